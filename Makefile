@@ -1,0 +1,31 @@
+# Every target makes its own virtual environment in .venv first; nothing outside the checkout is touched.
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+
+.PHONY: run test check format demo clean
+.SILENT:
+
+run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS="--mode accuracy" and the like go to python -m sut
+	$(BIN)/python -m sut $(ARGS)
+
+test: $(VENV)/.dev ## the tests; ARGS go to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, strict types
+	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy --no-error-summary
+
+format: $(VENV)/.dev ## put everything into shape
+	$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+
+demo: $(VENV)/.dev ## train the demo model again (docs/demo-model.md)
+	$(BIN)/python -m training.demo $(ARGS)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.core: pyproject.toml
+	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . && touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && touch $@ $(VENV)/.core

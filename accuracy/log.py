@@ -1,0 +1,212 @@
+"""LoadGen's mlperf_log_accuracy.json to logits.
+
+An entry is raw bytes, without a type or a shape. Both are worked out from all entries together: one dtype and one
+length (each sample's own, or max_seq_length for all) must fit every entry, so that a log of another data set or
+another precision is an error and never a low score.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from qsl.base import Int64
+
+DType = Literal["float32", "float16"]
+Float32 = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
+
+PAD_LOGIT = -10000.0  # what the reference writes beyond the end of a log's shorter answers
+_LITTLE_ENDIAN: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+
+
+class AccuracyLogError(ValueError):
+    """An accuracy log that cannot be scored: the message says what was wanted, what was found, what to type."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How every answer of a log is laid out: `padded` means max_seq_length rows, otherwise one row per token."""
+
+    dtype: DType
+    padded: bool
+
+    def sizes(self, lengths: Int64, max_seq_length: int) -> Int64:
+        """Bytes of an answer for samples of `lengths` tokens, int64 like `lengths`."""
+        rows: Int64 = np.full_like(lengths, max_seq_length) if self.padded else lengths
+        return rows * (2 * _LITTLE_ENDIAN[self.dtype].itemsize)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}, {'padded' if self.padded else 'cut to true length'}"
+
+
+LAYOUTS = (
+    Layout("float32", padded=False),
+    Layout("float32", padded=True),
+    Layout("float16", padded=False),
+    Layout("float16", padded=True),
+)
+
+
+@dataclass(frozen=True)
+class LoggedLogits:
+    """A whole log, N samples of the data set, S = max_seq_length."""
+
+    logits: Float32  # [N, S, 2] start and end; PAD_LOGIT where the log has nothing
+    answered: Bool  # [N]
+    duplicates: int  # entries that repeat an earlier one's qsl_idx: the last one counts
+    layout: Layout
+
+
+def read_logits(
+    path: Path,
+    lengths: Int64,
+    *,
+    max_seq_length: int = 384,
+    dtype: DType | None = None,
+    transposed: bool = False,
+) -> LoggedLogits:
+    """Read the log at `path`, whose answers are [rows, 2] each.
+
+    Args:
+        lengths: true tokens of each sample of the data set, int64 [N].
+        dtype: the type of the numbers; None works it out.
+        transposed: answers are [2, rows] instead.
+
+    Raises:
+        AccuracyLogError: the file is missing, broken or empty; an entry names a sample that the data set lacks; the
+            entries' sizes fit no layout, or two that differ in dtype; a sample's logits are not finite.
+    """
+    if int(lengths.max()) > max_seq_length:
+        raise AccuracyLogError(
+            f"wanted max_seq_length to hold every sample, found {max_seq_length} and a sample of {int(lengths.max())} "
+            "tokens. Give the --max-seq-length that the features were made with."
+        )
+    indexes, answers = read_entries(path, len(lengths))
+    layout = _layout(path, answers, indexes, lengths[indexes], max_seq_length, dtype)
+    logits = _unpack(indexes, answers, layout, transposed, (len(lengths), max_seq_length, 2))
+    _check_finite(path, logits, lengths)
+    answered = np.zeros(len(lengths), np.bool_)
+    answered[indexes] = True
+    return LoggedLogits(logits, answered, len(indexes) - int(answered.sum()), layout)
+
+
+def read_entries(path: Path, total_sample_count: int) -> tuple[Int64, list[bytes]]:
+    """The log's qsl_idx, int64 [M], and its answers' bytes, in the log's order.
+
+    Raises:
+        AccuracyLogError: the file is missing, broken or empty, or names a sample beyond `total_sample_count`.
+    """
+    entries = _parse(path)
+    if entries == []:
+        raise _no_answers(path)
+    try:
+        pairs = [(operator.index(entry["qsl_idx"]), entry["data"]) for entry in entries]
+        indexes, hexes = zip(*pairs, strict=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AccuracyLogError(
+            f'wanted LoadGen\'s form in {path} ([{{"seq_id": …, "qsl_idx": …, "data": "hex"}}, …]), '
+            f"found something else ({type(error).__name__}: {error}). "
+            "Name LoadGen's mlperf_log_accuracy.json with --log-file."
+        ) from error
+    outside = [index for index in indexes if not 0 <= index < total_sample_count]
+    if outside:
+        raise AccuracyLogError(
+            f"wanted qsl_idx from 0 to {total_sample_count - 1}, the data set's samples, found {outside[0]} in {path}. "
+            "Give the --dataset that the run was made with."
+        )
+    return np.asarray(indexes, np.int64), _unhex(path, indexes, hexes)
+
+
+def _parse(path: Path) -> Any:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise AccuracyLogError(
+            f"wanted LoadGen's mlperf_log_accuracy.json at {path}, found: {error.strerror or error}. "
+            "Name it with --log-file FILE; a run with --mode accuracy writes it."
+        ) from error
+    if not text.strip():
+        raise _no_answers(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AccuracyLogError(
+            f"wanted a whole JSON log in {path}, found one that is cut short or broken ({error}). "
+            "If the run was killed, run it again; if this is a submission's truncated copy, name the original."
+        ) from error
+
+
+def _no_answers(path: Path) -> AccuracyLogError:
+    return AccuracyLogError(
+        f"wanted answers in {path}, found none: LoadGen logs them in accuracy runs only. "
+        "Run again with --mode accuracy."
+    )
+
+
+def _unhex(path: Path, indexes: Iterable[int], hexes: Iterable[Any]) -> list[bytes]:
+    answers = []
+    for index, text in zip(indexes, hexes, strict=True):
+        try:
+            answers.append(bytes.fromhex(text))
+        except (TypeError, ValueError) as error:
+            raise AccuracyLogError(
+                f"wanted hex digits as the data of qsl_idx {index} in {path}, found something else ({error}). "
+                "The log is damaged: run again with --mode accuracy."
+            ) from error
+    return answers
+
+
+def _unpack(
+    indexes: Int64, answers: list[bytes], layout: Layout, transposed: bool, shape: tuple[int, int, int]
+) -> Float32:
+    logits = np.full(shape, PAD_LOGIT, np.float32)
+    for index, raw in zip(indexes.tolist(), answers, strict=True):
+        values = np.frombuffer(raw, _LITTLE_ENDIAN[layout.dtype])
+        rows = values.reshape(2, -1).T if transposed else values.reshape(-1, 2)
+        logits[index, : len(rows)] = rows
+    return logits
+
+
+def _layout(
+    path: Path, answers: list[bytes], indexes: Int64, lengths: Int64, max_seq_length: int, dtype: DType | None
+) -> Layout:
+    """The one layout that every entry has; `indexes` and `lengths` are the entries' own, [M]."""
+    sizes = np.asarray([len(raw) for raw in answers], np.int64)
+    candidates = [layout for layout in LAYOUTS if dtype in (None, layout.dtype)]
+    wanted = np.stack([layout.sizes(lengths, max_seq_length) for layout in candidates])
+    fits = wanted == sizes  # [candidates, M]
+    fitting = [layout for layout, fit in zip(candidates, fits, strict=True) if fit.all()]
+    if not fitting:
+        closest = int(np.argmax(fits.sum(axis=1)))
+        entry = int(np.argmin(fits[closest]))
+        raise AccuracyLogError(
+            f"wanted {wanted[closest, entry]} bytes for qsl_idx {indexes[entry]}, a sample of {lengths[entry]} tokens "
+            f"({candidates[closest]}, which fits {fits[closest].sum()} of {len(sizes)} entries), found {sizes[entry]} "
+            f"in {path}. Give the --dataset, --vocab, --max-seq-length and --dtype of the run."
+        )
+    if len({layout.dtype for layout in fitting}) > 1:
+        raise AccuracyLogError(
+            f"wanted sizes in {path} that tell the type of the numbers, found ones that fit both "
+            f"{' and '.join(map(str, fitting))}. Say which with --dtype float32 or --dtype float16."
+        )
+    return fitting[0]
+
+
+def _check_finite(path: Path, logits: Float32, lengths: Int64) -> None:
+    """Padding is nobody's answer and may hold anything; a token's logit must be a number that can be ranked."""
+    within = np.arange(logits.shape[1]) < lengths[:, None]
+    broken = (~np.isfinite(logits).all(axis=2) & within).any(axis=1)
+    if broken.any():
+        raise AccuracyLogError(
+            f"wanted finite logits in {path}, found NaN or infinity in {int(broken.sum())} samples, the first of them "
+            f"qsl_idx {int(np.argmax(broken))}. Run again in a wider precision, or give the right --dtype."
+        )

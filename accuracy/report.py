@@ -1,0 +1,87 @@
+"""What a score is told as: accuracy.txt for the submission checkers, predictions as SQuAD wants them, text for people.
+
+Files are written aside and renamed, so that one that exists is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accuracy.squad import Score
+    from accuracy.targets import Target
+
+ACCURACY_FILE = "accuracy.txt"
+
+
+def accuracy_line(score: Score) -> str:
+    """The line that the submission checkers look for: {"exact_match": …, "f1": …}, full digits."""
+    return json.dumps({"exact_match": score.exact_match, "f1": score.f1})
+
+
+def write_accuracy(score: Score, output_dir: Path) -> Path:
+    """Write accuracy.txt into `output_dir`, made if need be.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    return _write(output_dir / ACCURACY_FILE, accuracy_line(score) + "\n")
+
+
+def write_predictions(score: Score, path: Path) -> Path:
+    """Write {question id: text} as JSON, what SQuAD's official evaluation reads; answered questions only.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    return _write(path, json.dumps(score.predictions, indent=0, ensure_ascii=False) + "\n")
+
+
+def _write(path: Path, text: str) -> Path:
+    aside = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def passes(score: Score, target: Target | None) -> bool:
+    """All samples were answered, and the target, if there is one, is met."""
+    return score.is_complete and (target is None or target.is_met(score.f1))
+
+
+def summary(score: Score, target: Target | None) -> str:
+    """Coverage, interval and verdict, for people, a few lines without a final newline."""
+    low, high = score.f1_interval
+    lines = [
+        f"answered    {score.samples_answered} of {score.total_sample_count} samples, "
+        f"{score.questions_answered} of {len(score.answered)} questions",
+        f"answers     {score.layout}",
+        f"F1          {score.f1_of_answered:.3f} over the answered questions, 95 % interval {low:.3f} to {high:.3f}",
+    ]
+    if score.duplicates:
+        lines.append(f"duplicates  {score.duplicates} entries repeat a sample; its last entry counts")
+    return "\n".join([*lines, *_verdict(score, target)])
+
+
+def _verdict(score: Score, target: Target | None) -> list[str]:
+    if not score.is_complete:
+        missing = score.total_sample_count - score.samples_answered
+        return [f"NO ACCURACY RESULT: {missing} samples are missing, and their questions count 0 in the first line"]
+    if target is None:
+        return []
+    verdict = "PASS" if target.is_met(score.f1) else "FAIL"
+    line = f"{verdict}        F1 {score.f1:.5f}, {target.name} wants {target.value:.5f} or more"
+    wanted = target.total_sample_count
+    if wanted in (None, score.total_sample_count):
+        return [line]
+    return [
+        line,
+        f"note        {target.name} is set on {wanted} samples; this data set has {score.total_sample_count}",
+    ]

@@ -1,0 +1,95 @@
+"""Logits to answer spans: the reference's n-best search, over all features at once.
+
+The reference ranks 20 starts and 20 ends of each feature, drops the pairs that cannot be an answer, and sorts what is
+left. SQuAD v1.1 asks for the best answer only, so one masked maximum over [features, 20, 20] does the same; of equal
+scores it takes the first in the reference's order, as a stable sort would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from accuracy.log import Bool, Float32
+    from qsl.base import Int64
+    from qsl.squad import SquadFeatures
+
+N_BEST_SIZE = 20
+MAX_ANSWER_LENGTH = 30  # tokens
+_FEATURES_AT_ONCE = 512  # keeps the [features, 20, 20] arrays in the processor's cache
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The best span of each of N features: positions in the feature, both inclusive; score -inf where none is valid."""
+
+    start: Int64  # [N]
+    end: Int64  # [N]
+    score: npt.NDArray[np.float64]  # [N]
+
+
+def best_spans(logits: Float32, features: SquadFeatures) -> Spans:
+    """The best valid span of each feature.
+
+    Valid: both ends are passage tokens, the start has its maximum context in this feature, the end is not before the
+    start, at most MAX_ANSWER_LENGTH tokens. Ranks run over all S positions, so that padding takes places in the
+    n-best list as it does in the reference, though it never becomes an answer.
+
+    Args:
+        logits: start and end logits, float32 [N, S, 2], S at least the longest feature.
+    """
+    can_start, can_end = _allowed(features, logits.shape[1])
+    chunks = range(0, len(logits), _FEATURES_AT_ONCE)
+    parts = [
+        _search(logits[at:stop], can_start[at:stop], can_end[at:stop])
+        for at, stop in ((at, at + _FEATURES_AT_ONCE) for at in chunks)
+    ]
+    start, end, score = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Spans(start, end, score)
+
+
+def best_features(spans: Spans, answered: Bool, features: SquadFeatures) -> dict[int, int]:
+    """Example index → the answered feature whose span scores highest; the first of equals."""
+    rows = np.flatnonzero(answered)
+    rows = rows[np.lexsort((-spans.score[rows], features.example_index[rows]))]
+    examples, first = np.unique(features.example_index[rows], return_index=True)
+    return dict(zip(examples.tolist(), rows[first].tolist(), strict=True))
+
+
+def _allowed(features: SquadFeatures, width: int) -> tuple[Bool, Bool]:
+    """Where an answer may start and where it may end, bool [N, width] each."""
+    lengths = features.features.lengths
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    column = np.arange(len(row)) - np.repeat(features.features.offsets[:-1], lengths)
+    can_start, can_end = np.zeros((2, len(lengths), width), np.bool_)
+    can_end[row, column] = features.token_to_word >= 0
+    can_start[row, column] = (features.token_to_word >= 0) & features.is_max_context
+    return can_start, can_end
+
+
+def _search(logits: Float32, can_start: Bool, can_end: Bool) -> tuple[Int64, Int64, npt.NDArray[np.float64]]:
+    """`best_spans` for a chunk of features."""
+    starts, ends = _ranked(logits[:, :, 0]), _ranked(logits[:, :, 1])
+    last = ends[:, None, :] - starts[:, :, None]  # [n, 20, 20], starts along axis 1
+    valid = (last >= 0) & (last < MAX_ANSWER_LENGTH)
+    valid &= np.take_along_axis(can_start, starts, 1)[:, :, None]
+    valid &= np.take_along_axis(can_end, ends, 1)[:, None, :]
+    # The reference adds Python floats, so in double.
+    start_scores = np.take_along_axis(logits[:, :, 0], starts, 1).astype(np.float64)
+    end_scores = np.take_along_axis(logits[:, :, 1], ends, 1).astype(np.float64)
+    # Invalid pairs may hold padding of any value, infinities of both signs too: leave them out before adding.
+    sums = np.full(valid.shape, -np.inf)
+    np.add(start_scores[:, :, None], end_scores[:, None, :], out=sums, where=valid)
+    scores = sums.reshape(len(logits), -1)
+    best = np.argmax(scores, axis=1)
+    row = np.arange(len(logits))
+    return starts[row, best // ends.shape[1]], ends[row, best % ends.shape[1]], scores[row, best]
+
+
+def _ranked(scores: Float32) -> Int64:
+    """Positions of the N_BEST_SIZE highest of each row, highest first, the earlier of equals first."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :N_BEST_SIZE]

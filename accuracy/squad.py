@@ -1,0 +1,170 @@
+"""SQuAD v1.1's score of a run: logits → spans → text → exact match and F1, to the last digit of the MLPerf reference.
+
+A score is over all questions of the data set, and a question that the run did not answer counts 0; how much was
+answered stands beside it, because a trial of ten samples that prints "70.0" is no accuracy.
+
+    score = score_log(Path("mlperf_log_accuracy.json"), dataset, vocab, qsl.squad.load(dataset, vocab, None))
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from accuracy.log import Bool, DType, Float32, read_logits
+from accuracy.metric import best_match
+from accuracy.spans import Spans, best_features, best_spans
+from accuracy.text import NO_ANSWER, join_pieces, passage_text
+from qsl.squad import Example, SquadFeatures, read_examples
+from qsl.wordpiece import WordPiece
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a run scored, over N samples (features) of Q questions."""
+
+    exact_match: float  # percent of all Q questions
+    f1: float  # percent of all Q questions
+    question_exact_match: Float64  # [Q] 0 or 1; 0 where not answered
+    question_f1: Float64  # [Q] 0 to 1; 0 where not answered
+    answered: Bool  # [Q] at least one of the question's samples was answered
+    predictions: dict[str, str]  # question id → text, answered questions only
+    samples_answered: int
+    total_sample_count: int
+    duplicates: int = 0  # entries of the log that repeat a sample
+    layout: str = ""  # of the log's answers
+
+    @property
+    def is_complete(self) -> bool:
+        """Every sample was answered: only then is the score an accuracy result."""
+        return self.samples_answered == self.total_sample_count
+
+    @property
+    def questions_answered(self) -> int:
+        return int(self.answered.sum())
+
+    @property
+    def f1_of_answered(self) -> float:
+        """F1 in percent over the answered questions only; 0 where there are none."""
+        return 100.0 * float(self.question_f1[self.answered].mean()) if self.answered.any() else 0.0
+
+    @property
+    def f1_interval(self) -> tuple[float, float]:
+        """95 % confidence interval of `f1_of_answered` in percent, (low, high).
+
+        Normal approximation: mean ± 1.96 * sample deviation / √n over the answered questions, cut to 0…100. It says
+        how far another draw of as many questions could land. One question says nothing: (0, 100).
+        """
+        values = 100.0 * self.question_f1[self.answered]
+        if len(values) < 2:
+            return 0.0, 100.0
+        half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
+        return max(0.0, self.f1_of_answered - half), min(100.0, self.f1_of_answered + half)
+
+
+def score_log(
+    log_file: Path,
+    dataset: Path,
+    vocab: Path,
+    features: SquadFeatures,
+    *,
+    max_seq_length: int = 384,
+    dtype: DType | None = None,
+    transposed: bool = False,
+) -> Score:
+    """Score LoadGen's accuracy log of a run over `features`, which were made from `dataset` with `vocab`.
+
+    Args:
+        dtype: the type of the logged numbers; None works it out.
+        transposed: the logged answers are [2, rows] instead of [rows, 2].
+
+    Raises:
+        AccuracyLogError: the log cannot be used, see `accuracy.log.read_logits`.
+        DatasetError: the data set or the vocabulary cannot be used.
+    """
+    logged = read_logits(
+        log_file,
+        features.features.lengths,
+        max_seq_length=max_seq_length,
+        dtype=dtype,
+        transposed=transposed,
+    )
+    return score_logits(
+        logged.logits,
+        logged.answered,
+        read_examples(dataset),
+        features,
+        WordPiece(vocab).tokens,
+        duplicates=logged.duplicates,
+        layout=str(logged.layout),
+    )
+
+
+def score_logits(
+    logits: Float32,
+    answered: Bool,
+    examples: list[Example],
+    features: SquadFeatures,
+    tokens: list[str],
+    *,
+    duplicates: int = 0,
+    layout: str = "",
+) -> Score:
+    """Score logits at hand.
+
+    Args:
+        logits: start and end logits, float32 [N, S, 2]; anything beyond a sample's true length, and where not answered.
+        answered: which samples count, bool [N].
+        examples: all Q questions, as `features.example_index` counts them.
+        tokens: the vocabulary, by id.
+    """
+    texts = _predict(logits, answered, examples, features, tokens)
+    exact, f1 = np.zeros((2, len(examples)))
+    for index, text in texts.items():
+        exact[index], f1[index] = best_match(text, examples[index].answers)
+    has_answer = np.zeros(len(examples), np.bool_)
+    has_answer[list(texts)] = True
+    return Score(
+        exact_match=_percent(exact),
+        f1=_percent(f1),
+        question_exact_match=exact,
+        question_f1=f1,
+        answered=has_answer,
+        predictions={examples[index].id: text for index, text in texts.items()},
+        samples_answered=int(answered.sum()),
+        total_sample_count=len(answered),
+        duplicates=duplicates,
+        layout=layout,
+    )
+
+
+def _predict(
+    logits: Float32, answered: Bool, examples: list[Example], features: SquadFeatures, tokens: list[str]
+) -> dict[int, str]:
+    """Example index → the answer's text, for the questions with an answered sample."""
+    spans = best_spans(logits, features)
+    return {
+        index: _text(spans, row, examples[index], features, tokens)
+        for index, row in best_features(spans, answered, features).items()
+    }
+
+
+def _text(spans: Spans, row: int, example: Example, features: SquadFeatures, tokens: list[str]) -> str:
+    if spans.score[row] == -np.inf:
+        return NO_ANSWER
+    offset = features.features.offsets[row]
+    start, end = offset + spans.start[row], offset + spans.end[row]
+    pieces = join_pieces(tokens[i] for i in features.features.input_ids[start : end + 1].tolist())
+    words = example.doc_words[features.token_to_word[start] : features.token_to_word[end] + 1]
+    return passage_text(pieces, " ".join(words))
+
+
+def _percent(values: Float64) -> float:
+    """100 * mean, summed one after the other as the reference does: numpy's pairwise sum differs in the last digit."""
+    return 100.0 * float(np.cumsum(values)[-1]) / len(values)

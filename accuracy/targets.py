@@ -1,0 +1,61 @@
+"""The accuracy that a run must reach, as data: one row per named target."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+_RULES = "MLPerf inference rules: a share of the fp32 reference's F1 of 90.874 on the SQuAD v1.1 development set"
+
+
+class UnknownTargetError(ValueError):
+    """A target that is not in the table: the message names the nearest."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """`metric` must be at least `value` percent."""
+
+    name: str
+    metric: Literal["f1"]
+    value: float
+    source: str
+    total_sample_count: int | None = None  # samples of the data set that the value was set on; None: any
+
+    def is_met(self, value: float) -> bool:
+        return value >= self.value
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("bert-99", "f1", 90.874 * 0.99, _RULES, 10833),
+        Target("bert-99.9", "f1", 90.874 * 0.999, _RULES, 10833),
+        Target("demo", "f1", 90.0, "this project: the floor that the embedded model must keep on its own data"),
+    )
+}
+
+
+def target(name: str) -> Target:
+    """The target called `name`, or one made from a number in percent ("89.5").
+
+    Raises:
+        UnknownTargetError: `name` is neither.
+    """
+    if name in TARGETS:
+        return TARGETS[name]
+    value = _number(name)
+    if value is not None:
+        return Target(name, "f1", value, "the command line")
+    near = difflib.get_close_matches(name, TARGETS, n=1, cutoff=0.4)
+    hint = f"Did you mean {near[0]}?" if near else "Take one of those."
+    raise UnknownTargetError(f"wanted a target ({', '.join(TARGETS)}, or an F1 from 0 to 100), found {name!r}. {hint}")
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0.0 <= value <= 100.0 else None

@@ -1,0 +1,134 @@
+"""What a backend is: packed token ids in, one pair of logits per token out.
+
+A `Batch` is packed, not padded: an engine that can run packed tokens wastes nothing, and one that needs a rectangle
+asks for the padded view. Nothing here knows of LoadGen, queries or data sets.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from backends.checkpoints import Model
+
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+
+
+class BackendError(ValueError):
+    """A backend or a model that cannot be used: what was wanted, what was found, what to do."""
+
+
+@dataclass(frozen=True)
+class Padded:
+    """The rectangle of a batch: B samples, each filled up with zeros to the longest, S tokens."""
+
+    input_ids: Int64  # [B, S]
+    token_type_ids: Int64  # [B, S]
+    attention_mask: Int64  # [B, S], 1 for a token, 0 for padding
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples laid end to end, T tokens in all; sample i owns tokens `cu_seqlens[i]:cu_seqlens[i + 1]`."""
+
+    input_ids: Int64  # [T]
+    token_type_ids: Int64  # [T]
+    position_ids: Int64  # [T]
+    cu_seqlens: Int64  # [B + 1]
+
+    @classmethod
+    def of(cls, samples: Sequence[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]]) -> Batch:
+        """A batch out of (input_ids, token_type_ids) pairs, each of one sample's length."""
+        lengths = [len(ids) for ids, _ in samples]
+        return cls(
+            np.concatenate([ids for ids, _ in samples]).astype(np.int64),
+            np.concatenate([types for _, types in samples]).astype(np.int64),
+            np.concatenate([np.arange(length) for length in lengths]),
+            np.concatenate([[0], np.cumsum(lengths)]),
+        )
+
+    @classmethod
+    def blank(cls, samples: int, length: int) -> Batch:
+        """`samples` samples of `length` tokens, all of them id 0: for warming up."""
+        zeros = np.zeros(length, np.int64)
+        return cls.of([(zeros, zeros)] * samples)
+
+    def __len__(self) -> int:
+        return len(self.cu_seqlens) - 1
+
+    @property
+    def tokens(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def lengths(self) -> Int64:
+        return np.diff(self.cu_seqlens)
+
+    @property
+    def max_length(self) -> int:
+        return int(self.lengths.max())
+
+    @property
+    def rows(self) -> Int64:
+        """The sample that each token belongs to, int64 [T]."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def padded(self) -> Padded:
+        """The same samples as a rectangle."""
+        shape, where = (len(self), self.max_length), (self.rows, self.position_ids)
+        ids, types, mask = (np.zeros(shape, np.int64) for _ in range(3))
+        ids[where], types[where], mask[where] = self.input_ids, self.token_type_ids, 1
+        return Padded(ids, types, mask)
+
+    def pack(self, padded: npt.NDArray[np.float32]) -> Float32:
+        """Answers of the padded view, [B, S, ...], cut back to [T, ...]: padding never leaves a backend."""
+        return np.ascontiguousarray(padded[self.rows, self.position_ids], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can choose about any backend."""
+
+    precision: str = "fp32"
+    threads: int = 1
+
+
+class Backend(ABC):
+    """One engine. `load` comes first, once; then `infer` any number of times, from one thread; then `close`."""
+
+    name: ClassVar[str]
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+
+    def __init__(self, options: Options) -> None:
+        if options.precision not in self.precisions:
+            raise BackendError(
+                f"backend {self.name!r} runs {', '.join(self.precisions)}, found --precision {options.precision}."
+            )
+        self.options = options
+
+    @abstractmethod
+    def load(self, model: Model) -> None:
+        """Make the engine ready for `model`. Raises BackendError when the model is not one that it can run."""
+
+    @abstractmethod
+    def infer(self, batch: Batch) -> Float32:
+        """Start and end logits of every token, float32 [T, 2], in the batch's order."""
+
+    def computed_tokens(self, batch: Batch) -> int:
+        """Tokens that the engine works on for this batch: those of the padded view, unless it runs packed."""
+        return len(batch) * batch.max_length
+
+    def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
+        """Run blank batches of these (samples, length) shapes, so that nothing is created on the clock."""
+        for samples, length in shapes:
+            self.infer(Batch.blank(samples, length))
+
+    def close(self) -> None:  # noqa: B027 - most engines have nothing to give back
+        """Give back what `load` took."""

@@ -1,0 +1,78 @@
+"""A backend without a model, whose answers can be worked out by hand; it also measures everything but the model.
+
+For the token with id `i` at position `p` of its sample the start logit is `i - p` and the end logit `i + p`: an answer
+that went to the wrong sample, or kept its padding, shows at once. Its `--model` is a script of what goes wrong:
+
+    fake                  nothing
+    fake:sleep_ms=5       every batch takes that long
+    fake:raise_at=3       the third batch raises
+    fake:exit_at=3        the process dies at the third batch, as a crashed engine would
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from backends.base import Backend, BackendError, Batch, Float32
+from backends.checkpoints import Model
+
+PREFIX = "fake"
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the fake is to do; 0 is never."""
+
+    sleep_ms: float = 0
+    raise_at: int = 0
+    exit_at: int = 0
+
+
+def read_script(spec: str) -> Script:
+    """`fake` or `fake:key=number,…`. Raises BackendError for anything else."""
+    known = {field.name for field in fields(Script)}
+    head, _, tail = spec.partition(":")
+    pairs = [pair.partition("=") for pair in tail.split(",") if pair]
+    try:
+        values = {key: float(value) for key, _, value in pairs}
+    except ValueError:
+        values = {"?": 0.0}
+    if head != PREFIX or not set(values) <= known:
+        raise BackendError(
+            f"the fake backend's model is 'fake' or 'fake:' and {', '.join(known)} = number; found {spec}."
+        )
+    return Script(**{key: type(getattr(Script, key))(value) for key, value in values.items()})
+
+
+class FakeBackend(Backend):
+    name = "fake"
+
+    def load(self, model: Model) -> None:
+        self._script = read_script(model.spec)
+        self._batches = 0
+
+    def warm_up(self, shapes: object) -> None:
+        """Nothing to warm; and the script counts only batches that were asked for."""
+
+    def infer(self, batch: Batch) -> Float32:
+        self._batches += 1
+        if self._batches == self._script.raise_at:
+            raise RuntimeError(f"the fake backend was told to fail at batch {self._batches}")
+        if self._batches == self._script.exit_at:
+            os._exit(1)
+        if self._script.sleep_ms:
+            time.sleep(self._script.sleep_ms / 1e3)
+        return fake_answer(batch)
+
+    def computed_tokens(self, batch: Batch) -> int:
+        return batch.tokens
+
+
+def fake_answer(batch: Batch) -> Float32:
+    """[T, 2]: id - position, id + position."""
+    ids, positions = batch.input_ids, batch.position_ids
+    return np.stack([ids - positions, ids + positions], axis=1).astype(np.float32)

@@ -1,0 +1,87 @@
+"""ONNX Runtime on the CPU: the default backend, and the only one that the core install needs.
+
+It runs the graph that `onnx_graph` writes from a model's weights, or a user's .onnx file as it is. ONNX Runtime has no
+packed attention on CPUs, so it gets the padded view; the scheduler's batches of like length keep that nearly free.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from backends.base import Backend, BackendError, Batch, Float32, Options
+from backends.checkpoints import Model, read_tensors
+
+# What MLPerf's two published graphs call the same inputs.
+_IDS, _MASK, _TYPES = ("input_ids",), ("input_mask", "attention_mask"), ("segment_ids", "token_type_ids")
+
+
+class OnnxRuntimeBackend(Backend):
+    name = "onnxruntime"
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._session: Any = None
+        self._inputs: dict[str, str] = {}
+
+    def load(self, model: Model) -> None:
+        self._session = self._open_file(model.path) if model.config is None else self._open_weights(model)
+        self._inputs = _match_inputs(model, [node.name for node in self._session.get_inputs()])
+        outputs = self._session.get_outputs()
+        if len(outputs) < 2:
+            raise BackendError(f"wanted start and end logits as two outputs of {model.spec}, found {len(outputs)}.")
+        self._outputs = [node.name for node in outputs[:2]]
+
+    def _session_options(self) -> Any:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self.options.threads
+        options.log_severity_level = 3
+        return options
+
+    def _open_file(self, path: Path | None) -> Any:
+        if path is None or path.suffix != ".onnx":
+            raise BackendError("wanted a model with weights or an .onnx file for backend 'onnxruntime'.")
+        try:
+            return ort.InferenceSession(str(path), self._session_options(), providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise BackendError(
+                f"wanted an ONNX graph in {path}, found a file that ONNX Runtime does not open "
+                f"({str(error).splitlines()[0]}). Copy or fetch it again."
+            ) from error
+
+    def _open_weights(self, model: Model) -> Any:
+        from backends import onnx_graph
+
+        assert model.config is not None
+        proto, weights = onnx_graph.build(model.config, read_tensors(model))
+        options = self._session_options()
+        # The session reads these arrays in place, so they live as long as it does.
+        self._weights = weights
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        options.add_external_initializers(list(weights), values)
+        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def infer(self, batch: Batch) -> Float32:
+        padded = batch.padded()
+        fields = {"ids": padded.input_ids, "mask": padded.attention_mask, "types": padded.token_type_ids}
+        feed = {name: fields[role] for name, role in self._inputs.items()}
+        start, end = self._session.run(self._outputs, feed)
+        return batch.pack(np.stack([start, end], axis=-1))
+
+    def close(self) -> None:
+        self._session = None
+
+
+def _match_inputs(model: Model, found: list[str]) -> dict[str, str]:
+    """Input name of the graph → what to feed it."""
+    roles = dict.fromkeys(_IDS, "ids") | dict.fromkeys(_MASK, "mask") | dict.fromkeys(_TYPES, "types")
+    matched = {name: roles[name] for name in found if name in roles}
+    if len(matched) != len(found) or sorted(matched.values()) != ["ids", "mask", "types"]:
+        raise BackendError(
+            f"wanted the inputs input_ids, input_mask (or attention_mask), segment_ids (or token_type_ids) "
+            f"in {model.spec}, found {', '.join(found)}."
+        )
+    return matched

@@ -1,0 +1,133 @@
+"""BERT as an ONNX graph, written from its weights without torch.
+
+The graph has the input and output names of MLPerf's published model, so that it and a user's own .onnx file run
+through one door. Inside it uses ONNX Runtime's fused operators (Attention, SkipLayerNormalization, BiasGelu): on a
+CPU they beat plain MatMul/Softmax nodes. Weights stay outside the protobuf, which could not hold more than 2 GB and
+would copy them twice: the graph only names them, the session is handed the arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper
+
+from backends.base import Float32
+from backends.checkpoints import BertConfig, Tensors
+
+INPUTS = ("input_ids", "input_mask", "segment_ids")
+OUTPUTS = ("output_start_logits", "output_end_logits")
+_FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
+
+
+@dataclass
+class _Graph:
+    """Nodes and weights in the making."""
+
+    weights: dict[str, Float32] = field(default_factory=dict)
+    nodes: list[NodeProto] = field(default_factory=list)
+
+    def weight(self, name: str, array: Float32) -> str:
+        self.weights[name] = np.ascontiguousarray(array, np.float32)
+        return name
+
+    def node(self, operator: str, inputs: list[str], *outputs: str, domain: str = "", **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, list(outputs), domain=domain, **attributes))
+        return outputs[0]
+
+
+def build(config: BertConfig, tensors: Tensors) -> tuple[ModelProto, dict[str, Float32]]:
+    """The graph (opset 18) and the arrays of its initializers, by name.
+
+    Inputs are int64 [B, S], outputs float32 [B, S].
+    """
+    graph = _Graph()
+    hidden, lengths = _embeddings(graph, config, tensors)
+    for layer in range(config.num_hidden_layers):
+        hidden = _layer(graph, config, tensors, layer, hidden, lengths)
+    _head(graph, tensors, hidden)
+    return _model(graph), graph.weights
+
+
+def _embeddings(graph: _Graph, config: BertConfig, tensors: Tensors) -> tuple[str, str]:
+    """Summed and normalised embeddings [B, S, H], and each sample's length int32 [B]."""
+    narrow = [graph.node("Cast", [name], f"{name}.int32", to=TensorProto.INT32) for name in INPUTS]
+    names = ("word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight")
+    tables = [graph.weight(name, tensors[f"bert.embeddings.{name}"]) for name in (*names, *_norm("LayerNorm"))]
+    inputs = [narrow[0], narrow[2], *tables, narrow[1]]
+    graph.node("EmbedLayerNormalization", inputs, "embedded", "lengths", domain=_FUSED, epsilon=config.layer_norm_eps)
+    return "embedded", "lengths"
+
+
+def _norm(at: str) -> tuple[str, str]:
+    return f"{at}.weight", f"{at}.bias"
+
+
+def _layer(graph: _Graph, config: BertConfig, tensors: Tensors, layer: int, hidden: str, lengths: str) -> str:
+    at, out = f"bert.encoder.layer.{layer}.", f"layer{layer}."
+    weight = {name.removeprefix(at): tensor for name, tensor in tensors.items() if name.startswith(at)}
+    query_key_value = [f"attention.self.{part}" for part in ("query", "key", "value")]
+    packed = graph.weight(
+        out + "qkv.weight", np.concatenate([weight[f"{p}.weight"].T for p in query_key_value], axis=1)
+    )
+    biases = graph.weight(out + "qkv.bias", np.concatenate([weight[f"{p}.bias"] for p in query_key_value]))
+    heads = config.num_attention_heads
+    context = graph.node(
+        "Attention", [hidden, packed, biases, lengths], out + "context", domain=_FUSED, num_heads=heads
+    )
+    attended = _dense_and_norm(graph, config, weight, out, "attention.output", context, hidden)
+    inner = _matmul(graph, weight, out, "intermediate.dense", attended)
+    bias = graph.weight(out + "intermediate.bias", weight["intermediate.dense.bias"])
+    active = graph.node("BiasGelu", [inner, bias], out + "gelu", domain=_FUSED)
+    return _dense_and_norm(graph, config, weight, out, "output", active, attended)
+
+
+def _matmul(graph: _Graph, weight: Tensors, out: str, name: str, source: str) -> str:
+    transposed = graph.weight(f"{out}{name}.weight", weight[f"{name}.weight"].T)
+    return graph.node("MatMul", [source, transposed], f"{out}{name}")
+
+
+def _dense_and_norm(
+    graph: _Graph, config: BertConfig, weight: Tensors, out: str, name: str, source: str, residual: str
+) -> str:
+    """LayerNorm(dense(source) + residual)."""
+    dense = _matmul(graph, weight, out, f"{name}.dense", source)
+    rest = [graph.weight(out + part, weight[part]) for part in (*_norm(f"{name}.LayerNorm"), f"{name}.dense.bias")]
+    epsilon = config.layer_norm_eps
+    return graph.node(
+        "SkipLayerNormalization", [dense, residual, *rest], f"{out}{name}.normed", domain=_FUSED, epsilon=epsilon
+    )
+
+
+def _head(graph: _Graph, tensors: Tensors, hidden: str) -> None:
+    weight = graph.weight("qa_outputs.weight", tensors["qa_outputs.weight"].T)
+    bias = graph.weight("qa_outputs.bias", tensors["qa_outputs.bias"])
+    both = graph.node("Add", [graph.node("MatMul", [hidden, weight], "qa"), bias], "logits")
+    graph.node("Split", [both], "start", "end", axis=2, num_outputs=2)
+    graph.nodes += [
+        helper.make_node("Constant", [], ["last"], value=helper.make_tensor("last", TensorProto.INT64, [1], [2])),
+        helper.make_node("Squeeze", ["start", "last"], [OUTPUTS[0]]),
+        helper.make_node("Squeeze", ["end", "last"], [OUTPUTS[1]]),
+    ]
+
+
+def _model(graph: _Graph) -> ModelProto:
+    shape = ["batch", "sequence"]
+    proto = helper.make_graph(
+        graph.nodes,
+        "bert-question-answering",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in INPUTS],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in OUTPUTS],
+        [_outside(name, array) for name, array in graph.weights.items()],
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(_FUSED, 1)]
+    return helper.make_model(proto, opset_imports=opsets, ir_version=9)
+
+
+def _outside(name: str, array: Float32) -> TensorProto:
+    """An initializer whose bytes are handed to the session, not stored in the graph."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="handed-over")
+    return tensor

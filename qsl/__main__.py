@@ -1,0 +1,53 @@
+"""What a data set comes to as features, in one JSON line.
+
+python -m qsl describe --dataset dev-v1.1.json --vocab vocab.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from qsl import squad, store
+from qsl.base import DatasetError
+
+
+def describe(dataset: Path, vocab: Path, cache_dir: Path | None) -> dict[str, object]:
+    """Counts and digest of a data set's features; `seconds` is the time to have them at hand."""
+    start_s = time.perf_counter()
+    loaded = squad.load(dataset, vocab, cache_dir)
+    seconds = time.perf_counter() - start_s
+    features = loaded.features
+    return {
+        "examples": len(squad.read_examples(dataset)),
+        "features": len(features),
+        "tokens": features.total_tokens,
+        "mean_length": round(features.total_tokens / len(features), 2),
+        "sha256": features.digest(),
+        "seconds": round(seconds, 3),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m qsl", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("verb", choices=["describe"])
+    parser.add_argument("--dataset", type=Path, required=True, help="a SQuAD v1.1 file")
+    parser.add_argument("--vocab", type=Path, required=True, help="a WordPiece vocabulary, one token a line")
+    parser.add_argument("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR)
+    parser.add_argument("--no-cache", action="store_true", help="make the features again and keep nothing")
+    args = parser.parse_args(argv)
+    try:
+        print(json.dumps(describe(args.dataset, args.vocab, None if args.no_cache else args.cache_dir)))
+    except DatasetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""SQuAD v1.1 to features, token for token as the MLPerf BERT reference makes them.
+
+A passage is tokenized once and shared by its questions; a question whose passage does not fit gets one feature for
+each window of the passage, `doc_stride` tokens apart. Beside the ids each token keeps the passage word that it came
+from, and whether this window is where it has most context: the scorer needs both to turn logits into text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qsl import store
+from qsl.base import DatasetError, Features, Int32, Int64
+from qsl.wordpiece import CLS, SEP, WordPiece
+
+# The characters at which the reference splits a passage into words; others (a no-break space) stay inside a word.
+_SPACES = re.compile("[ \t\r\n\u202f]+")
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """The reference's lengths, in tokens."""
+
+    max_seq_length: int = 384
+    doc_stride: int = 128
+    max_query_length: int = 64
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question. `doc_words` is its passage split at blanks, shared by all questions of that passage."""
+
+    id: str
+    question: str
+    doc_words: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SquadFeatures:
+    """Features, and what leads from a token back to the passage."""
+
+    features: Features
+    example_index: Int32  # [N] which example a feature belongs to
+    token_to_word: Int32  # [T] index into doc_words; -1 for the question and the special tokens
+    is_max_context: npt.NDArray[np.bool_]  # [T]
+
+
+def read_examples(path: Path) -> list[Example]:
+    """All questions of a SQuAD v1.1 file, in the file's order.
+
+    Raises:
+        DatasetError: the file is missing, is not JSON, or lacks a key of SQuAD v1.1's form (the message says where).
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(
+            f"wanted a SQuAD v1.1 file at {path}, found: {error}. Name one with --dataset FILE."
+        ) from error
+    except ValueError as error:
+        raise DatasetError(
+            f"wanted SQuAD v1.1 JSON in {path}, found something else ({error}). Fetch or copy the file again."
+        ) from error
+    try:
+        examples = list(_examples(data))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f"wanted SQuAD v1.1's form in {path} (data > paragraphs > context, qas > id, question, answers > text), "
+            f"found a part without {error}."
+        ) from error
+    if not examples:
+        raise DatasetError(f"wanted questions in {path}, found none.")
+    return examples
+
+
+def _examples(data: Any) -> Iterator[Example]:
+    for article in data["data"]:
+        for paragraph in article["paragraphs"]:
+            words = tuple(word for word in _SPACES.split(paragraph["context"]) if word)
+            for qa in paragraph["qas"]:
+                answers = tuple(answer["text"] for answer in qa["answers"])
+                yield Example(qa["id"], qa["question"], words, answers)
+
+
+def load(
+    dataset: Path, vocab: Path, cache_dir: Path | None, settings: FeatureSettings = FeatureSettings()
+) -> SquadFeatures:
+    """The features of `dataset`: memory-mapped from the cache, made first when they are not there.
+
+    Args:
+        cache_dir: where caches live; None makes the features in memory.
+
+    Raises:
+        DatasetError: the data set or the vocabulary cannot be used.
+    """
+    if cache_dir is None:
+        return _from_arrays(_build(dataset, vocab, settings))
+    key = store.key("squad", 1, settings, dataset, vocab)
+    return _from_arrays(store.cached(cache_dir, key, lambda: _build(dataset, vocab, settings)))
+
+
+def _from_arrays(arrays: store.Arrays) -> SquadFeatures:
+    features = Features(arrays["input_ids"], arrays["token_type_ids"], arrays["offsets"])
+    return SquadFeatures(features, arrays["example_index"], arrays["token_to_word"], arrays["is_max_context"])
+
+
+def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> store.Arrays:
+    wordpiece = WordPiece(vocab)
+    windows = [
+        (index, *window)
+        for index, question, doc_ids, doc_words in _tokenized(read_examples(dataset), wordpiece, settings)
+        for window in _windows(question, doc_ids, doc_words, wordpiece, settings)
+    ]
+    if not windows:
+        raise DatasetError(f"wanted passages in {dataset}, found only empty ones.")
+    index, ids, types, words, context = zip(*windows, strict=True)
+    return {
+        "input_ids": np.concatenate(ids),
+        "token_type_ids": np.concatenate(types),
+        "offsets": np.concatenate([[0], np.cumsum([len(part) for part in ids])]).astype(np.int64),
+        "example_index": np.asarray(index, np.int32),
+        "token_to_word": np.concatenate(words),
+        "is_max_context": np.concatenate(context),
+    }
+
+
+def _tokenized(
+    examples: list[Example], wordpiece: WordPiece, settings: FeatureSettings
+) -> Iterator[tuple[int, Int32, Int32, Int32]]:
+    """(example index, question ids, passage ids, passage word of each id); a passage is tokenized once."""
+    words: tuple[str, ...] | None = None
+    for index, example in enumerate(examples):
+        if example.doc_words is not words:
+            words = example.doc_words
+            pieces = [wordpiece.encode_word(word) for word in words]
+            doc_ids = np.asarray([i for piece in pieces for i in piece], np.int32)
+            doc_words = np.repeat(np.arange(len(pieces), dtype=np.int32), [len(piece) for piece in pieces])
+        question = np.asarray(wordpiece.encode(example.question)[: settings.max_query_length], np.int32)
+        yield index, question, doc_ids, doc_words
+
+
+def _windows(
+    question: Int32, doc_ids: Int32, doc_words: Int32, wordpiece: WordPiece, settings: FeatureSettings
+) -> Iterator[tuple[Int32, Int32, Int32, npt.NDArray[np.bool_]]]:
+    """(input_ids, token_type_ids, token_to_word, is_max_context) of each window of one question's passage."""
+    cls, sep = np.asarray([wordpiece.ids[CLS]], np.int32), np.asarray([wordpiece.ids[SEP]], np.int32)
+    head = np.concatenate([cls, question, sep])
+    spans = doc_spans(len(doc_ids), settings.max_seq_length - len(head) - 1, settings.doc_stride)
+    contexts = max_context(spans, len(doc_ids))
+    for row, (start, length) in enumerate(spans):
+        stop = start + length
+        types = np.zeros(len(head) + length + 1, np.int32)
+        types[len(head) :] = 1
+        words = np.full(len(types), -1, np.int32)
+        words[len(head) : -1] = doc_words[start:stop]
+        best = np.zeros(len(types), np.bool_)
+        best[len(head) : -1] = contexts[start:stop] == row
+        yield np.concatenate([head, doc_ids[start:stop], sep]), types, words, best
+
+
+def doc_spans(tokens: int, room: int, stride: int) -> list[tuple[int, int]]:
+    """(start, length) of the windows over a passage of `tokens`, each at most `room` long."""
+    spans, start = [], 0
+    while start < tokens:
+        length = min(tokens - start, room)
+        spans.append((start, length))
+        if start + length == tokens:
+            break
+        start += min(length, stride)
+    return spans
+
+
+def max_context(spans: list[tuple[int, int]], tokens: int) -> Int64:
+    """For each passage token the window in which it has most context, int64 [tokens].
+
+    The reference's score: min(tokens to the left, tokens to the right) + 0.01 * window length; the first window wins
+    a tie.
+    """
+    position = np.arange(tokens)
+    scores = np.full((max(len(spans), 1), tokens), -1.0)
+    for row, (start, length) in enumerate(spans):
+        inside = position[start : start + length]
+        scores[row, start : start + length] = np.minimum(inside - start, start + length - 1 - inside) + 0.01 * length
+    best: Int64 = np.argmax(scores, axis=0)
+    return best

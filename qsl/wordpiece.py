@@ -1,0 +1,145 @@
+"""BERT's uncased tokenizer: basic splitting, then greedy longest-match WordPiece (Devlin et al., 2018).
+
+The rules are those of the reference implementation's BasicTokenizer and WordpieceTokenizer, because a feature that
+differs in one id is a different benchmark. All of them are local to a word, so each distinct word is worked out
+once and remembered: a passage costs one dictionary look-up per word, and no tokenizer library is needed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from qsl.base import DatasetError
+
+PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+MAX_CHARS_PER_WORD = 100
+_BLANKS = re.compile(r"[ \t\r\n]+")
+_SPECIAL = re.compile(r"(\[(?:PAD|UNK|CLS|SEP|MASK)\])")
+# The ranges that the reference calls Chinese characters; each is a word of its own.
+_CJK = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+
+
+def is_punctuation(char: str) -> bool:
+    """Unicode punctuation, and every ASCII character that is neither letter, digit nor space ("$", "^", "`" too)."""
+    code = ord(char)
+    if 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126:
+        return True
+    return unicodedata.category(char).startswith("P")
+
+
+def _is_cjk(char: str) -> bool:
+    code = ord(char)
+    return any(low <= code <= high for low, high in _CJK)
+
+
+def _clean(text: str) -> str:
+    """Drop control characters, turn every white space into a space, set each CJK character apart."""
+    out = []
+    for char in text:
+        category = unicodedata.category(char)
+        if char in " \t\n\r" or category == "Zs":
+            out.append(" ")
+        elif char == "\ufffd" or category.startswith("C"):
+            continue
+        elif _is_cjk(char):
+            out.append(f" {char} ")
+        else:
+            out.append(char)
+    return "".join(out)
+
+
+def _split_punctuation(word: str) -> Iterator[str]:
+    start = 0
+    for i, char in enumerate(word):
+        if is_punctuation(char):
+            if start < i:
+                yield word[start:i]
+            yield char
+            start = i + 1
+    if start < len(word):
+        yield word[start:]
+
+
+def basic_tokens(text: str) -> list[str]:
+    """Text to lower-case, accent-free words and single punctuation marks (the reference's BasicTokenizer)."""
+    tokens: list[str] = []
+    for word in _clean(text).split():
+        plain = "".join(c for c in unicodedata.normalize("NFD", word.lower()) if unicodedata.category(c) != "Mn")
+        tokens.extend(_split_punctuation(plain))
+    return [part for token in tokens for part in token.split()]
+
+
+class WordPiece:
+    """A vocabulary and the tokenizer that uses it.
+
+    Raises:
+        DatasetError: the file is missing, is not text, or lacks one of [PAD], [UNK], [CLS], [SEP].
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(
+                f"wanted a WordPiece vocabulary (UTF-8 text, one token a line) at {path}, found: {error}. "
+                "Name one with --vocab FILE."
+            ) from error
+        if lines and not lines[-1]:
+            lines.pop()
+        self.tokens = [line.rstrip("\r") for line in lines]
+        self.ids = {token: i for i, token in enumerate(self.tokens)}
+        missing = [token for token in (PAD, UNK, CLS, SEP) if token not in self.ids]
+        if missing:
+            raise DatasetError(
+                f"wanted a BERT vocabulary at {path}, found {len(self.tokens)} lines without {', '.join(missing)}. "
+                "Name a vocab.txt with --vocab FILE."
+            )
+        self._seen: dict[str, tuple[int, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text's word pieces, without special tokens around them."""
+        return [i for word in _BLANKS.split(text) for i in self.encode_word(word)]
+
+    def encode_word(self, word: str) -> tuple[int, ...]:
+        """Ids of one blank-free piece of text; remembered."""
+        ids = self._seen.get(word)
+        if ids is None:
+            ids = self._seen[word] = tuple(self._pieces_of_word(word))
+        return ids
+
+    def _pieces_of_word(self, word: str) -> Iterator[int]:
+        for part in _SPECIAL.split(word):
+            if part in self.ids and _SPECIAL.fullmatch(part):
+                yield self.ids[part]
+                continue
+            for token in basic_tokens(part):
+                yield from self._greedy(token)
+
+    def _greedy(self, token: str) -> list[int]:
+        if len(token) > MAX_CHARS_PER_WORD:
+            return [self.ids[UNK]]
+        pieces, start = [], 0
+        while start < len(token):
+            stop, prefix = len(token), "##" if start else ""
+            while stop > start and prefix + token[start:stop] not in self.ids:
+                stop -= 1
+            if stop == start:
+                return [self.ids[UNK]]
+            pieces.append(self.ids[prefix + token[start:stop]])
+            start = stop
+        return pieces

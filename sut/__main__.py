@@ -1,0 +1,56 @@
+"""`python -m sut`: the verbs, and how each ends. A line that starts with a flag is `run`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(argv: list[str]) -> int:
+    from sut import flags
+
+    values, toml = flags.parse(argv)
+    from sut import run
+    from sut.config import resolve
+
+    return run.run(resolve(values, toml))
+
+
+_VERBS = {"run": _run}
+
+
+def main(argv: list[str]) -> int:
+    """Do what `argv` says; a user's mistake ends in one message, a defect of ours in its traceback."""
+    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in _VERBS else ("run", argv)
+    try:
+        return _VERBS[verb](rest)
+    except KeyboardInterrupt:
+        print("\nerror: interrupted before the run began.", file=sys.stderr)
+        return 3
+    except Exception as error:
+        from sut import errors
+
+        if not isinstance(error, errors.user_errors()):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, errors.RunFailedError):
+            _leave(error.exit_code)
+        return errors.exit_code(error)
+
+
+def _leave(code: int) -> None:
+    """End without tearing the interpreter down: LoadGen's threads may still wait for answers that will not come."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(main(sys.argv[1:]))

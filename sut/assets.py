@@ -1,0 +1,54 @@
+"""Names to checked paths: the embedded demo model and data set, or what the user names."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from qsl import demo, store
+from sut.config import DEMO, RunConfig
+from sut.errors import UsageError
+
+
+def demo_model() -> Path:
+    """The directory of the small trained BERT that ships with the package."""
+    return Path(str(files("assets"))) / DEMO
+
+
+def demo_dataset(cache_dir: Path) -> Path:
+    """The generated development set, written to the cache on first use."""
+    path = cache_dir / "demo-dev.json"
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            demo.write(path, "dev")
+        except OSError as error:
+            raise UsageError(
+                f"wanted to write the demo data set to {path}, found: {error}. Try --cache-dir."
+            ) from error
+    return path
+
+
+def cache_dir(config: RunConfig) -> Path:
+    return (config.cache_dir or store.DEFAULT_CACHE_DIR).expanduser()
+
+
+def model_spec(config: RunConfig) -> str:
+    """What `backends.checkpoints.find_model` understands."""
+    return str(demo_model()) if config.model == DEMO else config.model
+
+
+def dataset(config: RunConfig) -> Path:
+    return config.dataset or demo_dataset(cache_dir(config))
+
+
+def vocab(config: RunConfig) -> Path:
+    """The vocabulary: as named, else the model directory's own, else, for the demo data set, the demo's."""
+    if config.vocab:
+        return config.vocab
+    own = Path(model_spec(config)) / "vocab.txt"
+    if own.is_file():
+        return own
+    if config.dataset is None:
+        return demo_model() / "vocab.txt"
+    raise UsageError(f"wanted the vocabulary of {config.model}, found none beside it. Name it with --vocab FILE.")

@@ -1,0 +1,48 @@
+"""Which samples go together: pure functions from lengths to batches.
+
+A batch is as large as `max_batch_tokens` of computed tokens (samples × longest) allows. Samples are put together by
+length, so that hardly a computed token is padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Waiting(NamedTuple):
+    """A sample that LoadGen asked for: its response id, its sample's index in the QSL, its length in tokens."""
+
+    id: int
+    sample_index: int
+    length: int
+
+
+def by_length(samples: Iterable[Waiting], max_batch_tokens: int) -> list[list[Waiting]]:
+    """All samples in batches, longest first, so that what runs last is short and instances end together.
+
+    Every sample is in exactly one batch; a batch over the budget holds a single sample.
+    """
+    batches: list[list[Waiting]] = []
+    for sample in sorted(samples, key=lambda sample: -sample.length):
+        if batches and (len(batches[-1]) + 1) * batches[-1][0].length <= max_batch_tokens:
+            batches[-1].append(sample)
+        else:
+            batches.append([sample])
+    return batches
+
+
+def oldest_first(waiting: Sequence[Waiting], max_batch_tokens: int) -> list[Waiting]:
+    """The next batch out of a queue: its oldest sample, and those nearest to it in length that fit.
+
+    The oldest always leaves, so no sample waits for ever; ties go to the older one.
+    """
+    oldest = waiting[0]
+    batch, longest = [oldest], oldest.length
+    for sample in sorted(waiting[1:], key=lambda sample: abs(sample.length - oldest.length)):
+        grown = max(longest, sample.length)
+        if (len(batch) + 1) * grown > max_batch_tokens:
+            break
+        batch.append(sample)
+        longest = grown
+    return batch

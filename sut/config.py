@@ -1,0 +1,138 @@
+"""What a run is to do: one frozen `RunConfig`, resolved from defaults < TOML < flags, and checked before anything runs.
+
+Nothing here opens a model, starts a process or writes a file. A flag that was not given is absent, not a default, so
+that it overrides a TOML file only on purpose.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sut.errors import UsageError
+
+SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
+MODES = ("performance", "accuracy")
+EXECUTION_MODES = ("test", "valid")
+EXECUTORS = ("processes", "inline")
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run. Paths and names as the user gave them; None is "work it out" where the comment says how."""
+
+    scenario: str = "Offline"
+    mode: str = "performance"
+    backend: str = "onnxruntime"
+    model: str = DEMO
+    precision: str = "fp32"
+    task: str = "squad"
+    dataset: Path | None = None  # the embedded data set
+    vocab: Path | None = None  # the model's own vocab.txt
+    execution_mode: str = "test"
+    test_query_count: int | None = None  # as many as fit into about ten seconds
+    target_qps: float | None = None  # user.conf, else from the speed measured at warm-up
+    min_duration_s: float | None = None  # test: none; valid: the official 600
+    log_dir: Path | None = None  # runs/<time>-<scenario>-<mode>-<backend>
+    user_conf: Path | None = None  # ./user.conf where there is one
+    target: str | None = None  # the accuracy to reach, out of accuracy.targets, or a number
+    executor: str = "processes"
+    instances: int = 1
+    threads: int | None = None  # cores of this process / instances
+    max_batch_tokens: int = 1536
+    cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
+
+    @property
+    def is_trial(self) -> bool:
+        """True when the run can never be submitted, whatever its verdict."""
+        return self.execution_mode != "valid"
+
+
+def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
+    """The configuration of a run.
+
+    Args:
+        flags: only what was given on the command line, under the names of RunConfig's fields.
+        toml: a file of the same names, or None.
+
+    Raises:
+        UsageError: an unknown key, a word that is not one of the choices, a number out of range.
+    """
+    values = {**(_read_toml(toml) if toml else {}), **flags}
+    for field, choices in _CHOICES.items():
+        if field in values:
+            values[field] = choose(field, str(values[field]), choices)
+    config = replace(RunConfig(), **_typed(values))
+    _check(config)
+    return config
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "scenario": SCENARIOS,
+    "mode": MODES,
+    "execution_mode": EXECUTION_MODES,
+    "executor": EXECUTORS,
+}
+_PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir")
+_POSITIVE = ("test_query_count", "target_qps", "instances", "threads", "max_batch_tokens")
+
+
+def choose(field: str, value: str, choices: Iterable[str]) -> str:
+    """`value` as it is spelt among `choices`, whatever its case; UsageError with the nearest right word otherwise."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    if value.lower() in by_lower:
+        return by_lower[value.lower()]
+    near = difflib.get_close_matches(value.lower(), by_lower, n=1)
+    hint = f" Did you mean {by_lower[near[0]]}?" if near else ""
+    raise UsageError(f"wanted {flag(field)} out of {', '.join(by_lower.values())}, found {value!r}.{hint}")
+
+
+def flag(field: str) -> str:
+    """A field's name on the command line."""
+    return "--" + field.replace("_", "-")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"wanted settings as TOML in {path}, found: {error}.") from error
+    known = [field.name for field in fields(RunConfig)]
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(known)}."
+            raise UsageError(f"found an unknown setting {key!r} in {path}.{hint}")
+    return values
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: Path(value) if key in _PATHS and value is not None else value for key, value in values.items()}
+
+
+def _check(config: RunConfig) -> None:
+    for field in _POSITIVE:
+        value = getattr(config, field)
+        if value is not None and not value > 0:
+            raise UsageError(f"wanted {flag(field)} above 0, found {value}.")
+    if config.min_duration_s is not None and config.min_duration_s < 0:
+        raise UsageError(f"wanted --min-duration-s of 0 or more, found {config.min_duration_s}.")
+    if config.execution_mode == "valid" and (config.test_query_count or (config.min_duration_s or 600) < 600):
+        raise UsageError(
+            "--execution-mode valid runs the official counts for at least 600 s; "
+            "--test-query-count and a shorter --min-duration-s go with --execution-mode test."
+        )
+    if config.executor == "inline" and config.instances != 1:
+        raise UsageError(f"--executor inline holds one instance, found --instances {config.instances}.")
+
+
+def default_log_dir(config: RunConfig, now: datetime | None = None) -> Path:
+    """runs/<UTC time>-<scenario>-<mode>-<backend>, below the current directory."""
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+    return Path("runs") / f"{stamp}-{config.scenario}-{config.mode}-{config.backend}"

@@ -1,0 +1,1 @@
+"""Where instances live: in this process (inline) or each in one of its own (processes)."""

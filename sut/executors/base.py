@@ -1,0 +1,55 @@
+"""The contract between the scheduler and whatever runs instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Job:
+    """One batch on its way: response ids and QSL indexes, in the same order. Ids travel with their data."""
+
+    ids: tuple[int, ...]
+    indexes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place."""
+
+    job: Job
+    outputs: npt.NDArray[np.float32] | None
+    computed_tokens: int = 0
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What an instance says once it is loaded and warm: how fast its last warm-up batch was."""
+
+    load_s: float
+    samples_per_s: float
+
+
+Done = Callable[[Outcome], None]
+
+
+class Executor(Protocol):
+    """Runs jobs on instances. `done` is called exactly once per job, from a thread of the executor's."""
+
+    instances: int
+    failure: Exception | None  # set once an instance is gone, at work or idle
+
+    def start(self) -> list[Ready]:
+        """Return when every instance is ready; raise the first error of one that cannot be."""
+
+    def submit(self, job: Job, done: Done) -> None:
+        """Hand over a job; returns at once."""
+
+    def close(self) -> None:
+        """End every instance, at work or not. Jobs still under way are dropped."""

@@ -1,0 +1,55 @@
+"""One instance on a thread of this process: no hop between processes, for the lowest latency and for profilers."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from sut.executors.base import Done, Job, Outcome, Ready
+from sut.worker import Worker, WorkerSpec
+
+
+class InlineExecutor:
+    """See `base.Executor`. An engine that crashes takes the run with it; `processes` survives that."""
+
+    instances = 1
+    failure: Exception | None = None
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        self._jobs: queue.SimpleQueue[tuple[Job, Done] | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Ready | Exception] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="instance", daemon=True)
+
+    def start(self) -> list[Ready]:
+        self._thread.start()
+        ready = self._ready.get()
+        if isinstance(ready, Exception):
+            raise ready
+        return [ready]
+
+    def submit(self, job: Job, done: Done) -> None:
+        self._jobs.put((job, done))
+
+    def close(self) -> None:
+        self._jobs.put(None)
+
+    def _serve(self) -> None:
+        try:
+            worker = Worker(self._spec)
+        except Exception as error:  # noqa: BLE001 - it is raised again by start(), on the caller's thread
+            self._ready.put(error)
+            return
+        self._ready.put(worker.ready)
+        while (item := self._jobs.get()) is not None:
+            job, done = item
+            done(_outcome(worker, job))
+        worker.close()
+
+
+def _outcome(worker: Worker, job: Job) -> Outcome:
+    try:
+        outputs, computed_tokens = worker.infer(job.indexes)
+    except Exception as error:  # noqa: BLE001 - it travels to the scheduler, which fails the run with it
+        return Outcome(job, None, error=error)
+    return Outcome(job, outputs, computed_tokens)

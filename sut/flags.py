@@ -1,0 +1,64 @@
+"""The command line of a run. Flags have no defaults of their own, so that what was not given stays open for TOML."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_DESCRIPTION = """Run BERT on SQuAD v1.1 under MLPerf's LoadGen.
+
+python -m sut                                              a trial run of the embedded demo, Offline
+python -m sut --mode accuracy                              the same with exact_match and F1
+python -m sut --scenario Server --backend pytorch
+python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
+
+Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
+"""
+
+
+def parse(argv: Sequence[str]) -> tuple[dict[str, Any], Path | None]:
+    """(the flags that were given, by field of RunConfig; the TOML file to start from)."""
+    values = vars(_parser().parse_args(argv))
+    return values, values.pop("config", None)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sut",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument_group("what to run").add_argument
+    add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
+    add("--mode", metavar="NAME", help="performance (default) or accuracy")
+    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch or fake")
+    add("--model", metavar="WHAT", help="demo (default), a Hugging Face directory, an .onnx file, or random:bert-large "
+        "| random:bert-base | random:bert-tiny (random weights: for speed alone)")  # fmt: skip
+    add("--precision", metavar="NAME", help="fp32 (default)")
+    add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the embedded one)")
+    add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
+    add = parser.add_argument_group("how long").add_argument
+    add("--execution-mode", metavar="NAME", help="test (default: short, never submittable) or valid (official length)")
+    add("--test-query-count", type=int, metavar="N", help="queries of a test run (default: what fits in 10 s)")
+    add("--min-duration-s", type=float, metavar="S", help="shortest run (default: none in test, 600 in valid)")
+    add("--target-qps", type=float, metavar="X", help="LoadGen's target_qps (default: user.conf, else measured)")
+    add = parser.add_argument_group("where and with what").add_argument
+    add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
+    add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")
+    add("--config", type=Path, metavar="FILE", help="TOML with these flags' names; flags override it")
+    add("--target", metavar="NAME", help="F1 to reach: bert-99, bert-99.9, demo, or a number")
+    add("--instances", type=int, metavar="N", help="loaded models, each in a process of its own (default: 1)")
+    add("--threads", type=int, metavar="N", help="threads of an instance (default: cores / instances)")
+    add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
+    add("--executor", metavar="NAME", help="processes (default) or inline: one instance in this process")
+    add(
+        "--cache-dir",
+        type=Path,
+        metavar="DIR",
+        help="features and the demo data set (default: ~/.cache/mlperf-bert-sut)",
+    )
+    return parser

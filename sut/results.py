@@ -1,0 +1,100 @@
+"""What LoadGen found, read from its detail log: verdict, reasons, speed, percentiles.
+
+The detail log, not the summary, because it is made to be read by programs: one JSON object a line behind a marker.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sut.errors import RunFailedError
+
+DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
+RUN = "run.json"
+_MARKER = ":::MLLOG "
+_LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
+_PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
+# Key of the headline figure, what it is called, and what LoadGen's number is divided by.
+METRICS = {
+    "Offline": ("result_samples_per_second", "samples/s", 1.0),
+    "Server": ("result_completed_samples_per_sec", "samples/s", 1.0),
+    "SingleStream": ("early_stopping_latency_ss", "ms, 90th percentile", 1e6),
+    "MultiStream": ("early_stopping_latency_ms", "ms, 99th percentile per query", 1e6),
+}
+# A requirement that was not met, and what to do about it.
+_REQUIREMENTS = {
+    "result_min_duration_met": "it ended before min_duration: raise --target-qps, or leave it out to have it measured",
+    "result_min_queries_met": "fewer queries than min_query_count were issued: LoadGen ran out of those it made ahead; "
+    "lower target_latency in user.conf, or leave it out to have it measured",
+    "result_perf_constraints_met": "latency was above the target at its percentile: lower --target-qps",
+    "early_stopping_met": "too few queries for a sure percentile: more with --test-query-count or --min-duration-s",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One performance run as LoadGen judged it."""
+
+    valid: bool
+    reasons: list[str]
+    metric: str
+    value: float | None  # in the unit that `metric` names; None where LoadGen gave none
+    samples_per_s: float | None  # over the whole run
+    latency_ms: dict[str, float] = field(default_factory=dict)  # percentile → ms; per query for MultiStream
+
+
+def read_detail(log_dir: Path) -> dict[str, Any]:
+    """Every key of the detail log and its last value; `num_errors` is counted here, from the lines marked as errors.
+
+    Raises:
+        RunFailedError: the log is missing or cut short, as when a disk fills.
+    """
+    path = log_dir / DETAIL
+    found: dict[str, Any] = {}
+    try:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(_MARKER):
+                entry = json.loads(line.removeprefix(_MARKER))
+                found[entry["key"]] = entry["value"]
+                found["num_errors"] = found.get("num_errors", 0) + bool(entry["metadata"]["is_error"])
+    except (OSError, ValueError, KeyError) as error:
+        raise RunFailedError(
+            f"wanted LoadGen's whole log in {path}, found it broken ({error}). {_disk(log_dir)}"
+        ) from error
+    if _LAST_KEY not in found:
+        raise RunFailedError(f"wanted LoadGen's whole log in {path}, found it cut short. {_disk(log_dir)}")
+    return found
+
+
+def _disk(log_dir: Path) -> str:
+    return f"Is the disk of {log_dir} full? Name another place with --log-dir."
+
+
+def performance(log_dir: Path, scenario: str) -> Result:
+    """The result of a performance run. Raises RunFailedError when the log is not whole."""
+    detail = read_detail(log_dir)
+    key, metric, divisor = METRICS[scenario]
+    value = detail.get(key)
+    if "result_validity" not in detail:
+        raise RunFailedError(f"wanted a verdict in {log_dir / DETAIL}, found none. {_disk(log_dir)}")
+    valid = detail["result_validity"] == "VALID" and not detail["num_errors"]
+    reasons = [advice for requirement, advice in _REQUIREMENTS.items() if detail.get(requirement) is False]
+    if detail["num_errors"]:
+        reasons.append(f"LoadGen logged {detail['num_errors']} errors: see {log_dir / DETAIL}")
+    per_query = "per_query_" if scenario == "MultiStream" else ""
+    latency_ms = {
+        percentile: detail[name] / 1e6
+        for percentile in _PERCENTILES
+        if (name := f"result_{percentile}_percentile_{per_query}latency_ns") in detail
+    }
+    return Result(
+        valid=valid,
+        reasons=reasons,
+        metric=metric,
+        value=None if value is None else value / divisor,
+        samples_per_s=detail.get("result_samples_per_second") or detail.get("result_completed_samples_per_sec"),
+        latency_ms=latency_ms,
+    )

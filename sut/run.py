@@ -1,0 +1,161 @@
+"""One run from start to end: prepare, load the instances, plan, run under LoadGen, judge, tell.
+
+LoadGen works on a thread of its own, so that this one can watch: a failure or Ctrl-C ends the run at once. LoadGen has
+no way to be told to stop; it is left where it stands, and the process ends under it (see `__main__`).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+from accuracy import report as accuracy_report
+from sut import loadgen, record, report, results
+from sut.config import RunConfig
+from sut.errors import INVALID, VALID, RunFailedError
+from sut.executors.base import Executor, Ready
+from sut.executors.inline import InlineExecutor
+from sut.executors.processes import ProcessExecutor
+from sut.loadgen import Plan
+from sut.prepare import Prepared, prepare
+from sut.progress import ProgressLine
+from sut.scheduler import Scheduler
+
+_WATCH_S = 0.1
+_LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: what a failed run has logged by then is kept
+
+
+def run(config: RunConfig) -> int:
+    """Do one run and print its result; returns the exit code.
+
+    Raises:
+        UsageError, DatasetError, BackendError: before the run began.
+        RunFailedError: the run began and did not end. LoadGen's thread may still be there: end the process.
+    """
+    start_s = time.perf_counter()
+    prepared = prepare(config)
+    executor = _executor(prepared)
+    try:
+        ready = executor.start()
+        return _measure(prepared, executor, ready, start_s)
+    finally:
+        executor.close()
+
+
+def _executor(prepared: Prepared) -> Executor:
+    if prepared.config.executor == "inline":
+        return InlineExecutor(prepared.worker)
+    return ProcessExecutor(prepared.worker, prepared.config.instances)
+
+
+def _measure(prepared: Prepared, executor: Executor, ready: list[Ready], start_s: float) -> int:
+    config = prepared.config
+    samples_per_s = sum(one.samples_per_s for one in ready)
+    plan = loadgen.plan(config, prepared.task.model_key, prepared.samples, samples_per_s)
+    scheduler = Scheduler(
+        executor,
+        prepared.features.lengths,
+        loadgen.complete,
+        max_batch_tokens=config.max_batch_tokens,
+        per_instance=1 if config.scenario == "Server" else 2,
+        plan_at_issue=config.scenario != "Server",
+    )
+    record.write(prepared, record.UNFINISHED)
+    print(report.opening(prepared, plan), file=sys.stderr)
+    for notice in report.notices(prepared):
+        print(notice, file=sys.stderr)
+    try:
+        _drive(prepared, plan, scheduler, executor)
+    except RunFailedError as error:
+        record.write(prepared, "FAILED", reasons=[str(error)], progress=asdict(scheduler.progress))
+        raise
+    facts = {
+        "startup_s": round(scheduler.progress.first_issue_s - start_s, 3),
+        "instances_ready": [asdict(one) for one in ready],
+        "plan": _plan_facts(plan),
+        "progress": asdict(scheduler.progress),
+    }
+    judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
+    return judge(prepared, scheduler, facts)
+
+
+def _plan_facts(plan: Plan) -> dict[str, Any]:
+    """A plan without LoadGen's own object, which JSON cannot hold."""
+    return {
+        "min_query_count": plan.min_query_count,
+        "samples_per_query": plan.samples_per_query,
+        "min_duration_s": plan.min_duration_s,
+        "target_qps": plan.target_qps,
+    }
+
+
+def _drive(prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor) -> None:
+    """Run LoadGen to its end, or raise RunFailedError with LoadGen left behind."""
+    thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler), name="loadgen", daemon=True)
+    total = prepared.samples if prepared.config.mode == "accuracy" else None
+    try:
+        with ProgressLine(plan, scheduler.progress, total) as line:
+            thread.start()
+            while thread.is_alive():
+                thread.join(_WATCH_S)
+                line.update()
+                failure = scheduler.failure or executor.failure
+                if failure:
+                    _give_up(prepared, executor, failure)
+    except KeyboardInterrupt as error:
+        _give_up(prepared, executor, error)
+
+
+def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
+    assert prepared.config.log_dir is not None
+    try:
+        loadgen.start_test(
+            plan.settings,
+            prepared.config.log_dir,
+            samples=prepared.samples,
+            issue_queries=scheduler.issue_queries,
+            load_query_samples=prepared.features.touch,
+        )
+    except Exception as error:  # noqa: BLE001 - raised again on the watching thread
+        scheduler.fail(error)
+
+
+def _give_up(prepared: Prepared, executor: Executor, failure: BaseException) -> NoReturn:
+    executor.close()
+    time.sleep(_LOG_POLL_S)
+    words = "interrupted" if isinstance(failure, KeyboardInterrupt) else f"{failure}"
+    if not isinstance(failure, (KeyboardInterrupt, RunFailedError)):
+        words = f"{type(failure).__name__}: {failure}"
+    raise RunFailedError(f"the run is INVALID: {words} Its logs are in {prepared.config.log_dir}.") from failure
+
+
+def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
+    config = prepared.config
+    assert config.log_dir is not None
+    result = results.performance(config.log_dir, config.scenario)
+    record.write(prepared, "VALID" if result.valid else "INVALID", result=asdict(result), **facts)
+    report.closing(prepared, report.performance_rows(result, scheduler.progress))
+    return VALID if result.valid else INVALID
+
+
+def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
+    config = prepared.config
+    assert config.log_dir and config.dataset and config.vocab and config.cache_dir
+    results.read_detail(config.log_dir)  # raises where the disk filled
+    score = prepared.task.score(config.log_dir / results.ACCURACY, config.dataset, config.vocab, config.cache_dir)
+    accuracy_report.write_accuracy(score, config.log_dir)
+    passed = accuracy_report.passes(score, prepared.target)
+    verdict = {(True, True): "PASS", (True, False): "FAIL"}.get((prepared.target is not None, passed), "SCORED")
+    found = {
+        "exact_match": score.exact_match,
+        "f1": score.f1,
+        "samples_answered": score.samples_answered,
+        "total_sample_count": score.total_sample_count,
+        "target": asdict(prepared.target) if prepared.target else None,
+    }
+    record.write(prepared, verdict if score.is_complete else "INCOMPLETE", result=found, **facts)
+    report.closing(prepared, report.accuracy_rows(score, prepared) + report.throughput_rows(scheduler.progress))
+    return VALID if passed else INVALID

@@ -1,0 +1,57 @@
+"""The machine and the software, as facts for run.json."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("mlperf-bert-sut", "mlcommons-loadgen", "numpy", "onnxruntime", "onnx", "safetensors", "torch")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def facts() -> dict[str, Any]:
+    """Processor, cores, memory, operating system, Python and the versions of what takes part."""
+    return {
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "cores": cores(),
+        "memory_bytes": _memory_bytes(),
+        "operating_system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None

@@ -1,0 +1,33 @@
+"""The tasks, as a table: what a data set becomes, under which key LoadGen knows the benchmark, how it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from accuracy.squad import Score, score_log
+from qsl import squad
+from qsl.base import Features
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row; `load` and `score` take the data set, the vocabulary and the cache directory."""
+
+    model_key: str  # the name in LoadGen's embedded mlperf.conf
+    load: Callable[[Path, Path, Path], Features]
+    score: Callable[[Path, Path, Path, Path], Score]  # LoadGen's accuracy log comes first
+    full_size: int  # samples of the data set that official results are made on
+    target: str  # the accuracy target on that data set
+
+
+def _squad_features(dataset: Path, vocab: Path, cache_dir: Path) -> Features:
+    return squad.load(dataset, vocab, cache_dir).features
+
+
+def _squad_score(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) -> Score:
+    return score_log(log_file, dataset, vocab, squad.load(dataset, vocab, cache_dir))
+
+
+TASKS = {"squad": Task("bert", _squad_features, _squad_score, 10_833, "bert-99")}

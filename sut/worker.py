@@ -1,0 +1,70 @@
+"""What each instance does: load the backend, warm it up, then gather features and infer, batch after batch.
+
+Features are read where they are used: an instance maps the same files as its neighbours, so a job is only a handful of
+indexes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from backends import backend_class
+from backends.base import Batch, Options
+from backends.checkpoints import Model
+from sut import tasks
+from sut.executors.base import Ready
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """All that an instance needs to start; small, and the same for every instance."""
+
+    backend: str
+    options: Options
+    model: Model
+    task: str
+    dataset: Path
+    vocab: Path
+    cache_dir: Path
+    shapes: tuple[tuple[int, int], ...]  # (samples, tokens each) to warm up on; the last one is timed
+
+
+class Worker:
+    """One loaded, warm backend and the features that it reads."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        start_s = time.perf_counter()
+        self._features = tasks.TASKS[spec.task].load(spec.dataset, spec.vocab, spec.cache_dir)
+        self._backend = backend_class(spec.backend)(spec.options)
+        self._backend.load(spec.model)
+        self._backend.warm_up(spec.shapes)
+        load_s = time.perf_counter() - start_s
+        self.ready = Ready(load_s, self._rate(*spec.shapes[-1]))
+
+    def _rate(self, samples: int, length: int) -> float:
+        """Samples per second on one more warm batch, the better of two."""
+        batch = Batch.blank(samples, length)
+        seconds = []
+        for _ in range(2):
+            start_s = time.perf_counter()
+            self._backend.warm_up([(len(batch), length)])
+            seconds.append(time.perf_counter() - start_s)
+        return samples / max(min(seconds), 1e-6)
+
+    def infer(self, indexes: Sequence[int]) -> tuple[npt.NDArray[np.float32], int]:
+        """Answers to these samples end to end, float32 [T, 2], and the tokens computed for them."""
+        batch = Batch.of([self._sample(index) for index in indexes])
+        return self._backend.infer(batch), self._backend.computed_tokens(batch)
+
+    def _sample(self, index: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        where = slice(self._features.offsets[index], self._features.offsets[index + 1])
+        return self._features.input_ids[where], self._features.token_type_ids[where]
+
+    def close(self) -> None:
+        self._backend.close()

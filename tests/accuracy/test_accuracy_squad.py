@@ -1,0 +1,338 @@
+"""Logits → score: cases worked out by hand, a plain twin of the search, and the official scorer's own answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from conftest import SETTINGS, SHORT, make_case
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accuracy.metric import best_match, normalize_answer
+from accuracy.spans import best_spans
+from accuracy.squad import Score, score_logits
+from accuracy.text import join_pieces, passage_text
+from qsl.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Case
+
+OFFICIAL = (60.370370370370374, 65.46786342183844)
+
+
+def padded(case: Case, logits: list[np.ndarray], fill: float = -10000.0) -> np.ndarray:
+    table = np.full((len(logits), case.max_seq_length, 2), fill, np.float32)
+    for row, values in zip(table, logits, strict=True):
+        row[: len(values)] = values
+    return table
+
+
+def score(case: Case, logits: list[np.ndarray], fill: float = -10000.0, **changes: object) -> Score:
+    answered = np.asarray(changes.get("answered", np.ones(len(logits))), np.bool_)
+    examples = changes.get("examples", case.examples)
+    tokens = WordPiece(case.vocab).tokens
+    return score_logits(padded(case, logits, fill), answered, examples, case.features, tokens)  # type: ignore[arg-type]
+
+
+# --- the metric -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answers", "exact", "f1"),
+    [
+        ("The  Red Fox!", ["red fox"], 1, 1),
+        ("red fox ran", ["fox ran home"], 0, 2 / 3),
+        ("fox", ["red fox", "two owls"], 0, 2 / 3),
+        ("owl", ["fox", "an owl"], 1, 1),
+        ("fox fox", ["fox fox owl"], 0, 0.8),  # words count as often as they occur
+        ("fox", ["owl"], 0, 0),
+        ("the", ["a"], 1, 0),  # nothing is left of both: officially a match without a word in common
+        ("24–10", ["2410"], 0, 0),  # an en dash is no ASCII punctuation
+        ("24-10", ["2410"], 1, 1),
+        ("fox", [], 0, 0),
+    ],
+)
+def test_metric_by_hand(prediction: str, answers: list[str], exact: float, f1: float) -> None:
+    assert best_match(prediction, answers) == (exact, pytest.approx(f1))
+
+
+def test_articles_go_as_whole_words_only() -> None:
+    assert normalize_answer("An apple, a theatre; THE end-a") == "apple theatre enda"
+    assert normalize_answer("fox–the–owl") == "fox– –owl"
+
+
+@given(st.text(), st.lists(st.text(), max_size=3))
+def test_an_answer_of_the_list_scores_full_marks(answer: str, others: list[str]) -> None:
+    words_left = bool(normalize_answer(answer))
+    assert best_match(answer, [*others, answer]) == (1, 1 if words_left else 0)
+
+
+@given(st.text("ab 1,"), st.text("ab 1,"))
+def test_f1_is_symmetric_and_between_0_and_1(left: str, right: str) -> None:
+    f1 = best_match(left, [right])[1]
+    assert 0 <= f1 <= 1
+    assert f1 == pytest.approx(best_match(right, [left])[1])
+
+
+# --- tokens to the passage's words -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words", "text"),
+    [
+        (["red", "fox"], "Red Fox", "Red Fox"),
+        (["cafe"], "Café,", "Café"),
+        (["den"], "den's", "den"),
+        (["den", "'", "s"], "den's", "den's"),
+        (["snow", "##ball", "##s"], "(Snowballs)", "Snowballs"),
+        (["snow", "##ball"], "snowballs", "snowball"),
+        (["##ball", "##s", "fell"], "snowballs fell", "balls fell"),
+        (["[UNK]"], "zzz.", "zzz."),  # not to be found: the whole words
+        (["cafe"], "Cafe\u0301,", "Cafe\u0301,"),  # the accent is a character of its own, so counting fails
+        (["$", "5"], "$5 million", "$5"),
+        (["fox"], "foxglove fox", "fox"),  # the first place that reads so, even inside another word
+        (["##"], "fox.", "fox."),  # nothing is left of the pieces
+    ],
+)
+def test_span_text_by_hand(tokens: list[str], words: str, text: str) -> None:
+    assert passage_text(join_pieces(tokens), words) == text
+
+
+# --- the search -------------------------------------------------------------------------------------------------
+
+
+def test_score_by_hand(small: Case) -> None:
+    result = score(small, small.spoken())
+    assert result.predictions == {
+        "q0": "Red Fox",
+        "q1": "ran home",
+        "q2": "$5",
+        "q3": "snowballs",
+        "q4": "the old owl",
+        "q5": "At night",
+    }
+    assert result.question_exact_match.tolist() == [1, 0, 0, 1, 1, 0]
+    assert result.question_f1.tolist() == pytest.approx([1, 2 / 3, 0, 1, 1, 0])
+    assert result.exact_match == 50.0
+    assert result.f1 == pytest.approx(100 * (3 + 2 / 3) / 6)
+    assert result.is_complete
+
+
+def test_the_window_with_the_highest_sum_answers(small: Case) -> None:
+    logits = small.spoken()
+    small.say(logits, 5, (20, 22), height=9)  # another window of the same question
+    assert score(small, logits).predictions["q5"] == "near the river."
+
+
+def test_of_equal_sums_the_first_window_answers(small: Case) -> None:
+    logits = small.spoken()
+    small.say(logits, 5, (20, 22), height=8)
+    assert score(small, logits).predictions["q5"] == "At night"
+
+
+def test_a_start_without_maximum_context_never_answers(small: Case) -> None:
+    logits = small.blank()
+    first_window = small.samples_of(5)[0]
+    (owl,) = small.positions(first_window, 11)  # "owl" has more context in a later window
+    logits[first_window][owl] = 9
+    small.say(logits, 5, (1, 1), height=1)
+    # The end at "owl" is allowed; its own start is not, so the next best start takes it.
+    assert score(small, logits).predictions["q5"] == "night snowballs fell on the north hill and the old owl"
+
+
+def test_question_and_special_tokens_never_answer(small: Case) -> None:
+    logits = small.blank()
+    first = small.samples_of(0)[0]
+    logits[first][:5] = logits[first][-1] = 9
+    small.say(logits, 0, (3, 3), height=1)
+    assert score(small, logits).predictions["q0"] == "ran"
+
+
+@pytest.mark.parametrize(("last", "words"), [(29, 30), (30, 1)])
+def test_answers_have_at_most_30_tokens(wide: Case, last: int, words: int) -> None:
+    logits = wide.blank()
+    (first,) = wide.positions(0, 0)
+    logits[0][first, 0], logits[0][first + last, 1], logits[0][first, 1] = 9, 9, 1
+    assert len(score(wide, logits).predictions["q0"].split()) == words
+
+
+def test_an_end_before_the_start_never_answers(wide: Case) -> None:
+    logits = wide.blank()
+    (first,) = wide.positions(0, 0)
+    logits[0][first + 5, 0], logits[0][first + 2, 1], logits[0][first + 6, 1] = 9, 9, 1
+    assert score(wide, logits).predictions["q0"] == "owl fox"
+
+
+@pytest.mark.parametrize(("rivals", "text"), [(19, "fox owl"), (20, "empty")])
+def test_only_the_20_highest_starts_count(wide: Case, rivals: int, text: str) -> None:
+    """Rivals start after every end that ranks, so that only the start ranked after them could answer."""
+    logits = wide.blank()
+    (first,) = wide.positions(0, 0)
+    logits[0][:, 1] = np.where(np.arange(len(logits[0])) < first + 20, 1, -1)
+    logits[0][first + 1, 1] = 9
+    logits[0][first, 0] = 2
+    logits[0][first + 20 : first + 20 + rivals, 0] = 5
+    assert score(wide, logits).predictions["q0"] == text
+
+
+@pytest.mark.parametrize(("fill", "text"), [(7.0, "empty"), (-10000.0, "fox owl")])
+def test_padding_takes_ranks_as_in_the_reference_but_never_answers(wide: Case, fill: float, text: str) -> None:
+    logits = wide.blank()
+    assert wide.max_seq_length - len(logits[0]) == 15
+    (first,) = wide.positions(0, 0)
+    logits[0][:, 1] = np.where(np.arange(len(logits[0])) < first + 20, 1, -1)
+    logits[0][first + 1, 1] = 9
+    logits[0][first, 0] = 2
+    logits[0][first + 20 : first + 25, 0] = 5  # with 15 of padding the 20 ranks are full
+    assert score(wide, logits, fill).predictions["q0"] == text
+
+
+def plain_best_span(rows: np.ndarray, case: Case, sample: int) -> tuple[int, int, float] | None:
+    """The search as the reference writes it down: sorted lists and loops, one feature."""
+    start, stop = case.features.features.offsets[sample : sample + 2]
+    words = case.features.token_to_word[start:stop].tolist()
+    context = case.features.is_max_context[start:stop].tolist()
+    starts, ends = (sorted(range(len(rows)), key=lambda i: -rows[i, side])[:20] for side in (0, 1))
+    pairs = [
+        (first, last, float(rows[first, 0]) + float(rows[last, 1]))
+        for first in starts
+        for last in ends
+        if max(first, last) < len(words) and words[first] >= 0 and words[last] >= 0
+        if context[first] and first <= last < first + 30
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])[0] if pairs else None
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), levels=st.integers(1, 30), fill=st.sampled_from([-10000.0, 0.0, 40.0]))
+def test_the_search_does_what_its_plain_twin_does(small: Case, seed: int, levels: int, fill: float) -> None:
+    """Few levels mean many ties, which is where a sort that is not stable would differ."""
+    rng = np.random.default_rng(seed)
+    logits = [rng.integers(0, levels, values.shape).astype(np.float32) for values in small.blank()]
+    table = padded(small, logits, fill)
+    spans = best_spans(table, small.features)
+    for sample, rows in enumerate(table):
+        expected = plain_best_span(rows, small, sample)
+        found = (spans.start[sample], spans.end[sample], spans.score[sample])
+        assert (found if found[2] > -np.inf else None) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(fill=st.floats(width=32), seed=st.integers(0, 99))
+def test_padding_of_any_value_never_answers(small: Case, fill: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = [rng.normal(size=values.shape).astype(np.float32) for values in small.blank()]
+    for question, text in score(small, logits, fill).predictions.items():
+        assert text == "empty" or text in " ".join(small.examples[int(question[1:])].doc_words)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_logits_that_peak_at_the_answers_score_100(small: Case, data: st.DataObject) -> None:
+    logits, examples = small.blank(), list(small.examples)
+    for question, example in enumerate(examples):
+        words = example.doc_words
+        first = data.draw(st.sampled_from([i for i, word in enumerate(words) if word not in ("The", "the", "a")]))
+        last = min(first + data.draw(st.integers(0, 1)), len(words) - 1)
+        small.say(logits, question, (first, last))
+        examples[question] = dataclasses.replace(example, answers=(" ".join(words[first : last + 1]),))
+    result = score(small, logits, examples=examples)
+    assert (result.exact_match, result.f1) == (100.0, 100.0)
+
+
+def test_the_mean_is_summed_one_by_one(tmp_path: Path) -> None:
+    """As the reference does: numpy's own sum adds pairwise, and ends in another last digit for these 300 questions."""
+    truths = ["Red Fox", "The Red Fox ran home to", "Red Fox ran home to its den's", "Fox ran home"]
+    questions = [(SHORT, "who ran?", (truths[n * n % 7 % 4],)) for n in range(300)]
+    case = make_case(tmp_path, questions, SETTINGS)
+    logits = case.blank()
+    for question in range(300):
+        case.say(logits, question, (1, 2))
+    result, total = score(case, logits), 0.0
+    for value in result.question_f1:
+        total += value
+    assert total != result.question_f1.sum()
+    assert result.f1 == 100.0 * total / 300
+
+
+# --- how much was answered --------------------------------------------------------------------------------------
+
+
+def test_unanswered_questions_count_0_and_are_told_apart(small: Case) -> None:
+    answered = np.zeros(12, np.bool_)
+    answered[[0, 1, 3]] = True  # questions 0 and 1, and one window of question 3
+    result = score(small, small.spoken(), answered=answered)
+    assert (result.samples_answered, result.total_sample_count, result.is_complete) == (3, 12, False)
+    assert result.answered.tolist() == [True, True, False, True, False, False]
+    assert set(result.predictions) == {"q0", "q1", "q3"}
+    assert result.f1 == pytest.approx(100 * (1 + 2 / 3 + 1) / 6)
+    assert result.f1_of_answered == pytest.approx(100 * (1 + 2 / 3 + 1) / 3)
+
+
+def test_nothing_answered_is_0_of_nothing(small: Case) -> None:
+    result = score(small, small.spoken(), answered=np.zeros(12))
+    assert (result.f1, result.exact_match, result.f1_of_answered) == (0.0, 0.0, 0.0)
+    assert (result.questions_answered, result.predictions) == (0, {})
+    assert result.f1_interval == (0.0, 100.0)
+
+
+def with_f1(values: list[float], answered: list[bool]) -> Score:
+    f1 = np.asarray(values)
+    return Score(0.0, 100 * f1.mean(), f1 == 1, f1, np.asarray(answered), {}, len(f1), len(f1))
+
+
+def test_interval_by_hand() -> None:
+    # mean 50 %, sample deviation 10 %, n = 5 … so 1.96 * 10 / sqrt(5) either way
+    low, high = with_f1([0.4, 0.4, 0.5, 0.6, 0.6], [True] * 5).f1_interval
+    assert (low, high) == pytest.approx((50 - 8.76538647, 50 + 8.76538647))
+
+
+def test_interval_is_over_answered_questions_and_within_0_to_100() -> None:
+    assert with_f1([1, 1, 0, 0], [True, True, False, False]).f1_interval == (100.0, 100.0)
+    assert with_f1([1, 0], [True, True]).f1_interval == (0.0, 100.0)
+    assert with_f1([1, 0], [True, False]).f1_interval == (0.0, 100.0)
+
+
+# --- the official scorer's answers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pad_to", [0, 384])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_official_score_to_the_last_digit(
+    article: Case,
+    article_logits: list[np.ndarray],
+    article_predictions: dict[str, str],
+    tmp_path: Path,
+    pad_to: int,
+    transposed: bool,
+) -> None:
+    log = article.write(tmp_path / "log.json", article_logits, pad_to=pad_to, transposed=transposed)
+    result = article.score(log, transposed=transposed)
+    assert (result.exact_match, result.f1) == OFFICIAL
+    assert result.predictions == article_predictions
+
+
+@pytest.mark.parametrize("pad_to", [0, 384])
+def test_official_score_in_float16(
+    article: Case, article_logits: list[np.ndarray], tmp_path: Path, pad_to: int
+) -> None:
+    log = article.write(tmp_path / "log.json", article_logits, dtype="float16", pad_to=pad_to)
+    result = article.score(log)
+    assert result.layout.startswith("float16")
+    assert (result.exact_match, result.f1) == pytest.approx(OFFICIAL, abs=0.3)  # a few answers change, not more
+
+
+def test_official_article_half_answered(
+    article: Case, article_logits: list[np.ndarray], article_predictions: dict[str, str]
+) -> None:
+    half = np.arange(len(article_logits)) < 415
+    result = score(article, article_logits, answered=half)
+    assert not result.is_complete
+    assert result.f1 < OFFICIAL[1] - 20
+    assert result.f1_interval[0] < OFFICIAL[1] < result.f1_interval[1] + 10
+    assert result.predictions.items() <= article_predictions.items()
