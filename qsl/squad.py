@@ -154,6 +154,11 @@ def _windows(
     """(input_ids, token_type_ids, token_to_word, is_max_context) of each window of one question's passage."""
     cls, sep = np.asarray([wordpiece.ids[CLS]], np.int32), np.asarray([wordpiece.ids[SEP]], np.int32)
     head = np.concatenate([cls, question, sep])
+    if len(head) + 2 > settings.max_seq_length:
+        raise DatasetError(
+            f"wanted room for a passage after a question of {len(question)} tokens, found "
+            f"max_seq_length {settings.max_seq_length}. Raise it, or lower max_query_length."
+        )
     spans = doc_spans(len(doc_ids), settings.max_seq_length - len(head) - 1, settings.doc_stride)
     contexts = max_context(spans, len(doc_ids))
     for row, (start, length) in enumerate(spans):

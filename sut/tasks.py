@@ -27,7 +27,7 @@ def _squad_features(dataset: Path, vocab: Path, cache_dir: Path) -> Features:
 
 
 def _squad_score(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) -> Score:
-    return score_log(log_file, dataset, vocab, squad.load(dataset, vocab, cache_dir))
+    return score_log(log_file, dataset, vocab, squad.load(dataset, vocab, cache_dir), dtype="float32")
 
 
 TASKS = {"squad": Task("bert", _squad_features, _squad_score, 10_833, "bert-99")}
