@@ -25,6 +25,11 @@ class BackendError(ValueError):
     """A backend or a model that cannot be used: what was wanted, what was found, what to do."""
 
 
+def brief(error: Exception) -> str:
+    """An engine's error in one line: its type, and the first line of what it says."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+
+
 @dataclass(frozen=True)
 class Padded:
     """The rectangle of a batch: B samples, each filled up with zeros to the longest, S tokens."""

@@ -47,7 +47,7 @@ class SelfAttention(nn.Module):
         return mixed.transpose(1, 2).flatten(2)  # [B, heads, S, head] -> [B, S, H]
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, self.head_size)).transpose(1, 2)  # [B, heads, S, head]
+        return x.view(*x.shape[:2], self.heads, self.head_size).transpose(1, 2)  # [B, heads, S, head]
 
 
 class Residual(nn.Module):

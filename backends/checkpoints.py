@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from backends.base import BackendError, Float32
+from backends.base import BackendError, Float32, brief
 
 Tensors = dict[str, Float32]
 RANDOM_PREFIX = "random:"
@@ -180,7 +180,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     except Exception as error:
         raise BackendError(
             f"wanted a PyTorch state dict in {path}, found a file cut short or broken "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}). Copy or fetch it again."
+            f"({brief(error)}). Copy or fetch it again."
         ) from error
 
 

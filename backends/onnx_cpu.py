@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from backends.base import Backend, BackendError, Batch, Float32, Options
+from backends.base import Backend, BackendError, Batch, Float32, Options, brief
 from backends.checkpoints import Model, read_tensors
 
 # What MLPerf's two published graphs call the same inputs.
@@ -49,7 +49,7 @@ class OnnxRuntimeBackend(Backend):
         except Exception as error:
             raise BackendError(
                 f"wanted an ONNX graph in {path}, found a file that ONNX Runtime does not open "
-                f"({str(error).splitlines()[0]}). Copy or fetch it again."
+                f"({brief(error)}). Copy or fetch it again."
             ) from error
 
     def _open_weights(self, model: Model) -> Any:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import encode, write_log
+from squad_by_hand import encode, write_log
 
 from accuracy.__main__ import main
 from accuracy.targets import TARGETS, UnknownTargetError, target
 
 if TYPE_CHECKING:
-    from conftest import Case
+    from squad_by_hand import Case
 
 # What the submission checker looks for in accuracy.txt.
 CHECKER_LINE = re.compile(r"""^\{['"]exact_match['"]:\s*[\d.]+,\s*['"]f1['"]:\s*([\d.]+)\}""")
@@ -26,7 +26,7 @@ CHECKER_LINE = re.compile(r"""^\{['"]exact_match['"]:\s*[\d.]+,\s*['"]f1['"]:\s*
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """Two questions of one window each at the command's own doc_stride, so that --max-seq-length says it all."""
-    from conftest import QUESTIONS, make_case
+    from squad_by_hand import QUESTIONS, make_case
 
     from qsl.squad import FeatureSettings
 

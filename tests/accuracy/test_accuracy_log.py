@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import encode, write_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from squad_by_hand import encode, write_log
 
 from accuracy.log import PAD_LOGIT, AccuracyLogError, read_entries, read_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Case
+    from squad_by_hand import Case
 
 LENGTHS = np.asarray([3, 5, 4, 6], np.int64)
 LOGITS = [np.arange(2 * n, dtype=np.float32).reshape(n, 2) + 10 * n for n in LENGTHS]  # exact in float16 too

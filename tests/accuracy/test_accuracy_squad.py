@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import SETTINGS, SHORT, make_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from squad_by_hand import SETTINGS, SHORT, make_case
 
 from accuracy.metric import best_match, normalize_answer
 from accuracy.spans import best_spans
@@ -20,7 +20,7 @@ from qsl.wordpiece import WordPiece
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Case
+    from squad_by_hand import Case
 
 OFFICIAL = (60.370370370370374, 65.46786342183844)
 

@@ -1,0 +1,35 @@
+"""A small BERT with weights large enough that a wrong one shows, in Hugging Face's form on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from backends.base import Batch
+from backends.checkpoints import BertConfig, Tensors
+
+SMALL = BertConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=160)
+
+
+def random_tensors(config: BertConfig, seed: int) -> Tensors:
+    rng = np.random.default_rng(seed)
+    return {
+        name: (rng.standard_normal(shape) * 0.15 + name.endswith("LayerNorm.weight")).astype(np.float32)
+        for name, shape in config.shapes().items()
+    }
+
+
+def write_model(directory: Path, config: BertConfig, tensors: Tensors) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.json").write_text(json.dumps({"model_type": "bert", **asdict(config)}), encoding="utf-8")
+    save_file(tensors, directory / "model.safetensors")
+    return directory
+
+
+def random_batch(lengths: list[int], seed: int = 0, vocab_size: int = SMALL.vocab_size) -> Batch:
+    rng = np.random.default_rng(seed)
+    return Batch.of([(rng.integers(0, vocab_size, n), (np.arange(n) > n // 3).astype(np.int64)) for n in lengths])

@@ -1,0 +1,69 @@
+"""A user's own .onnx file: the two published sets of input names, and files that are no such thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from small_bert import random_batch
+
+from backends import backend_class, onnx_graph
+from backends.base import Backend, BackendError, Options
+from backends.checkpoints import Model, find_model, read_tensors
+
+PUBLISHED = {
+    "fp32": {"input_mask": "input_mask", "segment_ids": "segment_ids"},
+    "fake-quant": {"input_mask": "attention_mask", "segment_ids": "token_type_ids"},
+}
+
+
+def onnx_backend(model: Model) -> Backend:
+    backend = backend_class("onnxruntime")(Options())
+    backend.load(model)
+    return backend
+
+
+def write_onnx(path: Path, model: Model, names: dict[str, str]) -> Path:
+    """The graph of `model` with its weights inside, as an exporter would write it."""
+    assert model.config is not None
+    proto, weights = onnx_graph.build(model.config, read_tensors(model))
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
+    for value in proto.graph.input:
+        value.name = names.get(value.name, value.name)
+    for node in proto.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+    return path
+
+
+@pytest.mark.parametrize("published", sorted(PUBLISHED))
+def test_runs_a_graph_under_the_published_names(tmp_path: Path, model: Model, published: str) -> None:
+    path = write_onnx(tmp_path / "model.onnx", model, PUBLISHED[published])
+    batch = random_batch([1, 9, 64, 200])
+    wanted = onnx_backend(model).infer(batch)
+    np.testing.assert_allclose(onnx_backend(find_model(str(path))).infer(batch), wanted, atol=1e-5)
+
+
+def test_other_input_names_are_refused_by_name(tmp_path: Path, model: Model) -> None:
+    path = write_onnx(tmp_path / "model.onnx", model, {"input_ids": "pixels"})
+    with pytest.raises(BackendError, match="pixels"):
+        onnx_backend(find_model(str(path)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.9])
+def test_a_graph_cut_short_is_named(tmp_path: Path, model: Model, share: float) -> None:
+    path = write_onnx(tmp_path / "model.onnx", model, {})
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(BackendError, match=r"model\.onnx"):
+        onnx_backend(find_model(str(path)))
+
+
+def test_pytorch_says_which_backend_runs_a_graph(tmp_path: Path, model: Model) -> None:
+    path = write_onnx(tmp_path / "model.onnx", model, {})
+    with pytest.raises(BackendError, match="--backend onnxruntime"):
+        backend_class("pytorch")(Options()).load(find_model(str(path)))
