@@ -66,7 +66,7 @@ def _open(entry: Path) -> Arrays | None:
     try:
         files = sorted(entry.glob("*.npy"))
         return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in files} or None
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
 
 

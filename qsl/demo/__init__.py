@@ -1,0 +1,89 @@
+"""The embedded data set: a seeded generator of reading-comprehension passages in SQuAD v1.1's JSON.
+
+Every name, number and date is drawn at random, so an answer can be found only by reading its passage; the two splits
+come from disjoint streams. Run `python -m qsl.demo dev dev-v1.1.json` to write one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from qsl.demo.compose import Fact, Passage, compose
+from qsl.demo.draw import Draw
+
+SPLITS = {"dev": 1200, "train": 20000}
+QUESTIONS_PER_PASSAGE = 5
+PASSAGES_PER_ARTICLE = 4
+# Facts in a passage, as twentieths of a distribution whose token counts are spread like SQuAD's.
+FACT_COUNTS = (7, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 16, 17, 18, 20, 22, 25, 30)
+LONG = (0.02, 36, 48)  # this share has between so and so many: passages that need a sliding window
+
+
+def generate(split: str, seed: int = 1, questions: int | None = None) -> dict[str, Any]:
+    """The data set as a dictionary; `questions` says how many (default: the split's own number)."""
+    draw = stream(split, seed)
+    wanted = SPLITS[split] if questions is None else questions
+    articles: list[dict[str, Any]] = []
+    done = 0
+    while done < wanted:
+        passage = compose(draw, fact_count(draw))
+        asked = draw.sample(passage.facts, min(QUESTIONS_PER_PASSAGE, wanted - done))
+        qas = [_question(draw, passage, fact, done + i, split) for i, fact in enumerate(asked)]
+        if not articles or len(articles[-1]["paragraphs"]) == PASSAGES_PER_ARTICLE:
+            articles.append({"title": _title(passage), "paragraphs": []})
+        articles[-1]["paragraphs"].append({"context": passage.text, "qas": qas})
+        done += len(qas)
+    return {"version": "1.1", "data": articles}
+
+
+def write(path: Path | str, split: str, seed: int = 1, questions: int | None = None) -> None:
+    """Writes the data set aside and renames it, so that a reader never sees half a file."""
+    target = Path(path)
+    aside = target.with_name(f"{target.name}.{os.getpid()}.part")
+    text = json.dumps(generate(split, seed, questions), ensure_ascii=False, separators=(",", ":"))
+    aside.write_bytes(text.encode("utf-8"))
+    aside.replace(target)
+
+
+def stream(split: str, seed: int) -> Draw:
+    """Even seeds train, odd ones test."""
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    return Draw(2 * seed + (split == "dev"))
+
+
+def fact_count(draw: Draw) -> int:
+    share, low, high = LONG
+    return draw.between(low, high) if draw.chance(share) else draw.pick(FACT_COUNTS)
+
+
+def ask(draw: Draw, fact: Fact) -> str:
+    question = draw.pick(fact.relation.questions).format(s=fact.subject.name)
+    return question[0].upper() + question[1:]
+
+
+def _question(draw: Draw, passage: Passage, fact: Fact, number: int, split: str) -> dict[str, Any]:
+    answers = [_answer(passage, fact, fact.value.answer)]
+    if split == "dev":
+        # Three annotators, of whom one now and then marks another extent.
+        third = fact.value.other if draw.chance(0.5) else fact.value.answer
+        answers = draw.shuffled([*answers, *answers, _answer(passage, fact, third)])
+    return {"id": _identifier(draw, number), "question": ask(draw, fact), "answers": answers}
+
+
+def _answer(passage: Passage, fact: Fact, extent: str) -> dict[str, Any]:
+    value = fact.value
+    start = fact.answer_start - value.text.index(value.answer) + value.text.index(extent)
+    return {"text": passage.text[start : start + len(extent)], "answer_start": start}
+
+
+def _identifier(draw: Draw, number: int) -> str:
+    """24 hexadecimal digits as in SQuAD; the last eight count, so no two are alike."""
+    return f"{draw.below(1 << 32):08x}{draw.below(1 << 32):08x}{number:08x}"
+
+
+def _title(passage: Passage) -> str:
+    return passage.facts[0].subject.name.strip("“”").removeprefix("the ").replace(" ", "_")

@@ -1,0 +1,41 @@
+"""Seeded draws that come out the same on every Python version and machine.
+
+Only `random.Random.random()` is promised to keep its stream, so choices, samples and shuffles are built on it here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Draw:
+    """A stream of random choices that one integer decides."""
+
+    def __init__(self, seed: int) -> None:
+        self.fraction = random.Random(seed).random
+
+    def below(self, end: int) -> int:
+        """A whole number from 0 up to, not including, `end`."""
+        return int(self.fraction() * end)
+
+    def between(self, low: int, high: int) -> int:
+        """A whole number from `low` to `high`, both included."""
+        return low + self.below(high - low + 1)
+
+    def chance(self, probability: float) -> bool:
+        return self.fraction() < probability
+
+    def pick(self, items: Sequence[T]) -> T:
+        return items[self.below(len(items))]
+
+    def sample(self, items: Sequence[T], count: int) -> list[T]:
+        """`count` different items (all of them, if there are fewer) in random order."""
+        left = list(items)
+        return [left.pop(self.below(len(left))) for _ in range(min(count, len(left)))]
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        return self.sample(items, len(items))
