@@ -1,0 +1,118 @@
+"""The settings that LoadGen ends up with: official where they must be, ours only in trials, the user's in between."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sut import loadgen
+from sut.config import SCENARIOS, resolve
+from sut.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def settings(samples: int = 1200, samples_per_s: float = 100.0, **flags: Any) -> Any:
+    return loadgen.plan(resolve(flags), "bert", samples, samples_per_s).settings
+
+
+def user_conf(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "user.conf"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_official_values_are_those_of_mlperf_conf(scenario: str) -> None:
+    """mlperf.conf in this repository is for readers; here LoadGen's own reading of it meets what LoadGen embeds."""
+    import mlperf_loadgen as lg
+
+    embedded, ours = lg.TestSettings(), lg.TestSettings()
+    assert embedded.FromConfig("", "bert", scenario, 0) == 0
+    assert ours.FromConfig(str(ROOT / "mlperf.conf"), "bert", scenario, 2) == 0
+    names = [name for name in dir(embedded) if not name.startswith("_") and name != "FromConfig"]
+    differing = {name for name in names if getattr(embedded, name) != getattr(ours, name)}
+    assert all("seed" in name for name in differing)  # LoadGen takes seeds from its embedded file alone
+    for name in ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed"):
+        text = (ROOT / "mlperf.conf").read_text(encoding="utf-8")
+        found = re.search(rf"^\*\.\*\.{name} = (\d+)$", text, re.MULTILINE)
+        assert found is not None
+        assert int(found[1]) == getattr(embedded, name)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_valid_run_is_official(scenario: str) -> None:
+    found = settings(scenario=scenario, execution_mode="valid", samples=10_833)
+    official = {"Offline": 10_833, "Server": 100, "SingleStream": 100, "MultiStream": 662}
+    assert found.min_duration_ms == 600_000
+    assert found.min_query_count == official[scenario]
+    assert found.performance_sample_count_override == 10_833
+
+
+def test_a_trial_is_short_and_fits_the_machine() -> None:
+    assert settings(samples_per_s=1.0).min_query_count == 24
+    assert settings(samples_per_s=50.0).min_query_count == 500
+    assert settings(samples_per_s=1e6).min_query_count == 1200
+    assert settings(samples_per_s=1e6).min_duration_ms == 0
+    assert settings(samples_per_s=1e6).performance_sample_count_override == 1200
+    assert settings(test_query_count=7).min_query_count == 7
+    assert settings(min_duration_s=2.5).min_duration_ms == 2500
+
+
+@pytest.mark.parametrize(
+    ("scenario", "field", "measured", "asked"),
+    [
+        ("Offline", "offline_expected_qps", 110.0, 8.0),
+        ("Server", "server_target_qps", 50.0, 8.0),
+        ("SingleStream", "single_stream_expected_latency_ns", 4e6, 1.25e8),
+        ("MultiStream", "multi_stream_expected_latency_ns", 3.2e7, 1.25e8),
+    ],
+)
+def test_the_speed_is_the_flags_else_user_confs_else_measured(
+    tmp_path: Path, scenario: str, field: str, measured: float, asked: float
+) -> None:
+    assert getattr(settings(scenario=scenario), field) == pytest.approx(measured)
+    assert getattr(settings(scenario=scenario, target_qps=8.0), field) == pytest.approx(asked)
+    conf = user_conf(tmp_path, f"*.{scenario}.target_qps = 3\nbert.{scenario}.target_latency = 7\n")
+    by_conf = getattr(settings(scenario=scenario, user_conf=conf), field)
+    assert by_conf == pytest.approx(3.0 if field.endswith("qps") else 7e6)
+    assert getattr(settings(scenario=scenario, user_conf=conf, target_qps=8.0), field) == pytest.approx(asked)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("*.Offline.target_qsp = 3", "Did you mean target_qps"),
+        ("*.Ofline.target_qps = 3", "Did you mean Offline"),
+        ("target_qps = 3", "model.scenario.key"),
+        ("*.*.qsl_rng_seed = 1", "does not read"),
+        ("*.Offline.target_qps", "model.scenario.key"),
+    ],
+)
+def test_a_user_conf_line_that_loadgen_would_pass_over_is_an_error(tmp_path: Path, line: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        settings(user_conf=user_conf(tmp_path, f"# a comment\n\n{line}\n"))
+
+
+@pytest.mark.parametrize("line", ["*.*.min_duration = 1000", "bert.Offline.min_query_count = 24"])
+def test_a_user_conf_cannot_shorten_a_valid_run(tmp_path: Path, line: str) -> None:
+    conf = user_conf(tmp_path, line)
+    with pytest.raises(UsageError, match="valid run"):
+        settings(user_conf=conf, execution_mode="valid")
+    assert settings(user_conf=conf).min_duration_ms <= 1000  # in a trial it may
+
+
+def test_the_user_conf_of_this_repository_is_one_that_loadgen_reads() -> None:
+    assert settings(user_conf=ROOT / "user.conf").min_query_count == 1000
+    tuned = re.findall(r"^#   (\*\..*)$", (ROOT / "user.conf").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(tuned) == 4
+
+
+def test_the_examples_in_user_conf_hold(tmp_path: Path) -> None:
+    text = (ROOT / "user.conf").read_text(encoding="utf-8").replace("#   *", "*")
+    conf = user_conf(tmp_path, text)
+    assert settings(user_conf=conf).offline_expected_qps == 500
+    assert settings(user_conf=conf, scenario="SingleStream").single_stream_expected_latency_ns == 2e6
