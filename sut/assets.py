@@ -12,12 +12,13 @@ from sut.errors import UsageError
 
 def demo_model() -> Path:
     """The directory of the small trained BERT that ships with the package."""
-    return Path(str(files("assets"))) / DEMO
+    return Path(str(files("assets") / DEMO))
 
 
 def demo_dataset(cache_dir: Path) -> Path:
-    """The generated development set, written to the cache on first use."""
-    path = cache_dir / "demo-dev.json"
+    """The generated development set, written to the cache on first use; another generator writes another file."""
+    sources = sorted(Path(demo.__file__).parent.glob("*.py"))
+    path = cache_dir / f"demo-dev-{store.key('demo', *sources)}.json"
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

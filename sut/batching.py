@@ -1,7 +1,8 @@
 """Which samples go together: pure functions from lengths to batches.
 
 A batch is as large as `max_batch_tokens` of computed tokens (samples × longest) allows. Samples are put together by
-length, so that hardly a computed token is padding.
+length, so that hardly a computed token is padding; one that would add more padding than a batch of its own costs
+starts a batch of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ class Waiting(NamedTuple):
     length: int
 
 
+# What starting a batch costs, in computed tokens: see docs/experiments.md.
+BATCH_OVERHEAD_TOKENS = 64
+
+
 def by_length(samples: Iterable[Waiting], max_batch_tokens: int) -> list[list[Waiting]]:
     """All samples in batches, longest first, so that what runs last is short and instances end together.
 
@@ -25,11 +30,16 @@ def by_length(samples: Iterable[Waiting], max_batch_tokens: int) -> list[list[Wa
     """
     batches: list[list[Waiting]] = []
     for sample in sorted(samples, key=lambda sample: -sample.length):
-        if batches and (len(batches[-1]) + 1) * batches[-1][0].length <= max_batch_tokens:
+        if batches and _joins(batches[-1], sample, max_batch_tokens):
             batches[-1].append(sample)
         else:
             batches.append([sample])
     return batches
+
+
+def _joins(batch: list[Waiting], sample: Waiting, max_batch_tokens: int) -> bool:
+    longest = batch[0].length
+    return longest - sample.length <= BATCH_OVERHEAD_TOKENS and (len(batch) + 1) * longest <= max_batch_tokens
 
 
 def oldest_first(waiting: Sequence[Waiting], max_batch_tokens: int) -> list[Waiting]:

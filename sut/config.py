@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from sut.errors import UsageError
 
@@ -80,6 +80,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "executor": EXECUTORS,
 }
 _PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir")
+_MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
 _POSITIVE = ("test_query_count", "target_qps", "instances", "threads", "max_batch_tokens")
 
 
@@ -113,17 +114,28 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: Path(value) if key in _PATHS and value is not None else value for key, value in values.items()}
+    hints = get_type_hints(RunConfig)
+    for key, value in values.items():
+        if not _is_a(value, hints[key]):
+            raise UsageError(f"wanted {flag(key)} of another type than {type(value).__name__}, found {value!r}.")
+    return {key: Path(value) if key in _PATHS else value for key, value in values.items()}
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """TOML has no paths, and writes a whole number without a point."""
+    also = {Path | None: str, float | None: int}.get(hint, hint)
+    return isinstance(value, hint | also) and not isinstance(value, bool)
 
 
 def _check(config: RunConfig) -> None:
     for field in _POSITIVE:
         value = getattr(config, field)
-        if value is not None and not value > 0:
-            raise UsageError(f"wanted {flag(field)} above 0, found {value}.")
-    if config.min_duration_s is not None and config.min_duration_s < 0:
-        raise UsageError(f"wanted --min-duration-s of 0 or more, found {config.min_duration_s}.")
-    if config.execution_mode == "valid" and (config.test_query_count or (config.min_duration_s or 600) < 600):
+        if value is not None and not 0 < value <= _MOST:
+            raise UsageError(f"wanted {flag(field)} above 0 and up to {_MOST:g}, found {value}.")
+    duration_s = 600 if config.min_duration_s is None else config.min_duration_s
+    if not 0 <= duration_s <= _MOST:
+        raise UsageError(f"wanted --min-duration-s from 0 to {_MOST:g}, found {config.min_duration_s}.")
+    if config.execution_mode == "valid" and (config.test_query_count or duration_s < 600):
         raise UsageError(
             "--execution-mode valid runs the official counts for at least 600 s; "
             "--test-query-count and a shorter --min-duration-s go with --execution-mode test."

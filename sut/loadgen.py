@@ -44,13 +44,14 @@ USER_CONF_KEYS = (
     "accuracy_log_sampling_target",
     "sample_concatenate_permutation",
 )
-# How long a trial run should take, and how many queries it may have: (at least, at most; None: the data set's size).
-TEST_SECONDS = 10
+# A trial run takes about TEST_SECONDS; or up to TEST_PATIENCE_S where that buys the queries of TEST_QUERIES' first
+# column, without which LoadGen's early stopping cannot call the percentile sure. (at least, at most; None: the QSL).
+TEST_SECONDS, TEST_PATIENCE_S = 10, 60
 TEST_QUERIES: dict[str, tuple[int, int | None]] = {
     "Offline": (24, None),
-    "Server": (64, 1024),
+    "Server": (700, 1024),
     "SingleStream": (64, 1024),
-    "MultiStream": (16, 700),
+    "MultiStream": (662, 700),
 }
 # Which TestSettings field says how fast the SUT is, per scenario.
 _SPEED_FIELD = {
@@ -61,7 +62,7 @@ _SPEED_FIELD = {
 }
 # Of the speed measured at warm-up: Offline asks for more than enough samples; a Server must keep up with its queue;
 # the streams must not run out of queries, which LoadGen makes ahead from the expected latency.
-_OFFLINE_QPS, _SERVER_QPS, _ACCURACY_SERVER_QPS, _STREAM_LATENCY = 1.1, 0.5, 4.0, 0.4
+_OFFLINE_QPS, _SERVER_QPS, _ACCURACY_SERVER_QPS, _STREAM_LATENCY = 1.1, 0.4, 4.0, 0.4
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,9 @@ def _set_counts(settings: Any, official: Any, config: RunConfig, samples: int, s
 def _trial_queries(scenario: str, samples: int, samples_per_s: float) -> int:
     least, most = TEST_QUERIES[scenario]
     samples_per_query = 8 if scenario == "MultiStream" else 1
-    pace = samples_per_s * (_SERVER_QPS if scenario == "Server" else 1)
-    return max(least, min(int(pace * TEST_SECONDS / samples_per_query), most or samples))
+    pace = samples_per_s * (_SERVER_QPS if scenario == "Server" else 1) / samples_per_query
+    fitting = max(1, min(int(pace * TEST_SECONDS), most or samples))
+    return max(least, fitting) if least <= pace * TEST_PATIENCE_S else fitting
 
 
 def _set_speed(settings: Any, official: Any, config: RunConfig, samples_per_s: float) -> None:

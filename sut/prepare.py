@@ -19,7 +19,7 @@ from backends.fake import PREFIX, read_script
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
 from sut import assets, results, system
-from sut.config import DEMO, RunConfig, default_log_dir
+from sut.config import DEMO, RunConfig, choose, default_log_dir
 from sut.errors import UsageError
 from sut.tasks import TASKS, Task
 from sut.worker import WorkerSpec
@@ -53,7 +53,7 @@ def prepare(config: RunConfig) -> Prepared:
     options = Options(config.precision, config.threads or max(1, system.cores() // config.instances))
     backend(options)  # refuses a precision that it does not have
     model = _model(config)
-    task = TASKS[config.task]
+    task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
     _check_vocabulary(model, vocab)
     features = task.load(dataset, vocab, cache_dir)
@@ -123,12 +123,12 @@ def _claim(config: RunConfig, features: Features) -> None:
     log_dir = config.log_dir
     assert log_dir is not None
     files = (results.RUN, results.DETAIL, results.ACCURACY)
-    taken = [name for name in files if (log_dir / name).exists()]
-    if taken:
-        raise UsageError(
-            f"wanted a log directory without a run, found {taken[0]} in {log_dir}. Take another --log-dir."
-        )
     try:
+        taken = [name for name in files if (log_dir / name).exists()]
+        if taken:
+            raise UsageError(
+                f"wanted a log directory without a run, found {taken[0]} in {log_dir}. Take another --log-dir."
+            )
         log_dir.mkdir(parents=True, exist_ok=True)
         (log_dir / results.RUN).touch()
         (log_dir / results.RUN).unlink()

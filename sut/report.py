@@ -29,24 +29,31 @@ def opening(prepared: Prepared, plan: Plan) -> str:
     config = prepared.config
     what = f"{config.scenario} {config.mode}, {config.model} on {config.backend} {config.precision}"
     where = f"{config.instances} × {config.threads} threads"
-    much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(plan)
+    much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     return f"{what}, {where}, {much}"
 
 
-def _queries(plan: Plan) -> str:
+def _queries(scenario: str, plan: Plan) -> str:
+    noun = "samples in one query" if scenario == "Offline" else "queries"
+    duration = f" and {plan.min_duration_s:g} s" if plan.min_duration_s else ""
     qps = "" if plan.target_qps is None else f", target_qps {plan.target_qps:.4g}"
-    return f"at least {plan.min_query_count} queries and {plan.min_duration_s:g} s{qps}"
+    return f"at least {plan.min_query_count} {noun}{duration}{qps}"
 
 
-def performance_rows(result: Result, progress: Progress) -> Rows:
+def performance_rows(scenario: str, result: Result, progress: Progress) -> Rows:
     """Verdict, reasons, headline, percentiles, tokens."""
     rows = [("result", "VALID" if result.valid else "INVALID")]
     rows += [("why", reason) for reason in result.reasons]
     if result.value is not None:
-        number, _, unit = f"{result.value:.4g} {result.metric}".partition(" ")
-        rows.append(("headline", f"{number} {unit}"))
-    rows += [(f"latency p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
+        rows.append((result.metric.partition(",")[0], f"{result.value:.4g} {result.unit}{_after_comma(result.metric)}"))
+    if scenario != "Offline":  # where latency is only how long ago the one query was issued
+        rows += [(f"latency p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
     return rows + throughput_rows(progress)
+
+
+def _after_comma(words: str) -> str:
+    _, comma, rest = words.partition(",")
+    return comma + rest
 
 
 def throughput_rows(progress: Progress) -> Rows:

@@ -17,12 +17,12 @@ RUN = "run.json"
 _MARKER = ":::MLLOG "
 _LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
 _PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
-# Key of the headline figure, what it is called, and what LoadGen's number is divided by.
+# A scenario's figure: LoadGen's key, what it is called, its unit, and what LoadGen's number is divided by.
 METRICS = {
-    "Offline": ("result_samples_per_second", "samples/s", 1.0),
-    "Server": ("result_completed_samples_per_sec", "samples/s", 1.0),
-    "SingleStream": ("early_stopping_latency_ss", "ms, 90th percentile", 1e6),
-    "MultiStream": ("early_stopping_latency_ms", "ms, 99th percentile per query", 1e6),
+    "Offline": ("result_samples_per_second", "throughput", "samples/s", 1.0),
+    "Server": ("result_completed_samples_per_sec", "throughput", "samples/s", 1.0),
+    "SingleStream": ("early_stopping_latency_ss", "latency, 90th percentile estimate", "ms", 1e6),
+    "MultiStream": ("early_stopping_latency_ms", "latency of a query, 99th percentile estimate", "ms", 1e6),
 }
 # A requirement that was not met, and what to do about it.
 _REQUIREMENTS = {
@@ -41,7 +41,8 @@ class Result:
     valid: bool
     reasons: list[str]
     metric: str
-    value: float | None  # in the unit that `metric` names; None where LoadGen gave none
+    unit: str
+    value: float | None  # None where LoadGen gave none, as when there were too few queries to estimate from
     samples_per_s: float | None  # over the whole run
     latency_ms: dict[str, float] = field(default_factory=dict)  # percentile → ms; per query for MultiStream
 
@@ -76,8 +77,8 @@ def _disk(log_dir: Path) -> str:
 def performance(log_dir: Path, scenario: str) -> Result:
     """The result of a performance run. Raises RunFailedError when the log is not whole."""
     detail = read_detail(log_dir)
-    key, metric, divisor = METRICS[scenario]
-    value = detail.get(key)
+    key, metric, unit, divisor = METRICS[scenario]
+    value = detail.get(key) or None
     if "result_validity" not in detail:
         raise RunFailedError(f"wanted a verdict in {log_dir / DETAIL}, found none. {_disk(log_dir)}")
     valid = detail["result_validity"] == "VALID" and not detail["num_errors"]
@@ -94,6 +95,7 @@ def performance(log_dir: Path, scenario: str) -> Result:
         valid=valid,
         reasons=reasons,
         metric=metric,
+        unit=unit,
         value=None if value is None else value / divisor,
         samples_per_s=detail.get("result_samples_per_second") or detail.get("result_completed_samples_per_sec"),
         latency_ms=latency_ms,

@@ -126,7 +126,7 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
 def _give_up(prepared: Prepared, executor: Executor, failure: BaseException) -> NoReturn:
     executor.close()
     time.sleep(_LOG_POLL_S)
-    words = "interrupted" if isinstance(failure, KeyboardInterrupt) else f"{failure}"
+    words = "interrupted." if isinstance(failure, KeyboardInterrupt) else f"{failure}"
     if not isinstance(failure, (KeyboardInterrupt, RunFailedError)):
         words = f"{type(failure).__name__}: {failure}"
     raise RunFailedError(f"the run is INVALID: {words} Its logs are in {prepared.config.log_dir}.") from failure
@@ -137,7 +137,7 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str
     assert config.log_dir is not None
     result = results.performance(config.log_dir, config.scenario)
     record.write(prepared, "VALID" if result.valid else "INVALID", result=asdict(result), **facts)
-    report.closing(prepared, report.performance_rows(result, scheduler.progress))
+    report.closing(prepared, report.performance_rows(config.scenario, result, scheduler.progress))
     return VALID if result.valid else INVALID
 
 

@@ -15,7 +15,9 @@ from qsl.wordpiece import WordPiece, basic_tokens
 
 DEMO_VOCAB = Path(__file__).resolve().parents[2] / "assets" / "demo" / "vocab.txt"
 # Letters with accents, marks of many kinds, other scripts, CJK, blanks and characters that are dropped.
-ALPHABET = "abcXYZ019 .,;:!?'\"-$€%&(){}[]^`~|<>=+*/\\@#_éÀüñçøßŁœžЖдيשλ中文한の–—“”’…\t\n\r\u00a0\u200b\u202f\ufffd\x00\x07"
+ALPHABET = (
+    "abcXYZ019 .,;:!?'\"-$€%&(){}[]^`~|<>=+*/\\@#_éÀüñçøßŁœžЖдيשλ中文한の–—“”’…\t\n\r\u00a0\u200b\u202f\ufffd\x00\x07"
+)
 
 
 @pytest.fixture(scope="module")

@@ -50,4 +50,6 @@ def test_lengths_like_squads_waste_next_to_nothing(seed: int) -> None:
 def test_by_hand() -> None:
     samples = [Waiting(i, i, length) for i, length in enumerate([10, 50, 20, 49, 5])]
     assert [[s.length for s in batch] for batch in by_length(samples, 100)] == [[50, 49], [20, 10, 5]]
+    far = [Waiting(i, i, length) for i, length in enumerate([300, 100, 290, 99])]
+    assert [[s.length for s in batch] for batch in by_length(far, 10_000)] == [[300, 290], [100, 99]]
     assert [s.length for s in oldest_first(samples, 40)] == [10, 5]

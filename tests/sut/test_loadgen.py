@@ -54,6 +54,9 @@ def test_a_valid_run_is_official(scenario: str) -> None:
 
 def test_a_trial_is_short_and_fits_the_machine() -> None:
     assert settings(samples_per_s=1.0).min_query_count == 24
+    assert settings(samples_per_s=0.1).min_query_count == 1
+    assert settings(samples_per_s=100.0, scenario="MultiStream").min_query_count == 662
+    assert settings(samples_per_s=10.0, scenario="MultiStream").min_query_count == 12
     assert settings(samples_per_s=50.0).min_query_count == 500
     assert settings(samples_per_s=1e6).min_query_count == 1200
     assert settings(samples_per_s=1e6).min_duration_ms == 0
@@ -66,7 +69,7 @@ def test_a_trial_is_short_and_fits_the_machine() -> None:
     ("scenario", "field", "measured", "asked"),
     [
         ("Offline", "offline_expected_qps", 110.0, 8.0),
-        ("Server", "server_target_qps", 50.0, 8.0),
+        ("Server", "server_target_qps", 40.0, 8.0),
         ("SingleStream", "single_stream_expected_latency_ns", 4e6, 1.25e8),
         ("MultiStream", "multi_stream_expected_latency_ns", 3.2e7, 1.25e8),
     ],
