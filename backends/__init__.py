@@ -8,43 +8,58 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from typing import NamedTuple
 
 from backends.base import Backend, BackendError
 
 
 class Entry(NamedTuple):
-    """Where a backend's class lives, and the extra that installs what it needs ("" for the core install)."""
+    """Where a backend's class lives; the module that its engine comes as, and the extra that installs it ("": core)."""
 
     target: str
+    needs: str
     extra: str
 
 
 BACKENDS: dict[str, Entry] = {
-    "onnxruntime": Entry("backends.onnx_cpu:OnnxRuntimeBackend", ""),
-    "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "pytorch"),
-    "fake": Entry("backends.fake:FakeBackend", ""),
+    "onnxruntime": Entry("backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", ""),
+    "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch"),
+    "fake": Entry("backends.fake:FakeBackend", "numpy", ""),
 }
 
 
-def backend_class(name: str) -> type[Backend]:
-    """The class behind `name`.
+def check(name: str) -> None:
+    """See that `name` is a backend and that its engine is installed, without importing it.
 
     Raises:
-        BackendError: there is no such backend, or its extra is not installed (the message says what to type).
+        BackendError: it is not; the message has the nearest name, or what to type.
     """
     if name not in BACKENDS:
         near = difflib.get_close_matches(name, BACKENDS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise BackendError(f"wanted a backend out of {', '.join(BACKENDS)}, found {name!r}.{hint}")
+    if importlib.util.find_spec(BACKENDS[name].needs) is None:
+        raise _not_installed(name, BACKENDS[name].needs)
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class behind `name`; its engine is imported now.
+
+    Raises:
+        BackendError: as `check` does.
+    """
+    check(name)
     module, _, attribute = BACKENDS[name].target.partition(":")
     try:
         found: type[Backend] = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        extra = BACKENDS[name].extra
-        if not extra:
-            raise
-        raise BackendError(
-            f"backend {name!r} needs {error.name}, which is not installed. Type: pip install 'mlperf-bert-sut[{extra}]'"
-        ) from error
+        raise _not_installed(name, error.name) from error
     return found
+
+
+def _not_installed(name: str, module: str | None) -> BackendError:
+    extra = f"[{BACKENDS[name].extra}]" if BACKENDS[name].extra else ""
+    return BackendError(
+        f"backend {name!r} needs {module}, which is not installed: pip install 'mlperf-bert-sut{extra}'"
+    )

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
@@ -31,8 +32,8 @@ def main(argv: list[str]) -> int:
     try:
         return _VERBS[verb](rest)
     except KeyboardInterrupt:
-        print("\nerror: interrupted before the run began.", file=sys.stderr)
-        return 3
+        print("\nerror: interrupted.", file=sys.stderr)
+        _leave(3)
     except Exception as error:
         from sut import errors
 
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
         return errors.exit_code(error)
 
 
-def _leave(code: int) -> None:
+def _leave(code: int) -> NoReturn:
     """End without tearing the interpreter down: LoadGen's threads may still wait for answers that will not come."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -49,6 +49,12 @@ class RunConfig:
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
 
     @property
+    def logs(self) -> Path:
+        """`log_dir` of a prepared run, where it is set."""
+        assert self.log_dir is not None
+        return self.log_dir
+
+    @property
     def is_trial(self) -> bool:
         """True when the run can never be submitted, whatever its verdict."""
         return self.execution_mode != "valid"

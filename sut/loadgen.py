@@ -110,29 +110,34 @@ def _from_embedded(config: RunConfig, model_key: str) -> Any:
 
 def _apply_user_conf(settings: Any, config: RunConfig, model_key: str) -> None:
     assert config.user_conf is not None
-    _check_user_conf(config.user_conf)
     if settings.FromConfig(str(config.user_conf), model_key, config.scenario, 2) != 0:
         raise UsageError(
             f"wanted LoadGen's 'model.scenario.key = value' lines in {config.user_conf}, LoadGen refused it."
         )
 
 
-def _check_user_conf(path: Path) -> None:
+def check_user_conf(path: Path) -> None:
+    """See that LoadGen reads every line of a user.conf.
+
+    Raises:
+        UsageError: one that it would pass over or refuse, with its number.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"wanted LoadGen's settings in {path}, found: {error}. Check --user-conf.") from error
     for number, line in enumerate(lines, start=1):
-        words = line.partition("#")[0].strip()
-        if words:
+        words = line.split()
+        if words and not words[0].startswith("#"):
             _check_user_conf_line(f"{path} line {number}", words)
 
 
-def _check_user_conf_line(where: str, words: str) -> None:
-    name, equals, value = (part.strip() for part in words.partition("="))
-    parts = name.split(".")
-    if not equals or not value or len(parts) != 3:
-        raise UsageError(f"wanted 'model.scenario.key = value' in {where}, found {words!r}.")
+def _check_user_conf_line(where: str, words: list[str]) -> None:
+    """LoadGen passes over a line without blanks around "=", and refuses a comment behind a value, without a word."""
+    parts = words[0].split(".")
+    if len(words) != 3 or words[1] != "=" or words[2].startswith("-") or len(parts) != 3:
+        wanted = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
+        raise UsageError(f"wanted {wanted} in {where}, found {' '.join(words)!r}.")
     for word, known in ((parts[1], ("*", *SCENARIOS)), (parts[2], USER_CONF_KEYS)):
         if word not in known:
             near = difflib.get_close_matches(word, known, n=1)

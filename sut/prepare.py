@@ -5,28 +5,25 @@ What fails here fails in a second or two, with nothing started and nothing left 
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from accuracy.targets import Target, target
-from backends import backend_class
+from backends import check as check_backend
 from backends.base import BackendError, Options
 from backends.checkpoints import Model, find_model
 from backends.fake import PREFIX, read_script
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, results, system
+from sut import assets, loadgen, log_dir, system
 from sut.config import DEMO, RunConfig, choose, default_log_dir
-from sut.errors import UsageError
 from sut.tasks import TASKS, Task
 from sut.worker import WorkerSpec
 
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.
 _SPARE_VOCABULARY = 128
-_LOG_BYTES = 32 << 20  # room for LoadGen's logs beside the answers
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,14 @@ def prepare(config: RunConfig) -> Prepared:
         UsageError, DatasetError, BackendError: the first thing that cannot be used.
     """
     wanted = target(config.target) if config.target else None
-    backend = backend_class(config.backend)
+    check_backend(config.backend)
     options = Options(config.precision, config.threads or max(1, system.cores() // config.instances))
-    backend(options)  # refuses a precision that it does not have
     model = _model(config)
     task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
     _check_vocabulary(model, vocab)
     features = task.load(dataset, vocab, cache_dir)
+    _check_lengths(model, features)
     samples = len(features)
     if config.mode == "accuracy" and config.test_query_count:
         samples = min(samples, config.test_query_count)
@@ -69,10 +66,12 @@ def prepare(config: RunConfig) -> Prepared:
         log_dir=config.log_dir or default_log_dir(config),
         user_conf=config.user_conf or _default_user_conf(),
     )
+    if resolved.user_conf:
+        loadgen.check_user_conf(resolved.user_conf)
     shapes = warm_up_shapes(config, features)
     worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes)
     judged = wanted or _default_target(config, model, task, samples)
-    _claim(resolved, features)
+    log_dir.claim(resolved.logs, features.total_tokens if config.mode == "accuracy" else 0)
     return Prepared(resolved, task, model, features, samples, worker, judged)
 
 
@@ -97,6 +96,15 @@ def _check_vocabulary(model: Model, vocab: Path) -> None:
         )
 
 
+def _check_lengths(model: Model, features: Features) -> None:
+    longest = int(features.lengths.max())
+    if model.config is not None and longest > model.config.max_position_embeddings:
+        raise BackendError(
+            f"wanted a model for samples of {longest} tokens, "
+            f"found {model.spec} with {model.config.max_position_embeddings} positions."
+        )
+
+
 def _default_user_conf() -> Path | None:
     here = Path("user.conf")
     return here if here.is_file() else None
@@ -112,35 +120,7 @@ def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -
 
 
 def warm_up_shapes(config: RunConfig, features: Features) -> tuple[tuple[int, int], ...]:
-    """(samples, length) of the batches that the scenario will bring: the longest, then the typical one, which is timed."""
+    """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
     longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
     most = {"SingleStream": 1, "MultiStream": 8}.get(config.scenario, len(features))
     return tuple((max(1, min(config.max_batch_tokens // length, most)), length) for length in (longest, typical))
-
-
-def _claim(config: RunConfig, features: Features) -> None:
-    """Make the log directory, and see that it is empty of runs, can be written, and has room."""
-    log_dir = config.log_dir
-    assert log_dir is not None
-    files = (results.RUN, results.DETAIL, results.ACCURACY)
-    try:
-        taken = [name for name in files if (log_dir / name).exists()]
-        if taken:
-            raise UsageError(
-                f"wanted a log directory without a run, found {taken[0]} in {log_dir}. Take another --log-dir."
-            )
-        log_dir.mkdir(parents=True, exist_ok=True)
-        (log_dir / results.RUN).touch()
-        (log_dir / results.RUN).unlink()
-        free = shutil.disk_usage(log_dir).free
-    except OSError as error:
-        raise UsageError(
-            f"wanted to write the run's logs to {log_dir}, found: {error}. Take another --log-dir."
-        ) from error
-    # An answer is logged in hexadecimal, two characters a byte, two float32 a token.
-    needed = _LOG_BYTES + (features.total_tokens * 16 if config.mode == "accuracy" else 0)
-    if free < needed:
-        raise UsageError(
-            f"wanted {needed >> 20} MiB of disk for the logs in {log_dir}, found {free >> 20} MiB free. "
-            "Make room, or take another --log-dir."
-        )

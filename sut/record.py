@@ -29,7 +29,6 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         RunFailedError: it cannot be written.
     """
     config = prepared.config
-    assert config.log_dir is not None
     content = {
         "verdict": verdict,
         "submittable": not config.is_trial and not prepared.model.is_random and verdict in ("VALID", "PASS"),
@@ -39,7 +38,7 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         **more,
         "machine": system.facts(),
     }
-    return _replace(config.log_dir / results.RUN, json.dumps(content, indent=2, default=str) + "\n")
+    return _replace(config.logs / results.RUN, json.dumps(content, indent=2, default=str) + "\n")
 
 
 def _replace(path: Path, text: str) -> Path:

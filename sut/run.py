@@ -6,6 +6,7 @@ no way to be told to stop; it is left where it stands, and the process ends unde
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -13,7 +14,8 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from accuracy import report as accuracy_report
-from sut import loadgen, record, report, results
+from accuracy.log import AccuracyLogError
+from sut import loadgen, log_dir, record, report, results
 from sut.config import RunConfig
 from sut.errors import INVALID, VALID, RunFailedError
 from sut.executors.base import Executor, Ready
@@ -43,6 +45,7 @@ def run(config: RunConfig) -> int:
         return _measure(prepared, executor, ready, start_s)
     finally:
         executor.close()
+        log_dir.release(prepared.config.logs)
 
 
 def _executor(prepared: Prepared) -> Executor:
@@ -55,7 +58,27 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready], start_s
     config = prepared.config
     samples_per_s = sum(one.samples_per_s for one in ready)
     plan = loadgen.plan(config, prepared.task.model_key, prepared.samples, samples_per_s)
-    scheduler = Scheduler(
+    scheduler = _scheduler(prepared, executor)
+    record.write(prepared, record.UNFINISHED)
+    print("\n".join([report.opening(prepared, plan), *report.notices(prepared)]), file=sys.stderr)
+    judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
+    try:
+        _drive(prepared, plan, scheduler, executor)
+        facts = {
+            "startup_s": round(scheduler.progress.first_issue_s - start_s, 3),
+            "instances_ready": [asdict(one) for one in ready],
+            "plan": _plan_facts(plan),
+            "progress": asdict(scheduler.progress),
+        }
+        return judge(prepared, scheduler, facts)
+    except (RunFailedError, AccuracyLogError) as error:  # the second: answers that a full disk cut short
+        record.write(prepared, "FAILED", reasons=[str(error)], progress=asdict(scheduler.progress))
+        raise RunFailedError(str(error)) from error
+
+
+def _scheduler(prepared: Prepared, executor: Executor) -> Scheduler:
+    config = prepared.config
+    return Scheduler(
         executor,
         prepared.features.lengths,
         loadgen.complete,
@@ -63,23 +86,6 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready], start_s
         per_instance=1 if config.scenario == "Server" else 2,
         plan_at_issue=config.scenario != "Server",
     )
-    record.write(prepared, record.UNFINISHED)
-    print(report.opening(prepared, plan), file=sys.stderr)
-    for notice in report.notices(prepared):
-        print(notice, file=sys.stderr)
-    try:
-        _drive(prepared, plan, scheduler, executor)
-    except RunFailedError as error:
-        record.write(prepared, "FAILED", reasons=[str(error)], progress=asdict(scheduler.progress))
-        raise
-    facts = {
-        "startup_s": round(scheduler.progress.first_issue_s - start_s, 3),
-        "instances_ready": [asdict(one) for one in ready],
-        "plan": _plan_facts(plan),
-        "progress": asdict(scheduler.progress),
-    }
-    judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
-    return judge(prepared, scheduler, facts)
 
 
 def _plan_facts(plan: Plan) -> dict[str, Any]:
@@ -110,11 +116,10 @@ def _drive(prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Execu
 
 
 def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
-    assert prepared.config.log_dir is not None
     try:
         loadgen.start_test(
             plan.settings,
-            prepared.config.log_dir,
+            prepared.config.logs,
             samples=prepared.samples,
             issue_queries=scheduler.issue_queries,
             load_query_samples=prepared.features.touch,
@@ -124,6 +129,8 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
 
 
 def _give_up(prepared: Prepared, executor: Executor, failure: BaseException) -> NoReturn:
+    for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would unwind the interpreter under LoadGen
+        signal.signal(number, signal.SIG_IGN)
     executor.close()
     time.sleep(_LOG_POLL_S)
     words = "interrupted." if isinstance(failure, KeyboardInterrupt) else f"{failure}"
@@ -134,8 +141,7 @@ def _give_up(prepared: Prepared, executor: Executor, failure: BaseException) -> 
 
 def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
     config = prepared.config
-    assert config.log_dir is not None
-    result = results.performance(config.log_dir, config.scenario)
+    result = results.performance(config.logs, config.scenario)
     record.write(prepared, "VALID" if result.valid else "INVALID", result=asdict(result), **facts)
     report.closing(prepared, report.performance_rows(config.scenario, result, scheduler.progress))
     return VALID if result.valid else INVALID
@@ -143,10 +149,10 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str
 
 def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
     config = prepared.config
-    assert config.log_dir and config.dataset and config.vocab and config.cache_dir
-    results.read_detail(config.log_dir)  # raises where the disk filled
-    score = prepared.task.score(config.log_dir / results.ACCURACY, config.dataset, config.vocab, config.cache_dir)
-    accuracy_report.write_accuracy(score, config.log_dir)
+    assert config.dataset and config.vocab and config.cache_dir
+    results.read_detail(config.logs)  # raises where the disk filled
+    score = prepared.task.score(config.logs / results.ACCURACY, config.dataset, config.vocab, config.cache_dir)
+    accuracy_report.write_accuracy(score, config.logs)
     passed = accuracy_report.passes(score, prepared.target)
     verdict = {(True, True): "PASS", (True, False): "FAIL"}.get((prepared.target is not None, passed), "SCORED")
     found = {

@@ -39,13 +39,28 @@ def generate(split: str, seed: int = 1, questions: int | None = None) -> dict[st
     return {"version": "1.1", "data": articles}
 
 
-def write(path: Path | str, split: str, seed: int = 1, questions: int | None = None) -> None:
+def write(path: Path | str, split: str, seed: int = 1, questions: int | None = None, displaced: bool = False) -> None:
     """Writes the data set aside and renames it, so that a reader never sees half a file."""
     target = Path(path)
     aside = target.with_name(f"{target.name}.{os.getpid()}.part")
-    text = json.dumps(generate(split, seed, questions), ensure_ascii=False, separators=(",", ":"))
+    dataset = generate(split, seed, questions)
+    text = json.dumps(displace_questions(dataset) if displaced else dataset, ensure_ascii=False, separators=(",", ":"))
     aside.write_bytes(text.encode("utf-8"))
     aside.replace(target)
+
+
+def displace_questions(dataset: dict[str, Any]) -> dict[str, Any]:
+    """The same passages, each with the questions and answers of one half the data set away.
+
+    A model that reads must fail on it; one that has learned what answers look like would not.
+    """
+    paragraphs = [paragraph for article in dataset["data"] for paragraph in article["paragraphs"]]
+    half = len(paragraphs) // 2
+    moved = [
+        {"context": here["context"], "qas": there["qas"]}
+        for here, there in zip(paragraphs, paragraphs[half:] + paragraphs[:half], strict=True)
+    ]
+    return {"version": dataset["version"], "data": [{"title": "Displaced", "paragraphs": moved}]}
 
 
 def stream(split: str, seed: int) -> Draw:

@@ -8,12 +8,15 @@ whole terminal, and end when their pipe does: nothing outlives this process, eve
 from __future__ import annotations
 
 import multiprocessing as mp
+import os
 import pickle
 import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -45,12 +48,16 @@ class ProcessExecutor:
 
     def start(self) -> list[Ready]:
         context = mp.get_context("spawn")
+        # Children inherit this: Ctrl-C reaches the whole terminal, and they may be anywhere in their imports by then.
+        resource_tracker.ensure_running()  # it would unblock the signal again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         for number in range(self.instances):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, self._spec), name=f"instance-{number}", daemon=True)
             process.start()
             theirs.close()
             self._running.append(_Instance(process, ours))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         ready = [self._first_word(instance) for instance in self._running]
         self._collector.start()
         return ready
@@ -128,17 +135,31 @@ def _serve(pipe: Connection, spec: WorkerSpec) -> None:
     """An instance's life, in its own process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, OSError):  # the parent has closed its end, or is gone
+        _work(pipe, spec)
+
+
+def _work(pipe: Connection, spec: WorkerSpec) -> None:
     try:
         worker = Worker(spec)
     except Exception as error:  # noqa: BLE001 - it is raised again by start(), in the parent
         pipe.send(_portable(error))
         return
-    pipe.send(worker.ready)
     try:
+        pipe.send(worker.ready)
         while True:
             pipe.send(_answer(worker, pipe.recv()))
-    except (EOFError, OSError):
-        worker.close()  # the parent has closed its end, or is gone
+    finally:
+        worker.close()
+
+
+def _end_with_parent() -> None:
+    """In the midst of a batch too, where the pipe's end goes unseen."""
+    parent = mp.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _answer(worker: Worker, indexes: Sequence[int]) -> tuple[object, int, Exception | None]:

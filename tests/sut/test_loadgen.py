@@ -97,7 +97,7 @@ def test_the_speed_is_the_flags_else_user_confs_else_measured(
 )
 def test_a_user_conf_line_that_loadgen_would_pass_over_is_an_error(tmp_path: Path, line: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        settings(user_conf=user_conf(tmp_path, f"# a comment\n\n{line}\n"))
+        loadgen.check_user_conf(user_conf(tmp_path, f"# a comment\n\n{line}\n"))
 
 
 @pytest.mark.parametrize("line", ["*.*.min_duration = 1000", "bert.Offline.min_query_count = 24"])

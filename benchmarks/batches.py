@@ -1,0 +1,76 @@
+"""What a batch costs: the evidence for `--max-batch-tokens` and for `sut.batching.BATCH_OVERHEAD_TOKENS`.
+
+Batches of one length, from one sample up, are timed in turn on each backend. The table gives tokens/s by batch size,
+then the tokens that starting a batch is worth: the intercept of time over tokens, divided by its slope.
+
+    python -m benchmarks.batches --model demo
+    python -m benchmarks.batches --model random:bert-base --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from itertools import product
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from backends import backend_class
+from backends.base import Backend, Batch, Options
+from backends.checkpoints import find_model
+from sut import assets, system
+from sut.config import DEMO
+
+BACKENDS = ("onnxruntime", "pytorch")
+LENGTH = 166  # SQuAD's median
+SAMPLES = (1, 2, 4, 8, 16, 32, 64)
+
+
+def _load(name: str, model: str) -> Backend:
+    backend = backend_class(name)(Options(threads=system.cores()))
+    backend.load(find_model(str(assets.demo_model()) if model == DEMO else model))
+    return backend
+
+
+def measure(model: str, rounds: int) -> dict[str, list[float]]:
+    """Median seconds of a batch, by backend, in the order of SAMPLES."""
+    engines = {name: _load(name, model) for name in BACKENDS}
+    batches = [Batch.blank(samples, LENGTH) for samples in SAMPLES]
+    seconds: dict[tuple[str, int], list[float]] = {}
+    for round_ in range(rounds + 1):  # the first one warms up
+        for (name, engine), batch in product(engines.items(), batches):
+            start_s = time.perf_counter()
+            engine.infer(batch)
+            if round_:
+                seconds.setdefault((name, len(batch)), []).append(time.perf_counter() - start_s)
+    return {name: [statistics.median(seconds[name, samples]) for samples in SAMPLES] for name in engines}
+
+
+def overhead_tokens(seconds: list[float]) -> float:
+    """Tokens that starting a batch is worth, from the batches of up to eight samples."""
+    few = [samples for samples in SAMPLES if samples <= 8]
+    slope, intercept = np.polyfit([samples * LENGTH for samples in few], seconds[: len(few)], 1)
+    return float(intercept / slope)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.batches", description=__doc__)
+    parser.add_argument("--model", default=DEMO)
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    found = measure(options.model, options.rounds)
+    table = Table("samples", "tokens", *(f"{name}, tokens/s" for name in found), box=None)
+    for row, samples in enumerate(SAMPLES):
+        tokens = samples * LENGTH
+        table.add_row(str(samples), str(tokens), *(f"{tokens / seconds[row]:,.0f}" for seconds in found.values()))
+    table.add_row("overhead", "", *(f"{overhead_tokens(seconds):.0f} tokens" for seconds in found.values()))
+    Console().print(table)
+    print(json.dumps({"model": options.model, "length": LENGTH, "samples": SAMPLES, "seconds": found}))
+
+
+if __name__ == "__main__":
+    main()
