@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,11 @@ def find_model(spec: str) -> Model:
     if spec.startswith(RANDOM_PREFIX):
         return _find_random(spec)
     path = Path(spec)
-    if path.suffix == ".onnx" and path.is_file():
-        return Model(spec, None, path)
-    if (path / "config.json").is_file():
-        return Model(spec, _read_config(path / "config.json"), path)
+    with suppress(OSError):  # a name that no file system takes
+        if path.suffix == ".onnx" and path.is_file():
+            return Model(spec, None, path)
+        if (path / "config.json").is_file():
+            return Model(spec, _read_config(path / "config.json"), path)
     wanted = f"'demo', a directory with config.json and weights, an .onnx file, or {_random_names()}"
     raise BackendError(f"wanted a model ({wanted}), found nothing of the kind at {spec!r}. Check --model.")
 
@@ -131,6 +133,11 @@ def _read_config(path: Path) -> BertConfig:
     if data.get("model_type", "bert") != "bert" or config.hidden_act != "gelu":
         found = f"model_type {data.get('model_type')!r}, hidden_act {config.hidden_act!r}"
         raise BackendError(f"wanted a BERT with exact GELU in {path}, found {found}.")
+    sizes = {field.name: getattr(config, field.name) for field in fields(BertConfig) if field.type == "int"}
+    wrong = [f"{name} {size!r}" for name, size in sizes.items() if not (isinstance(size, int) and size > 0)]
+    if wrong or config.hidden_size % config.num_attention_heads:
+        found = ", ".join(wrong) or f"hidden_size {config.hidden_size} for {config.num_attention_heads} heads"
+        raise BackendError(f"wanted BERT's sizes in {path}, hidden_size a multiple of the heads, found {found}.")
     return config
 
 

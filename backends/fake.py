@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -27,7 +28,7 @@ PREFIX = "fake"
 class Script:
     """What the fake is to do; 0 is never."""
 
-    sleep_ms: float = 0
+    sleep_ms: float = 0.0
     raise_at: int = 0
     exit_at: int = 0
 
@@ -55,8 +56,10 @@ class FakeBackend(Backend):
         self._script = read_script(model.spec)
         self._batches = 0
 
-    def warm_up(self, shapes: object) -> None:
-        """Nothing to warm; and the script counts only batches that were asked for."""
+    def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
+        """As slow as any batch, but the script counts only those that were asked for."""
+        for samples, length in shapes:
+            self._answer(Batch.blank(samples, length))
 
     def infer(self, batch: Batch) -> Float32:
         self._batches += 1
@@ -64,6 +67,9 @@ class FakeBackend(Backend):
             raise RuntimeError(f"the fake backend was told to fail at batch {self._batches}")
         if self._batches == self._script.exit_at:
             os._exit(1)
+        return self._answer(batch)
+
+    def _answer(self, batch: Batch) -> Float32:
         if self._script.sleep_ms:
             time.sleep(self._script.sleep_ms / 1e3)
         return fake_answer(batch)

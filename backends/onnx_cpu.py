@@ -19,6 +19,10 @@ from backends.checkpoints import Model, read_tensors
 _IDS, _MASK, _TYPES = ("input_ids",), ("input_mask", "attention_mask"), ("segment_ids", "token_type_ids")
 
 
+# What ONNX Runtime would log it also raises; its own lines have no place among ours.
+ort.set_default_logger_severity(4)
+
+
 class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
 
@@ -38,7 +42,7 @@ class OnnxRuntimeBackend(Backend):
     def _session_options(self) -> Any:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.options.threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         return options
 
     def _open_file(self, path: Path | None) -> Any:

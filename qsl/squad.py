@@ -66,7 +66,7 @@ def read_examples(path: Path) -> list[Example]:
         raise DatasetError(
             f"wanted a SQuAD v1.1 file at {path}, found: {error}. Name one with --dataset FILE."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(
             f"wanted SQuAD v1.1 JSON in {path}, found something else ({error}). Fetch or copy the file again."
         ) from error
@@ -75,7 +75,7 @@ def read_examples(path: Path) -> list[Example]:
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"wanted SQuAD v1.1's form in {path} (data > paragraphs > context, qas > id, question, answers > text), "
-            f"found a part without {error}."
+            f"found another ({type(error).__name__}: {error})."
         ) from error
     if not examples:
         raise DatasetError(f"wanted questions in {path}, found none.")
@@ -88,6 +88,8 @@ def _examples(data: Any) -> Iterator[Example]:
             words = tuple(word for word in _SPACES.split(paragraph["context"]) if word)
             for qa in paragraph["qas"]:
                 answers = tuple(answer["text"] for answer in qa["answers"])
+                if not all(isinstance(text, str) for text in (qa["id"], qa["question"], *answers)):
+                    raise TypeError(f"id, question and answers of {qa['id']!r} are not all text")
                 yield Example(qa["id"], qa["question"], words, answers)
 
 

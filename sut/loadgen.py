@@ -22,6 +22,7 @@ from sut.errors import RunFailedError, UsageError
 
 OFFICIAL_MIN_DURATION_MS = 600_000
 PERFORMANCE_SAMPLE_COUNT = 10_833
+MODEL_KEYS = ("bert",)  # one key for bert-99 and bert-99.9
 # LoadGen's keys that a user.conf may set; it passes over any other without a word.
 USER_CONF_KEYS = (
     "min_duration",
@@ -138,6 +139,9 @@ def _check_user_conf_line(where: str, words: list[str]) -> None:
     if len(words) != 3 or words[1] != "=" or words[2].startswith("-") or len(parts) != 3:
         wanted = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
         raise UsageError(f"wanted {wanted} in {where}, found {' '.join(words)!r}.")
+    near_key = difflib.get_close_matches(parts[0], MODEL_KEYS, n=1, cutoff=0.5)
+    if near_key and parts[0] not in MODEL_KEYS:  # a line for another benchmark's model is no mistake
+        raise UsageError(f"found model {parts[0]!r} in {where}, which LoadGen calls {near_key[0]!r}.")
     for word, known in ((parts[1], ("*", *SCENARIOS)), (parts[2], USER_CONF_KEYS)):
         if word not in known:
             near = difflib.get_close_matches(word, known, n=1)

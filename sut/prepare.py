@@ -37,6 +37,7 @@ class Prepared:
     samples: int  # size of the QSL: all features, or in an accuracy trial the first few
     worker: WorkerSpec
     target: Target | None  # what F1 must reach; None where nothing is judged
+    notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
 
 
 def prepare(config: RunConfig) -> Prepared:
@@ -72,7 +73,7 @@ def prepare(config: RunConfig) -> Prepared:
     worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes)
     judged = wanted or _default_target(config, model, task, samples)
     log_dir.claim(resolved.logs, features.total_tokens if config.mode == "accuracy" else 0)
-    return Prepared(resolved, task, model, features, samples, worker, judged)
+    return Prepared(resolved, task, model, features, samples, worker, judged, _notices(config, model, task, samples))
 
 
 def _model(config: RunConfig) -> Model:
@@ -81,6 +82,17 @@ def _model(config: RunConfig) -> Model:
     spec = PREFIX if config.model == DEMO else config.model
     read_script(spec)
     return Model(spec, None, None)
+
+
+def _notices(config: RunConfig, model: Model, task: Task, samples: int) -> tuple[str, ...]:
+    found = {
+        "trial run (--execution-mode test): not submittable": config.is_trial,
+        "random weights: for speed alone, the answers mean nothing": model.is_random,
+        "fake backend: no model ran, the answers mean nothing": config.backend == PREFIX,
+        f"not the official data set of {task.full_size:,} samples: not submittable": not config.is_trial
+        and samples != task.full_size,
+    }
+    return tuple(words for words, applies in found.items() if applies)
 
 
 def _check_vocabulary(model: Model, vocab: Path) -> None:

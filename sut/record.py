@@ -31,7 +31,8 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
     config = prepared.config
     content = {
         "verdict": verdict,
-        "submittable": not config.is_trial and not prepared.model.is_random and verdict in ("VALID", "PASS"),
+        "submittable": not prepared.notices and verdict in ("VALID", "PASS"),
+        "notices": prepared.notices,
         "random_weights": prepared.model.is_random,
         "config": asdict(config),
         "samples": prepared.samples,

@@ -12,25 +12,16 @@ from sut.prepare import Prepared
 from sut.results import Result
 from sut.scheduler import Progress
 
-TRIAL = "trial run (--execution-mode test): not submittable"
-RANDOM = "random weights: for speed alone, the answers mean nothing"
-
 Rows = list[tuple[str, str]]
 
 
-def notices(prepared: Prepared) -> list[str]:
-    """What must stand beside every figure of this run."""
-    found = [TRIAL] if prepared.config.is_trial else []
-    return found + ([RANDOM] if prepared.model.is_random else [])
-
-
 def opening(prepared: Prepared, plan: Plan) -> str:
-    """One line that says what is about to run and for how long."""
+    """What is about to run and for how long, in two lines, and the notices."""
     config = prepared.config
-    what = f"{config.scenario} {config.mode}, {config.model} on {config.backend} {config.precision}"
-    where = f"{config.instances} × {config.threads} threads"
+    what = f"{config.scenario} {config.mode}: {config.model} on {config.backend} {config.precision}"
+    where = f"{config.instances} instance{'s' * (config.instances > 1)} × {config.threads} threads"
     much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
-    return f"{what}, {where}, {much}"
+    return "\n".join([what, f"{where}; {much}", *prepared.notices])
 
 
 def _queries(scenario: str, plan: Plan) -> str:
@@ -41,19 +32,15 @@ def _queries(scenario: str, plan: Plan) -> str:
 
 
 def performance_rows(scenario: str, result: Result, progress: Progress) -> Rows:
-    """Verdict, reasons, headline, percentiles, tokens."""
+    """Verdict, reasons, LoadGen's figure, percentiles, tokens."""
     rows = [("result", "VALID" if result.valid else "INVALID")]
     rows += [("why", reason) for reason in result.reasons]
-    if result.value is not None:
-        rows.append((result.metric.partition(",")[0], f"{result.value:.4g} {result.unit}{_after_comma(result.metric)}"))
+    head, _, detail = result.metric.partition(", ")
+    value = "none: too few queries to estimate it" if result.value is None else f"{result.value:.4g} {result.unit}"
+    rows.append((head, f"{value} ({detail})" if detail else value))
     if scenario != "Offline":  # where latency is only how long ago the one query was issued
-        rows += [(f"latency p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
+        rows += [(f"  p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
     return rows + throughput_rows(progress)
-
-
-def _after_comma(words: str) -> str:
-    _, comma, rest = words.partition(",")
-    return comma + rest
 
 
 def throughput_rows(progress: Progress) -> Rows:
@@ -61,8 +48,8 @@ def throughput_rows(progress: Progress) -> Rows:
     seconds = max(progress.last_answer_s - progress.first_issue_s, 1e-9)
     wasted = 1 - progress.tokens / progress.computed_tokens if progress.computed_tokens else 0.0
     return [
-        ("samples", f"{progress.completed} in {seconds:.2f} s, {progress.completed / seconds:.1f} a second"),
-        ("tokens", f"{progress.tokens / seconds:,.0f} a second"),
+        ("samples", f"{progress.completed:,} in {seconds:.3g} s, {progress.completed / seconds:.4g} a second"),
+        ("tokens", f"{progress.tokens:,}, {progress.tokens / seconds:,.0f} a second"),
         ("padding", f"{wasted:.2%} of the computed tokens"),
     ]
 
@@ -86,7 +73,7 @@ def closing(prepared: Prepared, rows: Rows) -> None:
     table.add_column(overflow="fold")
     for name, value in [
         *rows,
-        *(("note", notice) for notice in notices(prepared)),
+        *(("note", notice) for notice in prepared.notices),
         ("logs", str(prepared.config.log_dir)),
     ]:
         table.add_row(name, value)

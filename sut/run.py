@@ -60,7 +60,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready], start_s
     plan = loadgen.plan(config, prepared.task.model_key, prepared.samples, samples_per_s)
     scheduler = _scheduler(prepared, executor)
     record.write(prepared, record.UNFINISHED)
-    print("\n".join([report.opening(prepared, plan), *report.notices(prepared)]), file=sys.stderr)
+    print(report.opening(prepared, plan), file=sys.stderr)
     judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
     try:
         _drive(prepared, plan, scheduler, executor)
@@ -71,7 +71,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready], start_s
             "progress": asdict(scheduler.progress),
         }
         return judge(prepared, scheduler, facts)
-    except (RunFailedError, AccuracyLogError) as error:  # the second: answers that a full disk cut short
+    except (RunFailedError, AccuracyLogError, OSError) as error:  # the others: a disk that filled
         record.write(prepared, "FAILED", reasons=[str(error)], progress=asdict(scheduler.progress))
         raise RunFailedError(str(error)) from error
 
@@ -141,7 +141,8 @@ def _give_up(prepared: Prepared, executor: Executor, failure: BaseException) -> 
 
 def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
     config = prepared.config
-    result = results.performance(config.logs, config.scenario)
+    queries = scheduler.progress.completed // facts["plan"]["samples_per_query"]
+    result = results.performance(config.logs, config.scenario, queries)
     record.write(prepared, "VALID" if result.valid else "INVALID", result=asdict(result), **facts)
     report.closing(prepared, report.performance_rows(config.scenario, result, scheduler.progress))
     return VALID if result.valid else INVALID

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends import backend_class
-from backends.base import Batch, Options
+from backends.base import BackendError, Batch, Options, brief
 from backends.checkpoints import Model
 from sut import tasks
 from sut.executors.base import Ready
@@ -44,6 +44,7 @@ class Worker:
         self._backend = backend_class(spec.backend)(spec.options)
         self._backend.load(spec.model)
         self._backend.warm_up(spec.shapes)
+        self._try_highest_id(spec)
         load_s = time.perf_counter() - start_s
         self.ready = Ready(load_s, self._rate(*spec.shapes[-1]))
 
@@ -56,6 +57,20 @@ class Worker:
             self._backend.warm_up([(len(batch), length)])
             seconds.append(time.perf_counter() - start_s)
         return samples / max(min(seconds), 1e-6)
+
+    def _try_highest_id(self, spec: WorkerSpec) -> None:
+        """A graph does not say how large its vocabulary is: the sample with the highest id shows it, off the clock."""
+        if spec.model.path is None or spec.model.config is not None:
+            return
+        token = int(np.argmax(self._features.input_ids))
+        sample = self._sample(int(np.searchsorted(self._features.offsets, token, side="right")) - 1)
+        try:
+            self._backend.infer(Batch.of([sample]))
+        except Exception as error:
+            raise BackendError(
+                f"wanted a vocabulary that {spec.model.spec} knows, found id {sample[0].max()} of {spec.vocab}, "
+                f"with which it fails ({brief(error)}). Name the model's own with --vocab FILE."
+            ) from error
 
     def infer(self, indexes: Sequence[int]) -> tuple[npt.NDArray[np.float32], int]:
         """Answers to these samples end to end, float32 [T, 2], and the tokens computed for them."""

@@ -84,7 +84,10 @@ class ProcessExecutor:
     def _collect(self) -> None:
         alive = list(self._running)
         while alive and not self._closing.is_set():
-            stirred = wait([handle for one in alive for handle in (one.pipe, one.process.sentinel)], timeout=0.5)
+            try:
+                stirred = wait([handle for one in alive for handle in (one.pipe, one.process.sentinel)], timeout=0.5)
+            except (OSError, ValueError):
+                return  # close() has just taken a pipe away
             for instance in [one for one in alive if one.pipe in stirred or one.process.sentinel in stirred]:
                 if not self._receive(instance):
                     alive.remove(instance)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from small_bert import random_batch
+from small_bert import random_batch, write_onnx
 
-from backends import backend_class, onnx_graph
+from backends import backend_class
 from backends.base import Backend, BackendError, Options
-from backends.checkpoints import Model, find_model, read_tensors
+from backends.checkpoints import Model, find_model
 
 PUBLISHED = {
     "fp32": {"input_mask": "input_mask", "segment_ids": "segment_ids"},
@@ -23,22 +22,6 @@ def onnx_backend(model: Model) -> Backend:
     backend = backend_class("onnxruntime")(Options())
     backend.load(model)
     return backend
-
-
-def write_onnx(path: Path, model: Model, names: dict[str, str]) -> Path:
-    """The graph of `model` with its weights inside, as an exporter would write it."""
-    assert model.config is not None
-    proto, weights = onnx_graph.build(model.config, read_tensors(model))
-    del proto.graph.initializer[:]
-    proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
-    for value in proto.graph.input:
-        value.name = names.get(value.name, value.name)
-    for node in proto.graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = names.get(name, name)
-    onnx.checker.check_model(proto)
-    onnx.save(proto, path)
-    return path
 
 
 @pytest.mark.parametrize("published", sorted(PUBLISHED))

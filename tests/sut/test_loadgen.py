@@ -92,6 +92,7 @@ def test_the_speed_is_the_flags_else_user_confs_else_measured(
         ("*.Ofline.target_qps = 3", "Did you mean Offline"),
         ("target_qps = 3", "model.scenario.key"),
         ("*.*.qsl_rng_seed = 1", "does not read"),
+        ("bert-99.Offline.target_qps = 3", "calls 'bert'"),
         ("*.Offline.target_qps", "model.scenario.key"),
     ],
 )

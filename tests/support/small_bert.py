@@ -7,10 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import onnx
 from safetensors.numpy import save_file
 
+from backends import onnx_graph
 from backends.base import Batch
-from backends.checkpoints import BertConfig, Tensors
+from backends.checkpoints import BertConfig, Model, Tensors, read_tensors
 
 SMALL = BertConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=160)
 
@@ -33,3 +35,19 @@ def write_model(directory: Path, config: BertConfig, tensors: Tensors) -> Path:
 def random_batch(lengths: list[int], seed: int = 0, vocab_size: int = SMALL.vocab_size) -> Batch:
     rng = np.random.default_rng(seed)
     return Batch.of([(rng.integers(0, vocab_size, n), (np.arange(n) > n // 3).astype(np.int64)) for n in lengths])
+
+
+def write_onnx(path: Path, model: Model, names: dict[str, str]) -> Path:
+    """The graph of `model` with its weights inside, as an exporter would write it."""
+    assert model.config is not None
+    proto, weights = onnx_graph.build(model.config, read_tensors(model))
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
+    for value in proto.graph.input:
+        value.name = names.get(value.name, value.name)
+    for node in proto.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+    return path

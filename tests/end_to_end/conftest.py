@@ -1,0 +1,77 @@
+"""A small data set that all runs here share, and `run`, which runs a command on it to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command import ROOT, Command, Ended
+
+from qsl import demo, squad
+from qsl.squad import SquadFeatures
+
+if not Path("/proc/self/stat").is_file():
+    pytest.skip("these tests look for processes in /proc", allow_module_level=True)
+
+# Of 40 questions, one whose passage falls into windows.
+_QUESTIONS, _SEED = 40, 11
+# So that a hundred queries are enough for LoadGen's percentiles, and a busy machine cannot make a run invalid.
+_USER_CONF = "*.*.target_latency_percentile = 90\n*.Server.target_latency = 60000\n"
+
+Run = Callable[..., Ended]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The data set, the vocabulary that every model here is used with, and where features are kept."""
+
+    dataset: Path
+    vocab: Path
+    cache: Path
+    user_conf: Path
+    features: SquadFeatures
+
+    @property
+    def samples(self) -> int:
+        return len(self.features.features)
+
+    @property
+    def data(self) -> list[str]:
+        return ["--dataset", str(self.dataset), "--vocab", str(self.vocab), "--cache-dir", str(self.cache)]
+
+    @property
+    def flags(self) -> list[str]:
+        """Of a run: a flag that comes later on the line wins over these."""
+        return [*self.data, "--user-conf", str(self.user_conf), "--log-dir", "logs"]
+
+
+@pytest.fixture(scope="session")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    folder = tmp_path_factory.mktemp("end-to-end")
+    dataset, vocab, user_conf = (folder / name for name in ("dev.json", "vocab.txt", "user.conf"))
+    vocab.write_bytes((ROOT / "assets" / "demo" / "vocab.txt").read_bytes())
+    demo.write(dataset, "dev", _SEED, _QUESTIONS)
+    user_conf.write_text(_USER_CONF, encoding="utf-8")
+    features = squad.load(dataset, vocab, None)
+    assert len(features.features) > _QUESTIONS
+    return Case(dataset, vocab, folder / "cache", user_conf, features)
+
+
+@pytest.fixture
+def start(tmp_path: Path, case: Case) -> Callable[..., Command]:
+    """Starts `python -m sut` with these flags after the case's own; use it in a `with`."""
+    return lambda *args: Command(tmp_path, "sut", [*case.flags, *map(str, args)])
+
+
+@pytest.fixture
+def run(tmp_path: Path, case: Case) -> Run:
+    """Runs `python -m sut`, or another module, with these flags (sut: after the case's own)."""
+
+    def to_the_end(*args: object, module: str = "sut", path: tuple[Path, ...] = (), with_case: bool = True) -> Ended:
+        own = case.flags if module == "sut" and with_case else []
+        with Command(tmp_path, module, [*own, *map(str, args)], path) as command:
+            return command.end()
+
+    return to_the_end

@@ -1,0 +1,348 @@
+"""What cannot be used ends in exit code 2 and one message that says what to type, with no run begun."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from command import assert_refused
+from conftest import Case, Run
+
+from backends.checkpoints import BertConfig
+
+FAKE = ("--backend", "fake", "--model", "fake")
+
+
+def test_words_that_do_not_exist_bring_the_nearest(run: Run):
+    for flag, word, nearest in (
+        ("--scenario", "Ofline", "Offline"),
+        ("--scenario", "singlestrem", "SingleStream"),
+        ("--mode", "acuracy", "accuracy"),
+        ("--backend", "onnxruntim", "onnxruntime"),
+        ("--backend", "torch", "pytorch"),
+        ("--execution-mode", "vald", "valid"),
+        ("--executor", "process", "processes"),
+        ("--target", "bert-9", "bert-99"),
+    ):
+        ended = run(flag, word)
+        _, _, hint = assert_refused(ended, repr(word)).partition("Did you mean ")
+        assert hint.startswith((nearest, repr(nearest)))
+        assert ended.runs == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    (
+        (("--backend", "pytorch", "--precision", "int3"), ("'pytorch'", "fp32", "int3")),
+        ((*FAKE, "--precision", "fp16"), ("'fake'", "fp32", "fp16")),
+        (("--model", "random:bert-huge"), ("random:bert-large", "random:bert-huge")),
+        (("--model", "nowhere"), ("--model", "'nowhere'", "'demo'")),
+        (("--model", "n" * 300), ("--model",)),
+        ((*FAKE, "--log-dir", "dev.json/logs"), ("--log-dir",)),
+        ((*FAKE, "--log-dir", "n" * 300), ("--log-dir",)),
+        (("--backend", "fake", "--model", "fake:brake_at=3"), ("raise_at", "fake:brake_at=3")),
+        (("--model",), ("--model", "expected one argument")),
+        (("--modle", "demo"), ("unrecognized arguments: --modle",)),
+        (("walk",), ("walk",)),
+        (("--instances", "two"), ("--instances", "'two'")),
+        ((*FAKE, "--executor", "inline", "--instances", "2"), ("--executor inline", "--instances 2")),
+    ),
+)
+def test_flags_that_cannot_be_used(run: Run, tmp_path: Path, flags: tuple[str, ...], words: tuple[str, ...]):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "dev.json").touch()
+    ended = run(*flags)
+    assert_refused(ended, *words)
+    assert ended.runs == []
+
+
+@pytest.mark.parametrize("value", ("0", "-1", "nan", "inf", "1e30"))
+def test_numbers_out_of_range(run: Run, value: str):
+    for flag in ("--target-qps", "--min-duration-s"):
+        if (flag, value) != ("--min-duration-s", "0"):
+            assert flag in assert_refused(run(*FAKE, flag, value))
+
+
+@pytest.mark.parametrize("flag", ("--test-query-count", "--instances", "--threads", "--max-batch-tokens"))
+def test_counts_out_of_range(run: Run, flag: str):
+    for value in ("0", "-1", "99999999999999999999"):
+        assert_refused(run(*FAKE, flag, value), flag, value)
+
+
+def test_a_log_directory_that_holds_a_run_is_left_as_it_is(run: Run):
+    assert run(*FAKE, "--test-query-count", 60).code == 0
+    first = run(*FAKE, "--test-query-count", 60)
+    before = {path: path.read_bytes() for path in first.runs}
+    assert_refused(first, "run.json", "--log-dir")
+    assert {path: path.read_bytes() for path in run(*FAKE).runs} == before
+
+
+def test_the_backend_is_not_there_without_its_extra(run: Run, tmp_path: Path):
+    ended = run("--backend", "pytorch", "--model", "random:bert-tiny", path=(without_torch(tmp_path),))
+    assert_refused(ended, "'pytorch'", "torch", "pip install 'mlperf-bert-sut[pytorch]'")
+    assert ended.runs == []
+
+
+def without_torch(folder: Path) -> Path:
+    """A directory for PYTHONPATH that makes torch as absent as on a core install."""
+    hidden = folder / "without-torch"
+    hidden.mkdir()
+    text = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
+    (hidden / "torch.py").write_text(text, encoding="utf-8")
+    return hidden
+
+
+# ---- data sets and vocabularies: (what the file holds, made from the good one; words of the message)
+
+Edit = Callable[[Any], object]
+
+
+def first_paragraph(data: Any) -> Any:
+    return data["data"][0]["paragraphs"][0]
+
+
+def first_question(data: Any) -> Any:
+    return first_paragraph(data)["qas"][0]
+
+
+# Each spoils the good data set in place.
+SPOILT: dict[str, tuple[Edit, str]] = {
+    "no data": (lambda data: data.pop("data"), "'data'"),
+    "no articles": (lambda data: data["data"].clear(), "found none"),
+    "data that are a number": (lambda data: data.update(data=5), "form"),
+    "an article that is a list": (lambda data: data["data"].insert(0, []), "form"),
+    "no context": (lambda data: first_paragraph(data).pop("context"), "'context'"),
+    "no answers": (lambda data: first_question(data).pop("answers"), "'answers'"),
+    "no id": (lambda data: first_question(data).pop("id"), "'id'"),
+    "a context that is a number": (lambda data: first_paragraph(data).update(context=5), "form"),
+    "a question that is a number": (lambda data: first_question(data).update(question=5), "form"),
+    "an answer that is a number": (lambda data: first_question(data)["answers"][0].update(text=5), "form"),
+    "an id that is a list": (lambda data: first_question(data).update(id=["a"]), "form"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_data_set_of_another_shape(run: Run, case: Case, tmp_path: Path, name: str):
+    spoil, word = SPOILT[name]
+    data = json.loads(case.dataset.read_bytes())
+    spoil(data)
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    ended = run(*FAKE, "--mode", "accuracy", "--dataset", path)
+    assert_refused(ended, str(path), word)
+    assert ended.runs == []
+
+
+@pytest.mark.parametrize("share", (0.0, 0.1, 0.5, 0.999), ids=str)
+def test_a_data_set_cut_short(run: Run, case: Case, tmp_path: Path, share: float):
+    ended = run(*FAKE, "--dataset", cut(case.dataset, tmp_path / "short.json", share))
+    assert_refused(ended, "short.json", "JSON")
+    assert ended.runs == []
+
+
+def cut(whole: Path, short: Path, share: float) -> Path:
+    """The first part of a file."""
+    content = whole.read_bytes()
+    short.write_bytes(content[: int(share * len(content))])
+    return short
+
+
+FILES: dict[str, bytes | None] = {
+    "nothing there": None,
+    "not text": bytes(range(256)),
+    "brackets without end": b"[" * 200_000,
+    "a page": b"<html>404</html>",
+    "a number": b"5",
+    "a list": b"[1]",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_data_set_that_is_none(run: Run, tmp_path: Path, name: str):
+    path = tmp_path / "none.json"
+    if (content := FILES[name]) is not None:
+        path.write_bytes(content)
+    ended = run(*FAKE, "--dataset", path)
+    assert_refused(ended, "none.json")
+    assert ended.runs == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    (
+        (None, ("--vocab",)),
+        (b"", ("[CLS]", "--vocab")),
+        (b"[PAD]\n[UNK]\n[SEP]\nthe\n", ("[CLS]", "4 lines")),
+        (b"\xff\xfe\x00", ("UTF-8", "--vocab")),
+    ),
+    ids=("nothing there", "empty", "without [CLS]", "not text"),
+)
+def test_a_vocabulary_that_is_none(run: Run, tmp_path: Path, content: bytes | None, words: tuple[str, ...]):
+    path = tmp_path / "words.txt"
+    if content is not None:
+        path.write_bytes(content)
+    ended = run(*FAKE, "--vocab", path)
+    assert_refused(ended, "words.txt", *words)
+    assert ended.runs == []
+
+
+# ---- models: a directory in Hugging Face's form, spoilt in one way each
+
+
+def geometry(vocab_size: int) -> BertConfig:
+    return BertConfig(vocab_size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+
+
+def weights(vocab_size: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    return {name: rng.normal(0, 0.02, shape).astype("f4") for name, shape in geometry(vocab_size).shapes().items()}
+
+
+def write_config(folder: Path, rows: int, **changed: object) -> Path:
+    folder.mkdir()
+    content = {"model_type": "bert", **vars(geometry(rows)), **changed}
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def vocab_size(case: Case) -> int:
+    return len(case.vocab.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.fixture
+def model(tmp_path: Path, vocab_size: int) -> Path:
+    """A whole model of the right vocabulary."""
+    folder = write_config(tmp_path / "model", vocab_size)
+    safetensors.numpy.save_file(weights(vocab_size), folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def torch_file(tmp_path_factory: pytest.TempPathFactory, case: Case) -> Path:
+    """The same weights as torch.save writes them."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path_factory.mktemp("torch") / "pytorch_model.bin"
+    size = len(case.vocab.read_text(encoding="utf-8").splitlines())
+    torch.save({name: torch.from_numpy(array) for name, array in weights(size).items()}, path)
+    return path
+
+
+def test_whole_models_run_and_are_not_random(run: Run, model: Path, torch_file: Path):
+    """The files that are spoilt below are good ones before."""
+    assert run("--model", model, "--test-query-count", 60).code == 0
+    (model / "model.safetensors").unlink()
+    (model / "pytorch_model.bin").write_bytes(torch_file.read_bytes())
+    ended = run("--model", model, "--test-query-count", 60, "--log-dir", "again")
+    assert ended.code == 0 and ended.record("again")["random_weights"] is False
+
+
+@pytest.mark.parametrize("share", (0.0, 0.00002, 0.001, 0.5, 0.9999), ids=str)
+def test_safetensors_cut_short(run: Run, model: Path, tmp_path: Path, share: float):
+    file = model / "model.safetensors"
+    cut(file, tmp_path / "short", share).replace(file)
+    ended = run("--model", model, "--instances", 2)
+    assert_refused(ended, "model.safetensors", "cut short")
+    assert ended.runs == []
+
+
+@pytest.mark.parametrize("share", (0.0, 0.5, 0.999), ids=str)
+def test_a_torch_file_cut_short(run: Run, model: Path, torch_file: Path, share: float):
+    (model / "model.safetensors").unlink()
+    cut(torch_file, model / "pytorch_model.bin", share)
+    assert_refused(run("--model", model), "pytorch_model.bin", "cut short")
+
+
+def test_a_torch_file_without_torch(run: Run, model: Path, torch_file: Path, tmp_path: Path):
+    (model / "model.safetensors").unlink()
+    (model / "pytorch_model.bin").write_bytes(torch_file.read_bytes())
+    ended = run("--model", model, path=(without_torch(tmp_path),))
+    assert_refused(ended, "pip install 'mlperf-bert-sut[pytorch]'", "model.safetensors")
+
+
+@pytest.mark.parametrize("backend", ("onnxruntime", "pytorch"))
+@pytest.mark.parametrize("spoilt", ("missing", "turned round", "one too many"))
+def test_a_tensor_that_does_not_fit_is_named(run: Run, model: Path, vocab_size: int, backend: str, spoilt: str):
+    tensors = weights(vocab_size)
+    own, other = "bert.encoder.layer.0.intermediate.dense.weight", "bert.encoder.layer.1.output.dense.bias"
+    word, changed = {
+        "missing": (own, {name: array for name, array in tensors.items() if name != own}),
+        "turned round": (own, tensors | {own: np.ascontiguousarray(tensors[own].T)}),
+        "one too many": (other, tensors | {other: np.zeros(16, "f4")}),
+    }[spoilt]
+    safetensors.numpy.save_file(changed, model / "model.safetensors")
+    ended = run("--model", model, "--backend", backend)
+    assert_refused(ended, word, "model.safetensors")
+    assert ended.runs == []
+
+
+def test_a_model_without_weights(run: Run, model: Path):
+    (model / "model.safetensors").unlink()
+    assert_refused(run("--model", model), "model.safetensors", "pytorch_model.bin")
+
+
+@pytest.mark.parametrize("rows", (-5, 500), ids=("too few rows", "too many rows"))
+def test_a_vocabulary_that_does_not_fit_the_model(run: Run, tmp_path: Path, vocab_size: int, rows: int):
+    ended = run("--model", write_config(tmp_path / "other", vocab_size + rows))
+    assert_refused(ended, str(vocab_size), str(vocab_size + rows), "--vocab")
+    assert ended.runs == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    (
+        ({"model_type": "roberta"}, ("'roberta'",)),
+        ({"hidden_act": "relu"}, ("'relu'",)),
+        ({"hidden_size": "16"}, ("config.json",)),
+        ({"hidden_size": None}, ("config.json",)),
+        ({"vocab_size": "3055"}, ("config.json",)),
+        ({"num_attention_heads": 3}, ("config.json",)),
+        ({"max_position_embeddings": 128}, ("128",)),
+    ),
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_config_that_is_not_berts(
+    run: Run, tmp_path: Path, vocab_size: int, changed: dict[str, object], words: tuple[str, ...]
+):
+    folder = write_config(tmp_path / "other", vocab_size, **changed)
+    tensors = weights(vocab_size)
+    place = "bert.embeddings.position_embeddings.weight"
+    tensors[place] = tensors[place][: changed.get("max_position_embeddings", 512)]
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    ended = run("--model", folder)
+    assert_refused(ended, *words)
+    assert ended.runs == []
+
+
+@pytest.mark.parametrize("content", (b"", b"[]", b'"bert"', b"{", b'{"model_type": "bert"}'), ids=repr)
+def test_a_config_that_is_broken(run: Run, model: Path, content: bytes):
+    (model / "config.json").write_bytes(content)
+    assert_refused(run("--model", model), "config.json")
+
+
+@pytest.mark.parametrize("content", (b"", b"no graph at all", bytes(range(256)) * 40), ids=("empty", "text", "bytes"))
+def test_an_onnx_file_that_is_none(run: Run, tmp_path: Path, content: bytes):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    ended = run("--model", path)
+    assert_refused(ended, "model.onnx")
+    assert ended.runs == []
+
+
+def test_an_onnx_file_runs_on_onnxruntime_alone(run: Run, tmp_path: Path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"whatever")
+    assert_refused(run("--model", path, "--backend", "pytorch"), "model.onnx", "--backend onnxruntime")
+
+
+def test_weights_that_are_not_numbers_give_no_accuracy(run: Run, model: Path, vocab_size: int):
+    tensors = weights(vocab_size) | {"qa_outputs.bias": np.full(2, np.nan, "f4")}
+    safetensors.numpy.save_file(tensors, model / "model.safetensors")
+    ended = run("--model", model, "--mode", "accuracy")
+    assert_refused(ended, "NaN", code=3)
+    assert ended.record()["verdict"] == "FAILED"

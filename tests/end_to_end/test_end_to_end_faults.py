@@ -1,0 +1,179 @@
+"""Whatever breaks in mid-run, the run ends soon, says so once, is marked FAILED, and leaves no process behind.
+
+The fake backend's script makes the faults that a backend can have; the others come from outside, as they do in life:
+signals to an instance, to the terminal's processes, to the run itself, and a disk that fills.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command import LOGS, Command, assert_refused, processes, wait_until
+from conftest import Case, Run
+
+# A run of a minute and more, one short batch after the other; LoadGen's queries come at once, or 50 a second.
+SLOW = "fake:sleep_ms=50"
+LONG = ("--backend", "fake", "--max-batch-tokens", 200, "--test-query-count", 2000, "--target-qps", 50)
+SCENARIOS = ("Offline", "SingleStream", "Server")
+
+Start = Callable[..., Command]
+
+
+def assert_failed(command: Command, *words: str) -> None:
+    """Wait for the end of a run that began and could not end, and look at all that it left."""
+    ended = command.end()
+    message = assert_refused(ended, "INVALID", "Its logs are in logs", *words, code=3)
+    assert ended.record()["verdict"] == "FAILED"
+    assert ended.record()["reasons"] == [message]
+    assert ended.record()["submittable"] is False
+    assert_no_verdict(command)
+    assert "VALID" not in ended.out
+    wait_until(lambda: not processes(command.pid))
+
+
+def assert_no_verdict(command: Command) -> None:
+    """LoadGen's own summary must not call such a run valid."""
+    summary = command.folder / "logs" / LOGS[0]
+    assert not summary.exists() or "VALID" not in summary.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    ("script", "words"),
+    (
+        ("fake:sleep_ms=5,raise_at=3", ("RuntimeError", "told to fail at batch 3")),
+        ("fake:sleep_ms=5,exit_at=3", ("instance-0 (pid ", "exit code 1")),
+    ),
+    ids=("raises", "exits"),
+)
+def test_a_backend_that_breaks(start: Start, scenario: str, script: str, words: tuple[str, ...]):
+    with start(*LONG, "--model", script, "--scenario", scenario) as command:
+        assert_failed(command, *words)
+
+
+@pytest.mark.parametrize("executor", (("--executor", "inline"), ("--instances", "2")), ids=("inline", "two instances"))
+def test_a_backend_that_raises_elsewhere(start: Start, executor: tuple[str, str]):
+    with start(*LONG, "--model", "fake:raise_at=3", "--mode", "accuracy", *executor) as command:
+        assert_failed(command, "told to fail at batch 3")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_an_instance_that_is_killed(start: Start, scenario: str):
+    with start(*LONG, "--model", SLOW, "--scenario", scenario, "--instances", 2) as command:
+        command.wait_for_run()
+        victim = max(command.instances())
+        os.kill(victim, signal.SIGKILL)
+        assert_failed(command, f"(pid {victim})", "SIGKILL")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_ctrl_c(start: Start, scenario: str):
+    with start(*LONG, "--model", SLOW, "--scenario", scenario, "--instances", 2) as command:
+        command.wait_for_run()
+        command.interrupt()
+        assert_failed(command, "interrupted")
+
+
+def test_ctrl_c_pressed_over_and_over(start: Start):
+    with start(*LONG, "--model", SLOW, "--instances", 2) as command:
+        command.wait_for_run()
+        for _ in range(3):
+            command.interrupt()
+            wait_until(lambda: command.is_over() or not pending(command.pid, signal.SIGINT))
+        assert_failed(command, "interrupted")
+
+
+def pending(pid: int, number: signal.Signals) -> bool:
+    """A signal that was sent has not been taken yet."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(mask >> (number - 1) & 1 for mask in masks)
+
+
+@pytest.mark.parametrize("mapped", (b"", b"numpy"), ids=("at once", "among their imports"))
+def test_ctrl_c_while_instances_start(start: Start, mapped: bytes):
+    with start(*LONG, "--model", SLOW, "--instances", 2) as command:
+        command.wait_until(lambda: any(mapped in command.maps(pid) for pid in command.instances()))
+        command.interrupt()
+        assert_refused(command.end(), "interrupted", code=3)
+        wait_until(lambda: not processes(command.pid))
+
+
+def test_sigterm(start: Start):
+    with start(*LONG, "--model", SLOW) as command:
+        command.wait_for_run()
+        os.kill(command.pid, signal.SIGTERM)
+        assert_failed(command, "interrupted")
+
+
+@pytest.mark.parametrize("script", (SLOW, "fake:sleep_ms=600000"), ids=("at work", "in an endless batch"))
+def test_a_run_that_is_killed_takes_its_instances_along(start: Start, script: str):
+    with start(*LONG, "--model", script, "--instances", 2) as command:
+        command.wait_for_run()
+        assert len(command.instances()) == 2
+        os.kill(command.pid, signal.SIGKILL)
+        ended = command.end()
+        wait_until(lambda: not processes(command.pid))
+    assert ended.record()["verdict"] == "unfinished" and ended.record()["submittable"] is False
+    assert_no_verdict(command)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a small disk of the given size."""
+    at = tmp_path / "disk"
+
+    def mount(size: str) -> Path:
+        at.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(at)], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stderr.decode().strip()}")
+        return at
+
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a disk that fills")
+    yield mount
+    subprocess.run(["umount", str(at)], capture_output=True, check=False)
+
+
+def test_a_disk_without_room_is_seen_before_the_run(run: Run, disk: Callable[[str], Path]):
+    at = disk("1m")
+    ended = run("--backend", "fake", "--model", "fake", "--log-dir", at / "logs")
+    assert_refused(ended, "MiB of disk", "--log-dir")
+    assert not (at / "logs" / "run.json").exists()
+
+
+@pytest.mark.parametrize("mode", ("performance", "accuracy"))
+def test_a_disk_that_fills_in_mid_run(start: Start, case: Case, disk: Callable[[str], Path], mode: str):
+    at = disk("36m")
+    logs = at / "logs"
+    script = ("--backend", "fake", "--model", SLOW, "--max-batch-tokens", 200, "--scenario", "Offline")
+    count = ("--test-query-count", case.samples) if mode == "performance" else ()
+    with start(*script, *count, "--mode", mode, "--log-dir", logs) as command:
+        command.wait_until(lambda: (logs / "run.json").is_file() and command.instances())
+        fill(at / "filler")
+        ended = command.end()
+        assert_refused(ended, "logs", code=3)
+        assert "VALID" not in ended.out
+        wait_until(lambda: not processes(command.pid))
+
+
+def fill(path: Path) -> None:
+    """Take all the room that the disk has, to the last byte."""
+    with path.open("wb", buffering=0) as file:
+        for block in (1 << 20, 1 << 12, 1):
+            try:
+                while file.write(b"\0" * block):
+                    pass
+            except OSError:
+                continue

@@ -1,0 +1,80 @@
+"""Every scenario, in both modes, on every backend, ends well and leaves a whole record of what it was."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command import LOGS, ROOT, SCENARIOS, Ended
+from conftest import Case, Run
+
+QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100}
+MODES = ("performance", "accuracy")
+BACKENDS = {"fake": "fake", "onnxruntime": "random:bert-tiny", "pytorch": "random:bert-tiny"}
+ALWAYS = {"verdict", "submittable", "random_weights", "config", "samples", "startup_s", "instances_ready", "plan"}
+
+
+def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict:
+    """Exit code 0, LoadGen's files and ours, the words that must stand beside a trial's figures."""
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.errors == [] and "Traceback" not in ended.err
+    assert "\x1b" not in ended.out + ended.err
+    assert sorted(LOGS) == sorted(path.name for path in (ended.folder / "logs").glob("mlperf_log_*"))
+    record = ended.record()
+    assert set(record) == ALWAYS | {"progress", "result", "machine"}
+    assert record["submittable"] is False and "not submittable" in ended.out
+    assert (record["config"]["scenario"], record["config"]["mode"]) == (scenario, mode)
+    assert record["config"]["backend"] == backend
+    assert record["progress"]["completed"] == record["progress"]["issued"] > 0
+    return record
+
+
+def assert_scored(ended: Ended, record: dict, case: Case, run: Run) -> None:
+    """All samples answered; accuracy.txt, the table and `python -m accuracy` say the same."""
+    assert record["result"]["samples_answered"] == record["result"]["total_sample_count"] == case.samples
+    line = (ended.folder / "logs" / "accuracy.txt").read_text(encoding="utf-8").splitlines()[0]
+    score = json.loads(line)
+    assert list(score) == ["exact_match", "f1"]
+    assert score == {name: record["result"][name] for name in score}
+    again = run("--log-file", "logs/mlperf_log_accuracy.json", *case.data, module="accuracy")
+    assert again.code == 0 and again.out.splitlines()[0] == line
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_cell_of_the_matrix_ends_well(run: Run, case: Case, backend: str, mode: str, scenario: str):
+    model = BACKENDS[backend]
+    count = ["--test-query-count", QUERIES[scenario]] if mode == "performance" else []
+    what = ("--backend", backend, "--model", model, "--scenario", scenario, "--mode", mode)
+    ended = run(*what, "--threads", 1, *count)
+    record = assert_whole(ended, scenario, mode, backend)
+    is_random = model.startswith("random:")
+    assert record["random_weights"] is is_random
+    assert ("random weights" in ended.out) is is_random
+    if mode == "performance":
+        assert record["verdict"] == "VALID"
+        counted = "effective_min_sample_count" if scenario == "Offline" else "effective_min_query_count"
+        assert record["plan"]["min_query_count"] == QUERIES[scenario] == ended.detail(counted)
+    else:
+        assert record["verdict"] == "SCORED"
+        assert_scored(ended, record, case, run)
+
+
+@pytest.mark.skipif(not (ROOT / "assets/demo/model.safetensors").is_file(), reason="the demo model is being trained")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("backend", ("onnxruntime", "pytorch"))
+def test_the_demo_model_is_no_random_one(run: Run, case: Case, backend: str, mode: str):
+    count = ["--test-query-count", 60] if mode == "performance" else []
+    ended = run("--backend", backend, "--model", "demo", "--mode", mode, "--threads", 1, *count)
+    record = assert_whole(ended, "Offline", mode, backend)
+    assert record["random_weights"] is False and "random weights" not in ended.out + ended.err
+    if mode == "accuracy":
+        assert_scored(ended, record, case, run)
+
+
+def test_describe_names_the_data_set_that_the_runs_are_made_on(run: Run, case: Case):
+    ended = run("describe", *case.data, module="qsl")
+    found = json.loads(ended.out)
+    assert ended.code == 0 and ended.err == ""
+    assert (found["features"], found["sha256"]) == (case.samples, case.features.features.digest())
