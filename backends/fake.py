@@ -7,11 +7,13 @@ that went to the wrong sample, or kept its padding, shows at once. Its `--model`
     fake:sleep_ms=5       every batch takes that long
     fake:raise_at=3       the third batch raises
     fake:exit_at=3        the process dies at the third batch, as a crashed engine would
+    fake:hang_at=3        the third batch never ends
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -31,6 +33,7 @@ class Script:
     sleep_ms: float = 0.0
     raise_at: int = 0
     exit_at: int = 0
+    hang_at: int = 0
 
 
 def read_script(spec: str) -> Script:
@@ -67,6 +70,8 @@ class FakeBackend(Backend):
             raise RuntimeError(f"the fake backend was told to fail at batch {self._batches}")
         if self._batches == self._script.exit_at:
             os._exit(1)
+        if self._batches == self._script.hang_at:
+            threading.Event().wait()
         return self._answer(batch)
 
     def _answer(self, batch: Batch) -> Float32:

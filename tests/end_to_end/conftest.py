@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from command import ROOT, Command, Ended
+from command import ROOT, Case, Command, Ended, Run
 
 from qsl import demo, squad
-from qsl.squad import SquadFeatures
 
 if not Path("/proc/self/stat").is_file():
     pytest.skip("these tests look for processes in /proc", allow_module_level=True)
@@ -19,32 +17,6 @@ if not Path("/proc/self/stat").is_file():
 _QUESTIONS, _SEED = 40, 11
 # So that a hundred queries are enough for LoadGen's percentiles, and a busy machine cannot make a run invalid.
 _USER_CONF = "*.*.target_latency_percentile = 90\n*.Server.target_latency = 60000\n"
-
-Run = Callable[..., Ended]
-
-
-@dataclass(frozen=True)
-class Case:
-    """The data set, the vocabulary that every model here is used with, and where features are kept."""
-
-    dataset: Path
-    vocab: Path
-    cache: Path
-    user_conf: Path
-    features: SquadFeatures
-
-    @property
-    def samples(self) -> int:
-        return len(self.features.features)
-
-    @property
-    def data(self) -> list[str]:
-        return ["--dataset", str(self.dataset), "--vocab", str(self.vocab), "--cache-dir", str(self.cache)]
-
-    @property
-    def flags(self) -> list[str]:
-        """Of a run: a flag that comes later on the line wins over these."""
-        return [*self.data, "--user-conf", str(self.user_conf), "--log-dir", "logs"]
 
 
 @pytest.fixture(scope="session")

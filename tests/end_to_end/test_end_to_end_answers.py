@@ -11,8 +11,7 @@ import math
 
 import numpy as np
 import pytest
-from command import SCENARIOS, Ended
-from conftest import Case, Run
+from command import SCENARIOS, Case, Ended, Run
 
 LAYOUTS = {
     "one instance, small batches": ["--instances", 1, "--max-batch-tokens", 300],

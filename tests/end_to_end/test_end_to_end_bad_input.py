@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from command import assert_refused
-from conftest import Case, Run
+from command import Case, Run, assert_refused
 
 from backends.checkpoints import BertConfig
 

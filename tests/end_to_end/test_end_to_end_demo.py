@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from command import ROOT
-from conftest import Run
+from command import ROOT, Run
 
 DEMO = ROOT / "assets" / "demo"
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command import LOGS, Command, assert_refused, processes, wait_until
-from conftest import Case, Run
+from command import LOGS, Case, Command, Run, assert_refused, processes, wait_until
 
 # A run of a minute and more, one short batch after the other; LoadGen's queries come at once, or 50 a second.
 SLOW = "fake:sleep_ms=50"
@@ -114,7 +113,7 @@ def test_sigterm(start: Start):
         assert_failed(command, "interrupted")
 
 
-@pytest.mark.parametrize("script", (SLOW, "fake:sleep_ms=600000"), ids=("at work", "in an endless batch"))
+@pytest.mark.parametrize("script", (SLOW, "fake:hang_at=1"), ids=("at work", "in an endless batch"))
 def test_a_run_that_is_killed_takes_its_instances_along(start: Start, script: str):
     with start(*LONG, "--model", script, "--instances", 2) as command:
         command.wait_for_run()

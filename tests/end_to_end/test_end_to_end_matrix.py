@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from command import LOGS, ROOT, SCENARIOS, Ended
-from conftest import Case, Run
+from command import LOGS, ROOT, SCENARIOS, Case, Ended, Run
 
 QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100}
 MODES = ("performance", "accuracy")
 BACKENDS = {"fake": "fake", "onnxruntime": "random:bert-tiny", "pytorch": "random:bert-tiny"}
-ALWAYS = {"verdict", "submittable", "random_weights", "config", "samples", "startup_s", "instances_ready", "plan"}
+ABOUT = {"verdict", "submittable", "random_weights", "notices", "config", "samples"}
+MEASURED = {"startup_s", "instances_ready", "plan", "progress", "result", "machine"}
 
 
 def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict:
@@ -21,10 +21,12 @@ def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict:
     assert "\x1b" not in ended.out + ended.err
     assert sorted(LOGS) == sorted(path.name for path in (ended.folder / "logs").glob("mlperf_log_*"))
     record = ended.record()
-    assert set(record) == ALWAYS | {"progress", "result", "machine"}
+    assert set(record) == ABOUT | MEASURED
     assert record["submittable"] is False and "not submittable" in ended.out
     assert (record["config"]["scenario"], record["config"]["mode"]) == (scenario, mode)
     assert record["config"]["backend"] == backend
+    assert all(" ".join(notice.split()) in " ".join(ended.out.split()) for notice in record["notices"])
+    assert any("fake" in notice for notice in record["notices"]) is (backend == "fake")
     assert record["progress"]["completed"] == record["progress"]["issued"] > 0
     return record
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command import assert_refused
-from conftest import Run
+from command import Run, assert_refused
 
 FAKE = ("--backend", "fake", "--model", "fake", "--test-query-count", 60)
 

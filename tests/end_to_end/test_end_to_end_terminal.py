@@ -8,8 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from command import PATIENCE_S, ROOT, SCENARIOS
-from conftest import Case, Run
+from command import PATIENCE_S, ROOT, SCENARIOS, Case, Run
 
 
 def test_help_names_the_scenarios(run: Run):

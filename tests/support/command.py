@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qsl.squad import SquadFeatures
+
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ("mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json", "mlperf_log_trace.json")
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
@@ -119,6 +121,33 @@ class Command(AbstractContextManager["Command"]):
     def maps(pid: int) -> bytes:
         """Files that a process has mapped: how far its imports are."""
         return _read(pid, "maps")
+
+
+Run = Callable[..., Ended]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The data set, the vocabulary that every model here is used with, and where features are kept."""
+
+    dataset: Path
+    vocab: Path
+    cache: Path
+    user_conf: Path
+    features: SquadFeatures
+
+    @property
+    def samples(self) -> int:
+        return len(self.features.features)
+
+    @property
+    def data(self) -> list[str]:
+        return ["--dataset", str(self.dataset), "--vocab", str(self.vocab), "--cache-dir", str(self.cache)]
+
+    @property
+    def flags(self) -> list[str]:
+        """Of a run: a flag that comes later on the line wins over these."""
+        return [*self.data, "--user-conf", str(self.user_conf), "--log-dir", "logs"]
 
 
 def _ended_early(ended: Ended) -> None:
