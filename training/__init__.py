@@ -1,0 +1,1 @@
+"""How the embedded model was made: see `docs/demo-model.md`."""

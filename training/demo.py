@@ -1,0 +1,174 @@
+"""Trains the embedded model from nothing on fresh generated passages, and writes it under assets/demo.
+
+Passages grow only once the present length is learned: matching a name across a text is found in short passages within
+minutes and in long ones hardly ever. Run `python -m training.demo --minutes 60 | tee docs/demo-model-training.log`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from backends.bert import BertForQuestionAnswering
+from backends.checkpoints import BertConfig
+from qsl import demo
+from qsl.demo.draw import Draw
+from training import saving, vocabulary
+from training.evaluate import evaluate
+from training.model import TrainedBert
+from training.samples import Reader, TrainBatch, batches, load_tokenizer
+
+LAYERS, HIDDEN, HEADS = 4, 128, 4
+STAGES = (3, 5, 8, 12, 18)  # most facts in a passage; after them the data set's own lengths
+LEARNED = 0.8  # share of exact spans that ends a stage
+OWN_LENGTHS_FROM = 0.55  # of the time, at the latest
+BATCH, POOL = 32, 16
+RATE, WARMUP_STEPS, DECAY_FROM = 1.5e-3, 200, 0.4
+AVERAGE = 0.998
+EVALUATE_MINUTES = 5.0
+TRAIN_SEED_OFFSET = 1000  # a stream of its own, beside the train split's
+
+
+@dataclass
+class Progress:
+    """What has been seen, and how well the present stage goes (a running mean of exact spans)."""
+
+    minutes: float
+    started: float
+    questions: int = 0
+    steps: int = 0
+    stage: int = 0
+    exact: float = 0.0
+    loss: float = 0.0
+
+    def elapsed(self) -> float:
+        """Share of the time that has passed."""
+        return (time.monotonic() - self.started) / 60 / self.minutes
+
+    def record(self, loss: float, exact: float) -> None:
+        self.steps += 1
+        self.questions += BATCH
+        weight = max(0.01, 1 / self.steps)
+        self.loss += weight * (loss - self.loss)
+        self.exact += weight * (exact - self.exact)
+        if self.stage < len(STAGES) and (self.exact > LEARNED or self.elapsed() > OWN_LENGTHS_FROM):
+            self.stage += 1
+            self.exact = 0.0
+
+    def fact_count(self, draw: Draw) -> int:
+        if self.stage == len(STAGES):
+            return demo.fact_count(draw)
+        return draw.between(max(2, STAGES[self.stage] // 3), STAGES[self.stage])
+
+    def rate(self) -> float:
+        """Linear warm-up, a plateau, then half a cosine down to nothing."""
+        fall = min(1.0, max(0.0, (self.elapsed() - DECAY_FROM) / (1 - DECAY_FROM)))
+        return RATE * min(1.0, (self.steps + 1) / WARMUP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * fall)) / 2)
+
+    def line(self) -> str:
+        longest = "own" if self.stage == len(STAGES) else STAGES[self.stage]
+        minutes = (time.monotonic() - self.started) / 60
+        return (
+            f"{minutes:5.1f} min  {self.questions:8,} questions  facts {longest!s:>3}  "
+            f"loss {self.loss:.3f}  train exact {100 * self.exact:.1f}"
+        )
+
+
+class Keeper:
+    """Keeps the weights that read a third of the dev split best."""
+
+    def __init__(self, output: Path, config: BertConfig, entries: list[str]) -> None:
+        self.output, self.config, self.entries = output, config, entries
+        self.tokenizer = load_tokenizer(entries)
+        self.dev = demo.generate("dev")
+        self.some = {"data": self.dev["data"][: len(self.dev["data"]) // 3]}
+        self.best = -1.0
+
+    def consider(self, model: BertForQuestionAnswering, progress: Progress) -> None:
+        exact, f1 = evaluate(model, self.tokenizer, self.some)
+        _say(f"{progress.line()}  dev exact {exact:.1f}  F1 {f1:.1f}")
+        if exact > self.best:
+            self.best = exact
+            saving.write_model(self.output, self.config, self.entries, model)
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    output: Path = options.output
+    output.mkdir(parents=True, exist_ok=True)
+    entries = saving.read_vocabulary(output) if options.resume else vocabulary.learn(demo.generate("train"))
+    config = BertConfig(len(entries), HIDDEN, LAYERS, HEADS, 4 * HIDDEN)
+    trained = TrainedBert(config)
+    if options.resume:
+        saving.load_weights(output, trained.bert)
+    _say(f"{vars(options)}\n{config}\n{sum(weight.numel() for weight in trained.bert.parameters()):,} parameters")
+    train(trained, Keeper(output, config, entries), options.minutes, options.seed)
+
+
+def train(trained: TrainedBert, keeper: Keeper, minutes: float, seed: int) -> None:
+    progress = Progress(minutes, time.monotonic())
+    reader = Reader(keeper.tokenizer, demo.stream("train", TRAIN_SEED_OFFSET + seed))
+    averaged, due = copy.deepcopy(trained.bert), EVALUATE_MINUTES
+    for _ in _steps(trained, averaged, progress, batches(reader, progress.fact_count, BATCH, POOL)):
+        if time.monotonic() - progress.started < 60 * due:
+            continue
+        due += EVALUATE_MINUTES
+        keeper.consider(averaged, progress)
+    keeper.consider(averaged, progress)
+    saving.load_weights(keeper.output, averaged)
+    exact, f1 = evaluate(averaged, keeper.tokenizer, keeper.dev)
+    _say(f"kept: dev exact {exact:.2f}, F1 {f1:.2f} on all {demo.SPLITS['dev']:,} questions")
+
+
+def _steps(
+    trained: TrainedBert, averaged: BertForQuestionAnswering, progress: Progress, source: Iterator[TrainBatch]
+) -> Iterator[None]:
+    """Trains until the time is over, stopping for a breath after each batch."""
+    optimiser = torch.optim.AdamW(trained.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    for batch in source:
+        for group in optimiser.param_groups:
+            group["lr"] = progress.rate()
+        loss, right = trained(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        _average(averaged, trained.bert, min(AVERAGE, progress.steps / (progress.steps + 10)))
+        progress.record(loss.item(), int(right) / BATCH)
+        if progress.steps % 500 == 0:
+            _say(progress.line())
+        yield
+        if progress.elapsed() >= 1:
+            return
+
+
+@torch.no_grad()
+def _average(averaged: BertForQuestionAnswering, model: BertForQuestionAnswering, keep: float) -> None:
+    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - keep)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.demo", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("assets/demo"))
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--resume", action="store_true", help="start from the weights under --output")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The network in training: BERT with marking heads below its last layer, and what it starts from.
+
+Two things at the start save most of the learning: positions are sinusoids, so nearness means the same everywhere, and
+the first layers' queries equal their keys, so equal words attend to each other before anything is learned.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backends.bert import BertForQuestionAnswering, SelfAttention
+from backends.checkpoints import BertConfig
+from training.samples import TrainBatch
+
+TIED_LAYERS = 2
+MARK_WEIGHT = 0.5
+
+
+class PlainAttention(SelfAttention):
+    """The same attention in separate steps: the fused kernel is slow in bfloat16 on CPUs, forward and backward."""
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        query, key, value = (self._split(linear(x)) for linear in (self.query, self.key, self.value))
+        scores = (query * self.head_size**-0.5) @ key.transpose(-1, -2)  # [B, heads, S, S]
+        if mask is not None:
+            scores = scores + (~mask).to(scores.dtype) * -1e4
+        mixed = torch.softmax(scores, -1, dtype=scores.dtype) @ value
+        return mixed.transpose(1, 2).flatten(2)
+
+
+class TrainedBert(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.bert = BertForQuestionAnswering(config)
+        self.marks = nn.Linear(config.hidden_size, 2)
+        initialise(self.bert, config)
+        for attention in attentions(self.bert):
+            attention.__class__ = PlainAttention
+
+    def forward(self, batch: TrainBatch) -> tuple[Tensor, Tensor]:
+        """The loss, and how many spans are exactly right."""
+        with torch.autocast("cpu", torch.bfloat16):
+            states = self.bert.hidden_states(batch.input_ids, batch.token_type_ids, batch.mask, batch.position_ids)
+        logits = self.bert.qa_outputs(states[-1].float()).masked_fill(~batch.mask[..., None], -1e4)
+        loss = F.cross_entropy(logits, batch.spans)  # over tokens, the middle dimension of [B, S, 2]
+        marks = F.binary_cross_entropy_with_logits(self.marks(states[-2].float()), batch.marks, reduction="none")
+        passage = batch.token_type_ids[..., None] * batch.mask[..., None]
+        right = (logits.argmax(1) == batch.spans).all(1).sum()
+        return loss + MARK_WEIGHT * (marks * passage).sum() / passage.sum(), right
+
+
+def attentions(model: nn.Module) -> list[SelfAttention]:
+    return [module for module in model.modules() if isinstance(module, SelfAttention)]
+
+
+@torch.no_grad()
+def initialise(model: BertForQuestionAnswering, config: BertConfig) -> None:
+    scale = config.hidden_size**-0.5
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.5 * scale)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=scale)
+    model.bert.embeddings.position_embeddings.weight.copy_(_sinusoids(config) * scale)
+    for attention in attentions(model)[:TIED_LAYERS]:
+        nn.init.normal_(attention.query.weight, std=scale)
+        attention.key.weight.copy_(attention.query.weight)
+
+
+def _sinusoids(config: BertConfig) -> Tensor:
+    half = config.hidden_size // 2
+    rates = torch.exp(torch.arange(half) * (-math.log(1000.0) / half))
+    angles = torch.arange(config.max_position_embeddings)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], 1)

@@ -1,0 +1,141 @@
+"""Training samples without end: fresh passages, tokenised once each for all their questions, in batches.
+
+Beside the span, a sample marks which passage tokens speak of the question's subject and which of its relation. The
+generator knows that for free, and it teaches matching far sooner than the answer alone does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import BertWordPieceTokenizer, Encoding
+
+from qsl import demo
+from qsl.demo.compose import Fact, Passage, compose
+from qsl.demo.draw import Draw
+
+MAX_LENGTH = 384
+STRIDE = 128
+CROPPED = 0.1  # share of passages cut anywhere, as a sliding window cuts them
+SHIFTED = 0.5  # share of samples whose passage is moved to later positions, so that all of them are learned
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    question: list[int]
+    passage: list[int]
+    start: int  # token in the whole sequence; 0, the [CLS], where the window holds no answer
+    end: int
+    marks: Ints  # [passage tokens, 2] speaks of the subject; of the relation
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    input_ids: torch.Tensor  # [B, S]
+    token_type_ids: torch.Tensor  # [B, S]
+    position_ids: torch.Tensor  # [B, S]
+    mask: torch.Tensor  # [B, S] bool
+    spans: torch.Tensor  # [B, 2]
+    marks: torch.Tensor  # [B, S, 2] float
+
+
+def load_tokenizer(entries: list[str]) -> BertWordPieceTokenizer:
+    return BertWordPieceTokenizer({entry: i for i, entry in enumerate(entries)}, lowercase=True)
+
+
+class Reader:
+    """Turns passages into samples with one vocabulary."""
+
+    def __init__(self, tokenizer: BertWordPieceTokenizer, draw: Draw) -> None:
+        self.tokenizer, self.draw = tokenizer, draw
+        self.cls = tokenizer.token_to_id("[CLS]")
+        self.sep = tokenizer.token_to_id("[SEP]")
+
+    def ids(self, text: str) -> Encoding:
+        return self.tokenizer.encode(text, add_special_tokens=False)  # type: ignore[no-any-return]
+
+    def samples(self, passage: Passage, questions: int = demo.QUESTIONS_PER_PASSAGE) -> Iterator[Sample]:
+        encoding = self.ids(passage.text)
+        clauses = _clause_of_token(encoding, passage)
+        window = self._crop(len(encoding.ids)) if self.draw.chance(CROPPED) else None
+        for fact in self.draw.sample(passage.facts, questions):
+            question = self.ids(demo.ask(self.draw, fact)).ids
+            begin, end = window or self._window(len(encoding.ids), MAX_LENGTH - len(question) - 3)
+            end = min(end, begin + MAX_LENGTH - len(question) - 3)
+            yield self._sample(question, encoding, clauses, passage, fact, begin, end)
+
+    def _window(self, length: int, room: int) -> tuple[int, int]:
+        """One of the windows that a long passage is read in."""
+        starts = [0]
+        while starts[-1] + room < length:
+            starts.append(starts[-1] + STRIDE)
+        begin = self.draw.pick(starts)
+        return begin, min(length, begin + room)
+
+    def _crop(self, length: int) -> tuple[int, int]:
+        begin = self.draw.below(max(1, length // 2))
+        return begin, self.draw.between(begin + length // 3, length)
+
+    def _sample(
+        self, question: list[int], encoding: Encoding, clauses: Ints, passage: Passage, fact: Fact, begin: int, end: int
+    ) -> Sample:
+        first, last = _answer_tokens(encoding, fact)
+        inside = begin <= first and last < end
+        shift = len(question) + 2 - begin
+        same_subject = np.array([other.subject is fact.subject for other in passage.facts] + [False])
+        same_relation = np.array([other.relation is fact.relation for other in passage.facts] + [False])
+        clause = clauses[begin:end]
+        return Sample(
+            question,
+            encoding.ids[begin:end],
+            first + shift if inside else 0,
+            last + shift if inside else 0,
+            np.stack([same_subject[clause], same_relation[clause]], 1).astype(np.int64),
+        )
+
+    def batch(self, samples: list[Sample]) -> TrainBatch:
+        length = max(len(sample.question) + len(sample.passage) + 3 for sample in samples)
+        ids, types, positions = (np.zeros((len(samples), length), np.int64) for _ in range(3))
+        mask, marks = np.zeros((len(samples), length), bool), np.zeros((len(samples), length, 2), np.float32)
+        positions[:] = np.arange(length)
+        for row, sample in enumerate(samples):
+            middle, count = len(sample.question) + 2, len(sample.question) + len(sample.passage) + 3
+            ids[row, :count] = [self.cls, *sample.question, self.sep, *sample.passage, self.sep]
+            types[row, middle:count], mask[row, :count] = 1, True
+            marks[row, middle : count - 1] = sample.marks
+            if self.draw.chance(SHIFTED):
+                positions[row, middle:] += self.draw.between(0, MAX_LENGTH - length)
+        spans = np.array([(sample.start, sample.end) for sample in samples])
+        return TrainBatch(*(torch.from_numpy(array) for array in (ids, types, positions, mask, spans, marks)))
+
+
+def batches(reader: Reader, fact_count: Callable[[Draw], int], size: int, pool: int) -> Iterator[TrainBatch]:
+    """`pool` batches of near equal length at a time, in random order; `fact_count` may change in between."""
+    while True:
+        samples: list[Sample] = []
+        while len(samples) < size * pool:
+            samples.extend(reader.samples(compose(reader.draw, max(2, fact_count(reader.draw)))))
+        samples.sort(key=lambda sample: len(sample.question) + len(sample.passage))
+        cuts = range(0, len(samples) - size + 1, size)
+        for cut in reader.draw.shuffled(list(cuts)):
+            yield reader.batch(samples[cut : cut + size])
+
+
+def _clause_of_token(encoding: Encoding, passage: Passage) -> Ints:
+    """For each token the fact it belongs to, or -1."""
+    of_character = np.full(len(passage.text), -1)
+    for number, fact in enumerate(passage.facts):
+        of_character[fact.start : fact.end] = number
+    return of_character[[begin for begin, _ in encoding.offsets]]
+
+
+def _answer_tokens(encoding: Encoding, fact: Fact) -> tuple[int, int]:
+    """The tokens that touch the answer's first and last character."""
+    first, last = encoding.char_to_token(fact.answer_start), encoding.char_to_token(fact.answer_end - 1)
+    assert first is not None and last is not None
+    return first, last

@@ -1,0 +1,74 @@
+"""The three files of the embedded model, each written aside and then renamed.
+
+An interruption leaves the last complete ones, and a reader never sees half a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from safetensors.torch import load_file, save
+
+from backends.bert import BertForQuestionAnswering
+from backends.checkpoints import BertConfig
+
+WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocab.txt"
+
+
+def write_model(folder: Path, config: BertConfig, entries: list[str], model: BertForQuestionAnswering) -> None:
+    write_vocabulary(folder, entries)
+    write_config(folder, config)
+    write_weights(folder, model)
+
+
+def write_weights(folder: Path, model: BertForQuestionAnswering) -> None:
+    tensors = {name: tensor.float().contiguous() for name, tensor in model.state_dict().items()}
+    _write(folder / WEIGHTS, save(tensors, {"format": "pt"}))
+
+
+def load_weights(folder: Path, model: BertForQuestionAnswering) -> None:
+    model.load_state_dict(load_file(folder / WEIGHTS))
+
+
+def load_model(folder: Path) -> BertForQuestionAnswering:
+    fields = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    model = BertForQuestionAnswering(BertConfig(**{field: fields[field] for field in BertConfig.__dataclass_fields__}))
+    load_weights(folder, model)
+    return model.eval()
+
+
+def write_config(folder: Path, config: BertConfig) -> None:
+    fields = {
+        "architectures": ["BertForQuestionAnswering"],
+        "model_type": "bert",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+        "intermediate_size": config.intermediate_size,
+        "hidden_act": config.hidden_act,
+        "max_position_embeddings": config.max_position_embeddings,
+        "type_vocab_size": config.type_vocab_size,
+        "layer_norm_eps": config.layer_norm_eps,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "initializer_range": 0.02,
+        "pad_token_id": 0,
+    }
+    _write(folder / CONFIG, (json.dumps(fields, indent=2) + "\n").encode())
+
+
+def write_vocabulary(folder: Path, entries: list[str]) -> None:
+    _write(folder / VOCABULARY, ("\n".join(entries) + "\n").encode())
+
+
+def read_vocabulary(folder: Path) -> list[str]:
+    return (folder / VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def _write(path: Path, content: bytes) -> None:
+    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    aside.write_bytes(content)
+    aside.replace(path)

@@ -1,0 +1,37 @@
+"""A WordPiece vocabulary learned from the train split: lower-cased, accents stripped, BERT's special tokens first.
+
+The trainer's choice is completed with every single ASCII character and its continuation, so that no plain word is
+unknown.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+from typing import Any
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+SINGLE = string.ascii_lowercase + string.digits + string.punctuation
+SIZE = 3000
+
+
+def learn(dataset: dict[str, Any], size: int = SIZE) -> list[str]:
+    """The entries in order; at most `size` and those single characters that the trainer left out."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=SPECIAL, show_progress=False)
+    tokenizer.train_from_iterator(_texts(dataset), trainer)
+    found = tokenizer.get_vocab()
+    entries = sorted(found, key=found.__getitem__)
+    needed = [*SINGLE, *(f"##{character}" for character in SINGLE)]
+    return entries + [entry for entry in needed if entry not in found]
+
+
+def _texts(dataset: dict[str, Any]) -> Iterator[str]:
+    for article in dataset["data"]:
+        for paragraph in article["paragraphs"]:
+            yield paragraph["context"]
+            yield from (question["question"] for question in paragraph["qas"])
