@@ -54,11 +54,12 @@ def _score(args: argparse.Namespace) -> Score:
 
 
 def _report(score: Score, wanted: Target | None, args: argparse.Namespace) -> None:
-    report.write_accuracy(score, args.output_dir or args.log_file.parent)
+    notices = report.notices_beside(args.log_file)
+    report.write_accuracy(score, args.output_dir or args.log_file.parent, notices)
     if args.predictions:
         report.write_predictions(score, args.predictions)
     print(report.accuracy_line(score))
-    print(report.summary(score, wanted))
+    print("\n".join([report.summary(score, wanted), *(f"note        {notice}" for notice in notices)]))
 
 
 def main(argv: list[str] | None = None) -> int:

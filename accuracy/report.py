@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from accuracy.targets import Target
 
 ACCURACY_FILE = "accuracy.txt"
+RUN_FILE = "run.json"
 
 
 def accuracy_line(score: Score) -> str:
@@ -22,14 +24,22 @@ def accuracy_line(score: Score) -> str:
     return json.dumps({"exact_match": score.exact_match, "f1": score.f1})
 
 
-def write_accuracy(score: Score, output_dir: Path) -> Path:
-    """Write accuracy.txt into `output_dir`, made if need be.
+def write_accuracy(score: Score, output_dir: Path, notices: Iterable[str] = ()) -> Path:
+    """Write accuracy.txt into `output_dir`, made if need be: the score's line, then what must stand beside it.
 
     Raises:
         OSError: it cannot be written.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
-    return _write(output_dir / ACCURACY_FILE, accuracy_line(score) + "\n")
+    return _write(output_dir / ACCURACY_FILE, "\n".join([accuracy_line(score), *notices]) + "\n")
+
+
+def notices_beside(log_file: Path) -> list[str]:
+    """What the run that wrote `log_file` says must stand beside its figures; empty where no run.json is there."""
+    try:
+        return [str(notice) for notice in json.loads((log_file.parent / RUN_FILE).read_bytes())["notices"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def write_predictions(score: Score, path: Path) -> Path:

@@ -23,7 +23,7 @@ import numpy as np
 from backends.base import Backend, BackendError, Batch, Float32
 from backends.checkpoints import Model
 
-PREFIX = "fake"
+FAKE = "fake"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read_script(spec: str) -> Script:
         values = {key: float(value) for key, _, value in pairs}
     except ValueError:
         values = {"?": 0.0}
-    if head != PREFIX or not set(values) <= known:
+    if head != FAKE or not set(values) <= known:
         raise BackendError(
             f"the fake backend's model is 'fake' or 'fake:' and {', '.join(known)} = number; found {spec}."
         )
@@ -53,7 +53,7 @@ def read_script(spec: str) -> Script:
 
 
 class FakeBackend(Backend):
-    name = "fake"
+    name = FAKE
 
     def load(self, model: Model) -> None:
         self._script = read_script(model.spec)

@@ -15,8 +15,9 @@ import onnxruntime as ort
 from backends.base import Backend, BackendError, Batch, Float32, Options, brief
 from backends.checkpoints import Model, read_tensors
 
-# What MLPerf's two published graphs call the same inputs.
+# What the published graphs call the same inputs and outputs: MLPerf's two, and the exporters'.
 _IDS, _MASK, _TYPES = ("input_ids",), ("input_mask", "attention_mask"), ("segment_ids", "token_type_ids")
+_STARTS, _ENDS = ("output_start_logits", "start_logits"), ("output_end_logits", "end_logits")
 
 
 # What ONNX Runtime would log it also raises; its own lines have no place among ours.
@@ -34,10 +35,7 @@ class OnnxRuntimeBackend(Backend):
     def load(self, model: Model) -> None:
         self._session = self._open_file(model.path) if model.config is None else self._open_weights(model)
         self._inputs = _match_inputs(model, [node.name for node in self._session.get_inputs()])
-        outputs = self._session.get_outputs()
-        if len(outputs) < 2:
-            raise BackendError(f"wanted start and end logits as two outputs of {model.spec}, found {len(outputs)}.")
-        self._outputs = [node.name for node in outputs[:2]]
+        self._outputs = _match_outputs(model, [node.name for node in self._session.get_outputs()])
 
     def _session_options(self) -> Any:
         options = ort.SessionOptions()
@@ -89,3 +87,13 @@ def _match_inputs(model: Model, found: list[str]) -> dict[str, str]:
             f"in {model.spec}, found {', '.join(found)}."
         )
     return matched
+
+
+def _match_outputs(model: Model, found: list[str]) -> list[str]:
+    """The graph's names for the start and the end logits."""
+    pair = [name for known in (_STARTS, _ENDS) for name in known if name in found]
+    if len(pair) != 2:
+        raise BackendError(
+            f"wanted the outputs output_start_logits and output_end_logits in {model.spec}, found {', '.join(found)}."
+        )
+    return pair

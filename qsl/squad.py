@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qsl import store
+from qsl import store, wordpiece
 from qsl.base import DatasetError, Features, Int32, Int64
 from qsl.wordpiece import CLS, SEP, WordPiece
 
 # The characters at which the reference splits a passage into words; others (a no-break space) stay inside a word.
 _SPACES = re.compile("[ \t\r\n\u202f]+")
+# What decides the features beside the files: a change here makes every cached entry another one.
+_SOURCES = (Path(__file__), Path(wordpiece.__file__))
+_FIELDS = ("input_ids", "token_type_ids", "offsets", "example_index", "token_to_word", "is_max_context")
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ def load(
     """
     if cache_dir is None:
         return _from_arrays(_build(dataset, vocab, settings))
-    key = store.key("squad", 1, settings, dataset, vocab)
-    return _from_arrays(store.cached(cache_dir, key, lambda: _build(dataset, vocab, settings)))
+    key = store.key(settings, dataset, vocab, *_SOURCES)
+    return _from_arrays(store.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
 
 
 def _from_arrays(arrays: store.Arrays) -> SquadFeatures:
@@ -116,11 +119,11 @@ def _from_arrays(arrays: store.Arrays) -> SquadFeatures:
 
 
 def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> store.Arrays:
-    wordpiece = WordPiece(vocab)
+    vocabulary = WordPiece(vocab)
     windows = [
         (index, *window)
-        for index, question, doc_ids, doc_words in _tokenized(read_examples(dataset), wordpiece, settings)
-        for window in _windows(question, doc_ids, doc_words, wordpiece, settings)
+        for index, question, doc_ids, doc_words in _tokenized(read_examples(dataset), vocabulary, settings)
+        for window in _windows(question, doc_ids, doc_words, vocabulary, settings)
     ]
     if not windows:
         raise DatasetError(f"wanted passages in {dataset}, found only empty ones.")
@@ -136,25 +139,25 @@ def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> store.Array
 
 
 def _tokenized(
-    examples: list[Example], wordpiece: WordPiece, settings: FeatureSettings
+    examples: list[Example], vocabulary: WordPiece, settings: FeatureSettings
 ) -> Iterator[tuple[int, Int32, Int32, Int32]]:
     """(example index, question ids, passage ids, passage word of each id); a passage is tokenized once."""
     words: tuple[str, ...] | None = None
     for index, example in enumerate(examples):
         if example.doc_words is not words:
             words = example.doc_words
-            pieces = [wordpiece.encode_word(word) for word in words]
+            pieces = [vocabulary.encode_word(word) for word in words]
             doc_ids = np.asarray([i for piece in pieces for i in piece], np.int32)
             doc_words = np.repeat(np.arange(len(pieces), dtype=np.int32), [len(piece) for piece in pieces])
-        question = np.asarray(wordpiece.encode(example.question)[: settings.max_query_length], np.int32)
+        question = np.asarray(vocabulary.encode(example.question)[: settings.max_query_length], np.int32)
         yield index, question, doc_ids, doc_words
 
 
 def _windows(
-    question: Int32, doc_ids: Int32, doc_words: Int32, wordpiece: WordPiece, settings: FeatureSettings
+    question: Int32, doc_ids: Int32, doc_words: Int32, vocabulary: WordPiece, settings: FeatureSettings
 ) -> Iterator[tuple[Int32, Int32, Int32, npt.NDArray[np.bool_]]]:
     """(input_ids, token_type_ids, token_to_word, is_max_context) of each window of one question's passage."""
-    cls, sep = np.asarray([wordpiece.ids[CLS]], np.int32), np.asarray([wordpiece.ids[SEP]], np.int32)
+    cls, sep = np.asarray([vocabulary.ids[CLS]], np.int32), np.asarray([vocabulary.ids[SEP]], np.int32)
     head = np.concatenate([cls, question, sep])
     if len(head) + 2 > settings.max_seq_length:
         raise DatasetError(

@@ -1,8 +1,7 @@
 """Arrays on disk, keyed by what they were made from, mapped into memory; no pickle.
 
 An entry is a directory of .npy files, written aside and renamed, so that one that exists is whole. The key is a hash
-of every input's content, so that an entry can be stale for no reason but a lost disk block; one that does not
-open is made again.
+of every input's content, the code that makes the entry among them; one that does not open is made again.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +44,13 @@ def _file_digest(path: Path) -> bytes:
         ) from error
 
 
-def cached(cache_dir: Path, name: str, build: Callable[[], Arrays]) -> Arrays:
-    """The entry `name`, mapped read-only; built, written and then mapped when it is missing or does not open.
+def cached(cache_dir: Path, name: str, fields: Collection[str], build: Callable[[], Arrays]) -> Arrays:
+    """The entry `name` with its `fields`, mapped read-only; built and written first when it is not there whole.
 
     A cache that cannot be written costs time, not the run: the built arrays are returned as they are.
     """
     entry = cache_dir.expanduser() / name
-    found = _open(entry)
+    found = _open(entry, fields)
     if found is not None:
         return found
     arrays = build()
@@ -59,13 +58,12 @@ def cached(cache_dir: Path, name: str, build: Callable[[], Arrays]) -> Arrays:
         _write(entry, arrays)
     except OSError:
         return arrays
-    return _open(entry) or arrays
+    return _open(entry, fields) or arrays
 
 
-def _open(entry: Path) -> Arrays | None:
+def _open(entry: Path, fields: Collection[str]) -> Arrays | None:
     try:
-        files = sorted(entry.glob("*.npy"))
-        return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in files} or None
+        return {field: np.load(entry / f"{field}.npy", mmap_mode="r", allow_pickle=False) for field in fields}
     except (OSError, ValueError, EOFError):
         return None
 
@@ -76,7 +74,8 @@ def _write(entry: Path, arrays: Arrays) -> None:
     try:
         for field, array in arrays.items():
             np.save(aside / f"{field}.npy", array, allow_pickle=False)
-        shutil.rmtree(entry, ignore_errors=True)
-        aside.replace(entry)
+        if _open(entry, arrays) is None:  # else another process has just written it, and may be reading
+            shutil.rmtree(entry, ignore_errors=True)
+            aside.replace(entry)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -47,7 +47,8 @@ def vocab(config: RunConfig) -> Path:
     """The vocabulary: as named, else the model directory's own, else, for the demo data set, the demo's."""
     if config.vocab:
         return config.vocab
-    own = Path(model_spec(config)) / "vocab.txt"
+    model = Path(model_spec(config))
+    own = (model.parent if model.suffix == ".onnx" else model) / "vocab.txt"
     if own.is_file():
         return own
     if config.dataset is None:

@@ -19,7 +19,7 @@ class Waiting(NamedTuple):
     length: int
 
 
-# What starting a batch costs, in computed tokens: see docs/experiments.md.
+# What starting a batch costs, in computed tokens: measured by `python -m benchmarks.batches`.
 BATCH_OVERHEAD_TOKENS = 64
 
 
@@ -51,7 +51,8 @@ def oldest_first(waiting: Sequence[Waiting], max_batch_tokens: int) -> list[Wait
     batch, longest = [oldest], oldest.length
     for sample in sorted(waiting[1:], key=lambda sample: abs(sample.length - oldest.length)):
         grown = max(longest, sample.length)
-        if (len(batch) + 1) * grown > max_batch_tokens:
+        padding = len(batch) * (grown - longest) + grown - sample.length
+        if padding > BATCH_OVERHEAD_TOKENS or (len(batch) + 1) * grown > max_batch_tokens:
             break
         batch.append(sample)
         longest = grown

@@ -5,6 +5,7 @@ What fails here fails in a second or two, with nothing started and nothing left 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from accuracy.targets import Target, target
 from backends import check as check_backend
 from backends.base import BackendError, Options
 from backends.checkpoints import Model, find_model
-from backends.fake import PREFIX, read_script
+from backends.fake import FAKE, read_script
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, loadgen, log_dir, system
+from sut import assets, log_dir, system, user_conf
 from sut.config import DEMO, RunConfig, choose, default_log_dir
 from sut.tasks import TASKS, Task
 from sut.worker import WorkerSpec
@@ -67,30 +68,32 @@ def prepare(config: RunConfig) -> Prepared:
         log_dir=config.log_dir or default_log_dir(config),
         user_conf=config.user_conf or _default_user_conf(),
     )
-    if resolved.user_conf:
-        loadgen.check_user_conf(resolved.user_conf)
+    user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
     shapes = warm_up_shapes(config, features)
     worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes)
     judged = wanted or _default_target(config, model, task, samples)
     log_dir.claim(resolved.logs, features.total_tokens if config.mode == "accuracy" else 0)
-    return Prepared(resolved, task, model, features, samples, worker, judged, _notices(config, model, task, samples))
+    return Prepared(resolved, task, model, features, samples, worker, judged, _notices(resolved, model, task, judged))
 
 
 def _model(config: RunConfig) -> Model:
-    if config.backend != PREFIX:
+    if config.backend != FAKE:
         return find_model(assets.model_spec(config))
-    spec = PREFIX if config.model == DEMO else config.model
+    spec = FAKE if config.model == DEMO else config.model
     read_script(spec)
     return Model(spec, None, None)
 
 
-def _notices(config: RunConfig, model: Model, task: Task, samples: int) -> tuple[str, ...]:
+def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None) -> tuple[str, ...]:
+    assert config.dataset is not None
+    official = hashlib.sha256(config.dataset.read_bytes()).hexdigest() == task.dataset_sha256
+    own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
         "random weights: for speed alone, the answers mean nothing": model.is_random,
-        "fake backend: no model ran, the answers mean nothing": config.backend == PREFIX,
-        f"not the official data set of {task.full_size:,} samples: not submittable": not config.is_trial
-        and samples != task.full_size,
+        "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
+        "not the benchmark's data set: not submittable": not config.is_trial and not official,
+        "not one of the benchmark's accuracy targets: not submittable": not config.is_trial and own_target,
     }
     return tuple(words for words, applies in found.items() if applies)
 
@@ -124,10 +127,10 @@ def _default_user_conf() -> Path | None:
 
 def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -> Target | None:
     """The demo's own on the demo; the official one on the full data set; none for random weights or other data."""
-    if config.model == DEMO and config.dataset is None and config.backend != PREFIX:
+    if config.model == DEMO and config.dataset is None and config.backend != FAKE:
         return target(DEMO)
-    if samples == task.full_size and not model.is_random and config.backend != PREFIX:
-        return target(task.target)
+    if samples == task.full_size and not model.is_random and config.backend != FAKE:
+        return target(task.targets[0])
     return None
 
 

@@ -21,7 +21,8 @@ def opening(prepared: Prepared, plan: Plan) -> str:
     what = f"{config.scenario} {config.mode}: {config.model} on {config.backend} {config.precision}"
     where = f"{config.instances} instance{'s' * (config.instances > 1)} × {config.threads} threads"
     much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
-    return "\n".join([what, f"{where}; {much}", *prepared.notices])
+    knobs = [f"LoadGen's knobs from {config.user_conf}"] if config.user_conf else []
+    return "\n".join([what, f"{where}; {much}", *knobs, *prepared.notices])
 
 
 def _queries(scenario: str, plan: Plan) -> str:
@@ -35,9 +36,9 @@ def performance_rows(scenario: str, result: Result, progress: Progress) -> Rows:
     """Verdict, reasons, LoadGen's figure, percentiles, tokens."""
     rows = [("result", "VALID" if result.valid else "INVALID")]
     rows += [("why", reason) for reason in result.reasons]
-    head, _, detail = result.metric.partition(", ")
     value = "none: too few queries to estimate it" if result.value is None else f"{result.value:.4g} {result.unit}"
-    rows.append((head, f"{value} ({detail})" if detail else value))
+    estimate = "" if result.percentile is None else f", estimated {result.percentile:g}th percentile"
+    rows.append((result.metric, value + estimate))
     if scenario != "Offline":  # where latency is only how long ago the one query was issued
         rows += [(f"  p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
     return rows + throughput_rows(progress)
@@ -54,10 +55,10 @@ def throughput_rows(progress: Progress) -> Rows:
     ]
 
 
-def accuracy_rows(score: Score, prepared: Prepared) -> Rows:
-    """The scorer's own summary, cut into rows."""
+def accuracy_rows(score: Score, errors: list[str], prepared: Prepared) -> Rows:
+    """The scorer's own summary, cut into rows, and the errors that LoadGen logged."""
     lines = accuracy_report.summary(score, prepared.target).splitlines()
-    rows = [("score", accuracy_report.accuracy_line(score))]
+    rows = [("score", accuracy_report.accuracy_line(score)), *(("INVALID", error) for error in errors)]
     for line in lines:
         head, _, rest = line.partition("  ")
         rows.append((head.strip(), rest.strip()) if rest else ("", line))

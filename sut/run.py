@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
+from accuracy.squad import Score
+from accuracy.targets import Target
 from sut import loadgen, log_dir, record, report, results
 from sut.config import RunConfig
 from sut.errors import INVALID, VALID, RunFailedError
@@ -37,12 +39,11 @@ def run(config: RunConfig) -> int:
         UsageError, DatasetError, BackendError: before the run began.
         RunFailedError: the run began and did not end. LoadGen's thread may still be there: end the process.
     """
-    start_s = time.perf_counter()
     prepared = prepare(config)
     executor = _executor(prepared)
     try:
         ready = executor.start()
-        return _measure(prepared, executor, ready, start_s)
+        return _measure(prepared, executor, ready)
     finally:
         executor.close()
         log_dir.release(prepared.config.logs)
@@ -54,7 +55,7 @@ def _executor(prepared: Prepared) -> Executor:
     return ProcessExecutor(prepared.worker, prepared.config.instances)
 
 
-def _measure(prepared: Prepared, executor: Executor, ready: list[Ready], start_s: float) -> int:
+def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     config = prepared.config
     samples_per_s = sum(one.samples_per_s for one in ready)
     plan = loadgen.plan(config, prepared.task.model_key, prepared.samples, samples_per_s)
@@ -65,7 +66,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready], start_s
     try:
         _drive(prepared, plan, scheduler, executor)
         facts = {
-            "startup_s": round(scheduler.progress.first_issue_s - start_s, 3),
+            "first_query_unix_s": time.time() - (time.perf_counter() - scheduler.progress.first_issue_s),
             "instances_ready": [asdict(one) for one in ready],
             "plan": _plan_facts(plan),
             "progress": asdict(scheduler.progress),
@@ -105,14 +106,16 @@ def _drive(prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Execu
     try:
         with ProgressLine(plan, scheduler.progress, total) as line:
             thread.start()
-            while thread.is_alive():
+            alive = True
+            while alive:
                 thread.join(_WATCH_S)
+                alive = thread.is_alive()
                 line.update()
                 failure = scheduler.failure or executor.failure
                 if failure:
-                    _give_up(prepared, executor, failure)
+                    _give_up(prepared, scheduler, executor, failure)
     except KeyboardInterrupt as error:
-        _give_up(prepared, executor, error)
+        _give_up(prepared, scheduler, executor, error)
 
 
 def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
@@ -128,7 +131,8 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
         scheduler.fail(error)
 
 
-def _give_up(prepared: Prepared, executor: Executor, failure: BaseException) -> NoReturn:
+def _give_up(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure: BaseException) -> NoReturn:
+    scheduler.fail(failure)  # from here on nothing is answered
     for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would unwind the interpreter under LoadGen
         signal.signal(number, signal.SIG_IGN)
     executor.close()
@@ -151,11 +155,9 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str
 def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
     config = prepared.config
     assert config.dataset and config.vocab and config.cache_dir
-    results.read_detail(config.logs)  # raises where the disk filled
+    errors = results.logged_errors(config.logs, results.read_detail(config.logs))
     score = prepared.task.score(config.logs / results.ACCURACY, config.dataset, config.vocab, config.cache_dir)
-    accuracy_report.write_accuracy(score, config.logs)
-    passed = accuracy_report.passes(score, prepared.target)
-    verdict = {(True, True): "PASS", (True, False): "FAIL"}.get((prepared.target is not None, passed), "SCORED")
+    accuracy_report.write_accuracy(score, config.logs, prepared.notices)
     found = {
         "exact_match": score.exact_match,
         "f1": score.f1,
@@ -163,6 +165,17 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, A
         "total_sample_count": score.total_sample_count,
         "target": asdict(prepared.target) if prepared.target else None,
     }
-    record.write(prepared, verdict if score.is_complete else "INCOMPLETE", result=found, **facts)
-    report.closing(prepared, report.accuracy_rows(score, prepared) + report.throughput_rows(scheduler.progress))
-    return VALID if passed else INVALID
+    record.write(prepared, _verdict(score, errors, prepared.target), reasons=errors, result=found, **facts)
+    rows = report.accuracy_rows(score, errors, prepared)
+    report.closing(prepared, rows + report.throughput_rows(scheduler.progress))
+    return VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
+
+
+def _verdict(score: Score, errors: list[str], target: Target | None) -> str:
+    if errors:
+        return "INVALID"
+    if not score.is_complete:
+        return "INCOMPLETE"
+    if target is None:
+        return "SCORED"
+    return "PASS" if target.is_met(score.f1) else "FAIL"

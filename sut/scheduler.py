@@ -61,7 +61,7 @@ class Scheduler:
         plan_at_issue: bool,
     ) -> None:
         self.progress = Progress()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self._executor, self._complete = executor, complete
         self._lengths: list[int] = lengths.tolist()
         self._max_batch_tokens = max_batch_tokens
@@ -86,7 +86,7 @@ class Scheduler:
         except Exception as error:  # noqa: BLE001 - an exception in a callback would crash the interpreter at exit
             self.fail(error)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Remember the first failure; from then on nothing is submitted or answered."""
         self.failure = self.failure or error
 
@@ -125,9 +125,10 @@ class Scheduler:
         with self._lock:
             self._room += 1
             self._dispatch()
-        self._complete(outcome.job.ids, outputs, lengths)
-        progress = self.progress
+        progress = self.progress  # counted before LoadGen hears of it: the last answer ends the run
         progress.completed += len(lengths)
         progress.tokens += sum(lengths)
         progress.computed_tokens += outcome.computed_tokens
         progress.last_answer_s = time.perf_counter()
+        if not self.failure:
+            self._complete(outcome.job.ids, outputs, lengths)

@@ -19,7 +19,8 @@ class Task:
     load: Callable[[Path, Path, Path], Features]
     score: Callable[[Path, Path, Path, Path], Score]  # LoadGen's accuracy log comes first
     full_size: int  # samples of the data set that official results are made on
-    target: str  # the accuracy target on that data set
+    dataset_sha256: str  # of that data set's file, as its publisher gives it
+    targets: tuple[str, ...]  # the accuracy targets on that data set, the first by default
 
 
 def _squad_features(dataset: Path, vocab: Path, cache_dir: Path) -> Features:
@@ -30,4 +31,13 @@ def _squad_score(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) ->
     return score_log(log_file, dataset, vocab, squad.load(dataset, vocab, cache_dir), dtype="float32")
 
 
-TASKS = {"squad": Task("bert", _squad_features, _squad_score, 10_833, "bert-99")}
+TASKS = {
+    "squad": Task(
+        model_key="bert",
+        load=_squad_features,
+        score=_squad_score,
+        full_size=10_833,
+        dataset_sha256="95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",  # dev-v1.1.json
+        targets=("bert-99", "bert-99.9"),
+    )
+}

@@ -43,8 +43,9 @@ class Worker:
         self._features = tasks.TASKS[spec.task].load(spec.dataset, spec.vocab, spec.cache_dir)
         self._backend = backend_class(spec.backend)(spec.options)
         self._backend.load(spec.model)
+        if spec.model.path is not None and spec.model.config is None:
+            self._try_graph(spec)
         self._backend.warm_up(spec.shapes)
-        self._try_highest_id(spec)
         load_s = time.perf_counter() - start_s
         self.ready = Ready(load_s, self._rate(*spec.shapes[-1]))
 
@@ -58,18 +59,18 @@ class Worker:
             seconds.append(time.perf_counter() - start_s)
         return samples / max(min(seconds), 1e-6)
 
-    def _try_highest_id(self, spec: WorkerSpec) -> None:
-        """A graph does not say how large its vocabulary is: the sample with the highest id shows it, off the clock."""
-        if spec.model.path is None or spec.model.config is not None:
-            return
+    def _try_graph(self, spec: WorkerSpec) -> None:
+        """A graph says neither how long its samples may be nor how large its vocabulary is: both are tried here."""
         token = int(np.argmax(self._features.input_ids))
-        sample = self._sample(int(np.searchsorted(self._features.offsets, token, side="right")) - 1)
+        highest = self._sample(int(np.searchsorted(self._features.offsets, token, side="right")) - 1)
+        longest = max(length for _, length in spec.shapes)
         try:
-            self._backend.infer(Batch.of([sample]))
+            self._backend.warm_up(spec.shapes)
+            self._backend.infer(Batch.of([highest]))
         except Exception as error:
             raise BackendError(
-                f"wanted a vocabulary that {spec.model.spec} knows, found id {sample[0].max()} of {spec.vocab}, "
-                f"with which it fails ({brief(error)}). Name the model's own with --vocab FILE."
+                f"wanted a graph for any batch of up to {longest} tokens a sample and for ids up to "
+                f"{highest[0].max()} ({spec.vocab}), found that {spec.model.spec} fails there ({brief(error)})."
             ) from error
 
     def infer(self, indexes: Sequence[int]) -> tuple[npt.NDArray[np.float32], int]:

@@ -19,6 +19,7 @@ class InlineExecutor:
         self._spec = spec
         self._jobs: queue.SimpleQueue[tuple[Job, Done] | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Ready | Exception] = queue.SimpleQueue()
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="instance", daemon=True)
 
     def start(self) -> list[Ready]:
@@ -32,6 +33,7 @@ class InlineExecutor:
         self._jobs.put((job, done))
 
     def close(self) -> None:
+        self._closing.set()
         self._jobs.put(None)
 
     def _serve(self) -> None:
@@ -41,7 +43,7 @@ class InlineExecutor:
             self._ready.put(error)
             return
         self._ready.put(worker.ready)
-        while (item := self._jobs.get()) is not None:
+        while (item := self._jobs.get()) is not None and not self._closing.is_set():
             job, done = item
             done(_outcome(worker, job))
         worker.close()

@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,7 +25,8 @@ from sut.errors import RunFailedError
 from sut.executors.base import Done, Job, Outcome, Ready
 from sut.worker import Worker, WorkerSpec
 
-_CLOSE_S = 2.0  # how long an instance may take to end by itself
+_CLOSE_S = 2.0  # how long instances may take to end by themselves
+_LOOK_UP_S = 0.2  # how often the collector looks whether it is still wanted
 
 
 @dataclass
@@ -82,15 +84,15 @@ class ProcessExecutor:
                 return  # it died; the collector sees that and answers for this job too
 
     def _collect(self) -> None:
-        alive = list(self._running)
-        while alive and not self._closing.is_set():
-            try:
-                stirred = wait([handle for one in alive for handle in (one.pipe, one.process.sentinel)], timeout=0.5)
-            except (OSError, ValueError):
-                return  # close() has just taken a pipe away
-            for instance in [one for one in alive if one.pipe in stirred or one.process.sentinel in stirred]:
-                if not self._receive(instance):
-                    alive.remove(instance)
+        try:
+            alive = list(self._running)
+            while alive and not self._closing.is_set():
+                stirred = wait([handle for one in alive for handle in (one.pipe, one.process.sentinel)], _LOOK_UP_S)
+                for instance in [one for one in alive if one.pipe in stirred or one.process.sentinel in stirred]:
+                    if not self._receive(instance):
+                        alive.remove(instance)
+        except Exception as error:  # noqa: BLE001 - without this thread nothing is answered: the run must hear of it
+            self.failure = self.failure or error
 
     def _receive(self, instance: _Instance) -> bool:
         """Pass on what the instance has sent; False once it is gone."""
@@ -120,18 +122,30 @@ class ProcessExecutor:
     def _death(self, instance: _Instance) -> RunFailedError:
         instance.process.join(_CLOSE_S)
         code = instance.process.exitcode
-        how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
-        return RunFailedError(f"{instance.process.name} (pid {instance.process.pid}) died with {how}.")
+        return RunFailedError(f"{instance.process.name} (pid {instance.process.pid}) died with {_how(code)}.")
 
     def close(self) -> None:
         self._closing.set()
+        if self._collector.ident and self._collector is not threading.current_thread():
+            self._collector.join(2 * _LOOK_UP_S)  # before the pipes that it waits on go
+        with self._lock:
+            for instance in self._running:
+                instance.pipe.close()
+        deadline_s = time.monotonic() + _CLOSE_S
         for instance in self._running:
-            instance.pipe.close()
-        for instance in self._running:
-            instance.process.join(_CLOSE_S)
+            instance.process.join(max(0.0, deadline_s - time.monotonic()))
             if instance.process.is_alive():
                 instance.process.kill()
-                instance.process.join()
+        for instance in self._running:
+            instance.process.join()
+
+
+def _how(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    with suppress(ValueError):  # real-time signals have numbers only
+        return f"signal {signal.Signals(-exit_code).name}"
+    return f"signal {-exit_code}"
 
 
 def _serve(pipe: Connection, spec: WorkerSpec) -> None:

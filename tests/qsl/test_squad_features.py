@@ -136,6 +136,14 @@ def test_a_cache_file_cut_short_is_made_again(generated: Path, tmp_path: Path, f
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
+def test_a_cache_without_one_of_its_files_is_made_again(generated: Path, tmp_path: Path, field: str) -> None:
+    wanted = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
+    next(tmp_path.glob(f"*/{field}.npy")).unlink()
+    for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_cache_that_cannot_be_written_costs_no_run(generated: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a directory", encoding="utf-8")

@@ -47,6 +47,20 @@ def test_lengths_like_squads_waste_next_to_nothing(seed: int) -> None:
     assert sum(map(computed, batches)) / sum(lengths) < 1.01
 
 
+@pytest.mark.parametrize("depth", [2, 4, 8, 32, 200])
+def test_a_queues_batches_waste_little_however_deep_it_is(depth: int) -> None:
+    lengths = np.clip(np.random.default_rng(depth).gamma(9, 20, 4000), 20, 384).astype(int).tolist()
+    arriving = [Waiting(i, i, length) for i, length in enumerate(lengths)]
+    waiting, batches = arriving[:depth], []
+    del arriving[:depth]
+    while waiting:
+        batches.append(oldest_first(waiting, 1536))
+        waiting = [sample for sample in waiting if sample not in batches[-1]]
+        waiting += arriving[: len(batches[-1])]
+        del arriving[: len(batches[-1])]
+    assert sum(map(computed, batches)) / sum(lengths) < 1.12
+
+
 def test_by_hand() -> None:
     samples = [Waiting(i, i, length) for i, length in enumerate([10, 50, 20, 49, 5])]
     assert [[s.length for s in batch] for batch in by_length(samples, 100)] == [[50, 49], [20, 10, 5]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sut import loadgen
+from sut import loadgen, user_conf
 from sut.config import SCENARIOS, resolve
 from sut.errors import UsageError
 
@@ -19,7 +19,7 @@ def settings(samples: int = 1200, samples_per_s: float = 100.0, **flags: Any) ->
     return loadgen.plan(resolve(flags), "bert", samples, samples_per_s).settings
 
 
-def user_conf(tmp_path: Path, text: str) -> Path:
+def written(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "user.conf"
     path.write_text(text, encoding="utf-8")
     return path
@@ -79,7 +79,7 @@ def test_the_speed_is_the_flags_else_user_confs_else_measured(
 ) -> None:
     assert getattr(settings(scenario=scenario), field) == pytest.approx(measured)
     assert getattr(settings(scenario=scenario, target_qps=8.0), field) == pytest.approx(asked)
-    conf = user_conf(tmp_path, f"*.{scenario}.target_qps = 3\nbert.{scenario}.target_latency = 7\n")
+    conf = written(tmp_path, f"*.{scenario}.{'target_qps = 3' if field.endswith('qps') else 'target_latency = 7'}\n")
     by_conf = getattr(settings(scenario=scenario, user_conf=conf), field)
     assert by_conf == pytest.approx(3.0 if field.endswith("qps") else 7e6)
     assert getattr(settings(scenario=scenario, user_conf=conf, target_qps=8.0), field) == pytest.approx(asked)
@@ -93,20 +93,57 @@ def test_the_speed_is_the_flags_else_user_confs_else_measured(
         ("target_qps = 3", "model.scenario.key"),
         ("*.*.qsl_rng_seed = 1", "does not read"),
         ("bert-99.Offline.target_qps = 3", "calls 'bert'"),
+        ("*.SingleStream.target_qps = 3", "Offline, Server"),
         ("*.Offline.target_qps", "model.scenario.key"),
     ],
 )
 def test_a_user_conf_line_that_loadgen_would_pass_over_is_an_error(tmp_path: Path, line: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        loadgen.check_user_conf(user_conf(tmp_path, f"# a comment\n\n{line}\n"))
+        user_conf.read(resolve({"user_conf": written(tmp_path, f"# a comment\n\n{line}\n")}), "bert")
 
 
 @pytest.mark.parametrize("line", ["*.*.min_duration = 1000", "bert.Offline.min_query_count = 24"])
 def test_a_user_conf_cannot_shorten_a_valid_run(tmp_path: Path, line: str) -> None:
-    conf = user_conf(tmp_path, line)
+    conf = written(tmp_path, line)
     with pytest.raises(UsageError, match="valid run"):
         settings(user_conf=conf, execution_mode="valid")
     assert settings(user_conf=conf).min_duration_ms <= 1000  # in a trial it may
+
+
+@pytest.mark.parametrize(
+    ("scenario", "line", "field", "wanted"),
+    [
+        ("Offline", "target_qps = 1", "offline_expected_qps", 1.0),
+        ("Server", "target_qps = 1", "server_target_qps", 1.0),
+        ("Offline", "min_duration = 600000", "min_duration_ms", 600_000),
+        ("SingleStream", "min_query_count = 100", "min_query_count", 100),
+        ("SingleStream", "target_latency = 10", "single_stream_expected_latency_ns", 1e7),
+    ],
+)
+def test_what_a_user_conf_says_counts_though_it_equals_loadgens_default(
+    tmp_path: Path, scenario: str, line: str, field: str, wanted: float
+) -> None:
+    conf = written(tmp_path, f"*.{scenario}.{line}\nresnet50.*.min_query_count = 5\n")
+    assert getattr(settings(scenario=scenario, user_conf=conf), field) == wanted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Server.target_latency = 60000",
+        "*.target_latency_percentile = 50",
+        "*.performance_issue_same = 1",
+        "*.performance_sample_count_override = 1",
+        "*.sample_concatenate_permutation = 1",
+        "*.max_duration = 700000",
+        "*.max_query_count = 100",
+    ],
+)
+def test_a_user_conf_cannot_ease_a_valid_run(tmp_path: Path, line: str) -> None:
+    conf = written(tmp_path, f"bert.{line}\n")
+    with pytest.raises(UsageError, match="valid run"):
+        settings(user_conf=conf, execution_mode="valid", scenario="Server")
+    settings(user_conf=conf, scenario="Server")
 
 
 def test_the_user_conf_of_this_repository_is_one_that_loadgen_reads() -> None:
@@ -117,6 +154,6 @@ def test_the_user_conf_of_this_repository_is_one_that_loadgen_reads() -> None:
 
 def test_the_examples_in_user_conf_hold(tmp_path: Path) -> None:
     text = (ROOT / "user.conf").read_text(encoding="utf-8").replace("#   *", "*")
-    conf = user_conf(tmp_path, text)
+    conf = written(tmp_path, text)
     assert settings(user_conf=conf).offline_expected_qps == 500
     assert settings(user_conf=conf, scenario="SingleStream").single_stream_expected_latency_ns == 2e6
