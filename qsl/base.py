@@ -41,12 +41,16 @@ class Features:
     def total_tokens(self) -> int:
         return int(self.offsets[-1])
 
+    def sample(self, index: int) -> tuple[Int32, Int32]:
+        """(input_ids, token_type_ids) of one sample, each int32 [its length]."""
+        where = slice(self.offsets[index], self.offsets[index + 1])
+        return self.input_ids[where], self.token_type_ids[where]
+
     def touch(self, indexes: Iterable[int]) -> None:
         """Bring these samples' pages into memory, as LoadGen's load_query_samples asks."""
         for index in indexes:
-            where = slice(self.offsets[index], self.offsets[index + 1])
-            self.input_ids[where].max(initial=0)
-            self.token_type_ids[where].max(initial=0)
+            for array in self.sample(index):
+                array.max(initial=0)
 
     def digest(self) -> str:
         """sha256 over the samples in order: each one's input_ids, then its token_type_ids, as little-endian int32."""

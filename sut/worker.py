@@ -62,7 +62,7 @@ class Worker:
     def _try_graph(self, spec: WorkerSpec) -> None:
         """A graph says neither how long its samples may be nor how large its vocabulary is: both are tried here."""
         token = int(np.argmax(self._features.input_ids))
-        highest = self._sample(int(np.searchsorted(self._features.offsets, token, side="right")) - 1)
+        highest = self._features.sample(int(np.searchsorted(self._features.offsets, token, side="right")) - 1)
         longest = max(length for _, length in spec.shapes)
         try:
             self._backend.warm_up(spec.shapes)
@@ -75,12 +75,8 @@ class Worker:
 
     def infer(self, indexes: Sequence[int]) -> tuple[npt.NDArray[np.float32], int]:
         """Answers to these samples end to end, float32 [T, 2], and the tokens computed for them."""
-        batch = Batch.of([self._sample(index) for index in indexes])
+        batch = Batch.of([self._features.sample(index) for index in indexes])
         return self._backend.infer(batch), self._backend.computed_tokens(batch)
-
-    def _sample(self, index: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        where = slice(self._features.offsets[index], self._features.offsets[index + 1])
-        return self._features.input_ids[where], self._features.token_type_ids[where]
 
     def close(self) -> None:
         self._backend.close()

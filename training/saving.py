@@ -32,13 +32,6 @@ def load_weights(folder: Path, model: BertForQuestionAnswering) -> None:
     model.load_state_dict(load_file(folder / WEIGHTS))
 
 
-def load_model(folder: Path) -> BertForQuestionAnswering:
-    fields = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    model = BertForQuestionAnswering(BertConfig(**{field: fields[field] for field in BertConfig.__dataclass_fields__}))
-    load_weights(folder, model)
-    return model.eval()
-
-
 def write_config(folder: Path, config: BertConfig) -> None:
     fields = {
         "architectures": ["BertForQuestionAnswering"],
