@@ -6,6 +6,7 @@ renamed on the way; the pooler, which span answers never use, is left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -123,7 +124,9 @@ class BertForQuestionAnswering(nn.Module):
         token_type_ids: Tensor,  # [B, S] 0 question, 1 passage
         attention_mask: Tensor | None = None,  # [B, S] bool, False at padding; None where there is none
     ) -> Tensor:  # [B, S, 2] float32
-        return self.qa_outputs(self.hidden_states(input_ids, token_type_ids, attention_mask)[-1]).float()  # type: ignore[no-any-return]
+        for x in self.hidden_states(input_ids, token_type_ids, attention_mask):  # noqa: B007 - the last one counts
+            pass
+        return self.qa_outputs(x).float()  # type: ignore[no-any-return]
 
     def hidden_states(
         self,
@@ -131,12 +134,10 @@ class BertForQuestionAnswering(nn.Module):
         token_type_ids: Tensor,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,  # [B, S]; None counts from 0
-    ) -> list[Tensor]:
-        """What each layer gives, [B, S, H] each."""
+    ) -> Iterator[Tensor]:
+        """What each layer gives, [B, S, H], one after the other, so that no more than one is held."""
         mask = None if attention_mask is None else attention_mask[:, None, None, :]  # over heads and queries
         x = self.bert.embeddings(input_ids, token_type_ids, position_ids)
-        states = []
         for layer in self.bert.encoder.layer:
             x = layer(x, mask)
-            states.append(x)
-        return states
+            yield x

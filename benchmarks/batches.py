@@ -28,6 +28,7 @@ from sut.config import DEMO
 BACKENDS = ("onnxruntime", "pytorch")
 LENGTH = 166  # SQuAD's median
 SAMPLES = (1, 2, 4, 8, 16, 32, 64)
+_SETTLE_S = 0.2  # the other engine's threads spin for a while after their last work
 
 
 def _load(name: str, model: str) -> Backend:
@@ -41,12 +42,13 @@ def measure(model: str, rounds: int) -> dict[str, list[float]]:
     engines = {name: _load(name, model) for name in BACKENDS}
     batches = [Batch.blank(samples, LENGTH) for samples in SAMPLES]
     seconds: dict[tuple[str, int], list[float]] = {}
-    for round_ in range(rounds + 1):  # the first one warms up
-        for (name, engine), batch in product(engines.items(), batches):
+    for _, (name, engine) in product(range(rounds), engines.items()):
+        time.sleep(_SETTLE_S)
+        for batch in batches:
+            engine.infer(batch)
             start_s = time.perf_counter()
             engine.infer(batch)
-            if round_:
-                seconds.setdefault((name, len(batch)), []).append(time.perf_counter() - start_s)
+            seconds.setdefault((name, len(batch)), []).append(time.perf_counter() - start_s)
     return {name: [statistics.median(seconds[name, samples]) for samples in SAMPLES] for name in engines}
 
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -24,41 +25,58 @@ from rich.table import Table
 BACKENDS = ("onnxruntime", "pytorch")
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 FULL_DEV = 10_570  # questions in SQuAD v1.1's development set
+ROOT = Path(__file__).resolve().parents[1]
+VOCAB, USER_CONF = ROOT / "assets" / "demo" / "vocab.txt", ROOT / "user.conf"
 Figures = dict[str, list[float]]
 
 
 def _timed(*command: str | Path) -> tuple[float, str]:
+    """Seconds of a whole command and what it printed; a run that is not valid ends the measurement."""
     start_s = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", *map(str, command)], capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 1):
-        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr}")
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return time.perf_counter() - start_s, done.stdout
 
 
-def _run(folder: Path, figures: Figures, scenario: str, backend: str) -> None:
+def _sut(folder: Path, *flags: str | Path) -> tuple[dict[str, Any], float, float]:
+    """(run.json, seconds to the first query, seconds of the whole command) of one run, on caches of its own."""
     log_dir = Path(tempfile.mkdtemp(dir=folder)) / "run"
-    wall_s, _ = _timed("sut", "--scenario", scenario, "--backend", backend, "--log-dir", log_dir)
+    start_unix_s = time.time()
+    own = ("--log-dir", log_dir, "--cache-dir", folder / "cache", "--user-conf", USER_CONF)
+    wall_s, _ = _timed("sut", *own, *flags)
     record = json.loads((log_dir / "run.json").read_text(encoding="utf-8"))
+    return record, record["first_query_unix_s"] - start_unix_s, wall_s
+
+
+def _run(folder: Path, figures: Figures, scenario: str, backend: str) -> None:
+    record, first_query_s, wall_s = _sut(folder, "--scenario", scenario, "--backend", backend)
     result = record["result"]
-    figures[f"{scenario} {backend}, {result['metric']}"].append(result["value"])
+    latency = "" if result["percentile"] is None else f" p{result['percentile']:g}"
+    figures[f"{scenario}, {backend}: {result['metric']}{latency}, {result['unit']}"].append(result["value"])
     if scenario == "Offline":
-        figures[f"{backend}, s from command to first query"].append(record["startup_s"])
-        figures[f"{backend}, s for the whole command"].append(wall_s)
+        figures[f"{backend}: s from command to first query"].append(first_query_s)
+        figures[f"{backend}: s for the whole command"].append(wall_s)
 
 
 def _accuracy(folder: Path, figures: Figures) -> None:
-    log_dir = Path(tempfile.mkdtemp(dir=folder)) / "run"
-    _timed("sut", "--mode", "accuracy", "--log-dir", log_dir)
-    result = json.loads((log_dir / "run.json").read_text(encoding="utf-8"))["result"]
-    figures["demo exact_match"].append(result["exact_match"])
-    figures["demo f1"].append(result["f1"])
+    for name, flags in (
+        ("dev", ()),
+        ("unseen dev, seed 2", ("--seed", "2")),
+        ("displaced questions", ("--displaced",)),
+    ):
+        dataset = folder / f"{len(figures)}.json"
+        _timed("qsl.demo", "dev", dataset, *flags)
+        record, _, _ = _sut(folder, "--mode", "accuracy", "--dataset", dataset, "--vocab", VOCAB)
+        for metric in ("exact_match", "f1"):
+            figures[f"demo on {name}: {metric}"].append(record["result"][metric])
 
 
 def _features(folder: Path, figures: Figures, repeat: int) -> None:
-    """A generated development set as large as SQuAD's: features made, read again, and scored."""
-    dataset, vocab = folder / "dev.json", Path(__file__).parents[1] / "assets" / "demo" / "vocab.txt"
+    """A generated development set as large as SQuAD's: features made, read from the cache, and scored."""
+    dataset = folder / "full.json"
     _timed("qsl.demo", "dev", dataset, "--questions", str(FULL_DEV))
-    files = ("--dataset", dataset, "--vocab", vocab)
+    files = ("--dataset", dataset, "--vocab", VOCAB)
     for number in range(repeat):
         for what in ("made", "cached"):
             _, out = _timed("qsl", "describe", *files, "--cache-dir", folder / f"cache{number}")
@@ -75,11 +93,11 @@ def measure(repeat: int) -> Figures:
     figures: Figures = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        _accuracy(folder, figures)  # first: it also fills the caches
         for _ in range(repeat):
             for scenario in SCENARIOS:
                 for backend in BACKENDS:
                     _run(folder, figures, scenario, backend)
-        _accuracy(folder, figures)
         _features(folder, figures, repeat)
     return figures
 

@@ -24,6 +24,7 @@ def _run(argv: list[str]) -> int:
 
 
 _VERBS = {"run": _run}
+_OURS = ("sut", "backends", "qsl", "accuracy", "assets")
 
 
 def main(argv: list[str]) -> int:
@@ -34,6 +35,13 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nerror: interrupted.", file=sys.stderr)
         _leave(3)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _OURS:
+            raise
+        print(
+            f"error: {error.name} is not installed here. Type: . .venv/bin/activate, or pip install .", file=sys.stderr
+        )
+        return 2
     except Exception as error:
         from sut import errors
 

@@ -44,7 +44,9 @@ class TrainedBert(nn.Module):
     def forward(self, batch: TrainBatch) -> tuple[Tensor, Tensor]:
         """The loss, and how many spans are exactly right."""
         with torch.autocast("cpu", torch.bfloat16):
-            states = self.bert.hidden_states(batch.input_ids, batch.token_type_ids, batch.mask, batch.position_ids)
+            states = list(
+                self.bert.hidden_states(batch.input_ids, batch.token_type_ids, batch.mask, batch.position_ids)
+            )
         logits = self.bert.qa_outputs(states[-1].float()).masked_fill(~batch.mask[..., None], -1e4)
         loss = F.cross_entropy(logits, batch.spans)  # over tokens, the middle dimension of [B, S, 2]
         marks = F.binary_cross_entropy_with_logits(self.marks(states[-2].float()), batch.marks, reduction="none")
