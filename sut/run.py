@@ -147,7 +147,9 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str
     config = prepared.config
     queries = scheduler.progress.completed // facts["plan"]["samples_per_query"]
     result = results.performance(config.logs, config.scenario, queries)
-    record.write(prepared, "VALID" if result.valid else "INVALID", result=asdict(result), **facts)
+    found = asdict(result)
+    reasons = found.pop("reasons")
+    record.write(prepared, "VALID" if result.valid else "INVALID", reasons=reasons, result=found, **facts)
     report.closing(prepared, report.performance_rows(config.scenario, result, scheduler.progress))
     return VALID if result.valid else INVALID
 

@@ -70,6 +70,13 @@ def test_an_instance_that_is_killed(start: Start, scenario: str):
         assert_failed(command, f"(pid {victim})", "SIGKILL")
 
 
+def test_an_instance_killed_by_a_signal_without_a_name(start: Start):
+    with start(*LONG, "--model", SLOW) as command:
+        command.wait_for_run()
+        os.kill(command.instances()[0], signal.SIGRTMIN + 1)
+        assert_failed(command, "instance-0", f"signal {signal.SIGRTMIN + 1}")
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_ctrl_c(start: Start, scenario: str):
     with start(*LONG, "--model", SLOW, "--scenario", scenario, "--instances", 2) as command:
@@ -104,6 +111,15 @@ def test_ctrl_c_while_instances_start(start: Start, mapped: bytes):
         command.interrupt()
         assert_refused(command.end(), "interrupted", code=3)
         wait_until(lambda: not processes(command.pid))
+
+
+@pytest.mark.parametrize("executor", ("inline", "processes"))
+def test_ctrl_c_during_the_last_batches_leaves_nothing_that_looks_valid(start: Start, executor: str):
+    flags = ("--backend", "fake", "--model", "fake:sleep_ms=1500", "--test-query-count", 2, "--max-batch-tokens", 1)
+    with start(*flags, "--executor", executor) as command:
+        command.wait_for_run()
+        command.interrupt()
+        assert_failed(command, "interrupted")
 
 
 def test_sigterm(start: Start):

@@ -11,7 +11,7 @@ QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100
 MODES = ("performance", "accuracy")
 BACKENDS = {"fake": "fake", "onnxruntime": "random:bert-tiny", "pytorch": "random:bert-tiny"}
 ABOUT = {"verdict", "submittable", "random_weights", "notices", "config", "samples"}
-MEASURED = {"first_query_unix_s", "instances_ready", "plan", "progress", "result", "machine"}
+MEASURED = {"reasons", "first_query_unix_s", "instances_ready", "plan", "progress", "result", "machine"}
 
 
 def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict:
