@@ -20,7 +20,7 @@ class Waiting(NamedTuple):
 
 
 # What starting a batch costs, in computed tokens: measured by `python -m benchmarks.batches`.
-BATCH_OVERHEAD_TOKENS = 64
+BATCH_OVERHEAD_TOKENS = 32
 
 
 def by_length(samples: Iterable[Waiting], max_batch_tokens: int) -> list[list[Waiting]]:

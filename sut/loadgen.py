@@ -40,7 +40,7 @@ _SPEED = {
 }
 # Of the speed measured at warm-up: Offline asks for more than enough samples; a Server must keep up with its queue;
 # the streams must not run out of queries, which LoadGen makes ahead from the expected latency.
-_OFFLINE_QPS, _SERVER_QPS, _ACCURACY_SERVER_QPS, _STREAM_LATENCY = 1.1, 0.4, 4.0, 0.4
+_OFFLINE_QPS, _SERVER_QPS, _ACCURACY_SERVER_QPS, _STREAM_LATENCY = 1.1, 0.3, 4.0, 0.4
 
 
 @dataclass(frozen=True)

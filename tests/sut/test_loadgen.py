@@ -69,7 +69,7 @@ def test_a_trial_is_short_and_fits_the_machine() -> None:
     ("scenario", "field", "measured", "asked"),
     [
         ("Offline", "offline_expected_qps", 110.0, 8.0),
-        ("Server", "server_target_qps", 40.0, 8.0),
+        ("Server", "server_target_qps", 30.0, 8.0),
         ("SingleStream", "single_stream_expected_latency_ns", 4e6, 1.25e8),
         ("MultiStream", "multi_stream_expected_latency_ns", 3.2e7, 1.25e8),
     ],
