@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qsl import demo
 from qsl.demo.compose import KINDS, compose
 from qsl.demo.draw import Draw
 from qsl.demo.relation import Kind
+from qsl.wordpiece import WordPiece
+
+VOCAB = Path(__file__).resolve().parents[2] / "assets" / "demo" / "vocab.txt"
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +122,20 @@ def test_most_questions_need_the_subject() -> None:
     pairs = [(passage, fact) for passage in passages for fact in passage.facts]
     shared = sum(sum(other.relation is fact.relation for other in passage.facts) > 1 for passage, fact in pairs)
     assert shared > 0.6 * len(pairs)
+
+
+def test_lengths_are_like_squads(dev: dict[str, Any]) -> None:
+    """SQuAD's are 166 tokens at the median, 91 at the 5th percentile, and 4 % are cut at 384."""
+    vocabulary = WordPiece(VOCAB)
+    lengths = [
+        len(vocabulary.encode(qa["question"])) + len(vocabulary.encode(paragraph["context"])) + 3
+        for article in dev["data"]
+        for paragraph in article["paragraphs"]
+        for qa in paragraph["qas"]
+    ]
+    assert 150 <= np.median(lengths) <= 185
+    assert 75 <= np.percentile(lengths, 5) <= 105
+    assert 0.02 <= np.mean(np.array(lengths) > 384) <= 0.08
 
 
 def test_a_passage_holds_the_facts_asked_of_it() -> None:
