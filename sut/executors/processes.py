@@ -14,8 +14,8 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -26,6 +26,7 @@ from sut.executors.base import Done, Job, Outcome, Ready
 from sut.worker import Worker, WorkerSpec
 
 _CLOSE_S = 2.0  # how long instances may take to end by themselves
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 _LOOK_UP_S = 0.2  # how often the collector looks whether it is still wanted
 
 
@@ -50,16 +51,16 @@ class ProcessExecutor:
 
     def start(self) -> list[Ready]:
         context = mp.get_context("spawn")
-        # Children inherit this: Ctrl-C reaches the whole terminal, and they may be anywhere in their imports by then.
-        resource_tracker.ensure_running()  # it would unblock the signal again
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        for number in range(self.instances):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, self._spec), name=f"instance-{number}", daemon=True)
-            process.start()
-            theirs.close()
-            self._running.append(_Instance(process, ours))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        resource_tracker.ensure_running()  # it would unblock the signals again
+        with _interrupts_held():
+            for number in range(self.instances):
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_serve, args=(theirs, self._spec), name=f"instance-{number}", daemon=True
+                )
+                process.start()
+                theirs.close()
+                self._running.append(_Instance(process, ours))
         ready = [self._first_word(instance) for instance in self._running]
         self._collector.start()
         return ready
@@ -140,6 +141,26 @@ class ProcessExecutor:
             instance.process.join()
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait: half a start leaves a child that cannot read what it is for.
+
+    Blocked, so that children inherit that, wherever in their imports Ctrl-C finds them; and caught, since the kernel
+    hands a process's signal to any thread that has not blocked it, such as one of numpy's.
+    """
+    held: list[int] = []
+    handlers = {number: signal.signal(number, lambda found, _: held.append(found)) for number in _INTERRUPTS}
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
+
+
 def _how(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
@@ -152,6 +173,7 @@ def _serve(pipe: Connection, spec: WorkerSpec) -> None:
     """An instance's life, in its own process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, OSError):  # the parent has closed its end, or is gone
         _work(pipe, spec)
