@@ -110,6 +110,7 @@ class Backend(ABC):
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    engine_precisions: ClassVar[tuple[str, ...]] = ()  # those that run a built engine: `Model.engine` is set for them
 
     def __init__(self, options: Options) -> None:
         if options.precision not in self.precisions:

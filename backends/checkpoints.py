@@ -88,6 +88,7 @@ class Model:
     spec: str  # what the user named
     config: BertConfig | None  # None: an ONNX graph, run as it is, or the fake backend's script
     path: Path | None  # the directory or file; None for random weights
+    engine: Path | None = None  # the built engine's directory, for precisions that need one
 
     @property
     def is_random(self) -> bool:
