@@ -157,8 +157,8 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in held:
-            signal.raise_signal(number)
+        for found in held:
+            signal.raise_signal(found)
 
 
 def _how(exit_code: int | None) -> str:

@@ -1,0 +1,23 @@
+// What a kernel hands to the next matrix product: float, bfloat16, or bytes quantized per tensor, after a factor per
+// channel that balances them.
+#pragma once
+#include "vectors.h"
+
+enum Kind : int32_t { kFloat = 0, kBfloat16 = 1, kByte = 2 };
+
+struct Activation {
+  int32_t kind;
+  int32_t zero_point;       // bytes only
+  void* to;                 // [T, width]; null: not wanted
+  const float* multiplier;  // [width], one over scale times balance; bytes only
+};
+
+inline void put(const Activation& out, int64_t at, int64_t channel, Floats x) {
+  if (out.kind == kFloat) {
+    store((float*)out.to + at, x);
+  } else if (out.kind == kBfloat16) {
+    store((uint16_t*)out.to + at, narrow(x));
+  } else {
+    store((uint8_t*)out.to + at, to_bytes(x * read(out.multiplier + channel) + (float)out.zero_point));
+  }
+}
