@@ -84,7 +84,7 @@ class ByteLinear:
 
 
 def as_tensor(array: npt.NDArray[Any]) -> Tensor:
-    """The array's own memory as a tensor; torch warns of a mapped file's, which is read-only: nothing here writes to it."""
+    """The array's own memory as a tensor. torch warns of mapped files, which are read-only; we only read."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)
