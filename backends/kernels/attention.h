@@ -46,8 +46,11 @@ inline void tile(const typename Maths::Operand* one, int64_t one_stride, const t
         sums[r][c] = Maths::accumulate(sums[r][c], one + r * one_stride + k, many + k * many_stride + c * kWidth);
     }
   }
-  for (int r = 0; r < Rows; r++)
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; r++) {
+#pragma GCC unroll 8
     for (int c = 0; c < Columns; c++) store(to + r * to_stride + c * kWidth, sums[r][c]);
+  }
 }
 
 // The same for any number of columns that is a multiple of the vector's width.
@@ -77,13 +80,25 @@ inline void gather_row(float* to, const Element* row, int64_t size) {
 }
 inline void gather_row(uint32_t* to, const uint16_t* row, int64_t size) { memcpy(to, row, size * 2); }
 
-// keys: [operands of a head][padded] with key k in column k
 template <class Element>
-inline void gather_key(float* keys, int64_t padded, int64_t k, const Element* row, int64_t size) {
-  for (int64_t d = 0; d < size; d++) keys[d * padded + k] = as_float(row[d]);
+inline void gather(float* to, const Element* from) {
+  *to = as_float(*from);
 }
-inline void gather_key(uint32_t* keys, int64_t padded, int64_t k, const uint16_t* row, int64_t size) {
-  for (int64_t d = 0; d < size / 2; d++) memcpy(keys + d * padded + k, row + 2 * d, 4);
+inline void gather(uint32_t* to, const uint16_t* from) { memcpy(to, from, sizeof *to); }
+
+// keys: [size / step][padded], key k in column k, zeros in the columns beyond the last; a few keys at a time, so that
+// what is written lies together
+template <class Operand, class Element>
+inline void gather_keys(Operand* keys, int64_t padded, const Element* rows, int64_t stride, int64_t length,
+                        int64_t depth, int64_t step) {
+  for (int64_t k = 0; k < padded; k += kWidth) {
+    const int64_t here = length - k < kWidth ? length - k : kWidth;
+    for (int64_t d = 0; d < depth; d++) {
+      Operand column[kWidth] = {};
+      for (int64_t i = 0; i < here; i++) gather(column + i, rows + (k + i) * stride + d * step);
+      memcpy(keys + d * padded + k, column, sizeof column);
+    }
+  }
 }
 
 // values: [steps][size]; two neighbouring tokens stand in one step of pairs
@@ -106,6 +121,26 @@ struct Scratch {  // one thread's, kept from call to call
   std::vector<float> scores, context;
 };
 
+// weights = 2^(factor (scores - the highest)), as operands; returns their sum. `outside` is added to the last vector.
+template <class Maths>
+inline float softmax(const float* scores, int64_t padded, Floats outside, float factor,
+                     typename Maths::Operand* weights) {
+  const int64_t last = padded - kWidth;
+  const Floats last_scores = read(scores + last) + outside;
+  Floats top = last_scores;
+  for (int64_t i = 0; i < last; i += kWidth) top = maximum(top, read(scores + i));
+  const float offset = highest(top) * factor;
+  Floats total{};
+  const auto weigh = [&](int64_t i, Floats score) {
+    const Floats weight = exp2_below(maximum(score * factor - offset, all(-126.0f)));
+    total += weight;
+    Maths::keep(weights + i / Maths::kStep, weight);
+  };
+  for (int64_t i = 0; i < last; i += kWidth) weigh(i, read(scores + i));
+  weigh(last, last_scores);
+  return sum(total);
+}
+
 // One head of one sample. q, k, v: the head's first element of the sample's first token; context goes to
 // out[first token + q, channel ...].
 template <class Maths, class Element>
@@ -116,15 +151,17 @@ void attend(const Element* q, const Element* k, const Element* v, int64_t stride
   static thread_local Scratch<Operand> scratch;
   const int64_t padded = (length + kWidth - 1) / kWidth * kWidth;
   const int64_t depth = size / kStep, steps = (length + kStep - 1) / kStep, weight_stride = padded / kStep;
-  scratch.keys.assign(depth * padded, 0);
+  scratch.keys.resize(depth * padded);
   scratch.values.resize(steps * size);
   scratch.query.resize(kRows * depth);
   scratch.weights.resize(kRows * weight_stride);
   scratch.scores.resize(kRows * padded);
   scratch.context.resize(kRows * size);
-  for (int64_t t = 0; t < length; t++) gather_key(scratch.keys.data(), padded, t, k + t * stride, size);
+  gather_keys(scratch.keys.data(), padded, k, stride, length, depth, kStep);
   gather_values(scratch.values.data(), v, stride, length, size);
 
+  Floats outside{};  // what the last scores are lowered by: columns beyond the last key weigh nothing
+  for (int64_t i = length; i < padded; i++) outside[i % kWidth] = -1e30f;
   const float to_base_two = 1.44269504f / std::sqrt((float)size);
   for (int64_t q0 = 0; q0 < length; q0 += kRows) {
     const int64_t rows = length - q0 < kRows ? length - q0 : kRows;
@@ -132,23 +169,9 @@ void attend(const Element* q, const Element* k, const Element* v, int64_t stride
     float* scores = scratch.scores.data();
     product<Maths>(scratch.query.data(), depth, scratch.keys.data(), padded, depth, padded, scores, padded);
     float inverse[kRows];
-    for (int64_t r = 0; r < rows; r++) {
-      float* row = scores + r * padded;
-      for (int64_t i = length; i < padded; i++) row[i] = row[0];  // no key of the sample's: weighs nothing below
-      Floats top = read(row);
-      for (int64_t i = kWidth; i < padded; i += kWidth) top = maximum(top, read(row + i));
-      const float offset = highest(top) * to_base_two;
-      Floats total{};
-      for (int64_t i = 0; i < padded; i += kWidth) {
-        Floats power = maximum(read(row + i) * to_base_two - offset, all(-126.0f));
-        Floats weight = exp2_below(power);
-        if (i + kWidth > length)
-          for (int lane = (int)(length - i); lane < kWidth; lane++) weight[lane] = 0;
-        total += weight;
-        Maths::keep(scratch.weights.data() + (r * padded + i) / kStep, weight);
-      }
-      inverse[r] = 1.0f / sum(total);
-    }
+    for (int64_t r = 0; r < rows; r++)
+      inverse[r] = 1 / softmax<Maths>(scores + r * padded, padded, outside, to_base_two,
+                                      scratch.weights.data() + r * weight_stride);
     float* context = scratch.context.data();
     product<Maths>(scratch.weights.data(), weight_stride, scratch.values.data(), size, steps, size, context, size);
     for (int64_t r = 0; r < rows; r++)

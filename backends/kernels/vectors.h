@@ -41,17 +41,26 @@ inline Floats all(float x) { return x - Floats{}; }
 inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
 
-inline float sum(Floats v) {
-  float total = 0;
-  for (int i = 0; i < kWidth; i++) total += v[i];
-  return total;
+// Folds a vector's lanes into one, halves onto halves.
+template <class Combine>
+inline float fold(Floats v, Combine combine) {
+#if defined(__clang__)
+  float found = v[0];
+  for (int i = 1; i < kWidth; i++) found = combine(all(found), all(v[i]))[0];
+  return found;
+#else
+  Ints lanes;
+  for (int i = 0; i < kWidth; i++) lanes[i] = i;
+#pragma GCC unroll 4
+  for (int half = kWidth / 2; half; half /= 2) v = combine(v, __builtin_shuffle(v, lanes ^ half));
+  return v[0];
+#endif
 }
 
-inline float highest(Floats v) {
-  float found = v[0];
-  for (int i = 1; i < kWidth; i++) found = v[i] > found ? v[i] : found;
-  return found;
+inline float sum(Floats v) {
+  return fold(v, [](Floats a, Floats b) { return a + b; });
 }
+inline float highest(Floats v) { return fold(v, maximum); }
 
 // Adding 1.5 * 2^23 leaves a float's nearest integer, ties to even, in its lowest bits.
 constexpr float kRounder = 12582912.0f;
