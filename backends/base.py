@@ -110,6 +110,8 @@ class Backend(ABC):
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    packed: ClassVar[bool] = False  # runs tokens end to end: any lengths go together, and none is padded
+    forkable: ClassVar[bool] = False  # loaded with one thread, it can be forked: weights are then shared
 
     def __init__(self, options: Options) -> None:
         if options.precision not in self.precisions:
@@ -121,6 +123,9 @@ class Backend(ABC):
     @abstractmethod
     def load(self, model: Model) -> None:
         """Make the engine ready for `model`. Raises BackendError when the model is not one that it can run."""
+
+    def use_threads(self, threads: int) -> None:  # noqa: B027 - most engines have theirs since `load`
+        """Work with so many threads from now on; a forked instance's first call. `load` was told one thread."""
 
     @abstractmethod
     def infer(self, batch: Batch) -> Float32:
