@@ -1,9 +1,9 @@
 """Which cores each instance has: read from the machine, planned before anything starts.
 
 An instance stays within one NUMA node and pins itself before it loads its engine, so that its memory is first touched
-on that node. Physical cores are given out; their hyper-threads only when more is asked for than there are cores. Where a
-cgroup grants less time than there are cores, others share those cores: instances are then held to a node, not to cores
-of their own, which a neighbour might have chosen as well.
+on that node. Physical cores are given out; their hyper-threads only when more is asked for than there are cores. Where
+a cgroup grants less time than there are cores, others share those cores: instances are then held to a node, not to
+cores of their own, which a neighbour might have chosen as well.
 
     python -m sut.topology            # this machine, and the plan for each scenario
 """
@@ -218,10 +218,17 @@ def _too_few(machine: Machine, instances: int | None, cores: int | None) -> str:
     )
 
 
-def facts(machine: Machine, places: Iterable[Place]) -> dict[str, Any]:
+def environment(forked: bool) -> dict[str, str]:
+    """What instances' libraries read on import, so that they make no threads that nobody uses or that a fork loses."""
+    return {"OPENBLAS_NUM_THREADS": "1"} | ({"OMP_NUM_THREADS": "1"} if forked else {})
+
+
+def facts(machine: Machine, places: Iterable[Place], forked: bool) -> dict[str, Any]:
     """The machine and the plan, for run.json."""
     return {
         "pinned": machine.can_pin,
+        "weights_shared": forked,
+        "environment": environment(forked),
         "cpus_by_node": _by_core(machine),
         "physical_cores": len({cpu.core for cpu in machine.cpus}),
         "quota_cores": machine.quota,
@@ -232,7 +239,7 @@ def facts(machine: Machine, places: Iterable[Place]) -> dict[str, Any]:
 def main() -> None:
     machine = this_machine()
     for scenario in CORES_PER_INSTANCE:
-        print(scenario, json.dumps(facts(machine, plan(machine, scenario))))
+        print(scenario, json.dumps(facts(machine, plan(machine, scenario), False)["instances"]))
 
 
 if __name__ == "__main__":
