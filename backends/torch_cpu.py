@@ -18,6 +18,8 @@ class PyTorchBackend(Backend):
     name = "pytorch"
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
     engine_precisions: ClassVar[tuple[str, ...]] = ("int8",)
+    packed = True
+    forkable = True
 
     @torch.inference_mode()
     def load(self, model: Model) -> None:
@@ -39,6 +41,3 @@ class PyTorchBackend(Backend):
     @torch.inference_mode()
     def infer(self, batch: Batch) -> Float32:
         return self._bert(batch).numpy()
-
-    def computed_tokens(self, batch: Batch) -> int:
-        return batch.tokens

@@ -19,7 +19,7 @@ from sut.errors import UsageError
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
 EXECUTION_MODES = ("test", "valid")
-EXECUTORS = ("processes", "inline")
+EXECUTORS = ("processes", "spawned", "inline")
 DEMO = "demo"
 
 
@@ -43,8 +43,9 @@ class RunConfig:
     user_conf: Path | None = None  # ./user.conf where there is one
     target: str | None = None  # the accuracy to reach, out of accuracy.targets, or a number
     executor: str = "processes"
-    instances: int = 1
-    threads: int | None = None  # cores of this process / instances
+    instances: int | None = None  # one for a stream, else as many as the cores hold
+    cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
+    threads: int | None = None  # cores per instance
     max_batch_tokens: int = 1536
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
 
@@ -87,7 +88,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir")
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
-_POSITIVE = ("test_query_count", "target_qps", "instances", "threads", "max_batch_tokens")
+_POSITIVE = ("test_query_count", "target_qps", "instances", "cores_per_instance", "threads", "max_batch_tokens")
 
 
 def choose(field: str, value: str, choices: Iterable[str]) -> str:
@@ -146,7 +147,7 @@ def _check(config: RunConfig) -> None:
             "--execution-mode valid runs the official counts for at least 600 s; "
             "--test-query-count and a shorter --min-duration-s go with --execution-mode test."
         )
-    if config.executor == "inline" and config.instances != 1:
+    if config.executor == "inline" and config.instances not in (None, 1):
         raise UsageError(f"--executor inline holds one instance, found --instances {config.instances}.")
 
 

@@ -51,10 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")
     add("--config", type=Path, metavar="FILE", help="TOML with these flags' names; flags override it")
     add("--target", metavar="NAME", help="F1 to reach: bert-99, bert-99.9, demo, or a number")
-    add("--instances", type=int, metavar="N", help="loaded models, each in a process of its own (default: 1)")
-    add("--threads", type=int, metavar="N", help="threads of an instance (default: cores / instances)")
+    add(
+        "--instances",
+        type=int,
+        metavar="N",
+        help="loaded models, each a process on cores of its own (default: what the cores hold)",
+    )
+    add("--cores-per-instance", type=int, metavar="N", help="cores of an instance, within one NUMA node (default: all "
+        "of a node in SingleStream and MultiStream, about 4 in Offline and Server)")  # fmt: skip
+    add("--threads", type=int, metavar="N", help="threads of an instance (default: its cores)")
     add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
-    add("--executor", metavar="NAME", help="processes (default) or inline: one instance in this process")
+    add("--executor", metavar="NAME", help="processes (default: weights are loaded once and shared, where the backend "
+        "can), spawned (each instance loads its own) or inline: one instance in this process")  # fmt: skip
     add(
         "--cache-dir",
         type=Path,

@@ -36,6 +36,7 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         "random_weights": prepared.model.is_random,
         "config": asdict(config),
         "samples": prepared.samples,
+        "topology": prepared.topology,
         **more,
         "machine": system.facts(),
     }

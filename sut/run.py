@@ -17,7 +17,7 @@ from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
 from accuracy.squad import Score
 from accuracy.targets import Target
-from sut import loadgen, log_dir, record, report, results
+from sut import loadgen, log_dir, record, report, results, server_queue
 from sut.config import RunConfig
 from sut.errors import INVALID, VALID, RunFailedError
 from sut.executors.base import Executor, Ready
@@ -52,14 +52,14 @@ def run(config: RunConfig) -> int:
 def _executor(prepared: Prepared) -> Executor:
     if prepared.config.executor == "inline":
         return InlineExecutor(prepared.worker)
-    return ProcessExecutor(prepared.worker, prepared.config.instances)
+    return ProcessExecutor(prepared.worker, prepared.places, forked=prepared.is_forked)
 
 
 def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     config = prepared.config
     samples_per_s = sum(one.samples_per_s for one in ready)
     plan = loadgen.plan(config, prepared.task.model_key, prepared.samples, samples_per_s)
-    scheduler = _scheduler(prepared, executor)
+    scheduler = _scheduler(prepared, executor, ready, plan)
     record.write(prepared, record.UNFINISHED)
     print(report.opening(prepared, plan), file=sys.stderr)
     judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
@@ -77,16 +77,17 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         raise RunFailedError(str(error)) from error
 
 
-def _scheduler(prepared: Prepared, executor: Executor) -> Scheduler:
-    config = prepared.config
-    return Scheduler(
-        executor,
-        prepared.features.lengths,
-        loadgen.complete,
-        max_batch_tokens=config.max_batch_tokens,
-        per_instance=1 if config.scenario == "Server" else 2,
-        plan_at_issue=config.scenario != "Server",
+def _scheduler(prepared: Prepared, executor: Executor, ready: list[Ready], plan: Plan) -> Scheduler:
+    """The slowest instance sets the pace."""
+    pace = server_queue.pace(
+        prepared.config.max_batch_tokens,
+        packed=all(one.packed for one in ready),
+        batch_s=max(one.batch_s for one in ready),
+        token_s=max(one.token_s for one in ready),
+        target_latency_s=plan.target_latency_s,
     )
+    is_server = prepared.config.scenario == "Server"
+    return Scheduler(executor, prepared.features.lengths, loadgen.complete, pace=pace, plan_at_issue=not is_server)
 
 
 def _plan_facts(plan: Plan) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def _plan_facts(plan: Plan) -> dict[str, Any]:
         "samples_per_query": plan.samples_per_query,
         "min_duration_s": plan.min_duration_s,
         "target_qps": plan.target_qps,
+        "target_latency_s": plan.target_latency_s,
     }
 
 

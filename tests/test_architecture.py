@@ -62,7 +62,15 @@ def test_engines_and_loadgen_have_one_door_each(module: str) -> None:
 
 
 def test_the_scheduler_never_sees_loadgen() -> None:
-    for name in ("scheduler", "batching", "worker", "executors/base", "executors/inline", "executors/processes"):
+    for name in (
+        "scheduler",
+        "batching",
+        "worker",
+        "server_queue",
+        "executors/base",
+        "executors/inline",
+        "executors/processes",
+    ):
         assert not any("loadgen" in module for module in imported(ROOT / "sut" / f"{name}.py")), name
 
 

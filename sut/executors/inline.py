@@ -39,10 +39,12 @@ class InlineExecutor:
     def _serve(self) -> None:
         try:
             worker = Worker(self._spec)
+            worker.warm_up()
+            ready = worker.measure()
         except Exception as error:  # noqa: BLE001 - it is raised again by start(), on the caller's thread
             self._ready.put(error)
             return
-        self._ready.put(worker.ready)
+        self._ready.put(ready)
         while (item := self._jobs.get()) is not None and not self._closing.is_set():
             job, done = item
             done(_outcome(worker, job))
