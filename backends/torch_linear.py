@@ -6,6 +6,7 @@ before it (a LayerNorm, an attention, another product) can hand that over and no
 
 from __future__ import annotations
 
+import platform
 import warnings
 from typing import Any, Protocol
 
@@ -65,9 +66,11 @@ class ByteLinear:
 
     def __init__(self, linear: QuantizedLinear, out: Form, gelu: bool = False) -> None:
         factors = 1 / (linear.input_smooth * linear.input_scale)
-        self.form = Form(torch.uint8, as_tensor(factors), linear.input_zero_point)
+        # x86 multiplies unsigned bytes by signed ones; ARM's fast products take two of a kind.
+        dtype, shift = (torch.int8, 128) if platform.machine() in ("aarch64", "arm64") else (torch.uint8, 0)
+        self.form = Form(dtype, as_tensor(factors), linear.input_zero_point - shift)
         weight = as_tensor(linear.weight)
-        self._input = (linear.input_scale, linear.input_zero_point)
+        self._input = (linear.input_scale, self.form.zero_point)
         self._weight = (
             torch.ops.onednn.qlinear_prepack(weight, [_TYPICAL_TOKENS, weight.shape[1]]),
             as_tensor(linear.weight_scale),

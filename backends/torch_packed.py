@@ -19,6 +19,8 @@ from backends.kernels import Activation, Form, Kernels, Norm, Tables
 from backends.quantized import SOURCES, Arrays, QuantizedModel
 from backends.torch_linear import ByteLinear, FloatLinear, Linear, as_tensor, has_bfloat16
 
+_FLOAT = Form(torch.float32)
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -87,12 +89,12 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernel
 
 def from_engine(engine: QuantizedModel, kernels: Kernels) -> PackedBert:
     """A model whose products are in int8, out of a built engine."""
-    plain = Form(torch.bfloat16 if has_bfloat16() else torch.float32)
+    to_attention = Form(torch.bfloat16 if has_bfloat16() else torch.float32)
 
     def linear(layer: int, name: str) -> ByteLinear:
         if name != "ffn_inner":
-            return ByteLinear(engine.linear(layer, name), plain)
-        following = ByteLinear(engine.linear(layer, "ffn_output"), plain)
+            return ByteLinear(engine.linear(layer, name), to_attention if name == "qkv" else _FLOAT)
+        following = ByteLinear(engine.linear(layer, "ffn_output"), _FLOAT)
         return ByteLinear(engine.linear(layer, name), following.form, gelu=True)
 
     return _assemble(engine.config, engine.tensors, linear, kernels)

@@ -27,10 +27,10 @@ class Tables(NamedTuple):
 class Form(NamedTuple):
     """How a matrix product wants its input, [T, K].
 
-    Bytes are round(x * multiplier + zero_point), ties to even, held to 0..255; the other types have neither.
+    Bytes are round(x * multiplier + zero_point), ties to even, held to their type's range; floats have neither.
     """
 
-    dtype: torch.dtype  # float32, bfloat16 or uint8
+    dtype: torch.dtype  # float32, bfloat16, uint8 or int8
     multiplier: Tensor | None = None  # float32 [K]
     zero_point: int = 0
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from backends.kernels.base import Activation, Norm, Tables
 
 VARIANTS = ("avx512bf16", "avx512", "avx2", "portable")  # the first that was built and runs here is used
-_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2}
+_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2, torch.int8: 3}
 
 
 class _Activation(ctypes.Structure):
@@ -72,6 +72,8 @@ def _activation(to: Activation | None) -> _Activation:
         return _Activation()
     values, (dtype, multiplier, zero_point) = to
     factors = None if multiplier is None else multiplier.data_ptr()
+    if dtype == torch.int8:
+        zero_point += 128
     return _Activation(_KINDS[dtype], zero_point, values.data_ptr(), factors)
 
 

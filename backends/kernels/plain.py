@@ -46,4 +46,5 @@ def _put(x: Tensor, to: Activation | None) -> None:
     if form.multiplier is None:
         values.copy_(x)
     else:
-        values.copy_((x * form.multiplier + form.zero_point).round_().clamp_(0, 255))
+        held = torch.iinfo(form.dtype)
+        values.copy_((x * form.multiplier + form.zero_point).round_().clamp_(held.min, held.max))

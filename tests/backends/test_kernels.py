@@ -10,7 +10,7 @@ from torch import Tensor
 from backends.kernels import Activation, Form, Kernels, Norm, Tables, best, native, plain
 
 LENGTHS = [1, 2, 63, 64, 65, 183, 383, 384]
-FLOAT, BFLOAT16, BYTE = torch.float32, torch.bfloat16, torch.uint8
+FLOAT, BFLOAT16, BYTE, SIGNED = torch.float32, torch.bfloat16, torch.uint8, torch.int8
 # The largest error that rounding explains, as a share of the values around it.
 TOLERANCES = {FLOAT: 2e-5, BFLOAT16: 1e-2}
 
@@ -32,10 +32,10 @@ def poisoned(form: Form, tokens: int, width: int) -> Activation:
 
 
 def form(dtype: torch.dtype, width: int, seed: int) -> Form:
-    if dtype != BYTE:
+    if dtype in (FLOAT, BFLOAT16):
         return Form(dtype)
     multiplier = torch.from_numpy(np.random.default_rng(seed).uniform(10, 60, width).astype(np.float32))
-    return Form(BYTE, multiplier, 121)
+    return Form(dtype, multiplier, 121 if dtype == BYTE else -7)
 
 
 def random(*shape: int, seed: int) -> Tensor:
@@ -48,7 +48,7 @@ def check(found: Activation, exact: Tensor, tolerance: float) -> None:
     if multiplier is None:
         torch.testing.assert_close(values.double(), exact, rtol=tolerance, atol=max(tolerance, TOLERANCES[dtype]))
         return
-    wanted = (exact * multiplier.double() + zero_point).clamp(0, 255)
+    wanted = (exact * multiplier.double() + zero_point).clamp(torch.iinfo(dtype).min, torch.iinfo(dtype).max)
     slack = 0.5 + tolerance * float(exact.abs().max()) * float(multiplier.max())
     assert (values.double() - wanted).abs().max() <= slack + 1e-3
 
@@ -62,11 +62,11 @@ def exact_attention(qkv: Tensor, lengths: list[int], heads: int) -> Tensor:
     return torch.cat(contexts)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("out", [FLOAT, BFLOAT16, BYTE], ids=str)
+@pytest.mark.parametrize("out", [FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
 @pytest.mark.parametrize(("heads", "size"), [(2, 64), (3, 32), (1, 16)])
-def test_attention(kernels: Kernels, heads: int, size: int, dtype: torch.dtype, out: torch.dtype, seed: int) -> None:
+def test_attention(kernels: Kernels, heads: int, size: int, dtype: torch.dtype, out: torch.dtype) -> None:
+    seed = heads
     lengths = np.random.default_rng(seed).permutation(LENGTHS).tolist()
     qkv = (2 * random(sum(lengths), 3 * heads * size, seed=seed)).to(dtype)
     ends = torch.tensor([0, *lengths]).cumsum(0)
@@ -82,7 +82,7 @@ def test_attention_looks_at_large_scores_without_overflow(kernels: Kernels) -> N
     check(to, exact_attention(qkv, [65], 1), 2e-3)
 
 
-@pytest.mark.parametrize("out", [None, FLOAT, BFLOAT16, BYTE], ids=str)
+@pytest.mark.parametrize("out", [None, FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
 @pytest.mark.parametrize(("tokens", "width"), [(1, 16), (7, 48), (65, 1024)])
 def test_add_norm(kernels: Kernels, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype | None) -> None:
