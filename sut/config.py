@@ -39,6 +39,8 @@ class RunConfig:
     test_query_count: int | None = None  # as many as fit into about ten seconds
     target_qps: float | None = None  # user.conf, else from the speed measured at warm-up
     min_duration_s: float | None = None  # test: none; valid: the official 600
+    target_latency_ms: float | None = None  # Server: user.conf, else the benchmark's 130
+    find_peak: bool = False  # Server: probe for the highest target_qps that is valid
     log_dir: Path | None = None  # runs/<time>-<scenario>-<mode>-<backend>
     user_conf: Path | None = None  # ./user.conf where there is one
     target: str | None = None  # the accuracy to reach, out of accuracy.targets, or a number
@@ -88,7 +90,15 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir")
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
-_POSITIVE = ("test_query_count", "target_qps", "instances", "cores_per_instance", "threads", "max_batch_tokens")
+_POSITIVE = (
+    "test_query_count",
+    "target_qps",
+    "target_latency_ms",
+    "instances",
+    "cores_per_instance",
+    "threads",
+    "max_batch_tokens",
+)
 
 
 def choose(field: str, value: str, choices: Iterable[str]) -> str:
@@ -131,7 +141,7 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
 def _is_a(value: Any, hint: Any) -> bool:
     """TOML has no paths, and writes a whole number without a point."""
     also = {Path | None: str, float | None: int}.get(hint, hint)
-    return isinstance(value, hint | also) and not isinstance(value, bool)
+    return isinstance(value, hint | also) and isinstance(value, bool) == (hint is bool)
 
 
 def _check(config: RunConfig) -> None:
@@ -147,8 +157,18 @@ def _check(config: RunConfig) -> None:
             "--execution-mode valid runs the official counts for at least 600 s; "
             "--test-query-count and a shorter --min-duration-s go with --execution-mode test."
         )
+    _check_server(config)
     if config.executor == "inline" and config.instances not in (None, 1):
         raise UsageError(f"--executor inline holds one instance, found --instances {config.instances}.")
+
+
+def _check_server(config: RunConfig) -> None:
+    if config.target_latency_ms and (config.scenario != "Server" or not config.is_trial):
+        raise UsageError(
+            "--target-latency-ms goes with --scenario Server in a trial; a valid run keeps the official one."
+        )
+    if config.find_peak and (config.scenario, config.mode, config.execution_mode) != ("Server", "performance", "test"):
+        raise UsageError("--find-peak goes with --scenario Server, --mode performance and --execution-mode test.")
 
 
 def default_log_dir(config: RunConfig, now: datetime | None = None) -> Path:

@@ -46,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--test-query-count", type=int, metavar="N", help="queries of a test run (default: what fits in 10 s)")
     add("--min-duration-s", type=float, metavar="S", help="shortest run (default: none in test, 600 in valid)")
     add("--target-qps", type=float, metavar="X", help="LoadGen's target_qps (default: user.conf, else measured)")
+    add("--target-latency-ms", type=float, metavar="MS", help="Server's limit at the 99th percentile, in a trial "
+        "(default: user.conf, else the benchmark's 130)")  # fmt: skip
+    add("--find-peak", action="store_true", help="Server: the highest target_qps that is valid, by bisection; each "
+        "probe takes 10 s, or --min-duration-s")  # fmt: skip
     add = parser.add_argument_group("where and with what").add_argument
     add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class Plan:
     target_qps: float | None  # Offline and Server
     target_latency_s: float | None  # Server's, at its percentile
 
+    def facts(self) -> dict[str, Any]:
+        """All but LoadGen's own object, which JSON cannot hold."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "settings"}
+
 
 def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) -> Plan:
     """LoadGen's settings for this run.
@@ -79,6 +83,8 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) 
     _set_counts(settings, given, config, samples, samples_per_s)
     _refuse_shortened(settings, official, config)
     _set_speed(settings, given, config, samples_per_s)
+    if config.target_latency_ms:
+        settings.server_target_latency_ns = round(config.target_latency_ms * 1e6)
     return _as_plan(settings, config)
 
 
