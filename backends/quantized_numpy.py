@@ -82,7 +82,7 @@ def encode(config: BertConfig, tensors: Mapping[str, Float32], batch: Batch, lin
 
 
 def _logits(tensors: Mapping[str, Float32], x: Float32) -> Float32:
-    return x @ tensors["qa_outputs.weight"].T + tensors["qa_outputs.bias"]  # type: ignore[no-any-return]
+    return x @ tensors["qa_outputs.weight"].T + tensors["qa_outputs.bias"]
 
 
 def _attention(config: BertConfig, qkv: Float32, batch: Batch) -> Float32:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backends.base import Batch, Float32
+from backends.base import Batch, Float32, Int64
 from backends.checkpoints import RANDOM_GEOMETRIES, BertConfig, Tensors
 from backends.quantized import SOURCES
 from backends.quantized_numpy import encode, normalised
@@ -40,7 +40,7 @@ def geometry(layers: int) -> BertConfig:
     return replace(RANDOM_GEOMETRIES["bert-large"], num_hidden_layers=layers, vocab_size=VOCABULARY)
 
 
-def samples(count: int, seed: int) -> tuple[list[Batch], np.ndarray]:  # type: ignore[type-arg]
+def samples(count: int, seed: int) -> tuple[list[Batch], Int64]:
     """`count` samples, each a batch of its own, and where the start and the end are, int64 [count, 2]."""
     draw = np.random.default_rng(seed)
     ids = draw.choice(OTHERS, (count, LENGTH))
@@ -72,7 +72,7 @@ class _Maker:
     config: BertConfig
     tensors: Tensors
     draw: np.random.Generator
-    outliers: np.ndarray  # type: ignore[type-arg] # int64 [CHANNELS]
+    outliers: Int64  # [CHANNELS]
 
     @classmethod
     def of(cls, config: BertConfig, seed: int) -> _Maker:
@@ -108,16 +108,16 @@ class _Maker:
     def norm(self, at: str, x: Float32) -> Float32:
         x = normalised(x, self.config.layer_norm_eps)
         rest = np.delete(x, self.outliers, axis=1)
-        weight = np.full(x.shape[1], 1 / rest.std(), np.float32)
-        bias = self.draw.standard_normal(x.shape[1], np.float32) * np.float32(0.1)
+        weight: Float32 = np.full(x.shape[1], 1 / rest.std(), dtype=np.float32)
+        bias: Float32 = self.draw.standard_normal((x.shape[1],), np.float32) * np.float32(0.1)
         weight[self.outliers] = SPREAD / x[:, self.outliers].std(0)
         signs = np.where(np.arange(CHANNELS) % 2, -1.0, 1.0)
         bias[self.outliers] = signs * SIZE - weight[self.outliers] * x[:, self.outliers].mean(0)
         self.tensors.update({f"{at}.weight": weight, f"{at}.bias": bias})
-        return x * weight + bias  # type: ignore[no-any-return]
+        return x * weight + bias
 
 
-def _fit_head(tensors: Tensors, hidden: Float32, answers: np.ndarray) -> None:  # type: ignore[type-arg]
+def _fit_head(tensors: Tensors, hidden: Float32, answers: Int64) -> None:
     x = hidden.astype(np.float64)
     wanted = np.zeros((len(x), 2))
     for column in range(2):
