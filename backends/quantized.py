@@ -24,7 +24,7 @@ import numpy.typing as npt
 import safetensors.numpy
 
 from backends.base import BackendError, Float32
-from backends.checkpoints import BertConfig
+from backends.checkpoints import BertConfig, Model
 
 LINEARS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 # Where each of them lies in a checkpoint, below `bert.encoder.layer.{i}.`; several are stacked along the outputs.
@@ -78,6 +78,13 @@ class QuantizedModel:
         found: dict[str, Any] = {field.name: self.tensors[at + field.name] for field in fields(QuantizedLinear)}
         found |= {"input_scale": float(found["input_scale"]), "input_zero_point": int(found["input_zero_point"])}
         return QuantizedLinear(**found)
+
+
+def round_weight(weight: Float32, scale: Float32 | None = None) -> tuple[npt.NDArray[np.int8], Float32]:
+    """int8 [N, K] and its scales [N] (without one: each row's greatest at 127)."""
+    if scale is None:
+        scale = np.maximum(np.abs(weight).max(1) / 127, 1e-12).astype(np.float32)
+    return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.int8), scale
 
 
 def engine_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
@@ -153,6 +160,17 @@ def read_engine(directory: Path) -> QuantizedModel:
         wrong = sorted(name for name, _ in set(found.items()) ^ set(engine_shapes(config).items()))
         raise BackendError(f"wanted an engine in {directory}, found {wrong[0]} missing or of another shape.")
     return QuantizedModel(config, tensors, settings)
+
+
+def read_model_engine(model: Model) -> tuple[QuantizedModel, Path]:
+    """The engine that was built for `model`, and its directory.
+
+    Raises:
+        BackendError: none was, or it is not whole.
+    """
+    if model.engine is None:
+        raise BackendError(f"wanted a built engine for {model.spec}, found none. Type: python -m sut build.")
+    return read_engine(model.engine), model.engine
 
 
 def _map(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -1,22 +1,52 @@
-"""The quantized BERT in plain numpy, packed: the twin that every engine's int8 is compared with.
+"""BERT in plain numpy, packed, in fp32 and quantized: the twin that every engine's int8 is compared with.
 
-Written for reading and for tests, not for speed; products are float32 of small integers, so exact to 1e-7.
+Written for reading and for tests, not for speed. Both run one forward pass, which is handed what a linear layer does;
+quantized products are float32 of small integers, so exact to 1e-7.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from backends.base import Batch, Float32
-from backends.quantized import QuantizedLinear, QuantizedModel
+from backends.checkpoints import BertConfig, Tensors
+from backends.quantized import SOURCES, QuantizedLinear, QuantizedModel
+
+Linear = Callable[[int, str, Float32], Float32]  # layer, one of LINEARS, its input [T, K] → [T, N]
+Norm = Callable[[str, Float32], Float32]  # where its weight and bias are, its input [T, H] → [T, H]
 
 
 def infer(model: QuantizedModel, batch: Batch) -> Float32:
     """Start and end logits of every token, float32 [T, 2]."""
-    x = _embeddings(model, batch)  # [T, H]
-    for layer in range(model.config.num_hidden_layers):
-        x = _layer(model, layer, x, batch)
-    return x @ model.tensors["qa_outputs.weight"].T + model.tensors["qa_outputs.bias"]
+
+    def dense(layer: int, name: str, x: Float32) -> Float32:
+        return linear(model.linear(layer, name), x)
+
+    norm = norm_by(model.tensors, model.config.layer_norm_eps)
+    return _logits(model.tensors, encode(model.config, model.tensors, batch, dense, norm))
+
+
+def infer_float(config: BertConfig, tensors: Tensors, batch: Batch) -> Float32:
+    """The same in fp32."""
+
+    def dense(layer: int, name: str, x: Float32) -> Float32:
+        sources = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
+        return np.concatenate([x @ tensors[f"{at}.weight"].T + tensors[f"{at}.bias"] for at in sources], axis=1)
+
+    return _logits(tensors, encode(config, tensors, batch, dense, norm_by(tensors, config.layer_norm_eps)))
+
+
+def norm_by(tensors: Mapping[str, Float32], epsilon: float) -> Norm:
+    """LayerNorm with the weights and biases that `tensors` has."""
+    return lambda at, x: normalised(x, epsilon) * tensors[f"{at}.weight"] + tensors[f"{at}.bias"]
+
+
+def normalised(x: Float32, epsilon: float) -> Float32:
+    """Each row with mean 0 and variance 1."""
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(epsilon))  # type: ignore[no-any-return]
 
 
 def linear(layer: QuantizedLinear, x: Float32) -> Float32:
@@ -37,31 +67,26 @@ def gelu(x: Float32) -> Float32:
     return (x * (1 + erf) / 2).astype(np.float32)  # type: ignore[no-any-return]
 
 
-def _embeddings(model: QuantizedModel, batch: Batch) -> Float32:
-    at = "bert.embeddings."
+def encode(config: BertConfig, tensors: Mapping[str, Float32], batch: Batch, linear: Linear, norm: Norm) -> Float32:
+    """What the last layer gives, [T, H]; `linear` and `norm` are called in the order of the computation."""
     ids = (("word", batch.input_ids), ("position", batch.position_ids), ("token_type", batch.token_type_ids))
-    summed = sum(model.tensors[f"{at}{name}_embeddings.weight"][where] for name, where in ids)
-    return _norm(model, at + "LayerNorm", np.asarray(summed))
+    embedded = [tensors[f"bert.embeddings.{name}_embeddings.weight"][where] for name, where in ids]
+    x = norm("bert.embeddings.LayerNorm", embedded[0] + embedded[1] + embedded[2])
+    for layer in range(config.num_hidden_layers):
+        at = f"bert.encoder.layer.{layer}."
+        context = _attention(config, linear(layer, "qkv", x), batch)
+        x = norm(at + "attention.output.LayerNorm", linear(layer, "attention_output", context) + x)
+        inner = gelu(linear(layer, "ffn_inner", x))
+        x = norm(at + "output.LayerNorm", linear(layer, "ffn_output", inner) + x)
+    return x
 
 
-def _norm(model: QuantizedModel, at: str, x: Float32) -> Float32:
-    centred = x - x.mean(-1, keepdims=True)
-    deviation = np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(model.config.layer_norm_eps))
-    return centred / deviation * model.tensors[f"{at}.weight"] + model.tensors[f"{at}.bias"]  # type: ignore[no-any-return]
+def _logits(tensors: Mapping[str, Float32], x: Float32) -> Float32:
+    return x @ tensors["qa_outputs.weight"].T + tensors["qa_outputs.bias"]
 
 
-def _layer(model: QuantizedModel, layer: int, x: Float32, batch: Batch) -> Float32:
-    at = f"bert.encoder.layer.{layer}."
-    context = _attention(model, linear(model.linear(layer, "qkv"), x), batch)
-    attended = linear(model.linear(layer, "attention_output"), context)
-    x = _norm(model, at + "attention.output.LayerNorm", attended + x)
-    inner = gelu(linear(model.linear(layer, "ffn_inner"), x))
-    return _norm(model, at + "output.LayerNorm", linear(model.linear(layer, "ffn_output"), inner) + x)
-
-
-def _attention(model: QuantizedModel, qkv: Float32, batch: Batch) -> Float32:
+def _attention(config: BertConfig, qkv: Float32, batch: Batch) -> Float32:
     """[T, 3H] → [T, H], each sample attending to itself alone."""
-    config = model.config
     split = qkv.reshape(len(qkv), 3, config.num_attention_heads, config.head_size)
     mixed = [_attend(split[start:stop]) for start, stop in zip(batch.cu_seqlens, batch.cu_seqlens[1:], strict=False)]
     return np.concatenate(mixed).reshape(len(qkv), config.hidden_size)

@@ -50,6 +50,9 @@ class RunConfig:
     threads: int | None = None  # cores per instance
     max_batch_tokens: int = 1536
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
+    calibration_dataset: Path | None = None  # the demo's training set; for other models the data set that is run
+    calibration_samples: int = 128
+    calibration_seed: int = 0  # which samples
 
     @property
     def logs(self) -> Path:
@@ -88,7 +91,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "execution_mode": EXECUTION_MODES,
     "executor": EXECUTORS,
 }
-_PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir")
+_PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir", "calibration_dataset")
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
 _POSITIVE = (
     "test_query_count",
@@ -98,6 +101,7 @@ _POSITIVE = (
     "cores_per_instance",
     "threads",
     "max_batch_tokens",
+    "calibration_samples",
 )
 
 
@@ -152,6 +156,8 @@ def _check(config: RunConfig) -> None:
     duration_s = 600 if config.min_duration_s is None else config.min_duration_s
     if not 0 <= duration_s <= _MOST:
         raise UsageError(f"wanted --min-duration-s from 0 to {_MOST:g}, found {config.min_duration_s}.")
+    if not 0 <= config.calibration_seed <= _MOST:
+        raise UsageError(f"wanted --calibration-seed from 0 to {_MOST:g}, found {config.calibration_seed}.")
     if config.execution_mode == "valid" and (config.test_query_count or duration_s < 600):
         raise UsageError(
             "--execution-mode valid runs the official counts for at least 600 s; "

@@ -13,6 +13,7 @@ python -m sut                                              a trial run of the em
 python -m sut --mode accuracy                              the same with exact_match and F1
 python -m sut --scenario Server --backend pytorch
 python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
+python -m sut build --precision int8                       writes the int8 engine that a run would else write itself
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
 """
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--backend", metavar="NAME", help="onnxruntime (default), pytorch or fake")
     add("--model", metavar="WHAT", help="demo (default), a Hugging Face directory, an .onnx file, or random:bert-large "
         "| random:bert-base | random:bert-tiny (random weights: for speed alone)")  # fmt: skip
-    add("--precision", metavar="NAME", help="fp32 (default)")
+    add("--precision", metavar="NAME", help="fp32 (default); onnxruntime: int8, int8-dynamic")
     add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the embedded one)")
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
     add = parser.add_argument_group("how long").add_argument
@@ -71,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
         "--cache-dir",
         type=Path,
         metavar="DIR",
-        help="features and the demo data set (default: ~/.cache/mlperf-bert-sut)",
+        help="features, engines and the demo data set (default: ~/.cache/mlperf-bert-sut)",
     )
+    add = parser.add_argument_group("how an int8 engine is made, by a run or by `build`").add_argument
+    add("--calibration-dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the demo's training "
+        "set; for other models the data set that is run)")  # fmt: skip
+    add("--calibration-samples", type=int, metavar="N", help="how many of its samples (default: 128)")
+    add("--calibration-seed", "--seed", type=int, metavar="S", help="which of them (default: 0)")
     return parser

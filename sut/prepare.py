@@ -21,7 +21,7 @@ from backends.checkpoints import Model, find_model
 from backends.fake import FAKE, read_script
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, log_dir, topology, user_conf
+from sut import assets, engines, log_dir, topology, user_conf
 from sut.config import DEMO, RunConfig, choose, default_log_dir
 from sut.tasks import TASKS, Task
 from sut.topology import Place
@@ -85,6 +85,8 @@ def prepare(config: RunConfig) -> Prepared:
         user_conf=config.user_conf or _default_user_conf(),
     )
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
+    if engines.needs_engine(config):
+        model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
     shapes = warm_up_shapes(config, features)
     worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes)
     judged = wanted or _default_target(config, model, task, samples)
@@ -99,7 +101,7 @@ def prepare(config: RunConfig) -> Prepared:
         places,
         topology.facts(machine, places, _is_forked(resolved)),
         judged,
-        _notices(resolved, model, task, judged),
+        _notices(resolved, model, task, judged, features),
     )
 
 
@@ -117,13 +119,14 @@ def _model(config: RunConfig) -> Model:
     return Model(spec, None, None)
 
 
-def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None) -> tuple[str, ...]:
+def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None, features: Features) -> tuple[str, ...]:
     assert config.dataset is not None
     official = hashlib.sha256(config.dataset.read_bytes()).hexdigest() == task.dataset_sha256
     own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
         "random weights: for speed alone, the answers mean nothing": model.is_random,
+        engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
         "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
         "not the benchmark's data set: not submittable": not config.is_trial and not official,
         "not one of the benchmark's accuracy targets: not submittable": not config.is_trial and own_target,

@@ -42,8 +42,9 @@ def write_onnx(path: Path, model: Model, names: dict[str, str]) -> Path:
     """The graph of `model` with its weights inside, as an exporter would write it."""
     assert model.config is not None
     proto, weights = onnx_graph.build(model.config, read_tensors(model))
-    del proto.graph.initializer[:]
-    proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
+    for initializer in proto.graph.initializer:
+        if initializer.name in weights:
+            initializer.CopyFrom(onnx.numpy_helper.from_array(weights[initializer.name], initializer.name))
     for value in proto.graph.input:
         value.name = names.get(value.name, value.name)
     for node in proto.graph.node:
