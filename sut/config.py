@@ -19,6 +19,7 @@ from sut.errors import UsageError
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
 EXECUTION_MODES = ("test", "valid")
+FPMATH_MODES = ("strict", "bf16")
 EXECUTORS = ("processes", "spawned", "inline")
 DEMO = "demo"
 
@@ -50,6 +51,8 @@ class RunConfig:
     threads: int | None = None  # cores per instance
     max_batch_tokens: int = 1536
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
+    fpmath_mode: str | None = None  # oneDNN's own, which is strict
+    torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
     calibration_dataset: Path | None = None  # the demo's training set; for other models the data set that is run
     calibration_samples: int = 128
     calibration_seed: int = 0  # which samples
@@ -90,6 +93,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "mode": MODES,
     "execution_mode": EXECUTION_MODES,
     "executor": EXECUTORS,
+    "fpmath_mode": FPMATH_MODES,
 }
 _PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir", "calibration_dataset")
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
@@ -102,6 +106,7 @@ _POSITIVE = (
     "threads",
     "max_batch_tokens",
     "calibration_samples",
+    "torch_mkldnn_matmul_min_dim",
 )
 
 

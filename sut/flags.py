@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--backend", metavar="NAME", help="onnxruntime (default), pytorch or fake")
     add("--model", metavar="WHAT", help="demo (default), a Hugging Face directory, an .onnx file, or random:bert-large "
         "| random:bert-base | random:bert-tiny (random weights: for speed alone)")  # fmt: skip
-    add("--precision", metavar="NAME", help="fp32 (default); onnxruntime: int8, int8-dynamic")
+    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch: bf16; onnxruntime: int8-dynamic")
     add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the embedded one)")
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
     add = parser.add_argument_group("how long").add_argument
@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         "of a node in SingleStream and MultiStream, about 4 in Offline and Server)")  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of an instance (default: its cores)")
     add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
+    add("--fpmath-mode", metavar="NAME", help="bf16: oneDNN may multiply fp32 in bfloat16, as ARM's fast math does; "
+        "sets DNNL_DEFAULT_FPMATH_MODE (default: strict)")  # fmt: skip
+    add("--torch-mkldnn-matmul-min-dim", type=int, metavar="N", help="PyTorch on ARM: the smallest matrix side that "
+        "oneDNN multiplies; sets TORCH_MKLDNN_MATMUL_MIN_DIM")  # fmt: skip
     add("--executor", metavar="NAME", help="processes (default: weights are loaded once and shared, where the backend "
         "can), spawned (each instance loads its own) or inline: one instance in this process")  # fmt: skip
     add(

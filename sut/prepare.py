@@ -88,7 +88,9 @@ def prepare(config: RunConfig) -> Prepared:
     if engines.needs_engine(config):
         model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
     shapes = warm_up_shapes(config, features)
-    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes)
+    worker = WorkerSpec(
+        config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes, _environment(config)
+    )
     judged = wanted or _default_target(config, model, task, samples)
     log_dir.claim(resolved.logs, features.total_tokens if config.mode == "accuracy" else 0)
     return Prepared(
@@ -99,10 +101,22 @@ def prepare(config: RunConfig) -> Prepared:
         samples,
         worker,
         places,
-        topology.facts(machine, places, _is_forked(resolved)),
+        topology.facts(machine, places, _is_forked(resolved), dict(worker.environment)),
         judged,
         _notices(resolved, model, task, judged, features),
     )
+
+
+# Fields of RunConfig that engines' libraries read from the environment.
+_VARIABLES = {
+    "fpmath_mode": "DNNL_DEFAULT_FPMATH_MODE",
+    "torch_mkldnn_matmul_min_dim": "TORCH_MKLDNN_MATMUL_MIN_DIM",
+}
+
+
+def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
+    values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
+    return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
 
 
 def _is_forked(config: RunConfig) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,12 +223,14 @@ def environment(forked: bool) -> dict[str, str]:
     return {"OPENBLAS_NUM_THREADS": "1"} | ({"OMP_NUM_THREADS": "1"} if forked else {})
 
 
-def facts(machine: Machine, places: Iterable[Place], forked: bool) -> dict[str, Any]:
-    """The machine and the plan, for run.json."""
+def facts(
+    machine: Machine, places: Iterable[Place], forked: bool, variables: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The machine and the plan, for run.json; `variables` are set beside our own for every instance."""
     return {
         "pinned": machine.can_pin,
         "weights_shared": forked,
-        "environment": environment(forked),
+        "environment": environment(forked) | dict(variables or {}),
         "cpus_by_node": _by_core(machine),
         "physical_cores": len({cpu.core for cpu in machine.cpus}),
         "quota_cores": machine.quota,

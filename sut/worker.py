@@ -35,6 +35,7 @@ class WorkerSpec:
     vocab: Path
     cache_dir: Path
     shapes: tuple[tuple[int, int], ...]  # (samples, tokens each) to warm up on; the last one is timed
+    environment: tuple[tuple[str, str], ...] = ()  # variables that engines' libraries read, set before they are loaded
 
 
 class Worker:

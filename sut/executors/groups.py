@@ -102,7 +102,7 @@ def start(spec: WorkerSpec, places: Sequence[Place], *, forked: bool) -> Iterato
     for number, place in enumerate(places):
         by_group.setdefault(place.node if forked else number, []).append(number)
     resource_tracker.ensure_running()  # it would unblock the signals again
-    with _interrupts_held(), _environment(topology.environment(forked)):
+    with _interrupts_held(), _environment(topology.environment(forked) | dict(spec.environment)):
         for numbers in by_group.values():
             yield Group(spec, [places[number] for number in numbers], [names[number] for number in numbers])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 
@@ -23,6 +24,7 @@ class InlineExecutor:
         self._thread = threading.Thread(target=self._serve, name="instance", daemon=True)
 
     def start(self) -> list[Ready]:
+        os.environ.update(self._spec.environment)
         self._thread.start()
         ready = self._ready.get()
         if isinstance(ready, Exception):
