@@ -8,10 +8,11 @@ extern "C" {
 // Widths and head sizes must be multiples of this.
 int32_t vector_width() { return kWidth; }
 
-// True on a machine that has all the instructions this library was built with.
+// True on a machine that has all the instructions this library was built with, and runs them at speed: Intel's cores
+// multiply bfloat16 vectors more slowly than floats (155 against 259 GFLOP/s on two cores of an Emerald Rapids).
 int32_t runs_here() {
 #if defined(__AVX512BF16__)
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_is("amd");
 #elif defined(__AVX512F__)
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
