@@ -86,7 +86,8 @@ def prepare(config: RunConfig) -> Prepared:
     )
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
     shapes = warm_up_shapes(config, features)
-    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes)
+    most = max(config.max_batch_tokens, int(features.lengths.max()))
+    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes)
     judged = wanted or _default_target(config, model, task, samples)
     log_dir.claim(resolved.logs, features.total_tokens if config.mode == "accuracy" else 0)
     return Prepared(
