@@ -165,9 +165,9 @@ def _keep_memory() -> None:
 def _answer(worker: Worker, slots: Slots, indexes: Int64) -> tuple[object, int, Exception | None]:
     try:
         outputs, computed_tokens = worker.infer(indexes)
-        return slots.put(outputs), computed_tokens, None
     except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
-        return None, 0, _portable(error)
+        return slots.put(None), 0, _portable(error)
+    return slots.put(outputs), computed_tokens, None
 
 
 def _portable(error: Exception) -> Exception:

@@ -26,16 +26,23 @@ class Slots:
         self._memory: Any = context.RawArray(ctypes.c_float, _SLOTS * tokens * 2)
         self._jobs = 0
 
-    def put(self, outputs: Float32) -> int | Float32:
-        """What to send for these answers: their rows; or, where they are none that fit, the answers themselves."""
+    def put(self, outputs: Float32 | None) -> int | Float32 | None:
+        """What to send for these answers: their rows; or, where they are none that fit, the answers themselves. None
+        stands for an error."""
         slot = self._next()
-        if outputs.dtype != np.float32 or outputs.ndim != 2 or outputs.shape[1] != 2 or len(outputs) > self._tokens:
+        if (
+            outputs is None
+            or outputs.dtype != np.float32
+            or outputs.ndim != 2
+            or outputs.shape[1] != 2
+            or len(outputs) > self._tokens
+        ):
             return outputs
         slot[: len(outputs)] = outputs
         return len(outputs)
 
     def take(self, sent: int | Float32 | None) -> Float32 | None:
-        """The answers that `put` was given; a view. None stands for an error."""
+        """What `put` was given; the answers as a view."""
         slot = self._next()
         return slot[:sent] if isinstance(sent, int) else sent
 

@@ -39,4 +39,4 @@ def test_what_is_put_is_taken_and_lives_until_the_jobs_behind_it_are_answered() 
 def test_what_does_not_fit_travels_as_it_is(outputs: np.ndarray) -> None:
     theirs, ours = both_sides(tokens=10)
     assert ours.take(theirs.put(outputs)) is outputs
-    assert ours.take(None) is None
+    assert ours.take(theirs.put(None)) is None
