@@ -7,6 +7,7 @@ no way to be told to stop; it is left where it stands, and the process ends unde
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from typing import NoReturn
@@ -20,6 +21,7 @@ from sut.progress import ProgressLine
 from sut.scheduler import Scheduler
 
 _WATCH_S = 0.1
+_SWITCH_S = 0.0005  # LoadGen's callbacks wait no longer for Python's lock; by default it is ten times that
 _LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: what a failed run has logged by then is kept
 
 
@@ -39,6 +41,7 @@ def scheduler(prepared: Prepared, executor: Executor, ready: list[Ready], plan: 
 def drive(prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor) -> None:
     """Run LoadGen to its end, or raise RunFailedError with LoadGen left behind."""
     thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler), name="loadgen", daemon=True)
+    sys.setswitchinterval(_SWITCH_S)
     total = prepared.samples if prepared.config.mode == "accuracy" else None
     try:
         with ProgressLine(plan, scheduler.progress, total) as line:

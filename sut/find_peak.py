@@ -22,7 +22,7 @@ from sut.prepare import Prepared
 _PROBE_S = 10.0  # a probe's length, unless the user says otherwise
 _PROBE_QUERIES = 1000  # and its queries: with fewer, LoadGen cannot be sure of a 99th percentile
 _PRECISION = 0.02  # the peak is known when a rate so little above it is invalid
-_MOST_PROBES = 16
+_MOST_PROBES = 24
 _FIRST, _STEP = 0.9, 1.2  # of the measured speed; from probe to probe until the peak lies between two
 
 
@@ -63,15 +63,23 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
 
 
 def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]:
-    """Probe from `start_qps` in steps until the peak is between two rates, then halve what is between them."""
+    """Probe from `start_qps` in steps until the peak is between two rates, then halve what is between them.
+
+    A rate counts as invalid when it was so twice: a machine's one hiccup would hide all that lies above it.
+    """
     valid_qps, invalid_qps, qps = 0.0, math.inf, start_qps
+    is_again = False
     for _ in range(_MOST_PROBES):
         found = probe(qps)
         yield found
         if found.valid:
             valid_qps = qps
+        elif not is_again:
+            is_again = True
+            continue
         else:
             invalid_qps = qps
+        is_again = False
         if invalid_qps <= valid_qps * (1 + _PRECISION):
             return
         if not valid_qps:

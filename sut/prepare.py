@@ -88,9 +88,9 @@ def prepare(config: RunConfig) -> Prepared:
     if engines.needs_engine(config):
         model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
     shapes = warm_up_shapes(config, features)
-    worker = WorkerSpec(
-        config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes, _environment(config)
-    )
+    most = max(config.max_batch_tokens, int(features.lengths.max()))
+    variables = _environment(config)
+    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes, variables)
     judged = wanted or _default_target(config, model, task, samples)
     log_dir.claim(resolved.logs, features.total_tokens if config.mode == "accuracy" else 0)
     return Prepared(

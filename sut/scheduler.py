@@ -21,14 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sut import batching
-from sut.executors.base import Executor, Job, Outcome
+from sut.executors.base import JOBS_PER_INSTANCE, Executor, Job, Outcome
 from sut.server_queue import Pace, ServerQueue, Waiting
 
 Int64 = npt.NDArray[np.int64]
 # Hands answers to LoadGen: response ids, the answers end to end, each answer's length in rows.
 Complete = Callable[[Int64, npt.NDArray[np.float32], Int64], None]
-# A Server's instance gets a second job only while a whole batch waits: what comes later may still join a smaller one.
-_PER_INSTANCE = 2
 
 
 @dataclass
@@ -102,9 +100,10 @@ class Scheduler:
             self._executor.submit(Job(*batch), self._done)
 
     def _has_room(self) -> bool:
-        """An instance without work has room; a busy one has room for the job after that."""
+        """An instance without work has room; a busy one for the job after that, in a Server while a whole batch waits:
+        what comes later may still join a smaller one."""
         is_ahead = self._plan_at_issue or self._queue.tokens >= self._pace.max_batch_tokens
-        return self._under_way < self._executor.instances * (_PER_INSTANCE if is_ahead else 1)
+        return self._under_way < self._executor.instances * (JOBS_PER_INSTANCE if is_ahead else 1)
 
     def _next_batch(self) -> tuple[Int64, Int64] | None:
         while self._plans:

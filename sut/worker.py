@@ -34,6 +34,7 @@ class WorkerSpec:
     dataset: Path
     vocab: Path
     cache_dir: Path
+    max_tokens: int  # of any batch
     shapes: tuple[tuple[int, int], ...]  # (samples, tokens each) to warm up on; the last one is timed
     environment: tuple[tuple[str, str], ...] = ()  # variables that engines' libraries read, set before they are loaded
 

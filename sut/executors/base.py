@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+# How many jobs an instance may have at once: the one that it works on and the next, which keeps it fed.
+JOBS_PER_INSTANCE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +25,13 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place."""
+    """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place.
+
+    The answers may lie in memory that is used again: they hold until `done` returns.
+    """
 
     job: Job
-    outputs: npt.NDArray[np.float32] | None
+    outputs: Float32 | None
     computed_tokens: int = 0
     error: Exception | None = None
 
@@ -57,7 +63,7 @@ class Executor(Protocol):
         """Return when every instance is ready; raise the first error of one that cannot be."""
 
     def submit(self, job: Job, done: Done) -> None:
-        """Hand over a job; returns at once."""
+        """Hand over a job; returns at once. Never more than JOBS_PER_INSTANCE for each instance at a time."""
 
     def close(self) -> None:
         """End every instance, at work or not. Jobs still under way are dropped."""

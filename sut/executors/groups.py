@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 
 from sut import topology
 from sut.errors import RunFailedError
-from sut.executors.instance import INTERRUPTS, Ended, live
+from sut.executors.instance import INTERRUPTS, Ended, Link, live
+from sut.executors.slots import Slots
 from sut.topology import Place
 from sut.worker import WorkerSpec
 
@@ -33,14 +34,13 @@ class Group:
         pairs = [context.Pipe() for _ in places]
         self.names = names
         self.pipes = [ours for ours, _ in pairs]
-        their_pipes = [their for _, their in pairs]
+        self.slots = [Slots(context, spec.max_tokens) for _ in places]
+        links = [Link(pipe, slots) for (_, pipe), slots in zip(pairs, self.slots, strict=True)]
         self._is_loader = len(places) > 1
         # A loader has children, so it may not be daemonic; whatever ends this process closes it first.
-        self._process = context.Process(
-            target=live, args=(spec, places, their_pipes, theirs), daemon=not self._is_loader
-        )
+        self._process = context.Process(target=live, args=(spec, places, links, theirs), daemon=not self._is_loader)
         self._process.start()
-        for pipe in (*their_pipes, theirs):
+        for _, pipe in (*pairs, (None, theirs)):
             pipe.close()
         self._ended: dict[int, Ended] = {}
         self._error: Exception | None = None

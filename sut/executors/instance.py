@@ -12,6 +12,7 @@ process, whatever kills that: the loader and lone instances watch it, and forked
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing as mp
 import os
 import pickle
@@ -24,15 +25,16 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-import numpy as np
-import numpy.typing as npt
-
 from sut.errors import RunFailedError
+from sut.executors.base import Int64
+from sut.executors.slots import Slots
 from sut.topology import Place
 from sut.worker import Worker, WorkerSpec
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 _CLOSE_S = 1.0  # how long forked instances may take to end by themselves
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_MOST_MMAP_THRESHOLD = 32 << 20  # the largest that glibc takes
 _LOOK_UP_S = 0.1  # how often a loader at work looks whether it is still wanted
 
 
@@ -45,30 +47,38 @@ class Ended:
     exit_code: int
 
 
-def live(spec: WorkerSpec, places: Sequence[Place], pipes: Sequence[Connection], notes: Connection) -> None:
-    """What a spawned process does, until its pipes end. One pipe for each place."""
+@dataclass(frozen=True)
+class Link:
+    """An instance's end of what joins it to the main process."""
+
+    pipe: Connection
+    slots: Slots
+
+
+def live(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], notes: Connection) -> None:
+    """What a spawned process does, until its pipes end. One link for each place."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     if len(places) == 1:
         places[0].pin()
         _end_with_parent()
-        _live_alone(spec, pipes[0])
+        _live_alone(spec, links[0])
     else:
-        _load_and_fork(spec, places, pipes, notes)
+        _load_and_fork(spec, places, links, notes)
 
 
-def _live_alone(spec: WorkerSpec, pipe: Connection) -> None:
+def _live_alone(spec: WorkerSpec, link: Link) -> None:
     with suppress(EOFError, OSError):  # the main process has closed its end, or is gone
         try:
             worker = Worker(spec)
         except Exception as error:  # noqa: BLE001 - it is raised again in the main process
-            pipe.send(_portable(error))
+            link.pipe.send(_portable(error))
             return
-        _work(worker, pipe)
+        _work(worker, link)
 
 
-def _load_and_fork(spec: WorkerSpec, places: Sequence[Place], pipes: Sequence[Connection], notes: Connection) -> None:
+def _load_and_fork(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], notes: Connection) -> None:
     on_node = {cpu for place in places for cpu in place.cpus}
     replace(places[0], cpus=tuple(on_node)).pin()
     with _ending_with_parent():
@@ -80,25 +90,26 @@ def _load_and_fork(spec: WorkerSpec, places: Sequence[Place], pipes: Sequence[Co
     fork = mp.get_context("fork")
     children: list[BaseProcess] = []
     for number, place in enumerate(places):
-        child = fork.Process(target=_live_forked, args=(worker, number, place, pipes, notes, spec.options.threads))
+        child = fork.Process(target=_live_forked, args=(worker, number, place, links, notes, spec.options.threads))
         child.start()
         children.append(child)
-    for pipe in pipes:
-        pipe.close()
+    for link in links:
+        link.pipe.close()
     _watch(children, notes)
 
 
 def _live_forked(
-    worker: Worker, number: int, place: Place, pipes: Sequence[Connection], notes: Connection, threads: int
+    worker: Worker, number: int, place: Place, links: Sequence[Link], notes: Connection, threads: int
 ) -> None:
     """The ends of its siblings' pipes go, or nobody would see those siblings end."""
-    for other in (*pipes[:number], *pipes[number + 1 :], notes):
-        other.close()
+    for other in (*links[:number], *links[number + 1 :]):
+        other.pipe.close()
+    notes.close()
     place.pin()
     _end_with_parent()
     worker.use_threads(threads)
     with suppress(EOFError, OSError):
-        _work(worker, pipes[number])
+        _work(worker, links[number])
 
 
 def _watch(children: Sequence[BaseProcess], notes: Connection) -> None:
@@ -121,8 +132,10 @@ def _watch(children: Sequence[BaseProcess], notes: Connection) -> None:
         child.join()
 
 
-def _work(worker: Worker, pipe: Connection) -> None:
+def _work(worker: Worker, link: Link) -> None:
     """Warm up, wait until all instances have, be timed beside them, then answer job after job."""
+    pipe = link.pipe
+    _keep_memory()
     try:
         worker.warm_up()
         pipe.send(None)
@@ -135,16 +148,26 @@ def _work(worker: Worker, pipe: Connection) -> None:
         return
     try:
         while True:
-            pipe.send(_answer(worker, pipe.recv()))
+            pipe.send(_answer(worker, link.slots, pipe.recv()))
     finally:
         worker.close()
 
 
-def _answer(worker: Worker, indexes: npt.NDArray[np.int64]) -> tuple[object, int, Exception | None]:
+def _keep_memory() -> None:
+    """What a batch gives back is kept for the next one: by default glibc returns large blocks to the kernel, which
+    then clears every page again for every batch. Set after loading, whose leftovers should be returned."""
+    with suppress(AttributeError, OSError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _answer(worker: Worker, slots: Slots, indexes: Int64) -> tuple[object, int, Exception | None]:
     try:
-        return (*worker.infer(indexes), None)
+        outputs, computed_tokens = worker.infer(indexes)
     except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
-        return None, 0, _portable(error)
+        return slots.put(None), 0, _portable(error)
+    return slots.put(outputs), computed_tokens, None
 
 
 def _portable(error: Exception) -> Exception:

@@ -1,7 +1,8 @@
 """Instances in processes of their own: an engine that crashes ends the run, not the interpreter under LoadGen.
 
-Jobs go out as indexes and come back as one array over a pipe. One collector thread waits on all pipes and on all ends
-at once, so a killed instance is noticed as fast as an answer. How the processes come to be, and end: `groups.py`.
+Jobs go out as indexes over a pipe, and answers come back in shared memory (`slots.py`). One collector thread waits on
+all pipes and on all ends at once, so a killed instance is noticed as fast as an answer. How the processes come to be,
+and end: `groups.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from sut.executors import groups
 from sut.executors.base import Done, Job, Outcome, Ready
 from sut.executors.groups import Group
+from sut.executors.slots import Slots
 from sut.topology import Place
 from sut.worker import WorkerSpec
 
@@ -29,6 +31,7 @@ class _Instance:
     group: Group
     number: int  # within the group
     pipe: Connection
+    slots: Slots
     under_way: deque[tuple[Job, Done]] = field(default_factory=deque)
 
 
@@ -50,7 +53,9 @@ class ProcessExecutor:
         for group in groups.start(self._spec, self._places, forked=self._forked):
             self._groups.append(group)  # one by one: Ctrl-C may come before the last
         self._running = [
-            _Instance(group, number, pipe) for group in self._groups for number, pipe in enumerate(group.pipes)
+            _Instance(group, number, pipe, slots)
+            for group in self._groups
+            for number, (pipe, slots) in enumerate(zip(group.pipes, group.slots, strict=True))
         ]
         for instance in self._running:
             self._word(instance)  # it is warm
@@ -105,9 +110,9 @@ class ProcessExecutor:
         """Pass on what the instance has sent; False once it is gone."""
         try:
             while instance.pipe.poll():
-                outputs, computed_tokens, error = instance.pipe.recv()
+                sent, computed_tokens, error = instance.pipe.recv()
                 job, done = instance.under_way.popleft()
-                done(Outcome(job, outputs, computed_tokens, error))
+                done(Outcome(job, instance.slots.take(sent), computed_tokens, error))
             is_gone = is_in_doubt and instance.group.has_ended(instance.number) and not instance.pipe.poll()
         except (EOFError, OSError):
             is_gone = True

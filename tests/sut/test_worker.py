@@ -24,7 +24,7 @@ VOCAB = Path(__file__).resolve().parents[2] / "assets" / "demo" / "vocab.txt"
 def spec(tmp_path: Path, model: Model, backend: str = "onnxruntime") -> WorkerSpec:
     dataset = tmp_path / "dev.json"
     demo.write(dataset, "dev", questions=10)
-    return WorkerSpec(backend, Options(), model, "squad", dataset, VOCAB, tmp_path / "cache", ((2, 100), (2, 50)))
+    return WorkerSpec(backend, Options(), model, "squad", dataset, VOCAB, tmp_path / "cache", 200, ((2, 100), (2, 50)))
 
 
 def test_a_graph_with_fewer_rows_than_the_vocabulary_is_named_before_the_clock(tmp_path: Path) -> None:
