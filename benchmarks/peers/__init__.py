@@ -1,0 +1,30 @@
+"""Other ways to run the same BERT, by name: one file each, imported when it is its turn."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from benchmarks.peers.base import Peer
+
+PEERS = {
+    "pytorch-reference": "benchmarks.peers.pytorch_reference:PyTorchReference",
+    "onnxruntime-reference": "benchmarks.peers.onnxruntime_plain:OnnxRuntimeReference",
+    "onnxruntime-fp32": "benchmarks.peers.onnxruntime_plain:OnnxRuntimeFp32",
+    "onnxruntime-int8": "benchmarks.peers.onnxruntime_dynamic:OnnxRuntimeInt8",
+    "openvino-fp32": "benchmarks.peers.openvino_plain:OpenVinoFp32",
+    "openvino-int8": "benchmarks.peers.openvino_nncf:OpenVinoInt8",
+}
+
+
+def peer_class(name: str) -> type[Peer]:
+    """The class behind `name`; its engine is imported later, when the peer prepares or loads."""
+    module, _, attribute = PEERS[name].partition(":")
+    found: type[Peer] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def missing(name: str) -> str:
+    """What keeps this peer from running here: "" or which modules are not installed."""
+    absent = [module for module in peer_class(name).needs if importlib.util.find_spec(module) is None]
+    return f"not installed: {', '.join(absent)} (pip install 'mlperf-bert-sut[bench]')" if absent else ""

@@ -1,0 +1,27 @@
+"""ONNX Runtime's `quantize_dynamic` int8, at natural length: what a user of ONNX Runtime reaches in two lines.
+
+Weights are int8 per channel; activations become uint8 on the fly. One sample at a time: batches of like length, and
+samples side by side on a thread each, were tried (docs/experiments.md).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backends.checkpoints import Model
+from benchmarks.peers.onnxruntime_plain import OnnxRuntimeFp32
+
+
+class OnnxRuntimeInt8(OnnxRuntimeFp32):
+    precision = "int8"
+    about = "quantize_dynamic, one sample at a time, at its natural length"
+    graph = "dynamic.onnx"
+
+    def _write(self, model: Model, folder: Path) -> None:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        super()._write(model, folder)
+        path = folder / self.graph
+        aside = path.with_suffix(".part")
+        quantize_dynamic(folder / OnnxRuntimeFp32.graph, aside, weight_type=QuantType.QInt8, per_channel=True)
+        aside.replace(path)
