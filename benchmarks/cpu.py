@@ -31,7 +31,7 @@ from qsl import store
 from sut import assets
 
 # Samples of a turn. Slow: fp32, and whatever is padded; a turn shall last 10 to 30 s.
-SAMPLES, SLOW, PADDED, QUICK = 96, 32, 12, 0.25
+SAMPLES, SLOW, PADDED, QUICK = 64, 24, 12, 0.25
 PRECISIONS = ("fp32", "bf16", "int8")
 
 
@@ -64,7 +64,7 @@ class Sitting:
         return self._made[count]
 
 
-def contestants(sitting: Sitting) -> list[Contestant]:
+def contestants(sitting: Sitting, rounds: int) -> list[Contestant]:
     """Every row, in the table's order."""
     found = [
         Contestant(
@@ -78,7 +78,7 @@ def contestants(sitting: Sitting) -> list[Contestant]:
         found.append(Contestant(f"peer {name}", peer.about, peer.precision, partial(_peer, name, place)))
     for backend, precision in own.pairs():
         place = sitting.place(_samples(precision))
-        turn = partial(own.measure, place, sitting.place(_samples(precision)), backend, precision)
+        turn = own.Turns(place, backend, precision, stream_turns=rounds if precision.startswith("int8") else 1)
         found.append(Contestant(f"sut {backend} {precision}", "this package, LoadGen", precision, turn))
     demo = partial(demo_server.measure, sitting.cache_dir)
     return [*found, Contestant("sut demo server", "this package, the demo model, pytorch fp32", "fp32", demo)]
@@ -147,7 +147,7 @@ def main() -> None:
     rounds = options.rounds or (1 if options.quick else 3)
     sitting = Sitting(options)
     sitting.cache_dir.mkdir(parents=True, exist_ok=True)
-    chosen = select(contestants(sitting), options.only)
+    chosen = select(contestants(sitting, rounds), options.only)
     tell = partial(print, file=sys.stderr, flush=True)
     prepare(sitting, chosen, tell)
     start_s = time.perf_counter()
@@ -158,8 +158,10 @@ def main() -> None:
     results = hold(chosen, rounds, told)
     tokens = sum(sitting.tokens.values()) / len(sitting.tokens)
     report = cpu_report.Report(chosen, results, sitting.geometry, tokens)
+    # A file or a pipe gets whole lines; a terminal its own width.
+    console = Console() if sys.stdout.isatty() else Console(width=200)
     for table in report.tables():
-        cpu_report.show(table, Console(), markdown=options.markdown)
+        cpu_report.show(table, console, markdown=options.markdown)
     print(json.dumps({"model": options.model, "rounds": rounds, **report.facts()}))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,8 @@ from backends.base import BackendError
 from backends.fake import FAKE
 
 LIMIT_S = 900  # a turn that takes longer has failed
-# Every sample of the data set once, not drawn with replacement: all contestants get the same tokens.
+_STREAM_QUERIES = 64  # with fewer LoadGen calls no 90th percentile valid
+# Every sample of the data set equally often, not drawn with replacement: all contestants get the same tokens.
 _USER_CONF = "*.*.sample_concatenate_permutation = 1\n"
 
 
@@ -57,25 +57,46 @@ def turn(command: list[str]) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def run(place: Place, scenario: str, *flags: str) -> dict[str, Any]:
-    """run.json of one performance run over every sample once."""
+def run(place: Place, scenario: str, queries: int, *flags: str) -> dict[str, Any]:
+    """run.json of one valid performance run, over every sample equally often. Raises RuntimeError where it is not."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         user_conf, log_dir = folder / "user.conf", folder / "run"
         user_conf.write_text(_USER_CONF, encoding="utf-8")
-        turn([
+        command = [
             "sut", "--scenario", scenario, "--model", place.model, "--dataset", str(place.dataset),
             "--vocab", str(place.vocab), "--cache-dir", str(place.cache_dir), "--user-conf", str(user_conf),
-            "--log-dir", str(log_dir), "--test-query-count", str(place.samples), *flags,
-        ])  # fmt: skip
+            "--log-dir", str(log_dir), "--test-query-count", str(queries), *flags,
+        ]  # fmt: skip
+        try:
+            turn(command)
+        except RuntimeError as error:
+            raise RuntimeError(_reasons(log_dir / "run.json") or str(error)) from error
         record: dict[str, Any] = json.loads((log_dir / "run.json").read_text(encoding="utf-8"))
-        shutil.rmtree(log_dir)
     return record
 
 
-def measure(place: Place, stream: Place, backend: str, precision: str) -> dict[str, float]:
-    """Offline samples per second, and SingleStream's 90th percentile in ms over the samples of `stream`."""
-    flags = ("--backend", backend, "--precision", precision)
-    offline = run(place, "Offline", *flags)
-    single = run(stream, "SingleStream", *flags)
-    return {"samples_per_s": offline["result"]["value"], "p90_ms": single["result"]["latency_ms"]["90.00"]}
+def _reasons(path: Path) -> str:
+    """Why a run that left a run.json was not valid."""
+    if not path.is_file():
+        return ""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return f"{record['verdict']}: {'; '.join(record.get('reasons', []))}"
+
+
+class Turns:
+    """A backend's turns at one precision. SingleStream takes its time: `stream_turns` says how many turns have it."""
+
+    def __init__(self, place: Place, backend: str, precision: str, stream_turns: int) -> None:
+        self._place, self._flags = place, ("--backend", backend, "--precision", precision)
+        self._stream_turns = stream_turns
+
+    def __call__(self) -> dict[str, float]:
+        """Offline samples per second, and SingleStream's 90th percentile in ms, of the same samples."""
+        offline = run(self._place, "Offline", self._place.samples, *self._flags)
+        found: dict[str, float] = {"samples_per_s": offline["result"]["value"]}
+        if self._stream_turns:
+            self._stream_turns -= 1
+            queries = max(self._place.samples, _STREAM_QUERIES)
+            found["p90_ms"] = run(self._place, "SingleStream", queries, *self._flags)["result"]["latency_ms"]["90.00"]
+        return found

@@ -1,4 +1,7 @@
-"""Other ways to run the same BERT, by name: one file each, imported when it is its turn."""
+"""Other ways to run the same BERT, by name: a file for each engine and precision, imported when it is its turn.
+
+Where it is not plain which setting suits an engine best, both are contestants, and ratios are of the faster.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ PEERS = {
     "onnxruntime-reference": "benchmarks.peers.onnxruntime_plain:OnnxRuntimeReference",
     "onnxruntime-fp32": "benchmarks.peers.onnxruntime_plain:OnnxRuntimeFp32",
     "onnxruntime-int8": "benchmarks.peers.onnxruntime_dynamic:OnnxRuntimeInt8",
+    "onnxruntime-int8 side by side": "benchmarks.peers.onnxruntime_dynamic:SideBySide",
     "openvino-fp32": "benchmarks.peers.openvino_plain:OpenVinoFp32",
+    "openvino-fp32 latency": "benchmarks.peers.openvino_plain:LatencyFp32",
     "openvino-int8": "benchmarks.peers.openvino_nncf:OpenVinoInt8",
+    "openvino-int8 latency": "benchmarks.peers.openvino_nncf:LatencyInt8",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backends.checkpoints import Model
-from benchmarks.peers.base import Sample
+from benchmarks.peers.base import Peer, Sample
 from benchmarks.peers.openvino_plain import OpenVinoFp32, write_plain
 
 
@@ -15,7 +15,6 @@ class OpenVinoInt8(OpenVinoFp32):
     precision = "int8"
     about = "NNCF, throughput hint, asynchronous, longest first, at natural length"
     graph = "openvino-int8.xml"
-    settings: dict[str, str] = {}  # noqa: RUF012 - what is not int8 runs in what OpenVINO prefers
 
     def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:
         if (folder / self.graph).is_file():
@@ -30,3 +29,10 @@ class OpenVinoInt8(OpenVinoFp32):
             subset_size=len(calibration),
         )
         openvino.save_model(quantized, str(folder / self.graph), compress_to_fp16=False)
+
+
+class LatencyInt8(OpenVinoInt8):
+    about = "NNCF, latency hint, one sample at a time, at its natural length; what is not int8 as OpenVINO prefers"
+    hint = "LATENCY"
+    settings: dict[str, str] = {}  # noqa: RUF012
+    answer_all = Peer.answer_all

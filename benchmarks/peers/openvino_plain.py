@@ -30,6 +30,7 @@ class OpenVinoFp32(Peer):
     precision = "fp32"
     about = "throughput hint, asynchronous, longest first, at natural length"
     graph = PLAIN
+    hint = "THROUGHPUT"
     settings: dict[str, str] = {"INFERENCE_PRECISION_HINT": "f32"}  # noqa: RUF012 - else bf16 where the CPU has it
 
     def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:
@@ -39,7 +40,7 @@ class OpenVinoFp32(Peer):
         import openvino
 
         core = openvino.Core()
-        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_NUM_THREADS": threads, **self.settings}
+        settings = {"PERFORMANCE_HINT": self.hint, "INFERENCE_NUM_THREADS": threads, **self.settings}
         self._compiled: Any = core.compile_model(core.read_model(str(folder / self.graph)), "CPU", settings)
         self._queue = openvino.AsyncInferQueue(self._compiled)
 
@@ -50,3 +51,9 @@ class OpenVinoFp32(Peer):
         for sample in sorted(samples, key=lambda sample: -sample.input_ids.shape[1]):
             self._queue.start_async(sample._asdict())
         self._queue.wait_all()
+
+
+class LatencyFp32(OpenVinoFp32):
+    about = "latency hint, one sample at a time, at its natural length"
+    hint = "LATENCY"
+    answer_all = Peer.answer_all
