@@ -20,12 +20,13 @@ class Entry(NamedTuple):
     target: str
     needs: str
     extra: str
+    forkable: bool = False  # as the class says: known here without importing its engine
 
 
 BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry("backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", ""),
     "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch"),
-    "fake": Entry("backends.fake:FakeBackend", "numpy", ""),
+    "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
 }
 
 

@@ -110,6 +110,9 @@ class Backend(ABC):
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    engine_precisions: ClassVar[tuple[str, ...]] = ()  # those that run a built engine: `Model.engine` is set for them
+    packed: ClassVar[bool] = False  # runs tokens end to end: any lengths go together, and none is padded
+    forkable: ClassVar[bool] = False  # loaded with one thread, it can be forked: weights are then shared
 
     def __init__(self, options: Options) -> None:
         if options.precision not in self.precisions:
@@ -122,13 +125,16 @@ class Backend(ABC):
     def load(self, model: Model) -> None:
         """Make the engine ready for `model`. Raises BackendError when the model is not one that it can run."""
 
+    def use_threads(self, threads: int) -> None:  # noqa: B027 - most engines have theirs since `load`
+        """Work with so many threads from now on; a forked instance's first call. `load` was told one thread."""
+
     @abstractmethod
     def infer(self, batch: Batch) -> Float32:
         """Start and end logits of every token, float32 [T, 2], in the batch's order."""
 
     def computed_tokens(self, batch: Batch) -> int:
         """Tokens that the engine works on for this batch: those of the padded view, unless it runs packed."""
-        return len(batch) * batch.max_length
+        return batch.tokens if self.packed else len(batch) * batch.max_length
 
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
         """Run blank batches of these (samples, length) shapes, so that nothing is created on the clock."""

@@ -6,6 +6,7 @@ Hugging Face tensor names to float32 arrays, so that a new weight format is one 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -88,6 +89,7 @@ class Model:
     spec: str  # what the user named
     config: BertConfig | None  # None: an ONNX graph, run as it is, or the fake backend's script
     path: Path | None  # the directory or file; None for random weights
+    engine: Path | None = None  # the built engine's directory, for precisions that need one
 
     @property
     def is_random(self) -> bool:
@@ -156,6 +158,17 @@ def read_tensors(model: Model) -> Tensors:
     found = {_modern_name(name): tensor for name, tensor in read(path).items()}
     _check(path, wanted, found)
     return {name: np.ascontiguousarray(found[name], np.float32) for name in wanted}
+
+
+def digest(model: Model) -> str:
+    """sha256 of the bytes that the weights come from: config.json and the weight file, or what names random weights."""
+    if model.path is None:
+        return hashlib.sha256(f"{model.spec} {RANDOM_SEED}".encode()).hexdigest()
+    sha = hashlib.sha256()
+    for path in (model.path / "config.json", _weight_file(model.path)[0]) if model.config else (model.path,):
+        with path.open("rb") as file:
+            sha.update(hashlib.file_digest(file, "sha256").digest())
+    return sha.hexdigest()
 
 
 def _weight_file(directory: Path) -> tuple[Path, Callable[[Path], Mapping[str, Any]]]:

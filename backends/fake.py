@@ -54,6 +54,8 @@ def read_script(spec: str) -> Script:
 
 class FakeBackend(Backend):
     name = FAKE
+    packed = True
+    forkable = True
 
     def load(self, model: Model) -> None:
         self._script = read_script(model.spec)

@@ -1,7 +1,8 @@
 """ONNX Runtime on the CPU: the default backend, and the only one that the core install needs.
 
-It runs the graph that `onnx_graph` writes from a model's weights, or a user's .onnx file as it is. ONNX Runtime has no
-packed attention on CPUs, so it gets the padded view; the scheduler's batches of like length keep that nearly free.
+It runs the graph that `onnx_graph` or `onnx_int8` writes from a model's weights, or a user's .onnx file as it is. ONNX
+Runtime has no packed attention on CPUs, so it gets the padded view; the scheduler's batches of like length keep that
+nearly free.
 """
 
 from __future__ import annotations
@@ -10,22 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
+from backends import onnx_session
 from backends.base import Backend, BackendError, Batch, Float32, Options, brief
 from backends.checkpoints import Model, read_tensors
+from backends.quantized import read_model_engine
 
 # What the published graphs call the same inputs and outputs: MLPerf's two, and the exporters'.
 _IDS, _MASK, _TYPES = ("input_ids",), ("input_mask", "attention_mask"), ("segment_ids", "token_type_ids")
 _STARTS, _ENDS = ("output_start_logits", "start_logits"), ("output_end_logits", "end_logits")
 
 
-# What ONNX Runtime would log it also raises; its own lines have no place among ours.
-ort.set_default_logger_severity(4)
-
-
 class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
+    precisions = ("fp32", "int8", "int8-dynamic")
+    engine_precisions = ("int8",)
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -37,17 +37,16 @@ class OnnxRuntimeBackend(Backend):
         self._inputs = _match_inputs(model, [node.name for node in self._session.get_inputs()])
         self._outputs = _match_outputs(model, [node.name for node in self._session.get_outputs()])
 
-    def _session_options(self) -> Any:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.options.threads
-        options.log_severity_level = 4
-        return options
-
     def _open_file(self, path: Path | None) -> Any:
         if path is None or path.suffix != ".onnx":
             raise BackendError("wanted a model with weights or an .onnx file for backend 'onnxruntime'.")
+        if self.options.precision != "fp32":
+            raise BackendError(
+                f"wanted --precision fp32 for {path}, which is run as it is, found {self.options.precision}. "
+                f"Name a directory with weights to have them quantized."
+            )
         try:
-            return ort.InferenceSession(str(path), self._session_options(), providers=["CPUExecutionProvider"])
+            return onnx_session.open_file(path, self.options.threads)
         except Exception as error:
             raise BackendError(
                 f"wanted an ONNX graph in {path}, found a file that ONNX Runtime does not open "
@@ -55,16 +54,20 @@ class OnnxRuntimeBackend(Backend):
             ) from error
 
     def _open_weights(self, model: Model) -> Any:
-        from backends import onnx_graph
+        from backends import onnx_graph, onnx_int8
 
         assert model.config is not None
-        proto, weights = onnx_graph.build(model.config, read_tensors(model))
-        options = self._session_options()
-        # The session reads these arrays in place, so they live as long as it does.
-        self._weights = weights
-        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
-        options.add_external_initializers(list(weights), values)
-        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        wide = onnx_session.has_wide_products()
+        if self.options.precision == "int8":
+            engine, directory = read_model_engine(model)
+            ready = onnx_session.open_ready
+            return ready(directory, lambda: onnx_int8.build(engine, wide), self.options.threads)
+        if self.options.precision == "int8-dynamic":
+            built = onnx_int8.build_dynamic(model.config, read_tensors(model), wide)
+        else:
+            built = onnx_graph.build(model.config, read_tensors(model))
+        self._arrays = built[1]  # the session reads them in place
+        return onnx_session.open_built(built, self.options.threads)
 
     def infer(self, batch: Batch) -> Float32:
         padded = batch.padded()

@@ -8,29 +8,35 @@ would copy them twice: the graph only names them, the session is handed the arra
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from backends.base import Float32
 from backends.checkpoints import BertConfig, Tensors
+
+Array = npt.NDArray[Any]
 
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 OUTPUTS = ("output_start_logits", "output_end_logits")
-_FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
+_INLINE_BYTES = 256  # what is smaller lies in the graph itself
+Built = tuple[ModelProto, dict[str, Array]]  # a model, and the arrays of its outside initializers by name
+FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
 
 
 @dataclass
-class _Graph:
+class Graph:
     """Nodes and weights in the making."""
 
-    weights: dict[str, Float32] = field(default_factory=dict)
+    weights: dict[str, Array] = field(default_factory=dict)
     nodes: list[NodeProto] = field(default_factory=list)
+    sites: list[str] = field(default_factory=list)  # what goes into each linear layer, in the order of LINEARS
 
-    def weight(self, name: str, array: Float32) -> str:
-        self.weights[name] = np.ascontiguousarray(array, np.float32)
+    def weight(self, name: str, array: Array) -> str:
+        self.weights[name] = np.ascontiguousarray(array).reshape(array.shape)  # which alone would make a scalar a list
         return name
 
     def node(self, operator: str, inputs: list[str], *outputs: str, domain: str = "", **attributes: Any) -> str:
@@ -38,34 +44,35 @@ class _Graph:
         return outputs[0]
 
 
-def build(config: BertConfig, tensors: Tensors) -> tuple[ModelProto, dict[str, Float32]]:
-    """The graph (opset 18) and the arrays of its initializers, by name.
+def build(config: BertConfig, tensors: Tensors, with_sites: bool = False) -> Built:
+    """The graph in fp32.
 
-    Inputs are int64 [B, S], outputs float32 [B, S].
+    Inputs are int64 [B, S], outputs float32 [B, S]; `with_sites` adds what goes into each linear layer, [B, S, K], as
+    further outputs, layer by layer in the order of `quantized.LINEARS`.
     """
-    graph = _Graph()
-    hidden, lengths = _embeddings(graph, config, tensors)
+    graph = Graph()
+    hidden, lengths = embeddings(graph, config, tensors)
     for layer in range(config.num_hidden_layers):
         hidden = _layer(graph, config, tensors, layer, hidden, lengths)
-    _head(graph, tensors, hidden)
-    return _model(graph), graph.weights
+    head(graph, tensors, hidden)
+    return finish(graph, graph.sites if with_sites else [])
 
 
-def _embeddings(graph: _Graph, config: BertConfig, tensors: Tensors) -> tuple[str, str]:
+def embeddings(graph: Graph, config: BertConfig, tensors: Mapping[str, Array]) -> tuple[str, str]:
     """Summed and normalised embeddings [B, S, H], and each sample's length int32 [B]."""
     narrow = [graph.node("Cast", [name], f"{name}.int32", to=TensorProto.INT32) for name in INPUTS]
     names = ("word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight")
-    tables = [graph.weight(name, tensors[f"bert.embeddings.{name}"]) for name in (*names, *_norm("LayerNorm"))]
+    tables = [graph.weight(name, tensors[f"bert.embeddings.{name}"]) for name in (*names, *norm("LayerNorm"))]
     inputs = [narrow[0], narrow[2], *tables, narrow[1]]
-    graph.node("EmbedLayerNormalization", inputs, "embedded", "lengths", domain=_FUSED, epsilon=config.layer_norm_eps)
+    graph.node("EmbedLayerNormalization", inputs, "embedded", "lengths", domain=FUSED, epsilon=config.layer_norm_eps)
     return "embedded", "lengths"
 
 
-def _norm(at: str) -> tuple[str, str]:
+def norm(at: str) -> tuple[str, str]:
     return f"{at}.weight", f"{at}.bias"
 
 
-def _layer(graph: _Graph, config: BertConfig, tensors: Tensors, layer: int, hidden: str, lengths: str) -> str:
+def _layer(graph: Graph, config: BertConfig, tensors: Tensors, layer: int, hidden: str, lengths: str) -> str:
     at, out = f"bert.encoder.layer.{layer}.", f"layer{layer}."
     weight = {name.removeprefix(at): tensor for name, tensor in tensors.items() if name.startswith(at)}
     query_key_value = [f"attention.self.{part}" for part in ("query", "key", "value")]
@@ -74,34 +81,33 @@ def _layer(graph: _Graph, config: BertConfig, tensors: Tensors, layer: int, hidd
     )
     biases = graph.weight(out + "qkv.bias", np.concatenate([weight[f"{p}.bias"] for p in query_key_value]))
     heads = config.num_attention_heads
-    context = graph.node(
-        "Attention", [hidden, packed, biases, lengths], out + "context", domain=_FUSED, num_heads=heads
-    )
+    context = graph.node("Attention", [hidden, packed, biases, lengths], out + "context", domain=FUSED, num_heads=heads)
     attended = _dense_and_norm(graph, config, weight, out, "attention.output", context, hidden)
     inner = _matmul(graph, weight, out, "intermediate.dense", attended)
     bias = graph.weight(out + "intermediate.bias", weight["intermediate.dense.bias"])
-    active = graph.node("BiasGelu", [inner, bias], out + "gelu", domain=_FUSED)
+    active = graph.node("BiasGelu", [inner, bias], out + "gelu", domain=FUSED)
+    graph.sites += [hidden, context, attended, active]
     return _dense_and_norm(graph, config, weight, out, "output", active, attended)
 
 
-def _matmul(graph: _Graph, weight: Tensors, out: str, name: str, source: str) -> str:
+def _matmul(graph: Graph, weight: Tensors, out: str, name: str, source: str) -> str:
     transposed = graph.weight(f"{out}{name}.weight", weight[f"{name}.weight"].T)
     return graph.node("MatMul", [source, transposed], f"{out}{name}")
 
 
 def _dense_and_norm(
-    graph: _Graph, config: BertConfig, weight: Tensors, out: str, name: str, source: str, residual: str
+    graph: Graph, config: BertConfig, weight: Tensors, out: str, name: str, source: str, residual: str
 ) -> str:
     """LayerNorm(dense(source) + residual)."""
     dense = _matmul(graph, weight, out, f"{name}.dense", source)
-    rest = [graph.weight(out + part, weight[part]) for part in (*_norm(f"{name}.LayerNorm"), f"{name}.dense.bias")]
+    rest = [graph.weight(out + part, weight[part]) for part in (*norm(f"{name}.LayerNorm"), f"{name}.dense.bias")]
     epsilon = config.layer_norm_eps
     return graph.node(
-        "SkipLayerNormalization", [dense, residual, *rest], f"{out}{name}.normed", domain=_FUSED, epsilon=epsilon
+        "SkipLayerNormalization", [dense, residual, *rest], f"{out}{name}.normed", domain=FUSED, epsilon=epsilon
     )
 
 
-def _head(graph: _Graph, tensors: Tensors, hidden: str) -> None:
+def head(graph: Graph, tensors: Mapping[str, Array], hidden: str) -> None:
     weight = graph.weight("qa_outputs.weight", tensors["qa_outputs.weight"].T)
     bias = graph.weight("qa_outputs.bias", tensors["qa_outputs.bias"])
     both = graph.node("Add", [graph.node("MatMul", [hidden, weight], "qa"), bias], "logits")
@@ -113,21 +119,28 @@ def _head(graph: _Graph, tensors: Tensors, hidden: str) -> None:
     ]
 
 
-def _model(graph: _Graph) -> ModelProto:
+def finish(graph: Graph, sites: Sequence[str] = ()) -> Built:
+    """The graph as a model, opset 18: inputs int64 [B, S], outputs float32 [B, S]; and the arrays to hand over."""
     shape = ["batch", "sequence"]
+    outputs = [(name, shape) for name in OUTPUTS] + [(name, [*shape, "width of " + name]) for name in sites]
+    handed_over = {name: array for name, array in graph.weights.items() if array.nbytes >= _INLINE_BYTES}
     proto = helper.make_graph(
         graph.nodes,
         "bert-question-answering",
         [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in INPUTS],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in OUTPUTS],
-        [_outside(name, array) for name, array in graph.weights.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in outputs],
+        [
+            _outside(name, array) if name in handed_over else numpy_helper.from_array(array, name)
+            for name, array in graph.weights.items()
+        ],
     )
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(_FUSED, 1)]
-    return helper.make_model(proto, opset_imports=opsets, ir_version=9)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(FUSED, 1)]
+    return helper.make_model(proto, opset_imports=opsets, ir_version=9), handed_over
 
 
-def _outside(name: str, array: Float32) -> TensorProto:
+def _outside(name: str, array: Array) -> TensorProto:
     """An initializer whose bytes are handed to the session, not stored in the graph."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor = TensorProto(name=name, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value="handed-over")
     return tensor

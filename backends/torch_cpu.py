@@ -1,32 +1,43 @@
-"""PyTorch on the CPU (oneDNN does the matrix products): the readable BERT of `bert.py`, in inference mode."""
+"""PyTorch on the CPU: packed tokens, oneDNN's matrix products, our kernels between them."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
+from backends import kernels, torch_packed
 from backends.base import Backend, Batch, Float32
-from backends.bert import BertForQuestionAnswering
 from backends.checkpoints import Model, read_tensors
+from backends.quantized import read_engine
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class PyTorchBackend(Backend):
     name = "pytorch"
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+    engine_precisions: ClassVar[tuple[str, ...]] = ("int8",)
+    packed = True
+    forkable = True
 
+    @torch.inference_mode()
     def load(self, model: Model) -> None:
-        torch.set_num_threads(self.options.threads)
+        self.use_threads(self.options.threads)
+        if self.options.precision in self.engine_precisions:
+            assert model.engine is not None  # whoever asks for int8 has it built first
+            engine = read_engine(model.engine)
+            config = engine.config
+            self._bert = torch_packed.from_engine(engine, kernels.best(config.hidden_size, config.head_size))
+            return
         tensors = read_tensors(model)
         assert model.config is not None  # read_tensors refuses a model without one
-        # Built without storage and then handed the arrays: no second copy, no wasted initialisation.
-        with torch.device("meta"):
-            self._model = BertForQuestionAnswering(model.config)
-        state = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
-        self._model.load_state_dict(state, strict=True, assign=True)
-        self._model.eval()
+        found = kernels.best(model.config.hidden_size, model.config.head_size)
+        self._bert = torch_packed.from_floats(model.config, tensors, _DTYPES[self.options.precision], found)
+
+    def use_threads(self, threads: int) -> None:
+        torch.set_num_threads(threads)
 
     @torch.inference_mode()
     def infer(self, batch: Batch) -> Float32:
-        padded = batch.padded()
-        ids, types = torch.from_numpy(padded.input_ids), torch.from_numpy(padded.token_type_ids)
-        full = batch.tokens == padded.input_ids.size
-        mask = None if full else torch.from_numpy(padded.attention_mask).bool()
-        return batch.pack(self._model(ids, types, mask).numpy())
+        return self._bert(batch).numpy()

@@ -23,7 +23,18 @@ def _run(argv: list[str]) -> int:
     return run.run(resolve(values, toml))
 
 
-_VERBS = {"run": _run}
+def _build(argv: list[str]) -> int:
+    from sut import flags
+
+    values, toml = flags.parse(argv)
+    from sut import engines
+    from sut.config import resolve
+
+    print(engines.build(resolve(values, toml)))
+    return 0
+
+
+_VERBS = {"run": _run, "build": _build}
 _OURS = ("sut", "backends", "qsl", "accuracy", "assets")
 
 

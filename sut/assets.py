@@ -9,20 +9,26 @@ from qsl import demo, store
 from sut.config import DEMO, RunConfig
 from sut.errors import UsageError
 
+_QUESTIONS = {"dev": None, "train": 1000}  # None: all
+
 
 def demo_model() -> Path:
     """The directory of the small trained BERT that ships with the package."""
     return Path(str(files("assets") / DEMO))
 
 
-def demo_dataset(cache_dir: Path) -> Path:
-    """The generated development set, written to the cache on first use; another generator writes another file."""
+def demo_dataset(cache_dir: Path, split: str = "dev") -> Path:
+    """A generated set, written to the cache on first use; another generator writes another file.
+
+    Args:
+        split: "dev", or "train" for some passages of the training set: what the demo's engines are calibrated on.
+    """
     sources = sorted(Path(demo.__file__).parent.glob("*.py"))
-    path = cache_dir / f"demo-dev-{store.key('demo', *sources)}.json"
+    path = cache_dir / f"demo-{split}-{store.key('demo', *sources)}.json"
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            demo.write(path, "dev")
+            demo.write(path, split, questions=_QUESTIONS[split])
         except OSError as error:
             raise UsageError(
                 f"wanted to write the demo data set to {path}, found: {error}. Try --cache-dir."

@@ -19,7 +19,8 @@ from sut.errors import UsageError
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
 EXECUTION_MODES = ("test", "valid")
-EXECUTORS = ("processes", "inline")
+FPMATH_MODES = ("strict", "bf16")
+EXECUTORS = ("processes", "spawned", "inline")
 DEMO = "demo"
 
 
@@ -39,14 +40,22 @@ class RunConfig:
     test_query_count: int | None = None  # as many as fit into about ten seconds
     target_qps: float | None = None  # user.conf, else from the speed measured at warm-up
     min_duration_s: float | None = None  # test: none; valid: the official 600
+    target_latency_ms: float | None = None  # Server: user.conf, else the benchmark's 130
+    find_peak: bool = False  # Server: probe for the highest target_qps that is valid
     log_dir: Path | None = None  # runs/<time>-<scenario>-<mode>-<backend>
     user_conf: Path | None = None  # ./user.conf where there is one
     target: str | None = None  # the accuracy to reach, out of accuracy.targets, or a number
     executor: str = "processes"
-    instances: int = 1
-    threads: int | None = None  # cores of this process / instances
+    instances: int | None = None  # one for a stream, else as many as the cores hold
+    cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
+    threads: int | None = None  # cores per instance
     max_batch_tokens: int = 1536
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
+    fpmath_mode: str | None = None  # oneDNN's own, which is strict
+    torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
+    calibration_dataset: Path | None = None  # the demo's training set; for other models the data set that is run
+    calibration_samples: int = 128
+    calibration_seed: int = 0  # which samples
 
     @property
     def logs(self) -> Path:
@@ -84,10 +93,21 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "mode": MODES,
     "execution_mode": EXECUTION_MODES,
     "executor": EXECUTORS,
+    "fpmath_mode": FPMATH_MODES,
 }
-_PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir")
+_PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir", "calibration_dataset")
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
-_POSITIVE = ("test_query_count", "target_qps", "instances", "threads", "max_batch_tokens")
+_POSITIVE = (
+    "test_query_count",
+    "target_qps",
+    "target_latency_ms",
+    "instances",
+    "cores_per_instance",
+    "threads",
+    "max_batch_tokens",
+    "calibration_samples",
+    "torch_mkldnn_matmul_min_dim",
+)
 
 
 def choose(field: str, value: str, choices: Iterable[str]) -> str:
@@ -130,7 +150,7 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
 def _is_a(value: Any, hint: Any) -> bool:
     """TOML has no paths, and writes a whole number without a point."""
     also = {Path | None: str, float | None: int}.get(hint, hint)
-    return isinstance(value, hint | also) and not isinstance(value, bool)
+    return isinstance(value, hint | also) and isinstance(value, bool) == (hint is bool)
 
 
 def _check(config: RunConfig) -> None:
@@ -141,13 +161,25 @@ def _check(config: RunConfig) -> None:
     duration_s = 600 if config.min_duration_s is None else config.min_duration_s
     if not 0 <= duration_s <= _MOST:
         raise UsageError(f"wanted --min-duration-s from 0 to {_MOST:g}, found {config.min_duration_s}.")
+    if not 0 <= config.calibration_seed <= _MOST:
+        raise UsageError(f"wanted --calibration-seed from 0 to {_MOST:g}, found {config.calibration_seed}.")
     if config.execution_mode == "valid" and (config.test_query_count or duration_s < 600):
         raise UsageError(
             "--execution-mode valid runs the official counts for at least 600 s; "
             "--test-query-count and a shorter --min-duration-s go with --execution-mode test."
         )
-    if config.executor == "inline" and config.instances != 1:
+    _check_server(config)
+    if config.executor == "inline" and config.instances not in (None, 1):
         raise UsageError(f"--executor inline holds one instance, found --instances {config.instances}.")
+
+
+def _check_server(config: RunConfig) -> None:
+    if config.target_latency_ms and (config.scenario != "Server" or not config.is_trial):
+        raise UsageError(
+            "--target-latency-ms goes with --scenario Server in a trial; a valid run keeps the official one."
+        )
+    if config.find_peak and (config.scenario, config.mode, config.execution_mode) != ("Server", "performance", "test"):
+        raise UsageError("--find-peak goes with --scenario Server, --mode performance and --execution-mode test.")
 
 
 def default_log_dir(config: RunConfig, now: datetime | None = None) -> Path:

@@ -13,6 +13,7 @@ python -m sut                                              a trial run of the em
 python -m sut --mode accuracy                              the same with exact_match and F1
 python -m sut --scenario Server --backend pytorch
 python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
+python -m sut build --precision int8                       writes the int8 engine that a run would else write itself
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
 """
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--backend", metavar="NAME", help="onnxruntime (default), pytorch or fake")
     add("--model", metavar="WHAT", help="demo (default), a Hugging Face directory, an .onnx file, or random:bert-large "
         "| random:bert-base | random:bert-tiny (random weights: for speed alone)")  # fmt: skip
-    add("--precision", metavar="NAME", help="fp32 (default)")
+    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch: bf16; onnxruntime: int8-dynamic")
     add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the embedded one)")
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
     add = parser.add_argument_group("how long").add_argument
@@ -46,19 +47,40 @@ def _parser() -> argparse.ArgumentParser:
     add("--test-query-count", type=int, metavar="N", help="queries of a test run (default: what fits in 10 s)")
     add("--min-duration-s", type=float, metavar="S", help="shortest run (default: none in test, 600 in valid)")
     add("--target-qps", type=float, metavar="X", help="LoadGen's target_qps (default: user.conf, else measured)")
+    add("--target-latency-ms", type=float, metavar="MS", help="Server's limit at the 99th percentile, in a trial "
+        "(default: user.conf, else the benchmark's 130)")  # fmt: skip
+    add("--find-peak", action="store_true", help="Server: the highest target_qps that is valid, by bisection; each "
+        "probe takes 10 s, or --min-duration-s")  # fmt: skip
     add = parser.add_argument_group("where and with what").add_argument
     add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")
     add("--config", type=Path, metavar="FILE", help="TOML with these flags' names; flags override it")
     add("--target", metavar="NAME", help="F1 to reach: bert-99, bert-99.9, demo, or a number")
-    add("--instances", type=int, metavar="N", help="loaded models, each in a process of its own (default: 1)")
-    add("--threads", type=int, metavar="N", help="threads of an instance (default: cores / instances)")
+    add(
+        "--instances",
+        type=int,
+        metavar="N",
+        help="loaded models, each a process on cores of its own (default: what the cores hold)",
+    )
+    add("--cores-per-instance", type=int, metavar="N", help="cores of an instance, within one NUMA node (default: all "
+        "of a node in SingleStream and MultiStream, about 4 in Offline and Server)")  # fmt: skip
+    add("--threads", type=int, metavar="N", help="threads of an instance (default: its cores)")
     add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
-    add("--executor", metavar="NAME", help="processes (default) or inline: one instance in this process")
+    add("--fpmath-mode", metavar="NAME", help="bf16: oneDNN may multiply fp32 in bfloat16, as ARM's fast math does; "
+        "sets DNNL_DEFAULT_FPMATH_MODE (default: strict)")  # fmt: skip
+    add("--torch-mkldnn-matmul-min-dim", type=int, metavar="N", help="PyTorch on ARM: the smallest matrix side that "
+        "oneDNN multiplies; sets TORCH_MKLDNN_MATMUL_MIN_DIM")  # fmt: skip
+    add("--executor", metavar="NAME", help="processes (default: weights are loaded once and shared, where the backend "
+        "can), spawned (each instance loads its own) or inline: one instance in this process")  # fmt: skip
     add(
         "--cache-dir",
         type=Path,
         metavar="DIR",
-        help="features and the demo data set (default: ~/.cache/mlperf-bert-sut)",
+        help="features, engines and the demo data set (default: ~/.cache/mlperf-bert-sut)",
     )
+    add = parser.add_argument_group("how an int8 engine is made, by a run or by `build`").add_argument
+    add("--calibration-dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the demo's training "
+        "set; for other models the data set that is run)")  # fmt: skip
+    add("--calibration-samples", type=int, metavar="N", help="how many of its samples (default: 128)")
+    add("--calibration-seed", "--seed", type=int, metavar="S", help="which of them (default: 0)")
     return parser

@@ -6,9 +6,9 @@ the command line and the execution mode say. An audit.config that happens to lie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ import numpy.typing as npt
 from sut import user_conf
 from sut.config import RunConfig
 from sut.errors import RunFailedError, UsageError
+
+Int64 = npt.NDArray[np.int64]
+IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
 
 OFFICIAL_MIN_DURATION_MS = 600_000
 PERFORMANCE_SAMPLE_COUNT = 10_833
@@ -52,6 +55,11 @@ class Plan:
     samples_per_query: int
     min_duration_s: float
     target_qps: float | None  # Offline and Server
+    target_latency_s: float | None  # Server's, at its percentile
+
+    def facts(self) -> dict[str, Any]:
+        """All but LoadGen's own object, which JSON cannot hold."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "settings"}
 
 
 def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) -> Plan:
@@ -75,6 +83,8 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) 
     _set_counts(settings, given, config, samples, samples_per_s)
     _refuse_shortened(settings, official, config)
     _set_speed(settings, given, config, samples_per_s)
+    if config.target_latency_ms:
+        settings.server_target_latency_ns = round(config.target_latency_ms * 1e6)
     return _as_plan(settings, config)
 
 
@@ -141,7 +151,8 @@ def _samples_per_query(settings: Any, scenario: str) -> int:
 def _as_plan(settings: Any, config: RunConfig) -> Plan:
     qps = {"Offline": settings.offline_expected_qps, "Server": settings.server_target_qps}.get(config.scenario)
     samples_per_query = _samples_per_query(settings, config.scenario)
-    return Plan(settings, settings.min_query_count, samples_per_query, settings.min_duration_ms / 1e3, qps)
+    latency_s = settings.server_target_latency_ns / 1e9 if config.scenario == "Server" else None
+    return Plan(settings, settings.min_query_count, samples_per_query, settings.min_duration_ms / 1e3, qps, latency_s)
 
 
 def start_test(
@@ -149,7 +160,7 @@ def start_test(
     log_dir: Path,
     *,
     samples: int,
-    issue_queries: Callable[[list[tuple[int, int]]], None],
+    issue_queries: IssueQueries,
     load_query_samples: Callable[[list[int]], None],
 ) -> None:
     """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen works."""
@@ -165,12 +176,13 @@ def start_test(
 
 
 @contextmanager
-def _sut(issue_queries: Callable[[list[tuple[int, int]]], None]) -> Iterator[Any]:
-    handle = lg.ConstructSUT(lambda samples: issue_queries([(one.id, one.index) for one in samples]), lambda: None)
+def _sut(issue_queries: IssueQueries) -> Iterator[Any]:
+    """LoadGen's "fast" SUT hands over two lists of numbers instead of an object for every sample."""
+    handle = lg.ConstructFastSUT(issue_queries, lambda: None)
     try:
         yield handle
     finally:
-        lg.DestroySUT(handle)
+        lg.DestroyFastSUT(handle)
 
 
 @contextmanager
@@ -182,16 +194,12 @@ def _qsl(total: int, performance: int, load_query_samples: Callable[[list[int]],
         lg.DestroyQSL(handle)
 
 
-def complete(ids: Sequence[int], outputs: npt.NDArray[np.float32], lengths: Sequence[int]) -> None:
+def complete(ids: Int64, outputs: npt.NDArray[np.float32], lengths: Int64) -> None:
     """Hand answers to LoadGen: `outputs` float32 [T, 2]; answer i has `lengths[i]` rows.
 
     LoadGen copies what it logs before this returns, so `outputs` need not live longer.
     """
     rows = np.ascontiguousarray(outputs)  # LoadGen is given addresses, and reads straight on from them
-    row_bytes = rows.shape[1] * rows.itemsize
-    at = rows.ctypes.data
-    responses = []
-    for id, length in zip(ids, lengths, strict=True):
-        responses.append(lg.QuerySampleResponse(id, at, length * row_bytes))
-        at += length * row_bytes
-    lg.QuerySamplesComplete(responses)
+    sizes = lengths * (rows.shape[1] * rows.itemsize)
+    addresses = rows.ctypes.data + np.cumsum(sizes) - sizes
+    lg.QuerySamplesComplete(list(map(lg.QuerySampleResponse, ids.tolist(), addresses.tolist(), sizes.tolist())))

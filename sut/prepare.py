@@ -6,21 +6,25 @@ What fails here fails in a second or two, with nothing started and nothing left 
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from accuracy.targets import Target, target
+from backends import BACKENDS
 from backends import check as check_backend
 from backends.base import BackendError, Options
 from backends.checkpoints import Model, find_model
 from backends.fake import FAKE, read_script
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, log_dir, system, user_conf
+from sut import assets, engines, log_dir, topology, user_conf
 from sut.config import DEMO, RunConfig, choose, default_log_dir
 from sut.tasks import TASKS, Task
+from sut.topology import Place
 from sut.worker import WorkerSpec
 
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.
@@ -31,14 +35,21 @@ _SPARE_VOCABULARY = 128
 class Prepared:
     """A run that can start: the configuration with every open choice made, and what it names."""
 
-    config: RunConfig  # dataset, vocab, log_dir, threads, cache_dir are set
+    config: RunConfig  # dataset, vocab, log_dir, instances, cores_per_instance, threads, cache_dir are set
     task: Task
     model: Model
     features: Features
     samples: int  # size of the QSL: all features, or in an accuracy trial the first few
     worker: WorkerSpec
+    places: tuple[Place, ...]  # one for each instance
+    topology: dict[str, Any]  # the machine's cores and that plan, for run.json
     target: Target | None  # what F1 must reach; None where nothing is judged
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
+
+    @property
+    def is_forked(self) -> bool:
+        """True when instances share what one loader has loaded."""
+        return bool(self.topology["weights_shared"])
 
 
 def prepare(config: RunConfig) -> Prepared:
@@ -49,7 +60,10 @@ def prepare(config: RunConfig) -> Prepared:
     """
     wanted = target(config.target) if config.target else None
     check_backend(config.backend)
-    options = Options(config.precision, config.threads or max(1, system.cores() // config.instances))
+    machine = topology.this_machine()
+    instances = 1 if config.executor == "inline" else config.instances
+    places = topology.plan(machine, config.scenario, instances, config.cores_per_instance)
+    options = Options(config.precision, config.threads or places[0].cores)
     model = _model(config)
     task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
@@ -64,16 +78,51 @@ def prepare(config: RunConfig) -> Prepared:
         dataset=dataset,
         vocab=vocab,
         cache_dir=cache_dir,
+        instances=len(places),
+        cores_per_instance=places[0].cores,
         threads=options.threads,
         log_dir=config.log_dir or default_log_dir(config),
         user_conf=config.user_conf or _default_user_conf(),
     )
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
+    if engines.needs_engine(config):
+        model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
     shapes = warm_up_shapes(config, features)
-    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes)
+    worker = WorkerSpec(
+        config.backend, options, model, config.task, dataset, vocab, cache_dir, shapes, _environment(config)
+    )
     judged = wanted or _default_target(config, model, task, samples)
     log_dir.claim(resolved.logs, features.total_tokens if config.mode == "accuracy" else 0)
-    return Prepared(resolved, task, model, features, samples, worker, judged, _notices(resolved, model, task, judged))
+    return Prepared(
+        resolved,
+        task,
+        model,
+        features,
+        samples,
+        worker,
+        places,
+        topology.facts(machine, places, _is_forked(resolved), dict(worker.environment)),
+        judged,
+        _notices(resolved, model, task, judged, features),
+    )
+
+
+# Fields of RunConfig that engines' libraries read from the environment.
+_VARIABLES = {
+    "fpmath_mode": "DNNL_DEFAULT_FPMATH_MODE",
+    "torch_mkldnn_matmul_min_dim": "TORCH_MKLDNN_MATMUL_MIN_DIM",
+}
+
+
+def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
+    values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
+    return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
+
+
+def _is_forked(config: RunConfig) -> bool:
+    """Elsewhere than on Linux, system libraries do not survive a fork."""
+    several = config.executor == "processes" and (config.instances or 1) > 1
+    return several and BACKENDS[config.backend].forkable and sys.platform == "linux"
 
 
 def _model(config: RunConfig) -> Model:
@@ -84,13 +133,14 @@ def _model(config: RunConfig) -> Model:
     return Model(spec, None, None)
 
 
-def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None) -> tuple[str, ...]:
+def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None, features: Features) -> tuple[str, ...]:
     assert config.dataset is not None
     official = hashlib.sha256(config.dataset.read_bytes()).hexdigest() == task.dataset_sha256
     own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
         "random weights: for speed alone, the answers mean nothing": model.is_random,
+        engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
         "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
         "not the benchmark's data set: not submittable": not config.is_trial and not official,
         "not one of the benchmark's accuracy targets: not submittable": not config.is_trial and own_target,

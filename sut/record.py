@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from backends import quantized
 from sut import results, system
 from sut.errors import RunFailedError
 from sut.prepare import Prepared
@@ -36,10 +37,19 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         "random_weights": prepared.model.is_random,
         "config": asdict(config),
         "samples": prepared.samples,
+        "topology": prepared.topology,
+        **_engine(prepared.model.engine),
         **more,
         "machine": system.facts(),
     }
     return _replace(config.logs / results.RUN, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def _engine(directory: Path | None) -> dict[str, Any]:
+    """The key of a built engine and what it was made from, where the run has one."""
+    if directory is None:
+        return {}
+    return {"engine": {"key": directory.name, **quantized.read_engine(directory).settings}}
 
 
 def _replace(path: Path, text: str) -> Path:

@@ -19,7 +19,7 @@ def opening(prepared: Prepared, plan: Plan) -> str:
     """What is about to run and for how long, in two lines, and the notices."""
     config = prepared.config
     what = f"{config.scenario} {config.mode}: {config.model} on {config.backend} {config.precision}"
-    where = f"{config.instances} instance{'s' * (config.instances > 1)} × {config.threads} threads"
+    where = f"{config.instances} instance{'s' * (config.instances != 1)} × {config.threads} threads"
     much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     knobs = [f"LoadGen's knobs from {config.user_conf}"] if config.user_conf else []
     return "\n".join([what, f"{where}; {much}", *knobs, *prepared.notices])

@@ -14,18 +14,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from sut import batching
-from sut.batching import Waiting
 from sut.executors.base import Executor, Job, Outcome
+from sut.server_queue import Pace, ServerQueue, Waiting
 
+Int64 = npt.NDArray[np.int64]
 # Hands answers to LoadGen: response ids, the answers end to end, each answer's length in rows.
-Complete = Callable[[Sequence[int], npt.NDArray[np.float32], Sequence[int]], None]
+Complete = Callable[[Int64, npt.NDArray[np.float32], Int64], None]
+# A Server's instance gets a second job only while a whole batch waits: what comes later may still join a smaller one.
+_PER_INSTANCE = 2
 
 
 @dataclass
@@ -46,65 +49,69 @@ class Scheduler:
     Args:
         lengths: tokens of every sample of the QSL, by index.
         complete: hands answers to LoadGen; called from the executor's threads.
-        per_instance: jobs that an instance may have at once; 2 keeps it fed, 1 leaves a Server's batches time to grow.
+        pace: how large a batch may be; for a Server also what is late.
         plan_at_issue: True where a query brings all its samples; False to form batches when an instance has room.
     """
 
     def __init__(
-        self,
-        executor: Executor,
-        lengths: npt.NDArray[np.int64],
-        complete: Complete,
-        *,
-        max_batch_tokens: int,
-        per_instance: int,
-        plan_at_issue: bool,
+        self, executor: Executor, lengths: Int64, complete: Complete, *, pace: Pace, plan_at_issue: bool
     ) -> None:
         self.progress = Progress()
         self.failure: BaseException | None = None
         self._executor, self._complete = executor, complete
-        self._lengths: list[int] = lengths.tolist()
-        self._max_batch_tokens = max_batch_tokens
-        self._room = executor.instances * per_instance
+        self._lengths = lengths
+        self._pace = pace
+        self._under_way = 0  # jobs
         self._plan_at_issue = plan_at_issue
-        self._planned: deque[list[Waiting]] = deque()
-        self._queue: list[Waiting] = []
+        self._plans: deque[Iterator[tuple[Int64, Int64]]] = deque()
+        self._queue = ServerQueue(pace)
         self._lock = threading.Lock()
 
-    def issue_queries(self, samples: Iterable[tuple[int, int]]) -> None:
-        """Take (response id, QSL index) pairs. Never raises: LoadGen's thread cannot take it."""
+    def issue_queries(self, ids: Sequence[int], indexes: Sequence[int]) -> None:
+        """Take response ids and their samples' QSL indexes. Never raises: LoadGen's thread cannot take it."""
         try:
-            waiting = [Waiting(id, index, self._lengths[index]) for id, index in samples]
-            self.progress.first_issue_s = self.progress.first_issue_s or time.perf_counter()
+            now_s = time.perf_counter()
+            self.progress.first_issue_s = self.progress.first_issue_s or now_s
             with self._lock:
-                self.progress.issued += len(waiting)
+                self.progress.issued += len(ids)
                 if self._plan_at_issue:
-                    self._planned.extend(batching.by_length(waiting, self._max_batch_tokens))
+                    self._plans.append(self._plan(np.array(ids, np.int64), np.array(indexes, np.int64)))
                 else:
-                    self._queue.extend(waiting)
+                    for id, index in zip(ids, indexes, strict=True):
+                        self._queue.push(Waiting(id, index, int(self._lengths[index]), now_s))
                 self._dispatch()
         except Exception as error:  # noqa: BLE001 - an exception in a callback would crash the interpreter at exit
             self.fail(error)
+
+    def _plan(self, ids: Int64, indexes: Int64) -> Iterator[tuple[Int64, Int64]]:
+        batches = batching.by_length(
+            self._lengths[indexes],
+            self._pace.max_batch_tokens,
+            packed=self._pace.packed,
+            instances=self._executor.instances,
+        )
+        return ((ids[batch], indexes[batch]) for batch in batches)
 
     def fail(self, error: BaseException) -> None:
         """Remember the first failure; from then on nothing is submitted or answered."""
         self.failure = self.failure or error
 
     def _dispatch(self) -> None:
-        while self._room and not self.failure and (batch := self._next_batch()):
-            self._room -= 1
-            job = Job(tuple(sample.id for sample in batch), tuple(sample.sample_index for sample in batch))
-            self._executor.submit(job, self._done)
+        while self._has_room() and not self.failure and (batch := self._next_batch()):
+            self._under_way += 1
+            self._executor.submit(Job(*batch), self._done)
 
-    def _next_batch(self) -> list[Waiting]:
-        if self._planned:
-            return self._planned.popleft()
-        if not self._queue:
-            return []
-        batch = batching.oldest_first(self._queue, self._max_batch_tokens)
-        gone = {sample.id for sample in batch}
-        self._queue = [sample for sample in self._queue if sample.id not in gone]
-        return batch
+    def _has_room(self) -> bool:
+        """An instance without work has room; a busy one has room for the job after that."""
+        is_ahead = self._plan_at_issue or self._queue.tokens >= self._pace.max_batch_tokens
+        return self._under_way < self._executor.instances * (_PER_INSTANCE if is_ahead else 1)
+
+    def _next_batch(self) -> tuple[Int64, Int64] | None:
+        while self._plans:
+            if batch := next(self._plans[0], None):
+                return batch
+            self._plans.popleft()
+        return self._queue.pop_batch(time.perf_counter())
 
     def _done(self, outcome: Outcome) -> None:
         if outcome.error or outcome.outputs is None:
@@ -117,17 +124,16 @@ class Scheduler:
             self.fail(error)
 
     def _answer(self, outcome: Outcome, outputs: npt.NDArray[np.float32]) -> None:
-        lengths = [self._lengths[index] for index in outcome.job.indexes]
-        if outputs.dtype != np.float32 or outputs.shape != (sum(lengths), 2):
-            raise RuntimeError(
-                f"wanted float32 [{sum(lengths)}, 2] from the backend, found {outputs.dtype} {outputs.shape}"
-            )
+        lengths = self._lengths[outcome.job.indexes]
+        tokens = int(lengths.sum())
+        if outputs.dtype != np.float32 or outputs.shape != (tokens, 2):
+            raise RuntimeError(f"wanted float32 [{tokens}, 2] from the backend, found {outputs.dtype} {outputs.shape}")
         with self._lock:
-            self._room += 1
+            self._under_way -= 1
             self._dispatch()
         progress = self.progress  # counted before LoadGen hears of it: the last answer ends the run
         progress.completed += len(lengths)
-        progress.tokens += sum(lengths)
+        progress.tokens += tokens
         progress.computed_tokens += outcome.computed_tokens
         progress.last_answer_s = time.perf_counter()
         if not self.failure:

@@ -7,7 +7,6 @@ indexes.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from backends import backend_class
 from backends.base import BackendError, Batch, Options, brief
 from backends.checkpoints import Model
+from qsl.base import Features
 from sut import tasks
 from sut.executors.base import Ready
 
@@ -35,49 +35,83 @@ class WorkerSpec:
     vocab: Path
     cache_dir: Path
     shapes: tuple[tuple[int, int], ...]  # (samples, tokens each) to warm up on; the last one is timed
+    environment: tuple[tuple[str, str], ...] = ()  # variables that engines' libraries read, set before they are loaded
 
 
 class Worker:
-    """One loaded, warm backend and the features that it reads."""
+    """One loaded backend and the features that it reads; `warm_up` and `measure` it before it answers."""
 
     def __init__(self, spec: WorkerSpec) -> None:
-        start_s = time.perf_counter()
+        self._start_s = time.perf_counter()
+        self._spec = spec
         self._features = tasks.TASKS[spec.task].load(spec.dataset, spec.vocab, spec.cache_dir)
         self._backend = backend_class(spec.backend)(spec.options)
         self._backend.load(spec.model)
-        if spec.model.path is not None and spec.model.config is None:
-            self._try_graph(spec)
-        self._backend.warm_up(spec.shapes[:-1])
-        rate = self._rate(*spec.shapes[-1])
-        self.ready = Ready(load_s=time.perf_counter() - start_s, samples_per_s=rate)
 
-    def _rate(self, samples: int, length: int) -> float:
-        """Samples per second of the fastest of a few batches; an engine that is slow is timed on its first."""
+    def use_threads(self, threads: int) -> None:
+        """What a forked instance says first."""
+        self._backend.use_threads(threads)
+
+    def warm_up(self) -> None:
+        """Run every shape once. Raises BackendError when a user's graph cannot."""
+        if self._spec.model.path is not None and self._spec.model.config is None:
+            self._try_graph()
+        self._backend.warm_up(self._spec.shapes)
+        self._load_s = time.perf_counter() - self._start_s
+
+    def measure(self) -> Ready:
+        """How fast it is: a batch of the last shape, and one sample of its length."""
+        samples, length = self._spec.shapes[-1]
+        seconds = self._seconds(samples, length)
+        one_s = self._seconds(1, length) if samples > 1 else seconds
+        token_s = (seconds - one_s) / ((samples - 1) * length) if samples > 1 else seconds / length
+        token_s = min(max(token_s, 1e-9), seconds / (samples * length))
+        batch_s = seconds - token_s * samples * length
+        return Ready(self._load_s, samples / seconds, batch_s, token_s, self._backend.packed)
+
+    def _seconds(self, samples: int, length: int) -> float:
+        """Of the fastest of a few batches; an engine that is slow is timed on its first."""
         seconds: list[float] = []
         while sum(seconds) < _TIMING_S:
             start_s = time.perf_counter()
             self._backend.warm_up([(samples, length)])
             seconds.append(max(time.perf_counter() - start_s, 1e-6))
-        return samples / min(seconds)
+        return min(seconds)
 
-    def _try_graph(self, spec: WorkerSpec) -> None:
+    def _try_graph(self) -> None:
         """A graph says neither how long its samples may be nor how large its vocabulary is: both are tried here."""
         token = int(np.argmax(self._features.input_ids))
-        highest = self._features.sample(int(np.searchsorted(self._features.offsets, token, side="right")) - 1)
-        longest = max(length for _, length in spec.shapes)
+        highest = np.searchsorted(self._features.offsets, [token], side="right") - 1
+        longest = max(length for _, length in self._spec.shapes)
         try:
-            self._backend.warm_up(spec.shapes)
-            self._backend.infer(Batch.of([highest]))
+            self._backend.warm_up(self._spec.shapes)
+            self._backend.infer(gather(self._features, highest))
         except Exception as error:
             raise BackendError(
                 f"wanted a graph for any batch of up to {longest} tokens a sample and for ids up to "
-                f"{highest[0].max()} ({spec.vocab}), found that {spec.model.spec} fails there ({brief(error)})."
+                f"{self._features.input_ids[token]} ({self._spec.vocab}), found that {self._spec.model.spec} "
+                f"fails there ({brief(error)})."
             ) from error
 
-    def infer(self, indexes: Sequence[int]) -> tuple[npt.NDArray[np.float32], int]:
+    def infer(self, indexes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], int]:
         """Answers to these samples end to end, float32 [T, 2], and the tokens computed for them."""
-        batch = Batch.of([self._features.sample(index) for index in indexes])
+        batch = gather(self._features, indexes)
         return self._backend.infer(batch), self._backend.computed_tokens(batch)
 
     def close(self) -> None:
         self._backend.close()
+
+
+def gather(features: Features, indexes: npt.NDArray[np.int64]) -> Batch:
+    """These samples, int64 [B], end to end."""
+    starts = features.offsets[indexes]
+    lengths = features.offsets[indexes + 1] - starts
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    tokens = np.arange(ends[-1])
+    where = tokens + np.repeat(starts - ends[:-1], lengths)
+    return Batch(
+        input_ids=features.input_ids[where].astype(np.int64),
+        token_type_ids=features.token_type_ids[where].astype(np.int64),
+        position_ids=tokens - np.repeat(ends[:-1], lengths),
+        cu_seqlens=ends,
+    )

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from accuracy.squad import Score, score_logits
-from backends.base import Batch
 from backends.bert import BertForQuestionAnswering
 from qsl import squad
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut.batching import Waiting, by_length
+from sut.batching import by_length
+from sut.worker import gather
 
 BATCH_TOKENS = 8192
 
@@ -29,11 +29,9 @@ def evaluate(model: BertForQuestionAnswering, dataset: Path, vocab: Path) -> Sco
 @torch.inference_mode()
 def _logits(model: BertForQuestionAnswering, features: Features) -> np.ndarray:
     """float32 [N, S, 2], S the longest sample's tokens."""
-    lengths = features.lengths.tolist()
-    logits = np.full((len(features), max(lengths), 2), -1e4, np.float32)
-    for group in by_length([Waiting(i, i, length) for i, length in enumerate(lengths)], BATCH_TOKENS):
-        rows = [sample.sample_index for sample in group]
-        padded = Batch.of([features.sample(row) for row in rows]).padded()
+    logits = np.full((len(features), int(features.lengths.max()), 2), -1e4, np.float32)
+    for rows in by_length(features.lengths, BATCH_TOKENS, packed=False):
+        padded = gather(features, rows).padded()
         ids, types = torch.from_numpy(padded.input_ids), torch.from_numpy(padded.token_type_ids)
         out = model(ids, types, torch.from_numpy(padded.attention_mask).bool())
         logits[rows, : ids.shape[1]] = out.numpy()

@@ -9,16 +9,18 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+Int64 = npt.NDArray[np.int64]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Job:
-    """One batch on its way: response ids and QSL indexes, in the same order. Ids travel with their data."""
+    """One batch on its way: response ids and QSL indexes, int64 [B], in the same order. Ids travel with their data."""
 
-    ids: tuple[int, ...]
-    indexes: tuple[int, ...]
+    ids: Int64
+    indexes: Int64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place."""
 
@@ -30,10 +32,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ready:
-    """What an instance says once it is loaded and warm: how fast its last warm-up batch was."""
+    """What an instance says once it is loaded and warm: how fast it was on its last warm-up batches.
+
+    A batch of so many tokens takes about `batch_s + tokens * token_s`.
+    """
 
     load_s: float
     samples_per_s: float
+    batch_s: float
+    token_s: float
+    packed: bool  # the engine runs tokens end to end: a batch costs its real tokens
 
 
 Done = Callable[[Outcome], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 
@@ -23,6 +24,7 @@ class InlineExecutor:
         self._thread = threading.Thread(target=self._serve, name="instance", daemon=True)
 
     def start(self) -> list[Ready]:
+        os.environ.update(self._spec.environment)
         self._thread.start()
         ready = self._ready.get()
         if isinstance(ready, Exception):
@@ -39,10 +41,12 @@ class InlineExecutor:
     def _serve(self) -> None:
         try:
             worker = Worker(self._spec)
+            worker.warm_up()
+            ready = worker.measure()
         except Exception as error:  # noqa: BLE001 - it is raised again by start(), on the caller's thread
             self._ready.put(error)
             return
-        self._ready.put(worker.ready)
+        self._ready.put(ready)
         while (item := self._jobs.get()) is not None and not self._closing.is_set():
             job, done = item
             done(_outcome(worker, job))

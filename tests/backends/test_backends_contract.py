@@ -57,6 +57,14 @@ def test_counts_at_least_the_tokens_it_was_given(backend: Backend) -> None:
     assert 65 <= backend.computed_tokens(uneven) <= 128
 
 
+def test_threads_change_the_speed_alone(backend: Backend) -> None:
+    batch = random_batch([17, 31])
+    before = backend.infer(batch)
+    for threads in (1, 2):
+        backend.use_threads(threads)
+        np.testing.assert_allclose(backend.infer(batch), before, atol=2e-4)
+
+
 def test_warms_up_without_being_changed_by_it(backend: Backend) -> None:
     batch = random_batch([17, 31])
     before = backend.infer(batch)
@@ -71,8 +79,9 @@ def test_refuses_a_precision_that_it_does_not_have(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BACKENDS))
-def test_the_table_names_the_class_by_its_own_name(name: str) -> None:
+def test_the_table_says_what_the_class_says(name: str) -> None:
     assert backend_class(name).name == name
+    assert backend_class(name).forkable is BACKENDS[name].forkable
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

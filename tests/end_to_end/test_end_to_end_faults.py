@@ -19,6 +19,7 @@ from command import LOGS, Case, Command, Run, assert_refused, processes, wait_un
 SLOW = "fake:sleep_ms=50"
 LONG = ("--backend", "fake", "--max-batch-tokens", 200, "--test-query-count", 2000, "--target-qps", 50)
 SCENARIOS = ("Offline", "SingleStream", "Server")
+EXECUTORS = ("processes", "spawned")  # two instances of the fake: forked from a loader, or each for itself
 
 Start = Callable[..., Command]
 
@@ -55,19 +56,33 @@ def test_a_backend_that_breaks(start: Start, scenario: str, script: str, words: 
         assert_failed(command, *words)
 
 
-@pytest.mark.parametrize("executor", (("--executor", "inline"), ("--instances", "2")), ids=("inline", "two instances"))
-def test_a_backend_that_raises_elsewhere(start: Start, executor: tuple[str, str]):
+@pytest.mark.parametrize(
+    "executor",
+    (("--executor", "inline"), ("--instances", 2), ("--instances", 2, "--executor", "spawned")),
+    ids=("inline", "forked", "spawned"),
+)
+def test_a_backend_that_raises_elsewhere(start: Start, executor: tuple[str | int, ...]):
     with start(*LONG, "--model", "fake:raise_at=3", "--mode", "accuracy", *executor) as command:
         assert_failed(command, "told to fail at batch 3")
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_an_instance_that_is_killed(start: Start, scenario: str):
-    with start(*LONG, "--model", SLOW, "--scenario", scenario, "--instances", 2) as command:
+def test_an_instance_that_is_killed(start: Start, scenario: str, executor: str):
+    with start(*LONG, "--model", SLOW, "--scenario", scenario, "--instances", 2, "--executor", executor) as command:
         command.wait_for_run()
+        assert len(command.loaders()) == (2 if executor == "processes" else 0)
         victim = max(command.instances())
         os.kill(victim, signal.SIGKILL)
         assert_failed(command, f"(pid {victim})", "SIGKILL")
+
+
+def test_a_loader_that_is_killed(start: Start):
+    with start(*LONG, "--model", SLOW, "--instances", 2) as command:
+        command.wait_for_run()
+        loader = command.loaders()[0]
+        os.kill(loader, signal.SIGKILL)
+        assert_failed(command, f"loader of instance-0, instance-1 (pid {loader})", "SIGKILL")
 
 
 def test_an_instance_killed_by_a_signal_without_a_name(start: Start):
@@ -104,9 +119,10 @@ def pending(pid: int, number: signal.Signals) -> bool:
     return any(mask >> (number - 1) & 1 for mask in masks)
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("mapped", (b"", b"numpy"), ids=("at once", "among their imports"))
-def test_ctrl_c_while_instances_start(start: Start, mapped: bytes):
-    with start(*LONG, "--model", SLOW, "--instances", 2) as command:
+def test_ctrl_c_while_instances_start(start: Start, mapped: bytes, executor: str):
+    with start(*LONG, "--model", SLOW, "--instances", 2, "--executor", executor) as command:
         command.wait_until(lambda: any(mapped in command.maps(pid) for pid in command.instances()))
         command.interrupt()
         assert_refused(command.end(), "interrupted", code=3)
@@ -129,9 +145,10 @@ def test_sigterm(start: Start):
         assert_failed(command, "interrupted")
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("script", (SLOW, "fake:hang_at=1"), ids=("at work", "in an endless batch"))
-def test_a_run_that_is_killed_takes_its_instances_along(start: Start, script: str):
-    with start(*LONG, "--model", script, "--instances", 2) as command:
+def test_a_run_that_is_killed_takes_its_instances_along(start: Start, script: str, executor: str):
+    with start(*LONG, "--model", script, "--instances", 2, "--executor", executor) as command:
         command.wait_for_run()
         assert len(command.instances()) == 2
         os.kill(command.pid, signal.SIGKILL)

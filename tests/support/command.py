@@ -114,8 +114,14 @@ class Command(AbstractContextManager["Command"]):
         self.wait_until(lambda: detail.is_file() and detail.stat().st_size > 0)
 
     def instances(self) -> list[int]:
-        """Process ids of the instances that have been started."""
-        return [pid for pid in processes(self.pid) if b"spawn_main" in _read(pid, "cmdline")]
+        """Process ids of the instances that have been started, without the loader that forked them."""
+        spawned = [pid for pid in processes(self.pid) if b"spawn_main" in _read(pid, "cmdline")]
+        parents = {_stat(pid)[1] for pid in spawned}
+        return [pid for pid in spawned if pid not in parents]
+
+    def loaders(self) -> list[int]:
+        """Process ids of the loaders that have forked instances."""
+        return [_stat(pid)[1] for pid in self.instances() if _stat(pid)[1] != self.pid]
 
     @staticmethod
     def maps(pid: int) -> bytes:
@@ -160,9 +166,15 @@ def processes(session: int) -> list[int]:
 
 
 def _is_of(entry: Path, session: int) -> bool:
+    state, _, of = _stat(int(entry.name))
+    return state not in ("Z", "X") and of == session
+
+
+def _stat(pid: int) -> tuple[str, int, int]:
+    """State, parent and session of a process; X where it is gone."""
     # pid (command) state parent group session …; the command may hold blanks and brackets.
-    words = _read(int(entry.name), "stat").rpartition(b")")[2].split()
-    return len(words) > 3 and words[0] not in (b"Z", b"X") and int(words[3]) == session
+    words = _read(pid, "stat").rpartition(b")")[2].split()
+    return (words[0].decode(), int(words[1]), int(words[3])) if len(words) > 3 else ("X", 0, 0)
 
 
 def _read(pid: int, name: str) -> bytes:

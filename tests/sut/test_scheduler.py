@@ -12,6 +12,7 @@ import pytest
 
 from sut.executors.base import Done, Job, Outcome, Ready
 from sut.scheduler import Scheduler
+from sut.server_queue import Pace
 
 LENGTHS = np.random.default_rng(7).integers(1, 384, 300)
 
@@ -64,28 +65,35 @@ class Answers:
     def __init__(self) -> None:
         self.by_id: dict[int, npt.NDArray[np.float32]] = {}
 
-    def __call__(self, ids: Sequence[int], outputs: npt.NDArray[np.float32], lengths: Sequence[int]) -> None:
-        for id, rows in zip(ids, np.split(outputs, np.cumsum(lengths)[:-1]), strict=True):
+    def __call__(
+        self, ids: npt.NDArray[np.int64], outputs: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64]
+    ) -> None:
+        for id, rows in zip(ids.tolist(), np.split(outputs, np.cumsum(lengths)[:-1]), strict=True):
             assert id not in self.by_id, "answered twice"
             self.by_id[id] = rows.copy()
 
 
-def make(executor: PoolExecutor, answers: Answers, plan_at_issue: bool, per_instance: int = 2) -> Scheduler:
-    return Scheduler(
-        executor, LENGTHS, answers, max_batch_tokens=700, per_instance=per_instance, plan_at_issue=plan_at_issue
-    )
+def make(executor: PoolExecutor, answers: Answers, plan_at_issue: bool, packed: bool = False) -> Scheduler:
+    return Scheduler(executor, LENGTHS, answers, pace=Pace(700, packed), plan_at_issue=plan_at_issue)
+
+
+def issue(scheduler: Scheduler, samples: Sequence[tuple[int, int]]) -> None:
+    scheduler.issue_queries([id for id, _ in samples], [index for _, index in samples])
 
 
 @pytest.mark.parametrize("plan_at_issue", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("instances", [1, 3])
 @pytest.mark.parametrize("seed", range(4))
-def test_every_id_is_answered_once_with_its_own_data(plan_at_issue: bool, instances: int, seed: int) -> None:
+def test_every_id_is_answered_once_with_its_own_data(
+    plan_at_issue: bool, packed: bool, instances: int, seed: int
+) -> None:
     executor, answers = PoolExecutor(instances, seed), Answers()
-    scheduler = make(executor, answers, plan_at_issue)
+    scheduler = make(executor, answers, plan_at_issue, packed)
     rng = random.Random(seed)
     wanted = {id: rng.randrange(len(LENGTHS)) for id in rng.sample(range(10**9), 500)}
     for chunk in range(0, 500, 50):
-        scheduler.issue_queries(list(wanted.items())[chunk : chunk + 50])
+        issue(scheduler, list(wanted.items())[chunk : chunk + 50])
         for _ in range(rng.randrange(6)):
             executor.step()
     while executor.step():
@@ -105,13 +113,13 @@ def test_every_id_is_answered_once_with_its_own_data(plan_at_issue: bool, instan
 def test_a_failure_is_kept_and_nothing_is_answered_after_it(plan_at_issue: bool) -> None:
     executor, answers = PoolExecutor(1, 0, fail_at=4), Answers()
     scheduler = make(executor, answers, plan_at_issue)
-    scheduler.issue_queries([(id, id) for id in range(300)])
+    issue(scheduler, [(id, id) for id in range(300)])
     while executor.step():
         pass
     answered = len(answers.by_id)
     assert 0 < answered < 300
     assert str(scheduler.failure) == "told to fail"
-    scheduler.issue_queries([(id, 0) for id in range(1000, 1010)])
+    issue(scheduler, [(id, 0) for id in range(1000, 1010)])
     assert not executor.step()
     assert len(answers.by_id) == answered
 
@@ -121,22 +129,22 @@ def test_a_wrong_shape_is_a_failure_not_an_answer() -> None:
     scheduler = make(executor, answers, plan_at_issue=True)
     kept: list[Outcome] = []
     executor.submit = lambda job, done: (kept.append(Outcome(job, np.zeros((3, 2), np.float32))), done(kept[-1]))[-1]  # type: ignore[method-assign]
-    scheduler.issue_queries([(1, 0)])
+    issue(scheduler, [(1, 0)])
     assert answers.by_id == {}
     assert "float32" in str(scheduler.failure)
 
 
 def test_an_index_that_is_not_there_fails_the_run_instead_of_raising() -> None:
     scheduler = make(PoolExecutor(1, 0), Answers(), plan_at_issue=True)
-    scheduler.issue_queries([(1, 10**6)])
+    issue(scheduler, [(1, 10**6)])
     assert isinstance(scheduler.failure, IndexError)
 
 
 def test_server_batches_grow_while_instances_are_busy() -> None:
     executor, answers = PoolExecutor(1, 0), Answers()
-    scheduler = make(executor, answers, plan_at_issue=False, per_instance=1)
+    scheduler = make(executor, answers, plan_at_issue=False)
     for id in range(200):
-        scheduler.issue_queries([(id, id)])
+        issue(scheduler, [(id, id)])
     while executor.step():
         pass
     assert len(answers.by_id) == 200

@@ -1,0 +1,50 @@
+// What lies between the matrix products of a packed BERT, as C functions on plain pointers. setup.py builds this file
+// once per instruction set; native.py calls it; plain.py has the same in PyTorch.
+#include "attention.h"
+#include "norm.h"
+
+extern "C" {
+
+// Widths and head sizes must be multiples of this.
+int32_t vector_width() { return kWidth; }
+
+// True on a machine that has all the instructions this library was built with.
+int32_t runs_here() {
+#if defined(__AVX512BF16__)
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
+#elif defined(__AVX512F__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return 1;
+#endif
+}
+
+void sut_embed(const int64_t* ids, const int64_t* type_ids, const int64_t* position_ids, const float* words,
+               const float* types, const float* positions, const float* weight, const float* bias, float epsilon,
+               int64_t tokens, int64_t width, float* stream, Activation out) {
+  embed(ids, type_ids, position_ids, {words, types, positions}, stream, tokens, width, {weight, bias, epsilon}, out);
+}
+
+void sut_add_norm(const void* projected, int32_t kind, const float* weight, const float* bias, float epsilon,
+                  int64_t tokens, int64_t width, float* stream, Activation out) {
+  if (kind == kBfloat16)
+    add_norm((const uint16_t*)projected, stream, tokens, width, {weight, bias, epsilon}, out);
+  else
+    add_norm((const float*)projected, stream, tokens, width, {weight, bias, epsilon}, out);
+}
+
+void sut_attention(const void* qkv, int32_t kind, const int64_t* ends, int64_t samples, int64_t heads, int64_t size,
+                   Activation out) {
+  if (kind == kFloat)
+    attention<FloatMaths>((const float*)qkv, ends, samples, heads, size, out);
+  else
+#if defined(__AVX512BF16__)
+    attention<Bfloat16Maths>((const uint16_t*)qkv, ends, samples, heads, size, out);
+#else
+    attention<FloatMaths>((const uint16_t*)qkv, ends, samples, heads, size, out);
+#endif
+}
+}

@@ -1,0 +1,27 @@
+"""What goes into every linear layer of a model, as ONNX Runtime computes it in fp32: what calibration looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from backends import onnx_graph, onnx_session
+from backends.base import Batch, Float32
+from backends.checkpoints import BertConfig, Tensors
+from backends.quantized import LINEARS
+
+Sites = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T, K], real tokens only
+
+
+def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[Sites]:
+    """The sites of one batch after the other: some 700 KB a token for BERT-Large."""
+    built = onnx_graph.build(config, tensors, with_sites=True)
+    session = onnx_session.open_built(built, threads)
+    names = [output.name for output in session.get_outputs()][len(onnx_graph.OUTPUTS) :]
+    places = [(layer, name) for layer in range(config.num_hidden_layers) for name in LINEARS]
+    for batch in batches:
+        padded = batch.padded()
+        feed = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
+        found = session.run(names, dict(zip(onnx_graph.INPUTS, feed, strict=True)))
+        yield {place: batch.pack(np.asarray(site)) for place, site in zip(places, found, strict=True)}

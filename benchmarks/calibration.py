@@ -1,0 +1,145 @@
+"""What each way to choose ranges and balance channels gives: the evidence for the defaults of CalibrationSettings.
+
+Everything runs in ONNX Runtime. The score is F1 of its development set for the embedded demo, and the share of right
+answers for the model with outliers (benchmarks/outliers.py). Beside it: in how many samples the greatest start and end
+logit are where fp32 has them, and the error of the logits beside fp32's deviation.
+
+    python -m benchmarks.calibration demo
+    python -m benchmarks.calibration outliers --layers 6
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from accuracy.squad import score_logits
+from backends import onnx_graph, onnx_int8, onnx_session
+from backends.base import Batch, Float32
+from backends.calibration import CalibrationSettings, observe, quantize
+from backends.checkpoints import BertConfig, Tensors, find_model, read_tensors
+from backends.onnx_graph import Built
+from benchmarks import outliers
+from qsl import demo, squad
+from qsl.wordpiece import WordPiece
+from sut import assets, system
+
+DEFAULT = CalibrationSettings()
+PLAIN = replace(DEFAULT, ranges="minmax", alphas=(0.0,))
+NAIVE = replace(PLAIN, per_channel=False)
+WAYS = {
+    "naive: min/max, one weight scale a tensor": NAIVE,
+    "min/max": PLAIN,
+    "percentile 99.99": replace(PLAIN, ranges="percentile"),
+    "percentile 99.9": replace(PLAIN, ranges="percentile", percentile=99.9),
+    "least error": replace(PLAIN, ranges="mse"),
+    "min/max, alpha 0.5": replace(PLAIN, alphas=(0.5,)),
+    "least error, alpha 0.5": replace(DEFAULT, alphas=(0.5,)),
+    "least error, alpha 0.8": replace(DEFAULT, alphas=(0.8,)),
+    "least error, alpha 0.95": replace(DEFAULT, alphas=(0.95,)),
+    "percentile 99.99, best alpha": replace(DEFAULT, ranges="percentile"),
+    "least error, best alpha (default)": DEFAULT,
+    "the same, weights clipped": replace(DEFAULT, clip_weights=True),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, what it is calibrated on and tried on, and what it scores."""
+
+    config: BertConfig
+    tensors: Tensors
+    calibration: list[Batch]
+    trial: list[Batch]  # one sample each
+    score: Callable[[list[Float32]], float]  # of logits [S, 2] a sample, in percent
+
+
+def _demo(samples: int) -> Subject:
+    model, vocab = find_model(str(assets.demo_model())), assets.demo_model() / "vocab.txt"
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {split: Path(folder) / f"{split}.json" for split in demo.SPLITS}
+        demo.write(paths["dev"], "dev")
+        demo.write(paths["train"], "train", seed=3, questions=samples)
+        dev, train = (squad.load(paths[split], vocab, None) for split in ("dev", "train"))
+        examples = squad.read_examples(paths["dev"])
+
+    def score(logits: list[Float32]) -> float:
+        padded = np.zeros((len(logits), max(len(one) for one in logits), 2), np.float32)
+        for row, one in zip(padded, logits, strict=True):
+            row[: len(one)] = one
+        return score_logits(padded, np.ones(len(logits), np.bool_), examples, dev, WordPiece(vocab).tokens).f1
+
+    assert model.config is not None
+    trial = [Batch.of([dev.features.sample(i)]) for i in range(len(dev.features))]
+    calibration = [Batch.of([train.features.sample(i)]) for i in range(samples)]
+    return Subject(model.config, read_tensors(model), calibration, trial, score)
+
+
+def _outliers(samples: int, layers: int) -> Subject:
+    config = outliers.geometry(layers)
+    trial, answers = outliers.samples(200, seed=1)
+
+    def score(logits: list[Float32]) -> float:
+        return float(100 * (np.stack([one.argmax(0) for one in logits]) == answers).all(1).mean())
+
+    return Subject(config, outliers.build(config), outliers.samples(samples, seed=2)[0], trial, score)
+
+
+def _infer(built: Built, trial: list[Batch]) -> list[Float32]:
+    """Logits of each sample, eight samples at a time."""
+    session, found = onnx_session.open_built(built, system.cores()), list[Float32]()
+    for start in range(0, len(trial), 8):
+        batch = outliers.together(trial[start : start + 8])
+        padded = batch.padded()
+        fields = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
+        answers = session.run(None, dict(zip(onnx_graph.INPUTS, fields, strict=True)))
+        found += np.split(batch.pack(np.stack(answers, axis=-1)), batch.cu_seqlens[1:-1])
+    return found
+
+
+def measure(subject: Subject) -> Iterator[tuple[str, float, float, float]]:
+    """(way, score, share of samples that agree with fp32, error beside fp32's deviation) of fp32 and of each way."""
+    wanted = _infer(onnx_graph.build(subject.config, subject.tensors), subject.trial)
+    yield "fp32", subject.score(wanted), 1.0, 0.0
+    dynamic = onnx_int8.build_dynamic(subject.config, subject.tensors, onnx_session.has_wide_products())
+    yield ("int8-dynamic", *_compare(subject, _infer(dynamic, subject.trial), wanted))
+    sites = observe(subject.config, subject.tensors, subject.calibration, DEFAULT, system.cores())
+    for way, settings in WAYS.items():
+        print(way, file=sys.stderr)
+        model = quantize(subject.config, subject.tensors, sites, settings)
+        built = onnx_int8.build(model, onnx_session.has_wide_products())
+        yield (way, *_compare(subject, _infer(built, subject.trial), wanted))
+
+
+def _compare(subject: Subject, found: list[Float32], wanted: list[Float32]) -> tuple[float, float, float]:
+    agree = [(a.argmax(0) == b.argmax(0)).all() for a, b in zip(found, wanted, strict=True)]
+    error = np.sqrt(np.square(np.concatenate(found) - np.concatenate(wanted)).mean())
+    return subject.score(found), float(np.mean(agree)), float(error / np.concatenate(wanted).std())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
+    parser.add_argument("model", choices=("demo", "outliers"))
+    parser.add_argument("--samples", type=int, default=128, help="to calibrate on")
+    parser.add_argument("--layers", type=int, default=6, help="of the model with outliers")
+    options = parser.parse_args()
+    subject = _demo(options.samples) if options.model == "demo" else _outliers(options.samples, options.layers)
+    found = list(measure(subject))
+    table = Table("way", "score", "agrees with fp32", "error of the logits", box=None)
+    for way, score, agree, error in found:
+        table.add_row(way, f"{score:.2f}", f"{agree:.2%}", f"{error:.4f}")
+    Console().print(table)
+    print(json.dumps({"model": options.model, "samples": options.samples, "found": found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Builds the native kernels, one library per instruction set; everything else is in pyproject.toml.
+
+They are plain C functions, called through ctypes: neither Python's headers nor torch are needed to build them. Where
+there is no compiler the package installs without them, and the kernels' PyTorch twins run instead.
+"""
+
+import platform
+import sys
+
+from setuptools import Extension, setup
+
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
+X86 = {
+    "avx512bf16": [*AVX512, "-mavx512bf16"],
+    "avx512": AVX512,
+    "avx2": ["-mavx2", "-mfma"],
+}
+VARIANTS = {"portable": [], **(X86 if platform.machine() in ("x86_64", "AMD64") else {})}
+OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
+
+setup(
+    ext_modules=[
+        Extension(
+            f"backends.kernels._{variant}",
+            ["backends/kernels/kernels.cpp"],
+            depends=[f"backends/kernels/{name}.h" for name in ("activation", "attention", "norm", "vectors")],
+            extra_compile_args=["-O3", "-std=c++17", "-Wall", "-Wno-psabi", *OPENMP, *flags],
+            extra_link_args=OPENMP,
+            language="c++",
+            optional=True,
+        )
+        for variant, flags in VARIANTS.items()
+    ]
+)

@@ -1,0 +1,80 @@
+"""One LoadGen test from its first query to its end, watched.
+
+LoadGen works on a thread of its own, so that this one can watch: a failure or Ctrl-C ends the run at once. LoadGen has
+no way to be told to stop; it is left where it stands, and the process ends under it (see `__main__`).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import NoReturn
+
+from sut import loadgen, server_queue
+from sut.errors import RunFailedError
+from sut.executors.base import Executor, Ready
+from sut.loadgen import Plan
+from sut.prepare import Prepared
+from sut.progress import ProgressLine
+from sut.scheduler import Scheduler
+
+_WATCH_S = 0.1
+_LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: what a failed run has logged by then is kept
+
+
+def scheduler(prepared: Prepared, executor: Executor, ready: list[Ready], plan: Plan) -> Scheduler:
+    """The slowest instance sets the pace."""
+    pace = server_queue.pace(
+        prepared.config.max_batch_tokens,
+        packed=all(one.packed for one in ready),
+        batch_s=max(one.batch_s for one in ready),
+        token_s=max(one.token_s for one in ready),
+        target_latency_s=plan.target_latency_s,
+    )
+    is_server = prepared.config.scenario == "Server"
+    return Scheduler(executor, prepared.features.lengths, loadgen.complete, pace=pace, plan_at_issue=not is_server)
+
+
+def drive(prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor) -> None:
+    """Run LoadGen to its end, or raise RunFailedError with LoadGen left behind."""
+    thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler), name="loadgen", daemon=True)
+    total = prepared.samples if prepared.config.mode == "accuracy" else None
+    try:
+        with ProgressLine(plan, scheduler.progress, total) as line:
+            thread.start()
+            alive = True
+            while alive:
+                thread.join(_WATCH_S)
+                alive = thread.is_alive()
+                line.update()
+                failure = scheduler.failure or executor.failure
+                if failure:
+                    _give_up(prepared, scheduler, executor, failure)
+    except KeyboardInterrupt as error:
+        _give_up(prepared, scheduler, executor, error)
+
+
+def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
+    try:
+        loadgen.start_test(
+            plan.settings,
+            prepared.config.logs,
+            samples=prepared.samples,
+            issue_queries=scheduler.issue_queries,
+            load_query_samples=prepared.features.touch,
+        )
+    except Exception as error:  # noqa: BLE001 - raised again on the watching thread
+        scheduler.fail(error)
+
+
+def _give_up(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure: BaseException) -> NoReturn:
+    scheduler.fail(failure)  # from here on nothing is answered
+    for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would unwind the interpreter under LoadGen
+        signal.signal(number, signal.SIG_IGN)
+    executor.close()
+    time.sleep(_LOG_POLL_S)
+    words = "interrupted." if isinstance(failure, KeyboardInterrupt) else f"{failure}"
+    if not isinstance(failure, (KeyboardInterrupt, RunFailedError)):
+        words = f"{type(failure).__name__}: {failure}"
+    raise RunFailedError(f"the run is INVALID: {words} Its logs are in {prepared.config.log_dir}.") from failure

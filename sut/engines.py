@@ -1,0 +1,142 @@
+"""Built engines: which one a run needs, where it lies, and how it is made when it is not there.
+
+An engine's key is a hash of the weights' content, of the samples that it is calibrated on, of the settings and of the
+code that makes it, so that a run never meets one that was made from something else.
+
+    python -m sut build --precision int8 --calibration-samples 128 --seed 0
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import backends
+from backends import backend_class, calibration, checkpoints, quantized
+from backends.base import Batch
+from backends.calibration import CalibrationSettings
+from backends.checkpoints import Model, find_model, read_tensors
+from qsl import store
+from qsl.base import Features
+from sut import assets, system
+from sut.config import DEMO, RunConfig, choose
+from sut.errors import UsageError
+from sut.tasks import TASKS
+
+# What decides an engine beside its inputs: a change here makes every engine another one.
+_NAMES = ("calibration", "quantized", "checkpoints", "onnx_graph", "onnx_sites")
+_SOURCES = tuple(Path(backends.__file__).parent / f"{name}.py" for name in _NAMES)
+OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
+_DIGEST = "calibration_features_sha256"
+_NOT_CONTENT = ("model", "calibration_dataset")  # names, which are no part of the key
+_EVERY_S = 10.0  # between two lines where there is no terminal
+
+
+def needs_engine(config: RunConfig) -> bool:
+    """True where the precision runs a built engine. Imports the backend's engine, unless the precision is fp32."""
+    return config.precision != "fp32" and config.precision in backend_class(config.backend).engine_precisions
+
+
+def was_calibrated_on(directory: Path, features: Features) -> bool:
+    """True where the engine's calibration samples come from these very features."""
+    return quantized.read_engine(directory).settings.get(_DIGEST) == features.digest()
+
+
+def build(config: RunConfig) -> Path:
+    """`python -m sut build`: the engine's directory.
+
+    Raises:
+        UsageError, DatasetError, BackendError: what cannot be used.
+    """
+    if not needs_engine(config):
+        built = backend_class(config.backend).engine_precisions
+        raise UsageError(
+            f"wanted a --precision that needs a built engine (backend {config.backend!r} has "
+            f"{', '.join(built) or 'none'}), found {config.precision}."
+        )
+    model = find_model(assets.model_spec(config))
+    vocab, cache_dir = assets.vocab(config), assets.cache_dir(config)
+    return engine(config, model, vocab, cache_dir)
+
+
+def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Path:
+    """The directory of the engine that `config` asks for; built first when it is not there whole."""
+    made_from = _made_from(config, model, vocab, cache_dir)
+    content = {name: value for name, value in made_from.about.items() if name not in _NOT_CONTENT}
+    directory = cache_dir / "engines" / store.key(made_from.settings, content, *_SOURCES)
+    if not quantized.is_whole(directory):
+        print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
+        quantized.write_engine(directory, _calibrated(model, made_from))
+    return directory
+
+
+@dataclass(frozen=True)
+class _MadeFrom:
+    """All that decides an engine."""
+
+    settings: CalibrationSettings
+    samples: list[Batch]
+    about: dict[str, Any]  # as engine.json and run.json hold it
+
+
+def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> _MadeFrom:
+    dataset = _dataset(config, cache_dir)
+    features = TASKS[choose("task", config.task, TASKS)].load(dataset, vocab, cache_dir)
+    chosen = _choose(features, config.calibration_samples, config.calibration_seed)
+    about = {
+        "model": model.spec,
+        "weights_sha256": checkpoints.digest(model),
+        "calibration_dataset": str(dataset),
+        _DIGEST: features.digest(),
+        "calibration_samples": len(chosen),
+        "calibration_seed": config.calibration_seed,
+    }
+    return _MadeFrom(CalibrationSettings(), [Batch.of([features.sample(index)]) for index in chosen], about)
+
+
+def _dataset(config: RunConfig, cache_dir: Path) -> Path:
+    if config.calibration_dataset is not None:
+        return config.calibration_dataset
+    if config.model == DEMO or config.dataset is None:
+        return assets.demo_dataset(cache_dir, "train")
+    return config.dataset
+
+
+def _choose(features: Features, count: int, seed: int) -> list[int]:
+    draw = np.random.default_rng(seed)
+    return sorted(draw.choice(len(features), min(count, len(features)), replace=False).tolist())
+
+
+def _calibrated(model: Model, made_from: _MadeFrom) -> quantized.QuantizedModel:
+    assert model.config is not None  # read_tensors refuses a model without one
+    progress = _Progress()
+    tensors = read_tensors(model)
+    found = calibration.calibrate(
+        model.config, tensors, made_from.samples, made_from.settings, system.cores(), progress.update
+    )
+    progress.end()
+    return replace(found, settings=made_from.about | asdict(made_from.settings))
+
+
+class _Progress:
+    """One line that is written over on a terminal; elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._next_s = time.perf_counter() + (0 if self._live else _EVERY_S)
+
+    def update(self, what: str, done: int, of: int) -> None:
+        if self._live:
+            print(f"\r{what}: {done} of {of}   ", end="", file=sys.stderr, flush=True)
+        elif time.perf_counter() >= self._next_s:
+            self._next_s += _EVERY_S
+            print(f"{what}: {done} of {of}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._live:
+            print(file=sys.stderr)

@@ -1,0 +1,182 @@
+"""An instance's life, in its own process; and the loader's, which forks instances that share one copy of the weights.
+
+A group of one is an instance. A group of more begins as a loader: it loads features and backend once, with one thread,
+so that nothing is lost in a fork, and forks the instances; then it only waits for their ends and says how each died.
+
+    main process ── jobs, answers ──▶ instance    a pipe each; its end is how an instance hears that it is to end
+    main process ◀─── notes ───────── loader      how instances died; its end tells the loader to end them
+
+Ctrl-C reaches the whole terminal and is the main process's business, so all of these ignore it. None outlives the main
+process, whatever kills that: the loader and lone instances watch it, and forked instances watch their loader.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+import numpy as np
+import numpy.typing as npt
+
+from sut.errors import RunFailedError
+from sut.topology import Place
+from sut.worker import Worker, WorkerSpec
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+_CLOSE_S = 1.0  # how long forked instances may take to end by themselves
+_LOOK_UP_S = 0.1  # how often a loader at work looks whether it is still wanted
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The loader's note on an instance that is no more."""
+
+    number: int  # within the group
+    pid: int
+    exit_code: int
+
+
+def live(spec: WorkerSpec, places: Sequence[Place], pipes: Sequence[Connection], notes: Connection) -> None:
+    """What a spawned process does, until its pipes end. One pipe for each place."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+    if len(places) == 1:
+        places[0].pin()
+        _end_with_parent()
+        _live_alone(spec, pipes[0])
+    else:
+        _load_and_fork(spec, places, pipes, notes)
+
+
+def _live_alone(spec: WorkerSpec, pipe: Connection) -> None:
+    with suppress(EOFError, OSError):  # the main process has closed its end, or is gone
+        try:
+            worker = Worker(spec)
+        except Exception as error:  # noqa: BLE001 - it is raised again in the main process
+            pipe.send(_portable(error))
+            return
+        _work(worker, pipe)
+
+
+def _load_and_fork(spec: WorkerSpec, places: Sequence[Place], pipes: Sequence[Connection], notes: Connection) -> None:
+    on_node = {cpu for place in places for cpu in place.cpus}
+    replace(places[0], cpus=tuple(on_node)).pin()
+    with _ending_with_parent():
+        try:
+            worker = Worker(replace(spec, options=replace(spec.options, threads=1)))
+        except Exception as error:  # noqa: BLE001 - it is raised again in the main process
+            notes.send(_portable(error))
+            return
+    fork = mp.get_context("fork")
+    children: list[BaseProcess] = []
+    for number, place in enumerate(places):
+        child = fork.Process(target=_live_forked, args=(worker, number, place, pipes, notes, spec.options.threads))
+        child.start()
+        children.append(child)
+    for pipe in pipes:
+        pipe.close()
+    _watch(children, notes)
+
+
+def _live_forked(
+    worker: Worker, number: int, place: Place, pipes: Sequence[Connection], notes: Connection, threads: int
+) -> None:
+    """The ends of its siblings' pipes go, or nobody would see those siblings end."""
+    for other in (*pipes[:number], *pipes[number + 1 :], notes):
+        other.close()
+    place.pin()
+    _end_with_parent()
+    worker.use_threads(threads)
+    with suppress(EOFError, OSError):
+        _work(worker, pipes[number])
+
+
+def _watch(children: Sequence[BaseProcess], notes: Connection) -> None:
+    """Note each end, until all have ended or the main process wants or has its own."""
+    alive = dict(enumerate(children))
+    main = mp.parent_process()
+    assert main is not None
+    stirred: Sequence[object] = ()
+    while alive and notes not in stirred and main.sentinel not in stirred:
+        stirred = wait([notes, main.sentinel, *(child.sentinel for child in alive.values())])
+        for number in [number for number, child in alive.items() if child.sentinel in stirred]:
+            child = alive.pop(number)
+            child.join()
+            with suppress(OSError):
+                notes.send(Ended(number, child.pid or 0, child.exitcode or 0))
+    until_s = time.monotonic() + _CLOSE_S
+    for child in alive.values():
+        child.join(max(0.0, until_s - time.monotonic()))
+        child.kill()
+        child.join()
+
+
+def _work(worker: Worker, pipe: Connection) -> None:
+    """Warm up, wait until all instances have, be timed beside them, then answer job after job."""
+    try:
+        worker.warm_up()
+        pipe.send(None)
+        pipe.recv()
+        pipe.send(worker.measure())
+    except (EOFError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - it is raised again in the main process
+        pipe.send(_portable(error))
+        return
+    try:
+        while True:
+            pipe.send(_answer(worker, pipe.recv()))
+    finally:
+        worker.close()
+
+
+def _answer(worker: Worker, indexes: npt.NDArray[np.int64]) -> tuple[object, int, Exception | None]:
+    try:
+        return (*worker.infer(indexes), None)
+    except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
+        return None, 0, _portable(error)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error itself where it survives pickling, else its words."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - whatever pickling trips over, the words travel
+        return RunFailedError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _end_with_parent() -> None:
+    """From now on, in the midst of a batch too, where a pipe's end goes unseen."""
+    threading.Thread(target=_leave_after_parent, args=(None,), daemon=True).start()
+
+
+@contextmanager
+def _ending_with_parent() -> Iterator[None]:
+    """The same for a while: afterwards there is no other thread than this one, which may then fork."""
+    over = threading.Event()
+    watcher = threading.Thread(target=_leave_after_parent, args=(over,), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _leave_after_parent(over: threading.Event | None) -> None:
+    parent = mp.parent_process()
+    assert parent is not None
+    while over is None or not over.is_set():
+        if wait([parent.sentinel], None if over is None else _LOOK_UP_S):
+            os._exit(1)

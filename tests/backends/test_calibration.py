@@ -1,0 +1,109 @@
+"""What calibration sees, what it chooses, and that it keeps the answers of a model with outliers, which rounding alone
+does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_bert import SMALL, random_batch, random_tensors
+
+from backends.base import BackendError, Batch
+from backends.calibration import RANGES, CalibrationSettings, calibrate, observe, quantize
+from backends.onnx_graph import INPUTS, Built
+from backends.onnx_graph import build as build_fp32
+from backends.onnx_int8 import build as build_int8
+from backends.onnx_session import has_wide_products, open_built
+from backends.quantized_numpy import infer, infer_float
+from benchmarks import outliers
+
+SETTINGS = CalibrationSettings()
+NAIVE = replace(SETTINGS, ranges="minmax", alphas=(0.0,), per_channel=False)
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, np.ndarray]:
+    return random_tensors(SMALL, 1)
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Batch]:
+    return [random_batch([length], seed=length) for length in (5, 30, 31, 60, 64, 90)]
+
+
+def test_padding_is_never_seen(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
+    together = observe(SMALL, tensors, samples, replace(SETTINGS, rows=10**6), 1)
+    alone = [observe(SMALL, tensors, [sample], replace(SETTINGS, rows=10**6), 1) for sample in samples]
+    for place, site in together.items():
+        assert len(site.rows) == sum(sample.tokens for sample in samples)
+        np.testing.assert_allclose(site.low, np.min([one[place].low for one in alone], axis=0), atol=1e-4)
+        np.testing.assert_allclose(site.high, np.max([one[place].high for one in alone], axis=0), atol=1e-4)
+        np.testing.assert_array_equal(site.low, site.rows.min(0))
+
+
+def test_rows_are_a_sample_of_the_tokens(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
+    sites = observe(SMALL, tensors, samples, replace(SETTINGS, rows=50), 1)
+    assert {20 < len(site.rows) < 90 for site in sites.values()} == {True}
+    assert all((site.rows >= site.low).all() and (site.rows <= site.high).all() for site in sites.values())
+
+
+@pytest.mark.parametrize("ranges", sorted(RANGES))
+@pytest.mark.parametrize("clip_weights", [False, True])
+def test_every_way_stays_near_the_float_model(
+    tensors: dict[str, np.ndarray], samples: list[Batch], ranges: str, clip_weights: bool
+) -> None:
+    model = calibrate(SMALL, tensors, samples, replace(SETTINGS, ranges=ranges, clip_weights=clip_weights), 1)
+    batch = random_batch([40, 70], seed=99)
+    wanted = infer_float(SMALL, tensors, batch)
+    assert np.abs(infer(model, batch) - wanted).mean() < 0.1 * np.abs(wanted).mean()
+    for layer in range(SMALL.num_hidden_layers):
+        assert (model.linear(layer, "ffn_output").input_smooth == 1).all()
+        assert model.linear(layer, "qkv").weight.min() >= -127
+
+
+def test_the_same_samples_give_the_same_model(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
+    first, second = (calibrate(SMALL, tensors, samples, SETTINGS, 1) for _ in range(2))
+    for name, tensor in first.tensors.items():
+        np.testing.assert_array_equal(tensor, second.tensors[name])
+
+
+def test_an_unknown_way_is_refused() -> None:
+    with pytest.raises(BackendError, match="minmax, percentile, mse"):
+        CalibrationSettings(ranges="guess")
+
+
+TRIED = 200
+LAYERS = 6  # of BERT-Large's 24, for the time of this test; width, heads and inner width are its own
+
+
+def answers(built: Built, trial: list[Batch]) -> np.ndarray:
+    """Where the greatest start and end logit of each sample are, int64 [TRIED, 2]."""
+    session, found = open_built(built, 2), []
+    for start in range(0, len(trial), 20):
+        padded = outliers.together(trial[start : start + 20]).padded()
+        fields = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
+        logits = session.run(None, dict(zip(INPUTS, fields, strict=True)))
+        found.append(np.stack([one.argmax(1) for one in logits], axis=1))
+    return np.concatenate(found)
+
+
+def test_outlier_channels_keep_the_answers_of_fp32_where_naive_rounding_loses_them() -> None:
+    config = outliers.geometry(LAYERS)
+    tensors = outliers.build(config)
+    trial, right = outliers.samples(TRIED, seed=1)
+    wanted = answers(build_fp32(config, tensors), trial)
+    assert (wanted == right).all(1).mean() > 0.9  # answers that mean something
+    sites = observe(config, tensors, outliers.samples(32, seed=2)[0], SETTINGS, 2)
+    for (_, name), site in sites.items():
+        if name in ("qkv", "ffn_inner"):
+            size = np.maximum(np.abs(site.low), np.abs(site.high))
+            rest = site.rows[:, size < 20].std()
+            assert np.sum(np.abs(site.rows).mean(0) > 20 * rest) == outliers.CHANNELS
+
+    def agreement(settings: CalibrationSettings) -> float:
+        model = quantize(config, tensors, sites, settings)
+        return float((answers(build_int8(model, has_wide_products()), trial) == wanted).all(1).mean())
+
+    assert agreement(SETTINGS) >= 0.99
+    assert agreement(NAIVE) < 0.9
