@@ -1,0 +1,172 @@
+"""What `benchmarks.cpu` prints: a row for each contestant, the ratios beside what they must reach, and the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from backends.checkpoints import BertConfig
+from benchmarks.contest import Contestant, Goal, Reading, Results, Side, Spread, best, ratio, spread, summary
+from benchmarks.gemm import operations_per_token
+from sut import system
+
+OFFLINE, P90, PEAK = "samples_per_s", "p90_ms", "gops"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table before it is drawn: a heading, the columns, the rows as text."""
+
+    heading: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+class Report:
+    """The results of one sitting, in the forms that are printed."""
+
+    def __init__(
+        self, contestants: Sequence[Contestant], results: Results, config: BertConfig, tokens_per_sample: float
+    ) -> None:
+        self._contestants, self._results, self._tokens = contestants, results, tokens_per_sample
+        # samples/s × this = GOP/s of the matrix products
+        self._gop_per_sample = operations_per_token(config) * tokens_per_sample / 1e9
+        self._machine = system.facts()
+
+    def tables(self) -> Iterator[Grid]:
+        machine = f"{self._machine['cores']} cores of {self._machine['processor']}"
+        columns: tuple[str, ...] = (
+            "contestant",
+            "samples/s",
+            "tokens/s",
+            "share of the limit",
+            "SingleStream p90, ms",
+            "how",
+        )
+        rows: list[tuple[str, ...]] = [self._row(one) for one in self._contestants]
+        yield Grid(f"{machine}; {self._tokens:.0f} tokens a sample; median (lowest – highest)", columns, rows)
+        columns = ("ratio", "measured", "floor", "aim", "reached")
+        yield Grid("what must be reached", columns, [self._goal_row(*one) for one in self._goals()])
+
+    def facts(self) -> dict[str, object]:
+        """For the JSON line."""
+        ratios = {
+            goal.name: None
+            if (found := ratio(self._results, above, below)) is None
+            else {**asdict(found), "floor": goal.floor, "aim": goal.aim, "reached": goal.verdict(found.median)}
+            for goal, above, below in self._goals()
+        }
+        return {
+            "tokens_per_sample": self._tokens,
+            "gop_per_sample": self._gop_per_sample,
+            "figures": summary(self._results),
+            "ratios": ratios,
+            "machine": self._machine,
+        }
+
+    def _row(self, one: Contestant) -> tuple[str, ...]:
+        if one.key in self._results.missing:
+            return (one.key, "–", "–", "–", "–", self._results.missing[one.key])
+        if found := spread(self._results, one.key, PEAK):
+            return (one.key, _words(found, "GOP/s"), "", "", "", one.about)
+        offline, p90 = (spread(self._results, one.key, metric) for metric in (OFFLINE, P90))
+        if one.key == DEMO:
+            peak = spread(self._results, DEMO, "peak_qps")
+            server = f"; Server peak {_words(peak)} queries/s" if peak else ""
+            return (one.key, _words(offline), "", "", "", one.about + server)
+        tokens = f"{offline.median * self._tokens:,.0f}" if offline else "–"
+        return (one.key, _words(offline), tokens, self._share(one), _words(p90), one.about)
+
+    def _share(self, one: Contestant) -> str:
+        """Of the peak at its precision; weights of any int8 run on the int8 units."""
+        found = ratio(self._results, self._limit_side(one.key), (_peak_key(one.precision), PEAK, 1.0))
+        return f"{found.median:.0%}" if found else "–"
+
+    def _limit_side(self, key: str) -> Side:
+        return key, OFFLINE, self._gop_per_sample
+
+    def _goals(self) -> Iterator[tuple[Goal, Side, Side]]:
+        int8, fp32 = (self._ours(precision) for precision in ("int8", "fp32"))
+        offline = (int8, OFFLINE, 1.0)
+        yield Goal("int8 Offline over the int8 GEMM peak", 0.70, 0.80), self._limit_side(int8), ("peak int8", PEAK, 1.0)
+        for name, peer, floor, aim in (
+            ("ONNX Runtime dynamic int8, natural length", self._fastest("peer onnxruntime-int8"), 1.35, 1.6),
+            ("OpenVINO NNCF int8, natural length", self._fastest("peer openvino-int8"), 1.5, 1.8),
+            ("the reference's way in PyTorch", "peer pytorch-reference", 7.0, 9.0),
+        ):
+            yield Goal(f"int8 Offline over {name}", floor, aim), offline, (peer, OFFLINE, 1.0)
+        yield Goal("fp32 Offline over the fp32 GEMM peak", 0.85, 0.93), self._limit_side(fp32), ("peak fp32", PEAK, 1.0)
+        yield (
+            Goal("fp32 Offline over OpenVINO fp32, natural length", 1.0, 1.1),
+            (fp32, OFFLINE, 1.0),
+            (self._fastest("peer openvino-fp32"), OFFLINE, 1.0),
+        )
+        yield (
+            Goal("int8 SingleStream p90 over ONNX Runtime dynamic int8's", 0.8, 0.65, lower_is_better=True),
+            (int8, P90, 1.0),
+            ("peer onnxruntime-int8", P90, 1.0),
+        )
+        yield (
+            Goal("demo: Server peak at 130 ms p99 over Offline", 0.75, 0.9),
+            (DEMO, "peak_qps", 1.0),
+            (DEMO, OFFLINE, 1.0),
+        )
+
+    def _ours(self, precision: str) -> str:
+        """The package's fastest backend at this precision; the one to say is missing where none ran."""
+        keys = [one.key for one in self._contestants if one.key.startswith("sut ") and one.precision == precision]
+        return best(self._results, [key for key in keys if key != DEMO], OFFLINE) or f"sut pytorch {precision}"
+
+    def _fastest(self, peer: str) -> str:
+        """Of a peer's settings, the one with most samples per second."""
+        keys = [one.key for one in self._contestants if one.key.startswith(peer)]
+        return best(self._results, keys, OFFLINE) or peer
+
+    def _goal_row(self, goal: Goal, above: Side, below: Side) -> tuple[str, ...]:
+        found = ratio(self._results, above, below)
+        bounds = (f"{goal.floor:g}", f"{goal.aim:g}")
+        if found is None:
+            absent = [side[0] for side in (above, below) if not self._results.readings.get(side[0])]
+            return (goal.name, "–", *bounds, f"not measured: {', '.join(dict.fromkeys(absent))}")
+        return (goal.name, _words(found), *bounds, goal.verdict(found.median))
+
+
+DEMO = "sut demo server"
+
+
+def _peak_key(precision: str) -> str:
+    return f"peak {precision.partition('-')[0]}"
+
+
+def _words(found: Spread | None, unit: str = "") -> str:
+    if found is None:
+        return "–"
+    text = (
+        f"{found.median:.3g} ({found.lowest:.3g} – {found.highest:.3g})"
+        if found.median < 1000
+        else (f"{found.median:,.0f} ({found.lowest:,.0f} – {found.highest:,.0f})")
+    )
+    return f"{text} {unit}".rstrip()
+
+
+def words(reading: Reading | str) -> str:
+    """One turn, for the line that tells of it."""
+    if isinstance(reading, str):
+        return reading
+    return ", ".join(f"{name} {value:.4g}" for name, value in reading.items())
+
+
+def show(grid: Grid, console: Console, markdown: bool) -> None:
+    """Print a table, for a person or for a file."""
+    if markdown:
+        print(f"\n{grid.heading}\n")
+        for row in (grid.columns, ("---",) * len(grid.columns), *grid.rows):
+            print(f"| {' | '.join(row)} |")
+        return
+    table = Table(*grid.columns, title=grid.heading, box=None, title_justify="left")
+    for row in grid.rows:
+        table.add_row(*row)
+    console.print(table)

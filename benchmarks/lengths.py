@@ -1,0 +1,67 @@
+"""A small data set whose lengths are those of a large one: what every contestant of `benchmarks.cpu` is given.
+
+An engine that is timed on a few dozen samples must not be lucky in their lengths. So they are not drawn: they are the
+large set's quantiles, nudged until their mean is its mean. Speed does not depend on which tokens they are, so each is
+made of whole words of the vocabulary, in SQuAD v1.1's form: the package's own run and every peer read the same file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qsl import squad
+from qsl.base import Features
+from qsl.wordpiece import WordPiece
+
+_SPECIAL = 3  # [CLS] question [SEP] passage [SEP]
+_QUESTION = 12  # tokens, about SQuAD's median
+_SEED = 1
+
+
+def quantiles(lengths: npt.NDArray[np.int64], samples: int) -> list[int]:
+    """`samples` lengths spread as `lengths` are, with their mean to within half a token over all."""
+    middles = (np.arange(samples) + 0.5) / samples
+    found = np.quantile(lengths, middles, method="nearest").astype(int)
+    low, high = int(lengths.min()), int(lengths.max())
+    missing = round(samples * float(lengths.mean())) - int(found.sum())
+    while missing:
+        step = 1 if missing > 0 else -1
+        movable = np.flatnonzero((found < high) if step > 0 else (found > low))[: abs(missing)]
+        if not len(movable):  # all of one length
+            break
+        found[movable] += step
+        missing -= step * len(movable)
+    return sorted(found.tolist())
+
+
+def write(path: Path, vocab: Path, lengths: list[int]) -> Path:
+    """A SQuAD v1.1 file in which question i becomes exactly one sample of `lengths[i]` tokens, in a shuffled order."""
+    words = _whole_words(vocab)
+    rng = np.random.default_rng(_SEED)
+    paragraphs = [_paragraph(words, rng, number, length) for number, length in enumerate(rng.permutation(lengths))]
+    data = {"version": "1.1", "data": [{"title": "Lengths", "paragraphs": paragraphs}]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    return path
+
+
+def _whole_words(vocab: Path) -> list[str]:
+    """Words that WordPiece leaves whole."""
+    return [word for word in WordPiece(vocab).ids if word.isascii() and word.isalpha() and word.islower()]
+
+
+def _paragraph(words: list[str], rng: np.random.Generator, number: int, length: int) -> dict[str, Any]:
+    asked = min(_QUESTION, (length - _SPECIAL) // 2)
+    question, passage = (" ".join(rng.choice(words, count)) for count in (asked, int(length) - _SPECIAL - asked))
+    answer = {"text": passage.split()[0], "answer_start": 0}
+    return {"context": passage, "qas": [{"id": f"{number:024x}", "question": question, "answers": [answer]}]}
+
+
+def like(dataset: Path, vocab: Path, cache_dir: Path, samples: int, path: Path) -> Features:
+    """Write `samples` samples as long as those of `dataset` to `path`; returns them as features."""
+    whole = squad.load(dataset, vocab, cache_dir).features
+    return squad.load(write(path, vocab, quantiles(whole.lengths, samples)), vocab, cache_dir).features

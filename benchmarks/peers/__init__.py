@@ -1,0 +1,36 @@
+"""Other ways to run the same BERT, by name: a file for each engine and precision, imported when it is its turn.
+
+Where it is not plain which setting suits an engine best, both are contestants, and ratios are of the faster.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from benchmarks.peers.base import Peer
+
+PEERS = {
+    "pytorch-reference": "benchmarks.peers.pytorch_reference:PyTorchReference",
+    "onnxruntime-reference": "benchmarks.peers.onnxruntime_plain:OnnxRuntimeReference",
+    "onnxruntime-fp32": "benchmarks.peers.onnxruntime_plain:OnnxRuntimeFp32",
+    "onnxruntime-int8": "benchmarks.peers.onnxruntime_dynamic:OnnxRuntimeInt8",
+    "onnxruntime-int8 side by side": "benchmarks.peers.onnxruntime_dynamic:SideBySide",
+    "openvino-fp32": "benchmarks.peers.openvino_plain:OpenVinoFp32",
+    "openvino-fp32 latency": "benchmarks.peers.openvino_plain:LatencyFp32",
+    "openvino-int8": "benchmarks.peers.openvino_nncf:OpenVinoInt8",
+    "openvino-int8 latency": "benchmarks.peers.openvino_nncf:LatencyInt8",
+}
+
+
+def peer_class(name: str) -> type[Peer]:
+    """The class behind `name`; its engine is imported later, when the peer prepares or loads."""
+    module, _, attribute = PEERS[name].partition(":")
+    found: type[Peer] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def missing(name: str) -> str:
+    """What keeps this peer from running here: "" or which modules are not installed."""
+    absent = [module for module in peer_class(name).needs if importlib.util.find_spec(module) is None]
+    return f"not installed: {', '.join(absent)} (pip install 'mlperf-bert-sut[bench]')" if absent else ""

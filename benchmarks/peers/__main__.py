@@ -1,0 +1,70 @@
+"""One peer in a process of its own: prepare it, or measure it once. `benchmarks.cpu` calls this; so may you.
+
+python -m benchmarks.peers onnxruntime-int8 --dataset dev-v1.1.json --vocab vocab.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from backends.checkpoints import find_model
+from benchmarks.peers import PEERS, peer_class
+from benchmarks.peers.base import Peer, Sample, samples_of
+from qsl import squad, store
+from sut import system
+
+_CALIBRATION = 12  # samples; with random weights nothing depends on how many
+
+
+def nearest_rank(values: Sequence[float], share: float) -> float:
+    """LoadGen's percentile: the value that `share` of all are below."""
+    return sorted(values)[min(len(values) - 1, math.floor(share * len(values)))]
+
+
+def measure(peer: Peer, samples: Sequence[Sample]) -> dict[str, float]:
+    """Samples per second over all; p90 of one at a time too, where that is how the peer works."""
+    by_length = sorted(samples, key=lambda sample: sample.input_ids.shape[1])
+    for sample in (by_length[-1], by_length[len(by_length) // 2]):
+        peer.answer(sample)
+    peer.answer_all(by_length[:2])
+    seconds: list[float] = []
+    start_s = time.perf_counter()
+    if type(peer).answer_all is not Peer.answer_all:
+        peer.answer_all(samples)
+        return {"samples_per_s": len(samples) / (time.perf_counter() - start_s)}
+    for sample in samples:
+        before_s = time.perf_counter()
+        peer.answer(sample)
+        seconds.append(time.perf_counter() - before_s)
+    elapsed_s = time.perf_counter() - start_s
+    return {"samples_per_s": len(samples) / elapsed_s, "p90_ms": 1e3 * nearest_rank(seconds, 0.9)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    parser.add_argument("name", choices=PEERS)
+    parser.add_argument("--model", default="random:bert-large")
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--vocab", type=Path, required=True)
+    parser.add_argument("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR)
+    parser.add_argument("--prepare", action="store_true", help="only write what the peer will load")
+    options = parser.parse_args()
+    model = find_model(options.model)
+    folder = options.cache_dir.expanduser() / "peers" / options.model.replace("/", "_").replace(":", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    features = squad.load(options.dataset, options.vocab, options.cache_dir.expanduser()).features
+    peer = peer_class(options.name)()
+    peer.prepare(model, folder, samples_of(features, None)[:_CALIBRATION])
+    if options.prepare:
+        return
+    peer.load(model, folder, system.cores())
+    print(json.dumps(measure(peer, samples_of(features, peer.padded_to))))
+
+
+if __name__ == "__main__":
+    main()
