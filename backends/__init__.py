@@ -15,17 +15,18 @@ from backends.base import Backend, BackendError
 
 
 class Entry(NamedTuple):
-    """Where a backend's class lives; the module that its engine comes as, and the extra that installs it ("": core)."""
+    """Where a backend's class lives, and what is known of it without importing its engine."""
 
     target: str
-    needs: str
-    extra: str
-    forkable: bool = False  # as the class says: known here without importing its engine
+    needs: str  # the module that its engine comes as
+    extra: str  # what installs that; "": the core does
+    engine_precisions: tuple[str, ...] = ()  # as the class says
+    forkable: bool = False  # as the class says
 
 
 BACKENDS: dict[str, Entry] = {
-    "onnxruntime": Entry("backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", ""),
-    "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch"),
+    "onnxruntime": Entry("backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",)),
+    "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
 }
 

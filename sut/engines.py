@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import backends
-from backends import backend_class, calibration, checkpoints, quantized
+from backends import BACKENDS, calibration, checkpoints, quantized
 from backends.base import Batch
 from backends.calibration import CalibrationSettings
 from backends.checkpoints import Model, find_model, read_tensors
@@ -38,8 +38,8 @@ _EVERY_S = 10.0  # between two lines where there is no terminal
 
 
 def needs_engine(config: RunConfig) -> bool:
-    """True where the precision runs a built engine. Imports the backend's engine, unless the precision is fp32."""
-    return config.precision != "fp32" and config.precision in backend_class(config.backend).engine_precisions
+    """True where the precision runs a built engine."""
+    return config.precision in BACKENDS[config.backend].engine_precisions
 
 
 def was_calibrated_on(directory: Path, features: Features) -> bool:
@@ -53,8 +53,9 @@ def build(config: RunConfig) -> Path:
     Raises:
         UsageError, DatasetError, BackendError: what cannot be used.
     """
+    backends.check(config.backend)
     if not needs_engine(config):
-        built = backend_class(config.backend).engine_precisions
+        built = BACKENDS[config.backend].engine_precisions
         raise UsageError(
             f"wanted a --precision that needs a built engine (backend {config.backend!r} has "
             f"{', '.join(built) or 'none'}), found {config.precision}."

@@ -81,7 +81,9 @@ def test_refuses_a_precision_that_it_does_not_have(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(BACKENDS))
 def test_the_table_says_what_the_class_says(name: str) -> None:
     assert backend_class(name).name == name
-    assert backend_class(name).forkable is BACKENDS[name].forkable
+    found = backend_class(name)
+    assert found.forkable is BACKENDS[name].forkable
+    assert found.engine_precisions == BACKENDS[name].engine_precisions
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
