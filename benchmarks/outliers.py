@@ -8,7 +8,8 @@ whose GELU gives tens; random weights have neither, and their answers are coin t
 * a few neurons of every inner layer have large weights, and the weights that read them are smaller in turn;
 * the rows of a weight differ in size, as trained ones do;
 * the head is fitted by ridge regression on the last layer's output to find two tokens, one out of STARTS and one out of
-  ENDS among tokens that are neither. Which ids those are is arbitrary, so the head reads what all layers have kept.
+  ENDS. Which ids those are is arbitrary, so the head reads what all layers have kept. Each sample also has a decoy of
+  either kind, whose embedding is near that of a right one, as a passage has other names than the one that is asked for.
 
 Sizes are exact where they can be: weights are scaled on the way through the layers, by what each gives on the samples
 that the head is fitted on.
@@ -26,11 +27,13 @@ from backends.quantized import SOURCES
 from backends.quantized_numpy import encode, normalised
 
 VOCABULARY = 1000
-STARTS, ENDS, OTHERS = range(0, 30), range(30, 60), range(60, VOCABULARY)
+STARTS, ENDS, OTHERS = range(0, 12), range(12, 24), range(48, VOCABULARY)
+DECOY = 24  # a decoy's id is that of the right token and so much
+_NEAR = 0.85  # how a decoy's embedding correlates with the right one's
 LENGTH = 32  # tokens of a sample
-CHANNELS, SIZE, SPREAD = 6, 30.0, 4.0  # outliers: how many, their size, their deviation from token to token
+CHANNELS, SIZE, SPREAD = 6, 48.0, 6.0  # outliers: how many, their size, their deviation from token to token
 _READ = 0.1  # weights that read an outlier, relative to others
-_NEURONS, _LOUD = 12, 6.0  # heavy GELU outputs, and how many times larger their weights are
+_NEURONS, _LOUD = 12, 4.0  # heavy GELU outputs, and how many times larger their weights are
 # Deviation of what a linear layer gives, where the rest of a LayerNorm's output has 1.
 _GIVES = {"qkv": 1.2, "attention_output": 0.3, "ffn_inner": 1.0, "ffn_output": 0.3}
 
@@ -48,6 +51,7 @@ def samples(count: int, seed: int) -> tuple[list[Batch], Int64]:
     answers = np.sort(places[:, :2], axis=1)
     for column, tokens in enumerate((STARTS, ENDS)):
         ids[np.arange(count), answers[:, column]] = draw.choice(tokens, count)
+        ids[np.arange(count), places[:, 2 + column]] = DECOY + draw.choice(tokens, count)
     types = (np.arange(LENGTH) > LENGTH // 4).astype(np.int64)
     return [Batch.of([(row, types)]) for row in ids], answers
 
@@ -80,6 +84,9 @@ class _Maker:
         shapes = {name: shape for name, shape in config.shapes().items() if "embeddings.weight" in name}
         scales = {name: np.float32(1.0 if "word" in name else 0.3) for name in shapes}
         tensors = {name: scales[name] * draw.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+        words = tensors["bert.embeddings.word_embeddings.weight"]
+        words[DECOY : 2 * DECOY] *= np.float32(np.sqrt(1 - _NEAR**2))
+        words[DECOY : 2 * DECOY] += np.float32(_NEAR) * words[:DECOY]
         return cls(config, tensors, draw, draw.choice(config.hidden_size, CHANNELS, replace=False))
 
     def linear(self, layer: int, name: str, x: Float32) -> Float32:
