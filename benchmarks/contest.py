@@ -53,13 +53,18 @@ def order(contestants: Sequence[Contestant], rounds: int) -> Iterator[tuple[int,
 def hold(
     contestants: Sequence[Contestant], rounds: int, tell: Callable[[int, Contestant, Reading | str], None]
 ) -> Results:
-    """All turns, one after the other. A contestant that fails once has no more turns, and its error stands instead."""
+    """All turns, one after the other, until the end or Ctrl-C.
+
+    A contestant that fails once has no more turns, and its error stands instead of its figures.
+    """
     results = Results()
     for number, one in order(contestants, rounds):
         if one.key in results.missing:
             continue
         try:
             reading = one.turn()
+        except KeyboardInterrupt:  # what was measured until then is worth telling
+            break
         except RuntimeError as error:
             results.missing[one.key] = str(error)
             results.readings.pop(one.key, None)

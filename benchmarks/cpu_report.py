@@ -72,6 +72,8 @@ class Report:
             return (one.key, "–", "–", "–", "–", self._results.missing[one.key])
         if found := spread(self._results, one.key, PEAK):
             return (one.key, _words(found, "GOP/s"), "", "", "", one.about)
+        if not self._results.readings.get(one.key):
+            return (one.key, "–", "–", "–", "–", "not measured")
         offline, p90 = (spread(self._results, one.key, metric) for metric in (OFFLINE, P90))
         if one.key == DEMO:
             peak = spread(self._results, DEMO, "peak_qps")
