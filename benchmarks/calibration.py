@@ -85,7 +85,7 @@ def _demo(samples: int) -> Subject:
 
 def _outliers(samples: int, layers: int) -> Subject:
     config = outliers.geometry(layers)
-    trial, answers = outliers.samples(200, seed=1)
+    trial, answers = outliers.samples(300, seed=1)
 
     def score(logits: list[Float32]) -> float:
         return float(100 * (np.stack([one.argmax(0) for one in logits]) == answers).all(1).mean())

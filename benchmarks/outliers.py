@@ -29,7 +29,7 @@ from backends.quantized_numpy import encode, normalised
 VOCABULARY = 1000
 STARTS, ENDS, OTHERS = range(0, 12), range(12, 24), range(48, VOCABULARY)
 DECOY = 24  # a decoy's id is that of the right token and so much
-_NEAR = 0.85  # how a decoy's embedding correlates with the right one's
+_NEAR = 0.7  # how a decoy's embedding correlates with the right one's
 LENGTH = 32  # tokens of a sample
 CHANNELS, SIZE, SPREAD = 6, 48.0, 6.0  # outliers: how many, their size, their deviation from token to token
 _READ = 0.1  # weights that read an outlier, relative to others
@@ -94,7 +94,7 @@ class _Maker:
         at = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
         rows, columns = sum(shapes[f"{one}.weight"][0] for one in at), x.shape[1]
         weight = self.draw.standard_normal((rows, columns), np.float32)
-        weight *= np.exp(0.3 * self.draw.standard_normal((rows, 1), np.float32))
+        weight *= np.exp(0.5 * self.draw.standard_normal((rows, 1), np.float32))
         if name in ("qkv", "ffn_inner"):
             weight[:, self.outliers] *= np.float32(_READ)
         if name == "ffn_output":  # the neurons that _lift made loud

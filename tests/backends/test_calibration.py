@@ -73,7 +73,7 @@ def test_an_unknown_way_is_refused() -> None:
         CalibrationSettings(ranges="guess")
 
 
-TRIED = 200
+TRIED = 300
 LAYERS = 6  # of BERT-Large's 24, for the time of this test; width, heads and inner width are its own
 
 
@@ -106,4 +106,4 @@ def test_outlier_channels_keep_the_answers_of_fp32_where_naive_rounding_loses_th
         return float((answers(build_int8(model, has_wide_products()), trial) == wanted).all(1).mean())
 
     assert agreement(SETTINGS) >= 0.99
-    assert agreement(NAIVE) < 0.9
+    assert agreement(NAIVE) < 0.97
