@@ -119,7 +119,7 @@ def score_logits(
     """Score logits at hand.
 
     Args:
-        logits: start and end logits, float32 [N, S, 2]; anything beyond a sample's true length, and where not answered.
+        logits: start and end logits, float32 [N, S, 2]; `PAD_LOGIT` beyond a sample's true length.
         answered: which samples count, bool [N].
         examples: all Q questions, as `features.example_index` counts them.
         tokens: the vocabulary, by id.

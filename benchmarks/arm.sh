@@ -8,7 +8,7 @@
 #
 #     COMBINATIONS="onnxruntime:fp32 pytorch:fp32"     what to run (default: the list below)
 #     PYTHON=.venv/bin/python                          this machine's Python with the package, for its F1
-#     QUESTIONS=1200                                   of the demo's 1,200 (default: the first 240; a question takes seconds)
+#     QUESTIONS=1200                                   of a generated set (default: 240; a question takes seconds)
 #     MIRROR=URL                                       Debian's mirror (default: the one that apt uses here)
 set -euo pipefail
 
@@ -24,7 +24,7 @@ QEMU_CPU=${QEMU_CPU:-max,sme=off,sve-default-vector-length=32}
 FEATURES='fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 sm3 sm4
 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs dcpodp svei8mm svebf16 i8mm bf16 dgh rng'
 FEATURES=${FEATURES//$'\n'/ }
-PERFORMANCE_QUERIES=24
+PERFORMANCE_QUERIES=${PERFORMANCE_QUERIES:-24}
 
 CHECKOUT=$(cd "$(dirname "$0")/.." && pwd)
 HERE=opt/sut                         # of the checkout, below the root
@@ -161,11 +161,12 @@ run_one() {  # combination, "here" or "arm", mode → run.json's folder; the com
     rm -rf "$log_dir"
     local -a flags
     read -r -a flags <<< "$(flags_of "$combination")"
-    flags+=(--mode "$mode" --threads 1)  # threads that wait spin, and emulated spinning is dear
-    if [ "$mode" = performance ]; then flags+=(--test-query-count $PERFORMANCE_QUERIES)
-    else flags+=(--test-query-count "$QUESTIONS"); fi
+    # Threads that wait spin, and emulated spinning is dear.
+    flags+=(--mode "$mode" --threads 1 --dataset "$DONE/dev.json" --calibration-samples 16)
+    if [ "$mode" = performance ]; then flags+=(--test-query-count "$PERFORMANCE_QUERIES"); fi
     if [ "$where" = arm ]; then
         rm -rf "$ROOT/tmp/run"
+        mkdir -p "$ROOT$DONE" && cp "$DONE/dev.json" "$ROOT$DONE/"  # the same name on both sides
         inside python -m sut "${flags[@]}" --log-dir /tmp/run > "$log_dir.log" 2>&1 || return 1
         mv "$ROOT/tmp/run" "$log_dir"
     else
@@ -209,6 +210,7 @@ main() {  # a function, so that the file may change while it runs
     runs_key=$(cd "$CHECKOUT" && git ls-files -z 'sut/*' 'backends/*' 'qsl/*' 'accuracy/*' 'assets/*' | xargs -0 sha256sum | sha256sum)$QUESTIONS
     if [ "$(cat "$DONE/runs" 2> /dev/null)" != "$runs_key" ]; then
         rm -rf "$DONE"/*-accuracy "$DONE"/*-performance
+        "$PYTHON" -m qsl.demo dev "$DONE/dev.json" --questions "$QUESTIONS" || fail "no questions to ask"
         printf '%s\n' "$runs_key" > "$DONE/runs"
     fi
     say "arm64 root: $(inside python -c 'import platform, sys; print(platform.machine(), "Python", sys.version.split()[0])'), torch $(inside python -c 'from importlib.metadata import version as v; print(v("torch"), "onnxruntime", v("onnxruntime"), "loadgen", v("mlcommons-loadgen"))')"

@@ -54,7 +54,7 @@ class RunConfig:
     fpmath_mode: str | None = None  # oneDNN's own, which is strict
     torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
     calibration_dataset: Path | None = None  # the demo's training set; for other models the data set that is run
-    calibration_samples: int = 128
+    calibration_samples: int | None = None  # 500, as MLPerf's calibration lists have; random weights: 16
     calibration_seed: int = 0  # which samples
 
     @property

@@ -3,7 +3,7 @@
 An engine's key is a hash of the weights' content, of the samples that it is calibrated on, of the settings and of the
 code that makes it, so that a run never meets one that was made from something else.
 
-    python -m sut build --precision int8 --calibration-samples 128 --seed 0
+    python -m sut build --precision int8 --calibration-samples 500 --seed 0
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _SOURCES = tuple(Path(backends.__file__).parent / f"{name}.py" for name in _NAME
 OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
 _DIGEST = "calibration_features_sha256"
 _NOT_CONTENT = ("model", "calibration_dataset")  # names, which are no part of the key
+_SAMPLES, _RANDOM_SAMPLES = 500, 16  # as many as MLPerf's lists; random weights have nothing to get right
 _EVERY_S = 10.0  # between two lines where there is no terminal
 
 
@@ -88,7 +89,8 @@ class _MadeFrom:
 def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> _MadeFrom:
     dataset = _dataset(config, cache_dir)
     features = TASKS[choose("task", config.task, TASKS)].load(dataset, vocab, cache_dir)
-    chosen = _choose(features, config.calibration_samples, config.calibration_seed)
+    count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
+    chosen = _choose(features, count, config.calibration_seed)
     about = {
         "model": model.spec,
         "weights_sha256": checkpoints.digest(model),

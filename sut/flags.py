@@ -81,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("how an int8 engine is made, by a run or by `build`").add_argument
     add("--calibration-dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the demo's training "
         "set; for other models the data set that is run)")  # fmt: skip
-    add("--calibration-samples", type=int, metavar="N", help="how many of its samples (default: 128)")
+    add(
+        "--calibration-samples",
+        type=int,
+        metavar="N",
+        help="how many of its samples (default: 500; random weights: 16)",
+    )
     add("--calibration-seed", "--seed", type=int, metavar="S", help="which of them (default: 0)")
     return parser
