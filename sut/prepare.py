@@ -62,7 +62,7 @@ def prepare(config: RunConfig) -> Prepared:
     check_backend(config.backend)
     machine = topology.this_machine()
     instances = 1 if config.executor == "inline" else config.instances
-    places = topology.plan(machine, config.scenario, instances, config.cores_per_instance)
+    places = topology.plan(machine, config.scenario, instances, config.cores_per_instance or _shared_cores(config))
     options = Options(config.precision, config.threads or places[0].cores)
     model = _model(config)
     task = TASKS[choose("task", config.task, TASKS)]
@@ -117,6 +117,13 @@ _VARIABLES = {
 def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
     return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
+
+
+def _shared_cores(config: RunConfig) -> int | None:
+    """Cores of an instance in Offline, where nothing is lost by having many; None: the scenario's own."""
+    several = config.executor == "processes" and config.instances is None
+    shares = several and BACKENDS[config.backend].forkable and sys.platform == "linux"
+    return topology.SHARED_OFFLINE_CORES if shares and config.scenario == "Offline" else None
 
 
 def _is_forked(config: RunConfig) -> bool:
