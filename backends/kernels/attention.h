@@ -80,23 +80,26 @@ inline void gather_row(float* to, const Element* row, int64_t size) {
 }
 inline void gather_row(uint32_t* to, const uint16_t* row, int64_t size) { memcpy(to, row, size * 2); }
 
-template <class Element>
-inline void gather(float* to, const Element* from) {
-  *to = as_float(*from);
-}
-inline void gather(uint32_t* to, const uint16_t* from) { memcpy(to, from, sizeof *to); }
+// a vector of a key's operands
+inline Words operands(const float*, const float* row) { return load<Words>(row); }
+inline Words operands(const float*, const uint16_t* row) { return (Words)read(row); }
+inline Words operands(const uint32_t*, const uint16_t* row) { return load<Words>(row); }
 
-// keys: [size / step][padded], key k in column k, zeros in the columns beyond the last; a few keys at a time, so that
-// what is written lies together
+// keys: [size / step][padded], key k in column k; what stands in the columns beyond the last key is not read as one
 template <class Operand, class Element>
 inline void gather_keys(Operand* keys, int64_t padded, const Element* rows, int64_t stride, int64_t length,
                         int64_t depth, int64_t step) {
   for (int64_t k = 0; k < padded; k += kWidth) {
-    const int64_t here = length - k < kWidth ? length - k : kWidth;
-    for (int64_t d = 0; d < depth; d++) {
-      Operand column[kWidth] = {};
-      for (int64_t i = 0; i < here; i++) gather(column + i, rows + (k + i) * stride + d * step);
-      memcpy(keys + d * padded + k, column, sizeof column);
+    for (int64_t d = 0; d < depth; d += kWidth) {
+      Words square[kWidth];
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kWidth; i++) {
+        const int64_t key = k + i < length ? k + i : length - 1;
+        square[i] = operands(keys, rows + key * stride + d * step);
+      }
+      turn(square);
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kWidth; i++) store(keys + (d + i) * padded + k, square[i]);
     }
   }
 }

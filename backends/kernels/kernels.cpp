@@ -5,8 +5,15 @@
 
 extern "C" {
 
-// Widths and head sizes must be multiples of this.
-int32_t vector_width() { return kWidth; }
+// Hidden sizes must be multiples of the first, head sizes of the second.
+int32_t width_multiple() { return kWidth; }
+int32_t head_multiple() {
+#if defined(__AVX512BF16__)
+  return kWidth * Bfloat16Maths::kStep;
+#else
+  return kWidth;
+#endif
+}
 
 // True on a machine that has all the instructions this library was built with, and runs them at speed: Intel's cores
 // multiply bfloat16 vectors more slowly than floats (155 against 259 GFLOP/s on two cores of an Emerald Rapids).

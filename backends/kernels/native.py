@@ -40,20 +40,20 @@ class NativeKernels:
     """See `base.Kernels`."""
 
     def __init__(self, name: str, library: ctypes.CDLL) -> None:
-        self.name, self._library = name, library
+        self.name, self.library = name, library
 
     def embed(self, ids: tuple[Tensor, Tensor, Tensor], tables: Tables, norm: Norm, to: Activation | None) -> Tensor:
         stream = torch.empty(len(ids[0]), norm.weight.numel())
         pointers = [tensor.data_ptr() for tensor in (*ids, *tables)]
-        self._library.sut_embed(*pointers, *_norm(norm, stream, to))
+        self.library.sut_embed(*pointers, *_norm(norm, stream, to))
         return stream
 
     def add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, to: Activation | None) -> None:
-        self._library.sut_add_norm(projected.data_ptr(), _KINDS[projected.dtype], *_norm(norm, stream, to))
+        self.library.sut_add_norm(projected.data_ptr(), _KINDS[projected.dtype], *_norm(norm, stream, to))
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
         sizes = len(cu_seqlens) - 1, heads, to.values.shape[1] // heads
-        self._library.sut_attention(qkv.data_ptr(), _KINDS[qkv.dtype], cu_seqlens.data_ptr(), *sizes, _activation(to))
+        self.library.sut_attention(qkv.data_ptr(), _KINDS[qkv.dtype], cu_seqlens.data_ptr(), *sizes, _activation(to))
 
 
 def _norm(norm: Norm, stream: Tensor, to: Activation | None) -> tuple[object, ...]:
@@ -81,9 +81,14 @@ def find(hidden_size: int, head_size: int) -> NativeKernels | None:
     """The widest variant that was built, runs here and divides these widths; None where there is none."""
     for variant in VARIANTS:
         library = load(variant)
-        if library and not (hidden_size % library.vector_width() or head_size % library.vector_width()):
+        if library and fits(library, hidden_size, head_size):
             return NativeKernels(variant, library)
     return None
+
+
+def fits(library: ctypes.CDLL, hidden_size: int, head_size: int) -> bool:
+    """Its vectors divide these widths."""
+    return not (hidden_size % library.width_multiple() or head_size % library.head_multiple())
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__AVX512BF16__)
 #include <immintrin.h>
 #endif
@@ -77,6 +78,31 @@ inline Floats exp2_below(Floats x) {
   power = power * rest + 6.9314718e-1f;
   power = power * rest + 1.0f;
   return (Floats)((Ints)power + (whole << 23));
+}
+
+// --- a square of words, turned ---
+
+template <int... lane>
+inline Words riffle(Words a, Words b, int from, std::integer_sequence<int, lane...>) {
+  // a and b lane by lane, from the first or from the middle on
+  return from ? __builtin_shufflevector(a, b, (kWidth / 2 + lane / 2 + lane % 2 * kWidth)...)
+              : __builtin_shufflevector(a, b, (lane / 2 + lane % 2 * kWidth)...);
+}
+
+// Row i's lane j becomes row j's lane i: riffling the halves as often as the width has bits turns the square.
+inline void turn(Words rows[kWidth]) {
+  constexpr auto lanes = std::make_integer_sequence<int, kWidth>();
+#pragma GCC unroll 4
+  for (int round = 1; round < kWidth; round *= 2) {
+    Words next[kWidth];
+#pragma GCC unroll 8
+    for (int i = 0; i < kWidth / 2; i++) {
+      next[2 * i] = riffle(rows[i], rows[i + kWidth / 2], 0, lanes);
+      next[2 * i + 1] = riffle(rows[i], rows[i + kWidth / 2], 1, lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; i++) rows[i] = next[i];
+  }
 }
 
 // --- bfloat16, held as the upper halves of floats ---

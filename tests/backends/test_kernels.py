@@ -67,6 +67,8 @@ def exact_attention(qkv: Tensor, lengths: list[int], heads: int) -> Tensor:
 @pytest.mark.parametrize(("heads", "size"), [(2, 64), (3, 32), (1, 16)])
 def test_attention(kernels: Kernels, heads: int, size: int, dtype: torch.dtype, out: torch.dtype) -> None:
     seed = heads
+    if isinstance(kernels, native.NativeKernels) and not native.fits(kernels.library, heads * size, size):
+        pytest.skip("its vectors are wider than this head")
     lengths = np.random.default_rng(seed).permutation(LENGTHS).tolist()
     qkv = (2 * random(sum(lengths), 3 * heads * size, seed=seed)).to(dtype)
     ends = torch.tensor([0, *lengths]).cumsum(0)
