@@ -103,6 +103,7 @@ class Options:
 
     precision: str = "fp32"
     threads: int = 1
+    fpmath_mode: str = "strict"  # "bf16": float32 products may be multiplied in bfloat16, ARM's fast math
 
 
 class Backend(ABC):

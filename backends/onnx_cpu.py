@@ -46,7 +46,7 @@ class OnnxRuntimeBackend(Backend):
                 f"Name a directory with weights to have them quantized."
             )
         try:
-            return onnx_session.open_file(path, self.options.threads)
+            return onnx_session.open_file(path, self.options)
         except Exception as error:
             raise BackendError(
                 f"wanted an ONNX graph in {path}, found a file that ONNX Runtime does not open "
@@ -61,13 +61,13 @@ class OnnxRuntimeBackend(Backend):
         if self.options.precision == "int8":
             engine, directory = read_model_engine(model)
             ready = onnx_session.open_ready
-            return ready(directory, lambda: onnx_int8.build(engine, wide), self.options.threads)
+            return ready(directory, lambda: onnx_int8.build(engine, wide), self.options)
         if self.options.precision == "int8-dynamic":
             built = onnx_int8.build_dynamic(model.config, read_tensors(model), wide)
         else:
             built = onnx_graph.build(model.config, read_tensors(model))
         self._arrays = built[1]  # the session reads them in place
-        return onnx_session.open_built(built, self.options.threads)
+        return onnx_session.open_built(built, self.options)
 
     def infer(self, batch: Batch) -> Float32:
         padded = batch.padded()

@@ -17,6 +17,7 @@ from typing import Any
 
 import onnxruntime as ort
 
+from backends.base import Options
 from backends.onnx_graph import Built
 
 _GRAPH, _WEIGHTS = "graph.onnx", "graph.weights"
@@ -30,17 +31,17 @@ _PACKED = {
 ort.set_default_logger_severity(4)
 
 
-def open_file(path: Path, threads: int) -> Any:
+def open_file(path: Path, options: Options) -> Any:
     """A session over an .onnx file."""
-    return ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(str(path), _options(options), providers=["CPUExecutionProvider"])
 
 
-def open_built(built: Built, threads: int) -> Any:
+def open_built(built: Built, options: Options) -> Any:
     """A session over a graph in memory. It reads the arrays in place: keep them as long as the session."""
-    return _open_built(built, _options(threads))
+    return _open_built(built, _options(options))
 
 
-def open_ready(directory: Path, build: Callable[[], Built], threads: int) -> Any:
+def open_ready(directory: Path, build: Callable[[], Built], options: Options) -> Any:
     """A session over what lies ready below `directory`; made ready first when it is not there.
 
     A disk that does not take it costs memory and time, not the run.
@@ -48,17 +49,17 @@ def open_ready(directory: Path, build: Callable[[], Built], threads: int) -> Any
     path = directory / f"onnxruntime-{ort.__version__}-{_processor()}"
     if not (path / _GRAPH).is_file() and not _make_ready(path, build):
         built = build()
-        session = open_built(built, threads)
+        session = open_built(built, options)
         session.arrays = built
         return session
-    return open_file(path / _GRAPH, threads)
+    return open_file(path / _GRAPH, options)
 
 
 def _make_ready(path: Path, build: Callable[[], Built]) -> bool:
     aside = None
     try:
         aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{path.name}.tmp"))
-        options = _options(1)
+        options = _options(Options())
         options.optimized_model_filepath = str(aside / _GRAPH)
         for name, value in _PACKED.items():
             options.add_session_config_entry(name, value)
@@ -79,10 +80,12 @@ def _open_built(built: Built, options: Any) -> Any:
     return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _options(threads: int) -> Any:
+def _options(wanted: Options) -> Any:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = wanted.threads
     options.log_severity_level = 4
+    if wanted.fpmath_mode == "bf16":
+        options.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     return options
 
 

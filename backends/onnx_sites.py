@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from backends import onnx_graph, onnx_session
-from backends.base import Batch, Float32
+from backends.base import Batch, Float32, Options
 from backends.checkpoints import BertConfig, Tensors
 from backends.quantized import LINEARS
 
@@ -17,7 +17,7 @@ Sites = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T
 def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[Sites]:
     """The sites of one batch after the other: some 700 KB a token for BERT-Large."""
     built = onnx_graph.build(config, tensors, with_sites=True)
-    session = onnx_session.open_built(built, threads)
+    session = onnx_session.open_built(built, Options(threads=threads))
     names = [output.name for output in session.get_outputs()][len(onnx_graph.OUTPUTS) :]
     places = [(layer, name) for layer in range(config.num_hidden_layers) for name in LINEARS]
     for batch in batches:

@@ -25,7 +25,7 @@ from rich.table import Table
 from accuracy.log import PAD_LOGIT
 from accuracy.squad import score_logits
 from backends import onnx_graph, onnx_int8, onnx_session
-from backends.base import Batch, Float32
+from backends.base import Batch, Float32, Options
 from backends.calibration import CalibrationSettings, observe, quantize
 from backends.checkpoints import BertConfig, Tensors, find_model, read_tensors
 from backends.onnx_graph import Built
@@ -95,7 +95,7 @@ def _outliers(samples: int, layers: int) -> Subject:
 
 def _infer(built: Built, trial: list[Batch]) -> list[Float32]:
     """Logits of each sample; eight of like length are run at a time."""
-    session, found = onnx_session.open_built(built, system.cores()), dict[int, Float32]()
+    session, found = onnx_session.open_built(built, Options(threads=system.cores())), dict[int, Float32]()
     order = sorted(range(len(trial)), key=lambda index: trial[index].tokens)
     for start in range(0, len(order), 8):
         chosen = order[start : start + 8]

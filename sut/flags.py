@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         "of a node in SingleStream and MultiStream, about 4 in Offline and Server)")  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of an instance (default: its cores)")
     add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
-    add("--fpmath-mode", metavar="NAME", help="bf16: oneDNN may multiply fp32 in bfloat16, as ARM's fast math does; "
-        "sets DNNL_DEFAULT_FPMATH_MODE (default: strict)")  # fmt: skip
+    add("--fpmath-mode", metavar="NAME", help="bf16: fp32 may be multiplied in bfloat16, ARM's fast math; "
+        "sets DNNL_DEFAULT_FPMATH_MODE and ONNX Runtime's own (default: strict)")  # fmt: skip
     add("--torch-mkldnn-matmul-min-dim", type=int, metavar="N", help="PyTorch on ARM: the smallest matrix side that "
         "oneDNN multiplies; sets TORCH_MKLDNN_MATMUL_MIN_DIM")  # fmt: skip
     add("--executor", metavar="NAME", help="processes (default: weights are loaded once and shared, where the backend "

@@ -63,7 +63,7 @@ def prepare(config: RunConfig) -> Prepared:
     machine = topology.this_machine()
     instances = 1 if config.executor == "inline" else config.instances
     places = topology.plan(machine, config.scenario, instances, config.cores_per_instance or _shared_cores(config))
-    options = Options(config.precision, config.threads or places[0].cores)
+    options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
     model = _model(config)
     task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)

@@ -3,19 +3,24 @@ does not."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from small_bert import SMALL, random_batch, random_tensors
 
-from backends.base import BackendError, Batch
+from backends.base import BackendError, Batch, Options
 from backends.calibration import RANGES, CalibrationSettings, calibrate, observe, quantize
+from backends.kernels import best
 from backends.onnx_graph import INPUTS, Built
 from backends.onnx_graph import build as build_fp32
 from backends.onnx_int8 import build as build_int8
 from backends.onnx_session import has_wide_products, open_built
+from backends.quantized import QuantizedModel
 from backends.quantized_numpy import infer, infer_float
+from backends.torch_packed import from_engine
 from benchmarks import outliers
 
 SETTINGS = CalibrationSettings()
@@ -77,22 +82,43 @@ TRIED = 300
 LAYERS = 6  # of BERT-Large's 24, for the time of this test; width, heads and inner width are its own
 
 
-def answers(built: Built, trial: list[Batch]) -> np.ndarray:
-    """Where the greatest start and end logit of each sample are, int64 [TRIED, 2]."""
-    session, found = open_built(built, 2), []
-    for start in range(0, len(trial), 20):
-        padded = outliers.together(trial[start : start + 20]).padded()
+Run = Callable[[Batch], np.ndarray]
+
+
+def onnxruntime(built: Built) -> Run:
+    """Both logits, [B, S, 2], by ONNX Runtime."""
+    session = open_built(built, Options(threads=2))
+
+    def run(batch: Batch) -> np.ndarray:
+        padded = batch.padded()
         fields = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
-        logits = session.run(None, dict(zip(INPUTS, fields, strict=True)))
-        found.append(np.stack([one.argmax(1) for one in logits], axis=1))
-    return np.concatenate(found)
+        return np.stack(session.run(None, dict(zip(INPUTS, fields, strict=True))), axis=-1)
+
+    return run
+
+
+def pytorch(model: QuantizedModel) -> Run:
+    """The same by the packed engine; all samples have one length."""
+    bert = from_engine(model, best(model.config.hidden_size, model.config.head_size))
+
+    @torch.inference_mode()
+    def run(batch: Batch) -> np.ndarray:
+        return bert(batch).numpy().reshape(len(batch), -1, 2)
+
+    return run
+
+
+def answers(run: Run, trial: list[Batch]) -> np.ndarray:
+    """Where the greatest start and end logit of each sample are, int64 [TRIED, 2]."""
+    batches = [outliers.together(trial[start : start + 20]) for start in range(0, len(trial), 20)]
+    return np.concatenate([run(batch).argmax(1) for batch in batches])
 
 
 def test_outlier_channels_keep_the_answers_of_fp32_where_naive_rounding_loses_them() -> None:
     config = outliers.geometry(LAYERS)
     tensors = outliers.build(config)
     trial, right = outliers.samples(TRIED, seed=1)
-    wanted = answers(build_fp32(config, tensors), trial)
+    wanted = answers(onnxruntime(build_fp32(config, tensors)), trial)
     assert (wanted == right).all(1).mean() > 0.9  # answers that mean something
     sites = observe(config, tensors, outliers.samples(32, seed=2)[0], SETTINGS, 2)
     for (_, name), site in sites.items():
@@ -101,9 +127,11 @@ def test_outlier_channels_keep_the_answers_of_fp32_where_naive_rounding_loses_th
             rest = site.rows[:, size < 20].std()
             assert np.sum(np.abs(site.rows).mean(0) > 20 * rest) == outliers.CHANNELS
 
-    def agreement(settings: CalibrationSettings) -> float:
-        model = quantize(config, tensors, sites, settings)
-        return float((answers(build_int8(model, has_wide_products()), trial) == wanted).all(1).mean())
+    def agreement(run: Run) -> float:
+        return float((answers(run, trial) == wanted).all(1).mean())
 
-    assert agreement(SETTINGS) >= 0.99
-    assert agreement(NAIVE) < 0.97
+    ours, naive = (quantize(config, tensors, sites, settings) for settings in (SETTINGS, NAIVE))
+    assert agreement(onnxruntime(build_int8(ours, has_wide_products()))) >= 0.99
+    assert agreement(pytorch(ours)) >= 0.99
+    assert agreement(onnxruntime(build_int8(naive, has_wide_products()))) < 0.97
+    assert agreement(pytorch(naive)) < 0.97

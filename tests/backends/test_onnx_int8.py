@@ -57,7 +57,7 @@ def test_weights_stored_as_uint8_give_the_same(quantized: QuantizedModel) -> Non
     answers = []
     for wide in (True, False):
         built = build(quantized, wide)
-        answers.append(open_built(built, 1).run(None, feed)[0])
+        answers.append(open_built(built, Options(threads=1)).run(None, feed)[0])
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
 
 
