@@ -114,18 +114,21 @@ def measure(precision: str, max_batch_tokens: int, repeat: int, plain: bool) -> 
         "kernels": bert.kernels.name,
         "tokens": batch.tokens,
         "samples": len(batch),
+        "squares": int((batch.lengths**2).sum()),  # of the samples' lengths
         "ms": ms,
     }
 
 
 def _print(found: dict[str, Any]) -> None:
     ms, tokens = found["ms"], found["tokens"]
-    macs = dict(zip(PRODUCTS, (3, 1, 4, 4), strict=True))  # H² a token
+    width = 1024
+    operations = {part: 2 * many * width**2 * tokens for part, many in zip(PRODUCTS, (3, 1, 4, 4), strict=True)}
+    operations["attention"] = 4 * width * found["squares"]
     table = Table(title=f"{found['precision']}, {tokens} tokens in {found['samples']} samples, {found['kernels']}")
     for column in ("part", "ms a layer", "share", "G(FL)OP/s"):
         table.add_column(column, justify="left" if column == "part" else "right")
     for part, spent in ms.items():
-        rate = f"{2 * macs[part] * 1024**2 * tokens / spent / 1e6:.0f}" if part in macs else ""
+        rate = f"{operations[part] / spent / 1e6:.0f}" if part in operations else ""
         table.add_row(part, f"{spent:.2f}", f"{spent / ms['all']:.1%}", rate)
     Console().print(table)
 
