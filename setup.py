@@ -11,7 +11,9 @@ from setuptools import Extension, setup
 
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
 X86 = {
+    **({"amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]} if sys.platform == "linux" else {}),
     "avx512bf16": [*AVX512, "-mavx512bf16"],
+    "avx512vnni": [*AVX512, "-mavx512vnni"],
     "avx512": AVX512,
     "avx2": ["-mavx2", "-mfma"],
 }
@@ -23,7 +25,7 @@ setup(
         Extension(
             f"backends.kernels._{variant}",
             ["backends/kernels/kernels.cpp"],
-            depends=[f"backends/kernels/{name}.h" for name in ("activation", "attention", "norm", "vectors")],
+            depends=[f"backends/kernels/{name}.h" for name in ("activation", "attention", "maths", "norm", "vectors")],
             extra_compile_args=["-O3", "-std=c++17", "-Wall", "-Wno-psabi", *OPENMP, *flags],
             extra_link_args=OPENMP,
             language="c++",

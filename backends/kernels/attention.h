@@ -4,73 +4,9 @@
 // Two kinds of arithmetic, under one shape: floats, and bfloat16 pairs where the machine multiplies those.
 #pragma once
 #include <cmath>
-#include <vector>
 
 #include "activation.h"
-
-// Arithmetic in float. An operand is a float; one step of a product takes one of them.
-struct FloatMaths {
-  typedef float Operand;
-  static constexpr int kStep = 1;
-
-  static Floats accumulate(Floats sum, const Operand* one, const Operand* many) {
-    return sum + *one * load<Floats>(many);
-  }
-  // scores → operands of the second product, in place
-  static void keep(Operand* to, Floats weights) { store(to, weights); }
-};
-
-#if defined(__AVX512BF16__)
-// Arithmetic in bfloat16, sums in float. An operand is two neighbours along the summed axis.
-struct Bfloat16Maths {
-  typedef uint32_t Operand;
-  static constexpr int kStep = 2;
-
-  static Floats accumulate(Floats sum, const Operand* one, const Operand* many) {
-    return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(*one), (__m512bh)load<__m512i>(many));
-  }
-  static void keep(Operand* to, Floats weights) { store((uint16_t*)to, narrow(weights)); }
-};
-#endif
-
-// to[r][c] = Σ_k one[r][k] many[k][c] for a tile of Rows x Columns vectors.
-template <class Maths, int Rows, int Columns>
-inline void tile(const typename Maths::Operand* one, int64_t one_stride, const typename Maths::Operand* many,
-                 int64_t many_stride, int64_t steps, float* to, int64_t to_stride) {
-  Floats sums[Rows][Columns] = {};
-  for (int64_t k = 0; k < steps; k++) {
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; r++) {
-#pragma GCC unroll 8
-      for (int c = 0; c < Columns; c++)
-        sums[r][c] = Maths::accumulate(sums[r][c], one + r * one_stride + k, many + k * many_stride + c * kWidth);
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < Rows; r++) {
-#pragma GCC unroll 8
-    for (int c = 0; c < Columns; c++) store(to + r * to_stride + c * kWidth, sums[r][c]);
-  }
-}
-
-// The same for any number of columns that is a multiple of the vector's width.
-template <class Maths>
-inline void product(const typename Maths::Operand* one, int64_t one_stride, const typename Maths::Operand* many,
-                    int64_t many_stride, int64_t steps, int64_t columns, float* to, int64_t to_stride) {
-  int64_t c = 0;
-  for (; c + kColumns * kWidth <= columns; c += kColumns * kWidth)
-    tile<Maths, kRows, kColumns>(one, one_stride, many + c, many_stride, steps, to + c, to_stride);
-  for (; c < columns; c += kWidth)
-    tile<Maths, kRows, 1>(one, one_stride, many + c, many_stride, steps, to + c, to_stride);
-}
-
-inline float as_float(float x) { return x; }
-inline float as_float(uint16_t x) {
-  uint32_t bits = (uint32_t)x << 16;
-  float to;
-  memcpy(&to, &bits, sizeof to);
-  return to;
-}
+#include "maths.h"
 
 // --- operands out of rows of Q, K and V ---
 
@@ -78,7 +14,9 @@ template <class Element>
 inline void gather_row(float* to, const Element* row, int64_t size) {
   for (int64_t d = 0; d < size; d += kWidth) store(to + d, read(row + d));
 }
-inline void gather_row(uint32_t* to, const uint16_t* row, int64_t size) { memcpy(to, row, size * 2); }
+inline void gather_row(uint32_t* to, const uint16_t* row, int64_t size) {
+  for (int64_t d = 0; d < size; d += 2 * kWidth) store((uint16_t*)to + d, load<Words>(row + d));
+}
 
 // a vector of a key's operands
 inline Words operands(const float*, const float* row) { return load<Words>(row); }
@@ -119,67 +57,77 @@ inline void gather_values(uint32_t* values, const uint16_t* rows, int64_t stride
 }
 
 template <class Operand>
-struct Scratch {  // one thread's, kept from call to call
-  std::vector<Operand> query, keys, weights, values;
-  std::vector<float> scores, context;
+struct Room {  // one thread's
+  Scratch<Operand> query, keys, weights, values;
+  Scratch<float> scores, context;
 };
 
-// weights = 2^(factor (scores - the highest)), as operands; returns their sum. `outside` is added to the last vector.
+// The highest of `count` vectors, in four strands: one alone would wait for itself.
+inline Floats highest_of(const float* from, int64_t count, Floats first) {
+  Floats top[4] = {first, first, first, first};
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+#pragma GCC unroll 4
+    for (int strand = 0; strand < 4; strand++)
+      top[strand] = maximum(top[strand], read(from + (i + strand) * kWidth));
+  }
+  for (; i < count; i++) top[0] = maximum(top[0], read(from + i * kWidth));
+  return maximum(maximum(top[0], top[1]), maximum(top[2], top[3]));
+}
+
+// weights = one × 2^(factor (scores - the highest)), as operands; returns their sum. Columns from `length` on weigh
+// nothing.
 template <class Maths>
-inline float softmax(const float* scores, int64_t padded, Floats outside, float factor,
+inline float softmax(const float* scores, int64_t length, int64_t padded, Floats outside, float factor,
                      typename Maths::Operand* weights) {
-  const int64_t last = padded - kWidth;
+  const int64_t last = (length - 1) / kWidth * kWidth;
   const Floats last_scores = read(scores + last) + outside;
-  Floats top = last_scores;
-  for (int64_t i = 0; i < last; i += kWidth) top = maximum(top, read(scores + i));
-  const float offset = highest(top) * factor;
+  const float offset = highest(highest_of(scores, last / kWidth, last_scores)) * factor - Maths::kLogOne;
   Floats total{};
   const auto weigh = [&](int64_t i, Floats score) {
-    const Floats weight = exp2_below(maximum(score * factor - offset, all(-126.0f)));
+    const Floats weight = exp2_below(score * factor - offset);
     total += weight;
     Maths::keep(weights + i / Maths::kStep, weight);
   };
   for (int64_t i = 0; i < last; i += kWidth) weigh(i, read(scores + i));
   weigh(last, last_scores);
+  for (int64_t i = last + kWidth; i < padded; i += kWidth) Maths::keep(weights + i / Maths::kStep, Floats{});
   return sum(total);
 }
 
-// One head of one sample. q, k, v: the head's first element of the sample's first token; context goes to
-// out[first token + q, channel ...].
+inline int64_t up_to_multiple(int64_t x, int64_t of) { return (x + of - 1) / of * of; }
+
+// One head of one sample; its context goes to out[first token + q, channel ...].
 template <class Maths, class Element>
-void attend(const Element* q, const Element* k, const Element* v, int64_t stride, int64_t length, int64_t size,
-            int64_t first, int64_t channel, int64_t width, const Activation& out) {
+void attend(const Rows<Element>& rows, int64_t length, int64_t size, int64_t first, int64_t channel, int64_t width,
+            const Activation& out) {
   typedef typename Maths::Operand Operand;
-  constexpr int kStep = Maths::kStep;
-  static thread_local Scratch<Operand> scratch;
-  const int64_t padded = (length + kWidth - 1) / kWidth * kWidth;
-  const int64_t depth = size / kStep, steps = (length + kStep - 1) / kStep, weight_stride = padded / kStep;
-  scratch.keys.resize(depth * padded);
-  scratch.values.resize(steps * size);
-  scratch.query.resize(kRows * depth);
-  scratch.weights.resize(kRows * weight_stride);
-  scratch.scores.resize(kRows * padded);
-  scratch.context.resize(kRows * size);
-  gather_keys(scratch.keys.data(), padded, k, stride, length, depth, kStep);
-  gather_values(scratch.values.data(), v, stride, length, size);
+  constexpr int kStep = Maths::kStep, kRows = Maths::kRows;
+  static thread_local Room<Operand> room;
+  const int64_t padded = up_to_multiple(length, Maths::kKeys), steps = padded / kStep, depth = size / kStep;
+  Operand *query = room.query.room(kRows * depth), *keys = room.keys.room(depth * padded);
+  Operand *weights = room.weights.room(kRows * steps), *values = room.values.room(steps * size);
+  float *scores = room.scores.room(kRows * padded), *context = room.context.room(kRows * size);
+  gather_keys(keys, padded, rows.k, rows.stride, length, depth, kStep);
+  gather_values(values, rows.v, rows.stride, length, size);
+  const int64_t filled = (length + kStep - 1) / kStep * size;
+  memset((void*)(values + filled), 0, (steps * size - filled) * sizeof(Operand));
 
   Floats outside{};  // what the last scores are lowered by: columns beyond the last key weigh nothing
-  for (int64_t i = length; i < padded; i++) outside[i % kWidth] = -1e30f;
-  const float to_base_two = 1.44269504f / std::sqrt((float)size);
+  for (int64_t i = length; i % kWidth; i++) outside[i % kWidth] = -1e30f;
+  const float to_base_two = 1.44269504f / std::sqrt((float)size) * rows.score_factor;
   for (int64_t q0 = 0; q0 < length; q0 += kRows) {
-    const int64_t rows = length - q0 < kRows ? length - q0 : kRows;
-    for (int64_t r = 0; r < rows; r++) gather_row(scratch.query.data() + r * depth, q + (q0 + r) * stride, size);
-    float* scores = scratch.scores.data();
-    product<Maths>(scratch.query.data(), depth, scratch.keys.data(), padded, depth, padded, scores, padded);
-    float inverse[kRows];
-    for (int64_t r = 0; r < rows; r++)
-      inverse[r] = 1 / softmax<Maths>(scores + r * padded, padded, outside, to_base_two,
-                                      scratch.weights.data() + r * weight_stride);
-    float* context = scratch.context.data();
-    product<Maths>(scratch.weights.data(), weight_stride, scratch.values.data(), size, steps, size, context, size);
-    for (int64_t r = 0; r < rows; r++)
+    const int64_t count = length - q0 < kRows ? length - q0 : kRows;
+    for (int64_t r = 0; r < count; r++) gather_row(query + r * depth, rows.q + (q0 + r) * rows.stride, size);
+    Maths::product(query, depth, keys, padded, depth, padded, scores, padded);
+    float factor[kRows];
+    for (int64_t r = 0; r < count; r++)
+      factor[r] = rows.value_factor /
+                  softmax<Maths>(scores + r * padded, length, padded, outside, to_base_two, weights + r * steps);
+    Maths::product(weights, steps, values, size, steps, size, context, size);
+    for (int64_t r = 0; r < count; r++)
       for (int64_t d = 0; d < size; d += kWidth)
-        put(out, (first + q0 + r) * width + channel + d, channel + d, read(context + r * size + d) * inverse[r]);
+        put(out, (first + q0 + r) * width + channel + d, channel + d, read(context + r * size + d) * factor[r]);
   }
 }
 
@@ -187,11 +135,18 @@ void attend(const Element* q, const Element* k, const Element* v, int64_t stride
 template <class Maths, class Element>
 void attention(const Element* qkv, const int64_t* ends, int64_t samples, int64_t heads, int64_t size, Activation out) {
   const int64_t width = heads * size, stride = 3 * width;
-#pragma omp parallel for schedule(dynamic) collapse(2)
-  for (int64_t s = 0; s < samples; s++) {
-    for (int64_t h = 0; h < heads; h++) {
-      const Element* q = qkv + ends[s] * stride + h * size;
-      attend<Maths>(q, q + width, q + 2 * width, stride, ends[s + 1] - ends[s], size, ends[s], h * size, width, out);
+#pragma omp parallel
+  {
+    Maths::begin();
+#pragma omp for schedule(dynamic) collapse(2)
+    for (int64_t s = 0; s < samples; s++) {
+      for (int64_t h = 0; h < heads; h++) {
+        const Element* q = qkv + ends[s] * stride + h * size;
+        const int64_t length = ends[s + 1] - ends[s];
+        const auto rows = Maths::take(Rows<Element>{q, q + width, q + 2 * width, stride}, length, size);
+        attend<Maths>(rows, length, size, ends[s], h * size, width, out);
+      }
     }
+    Maths::end();
   }
 }

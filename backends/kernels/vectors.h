@@ -1,10 +1,11 @@
 // Vectors as wide as the machine's registers, in the compilers' own vector extension: one source for AVX-512, AVX2 and
-// NEON, and no intrinsics but where an instruction has no other name (bfloat16 products).
+// NEON, and intrinsics only where an instruction has no other name.
 #pragma once
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -41,6 +42,8 @@ inline void store(Element* to, Vector from) {
 inline Floats all(float x) { return x - Floats{}; }
 inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
+inline Floats floats(Floats x) { return x; }
+inline Floats floats(Ints x) { return __builtin_convertvector(x, Floats); }
 
 // Folds a vector's lanes into one, halves onto halves.
 template <class Combine>
@@ -66,18 +69,25 @@ inline float highest(Floats v) { return fold(v, maximum); }
 // Adding 1.5 * 2^23 leaves a float's nearest integer, ties to even, in its lowest bits.
 constexpr float kRounder = 12582912.0f;
 
-// 2^x for -126 <= x <= 0, to 2e-6 of its value: the integer part goes into the exponent, the rest through a polynomial
-// (Taylor's, which on half a unit either side is good to a bit and a half of a float).
+// 2^x for x <= 30, to 3e-6 of its value: the floor goes into the exponent, the rest through a polynomial (fitted to the
+// least relative error over 0..1). Below 2^-126 it is anything as small.
 inline Floats exp2_below(Floats x) {
-  Floats rounded = x + kRounder;
-  Ints whole = (Ints)rounded - (Ints)all(kRounder);
-  Floats rest = x - (rounded - kRounder);
-  Floats power = 1.3333558e-3f * rest + 9.6181291e-3f;
-  power = power * rest + 5.5504109e-2f;
-  power = power * rest + 2.4022651e-1f;
-  power = power * rest + 6.9314718e-1f;
-  power = power * rest + 1.0f;
-  return (Floats)((Ints)power + (whole << 23));
+#if defined(__AVX512DQ__)
+  constexpr __mmask16 kAllLanes = 0xffff;
+  const Floats rest = (Floats)_mm512_maskz_reduce_ps(kAllLanes, (__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+  x = maximum(x, all(-126.0f));
+  const Floats rounded = (x - 0.5f) + kRounder, rest = x - (rounded - kRounder);
+#endif
+  Floats power = 1.35341678e-2f * rest + 5.20114632e-2f;
+  power = power * rest + 2.41442753e-1f;
+  power = power * rest + 6.93003836e-1f;
+  power = power * rest + 1.00000259f;
+#if defined(__AVX512DQ__)
+  return (Floats)_mm512_maskz_scalef_ps(kAllLanes, (__m512)power, (__m512)x);
+#else
+  return (Floats)((Ints)power + (((Ints)rounded - (Ints)all(kRounder)) << 23));
+#endif
 }
 
 // --- a square of words, turned ---
@@ -122,9 +132,38 @@ inline Halves narrow(Floats from) {
 
 inline Floats read(const float* from) { return load<Floats>(from); }
 inline Floats read(const uint16_t* from) { return widen(load<Halves>(from)); }
+inline float read(uint16_t from) {
+  const uint32_t bits = (uint32_t)from << 16;
+  float to;
+  memcpy(&to, &bits, sizeof to);
+  return to;
+}
 
 // x rounded to nearest even and held to 0..255.
 inline Bytes to_bytes(Floats x) {
   Floats held = minimum(maximum(x, all(0.0f)), all(255.0f));
   return __builtin_convertvector((Words)(held + kRounder) & 0xff, Bytes);
 }
+
+// x, within 16 bits, rounded to nearest even.
+inline Halves to_words(Floats x) { return __builtin_convertvector((Words)(x + kRounder), Halves); }
+
+// Memory that is kept from call to call and grows; it begins with a cache line, so that no vector straddles two.
+template <class Element>
+class Scratch {
+ public:
+  ~Scratch() { std::free(data_); }
+  Element* room(int64_t elements) {
+    if (elements > size_) {
+      std::free(data_);
+      size_ = (elements + 63) / 64 * 64;
+      data_ = (Element*)std::aligned_alloc(64, size_ * sizeof(Element));
+      memset((void*)data_, 0, size_ * sizeof(Element));
+    }
+    return data_;
+  }
+
+ private:
+  Element* data_ = nullptr;
+  int64_t size_ = 0;
+};
