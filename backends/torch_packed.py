@@ -93,8 +93,8 @@ def from_engine(engine: QuantizedModel, kernels: Kernels) -> PackedBert:
 
     def linear(layer: int, name: str) -> ByteLinear:
         if name != "ffn_inner":
-            return ByteLinear(engine.linear(layer, name), to_attention if name == "qkv" else _FLOAT)
-        following = ByteLinear(engine.linear(layer, "ffn_output"), _FLOAT)
+            return ByteLinear(engine.linear(layer, name), to_attention)
+        following = ByteLinear(engine.linear(layer, "ffn_output"), to_attention)
         return ByteLinear(engine.linear(layer, name), following.form, gelu=True)
 
     return _assemble(engine.config, engine.tensors, linear, kernels)

@@ -8,6 +8,7 @@ reach, one JSON line.
     python -m benchmarks.cpu                       # about half an hour on 2 cores, and the first time some minutes more
     python -m benchmarks.cpu --quick               # one short round: does everything run?
     python -m benchmarks.cpu --only int8 --rounds 5 --dataset dev-v1.1.json --vocab vocab.txt
+    python -m benchmarks.cpu --without-amx         # what a processor without it would give, for all contestants alike
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from rich.console import Console
 
 from backends.checkpoints import BertConfig, find_model
-from benchmarks import cpu_report, demo_server, lengths, own
+from benchmarks import cpu_report, demo_server, lengths, own, without_amx
 from benchmarks.contest import Contestant, Reading, hold
 from benchmarks.own import Place
 from benchmarks.peers import PEERS, missing, peer_class
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--samples", type=int, default=SAMPLES, help=f"of an int8 turn (default: {SAMPLES}); the others' follow")
     add("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their name")
     add("--quick", action="store_true", help="a quarter of the samples, one round")
+    add("--without-amx", action="store_true", help="nobody may use AMX (benchmarks/without_amx.py)")
     add("--markdown", action="store_true", help="print the tables for the README")
     add("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR)
     return parser
@@ -144,6 +146,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     options = _parser().parse_args()
+    if options.without_amx:
+        without_amx.deny()
     rounds = options.rounds or (1 if options.quick else 3)
     sitting = Sitting(options)
     sitting.cache_dir.mkdir(parents=True, exist_ok=True)
@@ -157,7 +161,8 @@ def main() -> None:
 
     results = hold(chosen, rounds, told)
     tokens = sum(sitting.tokens.values()) / len(sitting.tokens)
-    report = cpu_report.Report(chosen, results, sitting.geometry, tokens)
+    without = ("AMX",) if options.without_amx else ()
+    report = cpu_report.Report(chosen, results, sitting.geometry, tokens, without)
     # A file or a pipe gets whole lines; a terminal its own width.
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for table in report.tables():

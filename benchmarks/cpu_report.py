@@ -29,15 +29,21 @@ class Report:
     """The results of one sitting, in the forms that are printed."""
 
     def __init__(
-        self, contestants: Sequence[Contestant], results: Results, config: BertConfig, tokens_per_sample: float
+        self,
+        contestants: Sequence[Contestant],
+        results: Results,
+        config: BertConfig,
+        tokens_per_sample: float,
+        without: tuple[str, ...] = (),  # what of the processor nobody was to use
     ) -> None:
         self._contestants, self._results, self._tokens = contestants, results, tokens_per_sample
         # samples/s × this = GOP/s of the matrix products
         self._gop_per_sample = operations_per_token(config) * tokens_per_sample / 1e9
-        self._machine = system.facts()
+        self._machine = {**system.facts(), "without": list(without)}
 
     def tables(self) -> Iterator[Grid]:
         machine = f"{self._machine['cores']} cores of {self._machine['processor']}"
+        machine += "".join(f", {what} off for all" for what in self._machine["without"])
         columns: tuple[str, ...] = (
             "contestant",
             "samples/s",

@@ -1,8 +1,8 @@
 """The same machine as if it had no AMX, for every engine alike: Linux is told to refuse AMX's tiles to this process.
 
 An engine asks Linux for the tiles before it uses them (arch_prctl, ARCH_REQ_XCOMP_PERM); a seccomp filter answers for
-Linux that there are none. oneDNN in PyTorch and in OpenVINO and ONNX Runtime's MLAS all then take AVX-512's kernels. The filter
-is inherited by children and cannot be taken off.
+Linux that there are none. oneDNN in PyTorch and in OpenVINO and ONNX Runtime's MLAS all then take AVX-512's kernels.
+The filter is inherited by children and cannot be taken off.
 
     python -m benchmarks.without_amx python -m sut --backend pytorch --precision int8
 """

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from backends.kernels.base import Activation, Norm, Tables
 
-VARIANTS = ("amx", "avx512bf16", "avx512vnni", "avx512", "avx2", "portable")  # the first that was built and runs here is used
+VARIANTS = (
+    "amx",
+    "avx512bf16",
+    "avx512vnni",
+    "avx512",
+    "avx2",
+    "portable",
+)  # the first that was built and runs here is used
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2, torch.int8: 3}
 
 
