@@ -24,7 +24,7 @@ QEMU_CPU=${QEMU_CPU:-max,sme=off,sve-default-vector-length=32}
 FEATURES='fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 sm3 sm4
 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs dcpodp svei8mm svebf16 i8mm bf16 dgh rng'
 FEATURES=${FEATURES//$'\n'/ }
-PERFORMANCE_QUERIES=${PERFORMANCE_QUERIES:-24}
+PERFORMANCE_QUERIES=${PERFORMANCE_QUERIES:-8}
 
 CHECKOUT=$(cd "$(dirname "$0")/.." && pwd)
 HERE=opt/sut                         # of the checkout, below the root
@@ -161,8 +161,8 @@ run_one() {  # combination, "here" or "arm", mode → run.json's folder; the com
     rm -rf "$log_dir"
     local -a flags
     read -r -a flags <<< "$(flags_of "$combination")"
-    # Threads that wait spin, and emulated spinning is dear.
-    flags+=(--mode "$mode" --threads 1 --dataset "$DONE/dev.json" --calibration-samples 16)
+    # Threads that wait spin, and emulated spinning is dear; a warm-up is some batches, whatever their size.
+    flags+=(--mode "$mode" --threads 1 --max-batch-tokens 384 --dataset "$DONE/dev.json" --calibration-samples 8)
     if [ "$mode" = performance ]; then flags+=(--test-query-count "$PERFORMANCE_QUERIES"); fi
     if [ "$where" = arm ]; then
         rm -rf "$ROOT/tmp/run"
