@@ -46,6 +46,12 @@ class BertConfig:
     def head_size(self) -> int:
         return self.hidden_size // self.num_attention_heads
 
+    @property
+    def operations_per_token(self) -> int:
+        """Multiplications and additions of all layers' matrix products; attention, a few per cent more, left out."""
+        weights = self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
+        return 2 * weights * self.num_hidden_layers
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor of BERT with a question-answering head: name → shape."""
         hidden, inner = self.hidden_size, self.intermediate_size

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from backends.checkpoints import BertConfig
 from benchmarks.contest import Contestant, Goal, Reading, Results, Side, Spread, best, ratio, spread, summary
-from benchmarks.gemm import operations_per_token
 from sut import system
 
 OFFLINE, P90, PEAK = "samples_per_s", "p90_ms", "gops"
@@ -38,7 +37,7 @@ class Report:
     ) -> None:
         self._contestants, self._results, self._tokens = contestants, results, tokens_per_sample
         # samples/s × this = GOP/s of the matrix products
-        self._gop_per_sample = operations_per_token(config) * tokens_per_sample / 1e9
+        self._gop_per_sample = config.operations_per_token * tokens_per_sample / 1e9
         self._machine = {**system.facts(), "without": list(without)}
 
     def tables(self) -> Iterator[Grid]:

@@ -35,11 +35,6 @@ def products(config: BertConfig, tokens: int) -> list[Product]:
     return [(tokens, inputs, outputs) for inputs, outputs in shapes]
 
 
-def operations_per_token(config: BertConfig) -> int:
-    """Multiplications and additions of all layers' products."""
-    return config.num_hidden_layers * sum(2 * k * n for _, k, n in products(config, 1))
-
-
 def kernels(precision: str, product: Product) -> Iterator[Call]:
     """Every way at hand to compute one product."""
     m, k, n = product

@@ -29,6 +29,9 @@ from sut.worker import WorkerSpec
 
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.
 _SPARE_VOCABULARY = 128
+# What any core computes in a second, the longest sample, what part of the target latency it may take on one core, and
+# the benchmark's target.
+_SURE_OPERATIONS_PER_S, _LONGEST, _QUICK_SHARE, _TARGET_LATENCY_MS = 20e9, 384, 0.25, 130
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,10 @@ def prepare(config: RunConfig) -> Prepared:
     check_backend(config.backend)
     machine = topology.this_machine()
     instances = 1 if config.executor == "inline" else config.instances
-    places = topology.plan(machine, config.scenario, instances, config.cores_per_instance or _shared_cores(config))
-    options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
     model = _model(config)
+    cores = config.cores_per_instance or _shared_cores(config, model)
+    places = topology.plan(machine, config.scenario, instances, cores)
+    options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
     task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
     _check_vocabulary(model, vocab)
@@ -119,11 +123,20 @@ def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
 
 
-def _shared_cores(config: RunConfig) -> int | None:
-    """Cores of an instance in Offline, where nothing is lost by having many; None: the scenario's own."""
+def _shared_cores(config: RunConfig, model: Model) -> int | None:
+    """Cores of an instance where nothing is lost by having many; None: the scenario's own."""
     several = config.executor == "processes" and config.instances is None
     shares = several and BACKENDS[config.backend].forkable and sys.platform == "linux"
-    return topology.SHARED_OFFLINE_CORES if shares and config.scenario == "Offline" else None
+    return topology.ALONE if shares and _is_quick_on_one_core(config, model) else None
+
+
+def _is_quick_on_one_core(config: RunConfig, model: Model) -> bool:
+    """True in Offline, where no sample is waited for; in Server where even the longest one takes a core, and be it a
+    slow one, a small part of the target latency (docs/tuning.md)."""
+    if config.scenario != "Server" or model.config is None:
+        return config.scenario == "Offline"
+    longest_s = model.config.operations_per_token * _LONGEST / _SURE_OPERATIONS_PER_S
+    return longest_s <= _QUICK_SHARE * (config.target_latency_ms or _TARGET_LATENCY_MS) / 1e3
 
 
 def _is_forked(config: RunConfig) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 from sut.errors import UsageError
 
-SHARED_OFFLINE_CORES = 1  # of instances that share weights: no thread then waits for another (docs/tuning.md)
+ALONE = 1  # core of instances that share weights, where nobody waits for one sample: no thread then waits for another
 # Cores of an instance unless asked otherwise; None: one instance with all cores of a node.
 CORES_PER_INSTANCE: dict[str, int | None] = {"Offline": 4, "Server": 4, "SingleStream": None, "MultiStream": None}
 _CPUS, _NODES, _CGROUPS = "sys/devices/system/cpu", "sys/devices/system/node", "sys/fs/cgroup"

@@ -10,7 +10,6 @@ from rich.console import Console
 from backends.checkpoints import RANDOM_GEOMETRIES
 from benchmarks import cpu_report
 from benchmarks.contest import Contestant, Reading, Results
-from benchmarks.gemm import operations_per_token
 
 LARGE = RANDOM_GEOMETRIES["bert-large"]
 READINGS: dict[str, list[Reading]] = {
@@ -36,7 +35,7 @@ def report() -> cpu_report.Report:
 
 
 def test_bert_large_takes_604_mflop_a_token():
-    assert operations_per_token(LARGE) == 24 * 2 * 12 * 1024**2
+    assert LARGE.operations_per_token == 24 * 2 * 12 * 1024**2
 
 
 def test_ratios_are_of_the_fastest_backend(report: cpu_report.Report):
