@@ -113,7 +113,7 @@ struct WordMaths : VectorMaths<WordMaths, uint32_t, 2> {
         top = top > found ? top : found;
       }
     }
-    uint16_t bits = 0x0080;  // the smallest normal one
+    uint16_t bits = 0x0da2;  // 1e-30: nothing less, lest one over it be infinite
     for (int i = 0; i < 2 * kWidth; i++) bits = std::max(bits, top[i]);
     const float most = read(bits), factor = limit / most;
     for (int64_t t = 0; t < length; t++)

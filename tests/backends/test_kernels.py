@@ -84,6 +84,23 @@ def test_attention_looks_at_large_scores_without_overflow(kernels: Kernels) -> N
     check(to, exact_attention(qkv, [65], 1), 2e-3)
 
 
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+def test_attention_takes_what_is_zero_or_tiny(kernels: Kernels, dtype: torch.dtype) -> None:
+    qkv = torch.cat([torch.zeros(33, 3 * 64), 1e-36 * random(32, 3 * 64, seed=4)]).to(dtype)
+    to = poisoned(Form(FLOAT), 65, 64)
+    kernels.attention(qkv, torch.tensor([0, 33, 65]), 1, to)
+    check(to, exact_attention(qkv, [33, 32], 1), 1e-2)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+def test_samples_longer_than_any_of_squads_do_not_overflow(kernels: Kernels, dtype: torch.dtype) -> None:
+    qkv = torch.ones(2000, 3 * 64).to(dtype) * 3
+    qkv[:, 128:] *= random(2000, 64, seed=5).abs().to(dtype)
+    to = poisoned(Form(FLOAT), 2000, 64)
+    kernels.attention(qkv, torch.tensor([0, 2000]), 1, to)
+    check(to, exact_attention(qkv, [2000], 1), 1e-2)
+
+
 @pytest.mark.parametrize("out", [None, FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
 @pytest.mark.parametrize(("tokens", "width"), [(1, 16), (7, 48), (65, 1024)])
