@@ -37,7 +37,7 @@ def _build(argv: list[str]) -> int:
 
 
 def _lazily(door: str) -> Callable[[list[str]], int]:
-    """The function behind "module:name", imported when it is called: what lies above `sut` is never loaded for a run."""
+    """The function behind "module:name", imported when called: a run loads nothing of what lies above `sut`."""
     module, _, name = door.partition(":")
     return lambda argv: int(getattr(import_module(module), name)(argv))
 
