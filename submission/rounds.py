@@ -10,15 +10,7 @@ import difflib
 from dataclasses import dataclass
 
 from sut.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """What LoadGen draws from; every performance run of a round must have been made with the same three."""
-
-    qsl_rng_seed: int
-    sample_index_rng_seed: int
-    schedule_rng_seed: int
+from sut.seeds import SEEDS, Seeds
 
 
 @dataclass(frozen=True)
@@ -41,13 +33,8 @@ class Round:
 _V5, _V6 = Style(code="code", together=False), Style(code="src", together=True)
 
 ROUNDS = {
-    one.name: one
-    for one in (
-        Round("v5.0", Seeds(6023615788873153749, 15036839855038426416, 9933818062894767841), _V5),
-        Round("v5.1", Seeds(1780908523862526354, 14771362308971278857, 18209322760996052031), _V5),
-        Round("v6.0", Seeds(2465351861681999779, 14276810075590677512, 3936089224930324775), _V6),
-        Round("v6.1", Seeds(2085463073848966840, 2747215439041700203, 16159082839903944936), _V6),
-    )
+    name: Round(name, SEEDS[name], style)
+    for name, style in (("v5.0", _V5), ("v5.1", _V5), ("v6.0", _V6), ("v6.1", _V6))
 }
 LATEST = "v6.1"
 

@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("what to run").add_argument
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
-    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch or fake")
+    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, fake or replay")
     add("--model", metavar="WHAT", help="demo (default), a Hugging Face directory, an .onnx file, or random:bert-large "
         "| random:bert-base | random:bert-tiny (random weights: for speed alone)")  # fmt: skip
     add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch: bf16; onnxruntime: int8-dynamic")
@@ -51,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         "(default: user.conf, else the benchmark's 130)")  # fmt: skip
     add("--find-peak", action="store_true", help="Server: the highest target_qps that is valid, by bisection; each "
         "probe takes 10 s, or --min-duration-s")  # fmt: skip
+    add = parser.add_argument_group("for a submission; `submit` sets these itself").add_argument
+    add("--round", metavar="NAME", help="v5.0, v5.1, v6.0 or v6.1: whose seeds LoadGen draws with (default: those of "
+        "its own release)")  # fmt: skip
+    add("--audit-config", type=Path, metavar="FILE", help="LoadGen's audit.config, for a compliance run")
     add = parser.add_argument_group("where and with what").add_argument
     add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")
