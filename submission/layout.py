@@ -32,6 +32,10 @@ class Submitter:
     def systems(self) -> PurePosixPath:
         return self.folder / "systems"
 
+    def description(self, system: str) -> PurePosixPath:
+        """systems/<system>.json."""
+        return self.systems / f"{system}.json"
+
     @property
     def results(self) -> PurePosixPath:
         return self.folder / "results"
@@ -64,11 +68,15 @@ class Layout(Submitter):
 
     @property
     def system_json(self) -> PurePosixPath:
-        return self.systems / f"{self.system}.json"
+        return self.description(self.system)
 
     @property
     def model_code(self) -> PurePosixPath:
         return self.code / self.model
+
+    @property
+    def model_dir(self) -> PurePosixPath:
+        return self.scenario_dir.parent
 
     @property
     def scenario_dir(self) -> PurePosixPath:

@@ -18,6 +18,7 @@ class Style:
     """How a round arranges a submitter's directory."""
 
     code: str  # the directory of the source code
+    code_per_model: bool  # the model's own directory in it is required
     together: bool  # measurements and TEST01 lie in the results' scenario directory, not in trees of their own
 
 
@@ -28,18 +29,26 @@ class Round:
     name: str
     seeds: Seeds
     style: Style
+    calibration: bool  # the closed division must hold calibration.md
 
 
-_V5, _V6 = Style(code="code", together=False), Style(code="src", together=True)
+_V5 = Style(code="code", code_per_model=True, together=False)
+_V6 = Style(code="src", code_per_model=False, together=True)
 
 ROUNDS = {
-    name: Round(name, SEEDS[name], style)
-    for name, style in (("v5.0", _V5), ("v5.1", _V5), ("v6.0", _V6), ("v6.1", _V6))
+    one.name: one
+    for one in (
+        Round("v5.0", SEEDS["v5.0"], _V5, calibration=False),
+        Round("v5.1", SEEDS["v5.1"], _V5, calibration=True),
+        Round("v6.0", SEEDS["v6.0"], _V6, calibration=True),
+        Round("v6.1", SEEDS["v6.1"], _V6, calibration=True),
+    )
 }
 LATEST = "v6.1"
 
 DIVISIONS = ("closed", "open")
-OTHER_DIVISIONS = ("network",)
+BESIDE_DIVISIONS = (".git", ".github", "assets")  # directories that the checkers pass over
+ROOT_SUFFIXES = (".md", ".pdf")  # of files beside the division directories
 # Model → the F1 that the closed division wants, in percent, and how far TEST01's F1 may lie from the run's own.
 TARGETS = {"bert-99": 90.874 * 0.99, "bert-99.9": 90.874 * 0.999}
 TEST01_ACCURACY_DELTA = {"bert-99": 0.01, "bert-99.9": 0.001}
@@ -62,7 +71,7 @@ MAX_ACCURACY_LOG_BYTES = 10 * 1024
 MAX_FILE_BYTES = 50 * 1024 * 1024
 
 STATUSES = ("available", "preview", "rdi")
-SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
+SYSTEM_TYPES = ("edge", "datacenter,edge", "edge,datacenter")  # "datacenter" alone has had no BERT since v5.0
 # Keys of systems/<system>.json: those that must say something, and those that may be empty.
 SYSTEM_KEYS = (
     "division submitter status system_name system_type number_of_nodes "
@@ -77,6 +86,7 @@ SYSTEM_KEYS_MAY_BE_EMPTY = (
     "host_processor_frequency host_processor_caches host_processor_interconnect accelerator_frequency "
     "accelerator_interconnect_topology accelerator_on-chip_memories hw_notes sw_notes system_type_detail"
 ).split()
+SYSTEM_KEYS_COUNT = ("host_processor_core_count", "host_network_card_count")  # text or a number
 SYSTEM_KEYS_INTEGER = ("number_of_nodes", "host_processors_per_node", "accelerators_per_node")  # as text: "0"
 MEASUREMENTS_KEYS = (
     "input_data_types",
@@ -86,7 +96,26 @@ MEASUREMENTS_KEYS = (
     "weight_transformations",
 )
 
+TRUNCATION_MARK = b"\n\n...\n\n"
+
+# In results directories: what must be there, and what may be.
+PERFORMANCE_FILES = ("mlperf_log_summary.txt", "mlperf_log_detail.txt")
+ACCURACY_FILES = (*PERFORMANCE_FILES, "accuracy.txt", "mlperf_log_accuracy.json")
+MAY_BE_BESIDE = ("mlperf_log_trace.json", "results.json")
+MAY_BE_BESIDE_PERFORMANCE = (*MAY_BE_BESIDE, "mlperf_log_accuracy.json")
+TEST01_ACCURACY_FILES = ("mlperf_log_accuracy.json", "accuracy.txt")
+TEST01_FALLBACK_FILES = (*TEST01_ACCURACY_FILES, "baseline_accuracy.txt", "compliance_accuracy.txt")
+
 TRIAL_MARKER = "TRIAL.md"  # beside the division directories: a package too short for the official counts
+# Rules on length and counts, which a trial of the open division need not keep; what is left out is always listed.
+WAIVED_IN_TRIALS = (
+    "performance.validity",
+    "performance.duration",
+    "performance.sample-count",
+    "performance.samples-per-query",
+    "performance.early-stopping",
+    "accuracy.sample-count",
+)
 
 
 def find(name: str) -> Round:
