@@ -71,7 +71,7 @@ def _same_answers(tree: Tree, where: Layout) -> Iterator[Failure]:
 def _close_enough(tree: Tree, where: Layout) -> Iterator[Failure]:
     ours, theirs = (accuracy.f1(tree, path) for path in (where.baseline_accuracy, where.compliance_accuracy))
     allowed = TEST01_ACCURACY_DELTA[models.benchmark(tree, where, where.model_dir)]
-    if not (ours and theirs and abs(1 - ours / theirs) <= allowed):
+    if not (ours and theirs and 100 * abs(1 - ours / theirs) <= 100 * allowed):
         found = f"F1 {theirs} where the run has {ours}"
         todo = "Batching must not change answers: find out what does."
         path = str(where.compliance_accuracy)
