@@ -11,7 +11,8 @@ from types import FrameType
 from typing import NoReturn
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """A handler that makes a signal what Ctrl-C is."""
     raise KeyboardInterrupt
 
 
@@ -45,6 +46,8 @@ def _lazily(door: str) -> Callable[[list[str]], int]:
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": _run,
     "build": _build,
+    "submit": _lazily("submission.submit:main"),
+    "show": _lazily("submission.show:main"),
     "check": _lazily("submission.check:main"),
 }
 _OURS = ("sut", "backends", "qsl", "accuracy", "submission", "assets")
@@ -84,5 +87,5 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,120 @@
+"""Making the runs, each once: a run that ended as it must has a directory with its own name, any other has not.
+
+A run works in `<name>.part` and is renamed when it is over and good, so an interruption at any moment leaves what is
+finished, and repeats the rest. One that ended badly is kept as `<name>.failed`, for its logs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from submission import child, plan, workspace
+from submission.order import Order
+from submission.plan import Step
+from submission.workspace import Workspace
+from sut import results
+from sut.errors import RunFailedError, SutError
+from sut.progress import clock
+
+STEP = "step.json"  # beside a run's logs: its command, start and end
+
+
+class RunStoppedError(SutError):
+    """A run ended with an error that it has told itself; `exit_code` is the run's."""
+
+    def __init__(self, step: Step, code: int) -> None:
+        super().__init__(f"the {step.name} run stopped; nothing that was finished is lost, --resume goes on.")
+        self.exit_code = code
+
+
+def is_done(step: Step, place: Workspace) -> bool:
+    return (step.folder(place) / STEP).is_file()
+
+
+def carry_out(
+    steps: Sequence[Step], order: Order, place: Workspace, lock: int, verify: Callable[[Step, Path], None] | None = None
+) -> None:
+    """Make every run that is not done yet.
+
+    Args:
+        lock: what `workspace.claimed` gave; each run holds it too.
+        verify: looks at a run's logs, in that directory, before it counts as done; raises where they are not good.
+
+    Raises:
+        RunStoppedError: a run could not be made.
+        RunFailedError: a run was made and its result cannot be packed.
+    """
+    left = [step for step in steps if not is_done(step, place)]
+    for number, step in enumerate(left, start=1):
+        after_s = sum(later.expected_s for later in left[number:])
+        print(_headline(number, len(left), step, after_s), file=sys.stderr, flush=True)
+        _make(step, order, place, lock, verify)
+
+
+def _headline(number: int, of: int, step: Step, after_s: float) -> str:
+    rest = f", then {clock(after_s)} of runs are left" if after_s else ""
+    return f"\n[{number}/{of}] {step.name}: about {clock(step.expected_s)}{rest}"
+
+
+def _make(step: Step, order: Order, place: Workspace, lock: int, verify: Callable[[Step, Path], None] | None) -> None:
+    folder = step.folder(place)
+    part = workspace.aside(folder)
+    shutil.rmtree(part, ignore_errors=True)
+    started = _now()
+    code = child.run(step.flags(part), lock)
+    if code not in (0, 1):
+        raise RunStoppedError(step, code)
+    try:
+        _check(step, order, record(part))
+        if verify:
+            verify(step, part)
+    except RunFailedError as error:
+        failed = folder.with_name(f"{folder.name}.failed")
+        workspace.replace_folder(part, failed)
+        raise RunFailedError(f"{error} Its logs are in {failed}.") from error
+    facts = {"command": step.command(place), "started": started, "ended": _now(), "exit_code": code}
+    workspace.write(part / STEP, json.dumps(facts, indent=2) + "\n")
+    workspace.replace_folder(part, folder)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """A run's run.json."""
+    found: dict[str, Any] = json.loads((folder / results.RUN).read_text(encoding="utf-8"))
+    return found
+
+
+def facts(step: Step, place: Workspace) -> dict[str, Any]:
+    """A finished run's step.json."""
+    found: dict[str, Any] = json.loads((step.folder(place) / STEP).read_text(encoding="utf-8"))
+    return found
+
+
+def _check(step: Step, order: Order, found: dict[str, Any]) -> None:
+    """A package holds valid runs; a trial may hold what came of it, and the open division any accuracy."""
+    good = {"VALID", "PASS"}
+    if step.kind == plan.PROBE or order.short:
+        good |= {"INVALID", "SCORED", "FAIL", "INCOMPLETE"}
+    elif not order.is_closed:
+        good |= {"SCORED", "FAIL"}
+    if found["verdict"] in good:
+        return
+    why = found.get("reasons") or [_missed(found)]
+    raise RunFailedError(
+        f"wanted of the {step.name} run {' or '.join(sorted(good))}, found {found['verdict']}: {'; '.join(why)}."
+    )
+
+
+def _missed(found: dict[str, Any]) -> str:
+    result = found.get("result") or {}
+    target = (result.get("target") or {}).get("value")
+    return f"F1 {result.get('f1')} of the wanted {target}"
