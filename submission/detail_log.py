@@ -44,9 +44,12 @@ def read(tree: Tree, path: PurePosixPath) -> DetailLog:
 def _entry(path: PurePosixPath, number: int, line: str) -> tuple[str, Any, bool]:
     try:
         entry = json.loads(line.removeprefix(MARKER))
-        return str(entry["key"]), entry["value"], bool(entry["metadata"]["is_error"])
+        key, value, is_error = entry["key"], entry["value"], bool(entry["metadata"]["is_error"])
+        if not isinstance(key, str):
+            raise TypeError("its key is no text")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _broken(path, f"line {number} broken ({type(error).__name__}: {error})") from error
+    return key, value, is_error
 
 
 def _broken(path: PurePosixPath, found: str) -> RefusedError:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,10 +29,18 @@ class Tree:
     others: dict[PurePosixPath, str]  # neither file nor directory → what it is
 
     def files_in(self, folder: PurePosixPath) -> list[str]:
-        return sorted(path.name for path in self.files if path.parent == folder)
+        return self._files_by_parent.get(folder, [])
 
     def folders_in(self, folder: PurePosixPath) -> list[str]:
-        return sorted(path.name for path in self.folders if path.parent == folder)
+        return self._folders_by_parent.get(folder, [])
+
+    @cached_property
+    def _files_by_parent(self) -> dict[PurePosixPath, list[str]]:
+        return _by_parent(self.files)
+
+    @cached_property
+    def _folders_by_parent(self) -> dict[PurePosixPath, list[str]]:
+        return _by_parent(self.folders)
 
     def has(self, path: PurePosixPath) -> bool:
         """Whether it is a file, or a directory."""
@@ -101,6 +110,14 @@ def read(root: Path) -> Tree:
         else:
             others[path] = "a device or a pipe"
     return Tree(root, files, frozenset(folders), others)
+
+
+def _by_parent(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, list[str]]:
+    """Directory → sorted names in it; a tree may be as large as its limits, and is asked often."""
+    found: dict[PurePosixPath, list[str]] = {}
+    for path in sorted(paths):
+        found.setdefault(path.parent, []).append(path.name)
+    return found
 
 
 def _entries(root: Path) -> Iterator[os.DirEntry[str]]:

@@ -59,7 +59,7 @@ def examine(tree: Tree, of: Round, *, as_trial: bool = False, ignore_marker: boo
     is_trial = as_trial or marked
     found = list(dict.fromkeys(_failures(tree, of)))
     waived = tuple(one for one in found if is_trial and _may_be_waived(one))
-    kept = tuple(one for one in found if one not in waived)
+    kept = tuple(one for one in found if not (is_trial and _may_be_waived(one)))
     results = tuple(str(one.scenario_dir) for one in _results(tree, of))
     return Verdict(of.name, results, kept, waived, is_trial)
 

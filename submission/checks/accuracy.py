@@ -18,7 +18,7 @@ from submission.layout import ACCURACY, DETAIL, Layout
 from submission.rounds import MAX_ACCURACY_LOG_BYTES, SAMPLES, TARGETS, TRUNCATION_MARK
 from submission.tree import Tree
 
-_NUMBER = r"\d+(?:\.\d*)?"
+_NUMBER = r"[\d.]+"
 # The checkers read a line that begins so, and nothing else on other lines.
 _F1 = re.compile(rf"\{{[\"']exact_match[\"']:\s*{_NUMBER},\s*[\"']f1[\"']:\s*({_NUMBER})\}}")
 _HASH = re.compile(r"hash=([0-9a-f]{64})")
@@ -43,10 +43,14 @@ def said(tree: Tree, where: Layout) -> Iterator[Failure]:
 def f1(tree: Tree, path: PurePosixPath) -> float:
     """The lowest F1 that a file gives. Raises RefusedError where no line does as the checkers want it."""
     lines = map(_F1.match, tree.text(path).split("\n"))
-    found = [float(line[1]) for line in lines if line]
-    if found:
-        return min(found)
-    raise RefusedError(
+    try:
+        return min(float(line[1]) for line in lines if line)
+    except ValueError as error:  # none, or one with more dots than a number has
+        raise _no_f1(path) from error
+
+
+def _no_f1(path: PurePosixPath) -> RefusedError:
+    return RefusedError(
         Failure(
             str(path),
             "accuracy.text",

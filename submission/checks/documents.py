@@ -43,7 +43,7 @@ def _said(tree: Tree, path: PurePosixPath) -> Iterator[Failure]:
 
 def _code(tree: Tree, where: Layout) -> Iterator[Failure]:
     path = where.model_code if where.round.style.code_per_model else where.code
-    if not tree.has(path):
+    if path not in tree.folders:
         todo = f"{where.round.name} wants source code, or where it is, under {path.name}/."
         yield Failure(str(path), "documents.code", "no such directory", "the source code", todo)
 

@@ -51,7 +51,7 @@ def something(tree: Tree, results: int) -> Iterator[Failure]:
 
 def submitter(tree: Tree, where: Submitter) -> Iterator[Failure]:
     """Each submitter has results; a checker that finds none says nothing, or breaks."""
-    if not any(path.parent == where.results for path in tree.folders):
+    if not tree.folders_in(where.results):
         yield _named(where.results, "results", "nothing", "results of a system", "Put results there, or leave it out.")
 
 
@@ -60,7 +60,7 @@ def _name(path: PurePosixPath) -> Iterator[Failure]:
         yield _named(path, "names", "a name that begins with a dot", "visible names", "Delete or rename it.")
     if " " in path.name:
         yield _named(path, "names", "a name with spaces", "names without", "Put _ or - for each space.")
-    if path.name.endswith("__pycache__") and not path.suffix:
+    if path.name.endswith("__pycache__"):
         yield _named(path, "names", "Python's cache", "sources alone", "Delete it.")
 
 

@@ -67,6 +67,7 @@ BROKEN_LOGS = [
         ("empty", "files.broken-log", says("")),
         ("of text", "files.broken-log", says("hello\n")),
         ("of a list", "files.broken-log", says(':::MLLOG ["key"]\n')),
+        ("of a key", "files.broken-log", says(':::MLLOG {"key": [], "value": 1, "metadata": {"is_error": false}}')),
         ("cut short", "files.broken-log", cut_short),
         ("not UTF-8", "files.unreadable", says(b":::MLLOG \xff\xfe")),
         ("of brackets", "files.broken-log", says(":::MLLOG " + "[" * 100_000)),
@@ -104,6 +105,7 @@ ACCURACY = [
             "with an exponent": '{"exact_match": 83.5, "f1": 9.05e1}',
             "with two dots": '{"exact_match": 83.5, "f1": 90.5.1}',
             "left out": "",
+            "wrong on a second line": f'{ACCURACY_TXT}{{"exact_match": 83.5, "f1": 9.0.5}}',
         }.items()
     ),
     *(

@@ -92,6 +92,13 @@ NAMES = [
         says("x"),
         reported=in_folder("code", "__pycache__"),
     ),
+    Breakage(
+        "a cache of a name",
+        "tree.names",
+        in_folder("code", "v1.old__pycache__/x"),
+        says("x"),
+        reported=in_folder("code", "v1.old__pycache__"),
+    ),
     Breakage("an empty directory", "tree.empty", in_folder("code", "later"), folder),
     Breakage("a link", "tree.links", in_folder("model_code", "also.md"), link),
     Breakage("a pipe", "tree.links", in_folder("model_code", "pipe"), pipe),
