@@ -19,6 +19,8 @@ from submission.failure import Failure, RefusedError
 from submission.verdict import Verdict, examine
 from sut.errors import INVALID, VALID, UsageError
 
+SHOWN_FILES = 100  # on the terminal
+
 
 def main(argv: list[str]) -> int:
     """The verb `check`."""
@@ -90,7 +92,11 @@ def lines(verdict: Verdict) -> Iterator[str]:
 
 
 def _by_file(failures: tuple[Failure, ...]) -> Iterator[str]:
-    for file, of_file in groupby(sorted(failures, key=lambda one: one.file), lambda one: one.file):
+    by_file = groupby(sorted(failures, key=lambda one: one.file), lambda one: one.file)
+    for shown, (file, of_file) in enumerate(by_file):
+        if shown == SHOWN_FILES:
+            yield "… and other files: --json has them all."
+            return
         yield _printable(file)
         for one in of_file:
             yield _printable(f"  {one.rule}: found {one.found}; wanted {one.wanted}")

@@ -14,7 +14,7 @@ from command import ROOT
 from submission_tree import Built, Trees
 
 from submission import rounds
-from submission.check import lines, main
+from submission.check import SHOWN_FILES, lines, main
 from submission.verdict import examine
 from sut.__main__ import main as sut_main
 from sut.errors import INVALID, USAGE, VALID
@@ -141,6 +141,16 @@ def test_names_that_are_no_text_are_shown(fresh: Trees) -> None:
     (built.root / name).write_text("x", encoding="utf-8")
     "\n".join(lines(built.verdict())).encode()
     assert [one.file for one in built.verdict().failures] == [name]
+
+
+def test_a_tree_of_failures_is_not_shown_whole(fresh: Trees, capsys: pytest.CaptureFixture[str]) -> None:
+    built = fresh("v6.1", "open")
+    for number in range(SHOWN_FILES + 1):
+        built.write(built.layout(OFFLINE).code / f"{number} .py", "x")
+    assert main([str(built.root)]) == INVALID
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 3 * SHOWN_FILES + 2
+    assert printed[-1] == "v6.1, 1 results: REFUSED, 101 failures in 101 files"
 
 
 def test_the_command_is_quick_to_say_what_it_does() -> None:
