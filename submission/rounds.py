@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from accuracy import targets
 from sut.errors import UsageError
 from sut.seeds import SEEDS, Seeds
 
@@ -50,7 +51,7 @@ DIVISIONS = ("closed", "open")
 BESIDE_DIVISIONS = (".git", ".github", "assets")  # directories that the checkers pass over
 ROOT_SUFFIXES = (".md", ".pdf")  # of files beside the division directories
 # Model → the F1 that the closed division wants, in percent, and how far TEST01's F1 may lie from the run's own.
-TARGETS = {"bert-99": 90.874 * 0.99, "bert-99.9": 90.874 * 0.999}
+TARGETS = {name: targets.TARGETS[name].value for name in ("bert-99", "bert-99.9")}
 TEST01_ACCURACY_DELTA = {"bert-99": 0.01, "bert-99.9": 0.001}
 REQUIRED_SCENARIOS = ("SingleStream", "Offline")  # of an edge system in the closed division
 SCENARIOS = ("SingleStream", "Offline", "MultiStream", "Server")

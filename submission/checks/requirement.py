@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from submission.failure import Failure
+
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def at_least(wanted: float) -> Callable[[Any], bool]:
 
 
 def is_number(found: Any) -> bool:
-    return isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+    """No bool, nor what a float cannot hold: JSON has NaN, infinities and integers of any length."""
+    return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < _LARGEST
 
 
 def is_text(found: Any) -> bool:
