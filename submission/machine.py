@@ -1,6 +1,6 @@
 """What this machine tells of itself, in the words of a system description: read from /proc, /sys and os-release.
 
-What cannot be read is absent and not guessed: a person is asked for it. On macOS most is absent.
+What cannot be read is absent and not guessed: a person is asked for it. On macOS that is more, the rest is sysctl's.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from sut import system
 
 _CPUS, _BLOCKS, _NETS = "sys/devices/system/cpu", "sys/block", "sys/class/net"
 _GIB = 1 << 30
+_SYSCTL = {
+    "host_processor_model_name": "machdep.cpu.brand_string",
+    "host_processors_per_node": "hw.packages",
+    "host_processor_core_count": "hw.physicalcpu",
+}
 _GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
 
 
@@ -32,7 +38,18 @@ def read(root: Path = Path("/")) -> dict[str, str]:
         "host_network_card_count": _network_cards(root),
         "operating_system": _operating_system(root),
     }
-    return {key: value for key, value in found.items() if value}
+    return (_macos() if root == Path("/") else {}) | {key: value for key, value in found.items() if value}
+
+
+def _macos() -> dict[str, str]:
+    if sys.platform != "darwin":
+        return {}
+    done = subprocess.run(
+        ["sysctl", "-n", *_SYSCTL.values(), "hw.memsize"], capture_output=True, text=True, check=False
+    )
+    *values, memory_bytes = done.stdout.splitlines() or [""]
+    memory = {"host_memory_capacity": f"{int(memory_bytes) / _GIB:.1f} GiB"} if memory_bytes.isdigit() else {}
+    return dict(zip(_SYSCTL, values, strict=False)) | memory
 
 
 def numa_nodes(root: Path = Path("/")) -> int:

@@ -19,7 +19,7 @@ from submission.order import Order
 from submission.plan import Step
 from submission.workspace import Workspace
 from sut import results
-from sut.errors import RunFailedError, SutError
+from sut.errors import FAILED, RunFailedError, SutError
 from sut.progress import clock
 
 STEP = "step.json"  # beside a run's logs: its command, start and end
@@ -30,7 +30,7 @@ class RunStoppedError(SutError):
 
     def __init__(self, step: Step, code: int) -> None:
         super().__init__(f"the {step.name} run stopped; nothing that was finished is lost, --resume goes on.")
-        self.exit_code = code
+        self.exit_code = code if code > 0 else FAILED  # below 0: killed by that signal
 
 
 def is_done(step: Step, place: Workspace) -> bool:
@@ -71,7 +71,7 @@ def _make(step: Step, order: Order, place: Workspace, lock: int, verify: Callabl
     if code not in (0, 1):
         raise RunStoppedError(step, code)
     try:
-        _check(step, order, record(part))
+        _check(step, order, place, record(part))
         if verify:
             verify(step, part)
     except RunFailedError as error:
@@ -99,7 +99,7 @@ def facts(step: Step, place: Workspace) -> dict[str, Any]:
     return found
 
 
-def _check(step: Step, order: Order, found: dict[str, Any]) -> None:
+def _check(step: Step, order: Order, place: Workspace, found: dict[str, Any]) -> None:
     """A package holds valid runs; a trial may hold what came of it, and the open division any accuracy."""
     good = {"VALID", "PASS"}
     if step.kind == plan.PROBE or order.short:
@@ -109,8 +109,13 @@ def _check(step: Step, order: Order, found: dict[str, Any]) -> None:
     if found["verdict"] in good:
         return
     why = found.get("reasons") or [_missed(found)]
+    todo = (
+        ""
+        if step.kind == plan.ACCURACY
+        else f" LoadGen's knobs are in {place.user_conf}: set them there, then --resume."
+    )
     raise RunFailedError(
-        f"wanted of the {step.name} run {' or '.join(sorted(good))}, found {found['verdict']}: {'; '.join(why)}."
+        f"wanted of the {step.name} run {' or '.join(sorted(good))}, found {found['verdict']}: {'; '.join(why)}.{todo}"
     )
 
 
