@@ -10,9 +10,8 @@ import hashlib
 from pathlib import Path
 
 from submission import workspace
-from submission.rounds import MAX_ACCURACY_LOG_BYTES, TRUNCATE_KEEP_BYTES
-
-MARKER = b"\n\n...\n\n"
+from submission.layout import ACCURACY_TXT
+from submission.rounds import MAX_ACCURACY_LOG_BYTES, TRUNCATE_KEEP_BYTES, TRUNCATION_MARK
 
 
 def digest(log: Path) -> str:
@@ -29,10 +28,10 @@ def truncated(log: Path) -> bytes:
             return file.read()
         head = file.read(TRUNCATE_KEEP_BYTES)
         file.seek(size - TRUNCATE_KEEP_BYTES)
-        return head + MARKER + file.read()
+        return head + TRUNCATION_MARK + file.read()
 
 
 def pack(log: Path, accuracy_txt: str, folder: Path) -> None:
     """Write the cut log and accuracy.txt, with the whole log's hash as its last line, into `folder`."""
     workspace.write(folder / log.name, truncated(log))
-    workspace.write(folder / "accuracy.txt", f"{accuracy_txt.rstrip()}\nhash={digest(log)}\n")
+    workspace.write(folder / ACCURACY_TXT, f"{accuracy_txt.rstrip()}\nhash={digest(log)}\n")

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from submission import accuracy_log, readme, runs, test01, workspace
-from submission.layout import Layout
+from submission.layout import ACCURACY_TXT, Layout
 from submission.order import Order
 from submission.plan import ACCURACY, PERFORMANCE, TEST01, Step
-from submission.rounds import TRIAL_MARKER
+from submission.rounds import PERFORMANCE_FILES, TRIAL_MARKER
 from submission.weights import Weights
 from submission.workspace import Workspace
+from sut import results
 
-_SUMMARY, _DETAIL, _ACCURACY = "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
 _CODE = ("sut", "backends", "qsl", "accuracy", "submission")
 _SOURCES = ("*.py", "*.h", "*.cpp")
 
@@ -67,11 +67,11 @@ def _scenario(parts: Parts, root: Path, scenario: str) -> None:
     folders = {kind: step.folder(place) for kind, step in steps.items()}
     records = {kind: runs.record(folder) for kind, folder in folders.items()}
     commands = {kind: step.command(place) for kind, step in steps.items()}
-    _copy(folders[PERFORMANCE], root / where.performance, (_SUMMARY, _DETAIL))
-    _copy(folders[ACCURACY], root / where.accuracy, (_SUMMARY, _DETAIL))
-    said = (folders[ACCURACY] / "accuracy.txt").read_text(encoding="utf-8")
+    _copy(folders[PERFORMANCE], root / where.performance, PERFORMANCE_FILES)
+    _copy(folders[ACCURACY], root / where.accuracy, PERFORMANCE_FILES)
+    said = (folders[ACCURACY] / ACCURACY_TXT).read_text(encoding="utf-8")
     missing = [mark for mark in readme.marks(order, list(records.values())) if mark not in said]
-    accuracy_log.pack(folders[ACCURACY] / _ACCURACY, "\n".join([said.rstrip(), *missing]), root / where.accuracy)
+    accuracy_log.pack(folders[ACCURACY] / results.ACCURACY, "\n".join([said.rstrip(), *missing]), root / where.accuracy)
     if TEST01 in steps:
         _test01(folders[TEST01], root, where)
     text = readme.readme(order, place, scenario, parts.weights, records, list(steps.values()))
@@ -81,10 +81,10 @@ def _scenario(parts: Parts, root: Path, scenario: str) -> None:
 
 
 def _test01(folder: Path, root: Path, where: Layout) -> None:
-    _copy(folder, root / where.test01_performance, (_SUMMARY, _DETAIL))
+    _copy(folder, root / where.test01_performance, PERFORMANCE_FILES)
     _copy(folder, root / where.test01, (test01.VERIFY_ACCURACY, test01.VERIFY_PERFORMANCE))
-    said = (folder / test01.ACCURACY_TXT).read_text(encoding="utf-8")
-    accuracy_log.pack(folder / _ACCURACY, said, root / where.test01_accuracy)
+    said = (folder / ACCURACY_TXT).read_text(encoding="utf-8")
+    accuracy_log.pack(folder / results.ACCURACY, said, root / where.test01_accuracy)
     fallback = [name for name in (test01.BASELINE, test01.COMPLIANCE) if (folder / name).is_file()]
     _copy(folder, root / where.test01_accuracy, fallback)
 

@@ -13,7 +13,7 @@ from typing import Any
 from submission import detail_log
 from submission.failure import RefusedError
 from submission.layout import DETAIL, Layout
-from submission.rounds import DIVISIONS, LATEST, ROUNDS, SCENARIOS, Round
+from submission.rounds import DIVISIONS, LATEST, ROUNDS, SCENARIOS, TEST_PASS, Round
 from submission.tree import Tree
 from sut.results import METRICS
 
@@ -115,7 +115,7 @@ def _test01(tree: Tree, where: Layout) -> dict[str, bool]:
     found = {}
     for part, path in (("accuracy", where.verify_accuracy), ("performance", where.verify_performance)):
         if tree.has(path):
-            found[part] = "TEST PASS" in tree.text(path).splitlines()
+            found[part] = TEST_PASS in tree.text(path).splitlines()
     if not found.get("accuracy", True) and tree.has(where.baseline_accuracy):
         found["F1 instead"] = True
     return found

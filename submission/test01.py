@@ -17,14 +17,15 @@ import numpy as np
 from accuracy.log import read_entries
 from accuracy.squad import Score
 from submission import rounds, workspace
+from submission.layout import ACCURACY_TXT
+from submission.speed import Speed
 from sut import results
 from sut.errors import RunFailedError
 
 VERIFY_ACCURACY, VERIFY_PERFORMANCE = "verify_accuracy.txt", "verify_performance.txt"
 BASELINE, COMPLIANCE = "baseline_accuracy.txt", "compliance_accuracy.txt"
-ACCURACY_TXT = "accuracy.txt"
 _BASELINE_LOG = "baseline_log.json"
-PASS, FAIL = "TEST PASS", "TEST FAIL"  # what the official checkers look for, alone on a line
+_FAIL = "TEST FAIL"
 AUDIT_CONFIG = f"""# TEST01: a performance run that logs the answers to some of its samples.
 *.*.mode = 2
 *.*.accuracy_log_rng_seed = {rounds.TEST01_LOG_RNG_SEED}
@@ -45,25 +46,6 @@ class Answers:
     @property
     def are_equal(self) -> bool:
         return self.logged > 0 and not self.differing and not self.missing
-
-
-@dataclass(frozen=True)
-class Speed:
-    """TEST01's figure beside the performance run's, in LoadGen's own unit."""
-
-    scenario: str
-    reference: float
-    test: float
-
-    @property
-    def delta(self) -> float:
-        """How far TEST01's may lie from the reference, as a share."""
-        short = self.scenario == "SingleStream" and self.reference <= rounds.TEST01_SHORT_LATENCY_NS
-        return rounds.TEST01_SHORT_LATENCY_DELTA if short else rounds.TEST01_SCORE_DELTA
-
-    @property
-    def agrees(self) -> bool:
-        return self.reference * (1 - self.delta) <= self.test <= self.reference * (1 + self.delta)
 
 
 def compare_answers(accuracy_log: Path, test01_log: Path, samples: int) -> Answers:
@@ -125,7 +107,7 @@ def answers_text(answers: Answers) -> str:
     if answers.differing:
         lines.append(f"largest difference between two logits: {answers.largest_difference:.6g}")
         lines.append(f"first sample that differs: qsl_idx {answers.differing[0]}")
-    return "\n".join([*lines, PASS if answers.are_equal else FAIL]) + "\n"
+    return "\n".join([*lines, rounds.TEST_PASS if answers.are_equal else _FAIL]) + "\n"
 
 
 def speed_text(speed: Speed) -> str:
@@ -136,7 +118,7 @@ def speed_text(speed: Speed) -> str:
         f"performance run: {speed.reference}",
         f"TEST01 run: {speed.test}, {speed.test / speed.reference - 1:+.2%}; allowed: {speed.delta:.0%} either way",
     ]
-    return "\n".join([*lines, PASS if speed.agrees else FAIL]) + "\n"
+    return "\n".join([*lines, rounds.TEST_PASS if speed.agrees else _FAIL]) + "\n"
 
 
 def verify(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from submission import detail_log
-from submission.checks.requirement import Requirement, at_least, equals, is_number, unmet
+from submission.checks.requirement import Requirement, at_least, equals, is_positive, unmet
 from submission.detail_log import DetailLog
 from submission.failure import Failure
 from submission.layout import DETAIL, Layout
@@ -68,12 +67,8 @@ def _of_scenario(name: str) -> Iterator[Requirement]:
         yield Requirement("early-stopping", "early_stopping_met", equals(True), "true", todo)
     if name in METRICS:
         todo = "Run longer: LoadGen gave no result."
-        yield Requirement("metric", METRICS[name][0], _is_positive, "a number above 0", todo)
+        yield Requirement("metric", METRICS[name][0], is_positive, "a number above 0", todo)
 
 
 def _count(rule: str, key: str, least: int) -> Requirement:
     return Requirement(rule, key, at_least(least), f"at least {least:,}", "Run again with the official settings.")
-
-
-def _is_positive(found: Any) -> bool:
-    return is_number(found) and found > 0

@@ -53,6 +53,10 @@ def is_number(found: Any) -> bool:
     return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < _LARGEST
 
 
+def is_positive(found: Any) -> bool:
+    return is_number(found) and found > 0
+
+
 def is_text(found: Any) -> bool:
     return isinstance(found, str)
 

@@ -22,7 +22,7 @@ from breakages import (
     replaced,
     says,
 )
-from submission_tree import ACCURACY_TXT, Trees
+from submission_tree import ACCURACY_TXT, FIGURE, Trees
 
 from submission import rounds
 
@@ -129,6 +129,11 @@ TEST01 = [
     Breakage("audit's seed", "test01.audit", compliance_log, logged(effective_accuracy_log_rng_seed=0)),
     Breakage("audit's target", "test01.audit", compliance_log, logged(effective_accuracy_log_sampling_target=0)),
     Breakage("TEST01 too slow", "test01.performance", at("verify_performance"), says("TEST FAIL\n")),
+    *(
+        Breakage(f"TEST01's {key} {figure}", "test01.speed", compliance_log, logged(**{key: figure}), scenario)
+        for scenario, key in ((OFFLINE, "result_samples_per_second"), (STREAM, "early_stopping_latency_ss"))
+        for figure in (FIGURE * 0.899, FIGURE * 1.101)
+    ),
     Breakage("TEST01 silent", "test01.performance", at("verify_performance"), says("")),
     Breakage("TEST01's words", "test01.text", at("verify_performance"), says("it is a TEST PASS, I say")),
     Breakage("TEST01's answers' words", "test01.text", at("verify_accuracy"), says("no TEST PASS here")),

@@ -11,7 +11,9 @@ import pytest
 
 from accuracy.squad import Score
 from submission import test01
-from submission.test01 import Answers, Speed, answers_text, compare_answers, compare_speed, speed_text, verify
+from submission.layout import ACCURACY_TXT
+from submission.speed import Speed
+from submission.test01 import Answers, answers_text, compare_answers, compare_speed, speed_text, verify
 from sut.errors import RunFailedError
 
 ANSWERS = [[1.0, 2.0], [3.0, 4.0, 5.0, 6.0], [7.0, 8.0]]
@@ -142,7 +144,7 @@ def test_equal_answers_need_no_other_proof(verified: Verify):
     folder = verified(ANSWERS[:2], 90.0)
     assert (folder / test01.VERIFY_ACCURACY).read_text().endswith("TEST PASS\n")
     assert (folder / test01.VERIFY_PERFORMANCE).read_text().endswith("TEST PASS\n")
-    assert json.loads((folder / test01.ACCURACY_TXT).read_text())["f1"] == pytest.approx(90.0)
+    assert json.loads((folder / ACCURACY_TXT).read_text())["f1"] == pytest.approx(90.0)
     assert not (folder / test01.BASELINE).exists()
 
 
