@@ -17,10 +17,9 @@ from rich.table import Table
 from submission import rounds
 from submission.order import Order
 from submission.workspace import Workspace
-from sut import loadgen, user_conf
+from sut import loadgen
 from sut.config import RunConfig, to_flags
 from sut.progress import clock
-from sut.tasks import TASKS
 
 PROBE, ACCURACY, PERFORMANCE, TEST01 = "probe", "accuracy", "performance", rounds.TEST01
 _START_S = 5.0  # from a run's command to its first query, and from its last to the score
@@ -63,21 +62,6 @@ def queries_per_s(record: Mapping[str, Any]) -> float:
     progress = record["progress"]
     seconds = max(progress["last_answer_s"] - progress["first_issue_s"], 1e-6)
     return float(progress["completed"] / record["plan"]["samples_per_query"] / seconds)
-
-
-def knobs(order: Order, speeds: Mapping[str, float]) -> str:
-    """user.conf: what the user's own says, and the measured speed of each scenario where that says nothing of it."""
-    own = order.run.user_conf or Path("user.conf")
-    lines = own.read_text(encoding="utf-8").splitlines() if own.is_file() else []
-    lines.append(
-        "# The speed that the trial runs of this submission measured; a latency is below the true one on purpose."
-    )
-    for scenario, speed in speeds.items():
-        config = replace(order.run, scenario=scenario, user_conf=own if own.is_file() else None)
-        key, value = loadgen.measured_speed(config, order.run.target_qps or speed)
-        if key not in user_conf.read(config, TASKS[order.run.task].model_key):
-            lines.append(f"*.{scenario}.{key} = {value:.6g}")
-    return "\n".join(lines) + "\n"
 
 
 def runs(order: Order, place: Workspace, speeds: Mapping[str, float], samples: int) -> list[Step]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from submission import child, plan, workspace
+from submission import child, knobs, plan, workspace
 from submission.order import Order
 from submission.plan import Step
 from submission.workspace import Workspace
@@ -23,6 +23,8 @@ from sut.errors import FAILED, RunFailedError, SutError
 from sut.progress import clock
 
 STEP = "step.json"  # beside a run's logs: its command, start and end
+_REPEATS = 2  # of a run that ran out of queries
+Verify = Callable[[Step, Path], None]
 
 
 class RunStoppedError(SutError):
@@ -33,13 +35,19 @@ class RunStoppedError(SutError):
         self.exit_code = code if code > 0 else FAILED  # below 0: killed by that signal
 
 
+class UnfitRunError(RunFailedError):
+    """A run was made, and its result cannot be packed; `folder` has its logs."""
+
+    def __init__(self, why: str, folder: Path) -> None:
+        super().__init__(f"{why} Its logs are in {folder}.")
+        self.folder = folder
+
+
 def is_done(step: Step, place: Workspace) -> bool:
     return (step.folder(place) / STEP).is_file()
 
 
-def carry_out(
-    steps: Sequence[Step], order: Order, place: Workspace, lock: int, verify: Callable[[Step, Path], None] | None = None
-) -> None:
+def carry_out(steps: Sequence[Step], order: Order, place: Workspace, lock: int, verify: Verify | None = None) -> None:
     """Make every run that is not done yet.
 
     Args:
@@ -48,13 +56,13 @@ def carry_out(
 
     Raises:
         RunStoppedError: a run could not be made.
-        RunFailedError: a run was made and its result cannot be packed.
+        UnfitRunError: a run was made and its result cannot be packed.
     """
     left = [step for step in steps if not is_done(step, place)]
     for number, step in enumerate(left, start=1):
         after_s = sum(later.expected_s for later in left[number:])
         print(_headline(number, len(left), step, after_s), file=sys.stderr, flush=True)
-        _make(step, order, place, lock, verify)
+        _make_good(step, order, place, lock, verify)
 
 
 def _headline(number: int, of: int, step: Step, after_s: float) -> str:
@@ -62,7 +70,20 @@ def _headline(number: int, of: int, step: Step, after_s: float) -> str:
     return f"\n[{number}/{of}] {step.name}: about {clock(step.expected_s)}{rest}"
 
 
-def _make(step: Step, order: Order, place: Workspace, lock: int, verify: Callable[[Step, Path], None] | None) -> None:
+def _make_good(step: Step, order: Order, place: Workspace, lock: int, verify: Verify | None) -> None:
+    """Make a run, and again while its queries ran out and LoadGen can be told a better speed."""
+    for _ in range(_REPEATS):
+        try:
+            return _make(step, order, place, lock, verify)
+        except UnfitRunError as error:
+            line = knobs.corrected(step, place, error.folder, record(error.folder))
+            if not line:
+                raise
+            print(f"\nThe {step.name} run ran out of queries. Again, with {line}", file=sys.stderr, flush=True)
+    return _make(step, order, place, lock, verify)
+
+
+def _make(step: Step, order: Order, place: Workspace, lock: int, verify: Verify | None) -> None:
     folder = step.folder(place)
     part = workspace.aside(folder)
     shutil.rmtree(part, ignore_errors=True)
@@ -77,7 +98,7 @@ def _make(step: Step, order: Order, place: Workspace, lock: int, verify: Callabl
     except RunFailedError as error:
         failed = folder.with_name(f"{folder.name}.failed")
         workspace.replace_folder(part, failed)
-        raise RunFailedError(f"{error} Its logs are in {failed}.") from error
+        raise UnfitRunError(str(error), failed) from error
     facts = {"command": step.command(place), "started": started, "ended": _now(), "exit_code": code}
     workspace.write(part / STEP, json.dumps(facts, indent=2) + "\n")
     workspace.replace_folder(part, folder)

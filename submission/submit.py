@@ -17,7 +17,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from submission import build, check, order, pack, plan, readme, reports, requirements, runs, summary, test01, workspace
+from submission import (
+    build,
+    check,
+    knobs,
+    order,
+    pack,
+    plan,
+    readme,
+    reports,
+    requirements,
+    runs,
+    summary,
+    test01,
+    workspace,
+)
 from submission.order import Order, Wishes
 from submission.plan import Step
 from submission.requirements import Met
@@ -103,7 +117,7 @@ def _speeds(asked: Order, place: Workspace, lock: int) -> dict[str, float]:
 
 def _planned(asked: Order, place: Workspace, met: Met, speeds: dict[str, float]) -> list[Step]:
     """The plan, shown, and the files that LoadGen reads, which stay as the first runs had them."""
-    for path, text in ((place.user_conf, plan.knobs(asked, speeds)), (place.audit_config, test01.AUDIT_CONFIG)):
+    for path, text in ((place.user_conf, knobs.measured(asked, speeds)), (place.audit_config, test01.AUDIT_CONFIG)):
         if not path.exists():
             workspace.write(path, text)
     steps = plan.runs(asked, place, speeds, len(met.features))

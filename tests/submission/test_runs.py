@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from submission import child, order, plan, runs
+from submission import child, knobs, order, plan, runs
 from submission.order import Order
 from submission.plan import ACCURACY, PERFORMANCE, PROBE, TEST01, Step
 from submission.runs import RunStoppedError, carry_out
@@ -28,7 +28,13 @@ def play(monkeypatch: pytest.MonkeyPatch) -> tuple[Play, list[list[str]]]:
             made.append(list(flags))
             folder = Path(flags[flags.index("--log-dir") + 1])
             folder.mkdir(parents=True)
-            (folder / "run.json").write_text(json.dumps({"verdict": verdict, "reasons": ["so it is"]}))
+            shown = {"completed": 1000, "first_issue_s": 0.0, "last_answer_s": 10.0}
+            record = {"verdict": verdict, "reasons": ["so it is"], "progress": shown, "plan": {"samples_per_query": 1}}
+            (folder / "run.json").write_text(json.dumps(record))
+            values = {"result_min_duration_met": verdict != "INVALID", "power_end": "now"}
+            lines = [{"key": key, "value": value, "metadata": {"is_error": False}} for key, value in values.items()]
+            text = "".join(f":::MLLOG {json.dumps(line)}\n" for line in lines)
+            (folder / "mlperf_log_detail.txt").write_text(text)
             return code
 
         monkeypatch.setattr(child, "run", run)
@@ -39,6 +45,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> tuple[Play, list[list[str]]]:
 def ordered(folder: Path, *flags: str) -> tuple[Order, Workspace, list[Step]]:
     asked, _ = order.parse(["--submitter", "DemoOrg", "--output-dir", str(folder), *flags])
     place = Workspace(folder)
+    folder.mkdir(exist_ok=True)
+    place.user_conf.touch()
     return asked, place, plan.runs(asked, place, dict.fromkeys(asked.scenarios, 50.0), 10_833)
 
 
@@ -65,7 +73,7 @@ def test_user_conf_has_the_measured_speed_behind_what_the_user_says(tmp_path: Pa
     own = tmp_path / "own.conf"
     own.write_text("*.Offline.target_qps = 7\n")
     asked = ordered(tmp_path / "out", "--user-conf", str(own))[0]
-    lines = plan.knobs(asked, {"Offline": 100.0, "SingleStream": 100.0}).splitlines()
+    lines = knobs.measured(asked, {"Offline": 100.0, "SingleStream": 100.0}).splitlines()
     assert lines[0] == "*.Offline.target_qps = 7"
     assert [line for line in lines[1:] if not line.startswith("#")] == ["*.SingleStream.target_latency = 4"]
 
@@ -83,6 +91,39 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path, play: tuple[Play, list
     assert len(made) == 1 + 1 + 3
     facts = runs.facts(steps[0], place)
     assert facts["command"] == steps[0].command(place) and facts["started"] <= facts["ended"]
+
+
+def stopwatch(folder: Path) -> tuple[Order, Workspace, Step]:
+    """A SingleStream run that LoadGen is told takes 500 ms a query, where it takes 10."""
+    asked, place, steps = ordered(folder)
+    place.user_conf.write_text("*.SingleStream.target_latency = 500\n")
+    return asked, place, steps[3]
+
+
+def test_a_run_that_ran_out_of_queries_is_made_again_with_its_own_speed(
+    tmp_path: Path, play: tuple[Play, list[list[str]]], capsys: pytest.CaptureFixture[str]
+):
+    ending, made = play
+    asked, place, step = stopwatch(tmp_path)
+    ending("INVALID", 1)
+    with pytest.raises(RunFailedError, match="so it is"):  # the second is as fast as the first: no better speed
+        carry_out([step], asked, place, lock=0)
+    assert len(made) == 2
+    assert place.user_conf.read_text().splitlines()[-1] == "bert.SingleStream.target_latency = 4"
+    assert "ran out of queries. Again, with bert.SingleStream.target_latency = 4" in capsys.readouterr().err
+    ending("VALID", 0)
+    carry_out([step], asked, place, lock=0)
+    assert runs.is_done(step, place)
+
+
+def test_a_speed_from_the_command_line_is_not_corrected(tmp_path: Path, play: tuple[Play, list[list[str]]]):
+    ending, made = play
+    asked, place, steps = ordered(tmp_path, "--target-qps", "2")
+    place.user_conf.write_text("*.Offline.target_qps = 2\n")
+    ending("INVALID", 1)
+    with pytest.raises(RunFailedError, match="so it is"):
+        carry_out([steps[2]], asked, place, lock=0)
+    assert len(made) == 1
 
 
 def fail(step: Step, folder: Path) -> None:
