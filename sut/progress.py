@@ -52,7 +52,9 @@ class ProgressLine:
     def _left_s(self, elapsed_s: float, rate: float) -> float | None:
         if not rate:
             return None
-        total = self._total or max(self._counters.issued, self._plan.min_query_count * self._plan.samples_per_query)
+        if self._total:  # all samples once: no duration is waited for
+            return max((self._total - self._counters.completed) / rate, 0.0)
+        total = max(self._counters.issued, self._plan.min_query_count * self._plan.samples_per_query)
         return max((total - self._counters.completed) / rate, self._plan.min_duration_s - elapsed_s, 0.0)
 
     def _line(self, words: str) -> None:
