@@ -1,20 +1,21 @@
 """`python -m sut check PATH --round v6.1`: would the official checkers of that round take this submission?
 
-PATH is the directory that holds closed/ or open/, or a tarball of it. Exit code 0 if nothing must be put right, 1 if
-something must, 2 for a path or a round that is none.
+PATH is the directory that holds closed/ or open/, a tarball of it, or the directory that `submit` wrote to. Exit code 0
+if nothing must be put right, 1 if something must, 2 for a path or a round that is none.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from submission import archive, rounds, tree
+from submission import archive, rounds, tree, workspace
 from submission.failure import Failure, RefusedError
 from submission.verdict import Verdict, examine
 from sut.errors import INVALID, VALID, UsageError
@@ -46,7 +47,7 @@ def check(path: Path, round_name: str, *, as_trial: bool = False, ignore_marker:
 @contextmanager
 def _directory(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield path
+        yield workspace.tree_in(path) or path
     elif path.is_file():
         with archive.opened(path) as root:
             yield root
@@ -86,8 +87,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield from _by_file(verdict.failures)
     if verdict.is_trial:
         yield "Trial package: official rules on length and counts were not applied; as they stand it would break"
-        yield from _by_file(verdict.waived)
-        yield "" if verdict.waived else "  none of them"
+        yield from _by_rule(verdict.waived)
     yield _sum(verdict)
 
 
@@ -101,6 +101,15 @@ def _by_file(failures: tuple[Failure, ...]) -> Iterator[str]:
         for one in of_file:
             yield _printable(f"  {one.rule}: found {one.found}; wanted {one.wanted}")
             yield _printable(f"      {one.todo}")
+
+
+def _by_rule(waived: tuple[Failure, ...]) -> Iterator[str]:
+    """What nobody need put right, as short as can be; --json has the files."""
+    files = Counter((one.rule, one.found, one.wanted) for one in waived)
+    for (rule, found, wanted), count in files.items():
+        yield _printable(f"  {rule}: found {found}; wanted {wanted} ({count} {'files' if count > 1 else 'file'})")
+    if not waived:
+        yield "  none of them"
 
 
 def _sum(verdict: Verdict) -> str:

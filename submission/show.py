@@ -13,12 +13,14 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 from rich.table import Table
 
-from submission import archive, contents, summary, tree, workspace
+from submission import archive, contents, tree, workspace
+from submission.checks.requirement import is_number
 from submission.contents import Packed
 from submission.failure import RefusedError
 from submission.rounds import DIVISIONS, TRIAL_MARKER
 from submission.tree import Tree
 from sut.errors import VALID, UsageError
+from sut.results import METRICS
 
 _SYSTEM = ("system_name", "status", "host_processor_model_name", "host_memory_capacity", "accelerator_model_name",
            "framework", "operating_system")  # fmt: skip
@@ -46,12 +48,12 @@ def _root(path: Path) -> Iterator[Path]:
         with archive.opened(path) as root:
             yield root
         return
-    found = [root for root in (path, path / workspace.NAME) if any((root / name).is_dir() for name in DIVISIONS)]
-    if not found:
+    found = workspace.tree_in(path)
+    if found is None:
         raise UsageError(
             f"wanted a package (a tarball, or {' or '.join(DIVISIONS)} in a directory), found none at {path}."
         )
-    yield found[0]
+    yield found
 
 
 def _print(path: Path, of: Tree) -> None:
@@ -78,10 +80,10 @@ def _table(one: Packed) -> Table:
 def _rows(one: Packed) -> Iterator[tuple[str, str]]:
     where = one.where
     yield where.scenario, f"{where.model}, {where.submitter}, {where.division} division, round {where.round.name}"
-    value = "none" if one.value is None else f"{one.value:.4g} {summary.UNITS[where.scenario]}"
+    _, metric, unit, _ = METRICS[where.scenario]
+    value = "none" if one.value is None else f"{metric} {one.value:.4g} {unit}"
     yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"
-    duration_ms = one.log.get("result_min_duration_met")
-    yield "length", f"{_queries(one)}; minimum duration {_met(duration_ms)}"
+    yield "length", f"{_queries(one)}; minimum of {_duration(one)} {_met(one.log.get('result_min_duration_met'))}"
     yield "accuracy", "none" if one.f1 is None else f"F1 {one.f1:.5g}, exact match {one.exact_match:.5g}"
     yield "samples", "unknown" if one.samples is None else f"{one.samples:,}"
     parts = ", ".join(f"{part} {'pass' if passed else 'FAIL'}" for part, passed in one.test01.items())
@@ -99,6 +101,11 @@ def _queries(one: Packed) -> str:
     if one.where.scenario == "Offline":
         return f"one query of {samples} samples"
     return f"{one.log.get('result_query_count', 'unknown')} queries"
+
+
+def _duration(one: Packed) -> str:
+    asked_ms = one.log.get("effective_min_duration_ms")
+    return f"{asked_ms / 1e3:g} s" if is_number(asked_ms) else "unknown length"
 
 
 def _met(found: object) -> str:

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from submission.rounds import DIVISIONS
 from sut.errors import RunFailedError, UsageError
 
 NAME = "mlperf_submission"
@@ -70,6 +71,12 @@ class Workspace:
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.order, self.user_conf, self.audit_config, *(map(self.package, SUFFIXES))):
             path.unlink(missing_ok=True)
+
+
+def tree_in(folder: Path) -> Path | None:
+    """The tree that a directory is, or, being the output directory of a submission, holds."""
+    roots = (folder, Workspace(folder).tree)
+    return next((root for root in roots if any((root / name).is_dir() for name in DIVISIONS)), None)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from submission.failure import Failure
 
@@ -48,7 +48,7 @@ def at_least(wanted: float) -> Callable[[Any], bool]:
     return lambda found: is_number(found) and found >= wanted
 
 
-def is_number(found: Any) -> bool:
+def is_number(found: Any) -> TypeGuard[int | float]:
     """No bool, nor what a float cannot hold: JSON has NaN, infinities and integers of any length."""
     return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < _LARGEST
 
