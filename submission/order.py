@@ -27,7 +27,18 @@ python -m sut submit --submitter NAME --division closed --model DIR --dataset de
 All flags of a run may follow, such as --backend, --model, --precision and --dataset: see python -m sut --help.
 Exit code: 0 packed, 1 a check fails, 2 usage, 3 a run failed or its result cannot be packed. See docs/submission.md.
 """
-_OURS = ("scenario", "mode", "execution_mode", "log_dir", "find_peak", "min_duration_s", "audit_config", "target")
+# Flags of a run that a submission sets for each of its runs, and what a person says instead.
+_OURS = {
+    "scenario": "--scenarios says which are run.",
+    "mode": "Both are run.",
+    "execution_mode": "--short makes trial runs.",
+    "log_dir": "--output-dir has the logs of all runs.",
+    "find_peak": "",
+    "min_duration_s": "--short makes shorter runs.",
+    "audit_config": "",
+    "target": "--benchmark has the accuracy to reach.",
+}
+_PROG = "python -m sut submit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 # Scenarios that a BERT submission of the edge suite may have; both are wanted in the closed division.
 _SCENARIOS = tuple(reversed(rounds.REQUIRED_SCENARIOS))
@@ -70,10 +81,12 @@ def parse(argv: Sequence[str]) -> tuple[Order, Wishes]:
         UsageError: a flag or a value that cannot be used.
     """
     own, rest = _parser().parse_known_args(argv)
-    values, toml = flags.parse(rest)
-    for field in _OURS:
+    values, toml = flags.parse(rest, f"{_PROG} [its own flags]")
+    for field, instead in _OURS.items():
         if field in values:
-            raise UsageError(f"found {flag(field)}, which a submission sets for each of its runs. Leave it out.")
+            raise UsageError(
+                f"found {flag(field)}, which a submission sets for each of its runs. Leave it out. {instead}".rstrip()
+            )
     wanted = rounds.find(values.pop("round", rounds.LATEST))
     order = Order(
         submitter=_name("submitter", own.submitter),
@@ -94,7 +107,7 @@ def parse(argv: Sequence[str]) -> tuple[Order, Wishes]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sut submit",
+        prog=_PROG,
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -97,11 +97,13 @@ def _expected_s(order: Order, scenario: str, kind: str, speed: float, samples: i
     return max(samples, asked_qps * _OFFLINE_SLACK * _OFFICIAL_S) / speed
 
 
-def show(order: Order, place: Workspace, steps: list[Step], speeds: Mapping[str, float], done: set[str]) -> None:
-    """Print what is about to be run and for how long."""
+def show(
+    order: Order, place: Workspace, steps: list[Step], speeds: Mapping[str, float], conf: str, done: set[str]
+) -> None:
+    """Print what is about to be run and for how long, and what `conf`, a user.conf, tells LoadGen of the speed."""
     console = Console(highlight=False)
     kind = "TRIAL, never submittable" if order.short else order.division
-    console.print(f"{order.submitter}, {kind}, round {order.round.name}, {order.benchmark} on {order.system}")
+    console.print(f"\n{order.submitter}, {kind}, round {order.round.name}, {order.benchmark} on {order.system}")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("run", "measured", "takes about", ""):
         table.add_column(heading, justify="right" if heading == "takes about" else "left")
@@ -111,4 +113,6 @@ def show(order: Order, place: Workspace, steps: list[Step], speeds: Mapping[str,
     left_s = sum(step.expected_s for step in steps if step.name not in done)
     table.add_row("all that is left", "", clock(left_s), "")
     console.print(table)
-    console.print(f"package: {place.folder}", soft_wrap=True)
+    told = [line for line in conf.splitlines() if line.strip() and not line.startswith("#")]
+    console.print(f"user.conf: {', '.join(told)}", soft_wrap=True, markup=False)
+    console.print(f"package: {place.folder}", soft_wrap=True, markup=False)

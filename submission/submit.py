@@ -62,7 +62,7 @@ def _dry_run(asked: Order) -> int:
         met = requirements.check(asked, place)
         speeds = _speeds(asked, place, lock)
         steps = plan.runs(asked, Workspace(asked.output_dir), speeds, len(met.features))
-    plan.show(asked, Workspace(asked.output_dir), steps, speeds, set())
+    plan.show(asked, Workspace(asked.output_dir), steps, speeds, knobs.measured(asked, speeds), set())
     return VALID
 
 
@@ -121,7 +121,8 @@ def _planned(asked: Order, place: Workspace, met: Met, speeds: dict[str, float])
         if not path.exists():
             workspace.write(path, text)
     steps = plan.runs(asked, place, speeds, len(met.features))
-    plan.show(asked, place, steps, speeds, {step.name for step in steps if runs.is_done(step, place)})
+    done = {step.name for step in steps if runs.is_done(step, place)}
+    plan.show(asked, place, steps, speeds, place.user_conf.read_text(encoding="utf-8"), done)
     return steps
 
 

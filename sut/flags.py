@@ -19,15 +19,15 @@ Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
 """
 
 
-def parse(argv: Sequence[str]) -> tuple[dict[str, Any], Path | None]:
+def parse(argv: Sequence[str], prog: str = "python -m sut") -> tuple[dict[str, Any], Path | None]:
     """(the flags that were given, by field of RunConfig; the TOML file to start from)."""
-    values = vars(_parser().parse_args(argv))
+    values = vars(_parser(prog).parse_args(argv))
     return values, values.pop("config", None)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sut",
+        prog=prog,
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,

@@ -69,7 +69,7 @@ def test_a_trial_of_the_demo_has_every_file_and_passes_the_checks(trial: Ended, 
     assert trial.code == 0, trial.err
     assert "OK as a trial" in trial.out
     assert sorted(path.name for path in out(trial).glob("mlperf_submission*") if path.is_file()) == PACKAGE
-    for path in (out(trial, "mlperf_submission"), out(trial, "mlperf_submission.tar.gz")):
+    for path in (out(trial), out(trial, "mlperf_submission"), out(trial, "mlperf_submission.tar.gz")):
         assert run("check", path, "--round", "v5.1", with_case=False).code == 0
 
 
@@ -201,7 +201,7 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(submit: Submit):
         (["--backend", "fake"], ["runs no model", "--short"]),
         (["--model", "random:bert-tiny"], ["random weights", "--short"]),
         ([], ["10,833", "--short"]),
-        (["--scenario", "Offline"], ["--scenario", "Leave it out"]),
+        (["--scenario", "Offline"], ["--scenario", "Leave it out", "--scenarios says"]),
         (["--short", "--submittr", "X"], []),
         (["--resume", "--clean"], ["--resume", "--clean"]),
     ],
