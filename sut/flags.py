@@ -14,6 +14,7 @@ python -m sut --mode accuracy                              the same with exact_m
 python -m sut --scenario Server --backend pytorch
 python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
 python -m sut build --precision int8                       writes the int8 engine that a run would else write itself
+python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
 """
