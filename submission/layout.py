@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from submission.rounds import TEST01, Round
 
-SUMMARY, DETAIL, ACCURACY = "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
+DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
 ACCURACY_TXT = "accuracy.txt"
 RUN_1 = "run_1"
 

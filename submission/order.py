@@ -87,7 +87,7 @@ def parse(argv: Sequence[str]) -> tuple[Order, Wishes]:
             raise UsageError(
                 f"found {flag(field)}, which a submission sets for each of its runs. Leave it out. {instead}".rstrip()
             )
-    wanted = rounds.find(values.pop("round", rounds.LATEST))
+    wanted = rounds.find(own.round)
     order = Order(
         submitter=_name("submitter", own.submitter),
         division=choose("division", own.division, rounds.DIVISIONS),
@@ -116,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--submitter", required=True, metavar="NAME", help="your organisation, as its directory is called")
     add("--division", default="open", metavar="NAME", help="open (default) or closed")
     add("--category", default="edge", metavar="NAME", help="edge: the one suite that has BERT since v5.0")
+    add("--round", default=rounds.LATEST, metavar="NAME", help=f"{', '.join(rounds.ROUNDS)} (default: %(default)s)")
     add("--scenarios", default=",".join(_SCENARIOS), metavar="A,B", help=f"default: {','.join(_SCENARIOS)}")
     add("--benchmark", default="bert-99", metavar="NAME", help="bert-99 (default) or bert-99.9: the accuracy to reach")
     add("--system", default="this-machine", metavar="ID", help="the system's short name (default: this-machine)")
@@ -148,6 +149,10 @@ def _check(order: Order, own: Any) -> None:
         raise UsageError("--resume keeps what is there and --clean removes it; give one of them.")
     if order.is_closed and order.short:
         raise UsageError("--short packs a trial, which goes with --division open.")
+    if own.system_toml and not own.system_toml.is_file():
+        raise UsageError(
+            f"wanted what is known of the system in {own.system_toml}, found no file. Check --system-toml."
+        )
     missing = set(rounds.REQUIRED_SCENARIOS) - set(order.scenarios)
     if order.is_closed and missing:
         raise UsageError(

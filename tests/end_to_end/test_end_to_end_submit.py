@@ -204,6 +204,7 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(submit: Submit):
         (["--scenario", "Offline"], ["--scenario", "Leave it out", "--scenarios says"]),
         (["--short", "--submittr", "X"], []),
         (["--resume", "--clean"], ["--resume", "--clean"]),
+        (["--short", "--system-toml", "none.toml"], ["none.toml", "--system-toml"]),
     ],
 )
 def test_what_cannot_be_submitted_is_refused_before_anything_runs(submit: Submit, flags: list[str], words: list[str]):

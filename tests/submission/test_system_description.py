@@ -24,6 +24,7 @@ SAID = {
 
 
 def ordered(folder: Path, *flags: str) -> Order:
+    (folder / "system.toml").touch()
     toml = ("--system-toml", str(folder / "system.toml"))
     return order.parse(["--submitter", "DemoOrg", "--output-dir", str(folder / "out"), *toml, *flags])[0]
 
