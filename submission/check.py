@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +19,7 @@ from itertools import groupby
 from pathlib import Path
 
 from submission import archive, rounds, tree, workspace
-from submission.failure import Failure, RefusedError
+from submission.failure import Failure, RefusedError, printable
 from submission.verdict import Verdict, examine
 from sut.errors import INVALID, VALID, UsageError
 
@@ -30,7 +33,7 @@ def main(argv: list[str]) -> int:
     if args.json:
         print(json.dumps(_record(args.path, verdict), indent=2))
     else:
-        _print(verdict)
+        show(verdict)
     return VALID if verdict.holds else INVALID
 
 
@@ -74,12 +77,16 @@ def _record(path: Path, verdict: Verdict) -> dict[str, object]:
     return {"path": str(path), "holds": verdict.holds, **asdict(verdict)}
 
 
-def _print(verdict: Verdict) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+def show(verdict: Verdict) -> None:
+    """Print the verdict: on a terminal broken between words, elsewhere a line a rule."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in lines(verdict):
-        console.print(line)
+        print(_fitted(line, columns) if columns else line)
+
+
+def _fitted(line: str, columns: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def lines(verdict: Verdict) -> Iterator[str]:
@@ -97,17 +104,17 @@ def _by_file(failures: tuple[Failure, ...]) -> Iterator[str]:
         if shown == SHOWN_FILES:
             yield "… and other files: --json has them all."
             return
-        yield _printable(file)
+        yield printable(file)
         for one in of_file:
-            yield _printable(f"  {one.rule}: found {one.found}; wanted {one.wanted}")
-            yield _printable(f"      {one.todo}")
+            yield printable(f"  {one.rule}: found {one.found}; wanted {one.wanted}")
+            yield printable(f"      {one.todo}")
 
 
 def _by_rule(waived: tuple[Failure, ...]) -> Iterator[str]:
     """What nobody need put right, as short as can be; --json has the files."""
     files = Counter((one.rule, one.found, one.wanted) for one in waived)
     for (rule, found, wanted), count in files.items():
-        yield _printable(f"  {rule}: found {found}; wanted {wanted} ({count} {'files' if count > 1 else 'file'})")
+        yield printable(f"  {rule}: found {found}; wanted {wanted} ({count} {'files' if count > 1 else 'file'})")
     if not waived:
         yield "  none of them"
 
@@ -120,8 +127,3 @@ def _sum(verdict: Verdict) -> str:
     if verdict.waived:
         return f"{what} OK as a trial, which is no submission ({len(verdict.waived)} failures waived)"
     return f"{what} OK"
-
-
-def _printable(text: str) -> str:
-    """File names may be any bytes; a terminal takes text."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -35,3 +35,8 @@ class RefusedError(Exception):
 def missing(path: PurePosixPath, todo: str = "Put it there.") -> Failure:
     """A file that a round requires; the same record whoever misses it, so that it is shown once."""
     return Failure(str(path), "files.missing", "no such file", "the file", todo)
+
+
+def printable(text: str) -> str:
+    """What a stranger's file says or is called, with nothing in it that a terminal would obey."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -16,7 +16,7 @@ from rich.table import Table
 from submission import archive, contents, tree, workspace
 from submission.checks.requirement import is_number
 from submission.contents import Packed
-from submission.failure import RefusedError
+from submission.failure import RefusedError, printable
 from submission.rounds import DIVISIONS, TRIAL_MARKER
 from submission.tree import Tree
 from sut.errors import VALID, UsageError
@@ -73,7 +73,7 @@ def _table(one: Packed) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _rows(one):
-        table.add_row(name, value)
+        table.add_row(name, printable(value))
     return table
 
 

@@ -148,7 +148,8 @@ def _package(asked: Order, place: Workspace, met: Met, steps: list[Step]) -> int
         place.package(suffix).unlink(missing_ok=True)
     build.build(build.Parts(asked, place, steps, met.description, met.weights))
     verdict = check.check(place.tree, asked.round.name)
-    print("\n" + "\n".join(check.lines(verdict)))
+    print()
+    check.show(verdict)
     if not verdict.holds:
         print(f"\nNothing was packed. The tree is {place.tree}, its runs are in {place.runs}.", file=sys.stderr)
         return INVALID

@@ -137,9 +137,10 @@ def test_usage(args: list[str], capsys: pytest.CaptureFixture[str], monkeypatch:
 
 def test_names_that_are_no_text_are_shown(fresh: Trees) -> None:
     built = fresh("v6.1", "open")
-    name = b"\xff notes".decode(errors="surrogateescape")
+    name = b"\xff\x1b[2J\n notes".decode(errors="surrogateescape")
     (built.root / name).write_text("x", encoding="utf-8")
     "\n".join(lines(built.verdict())).encode()
+    assert all(line.isprintable() for line in lines(built.verdict()))
     assert [one.file for one in built.verdict().failures] == [name]
 
 
