@@ -162,7 +162,7 @@ run_one() {  # combination, "here" or "arm", mode → run.json's folder; the com
     local -a flags
     read -r -a flags <<< "$(flags_of "$combination")"
     # Threads that wait spin, and emulated spinning is dear; a warm-up is some batches, whatever their size.
-    flags+=(--mode "$mode" --threads 1 --max-batch-tokens 384 --dataset "$DONE/dev.json" --calibration-samples 8)
+    flags+=(--mode "$mode" --threads 1 --max-batch-tokens 384 --dataset "$DONE/dev.json" --calibration-samples 2)
     if [ "$mode" = performance ]; then flags+=(--test-query-count "$PERFORMANCE_QUERIES"); fi
     if [ "$where" = arm ]; then
         rm -rf "$ROOT/tmp/run"
