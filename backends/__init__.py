@@ -28,6 +28,7 @@ BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry("backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",)),
     "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
+    "replay": Entry("backends.replay:ReplayBackend", "numpy", "", forkable=True),
 }
 
 

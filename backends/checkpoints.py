@@ -177,6 +177,13 @@ def digest(model: Model) -> str:
     return sha.hexdigest()
 
 
+def weight_file(model: Model) -> Path | None:
+    """The one file that the weights are read from; None for random ones."""
+    if model.path is None or model.config is None:
+        return model.path
+    return _weight_file(model.path)[0]
+
+
 def _weight_file(directory: Path) -> tuple[Path, Callable[[Path], Mapping[str, Any]]]:
     for name, read in _READERS.items():
         if (directory / name).is_file():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from sut.errors import UsageError
+from sut.seeds import SEEDS
 
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
@@ -42,6 +43,8 @@ class RunConfig:
     min_duration_s: float | None = None  # test: none; valid: the official 600
     target_latency_ms: float | None = None  # Server: user.conf, else the benchmark's 130
     find_peak: bool = False  # Server: probe for the highest target_qps that is valid
+    round: str | None = None  # whose seeds LoadGen draws with; those of its own release
+    audit_config: Path | None = None  # LoadGen's audit.config, for a compliance run; never one that lies about
     log_dir: Path | None = None  # runs/<time>-<scenario>-<mode>-<backend>
     user_conf: Path | None = None  # ./user.conf where there is one
     target: str | None = None  # the accuracy to reach, out of accuracy.targets, or a number
@@ -94,8 +97,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "execution_mode": EXECUTION_MODES,
     "executor": EXECUTORS,
     "fpmath_mode": FPMATH_MODES,
+    "round": tuple(SEEDS),
 }
-_PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir", "calibration_dataset")
+_PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir", "calibration_dataset", "audit_config")
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
 _POSITIVE = (
     "test_query_count",
@@ -123,6 +127,16 @@ def choose(field: str, value: str, choices: Iterable[str]) -> str:
 def flag(field: str) -> str:
     """A field's name on the command line."""
     return "--" + field.replace("_", "-")
+
+
+def to_flags(config: RunConfig) -> list[str]:
+    """The command line that `config` is resolved from: every field that is not what it would be without a flag."""
+    words: list[str] = []
+    for field in fields(RunConfig):
+        value = getattr(config, field.name)
+        if value != field.default:
+            words += [flag(field.name)] if value is True else [flag(field.name), str(value)]
+    return words
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -169,6 +183,8 @@ def _check(config: RunConfig) -> None:
             "--test-query-count and a shorter --min-duration-s go with --execution-mode test."
         )
     _check_server(config)
+    if config.audit_config and (config.mode != "performance" or config.find_peak):
+        raise UsageError("--audit-config goes with --mode performance, and without --find-peak.")
     if config.executor == "inline" and config.instances not in (None, 1):
         raise UsageError(f"--executor inline holds one instance, found --instances {config.instances}.")
 

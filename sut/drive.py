@@ -66,6 +66,7 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
             samples=prepared.samples,
             issue_queries=scheduler.issue_queries,
             load_query_samples=prepared.features.touch,
+            audit_config=prepared.config.audit_config,
         )
     except Exception as error:  # noqa: BLE001 - raised again on the watching thread
         scheduler.fail(error)

@@ -14,20 +14,21 @@ python -m sut --mode accuracy                              the same with exact_m
 python -m sut --scenario Server --backend pytorch
 python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
 python -m sut build --precision int8                       writes the int8 engine that a run would else write itself
+python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
 """
 
 
-def parse(argv: Sequence[str]) -> tuple[dict[str, Any], Path | None]:
+def parse(argv: Sequence[str], prog: str = "python -m sut") -> tuple[dict[str, Any], Path | None]:
     """(the flags that were given, by field of RunConfig; the TOML file to start from)."""
-    values = vars(_parser().parse_args(argv))
+    values = vars(_parser(prog).parse_args(argv))
     return values, values.pop("config", None)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sut",
+        prog=prog,
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -36,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("what to run").add_argument
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
-    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch or fake")
+    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, fake or replay")
     add("--model", metavar="WHAT", help="demo (default), a Hugging Face directory, an .onnx file, or random:bert-large "
         "| random:bert-base | random:bert-tiny (random weights: for speed alone)")  # fmt: skip
     add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch: bf16; onnxruntime: int8-dynamic")
@@ -51,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
         "(default: user.conf, else the benchmark's 130)")  # fmt: skip
     add("--find-peak", action="store_true", help="Server: the highest target_qps that is valid, by bisection; each "
         "probe takes 10 s, or --min-duration-s")  # fmt: skip
+    add = parser.add_argument_group("for a submission; `submit` sets these itself").add_argument
+    add("--round", metavar="NAME", help="v5.0, v5.1, v6.0 or v6.1: whose seeds LoadGen draws with (default: those of "
+        "its own release)")  # fmt: skip
+    add("--audit-config", type=Path, metavar="FILE", help="LoadGen's audit.config, for a compliance run")
     add = parser.add_argument_group("where and with what").add_argument
     add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")

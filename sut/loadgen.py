@@ -1,7 +1,8 @@
 """LoadGen, seen from Python: settings, handles, answers. The only importer of mlperf_loadgen.
 
 Settings are applied in LoadGen's own order: the mlperf.conf embedded in the wheel, then the user's user.conf, then what
-the command line and the execution mode say. An audit.config that happens to lie in the working directory is never read.
+the command line and the execution mode say, last the seeds of the round that is asked for. An audit.config is read only
+where one is named, never because it happens to lie in the working directory.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from sut import user_conf
 from sut.config import RunConfig
 from sut.errors import RunFailedError, UsageError
+from sut.seeds import SEEDS
 
 Int64 = npt.NDArray[np.int64]
 IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
@@ -85,6 +87,9 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) 
     _set_speed(settings, given, config, samples_per_s)
     if config.target_latency_ms:
         settings.server_target_latency_ns = round(config.target_latency_ms * 1e6)
+    if config.round:
+        for name, seed in SEEDS[config.round]._asdict().items():
+            setattr(settings, name, seed)
     return _as_plan(settings, config)
 
 
@@ -130,12 +135,24 @@ def _set_speed(settings: Any, given: Container[str], config: RunConfig, samples_
     qps = config.target_qps
     if qps is None and key in given:
         return
-    if key == "target_latency":
-        samples = _samples_per_query(settings, config.scenario)
-        speed = 1e9 / qps if qps else _STREAM_LATENCY * 1e9 * samples / samples_per_s
+    is_latency = key == "target_latency"
+    if qps is None:
+        speed = measured_speed(config, samples_per_s / _samples_per_query(settings, config.scenario))[1]
     else:
-        speed = qps or _share_of_measured(config) * samples_per_s
-    setattr(settings, field, speed)
+        speed = 1e3 / qps if is_latency else qps
+    setattr(settings, field, speed * 1e6 if is_latency else speed)
+
+
+def measured_speed(config: RunConfig, queries_per_s: float) -> tuple[str, float]:
+    """What a run tells LoadGen of the SUT's speed, from the measured one: user.conf's key and value (latencies: ms).
+
+    Args:
+        queries_per_s: samples a second in Offline.
+    """
+    key = _SPEED[config.scenario][1]
+    if key == "target_latency":
+        return key, _STREAM_LATENCY * 1e3 / queries_per_s
+    return key, _share_of_measured(config) * queries_per_s
 
 
 def _share_of_measured(config: RunConfig) -> float:
@@ -162,6 +179,7 @@ def start_test(
     samples: int,
     issue_queries: IssueQueries,
     load_query_samples: Callable[[list[int]], None],
+    audit_config: Path | None = None,
 ) -> None:
     """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen works."""
     log_settings = lg.LogSettings()
@@ -172,7 +190,7 @@ def start_test(
     log_settings.log_output = log_output
     performance_samples = min(samples, PERFORMANCE_SAMPLE_COUNT)
     with _qsl(samples, performance_samples, load_query_samples) as qsl, _sut(issue_queries) as sut:
-        lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, "")
+        lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, str(audit_config or ""))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from backends import check as check_backend
 from backends.base import BackendError, Options
 from backends.checkpoints import Model, find_model
 from backends.fake import FAKE, read_script
+from backends.replay import REPLAY, read_spec
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
 from sut import assets, engines, log_dir, topology, user_conf
 from sut.config import DEMO, RunConfig, choose, default_log_dir
+from sut.errors import UsageError
 from sut.tasks import TASKS, Task
 from sut.topology import Place
 from sut.worker import WorkerSpec
@@ -63,6 +66,7 @@ def prepare(config: RunConfig) -> Prepared:
     """
     wanted = target(config.target) if config.target else None
     check_backend(config.backend)
+    _check_audit(config)
     machine = topology.this_machine()
     instances = 1 if config.executor == "inline" else config.instances
     model = _model(config)
@@ -96,7 +100,8 @@ def prepare(config: RunConfig) -> Prepared:
     variables = _environment(config)
     worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes, variables)
     judged = wanted or _default_target(config, model, task, samples)
-    log_dir.claim(resolved.logs, features.total_tokens if config.mode == "accuracy" else 0)
+    logs_answers = config.mode == "accuracy" or config.audit_config is not None
+    log_dir.claim(resolved.logs, features.total_tokens if logs_answers else 0)
     return Prepared(
         resolved,
         task,
@@ -111,6 +116,8 @@ def prepare(config: RunConfig) -> Prepared:
     )
 
 
+# Backends that run no model: what their --model says is not a model, and is read by themselves.
+MODELLESS: dict[str, Callable[[str], object]] = {FAKE: read_script, REPLAY: read_spec}
 # Fields of RunConfig that engines' libraries read from the environment.
 _VARIABLES = {
     "fpmath_mode": "DNNL_DEFAULT_FPMATH_MODE",
@@ -121,6 +128,14 @@ _VARIABLES = {
 def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
     return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
+
+
+def _check_audit(config: RunConfig) -> None:
+    """LoadGen passes over an audit.config that it cannot open."""
+    if config.audit_config and not config.audit_config.is_file():
+        raise UsageError(
+            f"wanted LoadGen's audit settings in {config.audit_config}, found no file. See --audit-config."
+        )
 
 
 def _shared_cores(config: RunConfig, model: Model) -> int | None:
@@ -146,10 +161,10 @@ def _is_forked(config: RunConfig) -> bool:
 
 
 def _model(config: RunConfig) -> Model:
-    if config.backend != FAKE:
+    if config.backend not in MODELLESS:
         return find_model(assets.model_spec(config))
-    spec = FAKE if config.model == DEMO else config.model
-    read_script(spec)
+    spec = config.backend if config.model == DEMO else config.model
+    MODELLESS[config.backend](spec)
     return Model(spec, None, None)
 
 
@@ -162,6 +177,7 @@ def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None,
         "random weights: for speed alone, the answers mean nothing": model.is_random,
         engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
         "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
+        "replay backend: no model ran, stored answers were given again": config.backend == REPLAY,
         "not the benchmark's data set: not submittable": not config.is_trial and not official,
         "not one of the benchmark's accuracy targets: not submittable": not config.is_trial and own_target,
     }

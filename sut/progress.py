@@ -43,8 +43,8 @@ class ProgressLine:
         elapsed_s = time.perf_counter() - counters.first_issue_s
         rate = counters.completed / elapsed_s if elapsed_s else 0.0
         left_s = self._left_s(elapsed_s, rate)
-        left = "" if left_s is None else f", about {_clock(left_s)} left"
-        words = f"{counters.completed} samples, {rate:.1f} samples/s, {_clock(elapsed_s)}{left}"
+        left = "" if left_s is None else f", about {clock(left_s)} left"
+        words = f"{counters.completed} samples, {rate:.1f} samples/s, {clock(elapsed_s)}{left}"
         share = 0.0 if left_s is None else elapsed_s / max(elapsed_s + left_s, 1e-9)
         self._bar.update(self._task, completed=share, words=words)
         self._line(words)
@@ -52,7 +52,9 @@ class ProgressLine:
     def _left_s(self, elapsed_s: float, rate: float) -> float | None:
         if not rate:
             return None
-        total = self._total or max(self._counters.issued, self._plan.min_query_count * self._plan.samples_per_query)
+        if self._total:  # all samples once: no duration is waited for
+            return max((self._total - self._counters.completed) / rate, 0.0)
+        total = max(self._counters.issued, self._plan.min_query_count * self._plan.samples_per_query)
         return max((total - self._counters.completed) / rate, self._plan.min_duration_s - elapsed_s, 0.0)
 
     def _line(self, words: str) -> None:
@@ -61,7 +63,8 @@ class ProgressLine:
             print(words, file=sys.stderr, flush=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

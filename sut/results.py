@@ -27,7 +27,8 @@ METRICS = {
 }
 # A requirement that was not met, and what to do about it.
 _REQUIREMENTS = {
-    "result_min_duration_met": "it ended before min_duration: raise --target-qps, or leave it out to have it measured",
+    "result_min_duration_met": "it ended before min_duration: raise --target-qps (SingleStream, MultiStream: "
+    "lower target_latency in user.conf), or leave it out to have it measured",
     "result_min_queries_met": "fewer queries than min_query_count were issued: LoadGen ran out of those it made ahead; "
     "lower target_latency in user.conf, or leave it out to have it measured",
     "result_perf_constraints_met": "latency was above the target at its percentile: lower --target-qps",

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"sut", "backends", "qsl", "accuracy", "training", "benchmarks"}
+OURS = {"sut", "backends", "qsl", "accuracy", "submission", "training", "benchmarks"}
 # A package → the packages of ours that it may import beside itself.
 MAY_IMPORT = {
     "qsl": set(),
     "backends": set(),
     "accuracy": {"qsl"},
     "sut": {"accuracy", "backends", "qsl"},
+    "submission": {"sut", "accuracy", "backends", "qsl"},
     "training": {"sut", "accuracy", "backends", "qsl"},
     "benchmarks": {"sut", "accuracy", "backends", "qsl", "training"},
 }
@@ -54,7 +55,7 @@ def test_packages_import_only_what_lies_below(package: str) -> None:
 def test_engines_and_loadgen_have_one_door_each(module: str) -> None:
     files = {
         path.relative_to(ROOT).as_posix()
-        for package in ("sut", "backends", "qsl", "accuracy")
+        for package in ("sut", "backends", "qsl", "accuracy", "submission")
         for path in sources(package)
         if any(name.split(".")[0] == module for name in imported(path))
     }
@@ -74,13 +75,19 @@ def test_the_scheduler_never_sees_loadgen() -> None:
         assert not any("loadgen" in module for module in imported(ROOT / "sut" / f"{name}.py")), name
 
 
-@pytest.mark.parametrize("package", ["sut", "backends", "qsl", "accuracy", "sut.config", "sut.flags", "qsl.squad"])
+@pytest.mark.parametrize(
+    "package", ["sut", "backends", "qsl", "accuracy", "submission", "sut.config", "sut.flags", "qsl.squad"]
+)
 def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
     code = f"import sys, {package}; print(*(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("path", sources("sut") + sources("backends") + sources("qsl") + sources("accuracy"), ids=str)
+@pytest.mark.parametrize(
+    "path",
+    [path for package in ("sut", "backends", "qsl", "accuracy", "submission") for path in sources(package)],
+    ids=str,
+)
 def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))

@@ -13,9 +13,10 @@ from backends.base import Backend, BackendError, Batch, Options
 from backends.checkpoints import Model
 
 LENGTHS = [1, 2, 63, 64, 65, 383, 384]
+ANSWERING = sorted(set(BACKENDS) - {"replay"})  # which answers nothing but what was stored: test_replay.py
 
 
-@pytest.fixture(scope="module", params=sorted(BACKENDS))
+@pytest.fixture(scope="module", params=ANSWERING)
 def backend(request: pytest.FixtureRequest, model: Model) -> Iterator[Backend]:
     loaded = backend_class(request.param)(Options(threads=2))
     loaded.load(Model("fake", None, None) if request.param == "fake" else model)

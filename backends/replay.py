@@ -1,0 +1,119 @@
+"""A backend without a model that gives stored answers again, and sleeps as long as a model might have taken.
+
+It rehearses what needs a model's very answers and hours of its time, at hardly any work: a submission from end to end.
+Answers are found by the sample's tokens, so batches and their order do not matter. Its `--model` names the answers that
+`python -m submission.rehearsal` keeps of an accuracy run:
+
+    replay:answers.npz                  at once
+    replay:answers.npz,sample_ms=25     a batch takes 25 ms for each of its samples
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.base import Backend, BackendError, Batch, Float32
+from backends.checkpoints import Model
+
+REPLAY = "replay"
+_SLEEP = "sample_ms"
+
+
+def read_spec(spec: str) -> tuple[Path, float]:
+    """(the file of answers, milliseconds for each sample) of `replay:file` or `replay:file,sample_ms=number`.
+
+    Raises:
+        BackendError: it is neither, or there is no such file.
+    """
+    head, _, rest = spec.partition(":")
+    name, _, pair = rest.partition(",")
+    key, _, number = pair.partition("=")
+    try:
+        sample_ms = float(number or 0)
+    except ValueError:
+        sample_ms = -1.0
+    if head != REPLAY or key not in ("", _SLEEP) or sample_ms < 0:
+        raise BackendError(
+            f"the replay backend's model is 'replay:FILE' or 'replay:FILE,{_SLEEP}=NUMBER'; found {spec}."
+        )
+    if not Path(name).is_file():
+        raise BackendError(
+            f"wanted stored answers in {name or 'a file'}, found none. Keep those of an accuracy run: "
+            "python -m submission.rehearsal LOG_DIR answers.npz"
+        )
+    return Path(name), sample_ms
+
+
+def write_answers(path: Path, answers: Iterable[tuple[npt.NDArray[np.integer], Float32]]) -> None:
+    """Store each sample's token ids, [its length], with its answer, float32 [its length, 2]; aside, then renamed."""
+    digests, logits = zip(*((_digest(ids), answer) for ids, answer in answers), strict=True)
+    lengths = [len(answer) for answer in logits]
+    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as file:
+            np.savez(
+                file,
+                digests=np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1),
+                offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+                logits=np.concatenate(logits).astype(np.float32),
+            )
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+class ReplayBackend(Backend):
+    name = REPLAY
+    packed = True
+    forkable = True
+
+    def load(self, model: Model) -> None:
+        path, sample_ms = read_spec(model.spec)
+        self._sample_s = sample_ms / 1e3
+        stored = _open(path)
+        self._logits = stored["logits"]
+        offsets = stored["offsets"].tolist()
+        self._where = {
+            digest.tobytes(): where for digest, where in zip(stored["digests"], pairwise(offsets), strict=True)
+        }
+
+    def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
+        """As slow as any batch; nobody has stored an answer to blank samples."""
+        for samples, _ in shapes:
+            time.sleep(samples * self._sample_s)
+
+    def infer(self, batch: Batch) -> Float32:
+        """The stored answers. Raises BackendError for a sample without one."""
+        time.sleep(len(batch) * self._sample_s)
+        ends = pairwise(batch.cu_seqlens.tolist())
+        return np.concatenate([self._answer(batch.input_ids[start:stop]) for start, stop in ends])
+
+    def _answer(self, ids: npt.NDArray[np.integer]) -> Float32:
+        where = self._where.get(_digest(ids))
+        if where is None:
+            raise BackendError(
+                "wanted answers stored of this very data set, found a sample without one. Check --model."
+            )
+        found: Float32 = self._logits[slice(*where)]
+        return found
+
+
+def _digest(ids: npt.NDArray[np.integer]) -> bytes:
+    return hashlib.blake2b(ids.astype("<i4").tobytes(), digest_size=16).digest()
+
+
+def _open(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in ("digests", "offsets", "logits")}
+    except (OSError, ValueError, KeyError) as error:
+        raise BackendError(f"wanted answers as submission.rehearsal writes them in {path}, found: {error}.") from error

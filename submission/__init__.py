@@ -1,0 +1,1 @@
+"""MLPerf submission packages: the rules of each round as data, the tree that they want, and the checks."""

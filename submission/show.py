@@ -1,0 +1,112 @@
+"""`python -m sut show PATH`: what is in a package, result by result, on the terminal.
+
+PATH is a tarball, a tree (the directory that holds open/ or closed/), or the directory that `submit` wrote to.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from rich.console import Console
+from rich.table import Table
+
+from submission import archive, contents, tree, workspace
+from submission.checks.requirement import is_number
+from submission.contents import Packed
+from submission.failure import RefusedError
+from submission.rounds import DIVISIONS, TRIAL_MARKER
+from submission.tree import Tree
+from sut.errors import VALID, UsageError
+from sut.results import METRICS
+
+_SYSTEM = ("system_name", "status", "host_processor_model_name", "host_memory_capacity", "accelerator_model_name",
+           "framework", "operating_system")  # fmt: skip
+_SOURCE = ("starting_weights_filename", "weights_sha256", "weight_data_types", "retraining")
+
+
+def main(argv: list[str]) -> int:
+    """The verb `show`."""
+    parser = argparse.ArgumentParser("python -m sut show", description=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("path", type=Path, metavar="PATH", help="a tarball or a directory")
+    path = parser.parse_args(argv).path
+    try:
+        with _root(path) as root:
+            _print(path, tree.read(root))
+    except RefusedError as error:
+        failure = error.failure
+        raise UsageError(f"wanted {failure.wanted} in {path}, found {failure.found}. {failure.todo}") from error
+    return VALID
+
+
+@contextmanager
+def _root(path: Path) -> Iterator[Path]:
+    """The directory that holds the divisions."""
+    if path.is_file():
+        with archive.opened(path) as root:
+            yield root
+        return
+    found = workspace.tree_in(path)
+    if found is None:
+        raise UsageError(
+            f"wanted a package (a tarball, or {' or '.join(DIVISIONS)} in a directory), found none at {path}."
+        )
+    yield found
+
+
+def _print(path: Path, of: Tree) -> None:
+    results = contents.read(of)
+    console = Console(highlight=False, markup=False)
+    size = sum(of.files.values())
+    console.print(f"{path}: {len(results)} results, {len(of.files)} files, {size / 1e6:.1f} MB", soft_wrap=True)
+    if of.has(PurePosixPath(TRIAL_MARKER)):
+        console.print("TRIAL: never submittable")
+    for one in results:
+        console.print()
+        console.print(_table(one))
+
+
+def _table(one: Packed) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(one):
+        table.add_row(name, value)
+    return table
+
+
+def _rows(one: Packed) -> Iterator[tuple[str, str]]:
+    where = one.where
+    yield where.scenario, f"{where.model}, {where.submitter}, {where.division} division, round {where.round.name}"
+    _, metric, unit, _ = METRICS[where.scenario]
+    value = "none" if one.value is None else f"{metric} {one.value:.4g} {unit}"
+    yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"
+    yield "length", f"{_queries(one)}; minimum of {_duration(one)} {_met(one.log.get('result_min_duration_met'))}"
+    yield "accuracy", "none" if one.f1 is None else f"F1 {one.f1:.5g}, exact match {one.exact_match:.5g}"
+    yield "samples", "unknown" if one.samples is None else f"{one.samples:,}"
+    parts = ", ".join(f"{part} {'pass' if passed else 'FAIL'}" for part, passed in one.test01.items())
+    yield "TEST01", parts or "none"
+    for key in _SYSTEM:
+        yield key, str(one.system.get(key, "missing"))
+    for key in _SOURCE:
+        yield key, str(one.measurements.get(key, "missing"))
+    for mark in one.measurements.get("marks", []):
+        yield "note", str(mark)
+
+
+def _queries(one: Packed) -> str:
+    samples = one.log.get("effective_samples_per_query", "unknown")
+    if one.where.scenario == "Offline":
+        return f"one query of {samples} samples"
+    return f"{one.log.get('result_query_count', 'unknown')} queries"
+
+
+def _duration(one: Packed) -> str:
+    asked_ms = one.log.get("effective_min_duration_ms")
+    return f"{asked_ms / 1e3:g} s" if is_number(asked_ms) else "unknown length"
+
+
+def _met(found: object) -> str:
+    return {True: "met", False: "NOT met"}.get(bool(found), "") if found is not None else "unknown"

@@ -1,0 +1,59 @@
+"""Where the weights of a run came from and what was done to them, for measurements.json and the documents."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends import checkpoints
+from backends.replay import REPLAY, read_spec
+from sut import assets, prepare
+from sut.config import DEMO, RunConfig
+
+# What is done to fp32 weights, per precision, and the type that they then have.
+TYPES = {"fp32": "fp32", "bf16": "bf16", "int8": "int8", "int8-dynamic": "int8"}
+TRANSFORMATIONS = {
+    "fp32": "none: used as they are in the file",
+    "bf16": "rounded from fp32 to bf16 when they are loaded",
+    "int8": "rounded from fp32 to int8, one scale for each output channel, balanced and calibrated; see calibration.md",
+    "int8-dynamic": "rounded from fp32 to int8; activations are rounded with scales found anew for each batch",
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's weights as a package describes them."""
+
+    filename: str
+    sha256: str
+    bytes: int
+    source: str
+    retraining: str
+
+
+def describe(config: RunConfig) -> Weights:
+    """Read the weights' file for its checksum."""
+    if config.backend in prepare.MODELLESS:
+        return _without_model(config)
+    model = checkpoints.find_model(assets.model_spec(config))
+    path = checkpoints.weight_file(model)
+    if path is None:
+        return Weights("none", checkpoints.digest(model), 0, f"{model.spec}: random numbers", "No: never trained")
+    if config.model == DEMO:
+        source = "this project's demo model, part of its source code: assets/demo"
+        return _of_file(path, source, "Yes: trained from scratch by this project (docs/demo-model.md)")
+    return _of_file(path, f"as given with --model {config.model}", "No: used as they are in the file")
+
+
+def _without_model(config: RunConfig) -> Weights:
+    if config.backend == REPLAY:
+        path, _ = read_spec(config.model)
+        return _of_file(path, "answers stored earlier: NO MODEL RAN", "No: no model ran")
+    return Weights("none", "none", 0, f"backend {config.backend}: NO MODEL RAN", "No: no model ran")
+
+
+def _of_file(path: Path, source: str, retraining: str) -> Weights:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Weights(path.name, sha256, path.stat().st_size, source, retraining)
