@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, IncompleteRead
 
 from sut.errors import FetchError
 from sut.fetch.shelf import disk_error, side, write_aside
@@ -291,6 +291,8 @@ def _write(
 def _brief(error: BaseException) -> str:
     """What lies at the bottom of an error of errors."""
     while True:
+        if isinstance(error, IncompleteRead):
+            return f"a connection that closed with {error.expected:,} bytes to come"
         inner = [one for one in (*error.args, getattr(error, "reason", None)) if isinstance(one, BaseException)]
         if not inner:
             return str(error) or type(error).__name__
