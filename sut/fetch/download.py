@@ -19,6 +19,7 @@ from sut.fetch.catalogue import Source
 from sut.fetch.checksum import Checksum
 from sut.fetch.publisher import Stated
 from sut.fetch.shelf import Pin
+from sut.fetch.side import Side
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ def download(means: Means, source: Source, target: Path, pin: Pin | None) -> Pin
         FetchError: no mirror gave the right file; it says why each did not.
     """
     wanted = expected(means, source, pin)
-    aside, refusals = web.Side.of(target), []
+    aside, refusals = Side.of(target), []
     for url in source.mirrors:
         means.display.say(f"  from {url}" + (f", continuing at {aside.size:,} bytes" if aside.size else ""))
         try:
@@ -104,7 +105,7 @@ def _pause_s(policy: web.Policy, idle: int, asked_s: float | None) -> float:
     return min(own_s if asked_s is None else asked_s, policy.longest_pause_s)
 
 
-def _from_mirror(means: Means, url: str, aside: web.Side, wanted: Stated, name: str) -> dict[str, str]:
+def _from_mirror(means: Means, url: str, aside: Side, wanted: Stated, name: str) -> dict[str, str]:
     """The side file's digits by kind, when they are the right ones."""
     attempts, once_more = 0, aside.size > 0
 
@@ -148,7 +149,7 @@ def verified(path: Path, digits: dict[str, str], stated: str, origin: str) -> Pi
     return Pin(found.st_size, digits["sha256"], found.st_mtime_ns, stated, origin, shelf.now())
 
 
-def _despair(name: str, wanted: Stated, refusals: list[str], aside: web.Side, pin: Pin | None) -> str:
+def _despair(name: str, wanted: Stated, refusals: list[str], aside: Side, pin: Pin | None) -> str:
     size = f", {wanted.bytes:,} bytes" if wanted.bytes is not None else ""
     pinned = (
         f"\nIt was pinned on {pin.verified}; should its publisher have changed it, remove it from pins.json."

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, IncompleteRead
 
-from sut.errors import FetchError
-from sut.fetch.shelf import disk_error, side, write_aside
+from sut.fetch.shelf import disk_error
+from sut.fetch.side import Side
 
 _CHUNK_BYTES = 1 << 18
 _LATER = (408, 425, 429, 500, 502, 503, 504)
@@ -55,40 +53,6 @@ class Policy:
     timeout_s: float = 60.0  # for a connection, and between two pieces of a file
     slowest_bytes_per_s: float = 1000.0  # over `slow_after_s`
     slow_after_s: float = 60.0
-
-
-@dataclass(frozen=True)
-class Side:
-    """A file on its way, and what the server called the version that it is of."""
-
-    path: Path
-
-    @classmethod
-    def of(cls, target: Path) -> Side:
-        return cls(side(target))
-
-    @property
-    def _notes(self) -> Path:
-        return self.path.with_name(self.path.name + ".json")
-
-    @property
-    def size(self) -> int:
-        with suppress(OSError):
-            return self.path.stat().st_size
-        return 0
-
-    def validator(self, url: str) -> str | None:
-        with suppress(OSError, ValueError, AttributeError):
-            found = json.loads(self._notes.read_bytes()).get(url)
-            return found if isinstance(found, str) else None
-        return None
-
-    def note(self, url: str, validator: str | None) -> None:
-        write_aside(self._notes, {url: validator})
-
-    def clear(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self._notes.unlink(missing_ok=True)
 
 
 Session = requests.Session
@@ -123,7 +87,7 @@ def transfer(
         head = next(pieces, b"")
         _check_page(answer, head, is_start=answer.status_code != 206)
         start, total = _place(answer, aside, url, have, size)
-        _check_room(aside.path, (total or 0) - start)
+        aside.check_room((total or 0) - start)
         if start == 0:
             aside.note(url, _validator(answer))
         end = _write(aside, start, total, head, pieces, on_bytes)
@@ -149,9 +113,8 @@ def head(via: Session, url: str, policy: Policy) -> dict[str, str]:
     for _ in range(via.max_redirects):
         with _answer(via, "HEAD", url, policy, {}, follow=False) as answer:
             onward = urljoin(url, answer.headers.get("Location", url))
-            if not answer.is_redirect or urlsplit(onward).netloc != urlsplit(url).netloc:
-                return {name.lower(): value for name, value in answer.headers.items()}
-            if "x-linked-etag" in answer.headers:
+            elsewhere = urlsplit(onward).netloc != urlsplit(url).netloc
+            if not answer.is_redirect or elsewhere or "x-linked-etag" in answer.headers:
                 return {name.lower(): value for name, value in answer.headers.items()}
             url = onward
     raise RefusedError(f"more than {via.max_redirects} redirects")
@@ -242,15 +205,6 @@ def _check_page(answer: requests.Response, head: bytes, is_start: bool) -> None:
         title = _TITLE.search(head)
         named = f", titled {title[1].decode('utf-8', 'replace')!r}" if title else ""
         raise RefusedError(f"a web page (HTML{named}) in place of the file: a login, an error or a proxy's notice")
-
-
-def _check_room(path: Path, needed: int) -> None:
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise FetchError(
-            f"wanted {needed:,} bytes of room for {path}, found {free:,} free. Make room, or name another place with "
-            "--cache-dir DIR."
-        )
 
 
 def _pieces(answer: requests.Response, policy: Policy) -> Iterator[bytes]:
