@@ -56,6 +56,7 @@ class Policy:
 
 
 Session = requests.Session
+OnBytes = Callable[[int, int | None], None]  # how many bytes are there, of how many
 
 
 def session() -> Session:
@@ -66,14 +67,11 @@ def session() -> Session:
     return made
 
 
-def transfer(
-    via: Session, url: str, aside: Side, size: int | None, policy: Policy, on_bytes: Callable[[int, int | None], None]
-) -> None:
+def transfer(via: Session, url: str, aside: Side, size: int | None, policy: Policy, on_bytes: OnBytes) -> None:
     """Bring `url` to its end, from where the side file stops.
 
     Args:
         size: of the whole file, where it is known.
-        on_bytes: hears (how many bytes are there, of how many).
 
     Raises:
         LaterError, RefusedError: see above.
@@ -220,10 +218,7 @@ def _pieces(answer: requests.Response, policy: Policy) -> Iterator[bytes]:
             since_s, came = time.monotonic(), 0
 
 
-def _write(
-    aside: Side, start: int, total: int | None, head: bytes, pieces: Iterator[bytes],
-    on_bytes: Callable[[int, int | None], None],
-) -> int:  # fmt: skip
+def _write(aside: Side, start: int, total: int | None, head: bytes, pieces: Iterator[bytes], on_bytes: OnBytes) -> int:
     """Append to the side file; where it then ends."""
     at, piece = start, head
     try:
