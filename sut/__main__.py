@@ -46,11 +46,13 @@ def _lazily(door: str) -> Callable[[list[str]], int]:
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": _run,
     "build": _build,
+    "fetch": _lazily("sut.fetch.command:main"),
+    "assets": _lazily("sut.fetch.listing:main"),
     "submit": _lazily("submission.submit:main"),
     "show": _lazily("submission.show:main"),
     "check": _lazily("submission.check:main"),
 }
-_OURS = ("sut", "backends", "qsl", "accuracy", "submission", "assets")
+_OURS = ("sut", "backends", "qsl", "accuracy", "submission", "assets", "configs")
 
 
 def main(argv: list[str]) -> int:

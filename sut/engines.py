@@ -24,7 +24,7 @@ from backends.checkpoints import Model, find_model, read_tensors
 from qsl import store
 from qsl.base import Features
 from sut import assets, system
-from sut.config import DEMO, RunConfig, choose
+from sut.config import RunConfig, choose
 from sut.errors import UsageError
 from sut.tasks import TASKS
 
@@ -87,7 +87,7 @@ class _MadeFrom:
 
 
 def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> _MadeFrom:
-    dataset = _dataset(config, cache_dir)
+    dataset = assets.calibration_dataset(config)
     features = TASKS[choose("task", config.task, TASKS)].load(dataset, vocab, cache_dir)
     count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
     chosen = _choose(features, count, config.calibration_seed)
@@ -100,14 +100,6 @@ def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) ->
         "calibration_seed": config.calibration_seed,
     }
     return _MadeFrom(CalibrationSettings(), [Batch.of([features.sample(index)]) for index in chosen], about)
-
-
-def _dataset(config: RunConfig, cache_dir: Path) -> Path:
-    if config.calibration_dataset is not None:
-        return config.calibration_dataset
-    if config.model == DEMO or config.dataset is None:
-        return assets.demo_dataset(cache_dir, "train")
-    return config.dataset
 
 
 def _choose(features: Features, count: int, seed: int) -> list[int]:

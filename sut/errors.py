@@ -7,6 +7,7 @@
     │       backends.base.BackendError      a backend or a model
     │       accuracy.log.AccuracyLogError   LoadGen's accuracy log
     │       accuracy.targets.UnknownTargetError
+    ├── FetchError                    3   what `fetch` was to bring did not come: network, publisher, disk
     └── RunFailedError                3   the run began and could not end: a backend raised, an instance died, Ctrl-C
 
 0 is a valid result, 1 a result that is invalid or misses its accuracy. Each message says what was wanted, what was
@@ -28,6 +29,10 @@ class UsageError(SutError):
     """Something asked for cannot be used."""
 
     exit_code = USAGE
+
+
+class FetchError(SutError):
+    """A model or a data set could not be brought; what has come of it is kept, and the same command continues."""
 
 
 class RunFailedError(SutError):

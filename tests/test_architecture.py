@@ -26,9 +26,10 @@ MAY_IMPORT = {
 ONLY_IN = {
     "mlperf_loadgen": {"sut/loadgen.py"},
     "onnxruntime": {"backends/onnx_session.py"},  # for the backend and for calibration
+    "requests": {"sut/fetch/web.py"},
     "onnx": {"backends/onnx_graph.py"},
 }
-HEAVY = ("torch", "onnxruntime", "onnx", "transformers", "tokenizers", "mlperf_loadgen", "rich")
+HEAVY = ("torch", "onnxruntime", "onnx", "transformers", "tokenizers", "mlperf_loadgen", "rich", "requests")
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -1,0 +1,106 @@
+"""configs/assets.toml as frozen dataclasses: what can be fetched by name, from where, and what it must hash to.
+
+Everything about a publisher is data in that file; a mirror of one's own is another such file, named with --catalogue.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from sut.errors import UsageError
+from sut.fetch import checksum
+from sut.fetch.checksum import Checksum
+
+RECORDS = ("zenodo", "huggingface")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that can be downloaded."""
+
+    mirrors: tuple[str, ...]  # in the order in which they are tried
+    bytes: int | None
+    checksum: Checksum | None
+    record: tuple[str, str] | None  # (kind, url) of who states what is None above
+
+    @property
+    def names(self) -> set[str]:
+        """What the publishers call the file."""
+        return {PurePosixPath(urlsplit(url).path).name for url in self.mirrors}
+
+
+@dataclass(frozen=True)
+class Asset:
+    """What a user names."""
+
+    name: str
+    title: str
+    licence: str
+    files: Mapping[str, Source]  # by where they lie in the asset's directory
+    flags: Mapping[str, str] = field(default_factory=dict)  # flag, without dashes → path in the directory
+    unpack: Mapping[str, str] = field(default_factory=dict)  # member of an archive → path in the directory
+
+    @property
+    def bytes(self) -> int | None:
+        """What is known of its size."""
+        sizes = [source.bytes for source in self.files.values()]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+Catalogue = Mapping[str, Asset]
+
+
+def read(path: Path | None = None) -> Catalogue:
+    """The catalogue that ships with the package, or the one in `path`.
+
+    Raises:
+        UsageError: it cannot be read, or an entry is not what it must be (it is named).
+    """
+    try:
+        text = path.read_text("utf-8") if path else files("configs").joinpath("assets.toml").read_text("utf-8")
+        data = tomllib.loads(text)
+        sources = {key: _source(key, entry) for key, entry in data.get("file", {}).items()}
+        return {name: _asset(name, entry, sources) for name, entry in data.get("asset", {}).items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        where = path or "configs/assets.toml"
+        raise UsageError(
+            f"wanted a catalogue of assets in {where}, found: {error}. See docs/models-and-data.md."
+        ) from None
+
+
+def find(catalogue: Catalogue, name: str) -> Asset:
+    """The asset of that name; UsageError with the nearest right one otherwise."""
+    if name in catalogue:
+        return catalogue[name]
+    near = difflib.get_close_matches(name, catalogue, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(f"wanted one of {', '.join(catalogue)}, found {name!r}.{hint} See: python -m sut assets")
+
+
+def _source(key: str, entry: Mapping[str, Any]) -> Source:
+    unknown = set(entry) - {"mirrors", "bytes", "checksum", "record"}
+    if unknown or not entry.get("mirrors"):
+        raise ValueError(f"[file.{key}] with {f'unknown {min(unknown)}' if unknown else 'no mirrors'}")
+    kind, _, url = entry.get("record", "").partition(":")
+    if kind and kind not in RECORDS:
+        raise ValueError(f"[file.{key}] with a record of {kind!r}; known: {', '.join(RECORDS)}")
+    if not kind and "checksum" not in entry:
+        raise ValueError(f"[file.{key}] with neither checksum nor record: nothing could be verified")
+    stated = checksum.parse(entry["checksum"]) if "checksum" in entry else None
+    return Source(tuple(entry["mirrors"]), entry.get("bytes"), stated, (kind, url) if kind else None)
+
+
+def _asset(name: str, entry: Mapping[str, Any], sources: Mapping[str, Source]) -> Asset:
+    inside = [*entry["files"], *entry.get("unpack", {}).values(), *entry.get("flags", {}).values()]
+    for path in inside:
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise ValueError(f"[asset.{name}] with a path outside its directory: {path}")
+    wanted = {path: sources[key] for path, key in entry["files"].items()}
+    return Asset(**{**entry, "name": name, "files": wanted})
