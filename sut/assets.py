@@ -54,7 +54,7 @@ def vocab(config: RunConfig) -> Path:
     if config.vocab:
         return config.vocab
     model = Path(model_spec(config))
-    own = (model.parent if model.suffix == ".onnx" else model) / "vocab.txt"
+    own = (model.parent if model.is_file() else model) / "vocab.txt"
     if own.is_file():
         return own
     if config.dataset is None:
