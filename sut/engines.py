@@ -100,7 +100,7 @@ def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) ->
     features = task.load(dataset, vocab, cache_dir)
     if config.calibration_list:
         chosen = task.listed(config.calibration_list, dataset, vocab, cache_dir)
-        drawn = {"calibration_list": str(config.calibration_list), "calibration_indices": chosen}
+        drawn: dict[str, Any] = {"calibration_list": str(config.calibration_list), "calibration_indices": chosen}
     else:
         count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
         chosen = _choose(features, count, config.calibration_seed)

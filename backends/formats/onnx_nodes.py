@@ -146,7 +146,7 @@ def _value(node: Node) -> Array | None:
     from onnx import numpy_helper
 
     if "value" in node.attributes:
-        return numpy_helper.to_array(node.attributes["value"])  # type: ignore[no-any-return]
+        return numpy_helper.to_array(node.attributes["value"])
     found = [value for name, value in node.attributes.items() if name.startswith("value_")]
     return np.asarray(found[0]) if found else None
 
@@ -154,7 +154,8 @@ def _value(node: Node) -> Array | None:
 def _cast(node: Node, x: Array) -> Array:
     from onnx import helper
 
-    return x.astype(helper.tensor_dtype_to_np_dtype(node.attributes["to"]))
+    to: np.dtype[Any] = helper.tensor_dtype_to_np_dtype(node.attributes["to"])
+    return x.astype(to)
 
 
 def _unsqueeze(node: Node, x: Array, axes: Array | None = None) -> Array:
@@ -174,12 +175,14 @@ def _quantize(node: Node, x: Array, scale: Array, zero_point: Array | None = Non
     zero = np.zeros((), np.uint8) if zero_point is None else zero_point
     limits = np.iinfo(zero.dtype)
     steps = np.rint(x / _along(node, x, scale)) + _along(node, x, zero)
-    return np.clip(steps, limits.min, limits.max).astype(zero.dtype)
+    rounded: Array = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
+    return rounded
 
 
 def _dequantize(node: Node, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
     zero = 0 if zero_point is None else _along(node, x, zero_point).astype(np.int32)
-    return ((x.astype(np.int32) - zero) * _along(node, x, scale)).astype(np.float32)
+    steps: Array = x.astype(np.int32) - zero
+    return np.asarray(steps * _along(node, x, scale), np.float32)
 
 
 # What can be computed beforehand: node and its constant inputs → its one output.

@@ -69,10 +69,10 @@ def _linear(graph: Graph, node: Node, product: str, weight: Array, bias: Array, 
 
 
 def _range(graph: Graph, node: Node, rows: int) -> Range | None:
-    scales = [_rounding(graph, name) for name in node.inputs[:2]]
-    if scales[0] is None or scales[1] is None:
+    of_input, of_weight = (_rounding(graph, name) for name in node.inputs[:2])
+    if of_input is None or of_weight is None:
         return None
-    (scale, zero_point), (weight_scale, weight_zero_point) = scales
+    (scale, zero_point), (weight_scale, weight_zero_point) = of_input, of_weight
     wrong = {node.inputs[0]: scale.size != 1, node.inputs[1]: weight_scale.size not in (1, rows)}
     wrong[node.inputs[1]] |= bool(weight_zero_point.astype(np.int32).any())
     for name, is_wrong in wrong.items():

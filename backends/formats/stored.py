@@ -105,7 +105,7 @@ def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, Range]:
         amax = found.get(name + _WEIGHT, np.abs(weight).max())
         ranges[name] = Range.symmetric(
             _positive(path, name + _INPUT, found[name + _INPUT], 1)[0],
-            _positive(path, name + _WEIGHT, amax, len(weight)).astype(np.float32) / 127,
+            _positive(path, name + _WEIGHT, amax, len(weight)) / np.float32(127),
         )
     return ranges
 
@@ -130,7 +130,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 def _safetensors_names(path: Path) -> Iterable[str]:
     try:
-        with safetensors.safe_open(path, "numpy") as file:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(path, "numpy") as file:
             return list(file.keys())
     except (OSError, ValueError, safetensors.SafetensorError):
         return ()  # who reads it says why
