@@ -22,10 +22,13 @@ class Entry(NamedTuple):
     extra: str  # what installs that; "": the core does
     engine_precisions: tuple[str, ...] = ()  # as the class says
     forkable: bool = False  # as the class says
+    graph_precisions: tuple[str, ...] = ()  # as the class says
 
 
 BACKENDS: dict[str, Entry] = {
-    "onnxruntime": Entry("backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",)),
+    "onnxruntime": Entry(
+        "backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",), graph_precisions=("fp32",)
+    ),
     "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
     "replay": Entry("backends.replay:ReplayBackend", "numpy", "", forkable=True),

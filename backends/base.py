@@ -112,6 +112,7 @@ class Backend(ABC):
     name: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     engine_precisions: ClassVar[tuple[str, ...]] = ()  # those that run a built engine: `Model.engine` is set for them
+    graph_precisions: ClassVar[tuple[str, ...]] = ()  # those that run an .onnx file as it is, not its weights
     packed: ClassVar[bool] = False  # runs tokens end to end: any lengths go together, and none is padded
     forkable: ClassVar[bool] = False  # loaded with one thread, it can be forked: weights are then shared
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from backends import onnx_session
 from backends.base import Backend, BackendError, Batch, Float32, Options, brief
-from backends.checkpoints import Model, read_tensors
+from backends.checkpoints import Model, read_weights
 from backends.quantized import read_model_engine
 
 # What the published graphs call the same inputs and outputs: MLPerf's two, and the exporters'.
@@ -26,6 +26,7 @@ class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
     precisions = ("fp32", "int8", "int8-dynamic")
     engine_precisions = ("int8",)
+    graph_precisions = ("fp32",)
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -33,18 +34,13 @@ class OnnxRuntimeBackend(Backend):
         self._inputs: dict[str, str] = {}
 
     def load(self, model: Model) -> None:
-        self._session = self._open_file(model.path) if model.config is None else self._open_weights(model)
+        as_it_is = model.is_graph and self.options.precision in self.graph_precisions
+        self._session = self._open_file(model.path) if as_it_is else self._open_weights(model)
         self._inputs = _match_inputs(model, [node.name for node in self._session.get_inputs()])
         self._outputs = _match_outputs(model, [node.name for node in self._session.get_outputs()])
 
     def _open_file(self, path: Path | None) -> Any:
-        if path is None or path.suffix != ".onnx":
-            raise BackendError("wanted a model with weights or an .onnx file for backend 'onnxruntime'.")
-        if self.options.precision != "fp32":
-            raise BackendError(
-                f"wanted --precision fp32 for {path}, which is run as it is, found {self.options.precision}. "
-                f"Name a directory with weights to have them quantized."
-            )
+        assert path is not None  # a graph has one
         try:
             return onnx_session.open_file(path, self.options)
         except Exception as error:
@@ -56,16 +52,16 @@ class OnnxRuntimeBackend(Backend):
     def _open_weights(self, model: Model) -> Any:
         from backends import onnx_graph, onnx_int8
 
-        assert model.config is not None
         wide = onnx_session.has_wide_products()
         if self.options.precision == "int8":
             engine, directory = read_model_engine(model)
             ready = onnx_session.open_ready
             return ready(directory, lambda: onnx_int8.build(engine, wide), self.options)
+        weights = read_weights(model)
         if self.options.precision == "int8-dynamic":
-            built = onnx_int8.build_dynamic(model.config, read_tensors(model), wide)
+            built = onnx_int8.build_dynamic(weights.config, weights.tensors, wide)
         else:
-            built = onnx_graph.build(model.config, read_tensors(model))
+            built = onnx_graph.build(weights.config, weights.tensors)
         self._arrays = built[1]  # the session reads them in place
         return onnx_session.open_built(built, self.options)
 

@@ -8,7 +8,7 @@ import torch
 
 from backends import kernels, torch_packed
 from backends.base import Backend, Batch, Float32
-from backends.checkpoints import Model, read_tensors
+from backends.checkpoints import Model, read_weights
 from backends.quantized import read_engine
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -30,10 +30,10 @@ class PyTorchBackend(Backend):
             config = engine.config
             self._bert = torch_packed.from_engine(engine, kernels.best(config.hidden_size, config.head_size))
             return
-        tensors = read_tensors(model)
-        assert model.config is not None  # read_tensors refuses a model without one
-        found = kernels.best(model.config.hidden_size, model.config.head_size)
-        self._bert = torch_packed.from_floats(model.config, tensors, _DTYPES[self.options.precision], found)
+        weights = read_weights(model)
+        found = kernels.best(weights.config.hidden_size, weights.config.head_size)
+        dtype = _DTYPES[self.options.precision]
+        self._bert = torch_packed.from_floats(weights.config, weights.tensors, dtype, found)
 
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)

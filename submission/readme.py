@@ -114,7 +114,9 @@ def calibration(order: Order, records: Sequence[Mapping[str, Any]]) -> str:
         return f"# Calibration\n\n{text}\n"
     rows = [f"| {name} | {value} |" for name, value in engine.items()]
     text = (
-        "Weights have a scale for each output channel; activations have ranges that were found on the samples below, "
+        "No calibration: the scales are those that the model itself brings, learned when it was trained."
+        if "ranges_from" in engine
+        else "Weights have a scale for each output channel; activations have ranges that were found on the samples below, "
         "once, before any run. The method is in the code of this package: backends/calibration.py."
     )
     return "\n".join(["# Calibration", "", text, "", "| | |", "| --- | --- |", *rows, ""])

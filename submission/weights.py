@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,27 +34,32 @@ class Weights:
 
 
 def describe(config: RunConfig) -> Weights:
-    """Read the weights' file for its checksum."""
+    """Read the weights' files for their checksum."""
     if config.backend in prepare.MODELLESS:
         return _without_model(config)
     model = checkpoints.find_model(assets.model_spec(config))
-    path = checkpoints.weight_file(model)
-    if path is None:
+    paths = checkpoints.weight_files(model)
+    if not paths:
         return Weights("none", checkpoints.digest(model), 0, f"{model.spec}: random numbers", "No: never trained")
     if config.model == DEMO:
         source = "this project's demo model, part of its source code: assets/demo"
-        return _of_file(path, source, "Yes: trained from scratch by this project (docs/demo-model.md)")
-    return _of_file(path, f"as given with --model {config.model}", "No: used as they are in the file")
+        return _of_files(paths, source, "Yes: trained from scratch by this project (docs/demo-model.md)")
+    return _of_files(paths, f"as given with --model {config.model}", "No: used as they are in the file")
 
 
 def _without_model(config: RunConfig) -> Weights:
     if config.backend == REPLAY:
         path, _ = read_spec(config.model)
-        return _of_file(path, "answers stored earlier: NO MODEL RAN", "No: no model ran")
+        return _of_files((path,), "answers stored earlier: NO MODEL RAN", "No: no model ran")
     return Weights("none", "none", 0, f"backend {config.backend}: NO MODEL RAN", "No: no model ran")
 
 
-def _of_file(path: Path, source: str, retraining: str) -> Weights:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Weights(path.name, sha256, path.stat().st_size, source, retraining)
+def _of_files(paths: Sequence[Path], source: str, retraining: str) -> Weights:
+    """One checksum over all of them, in their order."""
+    sha = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                sha.update(part)
+    size = sum(path.stat().st_size for path in paths)
+    return Weights(", ".join(path.name for path in paths), sha.hexdigest(), size, source, retraining)

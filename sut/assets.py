@@ -101,7 +101,7 @@ def vocab(config: RunConfig) -> Path:
     if config.vocab:
         return fetched(config, "vocab", config.vocab) or config.vocab
     model = Path(model_spec(config))
-    own = (model.parent if model.suffix == ".onnx" else model) / "vocab.txt"
+    own = (model.parent if model.is_file() else model) / "vocab.txt"
     if own.is_file():
         return own
     if config.dataset is None:

@@ -57,6 +57,7 @@ class RunConfig:
     fpmath_mode: str | None = None  # oneDNN's own, which is strict
     torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
     calibration_dataset: Path | None = None  # the demo's training set; for other models the data set that is run
+    calibration_list: Path | None = None  # drawn at random; else MLPerf's, feature indices or question ids
     calibration_samples: int | None = None  # 500, as MLPerf's calibration lists have; random weights: 16
     calibration_seed: int = 0  # which samples
 
@@ -99,7 +100,16 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "fpmath_mode": FPMATH_MODES,
     "round": tuple(SEEDS),
 }
-_PATHS = ("dataset", "vocab", "log_dir", "user_conf", "cache_dir", "calibration_dataset", "audit_config")
+_PATHS = (
+    "dataset",
+    "vocab",
+    "log_dir",
+    "user_conf",
+    "cache_dir",
+    "calibration_dataset",
+    "calibration_list",
+    "audit_config",
+)
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
 _POSITIVE = (
     "test_query_count",
@@ -177,6 +187,10 @@ def _check(config: RunConfig) -> None:
         raise UsageError(f"wanted --min-duration-s from 0 to {_MOST:g}, found {config.min_duration_s}.")
     if not 0 <= config.calibration_seed <= _MOST:
         raise UsageError(f"wanted --calibration-seed from 0 to {_MOST:g}, found {config.calibration_seed}.")
+    if config.calibration_list and (config.calibration_samples or config.calibration_seed):
+        raise UsageError(
+            "--calibration-list says which samples; --calibration-samples and --calibration-seed draw them."
+        )
     if config.execution_mode == "valid" and (config.test_query_count or duration_s < 600):
         raise UsageError(
             "--execution-mode valid runs the official counts for at least 600 s; "

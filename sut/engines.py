@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 import backends
-from backends import BACKENDS, calibration, checkpoints, quantized
+from backends import BACKENDS, calibration, checkpoints, learned, quantized
 from backends.base import Batch
 from backends.calibration import CalibrationSettings
-from backends.checkpoints import Model, find_model, read_tensors
+from backends.checkpoints import Model, find_model, read_weights
 from qsl import store
 from qsl.base import Features
 from sut import assets, system
@@ -29,11 +29,11 @@ from sut.errors import UsageError
 from sut.tasks import TASKS
 
 # What decides an engine beside its inputs: a change here makes every engine another one.
-_NAMES = ("calibration", "quantized", "checkpoints", "onnx_graph", "onnx_sites")
-_SOURCES = tuple(Path(backends.__file__).parent / f"{name}.py" for name in _NAMES)
+_NAMES = ("calibration", "learned", "quantized", "checkpoints", "geometry", "formats/*", "onnx_graph", "onnx_sites")
+_SOURCES = tuple(path for name in _NAMES for path in sorted(Path(backends.__file__).parent.glob(f"{name}.py")))
 OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
 _DIGEST = "calibration_features_sha256"
-_NOT_CONTENT = ("model", "calibration_dataset")  # names, which are no part of the key
+_NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are no part of the key
 _SAMPLES, _RANDOM_SAMPLES = 500, 16  # as many as MLPerf's lists; random weights have nothing to get right
 _EVERY_S = 10.0  # between two lines where there is no terminal
 
@@ -41,6 +41,11 @@ _EVERY_S = 10.0  # between two lines where there is no terminal
 def needs_engine(config: RunConfig) -> bool:
     """True where the precision runs a built engine."""
     return config.precision in BACKENDS[config.backend].engine_precisions
+
+
+def runs_graph(config: RunConfig, model: Model) -> bool:
+    """True where the backend runs an .onnx file as it is; its weights are then nobody's business."""
+    return model.is_graph and config.precision in BACKENDS[config.backend].graph_precisions
 
 
 def was_calibrated_on(directory: Path, features: Features) -> bool:
@@ -73,7 +78,7 @@ def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Pat
     directory = cache_dir / "engines" / store.key(made_from.settings, content, *_SOURCES)
     if not quantized.is_whole(directory):
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
-        quantized.write_engine(directory, _calibrated(model, made_from))
+        quantized.write_engine(directory, _quantized(model, made_from))
     return directory
 
 
@@ -82,22 +87,30 @@ class _MadeFrom:
     """All that decides an engine."""
 
     settings: CalibrationSettings
-    samples: list[Batch]
+    samples: list[Batch]  # none where the model brings its own ranges
     about: dict[str, Any]  # as engine.json and run.json hold it
 
 
 def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> _MadeFrom:
-    dataset = assets.calibration_dataset(config)
-    features = TASKS[choose("task", config.task, TASKS)].load(dataset, vocab, cache_dir)
-    count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
-    chosen = _choose(features, count, config.calibration_seed)
+    weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model)}
+    asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
+    if not asked and checkpoints.has_ranges(model):
+        return _MadeFrom(CalibrationSettings(), [], weights | {"ranges_from": "the model itself"})
+    dataset, task = assets.calibration_dataset(config), TASKS[choose("task", config.task, TASKS)]
+    features = task.load(dataset, vocab, cache_dir)
+    if config.calibration_list:
+        chosen = task.listed(config.calibration_list, dataset, vocab, cache_dir)
+        drawn: dict[str, Any] = {"calibration_list": str(config.calibration_list), "calibration_indices": chosen}
+    else:
+        count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
+        chosen = _choose(features, count, config.calibration_seed)
+        drawn = {"calibration_seed": config.calibration_seed}
     about = {
-        "model": model.spec,
-        "weights_sha256": checkpoints.digest(model),
+        **weights,
         "calibration_dataset": str(dataset),
         _DIGEST: features.digest(),
         "calibration_samples": len(chosen),
-        "calibration_seed": config.calibration_seed,
+        **drawn,
     }
     return _MadeFrom(CalibrationSettings(), [Batch.of([features.sample(index)]) for index in chosen], about)
 
@@ -107,12 +120,13 @@ def _choose(features: Features, count: int, seed: int) -> list[int]:
     return sorted(draw.choice(len(features), min(count, len(features)), replace=False).tolist())
 
 
-def _calibrated(model: Model, made_from: _MadeFrom) -> quantized.QuantizedModel:
-    assert model.config is not None  # read_tensors refuses a model without one
+def _quantized(model: Model, made_from: _MadeFrom) -> quantized.QuantizedModel:
+    weights = read_weights(model)
+    if not made_from.samples:
+        return learned.quantize(weights, made_from.about)
     progress = _Progress()
-    tensors = read_tensors(model)
     found = calibration.calibrate(
-        model.config, tensors, made_from.samples, made_from.settings, system.cores(), progress.update
+        weights.config, weights.tensors, made_from.samples, made_from.settings, system.cores(), progress.update
     )
     progress.end()
     return replace(found, settings=made_from.about | asdict(made_from.settings))

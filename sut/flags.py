@@ -39,8 +39,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
     add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, fake or replay")
-    add("--model", metavar="WHAT", help="demo (default), a name of `sut assets`, a Hugging Face directory, an .onnx "
-        "file, or random:bert-large | random:bert-base | random:bert-tiny (random weights, for speed)")  # fmt: skip
+    add("--model", metavar="WHAT", help="demo (default), a name of `sut assets`, a directory or file of weights, an "
+        ".onnx file, or random:bert-large | random:bert-base | random:bert-tiny (random weights, for speed)")  # fmt: skip
     add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch: bf16; onnxruntime: int8-dynamic")
     add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file, or a name of `sut assets` (default: the "
         "embedded one)")  # fmt: skip
@@ -94,5 +94,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="N",
         help="how many of its samples (default: 500; random weights: 16)",
     )
+    add("--calibration-list", type=Path, metavar="FILE", help="which of its samples, as MLPerf lists them: feature "
+        "indices or question ids")  # fmt: skip
     add("--calibration-seed", "--seed", type=int, metavar="S", help="which of them (default: 0)")
     return parser

@@ -18,7 +18,7 @@ from accuracy.targets import Target, target
 from backends import BACKENDS
 from backends import check as check_backend
 from backends.base import BackendError, Options
-from backends.checkpoints import Model, find_model
+from backends.checkpoints import Model, find_model, with_config
 from backends.fake import FAKE, read_script
 from backends.replay import REPLAY, read_spec
 from qsl.base import Features
@@ -162,7 +162,8 @@ def _is_forked(config: RunConfig) -> bool:
 
 def _model(config: RunConfig) -> Model:
     if config.backend not in MODELLESS:
-        return find_model(assets.model_spec(config))
+        model = find_model(assets.model_spec(config))
+        return model if engines.runs_graph(config, model) else with_config(model)
     spec = config.backend if config.model == DEMO else config.model
     MODELLESS[config.backend](spec)
     return Model(spec, None, None)

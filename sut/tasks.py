@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accuracy.squad import Score, score_log
-from qsl import squad
+from qsl import calibration_list, squad
 from qsl.base import Features
 
 
@@ -18,6 +18,7 @@ class Task:
     model_key: str  # the name in LoadGen's embedded mlperf.conf
     load: Callable[[Path, Path, Path], Features]
     score: Callable[[Path, Path, Path, Path], Score]  # LoadGen's accuracy log comes first
+    listed: Callable[[Path, Path, Path, Path], list[int]]  # features that a calibration list, which comes first, names
     full_size: int  # samples of the data set that official results are made on
     dataset_sha256: str  # of that data set's file, as its publisher gives it
     targets: tuple[str, ...]  # the accuracy targets on that data set, the first by default
@@ -36,6 +37,7 @@ TASKS = {
         model_key="bert",
         load=_squad_features,
         score=_squad_score,
+        listed=calibration_list.read,
         full_size=10_833,
         dataset_sha256="95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",  # dev-v1.1.json
         targets=("bert-99", "bert-99.9"),

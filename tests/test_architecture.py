@@ -27,7 +27,7 @@ ONLY_IN = {
     "mlperf_loadgen": {"sut/loadgen.py"},
     "onnxruntime": {"backends/onnx_session.py"},  # for the backend and for calibration
     "requests": {"sut/fetch/web.py"},
-    "onnx": {"backends/onnx_graph.py"},
+    "onnx": {"backends/onnx_graph.py", "backends/formats/onnx_nodes.py"},
 }
 HEAVY = ("torch", "onnxruntime", "onnx", "transformers", "tokenizers", "mlperf_loadgen", "rich", "requests")
 

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import published
 import pytest
 from small_bert import SMALL, random_batch, random_tensors
 
 from backends import backend_class
 from backends.base import Backend, BackendError, Batch, Options
 from backends.calibration import CalibrationSettings, calibrate
-from backends.checkpoints import Model, read_tensors
+from backends.checkpoints import Model, find_model, read_tensors
 from backends.onnx_int8 import build
 from backends.onnx_session import open_built
 from backends.quantized import QuantizedModel, write_engine
@@ -92,9 +93,11 @@ def test_without_an_engine_it_says_what_to_type(model: Model) -> None:
         backend(model, "int8")
 
 
-def test_a_graph_is_not_quantized(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="fp32"):
-        backend(Model("some.onnx", None, tmp_path / "some.onnx"), "int8")
+def test_the_weights_of_an_exported_graph_are_quantized(tmp_path: Path, model: Model) -> None:
+    batch = random_batch([30, 60])
+    graph = find_model(str(published.mlperf_onnx(tmp_path, SMALL, read_tensors(model))))
+    found = backend(graph, "int8-dynamic").infer(batch)
+    np.testing.assert_allclose(found, backend(model, "int8-dynamic").infer(batch), atol=1e-4)
 
 
 def test_tensors_of_an_unused_channel_are_no_trouble(model: Model) -> None:

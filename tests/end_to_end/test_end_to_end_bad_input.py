@@ -333,10 +333,10 @@ def test_an_onnx_file_that_is_none(run: Run, tmp_path: Path, content: bytes):
     assert ended.runs == []
 
 
-def test_an_onnx_file_runs_on_onnxruntime_alone(run: Run, tmp_path: Path):
+def test_an_onnx_file_that_is_none_has_no_weights_either(run: Run, tmp_path: Path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"whatever")
-    assert_refused(run("--model", path, "--backend", "pytorch"), "model.onnx", "--backend onnxruntime")
+    assert_refused(run("--model", path, "--backend", "pytorch"), "model.onnx", "fetch it again")
 
 
 def test_weights_that_are_not_numbers_give_no_accuracy(run: Run, model: Path, vocab_size: int):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import published
 import pytest
 from command import ROOT
 from small_bert import SMALL, random_tensors, write_model
@@ -113,6 +114,33 @@ def test_fp32_needs_no_engine(folder: Path, tmp_path: Path) -> None:
     assert prepared.model.engine is None
     with pytest.raises(UsageError, match="int8"):
         engines.build(resolve(flags(folder)))
+
+
+def test_a_list_says_what_is_calibrated_on_and_whose_data_it_is(folder: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "features.txt"
+    listed.write_text("3 1 4\n", encoding="utf-8")
+    rest = {name: value for name, value in flags(folder).items() if name != "calibration_samples"}
+    wanted = {**rest, "precision": "int8", "calibration_list": listed, "log_dir": tmp_path / "logs"}
+    found = prepare(resolve(wanted))
+    assert engines.OWN_DATA in found.notices
+    assert found.model.engine is not None
+    assert read_engine(found.model.engine).settings["calibration_indices"] == [1, 3, 4]
+    with pytest.raises(UsageError, match="--calibration-list"):
+        resolve({**wanted, "calibration_samples": 5})
+
+
+def test_a_model_with_ranges_is_not_calibrated_unless_asked(folder: Path, tmp_path: Path) -> None:
+    config = SMALL.__class__(3055, 64, 2, 4, 160)
+    tensors = random_tensors(config, 3)
+    names = ("qkv", "attention_output", "ffn_inner", "ffn_output")
+    ranges = published.naive_ranges(config, tensors, {(layer, name): 8.0 for layer in range(2) for name in names})
+    path = published.fake_quant_onnx(tmp_path, config, tensors, ranges)
+    wanted = {**flags(folder), "precision": "int8", "model": str(path)}
+    rest = {name: value for name, value in wanted.items() if name != "calibration_samples"}
+    own, calibrated = (read_engine(engines.build(resolve(one))) for one in (rest, wanted))
+    assert own.settings["ranges_from"] == "the model itself"
+    assert own.linear(1, "ffn_output").input_scale == pytest.approx(8 / 127)
+    assert calibrated.settings["calibration_samples"] == 5
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--calibration-samples", "0"), ("--seed", "-1")])

@@ -1,0 +1,61 @@
+"""The formats in which BERT is published, one file a family, and the table that finds them: name → how it is read.
+
+A format is told by its file's name alone: nothing is opened in order to guess. Readers give `Weights`, always float32
+under Hugging Face's names; whoever wants them back in their own form does not read them here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.base import BackendError
+from backends.formats import onnx_file, stored
+from backends.formats.base import Weights
+from backends.geometry import CONFIGS
+
+ONNX = ".onnx"
+_STORED = (".safetensors", ".bin", ".pytorch", ".pt", ".pth")  # of a file that is named itself
+# In a directory, the first of these that is there.
+_IN_DIRECTORY = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "model.pytorch",
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one family of files is read; each function takes the file that `find` gave."""
+
+    read: Callable[[Path], Weights]
+    has_ranges: Callable[[Path], bool]  # it brings scales for its int8 linear layers
+    files: Callable[[Path], tuple[Path, ...]]  # all that the weights come from
+
+
+_GRAPH = Format(onnx_file.read, onnx_file.has_ranges, onnx_file.files)
+_TENSORS = Format(stored.read, stored.has_ranges, stored.files)
+
+
+def of(path: Path) -> Format:
+    """The format of a file that `find` gave."""
+    return _GRAPH if path.suffix == ONNX else _TENSORS
+
+
+def find(path: Path) -> Path | None:
+    """The file to begin with of the model at `path`, a file or a directory; None where there is no model.
+
+    Raises:
+        BackendError: a directory has a config.json and nothing that could be its weights.
+    """
+    if path.is_file():
+        return path if path.suffix in (ONNX, *_STORED) else None
+    found = [path / name for name in _IN_DIRECTORY if (path / name).is_file()]
+    if found:
+        return found[0]
+    if any((path / name).is_file() for name in CONFIGS):
+        raise BackendError(f"wanted {' or '.join(_IN_DIRECTORY)} in {path}, found none of them.")
+    return None
