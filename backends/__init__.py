@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from backends.base import Backend, BackendError
+
+if TYPE_CHECKING:
+    from backends.engine_directory import Maker
 
 
 class Entry(NamedTuple):
@@ -22,6 +25,7 @@ class Entry(NamedTuple):
     extra: str  # what installs that; "": the core does
     engine_precisions: tuple[str, ...] = ()  # as the class says
     forkable: bool = False  # as the class says
+    maker: str = "backends.quantized_maker:MAKER"  # of its engines
 
 
 BACKENDS: dict[str, Entry] = {
@@ -58,6 +62,13 @@ def backend_class(name: str) -> type[Backend]:
         found: type[Backend] = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise _not_installed(name, error.name) from error
+    return found
+
+
+def maker(name: str) -> Maker:
+    """What builds the engines of a backend that has some."""
+    module, _, attribute = BACKENDS[name].maker.partition(":")
+    found: Maker = getattr(importlib.import_module(module), attribute)
     return found
 
 

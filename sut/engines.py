@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import backends
-from backends import BACKENDS, calibration, checkpoints, quantized
+from backends import BACKENDS, checkpoints, engine_directory
 from backends.base import Batch
-from backends.calibration import CalibrationSettings
-from backends.checkpoints import Model, find_model, read_tensors
+from backends.checkpoints import Model, find_model
 from qsl import store
 from qsl.base import Features
 from sut import assets, system
@@ -28,9 +26,6 @@ from sut.config import DEMO, RunConfig, choose
 from sut.errors import UsageError
 from sut.tasks import TASKS
 
-# What decides an engine beside its inputs: a change here makes every engine another one.
-_NAMES = ("calibration", "quantized", "checkpoints", "onnx_graph", "onnx_sites")
-_SOURCES = tuple(Path(backends.__file__).parent / f"{name}.py" for name in _NAMES)
 OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
 _DIGEST = "calibration_features_sha256"
 _NOT_CONTENT = ("model", "calibration_dataset")  # names, which are no part of the key
@@ -45,7 +40,7 @@ def needs_engine(config: RunConfig) -> bool:
 
 def was_calibrated_on(directory: Path, features: Features) -> bool:
     """True where the engine's calibration samples come from these very features."""
-    return quantized.read_engine(directory).settings.get(_DIGEST) == features.digest()
+    return engine_directory.settings(directory).get(_DIGEST) == features.digest()
 
 
 def build(config: RunConfig) -> Path:
@@ -68,25 +63,21 @@ def build(config: RunConfig) -> Path:
 
 def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Path:
     """The directory of the engine that `config` asks for; built first when it is not there whole."""
-    made_from = _made_from(config, model, vocab, cache_dir)
-    content = {name: value for name, value in made_from.about.items() if name not in _NOT_CONTENT}
-    directory = cache_dir / "engines" / store.key(made_from.settings, content, *_SOURCES)
-    if not quantized.is_whole(directory):
+    maker = backends.maker(config.backend)
+    samples, about = _made_from(config, model, vocab, cache_dir)
+    settings = maker.settings()
+    content = {name: value for name, value in about.items() if name not in _NOT_CONTENT}
+    directory = cache_dir / "engines" / store.key(settings, content, *maker.sources)
+    if not maker.is_whole(directory):
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
-        quantized.write_engine(directory, _calibrated(model, made_from))
+        progress = _Progress()
+        maker.make(directory, model, samples, about | settings, system.cores(), progress.update)
+        progress.end()
     return directory
 
 
-@dataclass(frozen=True)
-class _MadeFrom:
-    """All that decides an engine."""
-
-    settings: CalibrationSettings
-    samples: list[Batch]
-    about: dict[str, Any]  # as engine.json and run.json hold it
-
-
-def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> _MadeFrom:
+def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> tuple[list[Batch], dict[str, Any]]:
+    """The samples to calibrate on, and what decides an engine as engine.json and run.json hold it."""
     dataset = _dataset(config, cache_dir)
     features = TASKS[choose("task", config.task, TASKS)].load(dataset, vocab, cache_dir)
     count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
@@ -99,7 +90,7 @@ def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) ->
         "calibration_samples": len(chosen),
         "calibration_seed": config.calibration_seed,
     }
-    return _MadeFrom(CalibrationSettings(), [Batch.of([features.sample(index)]) for index in chosen], about)
+    return [Batch.of([features.sample(index)]) for index in chosen], about
 
 
 def _dataset(config: RunConfig, cache_dir: Path) -> Path:
@@ -115,31 +106,21 @@ def _choose(features: Features, count: int, seed: int) -> list[int]:
     return sorted(draw.choice(len(features), min(count, len(features)), replace=False).tolist())
 
 
-def _calibrated(model: Model, made_from: _MadeFrom) -> quantized.QuantizedModel:
-    assert model.config is not None  # read_tensors refuses a model without one
-    progress = _Progress()
-    tensors = read_tensors(model)
-    found = calibration.calibrate(
-        model.config, tensors, made_from.samples, made_from.settings, system.cores(), progress.update
-    )
-    progress.end()
-    return replace(found, settings=made_from.about | asdict(made_from.settings))
-
-
 class _Progress:
     """One line that is written over on a terminal; elsewhere a line now and then."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        self._live, self._open = sys.stderr.isatty(), False
         self._next_s = time.perf_counter() + (0 if self._live else _EVERY_S)
 
     def update(self, what: str, done: int, of: int) -> None:
         if self._live:
+            self._open = True
             print(f"\r{what}: {done} of {of}   ", end="", file=sys.stderr, flush=True)
         elif time.perf_counter() >= self._next_s:
             self._next_s += _EVERY_S
             print(f"{what}: {done} of {of}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        if self._live:
+        if self._open:
             print(file=sys.stderr)
