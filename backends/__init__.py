@@ -31,6 +31,13 @@ class Entry(NamedTuple):
 BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry("backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",)),
     "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True),
+    "openvino": Entry(
+        "backends.openvino_cpu:OpenVinoBackend",
+        "openvino",
+        "openvino",
+        ("int8",),
+        maker="backends.openvino_maker:MAKER",
+    ),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
     "replay": Entry("backends.replay:ReplayBackend", "numpy", "", forkable=True),
 }
