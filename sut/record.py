@@ -35,6 +35,7 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         "submittable": not prepared.notices and verdict in ("VALID", "PASS"),
         "notices": prepared.notices,
         "random_weights": prepared.model.is_random,
+        "zero_weights_share": prepared.zero_weights,
         "config": asdict(config),
         "samples": prepared.samples,
         "topology": prepared.topology,
