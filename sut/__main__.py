@@ -46,6 +46,7 @@ def _lazily(door: str) -> Callable[[list[str]], int]:
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": _run,
     "build": _build,
+    "doctor": _lazily("sut.doctor:main"),
     "submit": _lazily("submission.submit:main"),
     "show": _lazily("submission.show:main"),
     "check": _lazily("submission.check:main"),

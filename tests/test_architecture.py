@@ -26,9 +26,11 @@ MAY_IMPORT = {
 ONLY_IN = {
     "mlperf_loadgen": {"sut/loadgen.py"},
     "onnxruntime": {"backends/onnx_session.py"},  # for the backend and for calibration
-    "onnx": {"backends/onnx_graph.py"},
+    "onnx": {"backends/onnx_graph.py", "backends/onnx_zeros.py"},
+    "openvino": {"backends/openvino_cpu.py", "backends/openvino_graph.py", "backends/openvino_maker.py"},
+    "nncf": {"backends/openvino_maker.py"},
 }
-HEAVY = ("torch", "onnxruntime", "onnx", "transformers", "tokenizers", "mlperf_loadgen", "rich")
+HEAVY = ("torch", "onnxruntime", "onnx", "transformers", "tokenizers", "mlperf_loadgen", "rich", "openvino", "nncf")
 
 
 def imported(path: Path) -> Iterator[str]:
