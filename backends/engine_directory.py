@@ -45,8 +45,9 @@ def sources(*names: str) -> tuple[Path, ...]:
     return tuple(Path(__file__).parent / f"{name}.py" for name in names)
 
 
-def write(directory: Path, content: About, fill: Callable[[Path], object], is_whole: Callable[[Path], bool]) -> None:
-    """Let `fill` write into a directory aside, add engine.json, rename; where another process was first, its stays.
+def write(directory: Path, fill: Callable[[Path], About], is_whole: Callable[[Path], bool]) -> None:
+    """Let `fill` write into a directory aside, make what it returns engine.json, rename; where another process was
+    first, its engine stays.
 
     Raises:
         BackendError: the disk does not take it.
@@ -55,8 +56,8 @@ def write(directory: Path, content: About, fill: Callable[[Path], object], is_wh
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f"{directory.name}.tmp"))
-        fill(aside)
-        (aside / JSON).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        content = fill(aside)
+        (aside / JSON).write_text(json.dumps(dict(content), indent=2) + "\n", encoding="utf-8")
         if directory.exists() and not is_whole(directory):
             shutil.rmtree(directory, ignore_errors=True)
         aside.replace(directory)

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from backends import engine_directory, graph_names
-from backends.base import BackendError, Batch, Int64, brief
+from backends.base import BackendError, Batch, Int64
 from backends.checkpoints import Model, read_tensors
 from backends.engine_directory import JSON, About, Maker, Progress, sources
 
@@ -57,37 +57,31 @@ def _make(
     assert model.config is not None  # read_tensors refuses a model without one
     graph, agreement = quantize(openvino_graph.build(model.config, tensors), samples, controlled=not model.is_random)
 
-    def fill(aside: Path) -> None:
+    def fill(aside: Path) -> About:
         ov.save_model(graph, str(aside / GRAPH), compress_to_fp16=False)
+        return {"settings": {**about, "agreement_with_fp32": agreement}, "files": _sizes(aside)}
 
-    found = {**about, "agreement_with_fp32": agreement}
-    engine_directory.write(directory, {"settings": found}, fill, is_whole)
+    engine_directory.write(directory, fill, is_whole)
 
 
 def quantize(graph: Any, samples: Sequence[Batch], *, controlled: bool) -> tuple[Any, float]:
     """An int8 model of `graph`, and the share of the samples that it answers as `graph` does."""
-    import openvino as ov
-
     nncf = _nncf()
     compiled = _compile(graph)
     feeds = [graph_names.feed(_INPUTS, sample.padded()) for sample in samples]
     asked = [(feed, _answer(compiled, feed)) for feed in feeds]
     data = nncf.Dataset(asked, lambda pair: pair[0])
-    wanted: dict[str, Any] = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(asked)}
+    wanted = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(asked)}
     with contextlib.redirect_stdout(sys.stderr):  # where its progress bars belong
-        try:
-            found = nncf.quantize(graph, data, **wanted)
+        found = nncf.quantize(graph, data, **wanted)
+        agreement, _ = _agreement(_compile(found), asked)
+        if controlled and agreement < LEAST_AGREEMENT:
+            ranked = nncf.AdvancedAccuracyRestorerParameters(ranking_subset_size=min(_RANKED_SAMPLES, len(asked)))
+            found = nncf.quantize_with_accuracy_control(
+                graph, data, data, _agreement, max_drop=1 - LEAST_AGREEMENT,
+                advanced_accuracy_restorer_parameters=ranked, **wanted,
+            )  # fmt: skip
             agreement, _ = _agreement(_compile(found), asked)
-            if controlled and agreement < LEAST_AGREEMENT:
-                ranked = nncf.AdvancedAccuracyRestorerParameters(ranking_subset_size=min(_RANKED_SAMPLES, len(asked)))
-                found = nncf.quantize_with_accuracy_control(
-                    graph, data, data, _agreement, max_drop=1 - LEAST_AGREEMENT,
-                    advanced_accuracy_restorer_parameters=ranked, **wanted,
-                )  # fmt: skip
-                agreement, _ = _agreement(_compile(found), asked)
-        except (RuntimeError, nncf.NNCFError) as error:
-            raise BackendError(f"wanted an int8 model by NNCF, found that it failed ({brief(error)}).") from error
-    assert isinstance(found, ov.Model)
     return found, agreement
 
 
@@ -125,13 +119,15 @@ def _agreement(compiled: Any, asked: Iterable[Asked]) -> tuple[float, list[float
 
 
 def is_whole(directory: Path) -> bool:
-    """True where engine.json and the model's two files are there; the rename that put them there was one step."""
+    """True where engine.json and the model's two files are there, of the sizes that they were written with."""
     try:
-        about: Mapping[str, Any] = json.loads((directory / JSON).read_bytes())
-        sizes = [(directory / name).stat().st_size for name in (GRAPH, WEIGHTS)]
-    except (OSError, ValueError):
+        return bool(json.loads((directory / JSON).read_bytes())["files"] == _sizes(directory))
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return "settings" in about and min(sizes) > 0
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    return {name: (directory / name).stat().st_size for name in (GRAPH, WEIGHTS)}
 
 
 MAKER = Maker(

@@ -113,9 +113,12 @@ def write_engine(directory: Path, model: QuantizedModel) -> Path:
     Raises:
         BackendError: the disk does not take it.
     """
-    about = {"config": asdict(model.config), "settings": dict(model.settings)}
-    save = safetensors.numpy.save_file
-    engine_directory.write(directory, about, lambda aside: save(dict(model.tensors), aside / TENSORS), is_whole)
+
+    def fill(aside: Path) -> Mapping[str, Any]:
+        safetensors.numpy.save_file(dict(model.tensors), aside / TENSORS)
+        return {"config": asdict(model.config), "settings": dict(model.settings)}
+
+    engine_directory.write(directory, fill, is_whole)
     return directory
 
 

@@ -131,7 +131,7 @@ def _loadgen() -> LoadGen:
 def _cache(directory: Path) -> tuple[Stored, ...]:
     kinds = {
         "data sets": [path for path in directory.glob("*.json") if path.is_file()],
-        "features": [path.parent for path in directory.glob("*/input_ids.npy")],
+        "sets of features": [path.parent for path in directory.glob("*/input_ids.npy")],
         "engines": [path.parent for path in directory.glob("engines/*/engine.json")],
     }
     return tuple(Stored(what, len(paths), sum(map(_size_bytes, paths))) for what, paths in kinds.items())

@@ -39,9 +39,10 @@ def rows(report: Report) -> Iterator[Row]:
     for trial in report.backends:
         yield _backend(trial)
         yield from (Row("", f"{name}: {why}") for name, why in trial.refused.items())
+    yield Row("assets", "the demo's model, vocabulary and data set come with the package")
     yield _cache(report)
     for one in report.missing:
-        yield Row(f"no {one.what}", one.brings, _ABSENT)
+        yield Row(f"no {one.what.removeprefix('extra ')}", one.brings, _ABSENT)
         yield Row("", f"type: {one.todo}")
     yield Row("core", "works", _GOOD) if report.works else Row("core", "does NOT work", _BAD)
 
