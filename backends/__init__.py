@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from backends.base import Backend, BackendError
+
+if TYPE_CHECKING:
+    from backends.engine_directory import Maker
 
 
 class Entry(NamedTuple):
@@ -23,6 +26,7 @@ class Entry(NamedTuple):
     engine_precisions: tuple[str, ...] = ()  # as the class says
     forkable: bool = False  # as the class says
     graph_precisions: tuple[str, ...] = ()  # as the class says
+    maker: str = "backends.quantized_maker:MAKER"  # of its engines
 
 
 BACKENDS: dict[str, Entry] = {
@@ -30,6 +34,14 @@ BACKENDS: dict[str, Entry] = {
         "backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",), graph_precisions=("fp32",)
     ),
     "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True),
+    "openvino": Entry(
+        "backends.openvino_cpu:OpenVinoBackend",
+        "openvino",
+        "openvino",
+        ("int8",),
+        graph_precisions=("fp32", "bf16"),
+        maker="backends.openvino_maker:MAKER",
+    ),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
     "replay": Entry("backends.replay:ReplayBackend", "numpy", "", forkable=True),
 }
@@ -61,6 +73,13 @@ def backend_class(name: str) -> type[Backend]:
         found: type[Backend] = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise _not_installed(name, error.name) from error
+    return found
+
+
+def maker(name: str) -> Maker:
+    """What builds the engines of a backend that has some."""
+    module, _, attribute = BACKENDS[name].maker.partition(":")
+    found: Maker = getattr(importlib.import_module(module), attribute)
     return found
 
 

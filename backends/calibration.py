@@ -19,9 +19,9 @@ import numpy.typing as npt
 from backends import quantized
 from backends.base import BackendError, Batch, Float32, Int64
 from backends.checkpoints import BertConfig, Tensors
+from backends.engine_directory import Progress
 from backends.quantized import LINEARS, QuantizedLinear, QuantizedModel, round_weight
 
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 Range = tuple[float, float]
 _BATCH_TOKENS = 512
 _BINS = 2048

@@ -12,14 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from backends import onnx_session
+from backends import graph_names, onnx_session
 from backends.base import Backend, BackendError, Batch, Float32, Options, brief
 from backends.checkpoints import Model, read_weights
 from backends.quantized import read_model_engine
-
-# What the published graphs call the same inputs and outputs: MLPerf's two, and the exporters'.
-_IDS, _MASK, _TYPES = ("input_ids",), ("input_mask", "attention_mask"), ("segment_ids", "token_type_ids")
-_STARTS, _ENDS = ("output_start_logits", "start_logits"), ("output_end_logits", "end_logits")
 
 
 class OnnxRuntimeBackend(Backend):
@@ -31,13 +27,13 @@ class OnnxRuntimeBackend(Backend):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._session: Any = None
-        self._inputs: dict[str, str] = {}
+        self._inputs: graph_names.Inputs = {}
 
     def load(self, model: Model) -> None:
         as_it_is = model.is_graph and self.options.precision in self.graph_precisions
         self._session = self._open_file(model.path) if as_it_is else self._open_weights(model)
-        self._inputs = _match_inputs(model, [node.name for node in self._session.get_inputs()])
-        self._outputs = _match_outputs(model, [node.name for node in self._session.get_outputs()])
+        self._inputs = graph_names.match_inputs(model, [node.name for node in self._session.get_inputs()])
+        self._outputs = graph_names.match_outputs(model, [node.name for node in self._session.get_outputs()])
 
     def _open_file(self, path: Path | None) -> Any:
         assert path is not None  # a graph has one
@@ -66,33 +62,8 @@ class OnnxRuntimeBackend(Backend):
         return onnx_session.open_built(built, self.options)
 
     def infer(self, batch: Batch) -> Float32:
-        padded = batch.padded()
-        fields = {"ids": padded.input_ids, "mask": padded.attention_mask, "types": padded.token_type_ids}
-        feed = {name: fields[role] for name, role in self._inputs.items()}
-        start, end = self._session.run(self._outputs, feed)
+        start, end = self._session.run(self._outputs, graph_names.feed(self._inputs, batch.padded()))
         return batch.pack(np.stack([start, end], axis=-1))
 
     def close(self) -> None:
         self._session = None
-
-
-def _match_inputs(model: Model, found: list[str]) -> dict[str, str]:
-    """Input name of the graph → what to feed it."""
-    roles = dict.fromkeys(_IDS, "ids") | dict.fromkeys(_MASK, "mask") | dict.fromkeys(_TYPES, "types")
-    matched = {name: roles[name] for name in found if name in roles}
-    if len(matched) != len(found) or sorted(matched.values()) != ["ids", "mask", "types"]:
-        raise BackendError(
-            f"wanted the inputs input_ids, input_mask (or attention_mask), segment_ids (or token_type_ids) "
-            f"in {model.spec}, found {', '.join(found)}."
-        )
-    return matched
-
-
-def _match_outputs(model: Model, found: list[str]) -> list[str]:
-    """The graph's names for the start and the end logits."""
-    pair = [name for known in (_STARTS, _ENDS) for name in known if name in found]
-    if len(pair) != 2:
-        raise BackendError(
-            f"wanted the outputs output_start_logits and output_end_logits in {model.spec}, found {', '.join(found)}."
-        )
-    return pair

@@ -17,11 +17,10 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from backends.checkpoints import BertConfig, Tensors
+from backends.graph_names import INPUTS, OUTPUTS
 
 Array = npt.NDArray[Any]
 
-INPUTS = ("input_ids", "input_mask", "segment_ids")
-OUTPUTS = ("output_start_logits", "output_end_logits")
 _INLINE_BYTES = 256  # what is smaller lies in the graph itself
 Built = tuple[ModelProto, dict[str, Array]]  # a model, and the arrays of its outside initializers by name
 FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators

@@ -12,8 +12,6 @@ instances which only read them share one copy in memory.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,8 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from backends import engine_directory
 from backends.base import BackendError, Float32
 from backends.checkpoints import BertConfig, Model
+from backends.engine_directory import JSON
 
 LINEARS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 # Where each of them lies in a checkpoint, below `bert.encoder.layer.{i}.`; several are stacked along the outputs.
@@ -34,7 +34,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "ffn_inner": ("intermediate.dense",),
     "ffn_output": ("output.dense",),
 }
-JSON, TENSORS = "engine.json", "engine.safetensors"
+TENSORS = "engine.safetensors"
 Arrays = Mapping[str, npt.NDArray[Any]]
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I8": np.dtype(np.int8), "U8": np.dtype(np.uint8)}
 
@@ -108,27 +108,17 @@ def engine_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
 
 
 def write_engine(directory: Path, model: QuantizedModel) -> Path:
-    """Write the engine aside and rename it; where another process was first, its engine stays.
+    """Write the engine; where another process was first, its engine stays.
 
     Raises:
         BackendError: the disk does not take it.
     """
-    aside = None
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f"{directory.name}.tmp"))
+
+    def fill(aside: Path) -> Mapping[str, Any]:
         safetensors.numpy.save_file(dict(model.tensors), aside / TENSORS)
-        about = {"config": asdict(model.config), "settings": dict(model.settings)}
-        (aside / JSON).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        if directory.exists() and not is_whole(directory):
-            shutil.rmtree(directory, ignore_errors=True)
-        aside.replace(directory)
-    except OSError as error:
-        if not is_whole(directory):  # else another process was first: its engine is there, and may be read already
-            raise BackendError(f"wanted to write an engine to {directory}, found: {error}. Make room.") from error
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        return {"config": asdict(model.config), "settings": dict(model.settings)}
+
+    engine_directory.write(directory, fill, is_whole)
     return directory
 
 
@@ -152,9 +142,7 @@ def read_engine(directory: Path) -> QuantizedModel:
         config, settings = BertConfig(**about["config"]), about["settings"]
         tensors = _map(directory / TENSORS)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackendError(
-            f"wanted a built engine in {directory}, found none that is whole ({error}). Type: python -m sut build."
-        ) from error
+        raise engine_directory.missing(directory, error) from error
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if found != engine_shapes(config):
         wrong = sorted(name for name, _ in set(found.items()) ^ set(engine_shapes(config).items()))
@@ -168,9 +156,8 @@ def read_model_engine(model: Model) -> tuple[QuantizedModel, Path]:
     Raises:
         BackendError: none was, or it is not whole.
     """
-    if model.engine is None:
-        raise BackendError(f"wanted a built engine for {model.spec}, found none. Type: python -m sut build.")
-    return read_engine(model.engine), model.engine
+    directory = engine_directory.built_for(model)
+    return read_engine(directory), directory
 
 
 def _map(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -28,6 +28,7 @@ from backends import onnx_graph, onnx_int8, onnx_session
 from backends.base import Batch, Float32, Options
 from backends.calibration import CalibrationSettings, observe, quantize
 from backends.checkpoints import BertConfig, Tensors, find_model, read_tensors
+from backends.graph_names import INPUTS
 from backends.onnx_graph import Built
 from benchmarks import outliers
 from qsl import demo, squad
@@ -102,7 +103,7 @@ def _infer(built: Built, trial: list[Batch]) -> list[Float32]:
         batch = outliers.together([trial[index] for index in chosen])
         padded = batch.padded()
         fields = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
-        answers = session.run(None, dict(zip(onnx_graph.INPUTS, fields, strict=True)))
+        answers = session.run(None, dict(zip(INPUTS, fields, strict=True)))
         logits = np.split(batch.pack(np.stack(answers, axis=-1)), batch.cu_seqlens[1:-1])
         found |= dict(zip(chosen, logits, strict=True))
     return [found[index] for index in range(len(trial))]

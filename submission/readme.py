@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backends import BACKENDS
 from submission import test01
 from submission.order import Order
 from submission.plan import TEST01, Step
@@ -113,11 +114,12 @@ def calibration(order: Order, records: Sequence[Mapping[str, Any]]) -> str:
         text = f"No calibration: the runs are in {order.run.precision}, and no value was found from data beforehand."
         return f"# Calibration\n\n{text}\n"
     rows = [f"| {name} | {value} |" for name, value in engine.items()]
+    method = BACKENDS[order.run.backend].maker.partition(":")[0].replace(".", "/")
     text = (
         "No calibration: the scales are those that the model itself brings, learned when it was trained."
         if "ranges_from" in engine
-        else "Weights have a scale for each output channel; activations have ranges that were found on the samples below, "
-        "once, before any run. The method is in the code of this package: backends/calibration.py."
+        else "Weights have a scale for each output channel; activations have ranges that were found on the samples "
+        f"below, once, before any run. The method is in the code of this package: {method}.py."
     )
     return "\n".join(["# Calibration", "", text, "", "| | |", "| --- | --- |", *rows, ""])
 

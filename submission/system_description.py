@@ -23,7 +23,11 @@ _KEYS = (*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY)
 # Our backends run on the host's processor: an accelerator in the machine takes no part, and none is described.
 _NO_ACCELERATOR = {key: "N/A" for key in _KEYS if key.startswith("accelerator")} | {"accelerators_per_node": "0"}
 # The engine's distribution and its name, per backend.
-_ENGINES = {"onnxruntime": ("onnxruntime", "ONNX Runtime"), "pytorch": ("torch", "PyTorch")}
+_ENGINES = {
+    "onnxruntime": ("onnxruntime", "ONNX Runtime"),
+    "pytorch": ("torch", "PyTorch"),
+    "openvino": ("openvino", "OpenVINO"),
+}
 # What a person is asked, in the words of the file that is to be filled in.
 _HINTS = {
     "status": "available, preview or rdi (research, development, internal)",

@@ -48,6 +48,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
     "fetch": _lazily("sut.fetch.command:main"),
     "assets": _lazily("sut.fetch.listing:main"),
+    "doctor": _lazily("sut.doctor:main"),
     "submit": _lazily("submission.submit:main"),
     "show": _lazily("submission.show:main"),
     "check": _lazily("submission.check:main"),

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import backends
-from backends import BACKENDS, calibration, checkpoints, learned, quantized
+from backends import BACKENDS, checkpoints, engine_directory
 from backends.base import Batch
-from backends.calibration import CalibrationSettings
-from backends.checkpoints import Model, find_model, read_weights
+from backends.checkpoints import Model, find_model
 from qsl import store
 from qsl.base import Features
 from sut import assets, system
@@ -28,9 +26,6 @@ from sut.config import RunConfig, choose
 from sut.errors import UsageError
 from sut.tasks import TASKS
 
-# What decides an engine beside its inputs: a change here makes every engine another one.
-_NAMES = ("calibration", "learned", "quantized", "checkpoints", "geometry", "formats/*", "onnx_graph", "onnx_sites")
-_SOURCES = tuple(path for name in _NAMES for path in sorted(Path(backends.__file__).parent.glob(f"{name}.py")))
 OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
 _DIGEST = "calibration_features_sha256"
 _NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are no part of the key
@@ -50,7 +45,7 @@ def runs_graph(config: RunConfig, model: Model) -> bool:
 
 def was_calibrated_on(directory: Path, features: Features) -> bool:
     """True where the engine's calibration samples come from these very features."""
-    return quantized.read_engine(directory).settings.get(_DIGEST) == features.digest()
+    return engine_directory.settings(directory).get(_DIGEST) == features.digest()
 
 
 def build(config: RunConfig) -> Path:
@@ -73,29 +68,26 @@ def build(config: RunConfig) -> Path:
 
 def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Path:
     """The directory of the engine that `config` asks for; built first when it is not there whole."""
-    made_from = _made_from(config, model, vocab, cache_dir)
-    content = {name: value for name, value in made_from.about.items() if name not in _NOT_CONTENT}
-    directory = cache_dir / "engines" / store.key(made_from.settings, content, *_SOURCES)
-    if not quantized.is_whole(directory):
+    maker = backends.maker(config.backend)
+    samples, about = _made_from(config, model, vocab, cache_dir)
+    settings = maker.settings()
+    content = {name: value for name, value in about.items() if name not in _NOT_CONTENT}
+    directory = cache_dir / "engines" / store.key(settings, content, *maker.sources)
+    if not maker.is_whole(directory):
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
-        quantized.write_engine(directory, _quantized(model, made_from))
+        progress = _Progress()
+        maker.make(directory, model, samples, about | settings, system.cores(), progress.update)
+        progress.end()
     return directory
 
 
-@dataclass(frozen=True)
-class _MadeFrom:
-    """All that decides an engine."""
-
-    settings: CalibrationSettings
-    samples: list[Batch]  # none where the model brings its own ranges
-    about: dict[str, Any]  # as engine.json and run.json hold it
-
-
-def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> _MadeFrom:
+def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> tuple[list[Batch], dict[str, Any]]:
+    """The samples to calibrate on, none where the model brings its own ranges; and what decides an engine as
+    engine.json and run.json hold it."""
     weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model)}
     asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
-    if not asked and checkpoints.has_ranges(model):
-        return _MadeFrom(CalibrationSettings(), [], weights | {"ranges_from": "the model itself"})
+    if not asked and backends.maker(config.backend).takes_ranges and checkpoints.has_ranges(model):
+        return [], weights | {"ranges_from": "the model itself"}
     dataset, task = assets.calibration_dataset(config), TASKS[choose("task", config.task, TASKS)]
     features = task.load(dataset, vocab, cache_dir)
     if config.calibration_list:
@@ -112,7 +104,7 @@ def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) ->
         "calibration_samples": len(chosen),
         **drawn,
     }
-    return _MadeFrom(CalibrationSettings(), [Batch.of([features.sample(index)]) for index in chosen], about)
+    return [Batch.of([features.sample(index)]) for index in chosen], about
 
 
 def _choose(features: Features, count: int, seed: int) -> list[int]:
@@ -120,32 +112,21 @@ def _choose(features: Features, count: int, seed: int) -> list[int]:
     return sorted(draw.choice(len(features), min(count, len(features)), replace=False).tolist())
 
 
-def _quantized(model: Model, made_from: _MadeFrom) -> quantized.QuantizedModel:
-    weights = read_weights(model)
-    if not made_from.samples:
-        return learned.quantize(weights, made_from.about)
-    progress = _Progress()
-    found = calibration.calibrate(
-        weights.config, weights.tensors, made_from.samples, made_from.settings, system.cores(), progress.update
-    )
-    progress.end()
-    return replace(found, settings=made_from.about | asdict(made_from.settings))
-
-
 class _Progress:
     """One line that is written over on a terminal; elsewhere a line now and then."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        self._live, self._open = sys.stderr.isatty(), False
         self._next_s = time.perf_counter() + (0 if self._live else _EVERY_S)
 
     def update(self, what: str, done: int, of: int) -> None:
         if self._live:
+            self._open = True
             print(f"\r{what}: {done} of {of}   ", end="", file=sys.stderr, flush=True)
         elif time.perf_counter() >= self._next_s:
             self._next_s += _EVERY_S
             print(f"{what}: {done} of {of}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        if self._live:
+        if self._open:
             print(file=sys.stderr)

@@ -15,6 +15,7 @@ python -m sut --scenario Server --backend pytorch
 python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
 python -m sut build --precision int8                       writes the int8 engine that a run would else write itself
 python -m sut fetch NAME | assets                           brings models and data sets by name | lists them
+python -m sut doctor                                       what works on this machine, and what is missing
 python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
@@ -38,10 +39,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add = parser.add_argument_group("what to run").add_argument
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
-    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, fake or replay")
+    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, fake or replay")
     add("--model", metavar="WHAT", help="demo (default), a name of `sut assets`, a directory or file of weights, an "
-        ".onnx file, or random:bert-large | random:bert-base | random:bert-tiny (random weights, for speed)")  # fmt: skip
-    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch: bf16; onnxruntime: int8-dynamic")
+        ".onnx file, or random:bert-large | random:bert-base | random:bert-tiny (random: for speed)")  # fmt: skip
+    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: int8-dynamic")
     add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file, or a name of `sut assets` (default: the "
         "embedded one)")  # fmt: skip
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")

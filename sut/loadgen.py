@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sut import user_conf
 from sut.config import RunConfig
 from sut.errors import RunFailedError, UsageError
-from sut.seeds import SEEDS
+from sut.seeds import SEEDS, Seeds
 
 Int64 = npt.NDArray[np.int64]
 IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
@@ -91,6 +91,12 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) 
         for name, seed in SEEDS[config.round]._asdict().items():
             setattr(settings, name, seed)
     return _as_plan(settings, config)
+
+
+def own_seeds() -> Seeds:
+    """The seeds that this LoadGen draws with unless it is told others."""
+    settings = _embedded(RunConfig(), "bert")
+    return Seeds(*(getattr(settings, name) for name in Seeds._fields))
 
 
 def _embedded(config: RunConfig, model_key: str) -> Any:

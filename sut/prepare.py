@@ -50,6 +50,7 @@ class Prepared:
     places: tuple[Place, ...]  # one for each instance
     topology: dict[str, Any]  # the machine's cores and that plan, for run.json
     target: Target | None  # what F1 must reach; None where nothing is judged
+    zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
 
     @property
@@ -112,6 +113,7 @@ def prepare(config: RunConfig) -> Prepared:
         places,
         topology.facts(machine, places, _is_forked(resolved), dict(worker.environment)),
         judged,
+        _zero_weights(model),
         _notices(resolved, model, task, judged, features),
     )
 
@@ -167,6 +169,14 @@ def _model(config: RunConfig) -> Model:
     spec = config.backend if config.model == DEMO else config.model
     MODELLESS[config.backend](spec)
     return Model(spec, None, None)
+
+
+def _zero_weights(model: Model) -> float | None:
+    if model.path is None or model.path.suffix != ".onnx":
+        return None
+    from backends import onnx_zeros
+
+    return onnx_zeros.share(model.path)
 
 
 def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None, features: Features) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from backends import quantized
+from backends import engine_directory
 from sut import results, system
 from sut.errors import RunFailedError
 from sut.prepare import Prepared
@@ -35,6 +35,7 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         "submittable": not prepared.notices and verdict in ("VALID", "PASS"),
         "notices": prepared.notices,
         "random_weights": prepared.model.is_random,
+        "zero_weights_share": prepared.zero_weights,
         "config": asdict(config),
         "samples": prepared.samples,
         "topology": prepared.topology,
@@ -49,7 +50,7 @@ def _engine(directory: Path | None) -> dict[str, Any]:
     """The key of a built engine and what it was made from, where the run has one."""
     if directory is None:
         return {}
-    return {"engine": {"key": directory.name, **quantized.read_engine(directory).settings}}
+    return {"engine": {"key": directory.name, **engine_directory.settings(directory)}}
 
 
 def _replace(path: Path, text: str) -> Path:

@@ -22,7 +22,13 @@ def opening(prepared: Prepared, plan: Plan) -> str:
     where = f"{config.instances} instance{'s' * (config.instances != 1)} × {config.threads} threads"
     much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     knobs = [f"LoadGen's knobs from {config.user_conf}"] if config.user_conf else []
-    return "\n".join([what, f"{where}; {much}", *knobs, *prepared.notices])
+    return "\n".join([what, f"{where}; {much}", *_zeros(prepared), *knobs, *prepared.notices])
+
+
+def _zeros(prepared: Prepared) -> list[str]:
+    if prepared.zero_weights is None:
+        return []
+    return [f"{prepared.zero_weights:.1%} of the graph's weights are zero"]
 
 
 def _queries(scenario: str, plan: Plan) -> str:
@@ -74,6 +80,7 @@ def closing(prepared: Prepared, rows: Rows) -> None:
     table.add_column(overflow="fold")
     for name, value in [
         *rows,
+        *(("weights", words) for words in _zeros(prepared)),
         *(("note", notice) for notice in prepared.notices),
         ("logs", str(prepared.config.log_dir)),
     ]:

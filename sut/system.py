@@ -8,7 +8,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("mlperf-bert-sut", "mlcommons-loadgen", "numpy", "onnxruntime", "onnx", "safetensors", "torch")
+_PACKAGES = (
+    "mlperf-bert-sut",
+    "mlcommons-loadgen",
+    "numpy",
+    "onnxruntime",
+    "onnx",
+    "safetensors",
+    "torch",
+    "openvino",
+    "nncf",
+)
 
 
 def cores() -> int:
@@ -27,11 +37,12 @@ def facts() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "operating_system": platform.platform(),
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": versions(),
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the packages that take part, those that are installed."""
     found = {}
     for name in _PACKAGES:
         try:

@@ -27,9 +27,14 @@ ONLY_IN = {
     "mlperf_loadgen": {"sut/loadgen.py"},
     "onnxruntime": {"backends/onnx_session.py"},  # for the backend and for calibration
     "requests": {"sut/fetch/web.py"},
-    "onnx": {"backends/onnx_graph.py", "backends/formats/onnx_nodes.py"},
+    "onnx": {"backends/onnx_graph.py", "backends/onnx_zeros.py", "backends/formats/onnx_nodes.py"},
+    "openvino": {"backends/openvino_cpu.py", "backends/openvino_graph.py", "backends/openvino_maker.py"},
+    "nncf": {"backends/openvino_maker.py"},
 }
-HEAVY = ("torch", "onnxruntime", "onnx", "transformers", "tokenizers", "mlperf_loadgen", "rich", "requests")
+HEAVY = (
+    *("torch", "onnxruntime", "onnx", "openvino", "nncf", "transformers", "tokenizers"),
+    *("mlperf_loadgen", "rich", "requests"),
+)
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ ANSWERING = sorted(set(BACKENDS) - {"replay"})  # which answers nothing but what
 
 @pytest.fixture(scope="module", params=ANSWERING)
 def backend(request: pytest.FixtureRequest, model: Model) -> Iterator[Backend]:
+    pytest.importorskip(BACKENDS[request.param].needs)
     loaded = backend_class(request.param)(Options(threads=2))
     loaded.load(Model("fake", None, None) if request.param == "fake" else model)
     yield loaded
@@ -75,12 +76,14 @@ def test_warms_up_without_being_changed_by_it(backend: Backend) -> None:
 
 @pytest.mark.parametrize("name", sorted(BACKENDS))
 def test_refuses_a_precision_that_it_does_not_have(name: str) -> None:
+    pytest.importorskip(BACKENDS[name].needs)
     with pytest.raises(BackendError, match="int3"):
         backend_class(name)(Options(precision="int3"))
 
 
 @pytest.mark.parametrize("name", sorted(BACKENDS))
 def test_the_table_says_what_the_class_says(name: str) -> None:
+    pytest.importorskip(BACKENDS[name].needs)
     assert backend_class(name).name == name
     found = backend_class(name)
     assert found.forkable is BACKENDS[name].forkable

@@ -13,8 +13,9 @@ from small_bert import SMALL, random_batch, random_tensors
 
 from backends.base import BackendError, Batch, Options
 from backends.calibration import RANGES, CalibrationSettings, calibrate, observe, quantize
+from backends.graph_names import INPUTS
 from backends.kernels import best
-from backends.onnx_graph import INPUTS, Built
+from backends.onnx_graph import Built
 from backends.onnx_graph import build as build_fp32
 from backends.onnx_int8 import build as build_int8
 from backends.onnx_session import has_wide_products, open_built

@@ -1,0 +1,101 @@
+"""`python -m sut doctor`: on this installation, on one of the core alone, and on one whose core does not work.
+
+The other installations are real ones: a directory with links to some of the packages here, and an interpreter that
+sees nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from command import ROOT, Run
+
+from sut.doctor import EXTRAS
+from sut.seeds import SEEDS
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CORE = [re.split(r"[^\w.-]", line)[0] for line in PROJECT["dependencies"]]
+
+
+def test_it_says_what_works_here(run: Run, tmp_path: Path) -> None:
+    ended = run("doctor", "--json", "--cache-dir", tmp_path / "nothing", with_case=False)
+    assert ended.code == 0, ended.err
+    report = json.loads(ended.out)
+    assert report["works"] and report["loadgen"]["round"] in SEEDS
+    works = {trial["backend"]: trial["works"] for trial in report["backends"]}
+    assert works["onnxruntime"] and works["pytorch"]
+    assert all(trial["works"] for trial in report["backends"] if trial["installed"])
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("core")
+    for name in CORE:
+        link(folder, name)
+    return folder
+
+
+def link(folder: Path, name: str) -> None:
+    """A distribution and what it requires."""
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:  # required elsewhere than here
+        return
+    tops = {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}
+    new = [top for top in tops if not (folder / top).exists()]
+    for top in new:
+        (folder / top).symlink_to(Path(str(found.locate_file(top))))
+    for line in (found.requires or []) if new else ():
+        if "extra ==" not in line:
+            link(folder, re.split(r"[^\w.-]", line)[0])
+
+
+def doctor(packages: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT, packages)))
+    command = [sys.executable, "-S", "-m", "sut", "doctor", *args]
+    return subprocess.run(command, cwd=packages, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_on_the_core_alone_it_says_what_each_extra_would_bring(core: Path) -> None:
+    ended = doctor(core, "--json")
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads(ended.stdout)
+    assert report["extras"] == dict.fromkeys(EXTRAS, False)
+    assert {trial["backend"]: trial["installed"] for trial in report["backends"]} == {
+        "onnxruntime": True, "pytorch": False, "openvino": False,
+    }  # fmt: skip
+    for name, extra in EXTRAS.items():
+        line = next(one for one in report["missing"] if one["what"] == f"extra {name}")
+        assert line["brings"] == extra.brings
+        assert line["todo"] == f"pip install 'mlperf-bert-sut[{name}]'"
+    words = " ".join(doctor(core).stdout.split())
+    assert all(f"pip install 'mlperf-bert-sut[{name}]'" in words for name in EXTRAS)
+
+
+def test_a_core_that_does_not_work_ends_with_3(core: Path, tmp_path: Path) -> None:
+    for path in core.iterdir():
+        (tmp_path / path.name).symlink_to(path.resolve())
+    (tmp_path / "onnxruntime").unlink()
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text("raise ImportError('no such library')\n", encoding="utf-8")
+    ended = doctor(tmp_path)
+    assert ended.returncode == 3, ended.stderr
+    assert "no such library" in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_extras_are_those_of_the_project() -> None:
+    known = PROJECT["optional-dependencies"]
+    assert set(EXTRAS) == set(known) - {"dev"}
+    for name, extra in EXTRAS.items():
+        assert [re.split(r"[^\w.-]", line)[0] for line in known[name]] == list(extra.modules)
