@@ -75,7 +75,8 @@ def fetched(config: RunConfig, flag: str, name: str | Path, known: Catalogue | N
     known = known or catalogue.read()
     asset = known.get(str(name))
     if asset is None:
-        return _check_near(flag, str(name), known)
+        _check_near(flag, str(name), known)
+        return None
     if Path(name).exists():  # what lies here has the older right to its name
         return None
     if flag not in asset.flags:
