@@ -18,7 +18,7 @@ import numpy as np
 
 import backends
 from backends import BACKENDS
-from backends.base import BackendError, Batch, Float32, Options, brief
+from backends.base import Backend, BackendError, Batch, Float32, Options, brief
 from backends.checkpoints import find_model
 from qsl import demo, squad
 from sut import assets, system
@@ -117,7 +117,7 @@ def _answer(name: str, batch: Batch) -> _Answers:
     return _Answers(batch_ms, refused, logits, _kernels() if name == "pytorch" else "")
 
 
-def _timed(backend: backends.Backend, batch: Batch) -> tuple[float, Float32]:
+def _timed(backend: Backend, batch: Batch) -> tuple[float, Float32]:
     """Milliseconds of the second time, and the answers."""
     backend.load(find_model(str(assets.demo_model())))
     backend.infer(batch)
