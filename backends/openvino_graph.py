@@ -87,4 +87,5 @@ def _head(tensors: Tensors, hidden: Node) -> list[Node]:
 
 
 def _constant(array: Any) -> Node:
-    return op.constant(np.ascontiguousarray(array, np.float32), shared_memory=True)
+    weights = np.ascontiguousarray(array, np.float32)
+    return op.constant(weights, shared_memory=weights.flags.writeable)  # OpenVINO shares no others: a mapped file's

@@ -59,7 +59,7 @@ def answer(engine: str, path: Path, batch: Batch, precision: str = "fp32", built
 
 
 @pytest.mark.parametrize("form", FLOAT)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", (*ENGINES, "openvino"))
 def test_every_format_gives_the_same_logits(tmp_path: Path, tensors: Tensors, form: str, engine: str) -> None:
     batch = random_batch([1, 9, 64, 200])
     wanted = answer("onnxruntime", published.safetensors(tmp_path / "plain", SMALL, tensors), batch)

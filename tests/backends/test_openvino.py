@@ -11,12 +11,13 @@ import pytest
 pytest.importorskip("openvino", reason="the extra openvino is not installed")
 pytest.importorskip("nncf", reason="the extra openvino is not installed")
 
+import published
 from plain_onnx import write_plain_onnx
 from small_bert import SMALL, random_batch, random_tensors
 
 from backends import backend_class, maker, openvino_graph
 from backends.base import Backend, BackendError, Batch, Options
-from backends.checkpoints import Model, find_model
+from backends.checkpoints import Model, find_model, read_tensors
 from backends.openvino_cpu import check_bf16
 from backends.openvino_maker import GRAPH, WEIGHTS, is_whole, quantize
 
@@ -114,6 +115,10 @@ def test_a_graph_cut_short_is_named(tmp_path: Path, model: Model, share: float) 
         backend(find_model(str(path)))
 
 
-def test_a_graph_is_not_quantized(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="fp32 or bf16"):
-        backend(Model("some.onnx", None, tmp_path / "some.onnx"), "int8")
+def test_a_graph_gives_its_weights_to_be_quantized(tmp_path: Path, model: Model) -> None:
+    path = published.mlperf_onnx(tmp_path, SMALL, read_tensors(model))
+    graph = Model("random:graph", None, path)
+    maker("openvino").make(tmp_path / "engine", graph, SAMPLES, {}, 1, lambda *_: None)
+    batch = random_batch(LENGTHS)
+    found = backend(replace(graph, engine=tmp_path / "engine"), "int8").infer(batch)
+    assert distance(found, backend(model).infer(batch)) < 0.1

@@ -209,6 +209,11 @@ def write_config(folder: Path, rows: int, **changed: object) -> Path:
     return folder
 
 
+def write_whole(folder: Path, rows: int) -> Path:
+    safetensors.numpy.save_file(weights(rows), write_config(folder, rows) / "model.safetensors")
+    return folder
+
+
 @pytest.fixture
 def vocab_size(case: Case) -> int:
     return len(case.vocab.read_text(encoding="utf-8").splitlines())
@@ -217,9 +222,7 @@ def vocab_size(case: Case) -> int:
 @pytest.fixture
 def model(tmp_path: Path, vocab_size: int) -> Path:
     """A whole model of the right vocabulary."""
-    folder = write_config(tmp_path / "model", vocab_size)
-    safetensors.numpy.save_file(weights(vocab_size), folder / "model.safetensors")
-    return folder
+    return write_whole(tmp_path / "model", vocab_size)
 
 
 @pytest.fixture(scope="session")
@@ -287,7 +290,7 @@ def test_a_model_without_weights(run: Run, model: Path):
 
 @pytest.mark.parametrize("rows", (-5, 500), ids=("too few rows", "too many rows"))
 def test_a_vocabulary_that_does_not_fit_the_model(run: Run, tmp_path: Path, vocab_size: int, rows: int):
-    ended = run("--model", write_config(tmp_path / "other", vocab_size + rows))
+    ended = run("--model", write_whole(tmp_path / "other", vocab_size + rows))
     assert_refused(ended, str(vocab_size), str(vocab_size + rows), "--vocab")
     assert ended.runs == []
 
