@@ -18,11 +18,14 @@ from typing import Any, NamedTuple
 from qsl import store
 from sut import doctor_report, system, trial_batch
 from sut.errors import FAILED, VALID
+from sut.fetch import catalogue
+from sut.fetch.shelf import Shelf
 from sut.seeds import SEEDS
 from sut.trial_batch import Trial
 
 _CORE = "onnxruntime"  # the backend of the core install
 _PACKAGE = "mlperf-bert-sut"
+_BENCHMARK = ("bert-large-mlperf", "squad-dev")
 
 
 class Extra(NamedTuple):
@@ -76,6 +79,7 @@ class Report:
     loadgen: LoadGen
     backends: tuple[Trial, ...]
     extras: dict[str, bool]  # installed?
+    fetched: tuple[str, ...]  # names of `sut assets` that are there, whole
     cache_dir: str
     cache: tuple[Stored, ...]
     missing: tuple[Missing, ...]
@@ -101,15 +105,22 @@ def examine(cache_dir: Path) -> Report:
     trials = trial_batch.every_backend(_CORE)
     loadgen = _loadgen()
     extras = {name: all(map(_is_there, extra.modules)) for name, extra in EXTRAS.items()}
+    fetched = _fetched(cache_dir)
     return Report(
         works=not loadgen.found and any(trial.works for trial in trials if trial.backend == _CORE),
         machine=system.facts(),
         loadgen=loadgen,
         backends=trials,
         extras=extras,
+        fetched=fetched,
         cache_dir=str(cache_dir),
         cache=_cache(cache_dir),
-        missing=(*_missing_extras(extras), *_missing_kernels(trials), *_broken_core(loadgen, trials)),
+        missing=(
+            *_missing_extras(extras),
+            *_missing_kernels(trials),
+            *_missing_assets(fetched),
+            *_broken_core(loadgen, trials),
+        ),
     )
 
 
@@ -126,6 +137,11 @@ def _loadgen() -> LoadGen:
     except Exception as error:  # noqa: BLE001 - a library that does not load here can fail in any way
         return LoadGen(version, None, f"{type(error).__name__}: {error}")
     return LoadGen(version, next((name for name, known in SEEDS.items() if known == seeds), None), "")
+
+
+def _fetched(cache_dir: Path) -> tuple[str, ...]:
+    shelf = Shelf(cache_dir.absolute() / "assets")
+    return tuple(name for name, asset in catalogue.read().items() if shelf.is_whole(asset))
 
 
 def _cache(directory: Path) -> tuple[Stored, ...]:
@@ -154,6 +170,12 @@ def _missing_kernels(trials: tuple[Trial, ...]) -> list[Missing]:
     brings = "backend pytorch at its full speed: its own kernels in C++ (their twins in PyTorch run instead)"
     todo = f"apt install g++, then pip install --force-reinstall --no-deps {_PACKAGE}"
     return [Missing("native kernels", brings, todo)] if any(trial.kernels == "plain" for trial in trials) else []
+
+
+def _missing_assets(fetched: tuple[str, ...]) -> list[Missing]:
+    absent = [name for name in _BENCHMARK if name not in fetched]
+    brings = "the benchmark's own model and data set; python -m sut assets lists all that can be had"
+    return [Missing(", ".join(absent), brings, f"python -m sut fetch {' '.join(absent)}")] if absent else []
 
 
 def _broken_core(loadgen: LoadGen, trials: tuple[Trial, ...]) -> list[Missing]:

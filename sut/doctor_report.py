@@ -39,7 +39,8 @@ def rows(report: Report) -> Iterator[Row]:
     for trial in report.backends:
         yield _backend(trial)
         yield from (Row("", f"{name}: {why}") for name, why in trial.refused.items())
-    yield Row("assets", "the demo's model, vocabulary and data set come with the package")
+    fetched = "".join(f", {name}" for name in report.fetched)
+    yield Row("assets", f"the demo's model, vocabulary and data set, which come with the package{fetched}")
     yield _cache(report)
     for one in report.missing:
         yield Row(f"no {one.what.removeprefix('extra ')}", one.brings, _ABSENT)

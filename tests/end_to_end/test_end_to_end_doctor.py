@@ -66,8 +66,8 @@ def doctor(packages: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=packages, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_on_the_core_alone_it_says_what_each_extra_would_bring(core: Path) -> None:
-    ended = doctor(core, "--json")
+def test_on_the_core_alone_it_says_what_each_extra_would_bring(core: Path, tmp_path: Path) -> None:
+    ended = doctor(core, "--json", "--cache-dir", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     report = json.loads(ended.stdout)
     assert report["extras"] == dict.fromkeys(EXTRAS, False)
@@ -78,7 +78,9 @@ def test_on_the_core_alone_it_says_what_each_extra_would_bring(core: Path) -> No
         line = next(one for one in report["missing"] if one["what"] == f"extra {name}")
         assert line["brings"] == extra.brings
         assert line["todo"] == f"pip install 'mlperf-bert-sut[{name}]'"
-    words = " ".join(doctor(core).stdout.split())
+    assert report["fetched"] == []
+    words = " ".join(doctor(core, "--cache-dir", str(tmp_path)).stdout.split())
+    assert "python -m sut fetch bert-large-mlperf squad-dev" in words
     assert all(f"pip install 'mlperf-bert-sut[{name}]'" in words for name in EXTRAS)
 
 
