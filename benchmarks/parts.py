@@ -1,7 +1,8 @@
 """Where the packed PyTorch engine's time goes, part by part, on random weights and lengths like SQuAD's.
 
     python -m benchmarks.parts --precision int8 --threads 1
-    python -m benchmarks.parts --precision int8 --plain       # with the kernels' PyTorch twins
+    python -m benchmarks.parts --precision int8 --kernels plain    # the kernels' PyTorch twins
+    python -m benchmarks.parts --precision int8 --kernels avx512   # those of another instruction set
 
 A few layers of BERT-Large's geometry run over one batch; each part is timed where it stands, so that caches are as they
 are in a run. The last line is JSON.
@@ -27,7 +28,7 @@ from backends import calibration, torch_packed
 from backends.base import Batch
 from backends.calibration import CalibrationSettings
 from backends.checkpoints import BertConfig, Model, find_model, read_tensors
-from backends.kernels import Kernels, best
+from backends.kernels import Kernels, best, native
 from backends.kernels.plain import PlainKernels
 from backends.torch_packed import PackedBert
 
@@ -82,6 +83,17 @@ def _load(precision: str, kernels: Kernels) -> PackedBert:
     return torch_packed.from_engine(engine, kernels)
 
 
+def _kernels(name: str | None) -> Kernels:
+    if name is None:
+        return best(1024, 64)
+    if name == "plain":
+        return PlainKernels()
+    library = native.load(name)
+    if library is None:
+        raise SystemExit(f"wanted the kernels {name}, found that they were not built or do not run here.")
+    return native.NativeKernels(name, library)
+
+
 def _batch(config: BertConfig, lengths: list[int]) -> Batch:
     rng = np.random.default_rng(len(lengths))
     return Batch.of([(rng.integers(0, config.vocab_size, length), np.zeros(length, np.int64)) for length in lengths])
@@ -95,10 +107,10 @@ def _lengths(max_batch_tokens: int) -> list[int]:
 
 
 @torch.inference_mode()
-def measure(precision: str, max_batch_tokens: int, repeat: int, plain: bool) -> dict[str, Any]:
+def measure(precision: str, max_batch_tokens: int, repeat: int, kernels: Kernels) -> dict[str, Any]:
     """Median ms of one layer over the batch, by part."""
     times: Times = Counter()
-    bert = _timed(_load(precision, PlainKernels() if plain else best(1024, 64)), times)
+    bert = _timed(_load(precision, kernels), times)
     batch = _batch(bert.config, _lengths(max_batch_tokens))
     rounds: list[dict[str, float]] = []
     for _ in range(repeat + 1):
@@ -139,10 +151,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-batch-tokens", type=int, default=1536)
     parser.add_argument("--repeat", type=int, default=9)
-    parser.add_argument("--plain", action="store_true", help="the kernels' PyTorch twins")
+    parser.add_argument("--kernels", choices=("plain", *native.VARIANTS), help="(default: the fastest that run here)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    found = measure(options.precision, options.max_batch_tokens, options.repeat, options.plain)
+    found = measure(options.precision, options.max_batch_tokens, options.repeat, _kernels(options.kernels))
     _print(found)
     print(json.dumps(found))
 
