@@ -12,6 +12,7 @@ import threading
 import time
 from typing import NoReturn
 
+from backends.heads import HEADS
 from sut import loadgen, server_queue
 from sut.errors import RunFailedError
 from sut.executors.base import Executor, Ready
@@ -35,7 +36,9 @@ def scheduler(prepared: Prepared, executor: Executor, ready: list[Ready], plan: 
         target_latency_s=plan.target_latency_s,
     )
     is_server = prepared.config.scenario == "Server"
-    return Scheduler(executor, prepared.features.lengths, loadgen.complete, pace=pace, plan_at_issue=not is_server)
+    lengths = prepared.features.lengths
+    rows = HEADS[prepared.task.head].rows(lengths)
+    return Scheduler(executor, lengths, rows, loadgen.complete, pace=pace, plan_at_issue=not is_server)
 
 
 def drive(prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor) -> None:

@@ -95,7 +95,7 @@ class Worker:
             ) from error
 
     def infer(self, indexes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], int]:
-        """Answers to these samples end to end, float32 [T, 2], and the tokens computed for them."""
+        """Answers to these samples end to end, float32 [rows, 2], and the tokens computed for them."""
         batch = gather(self._features, indexes)
         return self._backend.infer(batch), self._backend.computed_tokens(batch)
 
