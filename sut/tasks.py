@@ -52,7 +52,8 @@ def _squad_features(dataset: Path, vocab: Path, cache_dir: Path) -> Features:
     return squad.load(dataset, vocab, cache_dir).features
 
 
-def _squad_score(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) -> squad_score.Score:
+def score_squad(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) -> squad_score.Score:
+    """SQuAD's own kind of score, of which a submission needs more than every score offers."""
     return squad_score.score_log(log_file, dataset, vocab, squad.load(dataset, vocab, cache_dir), dtype="float32")
 
 
@@ -70,7 +71,7 @@ TASKS = {
         head=SPANS,
         metric="f1",
         load=_squad_features,
-        score=_squad_score,
+        score=score_squad,
         check=squad.read_examples,
         listed=calibration_list.read,
         demo=Demo(

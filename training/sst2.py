@@ -34,7 +34,7 @@ from training.model import initialise
 LAYERS, HIDDEN, HEADS = 2, 64, 2
 MAX_LENGTH = 128
 VOCABULARY = 1100  # at most; it holds every word of the generator whole
-BATCH, RATE, DROPOUT = 64, 2e-3, 0.1
+BATCH, RATE, DROPOUT = 32, 1e-3, 0.05
 BATCH_TOKENS = 8192
 
 Int64 = npt.NDArray[np.int64]
@@ -135,7 +135,7 @@ def evaluate(model: BertForSequenceClassification, data: Split) -> Score:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.sst2", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("assets/demo-sst2"))
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sentences", type=int, help="of the train split (default: all)")

@@ -13,7 +13,7 @@ from pathlib import Path
 from qsl.demo.draw import Draw
 from qsl.demo_sst2.compose import compose
 
-SPLITS = {"dev": 870, "train": 12000}
+SPLITS = {"dev": 870, "train": 20000}
 HEADER = "sentence\tlabel"
 _DEV_SHARE = 5  # one sentence in so many is the dev split's
 
