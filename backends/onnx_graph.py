@@ -136,8 +136,8 @@ def _linear(graph: Graph, tensors: Mapping[str, Array], name: str, source: str, 
 
 def finish(graph: Graph, config: BertConfig, sites: Sequence[str] = ()) -> Built:
     """The graph as a model, opset 18: inputs int64 [B, S], outputs those of the head; and the arrays to hand over."""
-    shape: list[str | int] = ["batch", "sequence"]
-    answers = ["batch", COLUMNS] if config.head == CLASSES else shape
+    shape: list[str | int | None] = ["batch", "sequence"]
+    answers: list[str | int | None] = ["batch", COLUMNS] if config.head == CLASSES else shape
     outputs = [(name, answers) for name in OUTPUTS[config.head]] + [
         (name, [*shape, "width of " + name]) for name in sites
     ]

@@ -91,7 +91,7 @@ def train(
         optimiser.param_groups[0]["lr"] = RATE * _share(step, steps)
         loss = F.cross_entropy(model(*batch), labels)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if dev and (step + 1) % (steps // epochs) == 0:
