@@ -1,4 +1,5 @@
-"""What a run is to do: one frozen `RunConfig`, resolved from defaults < TOML < flags, and checked before anything runs.
+"""What a run is to do: one frozen `RunConfig`, resolved from defaults < preset < TOML < flags, and checked before
+anything runs.
 
 Nothing here opens a model, starts a process or writes a file. A flag that was not given is absent, not a default, so
 that it overrides a TOML file only on purpose.
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from sut import presets
 from sut.errors import UsageError
 from sut.seeds import SEEDS
 from sut.tasks import TASKS
@@ -30,6 +32,7 @@ DEMO = "demo"
 class RunConfig:
     """One run. Paths and names as the user gave them; None is "work it out" where the comment says how."""
 
+    preset: str | None = None  # of sut/presets.py: what the fields below start from
     scenario: str = "Offline"
     mode: str = "performance"
     backend: str = "onnxruntime"
@@ -84,7 +87,8 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
     Raises:
         UsageError: an unknown key, a word that is not one of the choices, a number out of range.
     """
-    values = {**(_read_toml(toml) if toml else {}), **flags}
+    given = {**(_read_toml(toml) if toml else {}), **flags}
+    values = {**presets.settings(str(given["preset"])), **given} if "preset" in given else given
     for field, choices in _CHOICES.items():
         if field in values:
             values[field] = choose(field, str(values[field]), choices)
@@ -142,11 +146,14 @@ def flag(field: str) -> str:
 
 
 def to_flags(config: RunConfig) -> list[str]:
-    """The command line that `config` is resolved from: every field that is not what it would be without a flag."""
+    """The command line that `config` is resolved from: every field that is not what it would be without a flag.
+
+    The preset is spelt out: its name would bring back what a flag had overridden.
+    """
     words: list[str] = []
     for field in fields(RunConfig):
         value = getattr(config, field.name)
-        if value != field.default:
+        if value != field.default and field.name != "preset":
             words += [flag(field.name)] if value is True else [flag(field.name), str(value)]
     return words
 

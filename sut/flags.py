@@ -17,6 +17,7 @@ python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
 python -m sut build --precision int8                       writes the int8 engine that a run would else write itself
 python -m sut fetch NAME | assets                           brings models and data sets by name | lists them
 python -m sut doctor                                       what works on this machine, and what is missing
+python -m sut presets                                      settings by name, for --preset
 python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
@@ -39,6 +40,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument_group("what to run").add_argument
     add("--task", metavar="NAME", help="squad (default): questions, or sst2: sentiment")
+    add("--preset", metavar="NAME", help="settings to start from, by name: `sut presets` lists them")
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
     add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, fake or replay")
