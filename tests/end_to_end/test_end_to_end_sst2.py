@@ -18,7 +18,7 @@ WAYS = {
     "onnxruntime": (),
     "onnxruntime int8": ("--precision", "int8"),
     "pytorch int8, two instances": ("--backend", "pytorch", "--precision", "int8", "--instances", 2, "--threads", 1),
-    "openvino": ("--backend", "openvino"),
+    "openvino": ("--backend", "openvino", "--executor", "inline"),
 }
 
 
