@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from qsl.base import Features
@@ -15,6 +16,15 @@ from training import saving, sst2
 
 VOCABULARY = Path(__file__).resolve().parents[2] / "assets" / "demo-sst2"
 SHORT = 9  # tokens: of such sentences a few hundred teach something
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """On matrices this small several only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("shuffled", "low", "high"), [(False, 65, 100), (True, 38, 62)])
