@@ -11,8 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
-from qsl.base import Features
-from training import saving, sst2
+from qsl.base import Features  # noqa: E402
+from training import saving, sst2  # noqa: E402
 
 VOCABULARY = Path(__file__).resolve().parents[2] / "assets" / "demo-sst2"
 SHORT = 9  # tokens: of such sentences a few hundred teach something
