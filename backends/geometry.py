@@ -93,9 +93,10 @@ def read_config(path: Path) -> BertConfig:
     try:
         data = json.loads(path.read_bytes())
         known = {field.name: data[field.name] for field in fields(BertConfig) if field.name in data}
-        config = BertConfig(**known | {"head": heads.of_architectures(data.get("architectures"))})
+        config = BertConfig(**known)
     except (OSError, ValueError, TypeError) as error:
         raise BackendError(f"wanted BERT's config.json at {path}, found: {error}.") from error
+    config = replace(config, head=heads.of_architectures(data.get("architectures")))
     if data.get("model_type", "bert") != "bert" or config.hidden_act != "gelu":
         found = f"model_type {data.get('model_type')!r}, hidden_act {config.hidden_act!r}"
         raise BackendError(f"wanted a BERT with exact GELU in {path}, found {found}.")
