@@ -55,7 +55,8 @@ class RunConfig:
     instances: int | None = None  # one for a stream, else as many as the cores hold
     cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
     threads: int | None = None  # cores per instance
-    max_batch_tokens: int = 1536
+    max_batch_tokens: int = 1536  # with a batch_size: whatever so many samples take
+    batch_size: int | None = None  # as many samples as the tokens allow
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
     fpmath_mode: str | None = None  # oneDNN's own, which is strict
     torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
@@ -92,6 +93,8 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
         if field in values:
             values[field] = choose(field, str(values[field]), choices)
     config = replace(RunConfig(), **_typed(values))
+    if config.batch_size and "max_batch_tokens" not in values:
+        config = replace(config, max_batch_tokens=config.batch_size * _LONGEST)
     _check(config)
     return config
 
@@ -114,6 +117,7 @@ _PATHS = (
     "calibration_list",
     "audit_config",
 )
+_LONGEST = 512  # tokens of any sample: BERT has no more positions
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
 _POSITIVE = (
     "test_query_count",
@@ -123,6 +127,7 @@ _POSITIVE = (
     "cores_per_instance",
     "threads",
     "max_batch_tokens",
+    "batch_size",
     "calibration_samples",
     "torch_mkldnn_matmul_min_dim",
 )

@@ -33,6 +33,7 @@ def scheduler(prepared: Prepared, executor: Executor, ready: list[Ready], plan: 
         batch_s=max(one.batch_s for one in ready),
         token_s=max(one.token_s for one in ready),
         target_latency_s=plan.target_latency_s,
+        batch_size=prepared.config.batch_size,
     )
     is_server = prepared.config.scenario == "Server"
     return Scheduler(executor, prepared.features.lengths, loadgen.complete, pace=pace, plan_at_issue=not is_server)

@@ -76,6 +76,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "of a node in SingleStream and MultiStream, about 4 in Offline and Server)")  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of an instance (default: its cores)")
     add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
+    add("--batch-size", type=int, metavar="N", help="samples of a batch, nearest in length (default: what the tokens "
+        "allow); --max-batch-tokens then limits it only where it is given too")  # fmt: skip
     add("--fpmath-mode", metavar="NAME", help="bf16: fp32 may be multiplied in bfloat16, ARM's fast math; "
         "sets DNNL_DEFAULT_FPMATH_MODE and ONNX Runtime's own (default: strict)")  # fmt: skip
     add("--torch-mkldnn-matmul-min-dim", type=int, metavar="N", help="PyTorch on ARM: the smallest matrix side that "

@@ -235,4 +235,5 @@ def warm_up_shapes(config: RunConfig, features: Features) -> tuple[tuple[int, in
     """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
     longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
     most = {"SingleStream": 1, "MultiStream": 8}.get(config.scenario, len(features))
+    most = min(most, config.batch_size or most)
     return tuple((max(1, min(config.max_batch_tokens // length, most)), length) for length in (longest, typical))

@@ -87,6 +87,7 @@ class Scheduler:
             self._pace.max_batch_tokens,
             packed=self._pace.packed,
             instances=self._executor.instances,
+            batch_size=self._pace.batch_size,
         )
         return ((ids[batch], indexes[batch]) for batch in batches)
 
@@ -102,7 +103,7 @@ class Scheduler:
     def _has_room(self) -> bool:
         """An instance without work has room; a busy one for the job after that, in a Server while a whole batch waits:
         what comes later may still join a smaller one."""
-        is_ahead = self._plan_at_issue or self._queue.tokens >= self._pace.max_batch_tokens
+        is_ahead = self._plan_at_issue or self._queue.has_whole_batch
         return self._under_way < self._executor.instances * (JOBS_PER_INSTANCE if is_ahead else 1)
 
     def _next_batch(self) -> tuple[Int64, Int64] | None:
