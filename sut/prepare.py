@@ -32,6 +32,7 @@ from sut.worker import WorkerSpec
 
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.
 _SPARE_VOCABULARY = 128
+_STREAM_SAMPLES = 8  # of a MultiStream query
 # What any core computes in a second, the longest sample, what part of the target latency it may take on one core, and
 # the benchmark's target.
 _SURE_OPERATIONS_PER_S, _LONGEST, _QUICK_SHARE, _TARGET_LATENCY_MS = 20e9, 384, 0.25, 130
@@ -52,6 +53,16 @@ class Prepared:
     target: Target | None  # what F1 must reach; None where nothing is judged
     zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
+
+    @property
+    def counted(self) -> RunConfig:
+        """`config` for LoadGen: its steps as a number of queries."""
+        config = self.config
+        if config.steps is None:
+            return config
+        samples = config.steps * self.worker.shapes[-1][0] * len(self.places)
+        a_query = _STREAM_SAMPLES if config.scenario == "MultiStream" else 1
+        return replace(config, test_query_count=-(-samples // a_query))
 
     @property
     def is_forked(self) -> bool:
@@ -99,7 +110,20 @@ def prepare(config: RunConfig) -> Prepared:
     shapes = warm_up_shapes(config, features)
     most = max(config.max_batch_tokens, int(features.lengths.max()))
     variables = _environment(config)
-    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes, variables)
+    worker = WorkerSpec(
+        config.backend,
+        options,
+        model,
+        config.task,
+        dataset,
+        vocab,
+        cache_dir,
+        most,
+        shapes,
+        variables,
+        config.warmup_steps,
+        resolved.logs.resolve() if config.verbose else None,
+    )
     judged = wanted or _default_target(config, model, task, samples)
     logs_answers = config.mode == "accuracy" or config.audit_config is not None
     log_dir.claim(resolved.logs, features.total_tokens if logs_answers else 0)
@@ -127,9 +151,13 @@ _VARIABLES = {
 }
 
 
+_VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's name for it, and the one that older releases read
+
+
 def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
-    return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
+    verbose = dict.fromkeys(_VERBOSE, 1) if config.verbose else {}
+    return tuple((variable, str(value).upper()) for variable, value in (values | verbose).items() if value is not None)
 
 
 def _check_audit(config: RunConfig) -> None:
@@ -234,6 +262,6 @@ def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -
 def warm_up_shapes(config: RunConfig, features: Features) -> tuple[tuple[int, int], ...]:
     """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
     longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
-    most = {"SingleStream": 1, "MultiStream": 8}.get(config.scenario, len(features))
+    most = {"SingleStream": 1, "MultiStream": _STREAM_SAMPLES}.get(config.scenario, config.batch_size or len(features))
     most = min(most, config.batch_size or most)
     return tuple((max(1, min(config.max_batch_tokens // length, most)), length) for length in (longest, typical))
