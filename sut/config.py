@@ -99,8 +99,8 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
         if field in values:
             values[field] = choose(field, str(values[field]), choices)
     config = replace(RunConfig(), **_typed(values))
-    if config.batch_size and "max_batch_tokens" not in values:
-        config = replace(config, max_batch_tokens=config.batch_size * _LONGEST)
+    if "max_batch_tokens" not in values:
+        config = replace(config, max_batch_tokens=_tokens(config.batch_size))
     _check(config)
     return config
 
@@ -152,6 +152,11 @@ def choose(field: str, value: str, choices: Iterable[str]) -> str:
     raise UsageError(f"wanted {flag(field)} out of {', '.join(by_lower.values())}, found {value!r}.{hint}")
 
 
+def _tokens(batch_size: int | None) -> int:
+    """max_batch_tokens where it is not given."""
+    return batch_size * _LONGEST if batch_size else RunConfig.max_batch_tokens
+
+
 def flag(field: str) -> str:
     """A field's name on the command line."""
     return "--" + field.replace("_", "-")
@@ -163,9 +168,11 @@ def to_flags(config: RunConfig) -> list[str]:
     The preset is spelt out: its name would bring back what a flag had overridden.
     """
     words: list[str] = []
+    implied = {field.name: field.default for field in fields(RunConfig)}
+    implied |= {"preset": config.preset, "max_batch_tokens": _tokens(config.batch_size)}
     for field in fields(RunConfig):
         value = getattr(config, field.name)
-        if value != field.default and field.name != "preset":
+        if value != implied[field.name]:
             words += [flag(field.name)] if value is True else [flag(field.name), str(value)]
     return words
 

@@ -17,6 +17,7 @@ python -m sut build --precision int8                       writes the int8 engin
 python -m sut fetch NAME | assets                           brings models and data sets by name | lists them
 python -m sut doctor                                       what works on this machine, and what is missing
 python -m sut presets                                      settings by name, for --preset
+python -m sut kpi RUN…                                     a run's figures, as lines, CSV or a workbook
 python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.

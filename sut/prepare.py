@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from accuracy.targets import Target, target
 from backends import BACKENDS
 from backends import check as check_backend
@@ -23,7 +21,7 @@ from backends.fake import FAKE, read_script
 from backends.replay import REPLAY, read_spec
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, engines, log_dir, topology, user_conf
+from sut import assets, engines, log_dir, memory, steps, topology, user_conf
 from sut.config import DEMO, RunConfig, choose, default_log_dir
 from sut.errors import UsageError
 from sut.tasks import TASKS, Task
@@ -32,7 +30,6 @@ from sut.worker import WorkerSpec
 
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.
 _SPARE_VOCABULARY = 128
-_STREAM_SAMPLES = 8  # of a MultiStream query
 # What any core computes in a second, the longest sample, what part of the target latency it may take on one core, and
 # the benchmark's target.
 _SURE_OPERATIONS_PER_S, _LONGEST, _QUICK_SHARE, _TARGET_LATENCY_MS = 20e9, 384, 0.25, 130
@@ -57,12 +54,8 @@ class Prepared:
     @property
     def counted(self) -> RunConfig:
         """`config` for LoadGen: its steps as a number of queries."""
-        config = self.config
-        if config.steps is None:
-            return config
-        samples = config.steps * self.worker.shapes[-1][0] * len(self.places)
-        a_query = _STREAM_SAMPLES if config.scenario == "MultiStream" else 1
-        return replace(config, test_query_count=-(-samples // a_query))
+        queries = steps.queries(self.config, self.worker.shapes, len(self.places))
+        return replace(self.config, test_query_count=queries)
 
     @property
     def is_forked(self) -> bool:
@@ -104,10 +97,12 @@ def prepare(config: RunConfig) -> Prepared:
         log_dir=config.log_dir or default_log_dir(config),
         user_conf=config.user_conf or _default_user_conf(),
     )
+    forked = _is_forked(resolved)
+    memory.check(memory.need(resolved, model, places, features.total_tokens, forked=forked), memory.available())
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
     if engines.needs_engine(config):
         model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
-    shapes = warm_up_shapes(config, features)
+    shapes = steps.warm_up_shapes(config, features)
     most = max(config.max_batch_tokens, int(features.lengths.max()))
     variables = _environment(config)
     worker = WorkerSpec(
@@ -135,7 +130,7 @@ def prepare(config: RunConfig) -> Prepared:
         samples,
         worker,
         places,
-        topology.facts(machine, places, _is_forked(resolved), dict(worker.environment)),
+        topology.facts(machine, places, forked, dict(worker.environment)),
         judged,
         _zero_weights(model),
         _notices(resolved, model, task, judged, features),
@@ -257,11 +252,3 @@ def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -
     if samples == task.full_size and not model.is_random and config.backend != FAKE:
         return target(task.targets[0])
     return None
-
-
-def warm_up_shapes(config: RunConfig, features: Features) -> tuple[tuple[int, int], ...]:
-    """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
-    longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
-    most = {"SingleStream": 1, "MultiStream": _STREAM_SAMPLES}.get(config.scenario, config.batch_size or len(features))
-    most = min(most, config.batch_size or most)
-    return tuple((max(1, min(config.max_batch_tokens // length, most)), length) for length in (longest, typical))

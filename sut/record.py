@@ -38,6 +38,10 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         "zero_weights_share": prepared.zero_weights,
         "config": asdict(config),
         "samples": prepared.samples,
+        "sample_tokens": {
+            "mean": float(prepared.features.lengths.mean()),
+            "longest": int(prepared.features.lengths.max()),
+        },
         "topology": prepared.topology,
         **_engine(prepared.model.engine),
         **more,
