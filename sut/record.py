@@ -46,6 +46,7 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         **_engine(prepared.model.engine),
         **more,
         "machine": system.facts(),
+        **({} if verdict == UNFINISHED else {"distributions": system.distributions()}),  # not before the first query
     }
     return _replace(config.logs / results.RUN, json.dumps(content, indent=2, default=str) + "\n")
 

@@ -44,7 +44,6 @@ def facts() -> dict[str, Any]:
         "operating_system": platform.platform(),
         "python": platform.python_version(),
         "packages": versions(),
-        "distributions": distributions(),
         "environment": environment(),
     }
 

@@ -13,7 +13,9 @@ BACKENDS = {"fake": "fake", "onnxruntime": "random:bert-tiny", "pytorch": "rando
 ABOUT = set(
     "verdict submittable random_weights notices config samples sample_tokens topology zero_weights_share".split()
 )
-MEASURED = set("reasons first_query_unix_s instances_ready plan progress batches roi result machine".split())
+MEASURED = set(
+    "reasons first_query_unix_s instances_ready plan progress batches roi result machine distributions".split()
+)
 
 
 def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict:
