@@ -55,7 +55,7 @@ class Scheduler:
         complete: hands answers to LoadGen; called from the executor's threads.
         pace: how large a batch may be; for a Server also what is late.
         plan_at_issue: True where a query brings all its samples; False to form batches when an instance has room.
-        over: called once the last answer is with LoadGen.
+        over: called when all is issued and the last answer is with LoadGen; in a close race twice.
     """
 
     def __init__(

@@ -129,8 +129,9 @@ def test_what_a_run_cannot_be(run: Run, flags: tuple[object, ...], word: str) ->
     assert ended.runs == []
 
 
-def test_the_markers_are_printed_around_the_timed_window(run: Run) -> None:
-    ended = run(*QUICK, "--preset", "pkm", "--steps", 5)
+@pytest.mark.parametrize(("scenario", "steps"), (("Offline", 5), ("SingleStream", 80)))
+def test_the_markers_are_printed_around_the_timed_window(run: Run, scenario: str, steps: int) -> None:
+    ended = run(*QUICK, "--preset", "pkm", "--scenario", scenario, "--steps", steps)
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
     assert lines[:2] == ["Running evaluation", "Evaluating: 100%"]
