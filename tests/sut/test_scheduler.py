@@ -148,7 +148,7 @@ def test_it_is_over_with_the_last_answer_once_all_is_issued(flushed_first: bool)
         executor,
         LENGTHS,
         answers,
-        pace=Pace(700, False, batch_size=2),
+        pace=Pace(2000, False, batch_size=2),
         plan_at_issue=True,
         over=lambda: answered_when_over.append(len(answers.by_id)),
     )
