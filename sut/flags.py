@@ -18,6 +18,7 @@ python -m sut build --precision int8                       writes the int8 engin
 python -m sut fetch NAME | assets                           brings models and data sets by name | lists them
 python -m sut doctor                                       what works on this machine, and what is missing
 python -m sut presets                                      settings by name, for --preset
+python -m sut kpi RUN…                                     a run's figures, as lines, CSV or a workbook
 python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
@@ -53,6 +54,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add = parser.add_argument_group("how long").add_argument
     add("--execution-mode", metavar="NAME", help="test (default: short, never submittable) or valid (official length)")
     add("--test-query-count", type=int, metavar="N", help="queries of a test run (default: what fits in 10 s)")
+    add("--steps", type=int, metavar="N", help="so many full batches of every instance instead, in a test run")
+    add(
+        "--warmup-steps",
+        type=int,
+        metavar="N",
+        help="how often each warm-up shape is run before the clock (default: 1)",
+    )
     add("--min-duration-s", type=float, metavar="S", help="shortest run (default: none in test, 600 in valid)")
     add("--target-qps", type=float, metavar="X", help="LoadGen's target_qps (default: user.conf, else measured)")
     add("--target-latency-ms", type=float, metavar="MS", help="Server's limit at the 99th percentile, in a trial "
@@ -79,10 +87,18 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "of a node in SingleStream and MultiStream, about 4 in Offline and Server)")  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of an instance (default: its cores)")
     add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
+    add("--batch-size", type=int, metavar="N", help="samples of a batch, nearest in length (default: what the tokens "
+        "allow); --max-batch-tokens then limits it only where it is given too")  # fmt: skip
     add("--fpmath-mode", metavar="NAME", help="bf16: fp32 may be multiplied in bfloat16, ARM's fast math; "
         "sets DNNL_DEFAULT_FPMATH_MODE and ONNX Runtime's own (default: strict)")  # fmt: skip
     add("--torch-mkldnn-matmul-min-dim", type=int, metavar="N", help="PyTorch on ARM: the smallest matrix side that "
         "oneDNN multiplies; sets TORCH_MKLDNN_MATMUL_MIN_DIM")  # fmt: skip
+    add("--verbose", action="store_true", help="oneDNN's log of every call, to engine-<pid>.txt in the log directory; "
+        "sets ONEDNN_VERBOSE and DNNL_VERBOSE, and takes time")  # fmt: skip
+    add("--roi", action="store_true", help="print 'Running evaluation' where the timed window begins, and "
+        "'Evaluating: 100%%' where it ends")  # fmt: skip
+    add("--kpi", metavar="NAME", help="which figure `sut kpi` marks: throughput, latency or accuracy (default: the "
+        "mode's and the scenario's)")  # fmt: skip
     add("--executor", metavar="NAME", help="processes (default: weights are loaded once and shared, where the backend "
         "can), spawned (each instance loads its own) or inline: one instance in this process")  # fmt: skip
     add(

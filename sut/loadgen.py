@@ -185,6 +185,7 @@ def start_test(
     samples: int,
     issue_queries: IssueQueries,
     load_query_samples: Callable[[list[int]], None],
+    flush_queries: Callable[[], None] = lambda: None,
     audit_config: Path | None = None,
 ) -> None:
     """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen works."""
@@ -195,14 +196,14 @@ def start_test(
     log_output.copy_summary_to_stdout = False
     log_settings.log_output = log_output
     performance_samples = min(samples, PERFORMANCE_SAMPLE_COUNT)
-    with _qsl(samples, performance_samples, load_query_samples) as qsl, _sut(issue_queries) as sut:
+    with _qsl(samples, performance_samples, load_query_samples) as qsl, _sut(issue_queries, flush_queries) as sut:
         lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, str(audit_config or ""))
 
 
 @contextmanager
-def _sut(issue_queries: IssueQueries) -> Iterator[Any]:
+def _sut(issue_queries: IssueQueries, flush_queries: Callable[[], None]) -> Iterator[Any]:
     """LoadGen's "fast" SUT hands over two lists of numbers instead of an object for every sample."""
-    handle = lg.ConstructFastSUT(issue_queries, lambda: None)
+    handle = lg.ConstructFastSUT(issue_queries, flush_queries)
     try:
         yield handle
     finally:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from accuracy.targets import Target, target
 from backends import BACKENDS
 from backends import check as check_backend
@@ -24,7 +22,7 @@ from backends.heads import HEADS
 from backends.replay import REPLAY, read_spec
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, engines, log_dir, topology, user_conf
+from sut import assets, engines, log_dir, memory, steps, topology, user_conf
 from sut.config import DEMO, RunConfig, default_log_dir
 from sut.errors import UsageError
 from sut.tasks import TASKS, Task
@@ -53,6 +51,12 @@ class Prepared:
     target: Target | None  # what the score must reach; None where nothing is judged
     zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
+
+    @property
+    def counted(self) -> RunConfig:
+        """`config` for LoadGen: its steps as a number of queries."""
+        queries = steps.queries(self.config, self.worker.shapes, len(self.places))
+        return replace(self.config, test_query_count=queries)
 
     @property
     def is_forked(self) -> bool:
@@ -96,13 +100,28 @@ def prepare(config: RunConfig) -> Prepared:
         log_dir=config.log_dir or default_log_dir(config),
         user_conf=config.user_conf or _default_user_conf(),
     )
+    forked = _is_forked(resolved)
+    memory.check(memory.need(resolved, model, places, features.total_tokens, forked=forked), memory.available())
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
     if engines.needs_engine(config):
         model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
-    shapes = warm_up_shapes(config, features)
+    shapes = steps.warm_up_shapes(config, features)
     most = max(config.max_batch_tokens, int(features.lengths.max()))
     variables = _environment(config)
-    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes, variables)
+    worker = WorkerSpec(
+        config.backend,
+        options,
+        model,
+        config.task,
+        dataset,
+        vocab,
+        cache_dir,
+        most,
+        shapes,
+        variables,
+        config.warmup_steps,
+        resolved.logs.resolve() if config.verbose else None,
+    )
     judged = wanted or _default_target(config, model, task, samples)
     logs_answers = config.mode == "accuracy" or config.audit_config is not None
     rows = int(HEADS[task.head].rows(features.lengths).sum())
@@ -115,7 +134,7 @@ def prepare(config: RunConfig) -> Prepared:
         samples,
         worker,
         places,
-        topology.facts(machine, places, _is_forked(resolved), dict(worker.environment)),
+        topology.facts(machine, places, forked, dict(worker.environment)),
         judged,
         _zero_weights(model),
         _notices(resolved, model, task, judged, features),
@@ -131,9 +150,13 @@ _VARIABLES = {
 }
 
 
+_VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's name for it, and the one that older releases read
+
+
 def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
-    return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
+    verbose = dict.fromkeys(_VERBOSE, 1) if config.verbose else {}
+    return tuple((variable, str(value).upper()) for variable, value in (values | verbose).items() if value is not None)
 
 
 def _check_audit(config: RunConfig) -> None:
@@ -248,10 +271,3 @@ def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -
     if task.targets and samples == task.full_size and not model.is_random and config.backend != FAKE:
         return target(task.targets[0], task.metric)
     return None
-
-
-def warm_up_shapes(config: RunConfig, features: Features) -> tuple[tuple[int, int], ...]:
-    """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
-    longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
-    most = {"SingleStream": 1, "MultiStream": 8}.get(config.scenario, len(features))
-    return tuple((max(1, min(config.max_batch_tokens // length, most)), length) for length in (longest, typical))

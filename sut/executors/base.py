@@ -34,6 +34,9 @@ class Outcome:
     outputs: Float32 | None
     computed_tokens: int = 0
     error: Exception | None = None
+    instance: int = 0
+    batch_s: float = 0.0  # in the instance, from indexes to answers
+    engine_s: float = 0.0  # of that, inside the backend
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,30 @@ def test_an_index_that_is_not_there_fails_the_run_instead_of_raising() -> None:
     assert isinstance(scheduler.failure, IndexError)
 
 
+@pytest.mark.parametrize("flushed_first", [True, False])
+def test_it_is_over_with_the_last_answer_once_all_is_issued(flushed_first: bool) -> None:
+    executor, answers = PoolExecutor(1, 0), Answers()
+    answered_when_over: list[int] = []
+    scheduler = Scheduler(
+        executor,
+        LENGTHS,
+        answers,
+        pace=Pace(2000, False, batch_size=2),
+        plan_at_issue=True,
+        over=lambda: answered_when_over.append(len(answers.by_id)),
+    )
+    issue(scheduler, [(id, id) for id in range(10)])
+    if flushed_first:
+        scheduler.flush_queries()
+    while executor.step():
+        pass
+    if not flushed_first:
+        assert answered_when_over == []  # more queries might have come
+        scheduler.flush_queries()
+    assert answered_when_over == [10]
+    assert executor.jobs == 5
+
+
 def test_server_batches_grow_while_instances_are_busy() -> None:
     executor, answers = PoolExecutor(1, 0), Answers()
     scheduler = make(executor, answers, plan_at_issue=False)
