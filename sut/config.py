@@ -139,13 +139,18 @@ def flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+def given(config: RunConfig) -> dict[str, Any]:
+    """What `config` says beside the defaults, as `resolve` takes it again and JSON can hold it."""
+    values = {field.name: getattr(config, field.name) for field in fields(RunConfig)}
+    said = {field.name: values[field.name] for field in fields(RunConfig) if values[field.name] != field.default}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
+
+
 def to_flags(config: RunConfig) -> list[str]:
     """The command line that `config` is resolved from: every field that is not what it would be without a flag."""
     words: list[str] = []
-    for field in fields(RunConfig):
-        value = getattr(config, field.name)
-        if value != field.default:
-            words += [flag(field.name)] if value is True else [flag(field.name), str(value)]
+    for name, value in given(config).items():
+        words += [flag(name)] if value is True else [flag(name), str(value)]
     return words
 
 
