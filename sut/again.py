@@ -80,7 +80,7 @@ def read(run: Path) -> Earlier:
     path = run / results.RUN if run.is_dir() else run
     try:
         found = json.loads(path.read_bytes())
-        said = dict(found.get("given") or _as_given(found["config"]))
+        said = dict(found["given"] if "given" in found else _as_given(found["config"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"wanted a run's log directory or its {results.RUN}, found none at {run} ({type(error).__name__}: {error})."
@@ -133,7 +133,7 @@ def _dry_run(earlier: Earlier) -> int:
     now: _Record = {"machine": system.facts()}
     if resolved.backend not in MODELLESS:
         now["checksums"] = record.checksums(resolved, find_model(assets.model_spec(resolved)))
-    show_differences(differences(earlier.record, now))
+    show_differences(differences(earlier.record, now), sections(earlier.record, now))
     return 0
 
 
@@ -148,9 +148,14 @@ def _again(earlier: Earlier, config: RunConfig) -> int:
 
     code = run.run(config)
     now = json.loads((config.logs / results.RUN).read_bytes())
-    show_differences(differences(earlier.record, now))
+    show_differences(differences(earlier.record, now), sections(earlier.record, now))
     show_figures(earlier.record, now)
     return code
+
+
+def sections(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What both record, and can be compared."""
+    return [name for name in _SECTIONS if name in then and name in now]
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -158,9 +163,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tu
 
     A section that one of them lacks is left out: it was not recorded, or is not known yet.
     """
-    sections = [name for name in _SECTIONS if name in then and name in now]
-    before = dict(_flat({name: then[name] for name in sections}))
-    after = dict(_flat({name: now[name] for name in sections}))
+    both = sections(then, now)
+    before = dict(_flat({name: then[name] for name in both}))
+    after = dict(_flat({name: now[name] for name in both}))
     names = dict.fromkeys([*before, *after])
     pairs = {name: (before.get(name), after.get(name)) for name in names if name not in _OWN}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,12 +12,13 @@ from sut.again import compared
 from sut.figures import label, number
 
 
-def show_differences(found: Mapping[str, tuple[Any, Any]]) -> None:
+def show_differences(found: Mapping[str, tuple[Any, Any]], among: Sequence[str]) -> None:
+    """A line for each; `among` are the sections of both run.json that were compared."""
     console = Console(highlight=False, markup=False)
     if not found:
-        console.print("nothing differs: machine, versions, files and settings are those of the earlier run")
+        console.print(f"nothing differs in what was compared: {', '.join(among)}", soft_wrap=True)
         return
-    console.print("what differs:")
+    console.print(f"what differs ({', '.join(among)} compared):", soft_wrap=True)
     for name, (then, now) in found.items():
         console.print(f"  {name}: {_said(then)} → {_said(now)}", soft_wrap=True)
 

@@ -13,7 +13,7 @@ from sut.sweep.grid import Axis
 from sut.sweep.rows import Row
 from sut.sweep.summary import Figure, Summary
 
-_NARROWEST = 110  # where there is no terminal whose width counts
+_WIDTH = 170  # where there is no terminal whose width counts
 _SURE_FROM = 3  # repeats: with two, the interval is wider than anybody's patience
 _COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "f1")
 _SAID = ("scenario", "mode", "model", "backend", "precision")  # of a run, in this order, where it is not swept
@@ -35,7 +35,7 @@ def show(summaries: Sequence[Summary], axes: Sequence[Axis], finished: Sequence[
     """Print the table, the failures below it, and the notices."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=_NARROWEST)
+        console = Console(highlight=False, width=_WIDTH)
     figures = [name for name in _COLUMNS if any(name in one.figures for one in summaries)]
     table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left")
     for axis in axes:
