@@ -18,6 +18,9 @@ from sut.sweep.summary import Figure, Summary
 
 NAME = "sweep.png"
 _PANEL_INCHES, _HEIGHT_INCHES, _DPI = 6.2, 4.9, 150
+_HIGHEST = 99  # percentile; those beyond it say more of the machine's hiccups than of a setting
+_MOST_TICKS = 16
+_ASIDE = 0.07  # between the lines of a word
 _MARKERS = "osD^vP*X"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # told apart by anyone
 # The unit of a setting, by how its name ends.
@@ -49,13 +52,12 @@ def draw(summaries: Sequence[Summary], axes: Sequence[Axis], heading: str, path:
 
 
 def panels(summaries: Sequence[Summary]) -> list[str]:
-    """The figures that get a panel: of the latencies only the highest percentile that every point has."""
+    """The figures that get a panel: of the latencies only the highest percentile to the 99th that all have."""
     names = [set(one.figures) for one in summaries if one.figures]
     every = set.intersection(*names) if names else set()
     some = set.union(*names) if names else set()
-    latencies = sorted(
-        (name for name in every if re.fullmatch(r"p[\d.]+_ms", name)), key=lambda name: float(name[1:-3])
-    )
+    percentiles = [float(name[1:-3]) for name in every if re.fullmatch(r"p[\d.]+_ms", name)]
+    latencies = [f"p{percentile:g}_ms" for percentile in sorted(percentiles) if percentile <= _HIGHEST]
     return [
         *(name for name in ("samples_per_s", "peak_qps") if name in some),
         *latencies[-1:],
@@ -64,18 +66,14 @@ def panels(summaries: Sequence[Summary]) -> list[str]:
 
 
 def _panel(panel: Any, name: str, summaries: Sequence[Summary], axes: Sequence[Axis]) -> None:
-    values, ticks = axes[0].values, _ticks(axes[0])
+    first, aside = axes[0], 0.0 if _are_numbers(axes[0].values) else _ASIDE
+    ticks = dict(zip(first.values, _ticks(first), strict=True))
     for number, others in enumerate(itertools.product(*(axis.values for axis in axes[1:]))):
         rest = dict(zip([axis.field for axis in axes[1:]], others, strict=True))
-        of_line = [one for one in summaries if all(one.settings[field] == value for field, value in rest.items())]
-        of_line = [one for one in of_line if name in one.figures]
-        places = [ticks[values.index(one.settings[axes[0].field])] for one in of_line]
-        _line(panel, places, of_line, name, number, ", ".join(map(str, others)))
-    if is_geometric(values):
-        panel.set_xscale("log", base=2)
-    panel.set_xticks(ticks, [str(value) for value in values], rotation=30 if _is_long(values) else 0)
-    panel.minorticks_off()
-    panel.set_xlabel(_with_unit(axes[0].field))
+        of_line = [one for one in summaries if name in one.figures and rest.items() <= one.settings.items()]
+        places = [ticks[one.settings[first.field]] + aside * number for one in of_line]
+        _line(panel, places, of_line, name, number, ", ".join(map(str, others)), "" if aside else "-")
+    _below(panel, first, list(ticks.values()))
     panel.set_ylabel(label(name))
     panel.set_ylim(bottom=0)
     panel.yaxis.set_major_formatter("{x:,.4g}" if panel.get_ylim()[1] < 1000 else "{x:,.0f}")
@@ -83,27 +81,39 @@ def _panel(panel: Any, name: str, summaries: Sequence[Summary], axes: Sequence[A
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _line(panel: Any, places: list[float], of_line: list[Summary], name: str, number: int, title: str) -> None:
+def _below(panel: Any, axis: Axis, ticks: list[float]) -> None:
+    """The horizontal axis: what is swept, in steps of two where it is multiplied, its own values as ticks."""
+    if is_geometric(axis.values):
+        panel.set_xscale("log", base=2)
+    if len(ticks) <= _MOST_TICKS or not _are_numbers(axis.values):
+        long = sum(len(str(value)) for value in axis.values) > 40
+        panel.set_xticks(ticks, [str(value) for value in axis.values], rotation=30 if long else 0)
+        panel.minorticks_off()
+    unit = next((f", in {unit}" for ending, unit in _UNITS.items() if axis.field.endswith(ending)), "")
+    panel.set_xlabel(axis.field + unit)
+
+
+def _line(
+    panel: Any, places: list[float], of_line: list[Summary], name: str, number: int, title: str, style: str
+) -> None:
     found: list[Figure] = [one.figures[name] for one in of_line]
     medians = [one.median for one in found]
     spread = [[one.median - one.lowest for one in found], [one.highest - one.median for one in found]]
     colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
-    panel.errorbar(places, medians, spread, color=colour, marker=marker, capsize=4, label=title, linewidth=1.5)
+    panel.errorbar(places, medians, spread, color=colour, marker=marker, capsize=4, label=title, linestyle=style)
     doubtful = [(at, one.figures[name].median) for at, one in zip(places, of_line, strict=True) if not one.is_sure]
     if doubtful:
-        panel.plot(*zip(*doubtful, strict=True), linestyle="", marker=marker, color=colour, markerfacecolor="white")
+        panel.plot(
+            *zip(*doubtful, strict=True), linestyle="", marker=marker, color=colour, markerfacecolor="white", zorder=5
+        )
 
 
 def _ticks(axis: Axis) -> list[float]:
     """Where the values lie: at themselves, or words one after the other."""
-    if all(is_number(value) for value in axis.values):
+    if _are_numbers(axis.values):
         return [float(value) for value in axis.values]
     return [float(number) for number in range(len(axis.values))]
 
 
-def _is_long(values: Sequence[object]) -> bool:
-    return sum(len(str(value)) for value in values) > 40
-
-
-def _with_unit(field: str) -> str:
-    return next((f"{field}, in {unit}" for ending, unit in _UNITS.items() if field.endswith(ending)), field)
+def _are_numbers(values: Sequence[object]) -> bool:
+    return all(is_number(value) for value in values)
