@@ -46,6 +46,7 @@ def _lazily(door: str) -> Callable[[list[str]], int]:
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": _run,
     "build": _build,
+    "presets": _lazily("sut.presets:main"),
     "fetch": _lazily("sut.fetch.command:main"),
     "assets": _lazily("sut.fetch.listing:main"),
     "doctor": _lazily("sut.doctor:main"),

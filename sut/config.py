@@ -1,4 +1,5 @@
-"""What a run is to do: one frozen `RunConfig`, resolved from defaults < TOML < flags, and checked before anything runs.
+"""What a run is to do: one frozen `RunConfig`, resolved from defaults < preset < TOML < flags, and checked before
+anything runs.
 
 Nothing here opens a model, starts a process or writes a file. A flag that was not given is absent, not a default, so
 that it overrides a TOML file only on purpose.
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from sut import presets
 from sut.errors import UsageError
 from sut.seeds import SEEDS
 
@@ -29,6 +31,7 @@ DEMO = "demo"
 class RunConfig:
     """One run. Paths and names as the user gave them; None is "work it out" where the comment says how."""
 
+    preset: str | None = None  # of sut/presets.py: what the fields below start from
     scenario: str = "Offline"
     mode: str = "performance"
     backend: str = "onnxruntime"
@@ -83,7 +86,8 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
     Raises:
         UsageError: an unknown key, a word that is not one of the choices, a number out of range.
     """
-    values = {**(_read_toml(toml) if toml else {}), **flags}
+    asked = {**(_read_toml(toml) if toml else {}), **flags}
+    values = {**presets.settings(str(asked["preset"])), **asked} if "preset" in asked else asked
     for field, choices in _CHOICES.items():
         if field in values:
             values[field] = choose(field, str(values[field]), choices)
@@ -140,9 +144,12 @@ def flag(field: str) -> str:
 
 
 def given(config: RunConfig) -> dict[str, Any]:
-    """What `config` says beside the defaults, as `resolve` takes it again and JSON can hold it."""
-    values = {field.name: getattr(config, field.name) for field in fields(RunConfig)}
-    said = {field.name: values[field.name] for field in fields(RunConfig) if values[field.name] != field.default}
+    """What `config` says beside the defaults, as `resolve` takes it again and JSON can hold it.
+
+    The preset is spelt out: its name would bring back what a flag had overridden.
+    """
+    values = {field.name: (getattr(config, field.name), field.default) for field in fields(RunConfig)}
+    said = {name: value for name, (value, default) in values.items() if value != default and name != "preset"}
     return {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
 
 

@@ -18,6 +18,7 @@ python -m sut fetch NAME | assets                           brings models and da
 python -m sut doctor                                       what works on this machine, and what is missing
 python -m sut sweep --set "instances=1 2" --repeat 3       a grid of runs: medians, a table, a plot
 python -m sut replay RUN                                   an earlier run again, and what differs
+python -m sut presets                                      settings by name, for --preset
 python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
@@ -39,6 +40,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument_group("what to run").add_argument
+    add("--preset", metavar="NAME", help="settings to start from, by name: `sut presets` lists them")
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
     add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, fake or replay")

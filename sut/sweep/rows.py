@@ -37,7 +37,7 @@ def read(path: Path) -> list[Row]:
 
 def _row(line: bytes) -> Row:
     found = json.loads(line)
-    if not isinstance(found, dict) or not {"given", "repeat", "exit_code", "figures"} <= set(found):
+    if not isinstance(found, dict) or not {"point", "given", "repeat", "exit_code", "figures"} <= set(found):
         raise ValueError(f"a line that is no row: {line[:40]!r}")
     return found
 

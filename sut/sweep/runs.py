@@ -36,7 +36,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        return _key(given(self.point.config), self.repeat)
+        return _key(self.point.settings, given(self.point.config), self.repeat)
 
     def flags(self, folder: Path) -> list[str]:
         """Of `python -m sut`, logs below `folder`."""
@@ -59,19 +59,19 @@ def left(runs: Sequence[Run], finished: Iterable[Row], path: Path) -> list[Run]:
         UsageError: a finished run is not among `runs`: this is another sweep.
     """
     ours = {run.key for run in runs}
-    done = {_key(row["given"], row["repeat"]): row for row in finished}
+    done = {_key(row["point"], row["given"], row["repeat"]): row for row in finished}
     for key, row in done.items():
         if key not in ours:
             raise UsageError(
                 f"wanted a sweep that holds every run of {path}, found one there that it lacks: "
-                f"{row.get('point')}, repeat {row['repeat']}, with {row['given']}. A sweep that goes on may have more "
+                f"{row['point']}, repeat {row['repeat']}, with {row['given']}. A sweep that goes on may have more "
                 "values and repeats than before, but no other settings. Take another --output-dir."
             )
     return [run for run in runs if run.key not in done]
 
 
-def _key(said: Row, repeat: int) -> str:
-    return json.dumps([said, repeat], sort_keys=True)
+def _key(settings: Row, said: Row, repeat: int) -> str:
+    return json.dumps([settings, said, repeat], sort_keys=True)
 
 
 def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sut import presets
 from sut.config import RunConfig, resolve
 from sut.errors import UsageError
 
@@ -18,6 +19,20 @@ def toml(tmp_path: Path, text: str) -> Path:
 
 def test_without_anything_it_is_the_default() -> None:
     assert resolve({}) == RunConfig()
+
+
+def test_every_preset_can_be_run_and_flags_override_it(tmp_path: Path) -> None:
+    for name in presets.table():
+        assert resolve({"preset": name}).preset == name
+    path = toml(tmp_path, 'preset = "quick"\ninstances = 2\n')
+    config = resolve({"test_query_count": 5}, path)
+    assert (config.test_query_count, config.instances) == (5, 2)
+    assert resolve({"preset": "quick"}).test_query_count == 200
+
+
+def test_an_unknown_preset_is_told_its_neighbour() -> None:
+    with pytest.raises(UsageError, match="Did you mean quick"):
+        resolve({"preset": "quik"})
 
 
 def test_flags_override_toml_and_toml_the_defaults(tmp_path: Path) -> None:
