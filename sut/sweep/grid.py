@@ -45,9 +45,14 @@ class Point:
         return words(self.settings)
 
 
+def shown(value: Value) -> str:
+    """A value as a person writes it: 10, not 10.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def words(settings: Mapping[str, Value]) -> str:
     """A point as a person writes it."""
-    return " ".join(f"{field}={value}" for field, value in settings.items())
+    return " ".join(f"{field}={shown(value)}" for field, value in settings.items())
 
 
 def axis(text: str) -> Axis:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sut.figures import label
 from sut.sweep import report
-from sut.sweep.grid import Axis, is_geometric, is_number
+from sut.sweep.grid import Axis, is_geometric, is_number, shown
 from sut.sweep.summary import Figure, Summary
 
 NAME = "sweep.png"
@@ -72,7 +72,7 @@ def _panel(panel: Any, name: str, summaries: Sequence[Summary], axes: Sequence[A
         rest = dict(zip([axis.field for axis in axes[1:]], others, strict=True))
         of_line = [one for one in summaries if name in one.figures and rest.items() <= one.settings.items()]
         places = [ticks[one.settings[first.field]] + aside * number for one in of_line]
-        _line(panel, places, of_line, name, number, ", ".join(map(str, others)), "" if aside else "-")
+        _line(panel, places, of_line, name, number, ", ".join(map(shown, others)), "" if aside else "-")
     _below(panel, first, list(ticks.values()))
     panel.set_ylabel(label(name))
     panel.set_ylim(bottom=0)
@@ -87,7 +87,7 @@ def _below(panel: Any, axis: Axis, ticks: list[float]) -> None:
         panel.set_xscale("log", base=2)
     if len(ticks) <= _MOST_TICKS or not _are_numbers(axis.values):
         long = sum(len(str(value)) for value in axis.values) > 40
-        panel.set_xticks(ticks, [str(value) for value in axis.values], rotation=30 if long else 0)
+        panel.set_xticks(ticks, [shown(value) for value in axis.values], rotation=30 if long else 0)
         panel.minorticks_off()
     unit = next((f", in {unit}" for ending, unit in _UNITS.items() if axis.field.endswith(ending)), "")
     panel.set_xlabel(axis.field + unit)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sut.config import RunConfig
 from sut.figures import label, number
-from sut.sweep.grid import Axis
+from sut.sweep.grid import Axis, shown
 from sut.sweep.rows import Row
 from sut.sweep.summary import Figure, Summary
 
@@ -46,7 +46,7 @@ def show(summaries: Sequence[Summary], axes: Sequence[Axis], finished: Sequence[
     table.add_column("95 % of the mean", justify="right")
     for one in summaries:
         cells = [_median(one.figures.get(name)) for name in figures]
-        table.add_row(*map(str, one.settings.values()), _verdicts(one), *cells, _interval(one, figures))
+        table.add_row(*map(shown, one.settings.values()), _verdicts(one), *cells, _interval(one, figures))
     console.print(table)
     of_what = (
         f"; the last column is of {label(figures[0])}, by Student's t, from {_SURE_FROM} repeats on" if figures else ""
