@@ -125,9 +125,10 @@ def _announce(earlier: Earlier, config: RunConfig) -> None:
 
 def _dry_run(earlier: Earlier) -> int:
     """What can be known without a run: the machine, the versions, the files that were read then."""
+    from backends.checkpoints import find_model
     from sut import assets
     from sut.again_report import show_differences
-    from sut.prepare import MODELLESS, find_model
+    from sut.prepare import MODELLESS
 
     resolved = resolve(_known(earlier.record["config"])) if "config" in earlier.record else earlier.config
     now: _Record = {"machine": system.facts()}

@@ -40,4 +40,6 @@ def _number(value: float | None) -> str:
 
 
 def _change(before: float | None, after: float | None) -> str:
+    if before == after:
+        return "same"
     return "–" if not before or after is None else f"{(after - before) / before:+.1%}"

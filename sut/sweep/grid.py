@@ -96,7 +96,8 @@ def _product(axes: Sequence[Axis]) -> itertools.product[tuple[Value, ...]]:
 
 def is_geometric(values: Sequence[object]) -> bool:
     """True for three numbers or more, above 0, of which each is the same multiple of the one before."""
-    exact = [Fraction(str(value)) for value in values if is_number(value) and value > 0]
+    numbers = [value for value in values if is_number(value) or isinstance(value, Fraction)]
+    exact = [Fraction(str(value)) for value in numbers if value > 0]
     if len(exact) < max(3, len(values)):
         return False
     ratios = {after / before for before, after in itertools.pairwise(exact)}
@@ -147,15 +148,14 @@ def _continued(first: list[Fraction], last: Fraction) -> list[Fraction]:
     """`first` and what follows it up to `last`: multiplied where three numbers or more say so, else added."""
     if len(first) < 2:
         raise ValueError("found fewer than two numbers")
-    step, ratio = first[1] - first[0], first[1] / first[0] if first[0] else Fraction(0)
-    geometric = is_geometric([float(value) for value in first]) if len(first) > 2 else False
-    follow = (lambda value: value * ratio) if geometric else (lambda value: value + step)
-    if any(follow(before) != after for before, after in itertools.pairwise(first)):
+    step = first[1] - first[0]
+    times, plus = (first[1] / first[0], Fraction(0)) if is_geometric(first) else (Fraction(1), step)
+    if any(before * times + plus != after for before, after in itertools.pairwise(first)):
         raise ValueError("found steps of several sizes")
     if not step or (last - first[-1]) * step < 0:
         raise ValueError("they do not lead to the last")
     found = list(first)
-    while (last - (following := follow(found[-1]))) * step >= 0:
+    while (last - (following := found[-1] * times + plus)) * step >= 0:
         found.append(following)
         if len(found) > _MOST:
             raise ValueError(f"found more than {_MOST} values")

@@ -20,6 +20,7 @@ INTERVAL = "95 % of the mean, Student's t over the repeats"
 # Quantiles of Student's t at 0.975 for 1, 2, 3 … degrees of freedom; beyond, the expansion in `_t` is as good.
 _T = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
 _Z = 1.959964
+_GOOD = {"VALID", "PASS", "SCORED", "PEAK"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Summary:
 
     @property
     def is_sure(self) -> bool:
-        """True where no run failed and none was invalid."""
-        return not self.failures and "INVALID" not in self.verdicts
+        """True where no run failed, was invalid or missed its accuracy."""
+        return set(self.verdicts) <= _GOOD
 
     def facts(self) -> dict[str, Any]:
         """A line of summary.jsonl."""
@@ -92,4 +93,4 @@ def _t(freedom: int) -> float:
         return _T[freedom - 1]
     z = _Z
     terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+    return z + sum((term / float(freedom**power) for power, term in enumerate(terms, start=1)), 0.0)

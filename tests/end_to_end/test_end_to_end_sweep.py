@@ -14,7 +14,7 @@ import pytest
 from command import Case, Command, Ended, assert_refused, processes, wait_until
 
 Sweep = Callable[..., Command]
-QUICK = ("--backend", "fake", "--test-query-count", 20)
+QUICK = ("--backend", "fake", "--executor", "inline", "--test-query-count", 20)
 SLOW = ("--backend", "fake", "--model", "fake:sleep_ms=50", "--max-batch-tokens", 200, "--test-query-count", 2000)
 
 
@@ -40,17 +40,22 @@ def png_size(path: Path) -> tuple[int, int]:
 
 def test_a_grid_is_interleaved_summed_up_and_drawn(sweep: Sweep) -> None:
     pytest.importorskip("matplotlib")
-    with sweep(*QUICK, "--set", "INSTANCES=1|2", "--repeat", 2) as command:
+    with sweep(*QUICK, "--set", "MAX_BATCH_TOKENS=400|800", "--repeat", 2) as command:
         ended = command.end()
     assert ended.code == 0, ended.err
     rows = lines(ended)
-    assert [(row["point"]["instances"], row["repeat"]) for row in rows] == [(1, 1), (2, 1), (1, 2), (2, 2)]
+    assert [(row["point"]["max_batch_tokens"], row["repeat"]) for row in rows] == [
+        (400, 1),
+        (800, 1),
+        (400, 2),
+        (800, 2),
+    ]
     for row in rows:
         record = ended.record(f"out/{row['log_dir']}")
-        assert record["config"]["instances"] == row["point"]["instances"]
+        assert record["config"]["max_batch_tokens"] == row["point"]["max_batch_tokens"]
         assert record["result"]["value"] == row["figures"]["samples_per_s"]
         assert row["trial"] and any("fake backend" in notice for notice in row["notices"])
-    speeds = [row["figures"]["samples_per_s"] for row in rows if row["point"] == {"instances": 2}]
+    speeds = [row["figures"]["samples_per_s"] for row in rows if row["point"] == {"max_batch_tokens": 800}]
     one, two = lines(ended, "summary.jsonl")
     assert two["figures"]["samples_per_s"]["median"] == pytest.approx(sum(speeds) / 2)
     assert one["verdicts"] == {"VALID": 2}
@@ -107,7 +112,7 @@ def test_a_dry_run_prints_every_command_and_makes_none(sweep: Sweep) -> None:
     assert ended.code == 0
     printed = ended.out.splitlines()
     assert len(set(printed)) == 4
-    assert all(line.startswith("python -m sut run --backend fake") for line in printed)
+    assert all(line.startswith("python -m sut run --backend fake ") for line in printed)
     assert not list(ended.folder.iterdir())
 
 

@@ -51,7 +51,7 @@ def test_values(text: str, values: tuple[object, ...]) -> None:
         ("instances", "NAME=VALUES"),
         ("instances=", "found none"),
         ("instnces=1", "Did you mean instances"),
-        ("colour=1", "Known: scenario"),
+        ("colour=1", "Known: .*scenario"),
         ("log_dir=a b", "a setting of a run"),
         ("instances=1 two", "whole numbers"),
         ("target_qps=fast", "wanted numbers"),
