@@ -44,9 +44,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, fake or replay")
     add("--model", metavar="WHAT", help="demo (default), a name of `sut assets`, a directory or file of weights, an "
         ".onnx file, or random:bert-large | random:bert-base | random:bert-tiny (random: for speed)")  # fmt: skip
-    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: int8-dynamic")
+    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: "
+        "int8-dynamic; fp16: where a processor has none, what is best there, which is said")  # fmt: skip
     add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file, or a name of `sut assets` (default: the "
-        "embedded one)")  # fmt: skip
+        "embedded one, demo)")  # fmt: skip
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
     add = parser.add_argument_group("how long").add_argument
     add("--execution-mode", metavar="NAME", help="test (default: short, never submittable) or valid (official length)")
@@ -65,7 +66,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")
     add("--config", type=Path, metavar="FILE", help="TOML with these flags' names; flags override it")
-    add("--target", metavar="NAME", help="F1 to reach: bert-99, bert-99.9, demo, or a number")
+    add("--target", metavar="WHAT", help="what to reach, else exit code 1: in accuracy mode bert-99, bert-99.9, demo or "
+        "an F1; in performance mode samples/s at least, in SingleStream and MultiStream ms at most")  # fmt: skip
     add(
         "--instances",
         type=int,

@@ -23,7 +23,7 @@ from backends.fake import FAKE, read_script
 from backends.replay import REPLAY, read_spec
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, engines, log_dir, topology, user_conf
+from sut import assets, engines, gates, half_precision, log_dir, topology, user_conf
 from sut.config import DEMO, RunConfig, choose, default_log_dir
 from sut.errors import UsageError
 from sut.tasks import TASKS, Task
@@ -49,7 +49,7 @@ class Prepared:
     worker: WorkerSpec
     places: tuple[Place, ...]  # one for each instance
     topology: dict[str, Any]  # the machine's cores and that plan, for run.json
-    target: Target | None  # what F1 must reach; None where nothing is judged
+    target: Target | None  # what the run must reach; None where nothing is judged
     zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
 
@@ -65,8 +65,9 @@ def prepare(config: RunConfig) -> Prepared:
     Raises:
         UsageError, DatasetError, BackendError: the first thing that cannot be used.
     """
-    wanted = target(config.target) if config.target else None
+    wanted = gates.wanted(config)
     check_backend(config.backend)
+    asked, config = config, half_precision.resolve(config)
     _check_audit(config)
     machine = topology.this_machine()
     instances = 1 if config.executor == "inline" else config.instances
@@ -114,7 +115,7 @@ def prepare(config: RunConfig) -> Prepared:
         topology.facts(machine, places, _is_forked(resolved), dict(worker.environment)),
         judged,
         _zero_weights(model),
-        _notices(resolved, model, task, judged, features),
+        (*half_precision.notices(asked), *_notices(resolved, model, task, judged, features)),
     )
 
 
@@ -224,6 +225,8 @@ def _default_user_conf() -> Path | None:
 
 def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -> Target | None:
     """The demo's own on the demo; the official one on the full data set; none for random weights or other data."""
+    if config.mode != "accuracy":
+        return None
     if config.model == DEMO and config.dataset is None and config.backend != FAKE:
         return target(DEMO)
     if samples == task.full_size and not model.is_random and config.backend != FAKE:

@@ -37,6 +37,7 @@ class Progress:
     completed: int = 0
     tokens: int = 0
     computed_tokens: int = 0
+    engine_s: float = 0.0  # within the backends, of all instances together
     first_issue_s: float = 0.0  # time.perf_counter() of the first query; 0 before it
     last_answer_s: float = 0.0
 
@@ -133,7 +134,8 @@ class Scheduler:
         progress = self.progress  # counted before LoadGen hears of it: the last answer ends the run
         progress.completed += len(lengths)
         progress.tokens += tokens
-        progress.computed_tokens += outcome.computed_tokens
+        progress.computed_tokens += outcome.cost.computed_tokens
+        progress.engine_s += outcome.cost.engine_s
         progress.last_answer_s = time.perf_counter()
         if not self.failure:
             self._complete(outcome.job.ids, outputs, lengths)

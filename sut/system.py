@@ -20,6 +20,8 @@ _PACKAGES = (
     "nncf",
 )
 
+_BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
+
 
 def cores() -> int:
     """Cores that this process may use."""
@@ -59,6 +61,16 @@ def _processor() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def has_fast_bf16() -> bool:
+    """True where the processor multiplies bfloat16 itself: AMX or AVX-512's on x86, ARM's own; False where unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
+    return not flags.isdisjoint(_BF16_FLAGS)
 
 
 def _memory_bytes() -> int | None:

@@ -18,7 +18,7 @@ from backends.base import BackendError, Batch, Options, brief
 from backends.checkpoints import Model
 from qsl.base import Features
 from sut import tasks
-from sut.executors.base import Ready
+from sut.executors.base import Cost, Ready
 
 _TIMING_S = 0.2  # how long the last warm-up batch is timed, at least
 
@@ -94,10 +94,12 @@ class Worker:
                 f"fails there ({brief(error)})."
             ) from error
 
-    def infer(self, indexes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], int]:
-        """Answers to these samples end to end, float32 [T, 2], and the tokens computed for them."""
+    def infer(self, indexes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], Cost]:
+        """Answers to these samples end to end, float32 [T, 2], and what they took."""
         batch = gather(self._features, indexes)
-        return self._backend.infer(batch), self._backend.computed_tokens(batch)
+        start_s = time.perf_counter()
+        answers = self._backend.infer(batch)
+        return answers, Cost(self._backend.computed_tokens(batch), time.perf_counter() - start_s)
 
     def close(self) -> None:
         self._backend.close()

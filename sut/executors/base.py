@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,13 @@ class Job:
     indexes: Int64
 
 
+class Cost(NamedTuple):
+    """What a job took."""
+
+    computed_tokens: int = 0
+    engine_s: float = 0.0  # within the backend alone: neither gathering, nor queues, nor pipes
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place.
@@ -32,7 +39,7 @@ class Outcome:
 
     job: Job
     outputs: Float32 | None
-    computed_tokens: int = 0
+    cost: Cost = Cost()
     error: Exception | None = None
 
 

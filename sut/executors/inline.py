@@ -55,7 +55,7 @@ class InlineExecutor:
 
 def _outcome(worker: Worker, job: Job) -> Outcome:
     try:
-        outputs, computed_tokens = worker.infer(job.indexes)
+        outputs, cost = worker.infer(job.indexes)
     except Exception as error:  # noqa: BLE001 - it travels to the scheduler, which fails the run with it
         return Outcome(job, None, error=error)
-    return Outcome(job, outputs, computed_tokens)
+    return Outcome(job, outputs, cost)

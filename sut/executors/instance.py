@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from sut.errors import RunFailedError
-from sut.executors.base import Int64
+from sut.executors.base import Cost, Int64
 from sut.executors.slots import Slots
 from sut.topology import Place
 from sut.worker import Worker, WorkerSpec
@@ -162,12 +162,12 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _answer(worker: Worker, slots: Slots, indexes: Int64) -> tuple[object, int, Exception | None]:
+def _answer(worker: Worker, slots: Slots, indexes: Int64) -> tuple[object, Cost, Exception | None]:
     try:
-        outputs, computed_tokens = worker.infer(indexes)
+        outputs, cost = worker.infer(indexes)
     except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
-        return slots.put(None), 0, _portable(error)
-    return slots.put(outputs), computed_tokens, None
+        return slots.put(None), Cost(), _portable(error)
+    return slots.put(outputs), cost, None
 
 
 def _portable(error: Exception) -> Exception:

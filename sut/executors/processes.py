@@ -110,9 +110,9 @@ class ProcessExecutor:
         """Pass on what the instance has sent; False once it is gone."""
         try:
             while instance.pipe.poll():
-                sent, computed_tokens, error = instance.pipe.recv()
+                sent, cost, error = instance.pipe.recv()
                 job, done = instance.under_way.popleft()
-                done(Outcome(job, instance.slots.take(sent), computed_tokens, error))
+                done(Outcome(job, instance.slots.take(sent), cost, error))
             is_gone = is_in_doubt and instance.group.has_ended(instance.number) and not instance.pipe.poll()
         except (EOFError, OSError):
             is_gone = True

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sut.executors.base import Done, Job, Outcome, Ready
+from sut.executors.base import Cost, Done, Job, Outcome, Ready
 from sut.scheduler import Scheduler
 from sut.server_queue import Pace
 
@@ -55,7 +55,7 @@ class PoolExecutor:
         if self._fail_at and self.jobs >= self._fail_at:
             done(Outcome(job, None, error=RuntimeError("told to fail")))
         else:
-            done(Outcome(job, np.concatenate([answer(index) for index in job.indexes]), computed_tokens=1))
+            done(Outcome(job, np.concatenate([answer(index) for index in job.indexes]), Cost(computed_tokens=1)))
         return True
 
 
