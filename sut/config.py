@@ -58,6 +58,7 @@ class RunConfig:
     cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
     threads: int | None = None  # cores per instance
     max_batch_tokens: int = 1536
+    engine: Path | None = None  # built for this model: found in the cache by its key, or built
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
     fpmath_mode: str | None = None  # oneDNN's own, which is strict
     torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
@@ -115,6 +116,7 @@ _PATHS = (
     "calibration_dataset",
     "calibration_list",
     "audit_config",
+    "engine",
 )
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
 _POSITIVE = (

@@ -17,6 +17,8 @@ python -m sut build --precision int8                       writes the int8 engin
 python -m sut fetch NAME | assets                           brings models and data sets by name | lists them
 python -m sut doctor                                       what works on this machine, and what is missing
 python -m sut presets                                      settings by name, for --preset
+python -m sut ask --passage TEXT --question TEXT           the model's answer, with its probability
+python -m sut compare PRESET...                            beside plain fp32: accuracy, latency, samples/s, engine alone
 python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
@@ -66,8 +68,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")
     add("--config", type=Path, metavar="FILE", help="TOML with these flags' names; flags override it")
-    add("--target", metavar="WHAT", help="what to reach, else exit code 1: in accuracy mode bert-99, bert-99.9, demo or "
-        "an F1; in performance mode samples/s at least, in SingleStream and MultiStream ms at most")  # fmt: skip
+    add("--target", metavar="WHAT", help="what to reach, else exit code 1: accuracy: bert-99, bert-99.9, demo or "
+        "an F1; performance: samples/s at least, in SingleStream and MultiStream ms at most")  # fmt: skip
     add(
         "--instances",
         type=int,
@@ -91,6 +93,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="features, engines and the demo data set (default: ~/.cache/mlperf-bert-sut)",
     )
     add = parser.add_argument_group("how an int8 engine is made, by a run or by `build`").add_argument
+    add("--engine", type=Path, metavar="DIR", help="an engine that was built before, here or elsewhere (default: that "
+        "in the cache which all of this decides, else it is built)")  # fmt: skip
     add("--calibration-dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the demo's training "
         "set; for other models the data set that is run)")  # fmt: skip
     add(

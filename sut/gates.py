@@ -1,6 +1,6 @@
-"""`--target`: what a run must reach to end with exit code 0; an F1 in accuracy mode, the scenario's figure in performance.
+"""`--target`: what a run must reach to end with exit code 0; an F1, or in performance mode the scenario's figure.
 
-A run is VALID by LoadGen's rules alone; a gate is the user's, so it decides the exit code and leaves the verdict as it is.
+A run is VALID by LoadGen's rules alone; a gate is the user's, so it decides the exit code and leaves the verdict.
 """
 
 from __future__ import annotations

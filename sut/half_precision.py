@@ -1,7 +1,7 @@
 """`--precision fp16` on a processor that may have none: what it becomes there, and the words that say so.
 
 Accelerators' presets ask for fp16. A CPU that multiplies bfloat16 itself runs that; any other is fastest in fp32, since
-16-bit numbers that are widened before each product save nothing. Never silently: a run that was changed carries a notice.
+16-bit numbers that are widened before each product save nothing. A run that was changed carries a notice.
 """
 
 from __future__ import annotations

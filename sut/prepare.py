@@ -71,13 +71,13 @@ def prepare(config: RunConfig) -> Prepared:
     _check_audit(config)
     machine = topology.this_machine()
     instances = 1 if config.executor == "inline" else config.instances
-    model = _model(config)
+    model = model_of(config)
     cores = config.cores_per_instance or _shared_cores(config, model)
     places = topology.plan(machine, config.scenario, instances, cores)
     options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
     task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
-    _check_vocabulary(model, vocab)
+    check_vocabulary(model, vocab)
     features = task.load(dataset, vocab, cache_dir)
     _check_lengths(model, features)
     samples = len(features)
@@ -95,11 +95,10 @@ def prepare(config: RunConfig) -> Prepared:
         user_conf=config.user_conf or _default_user_conf(),
     )
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
-    if engines.needs_engine(config):
-        model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
+    model = engines.ready(config, model, vocab, cache_dir)
     shapes = warm_up_shapes(config, features)
     most = max(config.max_batch_tokens, int(features.lengths.max()))
-    variables = _environment(config)
+    variables = environment(config)
     worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes, variables)
     judged = wanted or _default_target(config, model, task, samples)
     logs_answers = config.mode == "accuracy" or config.audit_config is not None
@@ -119,6 +118,7 @@ def prepare(config: RunConfig) -> Prepared:
     )
 
 
+RANDOM = "random weights: for speed alone, the answers mean nothing"
 # Backends that run no model: what their --model says is not a model, and is read by themselves.
 MODELLESS: dict[str, Callable[[str], object]] = {FAKE: read_script, REPLAY: read_spec}
 # Fields of RunConfig that engines' libraries read from the environment.
@@ -128,7 +128,7 @@ _VARIABLES = {
 }
 
 
-def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
+def environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
     return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
 
@@ -163,7 +163,7 @@ def _is_forked(config: RunConfig) -> bool:
     return several and BACKENDS[config.backend].forkable and sys.platform == "linux"
 
 
-def _model(config: RunConfig) -> Model:
+def model_of(config: RunConfig) -> Model:
     if config.backend not in MODELLESS:
         model = find_model(assets.model_spec(config))
         return model if engines.runs_graph(config, model) else with_config(model)
@@ -186,7 +186,7 @@ def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None,
     own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
-        "random weights: for speed alone, the answers mean nothing": model.is_random,
+        RANDOM: model.is_random,
         engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
         "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
         "replay backend: no model ran, stored answers were given again": config.backend == REPLAY,
@@ -196,7 +196,7 @@ def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None,
     return tuple(words for words, applies in found.items() if applies)
 
 
-def _check_vocabulary(model: Model, vocab: Path) -> None:
+def check_vocabulary(model: Model, vocab: Path) -> None:
     words = len(WordPiece(vocab))
     if model.config is None:
         return

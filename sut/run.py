@@ -89,6 +89,7 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, A
     found = {
         "exact_match": score.exact_match,
         "f1": score.f1,
+        "f1_of_answered": score.f1_of_answered,
         "samples_answered": score.samples_answered,
         "total_sample_count": score.total_sample_count,
         "target": asdict(prepared.target) if prepared.target else None,

@@ -33,14 +33,18 @@ def cores() -> int:
 def facts() -> dict[str, Any]:
     """Processor, cores, memory, operating system, Python and the versions of what takes part."""
     return {
-        "processor": _processor(),
-        "architecture": platform.machine(),
+        **kind(),
         "cores": cores(),
         "memory_bytes": _memory_bytes(),
         "operating_system": platform.platform(),
         "python": platform.python_version(),
         "packages": versions(),
     }
+
+
+def kind() -> dict[str, str]:
+    """What kind of machine this is: its architecture and its processor's name."""
+    return {"architecture": platform.machine(), "processor": _processor()}
 
 
 def versions() -> dict[str, str]:

@@ -30,6 +30,9 @@ class Cost(NamedTuple):
     engine_s: float = 0.0  # within the backend alone: neither gathering, nor queues, nor pipes
 
 
+NOTHING = Cost()
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place.
@@ -39,7 +42,7 @@ class Outcome:
 
     job: Job
     outputs: Float32 | None
-    cost: Cost = Cost()
+    cost: Cost = NOTHING
     error: Exception | None = None
 
 
