@@ -62,9 +62,10 @@ def show(one: Comparison) -> None:
     """Print one preset's table, its gate and its notes."""
     console = Console(highlight=False)
     console.print(f"\n{one.preset}: {one.model} on {one.dataset}; {one.accelerated.samples_answered} samples scored")
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in _COLUMNS:
-        table.add_column(heading.format(metric=one.reference.metric), justify="right" if heading else "left")
+        name = heading.format(metric=one.reference.metric)
+        table.add_column(name, justify="right" if heading else "left", no_wrap=not heading)
     table.add_row(*_cells("reference", one.reference, None))
     table.add_row(*_cells("accelerated", one.accelerated, one.built.build_s))
     console.print(table)
