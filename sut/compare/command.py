@@ -94,14 +94,15 @@ def _tell_built(found: dict[str, Built]) -> int:
 def _compare(
     name: str, config: RunConfig, one: Built, root: Path, folder: Path, accuracy_samples: int | None
 ) -> Comparison:
-    rows = []
-    accelerated = replace(config, engine=root / one.engine) if one.engine else config
-    for row, of in (("reference", reference(config)), ("accelerated", accelerated)):
+    rows = {}
+    own = replace(config, engine=root / one.engine) if one.engine else config
+    for row, of in (("accelerated", own), ("reference", reference(config))):  # what is more likely refused comes first
         print(f"{name}, {row}: {of.model} on {of.backend} {of.precision}", file=sys.stderr, flush=True)
-        rows.append(runs.measure(of, folder / row, accuracy_samples))
+        rows[row] = runs.measure(of, folder / row, accuracy_samples)
     means_nothing = config.model.startswith("random:")
     dataset = "the embedded data set" if config.dataset is None else str(config.dataset)
-    return Comparison(name, config.model, dataset, rows[0], rows[1], one, presets.may_lose(name), not means_nothing)
+    lose, is_judged = presets.may_lose(name), not means_nothing
+    return Comparison(name, config.model, dataset, rows["reference"], rows["accelerated"], one, lose, is_judged)
 
 
 def reference(config: RunConfig) -> RunConfig:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from command import ROOT, Run
 
-PASSAGE = "Brenton Works was founded by Olga Marsh. The company was established in 1871. The company is in Corford."
+PASSAGE = "Grünson Motors was founded by Gustav Uluer. The company was established in 1850. It is based in Corford."
 LONG = "The company is in Salia. " * 120 + PASSAGE + " It opened a school." * 120
-QUESTION = "In what year was Brenton Works established?"
+QUESTION = "In what year did Grünson Motors open?"
 
 
 def ask(*args: object, typed: str = "") -> subprocess.CompletedProcess[str]:
@@ -31,11 +31,11 @@ def test_one_question(tmp_path: Path) -> None:
     done = ask("--passage", PASSAGE, "--question", QUESTION, "--n-best", 3)
     assert done.returncode == 0, done.stderr
     answer, probability, time, *others = done.stdout.splitlines()
-    assert answer.split() == ["answer", "1871"]
+    assert answer.split() == ["answer", "1850"]
     assert float(probability.split()[1].rstrip("%")) > 50
     assert "ms to tokenise" in time and "1 window" in time
     assert len(others) == 3
-    assert others[0].split()[-1] == "1871"
+    assert others[0].split()[-1] == "1850"
 
 
 def test_a_long_passage_is_read_to_its_end(tmp_path: Path) -> None:
@@ -43,17 +43,17 @@ def test_a_long_passage_is_read_to_its_end(tmp_path: Path) -> None:
     passage.write_text(LONG, encoding="utf-8")
     done = ask("--passage-file", passage, "--question", QUESTION)
     answer, _, time = done.stdout.splitlines()
-    assert answer.split()[-1] == "1871"
+    assert answer.split()[-1] == "1850"
     assert int(time.partition("; ")[2].split()[0]) > 5
 
 
 def test_a_loop_changes_its_passage_and_outlives_mistakes(tmp_path: Path) -> None:
-    (tmp_path / "other.txt").write_text(PASSAGE.replace("1871", "1902"), encoding="utf-8")
+    (tmp_path / "other.txt").write_text(PASSAGE.replace("1850", "1902"), encoding="utf-8")
     lines = (QUESTION, "/file nowhere.txt", "/passage ", f"/file {tmp_path / 'other.txt'}", QUESTION, "", "not read")
     done = ask("--passage", PASSAGE, typed="\n".join(lines))
     assert done.returncode == 0, done.stderr
     answers = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("answer")]
-    assert answers == ["1871", "1902"]
+    assert answers == ["1850", "1902"]
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] != []
     assert "Traceback" not in done.stderr
 
