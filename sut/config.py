@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 from sut import presets
 from sut.errors import UsageError
 from sut.seeds import SEEDS
+from sut.tasks import TASKS
 
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
@@ -106,6 +107,7 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "task": tuple(TASKS),
     "scenario": SCENARIOS,
     "mode": MODES,
     "execution_mode": EXECUTION_MODES,

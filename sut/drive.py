@@ -12,6 +12,7 @@ import threading
 import time
 from typing import NoReturn
 
+from backends.heads import HEADS
 from sut import loadgen, server_queue
 from sut.errors import RunFailedError
 from sut.executors.base import Executor, Ready
@@ -39,9 +40,11 @@ def scheduler(
         batch_size=prepared.config.batch_size,
     )
     is_server = prepared.config.scenario == "Server"
+    lengths = prepared.features.lengths
     return Scheduler(
         executor,
-        prepared.features.lengths,
+        lengths,
+        HEADS[prepared.task.head].rows(lengths),
         loadgen.complete,
         pace=pace,
         plan_at_issue=not is_server,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_DESCRIPTION = """Run BERT on SQuAD v1.1 under MLPerf's LoadGen.
+_DESCRIPTION = """Run BERT on SQuAD v1.1, or on SST-2, under MLPerf's LoadGen.
 
 python -m sut                                              a trial run of the embedded demo, Offline
 python -m sut --mode accuracy                              the same with exact_match and F1
+python -m sut --task sst2                                  sentiment instead of questions: the embedded demo of that
 python -m sut --scenario Server --backend pytorch
 python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
 python -m sut build --precision int8                       writes the int8 engine that a run would else write itself
@@ -39,6 +40,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument_group("what to run").add_argument
+    add("--task", metavar="NAME", help="squad (default): questions, or sst2: sentiment")
     add("--preset", metavar="NAME", help="settings to start from, by name: `sut presets` lists them")
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
@@ -46,8 +48,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--model", metavar="WHAT", help="demo (default), a name of `sut assets`, a directory or file of weights, an "
         ".onnx file, or random:bert-large | random:bert-base | random:bert-tiny (random: for speed)")  # fmt: skip
     add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: int8-dynamic")
-    add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file, or a name of `sut assets` (default: the "
-        "embedded one)")  # fmt: skip
+    add("--dataset", type=Path, metavar="FILE", help="a file of the task: SQuAD v1.1, or SST-2 as TSV or parquet; or a "
+        "name of `sut assets` (default: the embedded one)")  # fmt: skip
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
     add = parser.add_argument_group("how long").add_argument
     add("--execution-mode", metavar="NAME", help="test (default: short, never submittable) or valid (official length)")
@@ -73,7 +75,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")
     add("--config", type=Path, metavar="FILE", help="TOML with these flags' names; flags override it")
-    add("--target", metavar="NAME", help="F1 to reach: bert-99, bert-99.9, demo, or a number")
+    add("--target", metavar="NAME", help="what to reach: bert-99, bert-99.9, demo (F1); demo-sst2 (accuracy); or a "
+        "number")  # fmt: skip
     add(
         "--instances",
         type=int,
@@ -105,7 +108,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="features, engines and the demo data set (default: ~/.cache/mlperf-bert-sut)",
     )
     add = parser.add_argument_group("how an int8 engine is made, by a run or by `build`").add_argument
-    add("--calibration-dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file (default: the demo's training "
+    add("--calibration-dataset", type=Path, metavar="FILE", help="a file of the task (default: the demo's training "
         "set; for other models the data set that is run)")  # fmt: skip
     add(
         "--calibration-samples",

@@ -219,12 +219,12 @@ def _qsl(total: int, performance: int, load_query_samples: Callable[[list[int]],
         lg.DestroyQSL(handle)
 
 
-def complete(ids: Int64, outputs: npt.NDArray[np.float32], lengths: Int64) -> None:
-    """Hand answers to LoadGen: `outputs` float32 [T, 2]; answer i has `lengths[i]` rows.
+def complete(ids: Int64, outputs: npt.NDArray[np.float32], rows: Int64) -> None:
+    """Hand answers to LoadGen: `outputs` float32 [R, 2]; answer i has `rows[i]` of them.
 
     LoadGen copies what it logs before this returns, so `outputs` need not live longer.
     """
-    rows = np.ascontiguousarray(outputs)  # LoadGen is given addresses, and reads straight on from them
-    sizes = lengths * (rows.shape[1] * rows.itemsize)
-    addresses = rows.ctypes.data + np.cumsum(sizes) - sizes
+    answers = np.ascontiguousarray(outputs)  # LoadGen is given addresses, and reads straight on from them
+    sizes = rows * (answers.shape[1] * answers.itemsize)
+    addresses = answers.ctypes.data + np.cumsum(sizes) - sizes
     lg.QuerySamplesComplete(list(map(lg.QuerySampleResponse, ids.tolist(), addresses.tolist(), sizes.tolist())))

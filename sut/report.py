@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from accuracy import report as accuracy_report
-from accuracy.squad import Score
+from accuracy.score import Score
 from sut.loadgen import Plan
 from sut.prepare import Prepared
 from sut.results import Result
@@ -21,7 +21,7 @@ Rows = list[tuple[str, str]]
 def opening(prepared: Prepared, plan: Plan) -> str:
     """What is about to run and for how long, in two lines, and the notices."""
     config = prepared.config
-    what = f"{config.scenario} {config.mode}: {config.model} on {config.backend} {config.precision}"
+    what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {config.precision}"
     where = f"{config.instances} instance{'s' * (config.instances != 1)} × {config.threads} threads"
     much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     knobs = [f"LoadGen's knobs from {config.user_conf}"] if config.user_conf else []

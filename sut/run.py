@@ -9,7 +9,7 @@ from typing import Any
 
 from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
-from accuracy.squad import Score
+from accuracy.score import Score
 from accuracy.targets import Target
 from sut import drive, find_peak, loadgen, log_dir, record, report, results
 from sut.config import RunConfig
@@ -91,8 +91,7 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, A
     score = prepared.task.score(config.logs / results.ACCURACY, config.dataset, config.vocab, config.cache_dir)
     accuracy_report.write_accuracy(score, config.logs, prepared.notices)
     found = {
-        "exact_match": score.exact_match,
-        "f1": score.f1,
+        **score.metrics,
         "samples_answered": score.samples_answered,
         "total_sample_count": score.total_sample_count,
         "target": asdict(prepared.target) if prepared.target else None,
@@ -110,4 +109,4 @@ def _verdict(score: Score, errors: list[str], target: Target | None) -> str:
         return "INCOMPLETE"
     if target is None:
         return "SCORED"
-    return "PASS" if target.is_met(score.f1) else "FAIL"
+    return "PASS" if target.is_met(score.metrics[target.metric]) else "FAIL"

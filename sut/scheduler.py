@@ -26,7 +26,7 @@ from sut.executors.base import JOBS_PER_INSTANCE, Executor, Job, Outcome
 from sut.server_queue import Pace, ServerQueue, Waiting
 
 Int64 = npt.NDArray[np.int64]
-# Hands answers to LoadGen: response ids, the answers end to end, each answer's length in rows.
+# Hands answers to LoadGen: response ids, the answers end to end, each answer's rows.
 Complete = Callable[[Int64, npt.NDArray[np.float32], Int64], None]
 
 
@@ -52,6 +52,7 @@ class Scheduler:
 
     Args:
         lengths: tokens of every sample of the QSL, by index.
+        rows: and of its answer, as the model's head has them: its tokens again, or one.
         complete: hands answers to LoadGen; called from the executor's threads.
         pace: how large a batch may be; for a Server also what is late.
         plan_at_issue: True where a query brings all its samples; False to form batches when an instance has room.
@@ -62,6 +63,7 @@ class Scheduler:
         self,
         executor: Executor,
         lengths: Int64,
+        rows: Int64,
         complete: Complete,
         *,
         pace: Pace,
@@ -72,7 +74,7 @@ class Scheduler:
         self.batch_times = BatchTimes()
         self.failure: BaseException | None = None
         self._executor, self._complete = executor, complete
-        self._lengths, self._over = lengths, over
+        self._lengths, self._rows, self._over = lengths, rows, over
         self._all_issued, self._answered = False, 0
         self._pace = pace
         self._under_way = 0  # jobs
@@ -149,20 +151,20 @@ class Scheduler:
             self.fail(error)
 
     def _answer(self, outcome: Outcome, outputs: npt.NDArray[np.float32]) -> None:
-        lengths = self._lengths[outcome.job.indexes]
-        tokens = int(lengths.sum())
-        if outputs.dtype != np.float32 or outputs.shape != (tokens, 2):
-            raise RuntimeError(f"wanted float32 [{tokens}, 2] from the backend, found {outputs.dtype} {outputs.shape}")
+        rows = self._rows[outcome.job.indexes]
+        wanted = (int(rows.sum()), 2)
+        if outputs.dtype != np.float32 or outputs.shape != wanted:
+            raise RuntimeError(f"wanted float32 {wanted} from the backend, found {outputs.dtype} {outputs.shape}")
         with self._lock:
             self._under_way -= 1
             self._dispatch()
         progress = self.progress  # counted before LoadGen hears of it: the last answer ends the run
-        progress.completed += len(lengths)
-        progress.tokens += tokens
+        progress.completed += len(rows)
+        progress.tokens += int(self._lengths[outcome.job.indexes].sum())
         progress.computed_tokens += outcome.computed_tokens
         progress.last_answer_s = time.perf_counter()
-        self.batch_times.add(outcome.instance, len(lengths), outcome.batch_s, outcome.engine_s)
+        self.batch_times.add(outcome.instance, len(rows), outcome.batch_s, outcome.engine_s)
         if not self.failure:
-            self._complete(outcome.job.ids, outputs, lengths)
-            self._answered += len(lengths)
+            self._complete(outcome.job.ids, outputs, rows)
+            self._answered += len(rows)
             self._look_whether_over()

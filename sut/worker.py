@@ -27,7 +27,7 @@ _TIMING_S = 0.2  # how long the last warm-up batch is timed, at least
 class Answer(NamedTuple):
     """What came of a batch, and what it cost."""
 
-    outputs: npt.NDArray[np.float32]  # the samples' answers end to end, [T, 2]
+    outputs: npt.NDArray[np.float32]  # the samples' answers end to end, [rows, 2]
     computed_tokens: int
     batch_s: float  # from indexes to answers
     engine_s: float  # of that, inside the backend

@@ -25,7 +25,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place.
+    """What became of a job: the answers end to end, float32 [rows, 2], or the error that stands in their place.
 
     The answers may lie in memory that is used again: they hold until `done` returns.
     """

@@ -74,7 +74,7 @@ class Answers:
 
 
 def make(executor: PoolExecutor, answers: Answers, plan_at_issue: bool, packed: bool = False) -> Scheduler:
-    return Scheduler(executor, LENGTHS, answers, pace=Pace(700, packed), plan_at_issue=plan_at_issue)
+    return Scheduler(executor, LENGTHS, LENGTHS, answers, pace=Pace(700, packed), plan_at_issue=plan_at_issue)
 
 
 def issue(scheduler: Scheduler, samples: Sequence[tuple[int, int]]) -> None:
@@ -146,6 +146,7 @@ def test_it_is_over_with_the_last_answer_once_all_is_issued(flushed_first: bool)
     answered_when_over: list[int] = []
     scheduler = Scheduler(
         executor,
+        LENGTHS,
         LENGTHS,
         answers,
         pace=Pace(2000, False, batch_size=2),
