@@ -51,6 +51,8 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "fetch": _lazily("sut.fetch.command:main"),
     "assets": _lazily("sut.fetch.listing:main"),
     "doctor": _lazily("sut.doctor:main"),
+    "sweep": _lazily("sut.sweep.command:main"),
+    "replay": _lazily("sut.again:main"),
     "submit": _lazily("submission.submit:main"),
     "show": _lazily("submission.show:main"),
     "check": _lazily("submission.check:main"),

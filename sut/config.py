@@ -94,8 +94,8 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
     Raises:
         UsageError: an unknown key, a word that is not one of the choices, a number out of range.
     """
-    given = {**(_read_toml(toml) if toml else {}), **flags}
-    values = {**presets.settings(str(given["preset"])), **given} if "preset" in given else given
+    asked = {**(_read_toml(toml) if toml else {}), **flags}
+    values = {**presets.settings(str(asked["preset"])), **asked} if "preset" in asked else asked
     for field, choices in _CHOICES.items():
         if field in values:
             values[field] = choose(field, str(values[field]), choices)
@@ -164,18 +164,22 @@ def flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def to_flags(config: RunConfig) -> list[str]:
-    """The command line that `config` is resolved from: every field that is not what it would be without a flag.
+def given(config: RunConfig) -> dict[str, Any]:
+    """What `config` says beside the defaults, as `resolve` takes it again and JSON can hold it.
 
     The preset is spelt out: its name would bring back what a flag had overridden.
     """
-    words: list[str] = []
     implied = {field.name: field.default for field in fields(RunConfig)}
     implied |= {"preset": config.preset, "max_batch_tokens": _tokens(config.batch_size)}
-    for field in fields(RunConfig):
-        value = getattr(config, field.name)
-        if value != implied[field.name]:
-            words += [flag(field.name)] if value is True else [flag(field.name), str(value)]
+    said = {name: getattr(config, name) for name in implied if getattr(config, name) != implied[name]}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
+
+
+def to_flags(config: RunConfig) -> list[str]:
+    """The command line that `config` is resolved from: every field that is not what it would be without a flag."""
+    words: list[str] = []
+    for name, value in given(config).items():
+        words += [flag(name)] if value is True else [flag(name), str(value)]
     return words
 
 

@@ -17,6 +17,8 @@ python -m sut --model DIR --dataset dev-v1.1.json --execution-mode valid
 python -m sut build --precision int8                       writes the int8 engine that a run would else write itself
 python -m sut fetch NAME | assets                           brings models and data sets by name | lists them
 python -m sut doctor                                       what works on this machine, and what is missing
+python -m sut sweep --set "instances=1 2" --repeat 3       a grid of runs: medians, a table, a plot
+python -m sut replay RUN                                   an earlier run again, and what differs
 python -m sut presets                                      settings by name, for --preset
 python -m sut kpi RUN…                                     a run's figures, as lines, CSV or a workbook
 python -m sut submit | check | show --help                 a package for a round of MLPerf inference

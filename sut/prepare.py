@@ -40,6 +40,7 @@ _SURE_OPERATIONS_PER_S, _LONGEST, _QUICK_SHARE, _TARGET_LATENCY_MS = 20e9, 384, 
 class Prepared:
     """A run that can start: the configuration with every open choice made, and what it names."""
 
+    asked: RunConfig  # as given, no choice made
     config: RunConfig  # dataset, vocab, log_dir, instances, cores_per_instance, threads, cache_dir are set
     task: Task
     model: Model
@@ -127,6 +128,7 @@ def prepare(config: RunConfig) -> Prepared:
     rows = int(HEADS[task.head].rows(features.lengths).sum())
     log_dir.claim(resolved.logs, rows if logs_answers else 0)
     return Prepared(
+        config,
         resolved,
         task,
         model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -43,9 +44,23 @@ def facts() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "operating_system": platform.platform(),
         "python": platform.python_version(),
+        "commit": commit(),
         "packages": versions(),
         "environment": environment(),
     }
+
+
+@cache
+def commit() -> str | None:
+    """The git commit that this code is of, with "-dirty" where files were changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():  # installed, or below somebody else's checkout
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def versions() -> dict[str, str]:
