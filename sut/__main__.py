@@ -47,6 +47,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": _run,
     "build": _build,
     "presets": _lazily("sut.presets:main"),
+    "kpi": _lazily("sut.kpi:main"),
     "fetch": _lazily("sut.fetch.command:main"),
     "assets": _lazily("sut.fetch.listing:main"),
     "doctor": _lazily("sut.doctor:main"),

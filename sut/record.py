@@ -44,11 +44,16 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         "directory": str(Path.cwd()),  # what paths in `given` start from
         "config": asdict(config),
         "samples": prepared.samples,
+        "sample_tokens": {
+            "mean": float(prepared.features.lengths.mean()),
+            "longest": int(prepared.features.lengths.max()),
+        },
         "topology": prepared.topology,
         **_engine(prepared.model.engine),
         **({} if verdict in (UNFINISHED, FAILED) else {"checksums": checksums(config, prepared.model)}),
         **more,
         "machine": system.facts(),
+        **({} if verdict == UNFINISHED else {"distributions": system.distributions()}),  # not before the first query
     }
     return _replace(config.logs / results.RUN, json.dumps(content, indent=2, default=str) + "\n")
 
