@@ -49,6 +49,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "presets": _lazily("sut.presets:main"),
     "ask": _lazily("sut.ask:main"),
     "compare": _lazily("sut.compare.command:main"),
+    "kpi": _lazily("sut.kpi:main"),
     "fetch": _lazily("sut.fetch.command:main"),
     "assets": _lazily("sut.fetch.listing:main"),
     "doctor": _lazily("sut.doctor:main"),

@@ -9,9 +9,10 @@ from accuracy.targets import Target, target
 from sut.config import RunConfig
 from sut.errors import UsageError
 from sut.results import METRICS, Result
+from sut.tasks import Task
 
 
-def wanted(config: RunConfig) -> Target | None:
+def wanted(config: RunConfig, task: Task) -> Target | None:
     """What `--target` asks for in this mode and scenario; None where it was not given.
 
     Raises:
@@ -20,7 +21,7 @@ def wanted(config: RunConfig) -> Target | None:
     """
     if config.target is None:
         return None
-    return target(config.target) if config.mode == "accuracy" else _speed(config.target, config.scenario)
+    return target(config.target, task.metric) if config.mode == "accuracy" else _speed(config.target, config.scenario)
 
 
 def _speed(text: str, scenario: str) -> Target:

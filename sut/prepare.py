@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from accuracy.targets import Target, target
 from backends import BACKENDS
 from backends import check as check_backend
 from backends.base import BackendError, Options
-from backends.checkpoints import Model, find_model, with_config
+from backends.checkpoints import Model, find_model, with_answers, with_config
 from backends.fake import FAKE, read_script
+from backends.heads import HEADS
 from backends.replay import REPLAY, read_spec
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, engines, gates, half_precision, log_dir, topology, user_conf
-from sut.config import DEMO, RunConfig, choose, default_log_dir
+from sut import assets, engines, gates, half_precision, log_dir, memory, steps, topology, user_conf
+from sut.config import DEMO, RunConfig, default_log_dir
 from sut.errors import UsageError
 from sut.tasks import TASKS, Task
 from sut.topology import Place
@@ -54,6 +53,12 @@ class Prepared:
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
 
     @property
+    def counted(self) -> RunConfig:
+        """`config` for LoadGen: its steps as a number of queries."""
+        queries = steps.queries(self.config, self.worker.shapes, len(self.places))
+        return replace(self.config, test_query_count=queries)
+
+    @property
     def is_forked(self) -> bool:
         """True when instances share what one loader has loaded."""
         return bool(self.topology["weights_shared"])
@@ -65,21 +70,23 @@ def prepare(config: RunConfig) -> Prepared:
     Raises:
         UsageError, DatasetError, BackendError: the first thing that cannot be used.
     """
-    wanted = gates.wanted(config)
+    task = TASKS[config.task]
+    wanted = gates.wanted(config, task)
     check_backend(config.backend)
     asked, config = config, half_precision.resolve(config)
     _check_audit(config)
     machine = topology.this_machine()
     instances = 1 if config.executor == "inline" else config.instances
-    model = model_of(config)
+    model = model_of(config, task)
     cores = config.cores_per_instance or _shared_cores(config, model)
     places = topology.plan(machine, config.scenario, instances, cores)
     options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
-    task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
     check_vocabulary(model, vocab)
     features = task.load(dataset, vocab, cache_dir)
     _check_lengths(model, features)
+    if config.mode == "accuracy":
+        task.check(dataset)
     samples = len(features)
     if config.mode == "accuracy" and config.test_query_count:
         samples = min(samples, config.test_query_count)
@@ -94,15 +101,31 @@ def prepare(config: RunConfig) -> Prepared:
         log_dir=config.log_dir or default_log_dir(config),
         user_conf=config.user_conf or _default_user_conf(),
     )
+    forked = _is_forked(resolved)
+    memory.check(memory.need(resolved, model, places, features.total_tokens, forked=forked), memory.available())
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
     model = engines.ready(config, model, vocab, cache_dir)
-    shapes = warm_up_shapes(config, features)
+    shapes = steps.warm_up_shapes(config, features)
     most = max(config.max_batch_tokens, int(features.lengths.max()))
     variables = environment(config)
-    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes, variables)
+    worker = WorkerSpec(
+        config.backend,
+        options,
+        model,
+        config.task,
+        dataset,
+        vocab,
+        cache_dir,
+        most,
+        shapes,
+        variables,
+        config.warmup_steps,
+        resolved.logs.resolve() if config.verbose else None,
+    )
     judged = wanted or _default_target(config, model, task, samples)
     logs_answers = config.mode == "accuracy" or config.audit_config is not None
-    log_dir.claim(resolved.logs, features.total_tokens if logs_answers else 0)
+    rows = int(HEADS[task.head].rows(features.lengths).sum())
+    log_dir.claim(resolved.logs, rows if logs_answers else 0)
     return Prepared(
         resolved,
         task,
@@ -111,7 +134,7 @@ def prepare(config: RunConfig) -> Prepared:
         samples,
         worker,
         places,
-        topology.facts(machine, places, _is_forked(resolved), dict(worker.environment)),
+        topology.facts(machine, places, forked, dict(worker.environment)),
         judged,
         _zero_weights(model),
         (*half_precision.notices(asked), *_notices(resolved, model, task, judged, features)),
@@ -128,9 +151,13 @@ _VARIABLES = {
 }
 
 
+_VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's name for it, and the one that older releases read
+
+
 def environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
-    return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
+    verbose = dict.fromkeys(_VERBOSE, 1) if config.verbose else {}
+    return tuple((variable, str(value).upper()) for variable, value in (values | verbose).items() if value is not None)
 
 
 def _check_audit(config: RunConfig) -> None:
@@ -163,13 +190,24 @@ def _is_forked(config: RunConfig) -> bool:
     return several and BACKENDS[config.backend].forkable and sys.platform == "linux"
 
 
-def model_of(config: RunConfig) -> Model:
+def model_of(config: RunConfig, task: Task) -> Model:
     if config.backend not in MODELLESS:
-        model = find_model(assets.model_spec(config))
-        return model if engines.runs_graph(config, model) else with_config(model)
+        model = find_model(assets.model_spec(config), task.head)
+        model = with_answers(model) if engines.runs_graph(config, model) else with_config(model)
+        _check_head(model, task)
+        return model
     spec = config.backend if config.model == DEMO else config.model
     MODELLESS[config.backend](spec)
-    return Model(spec, None, None)
+    return Model(spec, None, None, answers=task.head)
+
+
+def _check_head(model: Model, task: Task) -> None:
+    if model.head != task.head:
+        fitting = next(name for name, other in TASKS.items() if other.head == model.head)
+        raise UsageError(
+            f"wanted a model for {HEADS[task.head].title}, found {model.spec}, one for {HEADS[model.head].title} "
+            f"(by its outputs, or the architectures of its config.json). Type: --task {fitting}, or another --model."
+        )
 
 
 def _zero_weights(model: Model) -> float | None:
@@ -183,6 +221,7 @@ def _zero_weights(model: Model) -> float | None:
 def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None, features: Features) -> tuple[str, ...]:
     assert config.dataset is not None
     official = hashlib.sha256(config.dataset.read_bytes()).hexdigest() == task.dataset_sha256
+    no_benchmark = not task.targets
     own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
@@ -190,8 +229,11 @@ def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None,
         engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
         "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
         "replay backend: no model ran, stored answers were given again": config.backend == REPLAY,
-        "not the benchmark's data set: not submittable": not config.is_trial and not official,
-        "not one of the benchmark's accuracy targets: not submittable": not config.is_trial and own_target,
+        "not a task of MLPerf's: not submittable": not config.is_trial and no_benchmark,
+        "not the benchmark's data set: not submittable": not (config.is_trial or no_benchmark or official),
+        "not one of the benchmark's accuracy targets: not submittable": (
+            own_target and not (config.is_trial or no_benchmark)
+        ),
     }
     return tuple(words for words, applies in found.items() if applies)
 
@@ -228,14 +270,7 @@ def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -
     if config.mode != "accuracy":
         return None
     if config.model == DEMO and config.dataset is None and config.backend != FAKE:
-        return target(DEMO)
-    if samples == task.full_size and not model.is_random and config.backend != FAKE:
-        return target(task.targets[0])
+        return target(task.demo.target, task.metric)
+    if task.targets and samples == task.full_size and not model.is_random and config.backend != FAKE:
+        return target(task.targets[0], task.metric)
     return None
-
-
-def warm_up_shapes(config: RunConfig, features: Features) -> tuple[tuple[int, int], ...]:
-    """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
-    longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
-    most = {"SingleStream": 1, "MultiStream": 8}.get(config.scenario, len(features))
-    return tuple((max(1, min(config.max_batch_tokens // length, most)), length) for length in (longest, typical))

@@ -38,10 +38,15 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         "zero_weights_share": prepared.zero_weights,
         "config": asdict(config),
         "samples": prepared.samples,
+        "sample_tokens": {
+            "mean": float(prepared.features.lengths.mean()),
+            "longest": int(prepared.features.lengths.max()),
+        },
         "topology": prepared.topology,
         **_engine(prepared.model.engine),
         **more,
         "machine": system.facts(),
+        **({} if verdict == UNFINISHED else {"distributions": system.distributions()}),  # not before the first query
     }
     return _replace(config.logs / results.RUN, json.dumps(content, indent=2, default=str) + "\n")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ _PACKAGES = (
 _BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 
 
+# Variables that decide threads, memory and kernels; by name, so that nothing else of a user's ends up in a record.
+_VARIABLES = ("LD_PRELOAD", "LRU_CACHE_CAPACITY", "MALLOC_CONF", "THP_MEM_ALLOC_ENABLE")
+_PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "TORCH_MKLDNN_", "TORCHINDUCTOR_")
+
+
 def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -39,6 +45,7 @@ def facts() -> dict[str, Any]:
         "operating_system": platform.platform(),
         "python": platform.python_version(),
         "packages": versions(),
+        "environment": environment(),
     }
 
 
@@ -56,6 +63,19 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def distributions() -> dict[str, str]:
+    """Everything that is installed beside this project, and its version."""
+    found = {one.name: one.version for one in metadata.distributions()}
+    return dict(sorted((name, version) for name, version in found.items() if name))
+
+
+def environment() -> dict[str, str]:
+    """What was set outside of what decides threads, memory and kernels."""
+    chosen = (name for name in os.environ if name in _VARIABLES or name.startswith(_PREFIXES))
+    return {name: os.environ[name] for name in sorted(chosen)}
 
 
 def _processor() -> str:

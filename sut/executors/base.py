@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,27 +23,20 @@ class Job:
     indexes: Int64
 
 
-class Cost(NamedTuple):
-    """What a job took."""
-
-    computed_tokens: int = 0
-    engine_s: float = 0.0  # within the backend alone: neither gathering, nor queues, nor pipes
-
-
-NOTHING = Cost()
-
-
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place.
+    """What became of a job: the answers end to end, float32 [rows, 2], or the error that stands in their place.
 
     The answers may lie in memory that is used again: they hold until `done` returns.
     """
 
     job: Job
     outputs: Float32 | None
-    cost: Cost = NOTHING
+    computed_tokens: int = 0
     error: Exception | None = None
+    instance: int = 0
+    batch_s: float = 0.0  # in the instance, from indexes to answers
+    engine_s: float = 0.0  # of that, inside the backend
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from sut.errors import RunFailedError
-from sut.executors.base import Cost, Int64
+from sut.executors.base import Float32, Int64
 from sut.executors.slots import Slots
 from sut.topology import Place
 from sut.worker import Worker, WorkerSpec
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+# What an instance sends of a job: what its slot needs; tokens computed, seconds in the instance and in the backend; or
+# what went wrong.
+Sent = tuple[int | Float32 | None, tuple[int, float, float], Exception | None]
 _CLOSE_S = 1.0  # how long forked instances may take to end by themselves
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _MOST_MMAP_THRESHOLD = 32 << 20  # the largest that glibc takes
@@ -63,6 +66,7 @@ def live(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], notes
     if len(places) == 1:
         places[0].pin()
         _end_with_parent()
+        _print_aside(spec)
         _live_alone(spec, links[0])
     else:
         _load_and_fork(spec, places, links, notes)
@@ -107,9 +111,19 @@ def _live_forked(
     notes.close()
     place.pin()
     _end_with_parent()
+    _print_aside(worker.spec)
     worker.use_threads(threads)
     with suppress(EOFError, OSError):
         _work(worker, links[number])
+
+
+def _print_aside(spec: WorkerSpec) -> None:
+    """Let what the engine prints go to a file of this process's own."""
+    if spec.verbose_dir:
+        path = spec.verbose_dir / f"engine-{os.getpid()}.txt"
+        aside = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(aside, 1)
+        os.close(aside)
 
 
 def _watch(children: Sequence[BaseProcess], notes: Connection) -> None:
@@ -162,12 +176,12 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _answer(worker: Worker, slots: Slots, indexes: Int64) -> tuple[object, Cost, Exception | None]:
+def _answer(worker: Worker, slots: Slots, indexes: Int64) -> Sent:
     try:
-        outputs, cost = worker.infer(indexes)
+        answer = worker.infer(indexes)
     except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
-        return slots.put(None), Cost(), _portable(error)
-    return slots.put(outputs), cost, None
+        return slots.put(None), (0, 0.0, 0.0), _portable(error)
+    return slots.put(answer.outputs), answer[1:], None
 
 
 def _portable(error: Exception) -> Exception:
