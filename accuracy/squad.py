@@ -59,6 +59,10 @@ class Score:
         return 100.0 * float(self.question_f1[self.answered].mean()) if self.answered.any() else 0.0
 
     @property
+    def of_answered(self) -> float:
+        return self.f1_of_answered
+
+    @property
     def f1_interval(self) -> tuple[float, float]:
         """95 % confidence interval of `f1_of_answered` in percent, (low, high).
 

@@ -29,7 +29,7 @@ from sut.config import RunConfig, flag, resolve
 from sut.errors import UsageError
 from sut.tasks import TASKS
 
-_PROG = "python -m sut ask"
+_PROG, SQUAD = "python -m sut ask", "squad"
 _DESCRIPTION = """Answer questions about a passage.
 
 python -m sut ask --passage TEXT --question TEXT          one answer
@@ -68,8 +68,10 @@ class Reader:
         check_backend(asked.backend)
         if asked.backend in prepare.MODELLESS:
             raise UsageError(f"wanted a --backend that runs a model, found {asked.backend}, which runs none.")
+        if asked.task != SQUAD:
+            raise UsageError(f"wanted a preset whose model answers questions, found one of the task {asked.task}.")
         config = half_precision.resolve(asked)
-        model, vocab = prepare.model_of(config, TASKS[config.task]), assets.vocab(config)
+        model, vocab = prepare.model_of(config, TASKS[SQUAD]), assets.vocab(config)
         prepare.check_vocabulary(model, vocab)
         model = engines.ready(config, model, vocab, assets.cache_dir(config))
         os.environ.update(prepare.environment(config))

@@ -98,7 +98,7 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
         UsageError: an unknown key, a word that is not one of the choices, a number out of range.
     """
     asked = {**(_read_toml(toml) if toml else {}), **flags}
-    values = {**presets.settings(str(asked["preset"])), **asked} if "preset" in asked else asked
+    values = {**_preset(asked), **asked}
     for field, choices in _CHOICES.items():
         if field in values:
             values[field] = choose(field, str(values[field]), choices)
@@ -107,6 +107,14 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
         config = replace(config, max_batch_tokens=_tokens(config.batch_size))
     _check(config)
     return config
+
+
+def _preset(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the preset sets; its calibration data go with its own data set, not with another that was named."""
+    values = presets.settings(str(given["preset"])) if "preset" in given else {}
+    if "dataset" in given:
+        values.pop("calibration_dataset", None)
+    return values
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -5,17 +5,15 @@ A run is VALID by LoadGen's rules alone; a gate is the user's, so it decides the
 
 from __future__ import annotations
 
-from accuracy.targets import Metric, Target, target
+from accuracy.targets import Target, target
 from sut.config import RunConfig
 from sut.errors import UsageError
 from sut.results import METRICS, Result
+from sut.tasks import Task
 
 
-def wanted(config: RunConfig, metric: Metric) -> Target | None:
+def wanted(config: RunConfig, task: Task) -> Target | None:
     """What `--target` asks for in this mode and scenario; None where it was not given.
-
-    Args:
-        metric: what the task's accuracy is called.
 
     Raises:
         UnknownTargetError: no accuracy is called so.
@@ -23,7 +21,7 @@ def wanted(config: RunConfig, metric: Metric) -> Target | None:
     """
     if config.target is None:
         return None
-    return target(config.target, metric) if config.mode == "accuracy" else _speed(config.target, config.scenario)
+    return target(config.target, task.metric) if config.mode == "accuracy" else _speed(config.target, config.scenario)
 
 
 def _speed(text: str, scenario: str) -> Target:

@@ -72,7 +72,7 @@ def prepare(config: RunConfig) -> Prepared:
         UsageError, DatasetError, BackendError: the first thing that cannot be used.
     """
     task = TASKS[config.task]
-    wanted = gates.wanted(config, task.metric)
+    wanted = gates.wanted(config, task)
     check_backend(config.backend)
     asked, config = config, half_precision.resolve(config)
     _check_audit(config)
@@ -128,7 +128,7 @@ def prepare(config: RunConfig) -> Prepared:
     rows = int(HEADS[task.head].rows(features.lengths).sum())
     log_dir.claim(resolved.logs, rows if logs_answers else 0)
     return Prepared(
-        config,
+        asked,
         resolved,
         task,
         model,

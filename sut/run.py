@@ -95,6 +95,7 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, A
     predictions = accuracy_report.write_predictions(score, config.logs / accuracy_report.PREDICTIONS_FILE)
     found = {
         **score.metrics,
+        "of_answered": score.of_answered,
         "samples_answered": score.samples_answered,
         "total_sample_count": score.total_sample_count,
         "target": asdict(prepared.target) if prepared.target else None,

@@ -114,7 +114,10 @@ def reference(config: RunConfig) -> RunConfig:
         instances=1,
         cores_per_instance=None,
         threads=None,
-        max_batch_tokens=1,
+        batch_size=1,
+        max_batch_tokens=RunConfig.max_batch_tokens,
+        steps=None,
+        kpi=None,
         fpmath_mode=None,
         executor="processes",
     )

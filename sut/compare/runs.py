@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from accuracy.targets import METRICS
 from sut import results
 from sut.config import RunConfig, to_flags
 from sut.errors import FAILED, INVALID, VALID, RunFailedError, SutError
+from sut.tasks import TASKS
 
 # What is run of each row: scenario and mode.
 _KINDS = {
@@ -65,15 +67,14 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None) -> Ro
     accuracy = _run("accuracy", replace(config, test_query_count=accuracy_samples), folder)
     evaluation_s = time.perf_counter() - started_s
     latency, throughput = (_run(kind, config, folder) for kind in ("latency", "throughput"))
-    metric, percent = _score(accuracy["result"])
     return Row(
         what=f"{config.backend} {throughput['config']['precision']}",
-        metric=metric,
-        accuracy=percent,
+        metric=METRICS[TASKS[config.task].metric],
+        accuracy=accuracy["result"]["of_answered"],
         samples_answered=accuracy["result"]["samples_answered"],
-        latency_ms=results.read_detail(folder / "latency")["result_mean_latency_ns"] / 1e6,
+        latency_ms=latency["result"]["latency_range_ms"]["mean"],
         samples_per_s=throughput["result"]["value"] or 0.0,
-        engine_latency_ms=1e3 * latency["progress"]["engine_s"] / latency["progress"]["completed"],
+        engine_latency_ms=latency["batches"]["engine_latency_ms"]["mean"],
         engine_samples_per_s=_engine_samples_per_s(throughput),
         evaluation_s=evaluation_s,
         instances=throughput["config"]["instances"],
@@ -83,14 +84,10 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None) -> Ro
     )
 
 
-def _score(result: Mapping[str, Any]) -> tuple[str, float]:
-    return "F1", result["f1_of_answered"]
-
-
 def _engine_samples_per_s(record: Mapping[str, Any]) -> float:
     """As fast as all instances would be if they did nothing else."""
-    progress = record["progress"]
-    return float(progress["completed"] * record["config"]["instances"] / progress["engine_s"])
+    batches = record["batches"]
+    return float(batches["samples"] * record["config"]["instances"] / batches["engine_s"])
 
 
 def _invalid(kind: str, record: Mapping[str, Any]) -> tuple[str, ...]:

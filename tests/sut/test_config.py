@@ -41,6 +41,12 @@ def test_the_embedded_data_set_has_a_name_too(tmp_path: Path) -> None:
     assert resolve({}, toml(tmp_path, 'dataset = "demo"\n')).dataset is None
 
 
+def test_a_presets_calibration_data_go_with_its_own_data_set() -> None:
+    own = resolve({"preset": "bert-base-sst2-int8"})
+    assert (own.task, own.calibration_dataset, own.calibration_samples) == ("sst2", Path("sst2"), 1000)
+    assert resolve({"preset": "bert-base-sst2-int8", "dataset": Path("demo")}).calibration_dataset is None
+
+
 def test_flags_override_toml_and_toml_the_defaults(tmp_path: Path) -> None:
     path = toml(tmp_path, 'scenario = "Server"\nthreads = 3\ndataset = "a.json"\n')
     config = resolve({"scenario": "singlestream", "target_qps": 4.0}, path)
