@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, NamedTuple
 
-from backends.base import Backend, BackendError
+from backends.base import Accelerator, Backend, BackendError
 
 if TYPE_CHECKING:
     from backends.engine_directory import Maker
@@ -27,6 +27,7 @@ class Entry(NamedTuple):
     forkable: bool = False  # as the class says
     graph_precisions: tuple[str, ...] = ()  # as the class says
     maker: str = "backends.quantized_maker:MAKER"  # of its engines
+    accelerators: str = ""  # what finds the devices that it runs on; "": the machine's cores
 
 
 BACKENDS: dict[str, Entry] = {
@@ -41,6 +42,14 @@ BACKENDS: dict[str, Entry] = {
         ("int8",),
         graph_precisions=("fp32", "bf16"),
         maker="backends.openvino_maker:MAKER",
+    ),
+    "gpu": Entry(
+        "backends.gpu.backend:GpuBackend",
+        "torch",
+        "gpu",
+        ("fp8", "int8"),
+        maker="backends.gpu.maker:MAKER",
+        accelerators="backends.gpu.device:find",
     ),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
     "replay": Entry("backends.replay:ReplayBackend", "numpy", "", forkable=True),
@@ -80,6 +89,19 @@ def maker(name: str) -> Maker:
     """What builds the engines of a backend that has some."""
     module, _, attribute = BACKENDS[name].maker.partition(":")
     found: Maker = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def accelerators(name: str) -> tuple[Accelerator, ...]:
+    """The devices that a backend runs on; none where it runs on the machine's cores.
+
+    Raises:
+        BackendError: it needs one, and there is none that it can use.
+    """
+    module, _, attribute = BACKENDS[name].accelerators.partition(":")
+    if not module:
+        return ()
+    found: tuple[Accelerator, ...] = getattr(importlib.import_module(module), attribute)()
     return found
 
 

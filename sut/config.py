@@ -55,7 +55,7 @@ class RunConfig:
     instances: int | None = None  # one for a stream, else as many as the cores hold
     cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
     threads: int | None = None  # cores per instance
-    max_batch_tokens: int = 1536
+    max_batch_tokens: int | None = None  # 1536; on a GPU as many as keep it busy
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
     fpmath_mode: str | None = None  # oneDNN's own, which is strict
     torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
@@ -69,6 +69,12 @@ class RunConfig:
         """`log_dir` of a prepared run, where it is set."""
         assert self.log_dir is not None
         return self.log_dir
+
+    @property
+    def batch_tokens(self) -> int:
+        """`max_batch_tokens` of a prepared run, where it is set."""
+        assert self.max_batch_tokens is not None
+        return self.max_batch_tokens
 
     @property
     def is_trial(self) -> bool:

@@ -28,7 +28,7 @@ _LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: what a failed run ha
 def scheduler(prepared: Prepared, executor: Executor, ready: list[Ready], plan: Plan) -> Scheduler:
     """The slowest instance sets the pace."""
     pace = server_queue.pace(
-        prepared.config.max_batch_tokens,
+        prepared.config.batch_tokens,
         packed=all(one.packed for one in ready),
         batch_s=max(one.batch_s for one in ready),
         token_s=max(one.token_s for one in ready),

@@ -41,10 +41,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--preset", metavar="NAME", help="settings to start from, by name: `sut presets` lists them")
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
-    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, fake or replay")
+    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, gpu, fake or replay")
     add("--model", metavar="WHAT", help="demo (default), a name of `sut assets`, a directory or file of weights, an "
         ".onnx file, or random:bert-large | random:bert-base | random:bert-tiny (random: for speed)")  # fmt: skip
-    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: int8-dynamic")
+    add(
+        "--precision",
+        metavar="NAME",
+        help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: int8-dynamic; gpu: fp16, bf16, fp8, int8",
+    )
     add("--dataset", type=Path, metavar="FILE", help="a SQuAD v1.1 file, or a name of `sut assets` (default: the "
         "embedded one)")  # fmt: skip
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
@@ -75,7 +79,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--cores-per-instance", type=int, metavar="N", help="cores of an instance, within one NUMA node (default: all "
         "of a node in SingleStream and MultiStream, about 4 in Offline and Server)")  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of an instance (default: its cores)")
-    add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
+    add(
+        "--max-batch-tokens",
+        type=int,
+        metavar="N",
+        help="largest batch, in computed tokens (default: 1536; more on a GPU)",
+    )
     add("--fpmath-mode", metavar="NAME", help="bf16: fp32 may be multiplied in bfloat16, ARM's fast math; "
         "sets DNNL_DEFAULT_FPMATH_MODE and ONNX Runtime's own (default: strict)")  # fmt: skip
     add("--torch-mkldnn-matmul-min-dim", type=int, metavar="N", help="PyTorch on ARM: the smallest matrix side that "

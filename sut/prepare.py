@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from accuracy.targets import Target, target
-from backends import BACKENDS
+from backends import BACKENDS, accelerators
 from backends import check as check_backend
-from backends.base import BackendError, Options
+from backends.base import Accelerator, BackendError, Options
 from backends.checkpoints import Model, find_model, with_config
 from backends.fake import FAKE, read_script
 from backends.replay import REPLAY, read_spec
@@ -32,6 +32,7 @@ from sut.worker import WorkerSpec
 
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.
 _SPARE_VOCABULARY = 128
+_BATCH_TOKENS = 1536  # of the largest batch, on cores
 # What any core computes in a second, the longest sample, what part of the target latency it may take on one core, and
 # the benchmark's target.
 _SURE_OPERATIONS_PER_S, _LONGEST, _QUICK_SHARE, _TARGET_LATENCY_MS = 20e9, 384, 0.25, 130
@@ -67,12 +68,14 @@ def prepare(config: RunConfig) -> Prepared:
     """
     wanted = target(config.target) if config.target else None
     check_backend(config.backend)
+    gpus = accelerators(config.backend)
     _check_audit(config)
     machine = topology.this_machine()
-    instances = 1 if config.executor == "inline" else config.instances
+    instances = _instances(config, gpus)
     model = _model(config)
+    config = replace(config, max_batch_tokens=_batch_tokens(config, model, gpus))
     cores = config.cores_per_instance or _shared_cores(config, model)
-    places = topology.plan(machine, config.scenario, instances, cores)
+    places = topology.on_gpus(topology.plan(machine, config.scenario, instances, cores), len(gpus))
     options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
     task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
@@ -97,7 +100,7 @@ def prepare(config: RunConfig) -> Prepared:
     if engines.needs_engine(config):
         model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
     shapes = warm_up_shapes(config, features)
-    most = max(config.max_batch_tokens, int(features.lengths.max()))
+    most = max(config.batch_tokens, int(features.lengths.max()))
     variables = _environment(config)
     worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes, variables)
     judged = wanted or _default_target(config, model, task, samples)
@@ -111,7 +114,7 @@ def prepare(config: RunConfig) -> Prepared:
         samples,
         worker,
         places,
-        topology.facts(machine, places, _is_forked(resolved), dict(worker.environment)),
+        topology.facts(machine, places, _is_forked(resolved), dict(worker.environment), [gpu.name for gpu in gpus]),
         judged,
         _zero_weights(model),
         _notices(resolved, model, task, judged, features),
@@ -138,6 +141,19 @@ def _check_audit(config: RunConfig) -> None:
         raise UsageError(
             f"wanted LoadGen's audit settings in {config.audit_config}, found no file. See --audit-config."
         )
+
+
+def _instances(config: RunConfig, gpus: tuple[Accelerator, ...]) -> int | None:
+    """What was asked for; else one on each GPU, for a stream on one of them, or None: what the cores hold."""
+    if config.executor == "inline" or config.instances or not gpus:
+        return 1 if config.executor == "inline" else config.instances
+    return 1 if topology.CORES_PER_INSTANCE[config.scenario] is None else len(gpus)
+
+
+def _batch_tokens(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> int:
+    if config.max_batch_tokens or not gpus or model.config is None:
+        return config.max_batch_tokens or _BATCH_TOKENS
+    return gpus[0].batch_tokens(model.config)
 
 
 def _shared_cores(config: RunConfig, model: Model) -> int | None:
@@ -235,4 +251,4 @@ def warm_up_shapes(config: RunConfig, features: Features) -> tuple[tuple[int, in
     """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
     longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
     most = {"SingleStream": 1, "MultiStream": 8}.get(config.scenario, len(features))
-    return tuple((max(1, min(config.max_batch_tokens // length, most)), length) for length in (longest, typical))
+    return tuple((max(1, min(config.batch_tokens // length, most)), length) for length in (longest, typical))

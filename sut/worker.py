@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends import backend_class
-from backends.base import BackendError, Batch, Options, brief
+from backends.base import BackendError, Batch, Options, Pending, brief
 from backends.checkpoints import Model
 from qsl.base import Features
 from sut import tasks
@@ -98,6 +98,11 @@ class Worker:
         """Answers to these samples end to end, float32 [T, 2], and the tokens computed for them."""
         batch = gather(self._features, indexes)
         return self._backend.infer(batch), self._backend.computed_tokens(batch)
+
+    def begin(self, indexes: npt.NDArray[np.int64]) -> tuple[Pending, int]:
+        """The same for a caller that does something else meanwhile."""
+        batch = gather(self._features, indexes)
+        return self._backend.begin(batch), self._backend.computed_tokens(batch)
 
     def close(self) -> None:
         self._backend.close()

@@ -19,14 +19,16 @@ import pickle
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from backends.base import Pending
 from sut.errors import RunFailedError
-from sut.executors.base import Int64
+from sut.executors.base import JOBS_PER_INSTANCE, Int64
 from sut.executors.slots import Slots
 from sut.topology import Place
 from sut.worker import Worker, WorkerSpec
@@ -63,7 +65,7 @@ def live(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], notes
     if len(places) == 1:
         places[0].pin()
         _end_with_parent()
-        _live_alone(spec, links[0])
+        _live_alone(replace(spec, options=replace(spec.options, gpu=places[0].gpu)), links[0])
     else:
         _load_and_fork(spec, places, links, notes)
 
@@ -146,11 +148,37 @@ def _work(worker: Worker, link: Link) -> None:
     except Exception as error:  # noqa: BLE001 - it is raised again in the main process
         pipe.send(_portable(error))
         return
+    under_way: deque[_Begun] = deque()
     try:
         while True:
-            pipe.send(_answer(worker, link.slots, pipe.recv()))
+            if _is_next_first(pipe, under_way):
+                under_way.append(_begin(worker, pipe.recv()))
+            else:
+                pipe.send(_answer(link.slots, under_way.popleft()))
     finally:
         worker.close()
+
+
+_Begun = tuple[Pending, int] | Exception  # answers to come and the tokens computed for them, or why there are none
+
+
+def _is_next_first(pipe: Connection, under_way: deque[_Begun]) -> bool:
+    """True when another job is to be begun before the oldest one's answers are taken: an engine that computes by itself
+    is then never idle. Until either comes this thread has nothing to do, and no time to lose."""
+    if not under_way or len(under_way) >= JOBS_PER_INSTANCE:
+        return not under_way
+    oldest = under_way[0]
+    while not isinstance(oldest, Exception) and not oldest[0].is_ready():
+        if pipe.poll():
+            return True
+    return False
+
+
+def _begin(worker: Worker, indexes: Int64) -> _Begun:
+    try:
+        return worker.begin(indexes)
+    except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
+        return error
 
 
 def _keep_memory() -> None:
@@ -162,10 +190,13 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _answer(worker: Worker, slots: Slots, indexes: Int64) -> tuple[object, int, Exception | None]:
+def _answer(slots: Slots, begun: _Begun) -> tuple[object, int, Exception | None]:
+    if isinstance(begun, Exception):
+        return slots.put(None), 0, _portable(begun)
+    pending, computed_tokens = begun
     try:
-        outputs, computed_tokens = worker.infer(indexes)
-    except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
+        outputs = pending.answers()
+    except Exception as error:  # noqa: BLE001 - as in `_begin`
         return slots.put(None), 0, _portable(error)
     return slots.put(outputs), computed_tokens, None
 
