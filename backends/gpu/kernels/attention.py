@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.nn import functional as F
 
 from backends.gpu.kernels.interpreted import dot
 from backends.gpu.kernels.rounding import put, rounded
@@ -32,8 +32,7 @@ def twin(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, form: Form, 
     for start, end in zip(cu_seqlens[:-1].tolist(), cu_seqlens[1:].tolist(), strict=True):
         sample = qkv[start:end].float()
         query, key, value = sample.view(end - start, 3, heads, -1).permute(1, 2, 0, 3)  # each [heads, L, head]
-        weights = torch.softmax(query @ key.transpose(1, 2) / math.sqrt(query.shape[-1]), -1)
-        put((weights @ value).transpose(0, 1).flatten(1), form, to[start:end])
+        put(F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1), form, to[start:end])
 
 
 def launch(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, form: Form, to: Tensor) -> None:

@@ -20,7 +20,7 @@ def device() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`-m gpu`: what runs on a GPU. Where there is none, what needs one is skipped, the rest runs in the interpreter."""
+    """`-m gpu`: all that runs on a GPU. Without one, what needs it is skipped and the rest is interpreted."""
     for item in items:
         if HAS_GPU and "device" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.gpu)

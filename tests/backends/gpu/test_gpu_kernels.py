@@ -47,9 +47,13 @@ def attend(kernels: Kernels, qkv: Tensor, lengths: list[int], heads: int, form: 
     ("heads", "size", "dtype", "out"),
     [
         *((2, 64, HALF, out) for out in FORMS),
-        (1, 64, BFLOAT16, FP8), (1, 16, BFLOAT16, BFLOAT16), (3, 32, HALF, BYTE), (1, 16, HALF, HALF), (2, 20, HALF, HALF), (1, 128, HALF, HALF),
+        (1, 64, BFLOAT16, FP8),
+        (1, 16, BFLOAT16, BFLOAT16),
+        (3, 32, HALF, BYTE),
+        (2, 20, HALF, HALF),
+        (1, 128, HALF, HALF),
     ],
-)  # fmt: skip
+)
 def test_attention(device: str, heads: int, size: int, dtype: torch.dtype, out: torch.dtype) -> None:
     lengths = np.random.default_rng(size).permutation(LENGTHS if size == 64 else [1, 65, 130]).tolist()
     qkv = random(sum(lengths), 3 * heads * size, seed=heads, size=2.0).to(dtype)
@@ -138,16 +142,12 @@ def exact_product(x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor,
 
 def operands(dtype: torch.dtype, m: int, k: int, n: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """x, weight, scale and bias, such that the result deviates by about 1."""
-    is_bytes = dtype in (BYTE, FP8)
-    x, weight = (
-        random(*shape, seed=seed, size=30.0 if is_bytes else 1.0) for seed, shape in enumerate([(m, k), (n, k)])
-    )
-    x, weight = (
-        (one.round() if dtype == BYTE else one).clamp(-127, 127).to(dtype)
-        for one in (x, weight / (1 if is_bytes else math.sqrt(k)))
-    )
+    x, weight, bias = random(m, k, seed=0), random(n, k, seed=1), random(n, seed=6)
+    if dtype not in (BYTE, FP8):
+        return x.to(dtype), (weight / math.sqrt(k)).to(dtype), None, bias
     scale = torch.from_numpy(np.random.default_rng(5).uniform(0.5, 1.5, n).astype(np.float32)) / (900 * math.sqrt(k))
-    return x, weight, scale if is_bytes else None, random(n, seed=6)
+    x, weight = ((30 * one).clamp(-127, 127).to(dtype) for one in (x, weight))
+    return x, weight, scale, bias
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["plain", "gelu"])
