@@ -35,7 +35,8 @@ def test_by_length_loses_nothing_and_keeps_the_budget(
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     assert all(len(batch) == 1 or computed(lengths[batch], packed) <= budget for batch in batches)
     longest = [lengths[batch].max() for batch in batches]
-    assert longest == sorted(longest, reverse=True)
+    assert longest[0] == lengths.max()
+    assert packed or longest == sorted(longest, reverse=True)
 
 
 @given(LENGTHS, BUDGET, st.booleans())
@@ -60,7 +61,7 @@ def test_lengths_like_squads_waste_next_to_nothing(seed: int) -> None:
 def test_packed_batches_are_full() -> None:
     lengths = like_squad(10_833, 0)
     batches = list(by_length(lengths, MOST, packed=True))
-    assert all(computed(lengths[batch], True) > MOST - 384 for batch in batches[:-1])
+    assert all(computed(lengths[batch], True) > MOST - 384 for batch in batches)
 
 
 @pytest.mark.parametrize("depth", [2, 4, 8, 32, 200])
@@ -89,16 +90,19 @@ def makespan(seconds: list[float], instances: int) -> float:
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("instances", [1, 2, 4, 16])
 @pytest.mark.parametrize("overhead_tokens", [0, 32, 100])
-@pytest.mark.parametrize("per_instance", [200, 2000])
+@pytest.mark.parametrize("per_instance", [25, 200, 2000])
 def test_instances_end_together(packed: bool, instances: int, overhead_tokens: int, per_instance: int) -> None:
     """A batch takes its computed tokens and a constant; ideal is what one instance would take, evenly shared."""
+    if not packed and per_instance < 200:
+        pytest.skip("a few padded batches are as different as their lengths")
     lengths = like_squad(per_instance * instances, instances)
 
     def seconds(aware_of: int) -> list[float]:
         batches = by_length(lengths, MOST, packed=packed, instances=aware_of)
         return [float(computed(lengths[batch], packed) + overhead_tokens) for batch in batches]
 
-    assert makespan(seconds(instances), instances) < 1.03 * sum(seconds(1)) / instances
+    slack = 1.03 if per_instance >= 200 else 1.05  # of few batches, one more than one instance would make tells
+    assert makespan(seconds(instances), instances) < slack * sum(seconds(1)) / instances
 
 
 def test_by_hand() -> None:
@@ -107,7 +111,8 @@ def test_by_hand() -> None:
         return [found[batch].tolist() for batch in by_length(found, budget, packed=packed)]
 
     assert cut([10, 50, 20, 49, 5], 100, False) == [[50, 49], [20, 10, 5]]
-    assert cut([10, 50, 20, 49, 5], 120, True) == [[50, 49, 20], [10, 5]]
+    assert cut([10, 50, 20, 49, 5], 120, True) == [[50, 10, 5], [49, 20]]
+    assert cut([10, 500, 20, 49, 5], 120, True) == [[500], [49, 20, 10, 5]]
     assert cut([300, 100, 290, 99], 10_000, False) == [[300, 290], [100, 99]]
     assert oldest_first(np.array([10, 50, 20, 49, 5]), 40, packed=False).tolist() == [0, 4]
     assert oldest_first(np.array([10, 50, 20, 49, 5]), 80, packed=True).tolist() == [0, 1, 2]
