@@ -1,4 +1,4 @@
-"""The backend on a real GPU: the same answers as its twin, in any order, from graphs too. Skipped where there is none."""
+"""The backend on a real GPU: its twin's answers, in any order, from graphs too. Skipped where there is none."""
 
 from __future__ import annotations
 
