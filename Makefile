@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: run test check format demo clean
+.PHONY: run test check format demo demo-sst2 clean
 .SILENT:
 
 run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS="--mode accuracy" and the like go to python -m sut
@@ -20,6 +20,9 @@ format: $(VENV)/.dev ## put everything into shape
 
 demo: $(VENV)/.dev ## train the demo model again (docs/demo-model.md)
 	$(BIN)/python -m training.demo $(ARGS)
+
+demo-sst2: $(VENV)/.dev ## train the sentiment model again (docs/adding-a-task.md)
+	$(BIN)/python -m training.sst2 $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

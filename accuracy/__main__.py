@@ -1,6 +1,7 @@
 """Score LoadGen's accuracy log: accuracy.txt beside it, the verdict on the screen.
 
 python -m accuracy --log-file mlperf_log_accuracy.json --dataset dev-v1.1.json --vocab vocab.txt --target bert-99
+python -m accuracy --task sst2 --log-file mlperf_log_accuracy.json --dataset dev.tsv --target 92.5
 
 Exit code 0: scored, and the target met if one was given; 1: target missed or samples missing; 2: unusable input.
 """
@@ -9,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from accuracy import report
+from accuracy import report, squad, sst2
 from accuracy.log import AccuracyLogError
-from accuracy.squad import Score, score_log
-from accuracy.targets import TARGETS, Target, UnknownTargetError, target
-from qsl import squad, store
+from accuracy.score import Score
+from accuracy.targets import TARGETS, Metric, Target, UnknownTargetError, target
+from qsl import squad as squad_features
+from qsl import store
 from qsl.base import DatasetError
 
 
@@ -27,30 +30,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--log-file", type=Path, required=True, help="LoadGen's mlperf_log_accuracy.json, not truncated")
-    add("--dataset", type=Path, required=True, help="the SQuAD v1.1 file that the run was made with")
-    add("--vocab", type=Path, required=True, help="the WordPiece vocabulary, one token a line")
+    add("--task", choices=list(_TASKS), default="squad", help="what the run answered (default: squad)")
+    add("--dataset", type=Path, required=True, help="the file of SQuAD v1.1, or SST-2, that the run was made with")
+    add("--vocab", type=Path, help="squad: the WordPiece vocabulary, one token a line")
     add("--output-dir", type=Path, help="where accuracy.txt goes (default: beside the log)")
-    add("--target", help=f"what F1 must reach: {', '.join(TARGETS)} or a number (default: nothing is judged)")
+    add("--target", help=f"what to reach: {', '.join(TARGETS)} or a number (default: nothing is judged)")
     add("--dtype", choices=["float32", "float16"], help="type of the logits (default: worked out from sizes)")
     add("--output-transposed", action="store_true", help="logits were logged as [2, rows], not [rows, 2]")
-    add("--predictions", type=Path, metavar="FILE", help="also write {question id: text} there")
+    add("--predictions", type=Path, metavar="FILE", help="also write what was answered there, as JSON")
     add("--max-seq-length", type=int, default=384, help="tokens of a full feature (default: 384)")
     add("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR, help="where features are kept")
     return parser
 
 
-def _score(args: argparse.Namespace) -> Score:
-    settings = squad.FeatureSettings(max_seq_length=args.max_seq_length)
-    features = squad.load(args.dataset, args.vocab, args.cache_dir, settings)
-    return score_log(
+def _score_squad(args: argparse.Namespace) -> Score:
+    if args.vocab is None:
+        raise DatasetError("wanted the vocabulary of the run's model, found none. Name it with --vocab FILE.")
+    settings = squad_features.FeatureSettings(max_seq_length=args.max_seq_length)
+    return squad.score_log(
         args.log_file,
         args.dataset,
         args.vocab,
-        features,
+        squad_features.load(args.dataset, args.vocab, args.cache_dir, settings),
         max_seq_length=args.max_seq_length,
         dtype=args.dtype,
         transposed=args.output_transposed,
     )
+
+
+def _score_sst2(args: argparse.Namespace) -> Score:
+    return sst2.score_log(args.log_file, args.dataset, dtype=args.dtype)
+
+
+# How each task is scored, and by what it is judged.
+_TASKS: dict[str, tuple[Callable[[argparse.Namespace], Score], Metric]] = {
+    "squad": (_score_squad, "f1"),
+    "sst2": (_score_sst2, "accuracy"),
+}
 
 
 def _report(score: Score, wanted: Target | None, args: argparse.Namespace) -> None:
@@ -65,8 +81,9 @@ def _report(score: Score, wanted: Target | None, args: argparse.Namespace) -> No
 def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
-        wanted = None if args.target is None else target(args.target)
-        score = _score(args)
+        score_task, metric = _TASKS[args.task]
+        wanted = None if args.target is None else target(args.target, metric)
+        score = score_task(args)
         _report(score, wanted, args)
     except (AccuracyLogError, DatasetError, UnknownTargetError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -77,7 +77,7 @@ def read_logits(
     """Read the log at `path`, whose answers are [rows, 2] each.
 
     Args:
-        lengths: true tokens of each sample of the data set, int64 [N].
+        lengths: rows of the answer to each sample of the data set, its true tokens or one, int64 [N].
         dtype: the type of the numbers; None works it out.
         transposed: answers are [2, rows] instead.
 
@@ -189,7 +189,7 @@ def _layout(
         closest = int(np.argmax(fits.sum(axis=1)))
         entry = int(np.argmin(fits[closest]))
         raise AccuracyLogError(
-            f"wanted {wanted[closest, entry]} bytes for qsl_idx {indexes[entry]}, a sample of {lengths[entry]} tokens "
+            f"wanted {wanted[closest, entry]} bytes for qsl_idx {indexes[entry]}, an answer of {lengths[entry]} rows "
             f"({candidates[closest]}, which fits {fits[closest].sum()} of {len(sizes)} entries), found {sizes[entry]} "
             f"in {path}. Give the --dataset, --vocab, --max-seq-length and --dtype of the run."
         )

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accuracy.targets import METRICS
+
 if TYPE_CHECKING:
-    from accuracy.squad import Score
+    from accuracy.score import Score
     from accuracy.targets import Target
 
 ACCURACY_FILE = "accuracy.txt"
@@ -20,8 +22,9 @@ RUN_FILE = "run.json"
 
 
 def accuracy_line(score: Score) -> str:
-    """The line that the submission checkers look for: {"exact_match": …, "f1": …}, full digits."""
-    return json.dumps({"exact_match": score.exact_match, "f1": score.f1})
+    """The score's metrics as JSON, full digits; of SQuAD the line that the submission checkers look for:
+    {"exact_match": …, "f1": …}."""
+    return json.dumps(score.metrics)
 
 
 def write_accuracy(score: Score, output_dir: Path, notices: Iterable[str] = ()) -> Path:
@@ -43,7 +46,8 @@ def notices_beside(log_file: Path) -> list[str]:
 
 
 def write_predictions(score: Score, path: Path) -> Path:
-    """Write {question id: text} as JSON, what SQuAD's official evaluation reads; answered questions only.
+    """Write {question id: text} as JSON, what SQuAD's official evaluation reads; of SST-2 {row: negative or positive}.
+    Answered ones only.
 
     Raises:
         OSError: it cannot be written.
@@ -63,18 +67,12 @@ def _write(path: Path, text: str) -> Path:
 
 def passes(score: Score, target: Target | None) -> bool:
     """All samples were answered, and the target, if there is one, is met."""
-    return score.is_complete and (target is None or target.is_met(score.f1))
+    return score.is_complete and (target is None or target.is_met(score.metrics[target.metric]))
 
 
 def summary(score: Score, target: Target | None) -> str:
     """Coverage, interval and verdict, for people, a few lines without a final newline."""
-    low, high = score.f1_interval
-    lines = [
-        f"answered    {score.samples_answered} of {score.total_sample_count} samples, "
-        f"{score.questions_answered} of {len(score.answered)} questions",
-        f"answers     {score.layout}",
-        f"F1          {score.f1_of_answered:.3f} over the answered questions, 95 % interval {low:.3f} to {high:.3f}",
-    ]
+    lines = score.lines()
     if score.duplicates:
         lines.append(f"duplicates  {score.duplicates} entries repeat a sample; its last entry counts")
     return "\n".join([*lines, *_verdict(score, target)])
@@ -83,11 +81,12 @@ def summary(score: Score, target: Target | None) -> str:
 def _verdict(score: Score, target: Target | None) -> list[str]:
     if not score.is_complete:
         missing = score.total_sample_count - score.samples_answered
-        return [f"NO ACCURACY RESULT: {missing} samples are missing, and their questions count 0 in the first line"]
+        return [f"NO ACCURACY RESULT: {missing} samples are missing, and count 0 in the first line"]
     if target is None:
         return []
-    verdict = "PASS" if target.is_met(score.f1) else "FAIL"
-    line = f"{verdict}        F1 {score.f1:.5f}, {target.name} wants {target.value:.5f} or more"
+    value = score.metrics[target.metric]
+    verdict = "PASS" if target.is_met(value) else "FAIL"
+    line = f"{verdict}        {METRICS[target.metric]} {value:.5f}, {target.name} wants {target.value:.5f} or more"
     wanted = target.total_sample_count
     if wanted in (None, score.total_sample_count):
         return [line]

@@ -41,6 +41,10 @@ class Score:
     layout: str = ""  # of the log's answers
 
     @property
+    def metrics(self) -> dict[str, float]:
+        return {"exact_match": self.exact_match, "f1": self.f1}
+
+    @property
     def is_complete(self) -> bool:
         """Every sample was answered: only then is the score an accuracy result."""
         return self.samples_answered == self.total_sample_count
@@ -66,6 +70,15 @@ class Score:
             return 0.0, 100.0
         half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return max(0.0, self.f1_of_answered - half), min(100.0, self.f1_of_answered + half)
+
+    def lines(self) -> list[str]:
+        low, high = self.f1_interval
+        return [
+            f"answered    {self.samples_answered} of {self.total_sample_count} samples, "
+            f"{self.questions_answered} of {len(self.answered)} questions",
+            f"answers     {self.layout}",
+            f"F1          {self.f1_of_answered:.3f} over the answered questions, 95 % interval {low:.3f} to {high:.3f}",
+        ]
 
 
 def score_log(

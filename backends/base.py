@@ -1,4 +1,4 @@
-"""What a backend is: packed token ids in, one pair of logits per token out.
+"""What a backend is: packed token ids in, one pair of logits per token out, or one per sample (`heads.py`).
 
 A `Batch` is packed, not padded: an engine that can run packed tokens wastes nothing, and one that needs a rectangle
 asks for the padded view. Nothing here knows of LoadGen, queries or data sets.
@@ -157,7 +157,8 @@ class Backend(ABC):
 
     @abstractmethod
     def infer(self, batch: Batch) -> Float32:
-        """Start and end logits of every token, float32 [T, 2], in the batch's order."""
+        """What the model's head answers, float32, in the batch's order: start and end logits of every token, [T, 2];
+        or the logits of the two classes of every sample, [B, 2]."""
 
     def begin(self, batch: Batch) -> Pending:
         """Enqueue a batch on an engine that computes by itself, so that the next can be made ready meanwhile; any other

@@ -1,7 +1,7 @@
-"""BERT for question answering in PyTorch, one readable file.
+"""BERT for question answering and for classification in PyTorch, one readable file.
 
 Its parameters bear Hugging Face's names, so a checkpoint loads with `load_state_dict(strict=True)` and nothing is
-renamed on the way; the pooler, which span answers never use, is left out.
+renamed on the way; the pooler is there only with the head that reads it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from backends.heads import CLASSES, COLUMNS
 
 if TYPE_CHECKING:
     from backends.checkpoints import BertConfig
@@ -101,11 +103,46 @@ class Encoder(nn.Module):
         self.layer = nn.ModuleList(Layer(config, dropout) for _ in range(config.num_hidden_layers))
 
 
+class Pooler(nn.Module):
+    """The first token's state through a square layer."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.dense(x[:, 0]))  # [B, S, H] -> [B, H]
+
+
 class Bert(nn.Module):
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
+        if config.hidden_act != "gelu":
+            raise ValueError(f"hidden_act {config.hidden_act!r} is not supported; BERT's is 'gelu'")
         self.embeddings = Embeddings(config, dropout)
         self.encoder = Encoder(config, dropout)
+        if config.head == CLASSES:
+            self.pooler = Pooler(config)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """What the last layer gives, [B, S, H]."""
+        for x in self.hidden_states(input_ids, token_type_ids, attention_mask):  # noqa: B007 - the last one counts
+            pass
+        return x
+
+    def hidden_states(
+        self,
+        input_ids: Tensor,  # [B, S] int64
+        token_type_ids: Tensor,  # [B, S] 0 question, 1 passage
+        attention_mask: Tensor | None = None,  # [B, S] bool, False at padding; None where there is none
+        position_ids: Tensor | None = None,  # [B, S]; None counts from 0
+    ) -> Iterator[Tensor]:
+        """What each layer gives, [B, S, H], one after the other, so that no more than one is held."""
+        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # over heads and queries
+        x = self.embeddings(input_ids, token_type_ids, position_ids)
+        for layer in self.encoder.layer:
+            x = layer(x, mask)
+            yield x
 
 
 class BertForQuestionAnswering(nn.Module):
@@ -113,31 +150,23 @@ class BertForQuestionAnswering(nn.Module):
 
     def __init__(self, config: BertConfig, dropout: float = 0.0) -> None:
         super().__init__()
-        if config.hidden_act != "gelu":
-            raise ValueError(f"hidden_act {config.hidden_act!r} is not supported; BERT's is 'gelu'")
         self.bert = Bert(config, dropout)
-        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.qa_outputs = nn.Linear(config.hidden_size, COLUMNS)
 
-    def forward(
-        self,
-        input_ids: Tensor,  # [B, S] int64
-        token_type_ids: Tensor,  # [B, S] 0 question, 1 passage
-        attention_mask: Tensor | None = None,  # [B, S] bool, False at padding; None where there is none
-    ) -> Tensor:  # [B, S, 2] float32
-        for x in self.hidden_states(input_ids, token_type_ids, attention_mask):  # noqa: B007 - the last one counts
-            pass
-        return self.qa_outputs(x).float()  # type: ignore[no-any-return]
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Of what `Bert.hidden_states` takes, float32 [B, S, 2]."""
+        return self.qa_outputs(self.bert(input_ids, token_type_ids, attention_mask)).float()  # type: ignore[no-any-return]
 
-    def hidden_states(
-        self,
-        input_ids: Tensor,
-        token_type_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,  # [B, S]; None counts from 0
-    ) -> Iterator[Tensor]:
-        """What each layer gives, [B, S, H], one after the other, so that no more than one is held."""
-        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # over heads and queries
-        x = self.bert.embeddings(input_ids, token_type_ids, position_ids)
-        for layer in self.bert.encoder.layer:
-            x = layer(x, mask)
-            yield x
+
+class BertForSequenceClassification(nn.Module):
+    """Token ids in, a score for either class of every sample out. `config.head` is CLASSES."""
+
+    def __init__(self, config: BertConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.bert = Bert(config, dropout)
+        self.classifier = nn.Linear(config.hidden_size, COLUMNS)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Of what `Bert.hidden_states` takes, float32 [B, 2]."""
+        pooled = self.bert.pooler(self.bert(input_ids, token_type_ids, attention_mask))
+        return self.classifier(pooled).float()  # type: ignore[no-any-return]

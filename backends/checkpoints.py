@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backends import formats, geometry
+from backends import formats, geometry, graph_names
 from backends.base import BackendError
-from backends.formats import noise
+from backends.formats import noise, onnx_nodes
 from backends.formats.base import Tensors, Weights
 from backends.formats.noise import RANDOM_SEED
 from backends.geometry import RANDOM_GEOMETRIES, BertConfig
+from backends.heads import SPANS
 
 __all__ = [
     "RANDOM_GEOMETRIES",
@@ -41,6 +42,12 @@ class Model:
     config: BertConfig | None  # None: not known yet (`with_config`), or the fake backend's script
     path: Path | None  # the directory or file; None for random weights
     engine: Path | None = None  # the built engine's directory, for precisions that need one
+    answers: str = SPANS  # the head of a model without a config: what its graph gives, or what the fake is to give
+
+    @property
+    def head(self) -> str:
+        """What it answers with, of `heads.HEADS`."""
+        return self.config.head if self.config else self.answers
 
     @property
     def is_random(self) -> bool:
@@ -52,14 +59,17 @@ class Model:
         return self.path is not None and self.path.suffix == formats.ONNX
 
 
-def find_model(spec: str) -> Model:
+def find_model(spec: str, head: str = SPANS) -> Model:
     """The model that `spec` names: a directory or file of weights, an .onnx file, or `random:<geometry>`.
+
+    Args:
+        head: what random weights, which can have any head, get; of `heads.HEADS`.
 
     Raises:
         BackendError: there is no such thing, or its config.json is not BERT's.
     """
     if spec.startswith(RANDOM_PREFIX):
-        return _find_random(spec)
+        return _find_random(spec, head)
     path = Path(spec)
     with suppress(OSError):  # a name that no file system takes
         file = formats.find(path)
@@ -76,16 +86,26 @@ def _random_names() -> str:
     return ", ".join(RANDOM_PREFIX + name for name in RANDOM_GEOMETRIES)
 
 
-def _find_random(spec: str) -> Model:
+def _find_random(spec: str, head: str) -> Model:
     config = RANDOM_GEOMETRIES.get(spec.removeprefix(RANDOM_PREFIX))
     if config is None:
         raise BackendError(f"wanted random weights out of {_random_names()}, found --model {spec}.")
-    return Model(spec, config, None)
+    return Model(spec, replace(config, head=head), None)
 
 
 def with_config(model: Model) -> Model:
     """The same model, its geometry read out of its weights where nothing else says it."""
     return model if model.config else replace(model, config=read_weights(model).config)
+
+
+def with_answers(model: Model) -> Model:
+    """The same model, a graph that runs as it is, with the head that its outputs show.
+
+    Raises:
+        BackendError: they are those of no head.
+    """
+    assert model.path is not None  # a graph has one
+    return replace(model, answers=graph_names.head(model, onnx_nodes.outputs(model.path)))
 
 
 def read_weights(model: Model) -> Weights:
@@ -114,7 +134,7 @@ def has_ranges(model: Model) -> bool:
 def digest(model: Model) -> str:
     """sha256 of the bytes that the weights come from: their files and the config beside, or what names random ones."""
     if model.path is None:
-        return hashlib.sha256(f"{model.spec} {RANDOM_SEED}".encode()).hexdigest()
+        return hashlib.sha256(f"{model.spec} {model.head} {RANDOM_SEED}".encode()).hexdigest()
     sha = hashlib.sha256()
     configs = [model.path.with_name(name) for name in geometry.CONFIGS]
     for path in (*(path for path in configs if path.is_file()), *weight_files(model)):

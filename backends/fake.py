@@ -1,7 +1,8 @@
 """A backend without a model, whose answers can be worked out by hand; it also measures everything but the model.
 
 For the token with id `i` at position `p` of its sample the start logit is `i - p` and the end logit `i + p`: an answer
-that went to the wrong sample, or kept its padding, shows at once. Its `--model` is a script of what goes wrong:
+that went to the wrong sample, or kept its padding, shows at once. Where one answer a sample is wanted, it is the sum of
+its ids, less its tokens and plus its tokens. Its `--model` is a script of what goes wrong:
 
     fake                  nothing
     fake:sleep_ms=5       every batch takes that long
@@ -22,6 +23,7 @@ import numpy as np
 
 from backends.base import Backend, BackendError, Batch, Float32
 from backends.checkpoints import Model
+from backends.heads import CLASSES, SPANS
 
 FAKE = "fake"
 
@@ -58,6 +60,7 @@ class FakeBackend(Backend):
     forkable = True
 
     def load(self, model: Model) -> None:
+        self._answer_to = _ANSWERS[model.head]
         self._script = read_script(model.spec)
         self._batches = 0
 
@@ -79,7 +82,7 @@ class FakeBackend(Backend):
     def _answer(self, batch: Batch) -> Float32:
         if self._script.sleep_ms:
             time.sleep(self._script.sleep_ms / 1e3)
-        return fake_answer(batch)
+        return self._answer_to(batch)
 
     def computed_tokens(self, batch: Batch) -> int:
         return batch.tokens
@@ -89,3 +92,12 @@ def fake_answer(batch: Batch) -> Float32:
     """[T, 2]: id - position, id + position."""
     ids, positions = batch.input_ids, batch.position_ids
     return np.stack([ids - positions, ids + positions], axis=1).astype(np.float32)
+
+
+def fake_class(batch: Batch) -> Float32:
+    """[B, 2]: sum of the ids - tokens, sum of the ids + tokens."""
+    sums = np.add.reduceat(batch.input_ids, batch.cu_seqlens[:-1])
+    return np.stack([sums - batch.lengths, sums + batch.lengths], axis=1).astype(np.float32)
+
+
+_ANSWERS = {SPANS: fake_answer, CLASSES: fake_class}

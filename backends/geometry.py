@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from backends import heads
 from backends.base import BackendError
+from backends.heads import HEADS, SPANS
 
 CONFIGS = ("config.json", "bert_config.json")  # Hugging Face's name, and MLPerf's
 
 
 @dataclass(frozen=True)
 class BertConfig:
-    """BERT's geometry, under the names of Hugging Face's config.json."""
+    """BERT's geometry, under the names of Hugging Face's config.json, and its head."""
 
     vocab_size: int
     hidden_size: int
@@ -29,6 +31,7 @@ class BertConfig:
     type_vocab_size: int = 2
     layer_norm_eps: float = 1e-12
     hidden_act: str = "gelu"
+    head: str = SPANS  # of heads.HEADS
 
     @property
     def head_size(self) -> int:
@@ -41,7 +44,7 @@ class BertConfig:
         return 2 * weights * self.num_hidden_layers
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every tensor of BERT with a question-answering head: name → shape."""
+        """Every tensor of BERT and its head: name → shape."""
         hidden, inner = self.hidden_size, self.intermediate_size
         found: dict[str, tuple[int, ...]] = {
             "bert.embeddings.word_embeddings.weight": (self.vocab_size, hidden),
@@ -49,8 +52,7 @@ class BertConfig:
             "bert.embeddings.token_type_embeddings.weight": (self.type_vocab_size, hidden),
             "bert.embeddings.LayerNorm.weight": (hidden,),
             "bert.embeddings.LayerNorm.bias": (hidden,),
-            "qa_outputs.weight": (2, hidden),
-            "qa_outputs.bias": (2,),
+            **HEADS[self.head].shapes(hidden),
         }
         linear = {
             "attention.self.query": (hidden, hidden),
@@ -94,6 +96,7 @@ def read_config(path: Path) -> BertConfig:
         config = BertConfig(**known)
     except (OSError, ValueError, TypeError) as error:
         raise BackendError(f"wanted BERT's config.json at {path}, found: {error}.") from error
+    config = replace(config, head=heads.of_architectures(data.get("architectures")))
     if data.get("model_type", "bert") != "bert" or config.hidden_act != "gelu":
         found = f"model_type {data.get('model_type')!r}, hidden_act {config.hidden_act!r}"
         raise BackendError(f"wanted a BERT with exact GELU in {path}, found {found}.")

@@ -6,13 +6,19 @@ never by their place. What we write ourselves has the names of MLPerf's fp32 gra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from backends.base import BackendError, Int64, Padded
-from backends.checkpoints import Model
+import numpy as np
+
+from backends.base import BackendError, Batch, Float32, Int64, Padded
+from backends.heads import CLASSES, COLUMNS, SPANS
+
+if TYPE_CHECKING:
+    from backends.checkpoints import Model
 
 INPUTS = ("input_ids", "input_mask", "segment_ids")
-OUTPUTS = ("output_start_logits", "output_end_logits")
+OUTPUTS = {SPANS: ("output_start_logits", "output_end_logits"), CLASSES: ("logits",)}  # of the graphs written here
 # A graph's input → the field of `Padded` that is fed to it.
 _FIELDS = {
     "input_ids": "input_ids",
@@ -21,7 +27,11 @@ _FIELDS = {
     "segment_ids": "token_type_ids",
     "token_type_ids": "token_type_ids",
 }
-_STARTS, _ENDS = ("output_start_logits", "start_logits"), ("output_end_logits", "end_logits")
+# What a head gives, each under the names that exporters use.
+_OUTPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    SPANS: (("output_start_logits", "start_logits"), ("output_end_logits", "end_logits")),
+    CLASSES: (("logits", "output_logits"),),
+}
 Inputs = dict[str, str]
 
 
@@ -41,18 +51,50 @@ def match_inputs(model: Model, found: list[str]) -> Inputs:
 
 
 def match_outputs(model: Model, found: Iterable[str]) -> list[str]:
-    """The graph's names for the start and the end logits.
+    """The graph's names for what its head gives: start and end logits, or the logits of the classes.
 
     Raises:
-        BackendError: it has no such two.
+        BackendError: it has neither.
     """
-    there = list(found)
-    pair = [name for known in (_STARTS, _ENDS) for name in known if name in there]
-    if len(pair) != 2:
-        raise BackendError(
-            f"wanted the outputs output_start_logits and output_end_logits in {model.spec}, found {', '.join(there)}."
-        )
-    return pair
+    return _match(model, list(found))[1]
+
+
+def head(model: Model, found: Iterable[str]) -> str:
+    """The head, of `heads.HEADS`, of a graph with these outputs. Raises as `match_outputs` does."""
+    return _match(model, list(found))[0]
+
+
+def classes(found: Iterable[str]) -> list[str]:
+    """The output that holds the logits of classes; nothing where none has that name."""
+    return _named(CLASSES, list(found))
+
+
+def _named(name: str, found: list[str]) -> list[str]:
+    return [one for known in _OUTPUTS[name] for one in known if one in found]
+
+
+def _match(model: Model, found: list[str]) -> tuple[str, list[str]]:
+    for name, outputs in _OUTPUTS.items():
+        matched = _named(name, found)
+        if len(matched) == len(outputs):
+            return name, matched
+    raise BackendError(
+        f"wanted the outputs output_start_logits and output_end_logits, or logits, in {model.spec}, "
+        f"found {', '.join(found)}."
+    )
+
+
+def answers(batch: Batch, outputs: Sequence[Float32]) -> Float32:
+    """What a backend gives, out of a graph's outputs: [B, S] twice, cut back to [T, 2]; or [B, 2] as it is.
+
+    Raises:
+        BackendError: they have other shapes.
+    """
+    if len(outputs) == COLUMNS:
+        return batch.pack(np.stack(outputs, axis=-1))
+    if outputs[0].shape != (len(batch), COLUMNS):
+        raise BackendError(f"wanted logits of two classes, [{len(batch)}, 2], found {list(outputs[0].shape)}.")
+    return np.array(outputs[0], np.float32)
 
 
 def feed(inputs: Inputs, padded: Padded) -> dict[str, Int64]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backends import graph_names, onnx_session
 from backends.base import Backend, BackendError, Batch, Float32, Options, brief
 from backends.checkpoints import Model, read_weights
@@ -62,8 +60,8 @@ class OnnxRuntimeBackend(Backend):
         return onnx_session.open_built(built, self.options)
 
     def infer(self, batch: Batch) -> Float32:
-        start, end = self._session.run(self._outputs, graph_names.feed(self._inputs, batch.padded()))
-        return batch.pack(np.stack([start, end], axis=-1))
+        found = self._session.run(self._outputs, graph_names.feed(self._inputs, batch.padded()))
+        return graph_names.answers(batch, found)
 
     def close(self) -> None:
         self._session = None

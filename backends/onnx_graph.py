@@ -18,6 +18,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from backends.checkpoints import BertConfig, Tensors
 from backends.graph_names import INPUTS, OUTPUTS
+from backends.heads import CLASSES, COLUMNS
 
 Array = npt.NDArray[Any]
 
@@ -46,15 +47,15 @@ class Graph:
 def build(config: BertConfig, tensors: Tensors, with_sites: bool = False) -> Built:
     """The graph in fp32.
 
-    Inputs are int64 [B, S], outputs float32 [B, S]; `with_sites` adds what goes into each linear layer, [B, S, K], as
-    further outputs, layer by layer in the order of `quantized.LINEARS`.
+    Inputs are int64 [B, S], outputs float32 [B, S] (spans) or [B, 2] (classes); `with_sites` adds what goes into each
+    linear layer, [B, S, K], as further outputs, layer by layer in the order of `quantized.LINEARS`.
     """
     graph = Graph()
     hidden, lengths = embeddings(graph, config, tensors)
     for layer in range(config.num_hidden_layers):
         hidden = _layer(graph, config, tensors, layer, hidden, lengths)
-    head(graph, tensors, hidden)
-    return finish(graph, graph.sites if with_sites else [])
+    head(graph, config, tensors, hidden)
+    return finish(graph, config, graph.sites if with_sites else [])
 
 
 def embeddings(graph: Graph, config: BertConfig, tensors: Mapping[str, Array]) -> tuple[str, str]:
@@ -106,26 +107,44 @@ def _dense_and_norm(
     )
 
 
-def head(graph: Graph, tensors: Mapping[str, Array], hidden: str) -> None:
-    weight = graph.weight("qa_outputs.weight", tensors["qa_outputs.weight"].T)
-    bias = graph.weight("qa_outputs.bias", tensors["qa_outputs.bias"])
-    both = graph.node("Add", [graph.node("MatMul", [hidden, weight], "qa"), bias], "logits")
+def head(graph: Graph, config: BertConfig, tensors: Mapping[str, Array], hidden: str) -> None:
+    """From the last layer, [B, S, H], to the graph's outputs."""
+    write = _classes if config.head == CLASSES else _spans
+    write(graph, tensors, hidden, OUTPUTS[config.head])
+
+
+def _spans(graph: Graph, tensors: Mapping[str, Array], hidden: str, outputs: Sequence[str]) -> None:
+    both = _linear(graph, tensors, "qa_outputs", hidden, "both")
     graph.node("Split", [both], "start", "end", axis=2, num_outputs=2)
-    graph.nodes += [
-        helper.make_node("Constant", [], ["last"], value=helper.make_tensor("last", TensorProto.INT64, [1], [2])),
-        helper.make_node("Squeeze", ["start", "last"], [OUTPUTS[0]]),
-        helper.make_node("Squeeze", ["end", "last"], [OUTPUTS[1]]),
+    graph.nodes.append(
+        helper.make_node("Constant", [], ["last"], value=helper.make_tensor("last", TensorProto.INT64, [1], [2]))
+    )
+    for half, output in zip(("start", "end"), outputs, strict=True):
+        graph.node("Squeeze", [half, "last"], output)
+
+
+def _classes(graph: Graph, tensors: Mapping[str, Array], hidden: str, outputs: Sequence[str]) -> None:
+    first = graph.node("Gather", [hidden, graph.weight("first", np.zeros((), np.int64))], "first.hidden", axis=1)
+    pooled = graph.node("Tanh", [_linear(graph, tensors, "bert.pooler.dense", first, "pooler")], "pooled")
+    _linear(graph, tensors, "classifier", pooled, outputs[0])
+
+
+def _linear(graph: Graph, tensors: Mapping[str, Array], name: str, source: str, out: str) -> str:
+    weight, bias = (graph.weight(f"{name}.{part}", tensors[f"{name}.{part}"].T) for part in ("weight", "bias"))
+    return graph.node("Add", [graph.node("MatMul", [source, weight], f"{name}.product"), bias], out)
+
+
+def finish(graph: Graph, config: BertConfig, sites: Sequence[str] = ()) -> Built:
+    """The graph as a model, opset 18: inputs int64 [B, S], outputs those of the head; and the arrays to hand over."""
+    shape: list[str | int | None] = ["batch", "sequence"]
+    answers: list[str | int | None] = ["batch", COLUMNS] if config.head == CLASSES else shape
+    outputs = [(name, answers) for name in OUTPUTS[config.head]] + [
+        (name, [*shape, "width of " + name]) for name in sites
     ]
-
-
-def finish(graph: Graph, sites: Sequence[str] = ()) -> Built:
-    """The graph as a model, opset 18: inputs int64 [B, S], outputs float32 [B, S]; and the arrays to hand over."""
-    shape = ["batch", "sequence"]
-    outputs = [(name, shape) for name in OUTPUTS] + [(name, [*shape, "width of " + name]) for name in sites]
     handed_over = {name: array for name, array in graph.weights.items() if array.nbytes >= _INLINE_BYTES}
     proto = helper.make_graph(
         graph.nodes,
-        "bert-question-answering",
+        "bert",
         [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in INPUTS],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in outputs],
         [

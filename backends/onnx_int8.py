@@ -75,8 +75,8 @@ def _assemble(graph: Graph, config: BertConfig, tensors: Mapping[str, Array], la
     hidden, lengths = embeddings(graph, config, tensors)
     for number in range(config.num_hidden_layers):
         hidden = _layer(graph, config, tensors, number, layer(number), hidden, lengths)
-    head(graph, tensors, hidden)
-    return finish(graph)
+    head(graph, config, tensors, hidden)
+    return finish(graph, config)
 
 
 def _layer(

@@ -9,7 +9,7 @@ import numpy as np
 from backends import onnx_graph, onnx_session
 from backends.base import Batch, Float32, Options
 from backends.checkpoints import BertConfig, Tensors
-from backends.graph_names import INPUTS, OUTPUTS
+from backends.graph_names import INPUTS
 from backends.quantized import LINEARS
 
 Sites = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T, K], real tokens only
@@ -19,8 +19,8 @@ def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int
     """The sites of one batch after the other: some 700 KB a token for BERT-Large."""
     built = onnx_graph.build(config, tensors, with_sites=True)
     session = onnx_session.open_built(built, Options(threads=threads))
-    names = [output.name for output in session.get_outputs()][len(OUTPUTS) :]
     places = [(layer, name) for layer in range(config.num_hidden_layers) for name in LINEARS]
+    names = [output.name for output in session.get_outputs()][-len(places) :]  # the head's come first
     for batch in batches:
         padded = batch.padded()
         feed = (padded.input_ids, padded.attention_mask, padded.token_type_ids)

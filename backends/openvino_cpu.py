@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import openvino as ov
 
 from backends import graph_names, openvino_graph
@@ -77,7 +76,7 @@ class OpenVinoBackend(Backend):
     def infer(self, batch: Batch) -> Float32:
         feed = graph_names.feed(self._inputs, batch.padded())
         found = self._request.infer(feed, share_inputs=True, share_outputs=True)
-        return batch.pack(np.stack([found[name] for name in self._outputs], axis=-1))
+        return graph_names.answers(batch, [found[name] for name in self._outputs])
 
     def close(self) -> None:
         self._request = None

@@ -16,13 +16,17 @@ from openvino import opset13 as op
 
 from backends.checkpoints import BertConfig, Tensors
 from backends.graph_names import INPUTS, OUTPUTS
+from backends.heads import CLASSES
 
 Node = Any  # an output of a node: openvino's stubs call both by many names
 _MASKED = np.float32(-10_000)  # added to the scores of padding: its exponential is 0
 
 
 def build(config: BertConfig, tensors: Tensors) -> ov.Model:
-    """The model in fp32: inputs int64 [B, S], outputs float32 [B, S]. It reads `tensors` in place: keep them."""
+    """The model in fp32: inputs int64 [B, S], outputs float32 [B, S] (spans) or [B, 2] (classes).
+
+    It reads `tensors` in place: keep them.
+    """
     inputs = [op.parameter([-1, -1], np.int64, name) for name in INPUTS]
     for parameter, name in zip(inputs, INPUTS, strict=True):
         parameter.output(0).tensor.set_names({name})
@@ -33,7 +37,7 @@ def build(config: BertConfig, tensors: Tensors) -> ov.Model:
         at = f"bert.encoder.layer.{layer}."
         weight = {name.removeprefix(at): tensor for name, tensor in tensors.items() if name.startswith(at)}
         hidden = _layer(config, weight, hidden, hide)
-    return ov.Model(_head(tensors, hidden), inputs, "bert-question-answering")
+    return ov.Model(_head(config, tensors, hidden), inputs, "bert")
 
 
 def _embeddings(config: BertConfig, tensors: Tensors, ids: Node, types: Node) -> Node:
@@ -77,13 +81,22 @@ def _norm(config: BertConfig, weight: Tensors, name: str, x: Node) -> Node:
     return op.add(op.multiply(normed, _constant(weight[f"{name}.weight"])), _constant(weight[f"{name}.bias"]))
 
 
-def _head(tensors: Tensors, hidden: Node) -> list[Node]:
-    both = op.split(_linear(tensors, "qa_outputs", hidden), np.int64(2), 2)
-    logits = [op.squeeze(both.output(which), [2]) for which in range(2)]
-    for node, name in zip(logits, OUTPUTS, strict=True):
+def _head(config: BertConfig, tensors: Tensors, hidden: Node) -> list[Node]:
+    logits = _classes(tensors, hidden) if config.head == CLASSES else _spans(tensors, hidden)
+    for node, name in zip(logits, OUTPUTS[config.head], strict=True):
         node.output(0).tensor.set_names({name})
         node.set_friendly_name(name)
     return logits
+
+
+def _spans(tensors: Tensors, hidden: Node) -> list[Node]:
+    both = op.split(_linear(tensors, "qa_outputs", hidden), np.int64(2), 2)
+    return [op.squeeze(both.output(which), [2]) for which in range(2)]
+
+
+def _classes(tensors: Tensors, hidden: Node) -> list[Node]:
+    first = op.gather(hidden, np.int64(0), np.int64(1))  # [B, H]
+    return [_linear(tensors, "classifier", op.tanh(_linear(tensors, "bert.pooler.dense", first)))]
 
 
 def _constant(array: Any) -> Node:

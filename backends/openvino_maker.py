@@ -107,9 +107,9 @@ def _compile(graph: Any) -> Any:
 
 
 def _answer(compiled: Any, feed: Feed) -> Int64:
-    """Where the greatest start and the greatest end logit are, int64 [2]."""
+    """Where the greatest logit of each output is: a start and an end, int64 [2]; or a class, int64 [1]."""
     found = compiled(feed)
-    return np.array([int(found[name].argmax()) for name in graph_names.OUTPUTS])
+    return np.array([int(found[output].argmax()) for output in compiled.outputs])
 
 
 def _agreement(compiled: Any, asked: Iterable[Asked]) -> tuple[float, list[float]]:
@@ -131,7 +131,7 @@ def _sizes(directory: Path) -> dict[str, int]:
 
 
 MAKER = Maker(
-    sources("openvino_maker", "openvino_graph", "checkpoints", "geometry", "formats/*"),
+    sources("openvino_maker", "openvino_graph", "checkpoints", "geometry", "heads", "formats/*"),
     _settings,
     is_whole,
     _make,

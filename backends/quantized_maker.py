@@ -32,7 +32,17 @@ def _make(
 
 
 MAKER = Maker(
-    sources("calibration", "learned", "quantized", "checkpoints", "geometry", "formats/*", "onnx_graph", "onnx_sites"),
+    sources(
+        "calibration",
+        "learned",
+        "quantized",
+        "checkpoints",
+        "geometry",
+        "heads",
+        "formats/*",
+        "onnx_graph",
+        "onnx_sites",
+    ),
     _settings,
     quantized.is_whole,
     _make,

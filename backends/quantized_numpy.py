@@ -12,6 +12,7 @@ import numpy as np
 
 from backends.base import Batch, Float32
 from backends.checkpoints import BertConfig, Tensors
+from backends.heads import HEADS
 from backends.quantized import SOURCES, QuantizedLinear, QuantizedModel
 
 Linear = Callable[[int, str, Float32], Float32]  # layer, one of LINEARS, its input [T, K] → [T, N]
@@ -19,13 +20,13 @@ Norm = Callable[[str, Float32], Float32]  # where its weight and bias are, its i
 
 
 def infer(model: QuantizedModel, batch: Batch) -> Float32:
-    """Start and end logits of every token, float32 [T, 2]."""
+    """The head's answers: float32 [T, 2] for spans, [B, 2] for classes."""
 
     def dense(layer: int, name: str, x: Float32) -> Float32:
         return linear(model.linear(layer, name), x)
 
     norm = norm_by(model.tensors, model.config.layer_norm_eps)
-    return _logits(model.tensors, encode(model.config, model.tensors, batch, dense, norm))
+    return _logits(model.config, model.tensors, encode(model.config, model.tensors, batch, dense, norm), batch)
 
 
 def infer_float(config: BertConfig, tensors: Tensors, batch: Batch) -> Float32:
@@ -35,7 +36,8 @@ def infer_float(config: BertConfig, tensors: Tensors, batch: Batch) -> Float32:
         sources = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
         return np.concatenate([x @ tensors[f"{at}.weight"].T + tensors[f"{at}.bias"] for at in sources], axis=1)
 
-    return _logits(tensors, encode(config, tensors, batch, dense, norm_by(tensors, config.layer_norm_eps)))
+    x = encode(config, tensors, batch, dense, norm_by(tensors, config.layer_norm_eps))
+    return _logits(config, tensors, x, batch)
 
 
 def norm_by(tensors: Mapping[str, Float32], epsilon: float) -> Norm:
@@ -81,8 +83,13 @@ def encode(config: BertConfig, tensors: Mapping[str, Float32], batch: Batch, lin
     return x
 
 
-def _logits(tensors: Mapping[str, Float32], x: Float32) -> Float32:
-    return x @ tensors["qa_outputs.weight"].T + tensors["qa_outputs.bias"]
+def _logits(config: BertConfig, tensors: Mapping[str, Float32], x: Float32, batch: Batch) -> Float32:
+    head = HEADS[config.head]
+    if not head.per_token:
+        x = x[batch.cu_seqlens[:-1]]
+    for name in head.dense:
+        x = np.tanh(x @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"])
+    return x @ tensors[f"{head.last}.weight"].T + tensors[f"{head.last}.bias"]
 
 
 def _attention(config: BertConfig, qkv: Float32, batch: Batch) -> Float32:

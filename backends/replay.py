@@ -54,7 +54,7 @@ def read_spec(spec: str) -> tuple[Path, float]:
 
 
 def write_answers(path: Path, answers: Iterable[tuple[npt.NDArray[np.integer], Float32]]) -> None:
-    """Store each sample's token ids, [its length], with its answer, float32 [its length, 2]; aside, then renamed."""
+    """Store each sample's token ids, [its length], with its answer, float32 [rows, 2]; aside, then renamed."""
     digests, logits = zip(*((_digest(ids), answer) for ids, answer in answers), strict=True)
     lengths = [len(answer) for answer in logits]
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")

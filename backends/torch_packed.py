@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from backends.base import Batch
 from backends.checkpoints import BertConfig, Tensors
+from backends.heads import HEADS
 from backends.kernels import Activation, Form, Kernels, Norm, Tables
 from backends.quantized import SOURCES, Arrays, QuantizedModel
 from backends.torch_linear import ByteLinear, FloatLinear, Linear, as_tensor, has_bfloat16
@@ -43,10 +44,10 @@ class PackedBert:
     tables: Tables
     embedding_norm: Norm
     layers: tuple[Layer, ...]
-    head: tuple[Tensor, Tensor]  # weight [2, H] and bias [2]
+    head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of its layers, Tanh between them
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Start and end logits, float32 [T, 2]."""
+        """The head's answers, float32 [T, 2] or [B, 2]."""
         ids = as_tensor(batch.input_ids), as_tensor(batch.token_type_ids), as_tensor(batch.position_ids)
         ends = as_tensor(batch.cu_seqlens)
         first = self._room(batch.tokens, self.layers[0].qkv)
@@ -54,7 +55,14 @@ class PackedBert:
         x = first.values if first else stream
         for layer, following in zip(self.layers, (*self.layers[1:], None), strict=True):
             x = self._layer(layer, following, x, stream, ends)
-        return F.linear(stream, *self.head)
+        return self._answers(stream, ends)
+
+    def _answers(self, stream: Tensor, ends: Tensor) -> Tensor:
+        x = stream if HEADS[self.config.head].per_token else stream[ends[:-1]]
+        *dense, last = self.head
+        for layer in dense:
+            x = torch.tanh(F.linear(x, *layer))
+        return F.linear(x, *last)
 
     def _layer(self, layer: Layer, following: Layer | None, x: Tensor, stream: Tensor, ends: Tensor) -> Tensor:
         """One layer over x, the stream in the form of its first product; returns the next layer's x."""
@@ -119,12 +127,14 @@ def _assemble(
         )
 
     embeddings = (f"bert.embeddings.{name}_embeddings.weight" for name in ("word", "token_type", "position"))
-    head = as_tensor(tensors["qa_outputs.weight"]), as_tensor(tensors["qa_outputs.bias"])
+    head = HEADS[config.head]
     return PackedBert(
         config,
         kernels,
         Tables(*(as_tensor(tensors[name]) for name in embeddings)),
         norm("bert.embeddings"),
         tuple(layer(number) for number in range(config.num_hidden_layers)),
-        head,
+        tuple(
+            (as_tensor(tensors[f"{at}.weight"]), as_tensor(tensors[f"{at}.bias"])) for at in (*head.dense, head.last)
+        ),
     )

@@ -13,7 +13,7 @@ from qsl.base import DatasetError
 
 
 def read(path: Path, dataset: Path, vocab: Path, cache_dir: Path | None) -> list[int]:
-    """The features of `dataset` that the list in `path` names, each once, in their own order.
+    """The features of `dataset`, a SQuAD v1.1 file, that the list in `path` names, each once, in their own order.
 
     Raises:
         DatasetError: the list cannot be read, or names what the data set does not have.
@@ -21,21 +21,29 @@ def read(path: Path, dataset: Path, vocab: Path, cache_dir: Path | None) -> list
     words = _words(path)
     features = squad.load(dataset, vocab, cache_dir)
     number = {example.id: index for index, example in enumerate(squad.read_examples(dataset))}
-    if words[0] in number:
-        unknown = [word for word in words if word not in number]
-        wanted = {number.get(word, -1) for word in words}
-        found = [row for row, index in enumerate(features.example_index.tolist()) if index in wanted]
-        what = "question ids"
-    else:
-        unknown = [word for word in words if not (word.isdecimal() and int(word) < len(features.features))]
-        found = sorted({int(word) for word in words if word not in unknown})
-        what = f"question ids or feature indices up to {len(features.features) - 1}"
+    if words[0] not in number:
+        return read_indices(path, dataset, len(features.features), also="question ids or ")
+    unknown = [word for word in words if word not in number]
     if unknown:
-        raise DatasetError(
-            f"wanted {what} of {dataset} in {path}, found {unknown[0]!r}. "
-            f"Name the data set that the list was made for with --calibration-dataset FILE."
-        )
-    return found
+        raise _unknown(path, dataset, "question ids", unknown[0])
+    wanted = {number[word] for word in words}
+    return [row for row, index in enumerate(features.example_index.tolist()) if index in wanted]
+
+
+def read_indices(path: Path, dataset: Path, count: int, also: str = "") -> list[int]:
+    """The feature indices in `path`, each once, in ascending order; all below `count`. Raises as `read` does."""
+    words = _words(path)
+    unknown = [word for word in words if not (word.isdecimal() and int(word) < count)]
+    if unknown:
+        raise _unknown(path, dataset, f"{also}feature indices up to {count - 1}", unknown[0])
+    return sorted({int(word) for word in words})
+
+
+def _unknown(path: Path, dataset: Path, what: str, found: str) -> DatasetError:
+    return DatasetError(
+        f"wanted {what} of {dataset} in {path}, found {found!r}. "
+        f"Name the data set that the list was made for with --calibration-dataset FILE."
+    )
 
 
 def _words(path: Path) -> list[str]:

@@ -143,6 +143,8 @@ def _scenarios(text: str) -> tuple[str, ...]:
 
 
 def _check(order: Order, own: Any) -> None:
+    if order.run.task != "squad":
+        raise UsageError(f"a submission is of task squad, MLPerf's BERT; found --task {order.run.task}. Leave it out.")
     if own.category.lower() != "edge":
         raise UsageError(f"wanted --category edge, found {own.category!r}: no other suite has BERT since round v5.0.")
     if own.resume and own.clean:

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from submission import child, knobs, plan, workspace
+from submission import knobs, plan, workspace
 from submission.order import Order
 from submission.plan import Step
 from submission.workspace import Workspace
-from sut import results
+from sut import child, results
 from sut.errors import FAILED, RunFailedError, SutError
 from sut.progress import clock
 

@@ -38,7 +38,7 @@ from submission.requirements import Met
 from submission.workspace import Workspace
 from sut import assets
 from sut.errors import INVALID, VALID, RunFailedError, UsageError
-from sut.tasks import TASKS
+from sut.tasks import score_squad
 
 _ONLY_ONCE = ("--resume", "--clean", "--dry-run")  # say how to work, not what on
 
@@ -138,7 +138,7 @@ def _verify(step: Step, folder: Path, asked: Order, place: Workspace, met: Met) 
         scenario=step.scenario,
         benchmark=asked.benchmark,
         samples=len(met.features),
-        score=lambda log: TASKS[config.task].score(log, *paths),
+        score=lambda log: score_squad(log, *paths),
     )
 
 

@@ -11,24 +11,18 @@ A file or directory is written aside and renamed, so that one with its own name 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from submission.rounds import DIVISIONS
-from sut.errors import RunFailedError, UsageError
+from sut import lock
+from sut.errors import RunFailedError
 
 NAME = "mlperf_submission"
 SUFFIXES = (".tar.gz", ".tar.gz.sha256", "_summary.csv", "_summary.json", "_summary.xlsx", ".run", ".tstamps", ".md")
-_LOCK = ".lock"
-_PATIENCE_S = 20.0  # for what an interrupted submission left to end
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,33 +80,8 @@ def claimed(folder: Path) -> Iterator[tuple[Workspace, int]]:
     Raises:
         UsageError: it cannot be written, or another submission is at work there.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UsageError(f"wanted to write to {folder}, found: {error}. Take another --output-dir.") from error
-    try:
-        _take(lock, folder)
-        yield Workspace(folder), lock
-    finally:
-        os.close(lock)
-
-
-def _take(lock: int, folder: Path) -> None:
-    """The runs of a submission that was killed end within seconds; they hold the lock until then."""
-    until_s = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > until_s:
-                raise UsageError(
-                    f"wanted {folder} to myself, found another submission at work in it. Wait for its end, or take "
-                    "another --output-dir."
-                ) from None
-            print(f"waiting for what still works in {folder} to end", end="\r", file=sys.stderr)
-            time.sleep(_POLL_S)
+    with lock.held(folder, "submission") as held:
+        yield Workspace(folder), held
 
 
 def aside(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Names to checked paths: the embedded demo model and data set, what `sut fetch` brought, or what the user names."""
+"""Names to checked paths: the embedded demo models and data sets, what `sut fetch` brought, or what the user names."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ import difflib
 from importlib.resources import files
 from pathlib import Path
 
-from qsl import demo, store
+from qsl import store
 from sut.config import DEMO, RunConfig
 from sut.errors import UsageError
 from sut.fetch import catalogue
 from sut.fetch.catalogue import Catalogue
 from sut.fetch.shelf import Shelf
+from sut.tasks import TASKS
 
-_QUESTIONS = {"dev": None, "train": 1000}  # None: all
-
-
-def demo_model() -> Path:
-    """The directory of the small trained BERT that ships with the package."""
-    return Path(str(files("assets") / DEMO))
+_SAMPLES = {"dev": None, "train": 1000}  # None: all
 
 
-def demo_dataset(cache_dir: Path, split: str = "dev") -> Path:
+def demo_model(task: str = "squad") -> Path:
+    """The directory of the small trained BERT that ships with the package for this task."""
+    return Path(str(files("assets") / TASKS[task].demo.folder))
+
+
+def demo_dataset(cache_dir: Path, split: str = "dev", task: str = "squad") -> Path:
     """A generated set, written to the cache on first use; another generator writes another file.
 
     Args:
-        split: "dev", or "train" for some passages of the training set: what the demo's engines are calibrated on.
+        split: "dev", or "train" for a part of the training set: what the demo's engines are calibrated on.
     """
-    sources = sorted(Path(demo.__file__).parent.glob("*.py"))
-    path = cache_dir / f"demo-{split}-{store.key('demo', *sources)}.json"
+    demo = TASKS[task].demo
+    sources = sorted(demo.generator.glob("*.py"))
+    path = cache_dir / f"{demo.folder}-{split}-{store.key('demo', *sources)}{demo.suffix}"
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            demo.write(path, split, questions=_QUESTIONS[split])
+            demo.write(path, split, _SAMPLES[split])
         except OSError as error:
             raise UsageError(
                 f"wanted to write the demo data set to {path}, found: {error}. Try --cache-dir."
@@ -47,13 +49,13 @@ def cache_dir(config: RunConfig) -> Path:
 def model_spec(config: RunConfig) -> str:
     """What `backends.checkpoints.find_model` understands."""
     if config.model == DEMO:
-        return str(demo_model())
+        return str(demo_model(config.task))
     return str(fetched(config, "model", config.model) or config.model)
 
 
 def dataset(config: RunConfig) -> Path:
     if config.dataset is None:
-        return demo_dataset(cache_dir(config))
+        return demo_dataset(cache_dir(config), task=config.task)
     return fetched(config, "dataset", config.dataset) or config.dataset
 
 
@@ -62,7 +64,7 @@ def calibration_dataset(config: RunConfig) -> Path:
     if config.calibration_dataset is not None:
         return fetched(config, "calibration-dataset", config.calibration_dataset) or config.calibration_dataset
     if config.model == DEMO or config.dataset is None:
-        return demo_dataset(cache_dir(config), "train")
+        return demo_dataset(cache_dir(config), "train", config.task)
     return dataset(config)
 
 
@@ -106,5 +108,5 @@ def vocab(config: RunConfig) -> Path:
     if own.is_file():
         return own
     if config.dataset is None:
-        return demo_model() / "vocab.txt"
+        return demo_model(config.task) / "vocab.txt"
     raise UsageError(f"wanted the vocabulary of {config.model}, found none beside it. Name it with --vocab FILE.")

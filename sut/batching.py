@@ -4,6 +4,7 @@ A batch is as large as a budget of computed tokens allows. An engine that runs p
 lengths go together, and towards the end samples are dealt out into batches of like work. One that needs a rectangle
 computes samples × longest: its samples are put together by length, so that hardly a computed token is padding; one that
 would add more padding than a batch of its own costs starts a batch.
+A batch size that was asked for is kept instead: so many samples a batch, nearest in length, to the end.
 """
 
 from __future__ import annotations
@@ -27,14 +28,30 @@ _DEALT_ROUNDS, _ROUNDS_PER_PIECE = 8, 4
 _CANDIDATES = 256  # of a long queue, so many of the oldest are looked at
 
 
-def by_length(lengths: Int64, max_batch_tokens: int, *, packed: bool, instances: int = 1) -> Iterator[Int64]:
+def by_length(
+    lengths: Int64, max_batch_tokens: int, *, packed: bool, instances: int = 1, batch_size: int | None = None
+) -> Iterator[Int64]:
     """All samples of a query in batches, the longest first, and so that instances end together.
 
-    Every sample is in exactly one batch; a batch over the budget holds a single sample.
+    Every sample is in exactly one batch; a batch over the budget holds a single sample. With a `batch_size` all batches
+    have that many samples, but for the last and those that the budget cuts.
     """
     order = np.argsort(-lengths, kind="stable")
-    batches = (_packed if packed else _padded)(lengths[order], max_batch_tokens, instances)
+    if batch_size:
+        batches = _counted(lengths[order], max_batch_tokens, batch_size, packed)
+    else:
+        batches = (_packed if packed else _padded)(lengths[order], max_batch_tokens, instances)
     return (order[batch] for batch in batches)
+
+
+def _counted(falling: Int64, max_batch_tokens: int, batch_size: int, packed: bool) -> Iterator[Int64]:
+    start = 0
+    while start < len(falling):
+        some = falling[start : start + batch_size]
+        computed = np.cumsum(some) if packed else some[0] * np.arange(1, len(some) + 1)
+        end = start + max(1, int(np.searchsorted(computed, max_batch_tokens, side="right")))
+        yield np.arange(start, end)
+        start = end
 
 
 def _packed(falling: Int64, max_batch_tokens: int, instances: int) -> Iterator[Int64]:
@@ -98,19 +115,20 @@ def _padded_end(falling: Int64, start: int, budget: int) -> int:
     return start + int(np.searchsorted(-some, BATCH_OVERHEAD_TOKENS - longest, side="right"))
 
 
-def oldest_first(lengths: Int64, max_batch_tokens: int, *, packed: bool) -> Int64:
+def oldest_first(lengths: Int64, max_batch_tokens: int, *, packed: bool, batch_size: int | None = None) -> Int64:
     """The next batch out of a queue, oldest first: its oldest sample, and as many others as fit.
 
     The oldest always leaves, so no sample waits for ever. Packed, the others are those that follow; else those nearest
-    to it in length, ties going to the older one.
+    to it in length, ties going to the older one. Never more than `batch_size`.
     """
+    most = batch_size or len(lengths)
     if packed:
         fitting = int(np.searchsorted(np.cumsum(lengths), max_batch_tokens, side="right"))
-        return np.arange(max(1, fitting))
+        return np.arange(max(1, min(fitting, most)))
     lengths = lengths[:_CANDIDATES]
     nearest = np.argsort(np.abs(lengths - lengths[0]), kind="stable")
     batch, longest = 0, 0
-    for length in lengths[nearest].tolist():
+    for length in lengths[nearest[:most]].tolist():
         grown = max(longest, length)
         padding = batch * (grown - longest) + grown - length
         if batch and (padding > BATCH_OVERHEAD_TOKENS or (batch + 1) * grown > max_batch_tokens):

@@ -18,11 +18,13 @@ from typing import Any, get_type_hints
 from sut import presets
 from sut.errors import UsageError
 from sut.seeds import SEEDS
+from sut.tasks import TASKS
 
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
 EXECUTION_MODES = ("test", "valid")
 FPMATH_MODES = ("strict", "bf16")
+KPIS = ("throughput", "latency", "accuracy")
 EXECUTORS = ("processes", "spawned", "inline")
 DEMO = "demo"
 
@@ -42,6 +44,7 @@ class RunConfig:
     vocab: Path | None = None  # the model's own vocab.txt
     execution_mode: str = "test"
     test_query_count: int | None = None  # as many as fit into about ten seconds
+    steps: int | None = None  # so many full batches of every instance, instead of test_query_count
     target_qps: float | None = None  # user.conf, else from the speed measured at warm-up
     min_duration_s: float | None = None  # test: none; valid: the official 600
     target_latency_ms: float | None = None  # Server: user.conf, else the benchmark's 130
@@ -55,10 +58,15 @@ class RunConfig:
     instances: int | None = None  # one for a stream, else as many as the cores hold
     cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
     threads: int | None = None  # cores per instance
-    max_batch_tokens: int | None = None  # 1536; on a GPU as many as keep it busy
+    max_batch_tokens: int = 1536  # with a batch_size: whatever so many samples take; on a GPU what keeps it busy
+    batch_size: int | None = None  # as many samples as the tokens allow
+    warmup_steps: int = 1  # how often each warm-up shape is run
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
     fpmath_mode: str | None = None  # oneDNN's own, which is strict
     torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
+    verbose: bool = False  # oneDNN's log of every call, into log_dir
+    roi: bool = False  # lines for a trace tool where the timed window begins and ends
+    kpi: str | None = None  # which figure `kpi` marks: the mode's and the scenario's
     calibration_dataset: Path | None = None  # the demo's training set; for other models the data set that is run
     calibration_list: Path | None = None  # drawn at random; else MLPerf's, feature indices or question ids
     calibration_samples: int | None = None  # 500, as MLPerf's calibration lists have; random weights: 16
@@ -69,12 +77,6 @@ class RunConfig:
         """`log_dir` of a prepared run, where it is set."""
         assert self.log_dir is not None
         return self.log_dir
-
-    @property
-    def batch_tokens(self) -> int:
-        """`max_batch_tokens` of a prepared run, where it is set."""
-        assert self.max_batch_tokens is not None
-        return self.max_batch_tokens
 
     @property
     def is_trial(self) -> bool:
@@ -92,22 +94,26 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
     Raises:
         UsageError: an unknown key, a word that is not one of the choices, a number out of range.
     """
-    given = {**(_read_toml(toml) if toml else {}), **flags}
-    values = {**presets.settings(str(given["preset"])), **given} if "preset" in given else given
+    asked = {**(_read_toml(toml) if toml else {}), **flags}
+    values = {**presets.settings(str(asked["preset"])), **asked} if "preset" in asked else asked
     for field, choices in _CHOICES.items():
         if field in values:
             values[field] = choose(field, str(values[field]), choices)
     config = replace(RunConfig(), **_typed(values))
+    if "max_batch_tokens" not in values:
+        config = replace(config, max_batch_tokens=_tokens(config.batch_size))
     _check(config)
     return config
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "task": tuple(TASKS),
     "scenario": SCENARIOS,
     "mode": MODES,
     "execution_mode": EXECUTION_MODES,
     "executor": EXECUTORS,
     "fpmath_mode": FPMATH_MODES,
+    "kpi": KPIS,
     "round": tuple(SEEDS),
 }
 _PATHS = (
@@ -120,6 +126,7 @@ _PATHS = (
     "calibration_list",
     "audit_config",
 )
+_LONGEST = 512  # tokens of any sample: BERT has no more positions
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
 _POSITIVE = (
     "test_query_count",
@@ -129,6 +136,9 @@ _POSITIVE = (
     "cores_per_instance",
     "threads",
     "max_batch_tokens",
+    "batch_size",
+    "steps",
+    "warmup_steps",
     "calibration_samples",
     "torch_mkldnn_matmul_min_dim",
 )
@@ -144,21 +154,32 @@ def choose(field: str, value: str, choices: Iterable[str]) -> str:
     raise UsageError(f"wanted {flag(field)} out of {', '.join(by_lower.values())}, found {value!r}.{hint}")
 
 
+def _tokens(batch_size: int | None) -> int:
+    """max_batch_tokens where it is not given."""
+    return batch_size * _LONGEST if batch_size else RunConfig.max_batch_tokens
+
+
 def flag(field: str) -> str:
     """A field's name on the command line."""
     return "--" + field.replace("_", "-")
 
 
-def to_flags(config: RunConfig) -> list[str]:
-    """The command line that `config` is resolved from: every field that is not what it would be without a flag.
+def given(config: RunConfig) -> dict[str, Any]:
+    """What `config` says beside the defaults, as `resolve` takes it again and JSON can hold it.
 
     The preset is spelt out: its name would bring back what a flag had overridden.
     """
+    implied = {field.name: field.default for field in fields(RunConfig)}
+    implied |= {"preset": config.preset, "max_batch_tokens": _tokens(config.batch_size)}
+    said = {name: getattr(config, name) for name in implied if getattr(config, name) != implied[name]}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
+
+
+def to_flags(config: RunConfig) -> list[str]:
+    """The command line that `config` is resolved from: every field that is not what it would be without a flag."""
     words: list[str] = []
-    for field in fields(RunConfig):
-        value = getattr(config, field.name)
-        if value != field.default and field.name != "preset":
-            words += [flag(field.name)] if value is True else [flag(field.name), str(value)]
+    for name, value in given(config).items():
+        words += [flag(name)] if value is True else [flag(name), str(value)]
     return words
 
 
@@ -210,6 +231,7 @@ def _check(config: RunConfig) -> None:
             "--test-query-count and a shorter --min-duration-s go with --execution-mode test."
         )
     _check_server(config)
+    _check_window(config)
     if config.audit_config and (config.mode != "performance" or config.find_peak):
         raise UsageError("--audit-config goes with --mode performance, and without --find-peak.")
     if config.executor == "inline" and config.instances not in (None, 1):
@@ -223,6 +245,21 @@ def _check_server(config: RunConfig) -> None:
         )
     if config.find_peak and (config.scenario, config.mode, config.execution_mode) != ("Server", "performance", "test"):
         raise UsageError("--find-peak goes with --scenario Server, --mode performance and --execution-mode test.")
+
+
+def _check_window(config: RunConfig) -> None:
+    other = config.test_query_count or config.min_duration_s or config.find_peak
+    if config.steps and (other or config.mode != "performance" or not config.is_trial):
+        raise UsageError(
+            "--steps says how long a test run with --mode performance takes; it goes without --execution-mode valid, "
+            "--test-query-count, --min-duration-s and --find-peak."
+        )
+    if config.roi and (config.mode != "performance" or config.find_peak):
+        raise UsageError("--roi marks the one timed window of --mode performance; it goes without --find-peak.")
+    if (config.kpi == "accuracy") != (config.mode == "accuracy") and config.kpi:
+        raise UsageError(f"--kpi {config.kpi} goes with another --mode than {config.mode}.")
+    if config.verbose and config.executor == "inline":
+        raise UsageError("--verbose goes with --executor processes or spawned, whose output can be put aside.")
 
 
 def default_log_dir(config: RunConfig, now: datetime | None = None) -> Path:

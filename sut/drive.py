@@ -12,12 +12,14 @@ import threading
 import time
 from typing import NoReturn
 
+from backends.heads import HEADS
 from sut import loadgen, server_queue
 from sut.errors import RunFailedError
 from sut.executors.base import Executor, Ready
 from sut.loadgen import Plan
 from sut.prepare import Prepared
 from sut.progress import ProgressLine
+from sut.roi import RegionOfInterest
 from sut.scheduler import Scheduler
 
 _WATCH_S = 0.1
@@ -25,22 +27,36 @@ _SWITCH_S = 0.0005  # LoadGen's callbacks wait no longer for Python's lock; by d
 _LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: what a failed run has logged by then is kept
 
 
-def scheduler(prepared: Prepared, executor: Executor, ready: list[Ready], plan: Plan) -> Scheduler:
+def scheduler(
+    prepared: Prepared, executor: Executor, ready: list[Ready], plan: Plan, roi: RegionOfInterest | None = None
+) -> Scheduler:
     """The slowest instance sets the pace."""
     pace = server_queue.pace(
-        prepared.config.batch_tokens,
+        prepared.config.max_batch_tokens,
         packed=all(one.packed for one in ready),
         batch_s=max(one.batch_s for one in ready),
         token_s=max(one.token_s for one in ready),
         target_latency_s=plan.target_latency_s,
+        batch_size=prepared.config.batch_size,
     )
     is_server = prepared.config.scenario == "Server"
-    return Scheduler(executor, prepared.features.lengths, loadgen.complete, pace=pace, plan_at_issue=not is_server)
+    lengths = prepared.features.lengths
+    return Scheduler(
+        executor,
+        lengths,
+        HEADS[prepared.task.head].rows(lengths),
+        loadgen.complete,
+        pace=pace,
+        plan_at_issue=not is_server,
+        over=roi.end if roi else lambda: None,
+    )
 
 
-def drive(prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor) -> None:
+def drive(
+    prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None = None
+) -> None:
     """Run LoadGen to its end, or raise RunFailedError with LoadGen left behind."""
-    thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler), name="loadgen", daemon=True)
+    thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler, roi), name="loadgen", daemon=True)
     sys.setswitchinterval(_SWITCH_S)
     total = prepared.samples if prepared.config.mode == "accuracy" else None
     try:
@@ -58,14 +74,20 @@ def drive(prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Execut
         _give_up(prepared, scheduler, executor, error)
 
 
-def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler) -> None:
+def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOfInterest | None) -> None:
+    def load(indexes: list[int]) -> None:
+        prepared.features.touch(indexes)
+        if roi:
+            roi.begin()
+
     try:
         loadgen.start_test(
             plan.settings,
             prepared.config.logs,
             samples=prepared.samples,
             issue_queries=scheduler.issue_queries,
-            load_query_samples=prepared.features.touch,
+            load_query_samples=load,
+            flush_queries=scheduler.flush_queries,
             audit_config=prepared.config.audit_config,
         )
     except Exception as error:  # noqa: BLE001 - raised again on the watching thread

@@ -22,7 +22,7 @@ from backends.checkpoints import Model, find_model
 from qsl import store
 from qsl.base import Features
 from sut import assets, system
-from sut.config import RunConfig, choose
+from sut.config import RunConfig
 from sut.errors import UsageError
 from sut.tasks import TASKS
 
@@ -61,7 +61,7 @@ def build(config: RunConfig) -> Path:
             f"wanted a --precision that needs a built engine (backend {config.backend!r} has "
             f"{', '.join(built) or 'none'}), found {config.precision}."
         )
-    model = find_model(assets.model_spec(config))
+    model = find_model(assets.model_spec(config), TASKS[config.task].head)
     vocab, cache_dir = assets.vocab(config), assets.cache_dir(config)
     return engine(config, model, vocab, cache_dir)
 
@@ -88,7 +88,7 @@ def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) ->
     asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
     if not asked and backends.maker(config.backend).takes_ranges and checkpoints.has_ranges(model):
         return [], weights | {"ranges_from": "the model itself"}
-    dataset, task = assets.calibration_dataset(config), TASKS[choose("task", config.task, TASKS)]
+    dataset, task = assets.calibration_dataset(config), TASKS[config.task]
     features = task.load(dataset, vocab, cache_dir)
     if config.calibration_list:
         chosen = task.listed(config.calibration_list, dataset, vocab, cache_dir)

@@ -185,6 +185,7 @@ def start_test(
     samples: int,
     issue_queries: IssueQueries,
     load_query_samples: Callable[[list[int]], None],
+    flush_queries: Callable[[], None] = lambda: None,
     audit_config: Path | None = None,
 ) -> None:
     """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen works."""
@@ -195,14 +196,14 @@ def start_test(
     log_output.copy_summary_to_stdout = False
     log_settings.log_output = log_output
     performance_samples = min(samples, PERFORMANCE_SAMPLE_COUNT)
-    with _qsl(samples, performance_samples, load_query_samples) as qsl, _sut(issue_queries) as sut:
+    with _qsl(samples, performance_samples, load_query_samples) as qsl, _sut(issue_queries, flush_queries) as sut:
         lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, str(audit_config or ""))
 
 
 @contextmanager
-def _sut(issue_queries: IssueQueries) -> Iterator[Any]:
+def _sut(issue_queries: IssueQueries, flush_queries: Callable[[], None]) -> Iterator[Any]:
     """LoadGen's "fast" SUT hands over two lists of numbers instead of an object for every sample."""
-    handle = lg.ConstructFastSUT(issue_queries, lambda: None)
+    handle = lg.ConstructFastSUT(issue_queries, flush_queries)
     try:
         yield handle
     finally:
@@ -218,12 +219,12 @@ def _qsl(total: int, performance: int, load_query_samples: Callable[[list[int]],
         lg.DestroyQSL(handle)
 
 
-def complete(ids: Int64, outputs: npt.NDArray[np.float32], lengths: Int64) -> None:
-    """Hand answers to LoadGen: `outputs` float32 [T, 2]; answer i has `lengths[i]` rows.
+def complete(ids: Int64, outputs: npt.NDArray[np.float32], rows: Int64) -> None:
+    """Hand answers to LoadGen: `outputs` float32 [R, 2]; answer i has `rows[i]` of them.
 
     LoadGen copies what it logs before this returns, so `outputs` need not live longer.
     """
-    rows = np.ascontiguousarray(outputs)  # LoadGen is given addresses, and reads straight on from them
-    sizes = lengths * (rows.shape[1] * rows.itemsize)
-    addresses = rows.ctypes.data + np.cumsum(sizes) - sizes
+    answers = np.ascontiguousarray(outputs)  # LoadGen is given addresses, and reads straight on from them
+    sizes = rows * (answers.shape[1] * answers.itemsize)
+    addresses = answers.ctypes.data + np.cumsum(sizes) - sizes
     lg.QuerySamplesComplete(list(map(lg.QuerySampleResponse, ids.tolist(), addresses.tolist(), sizes.tolist())))

@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from accuracy.targets import Target, target
 from backends import BACKENDS, accelerators
 from backends import check as check_backend
 from backends.base import Accelerator, BackendError, Options
-from backends.checkpoints import Model, find_model, with_config
+from backends.checkpoints import Model, find_model, with_answers, with_config
 from backends.fake import FAKE, read_script
+from backends.heads import HEADS
 from backends.replay import REPLAY, read_spec
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, engines, log_dir, topology, user_conf
-from sut.config import DEMO, RunConfig, choose, default_log_dir
+from sut import assets, engines, log_dir, memory, steps, topology, user_conf
+from sut.config import DEMO, RunConfig, default_log_dir
 from sut.errors import UsageError
 from sut.tasks import TASKS, Task
 from sut.topology import Place
@@ -32,7 +31,6 @@ from sut.worker import WorkerSpec
 
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.
 _SPARE_VOCABULARY = 128
-_BATCH_TOKENS = 1536  # of the largest batch, on cores
 # What any core computes in a second, the longest sample, what part of the target latency it may take on one core, and
 # the benchmark's target.
 _SURE_OPERATIONS_PER_S, _LONGEST, _QUICK_SHARE, _TARGET_LATENCY_MS = 20e9, 384, 0.25, 130
@@ -42,6 +40,7 @@ _SURE_OPERATIONS_PER_S, _LONGEST, _QUICK_SHARE, _TARGET_LATENCY_MS = 20e9, 384, 
 class Prepared:
     """A run that can start: the configuration with every open choice made, and what it names."""
 
+    asked: RunConfig  # as given, no choice made
     config: RunConfig  # dataset, vocab, log_dir, instances, cores_per_instance, threads, cache_dir are set
     task: Task
     model: Model
@@ -50,9 +49,15 @@ class Prepared:
     worker: WorkerSpec
     places: tuple[Place, ...]  # one for each instance
     topology: dict[str, Any]  # the machine's cores and that plan, for run.json
-    target: Target | None  # what F1 must reach; None where nothing is judged
+    target: Target | None  # what the score must reach; None where nothing is judged
     zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
+
+    @property
+    def counted(self) -> RunConfig:
+        """`config` for LoadGen: its steps as a number of queries."""
+        queries = steps.queries(self.config, self.worker.shapes, len(self.places))
+        return replace(self.config, test_query_count=queries)
 
     @property
     def is_forked(self) -> bool:
@@ -66,22 +71,24 @@ def prepare(config: RunConfig) -> Prepared:
     Raises:
         UsageError, DatasetError, BackendError: the first thing that cannot be used.
     """
-    wanted = target(config.target) if config.target else None
+    task = TASKS[config.task]
+    wanted = target(config.target, task.metric) if config.target else None
     check_backend(config.backend)
     gpus = accelerators(config.backend)
     _check_audit(config)
     machine = topology.this_machine()
     instances = _instances(config, gpus)
-    model = _model(config)
+    model = _model(config, task)
     config = replace(config, max_batch_tokens=_batch_tokens(config, model, gpus))
     cores = config.cores_per_instance or _shared_cores(config, model)
     places = topology.on_gpus(topology.plan(machine, config.scenario, instances, cores), len(gpus))
     options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
-    task = TASKS[choose("task", config.task, TASKS)]
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
     _check_vocabulary(model, vocab)
     features = task.load(dataset, vocab, cache_dir)
     _check_lengths(model, features)
+    if config.mode == "accuracy":
+        task.check(dataset)
     samples = len(features)
     if config.mode == "accuracy" and config.test_query_count:
         samples = min(samples, config.test_query_count)
@@ -96,17 +103,34 @@ def prepare(config: RunConfig) -> Prepared:
         log_dir=config.log_dir or default_log_dir(config),
         user_conf=config.user_conf or _default_user_conf(),
     )
+    forked = _is_forked(resolved)
+    memory.check(memory.need(resolved, model, places, features.total_tokens, forked=forked), memory.available())
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
     if engines.needs_engine(config):
         model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
-    shapes = warm_up_shapes(config, features)
-    most = max(config.batch_tokens, int(features.lengths.max()))
+    shapes = steps.warm_up_shapes(config, features)
+    most = max(config.max_batch_tokens, int(features.lengths.max()))
     variables = _environment(config)
-    worker = WorkerSpec(config.backend, options, model, config.task, dataset, vocab, cache_dir, most, shapes, variables)
+    worker = WorkerSpec(
+        config.backend,
+        options,
+        model,
+        config.task,
+        dataset,
+        vocab,
+        cache_dir,
+        most,
+        shapes,
+        variables,
+        config.warmup_steps,
+        resolved.logs.resolve() if config.verbose else None,
+    )
     judged = wanted or _default_target(config, model, task, samples)
     logs_answers = config.mode == "accuracy" or config.audit_config is not None
-    log_dir.claim(resolved.logs, features.total_tokens if logs_answers else 0)
+    rows = int(HEADS[task.head].rows(features.lengths).sum())
+    log_dir.claim(resolved.logs, rows if logs_answers else 0)
     return Prepared(
+        config,
         resolved,
         task,
         model,
@@ -114,7 +138,7 @@ def prepare(config: RunConfig) -> Prepared:
         samples,
         worker,
         places,
-        topology.facts(machine, places, _is_forked(resolved), dict(worker.environment), [gpu.name for gpu in gpus]),
+        topology.facts(machine, places, forked, dict(worker.environment), [gpu.name for gpu in gpus]),
         judged,
         _zero_weights(model),
         _notices(resolved, model, task, judged, features),
@@ -130,9 +154,13 @@ _VARIABLES = {
 }
 
 
+_VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's name for it, and the one that older releases read
+
+
 def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
-    return tuple((variable, str(value).upper()) for variable, value in values.items() if value is not None)
+    verbose = dict.fromkeys(_VERBOSE, 1) if config.verbose else {}
+    return tuple((variable, str(value).upper()) for variable, value in (values | verbose).items() if value is not None)
 
 
 def _check_audit(config: RunConfig) -> None:
@@ -151,8 +179,8 @@ def _instances(config: RunConfig, gpus: tuple[Accelerator, ...]) -> int | None:
 
 
 def _batch_tokens(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> int:
-    if config.max_batch_tokens or not gpus or model.config is None:
-        return config.max_batch_tokens or _BATCH_TOKENS
+    if config.max_batch_tokens != RunConfig.max_batch_tokens or not gpus or model.config is None:
+        return config.max_batch_tokens
     return gpus[0].batch_tokens(model.config)
 
 
@@ -178,13 +206,24 @@ def _is_forked(config: RunConfig) -> bool:
     return several and BACKENDS[config.backend].forkable and sys.platform == "linux"
 
 
-def _model(config: RunConfig) -> Model:
+def _model(config: RunConfig, task: Task) -> Model:
     if config.backend not in MODELLESS:
-        model = find_model(assets.model_spec(config))
-        return model if engines.runs_graph(config, model) else with_config(model)
+        model = find_model(assets.model_spec(config), task.head)
+        model = with_answers(model) if engines.runs_graph(config, model) else with_config(model)
+        _check_head(model, task)
+        return model
     spec = config.backend if config.model == DEMO else config.model
     MODELLESS[config.backend](spec)
-    return Model(spec, None, None)
+    return Model(spec, None, None, answers=task.head)
+
+
+def _check_head(model: Model, task: Task) -> None:
+    if model.head != task.head:
+        fitting = next(name for name, other in TASKS.items() if other.head == model.head)
+        raise UsageError(
+            f"wanted a model for {HEADS[task.head].title}, found {model.spec}, one for {HEADS[model.head].title} "
+            f"(by its outputs, or the architectures of its config.json). Type: --task {fitting}, or another --model."
+        )
 
 
 def _zero_weights(model: Model) -> float | None:
@@ -198,6 +237,7 @@ def _zero_weights(model: Model) -> float | None:
 def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None, features: Features) -> tuple[str, ...]:
     assert config.dataset is not None
     official = hashlib.sha256(config.dataset.read_bytes()).hexdigest() == task.dataset_sha256
+    no_benchmark = not task.targets
     own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
@@ -205,8 +245,11 @@ def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None,
         engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
         "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
         "replay backend: no model ran, stored answers were given again": config.backend == REPLAY,
-        "not the benchmark's data set: not submittable": not config.is_trial and not official,
-        "not one of the benchmark's accuracy targets: not submittable": not config.is_trial and own_target,
+        "not a task of MLPerf's: not submittable": not config.is_trial and no_benchmark,
+        "not the benchmark's data set: not submittable": not (config.is_trial or no_benchmark or official),
+        "not one of the benchmark's accuracy targets: not submittable": (
+            own_target and not (config.is_trial or no_benchmark)
+        ),
     }
     return tuple(words for words, applies in found.items() if applies)
 
@@ -241,14 +284,7 @@ def _default_user_conf() -> Path | None:
 def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -> Target | None:
     """The demo's own on the demo; the official one on the full data set; none for random weights or other data."""
     if config.model == DEMO and config.dataset is None and config.backend != FAKE:
-        return target(DEMO)
-    if samples == task.full_size and not model.is_random and config.backend != FAKE:
-        return target(task.targets[0])
+        return target(task.demo.target, task.metric)
+    if task.targets and samples == task.full_size and not model.is_random and config.backend != FAKE:
+        return target(task.targets[0], task.metric)
     return None
-
-
-def warm_up_shapes(config: RunConfig, features: Features) -> tuple[tuple[int, int], ...]:
-    """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
-    longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
-    most = {"SingleStream": 1, "MultiStream": 8}.get(config.scenario, len(features))
-    return tuple((max(1, min(config.batch_tokens // length, most)), length) for length in (longest, typical))

@@ -6,17 +6,21 @@ can be told from one that ended.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from backends import engine_directory
+from backends import checkpoints, engine_directory
+from backends.checkpoints import Model
 from sut import results, system
+from sut.config import RunConfig, given
 from sut.errors import RunFailedError
 from sut.prepare import Prepared
 
-UNFINISHED = "unfinished"
+UNFINISHED, FAILED = "unfinished", "FAILED"
 
 
 def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
@@ -36,14 +40,37 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         "notices": prepared.notices,
         "random_weights": prepared.model.is_random,
         "zero_weights_share": prepared.zero_weights,
+        "given": given(prepared.asked),
+        "directory": str(Path.cwd()),  # what paths in `given` start from
         "config": asdict(config),
         "samples": prepared.samples,
+        "sample_tokens": {
+            "mean": float(prepared.features.lengths.mean()),
+            "longest": int(prepared.features.lengths.max()),
+        },
         "topology": prepared.topology,
         **_engine(prepared.model.engine),
+        **({} if verdict in (UNFINISHED, FAILED) else {"checksums": checksums(config, prepared.model)}),
         **more,
         "machine": system.facts(),
+        **({} if verdict == UNFINISHED else {"distributions": system.distributions()}),  # not before the first query
     }
     return _replace(config.logs / results.RUN, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def checksums(config: RunConfig, model: Model) -> dict[str, str]:
+    """sha256 of every file that a prepared run names, and of its weights where they lie in files.
+
+    It is taken when a run is over, so that no start waits for it, and not of one that failed, which should end.
+    """
+    found = {}
+    with suppress(OSError):  # one went away since: the result stands all the same
+        for field, path in asdict(config).items():
+            if isinstance(path, Path) and path.is_file():
+                found[field] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if model.path is not None:
+            found["weights"] = checkpoints.digest(model)
+    return found
 
 
 def _engine(directory: Path | None) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
 from accuracy import report as accuracy_report
-from accuracy.squad import Score
+from accuracy.score import Score
 from sut.loadgen import Plan
 from sut.prepare import Prepared
 from sut.results import Result
@@ -18,7 +21,7 @@ Rows = list[tuple[str, str]]
 def opening(prepared: Prepared, plan: Plan) -> str:
     """What is about to run and for how long, in two lines, and the notices."""
     config = prepared.config
-    what = f"{config.scenario} {config.mode}: {config.model} on {config.backend} {config.precision}"
+    what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {config.precision}"
     where = f"{config.instances} instance{'s' * (config.instances != 1)} × {config.threads} threads"
     much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     knobs = [f"LoadGen's knobs from {config.user_conf}"] if config.user_conf else []
@@ -52,13 +55,22 @@ def performance_rows(scenario: str, result: Result, progress: Progress) -> Rows:
 
 def throughput_rows(progress: Progress) -> Rows:
     """Samples, tokens and padding as the scheduler counted them."""
-    seconds = max(progress.last_answer_s - progress.first_issue_s, 1e-9)
+    seconds = progress.window_s
     wasted = 1 - progress.tokens / progress.computed_tokens if progress.computed_tokens else 0.0
     return [
         ("samples", f"{progress.completed:,} in {seconds:.3g} s, {progress.completed / seconds:.4g} a second"),
         ("tokens", f"{progress.tokens:,}, {progress.tokens / seconds:,.0f} a second"),
         ("padding", f"{wasted:.2%} of the computed tokens"),
     ]
+
+
+def batch_rows(batches: Mapping[str, Any]) -> Rows:
+    """How long batches took in their instances, over all samples; `batches` as in run.json."""
+    found = batches["batch_latency_ms"]
+    if not found:
+        return []
+    of = f"{batches['batches']:,} in {len(batches['instances'])} instance{'s' * (len(batches['instances']) != 1)}"
+    return [("batches", f"{of}; p50 {found['p50']:.3g}, p99 {found['p99']:.3g}, p99.9 {found['p99.9']:.3g} ms each")]
 
 
 def accuracy_rows(score: Score, errors: list[str], prepared: Prepared) -> Rows:

@@ -47,6 +47,7 @@ class Result:
     value: float | None  # None where LoadGen gave none, as when there were too few queries to estimate from
     percentile: float | None  # that a latency is the estimate of, in percent; None for a throughput
     latency_ms: dict[str, float] = field(default_factory=dict)  # percentile → ms; per query for MultiStream
+    latency_range_ms: dict[str, float] = field(default_factory=dict)  # min, mean and max of the same
 
 
 def read_detail(log_dir: Path) -> dict[str, Any]:
@@ -101,6 +102,11 @@ def performance(log_dir: Path, scenario: str, queries: int) -> Result:
         value=None if value is None else value / divisor,
         percentile=100 * detail["effective_target_latency_percentile"] if unit == "ms" else None,
         latency_ms=latency_ms,
+        latency_range_ms={
+            which: detail[name] / 1e6
+            for which in ("min", "mean", "max")
+            if (name := f"result_{which}_{per_query.removeprefix('per_')}latency_ns") in detail
+        },
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
-from accuracy.squad import Score
+from accuracy.score import Score
 from accuracy.targets import Target
 from sut import drive, find_peak, loadgen, log_dir, record, report, results
 from sut.config import RunConfig
@@ -18,6 +18,7 @@ from sut.executors.base import Executor, Ready
 from sut.executors.inline import InlineExecutor
 from sut.executors.processes import ProcessExecutor
 from sut.prepare import Prepared, prepare
+from sut.roi import RegionOfInterest
 from sut.scheduler import Scheduler
 
 
@@ -47,22 +48,27 @@ def _executor(prepared: Prepared) -> Executor:
 def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     config = prepared.config
     samples_per_s = sum(one.samples_per_s for one in ready)
-    plan = loadgen.plan(config, prepared.task.model_key, prepared.samples, samples_per_s)
-    scheduler = drive.scheduler(prepared, executor, ready, plan)
+    plan = loadgen.plan(prepared.counted, prepared.task.model_key, prepared.samples, samples_per_s)
+    roi = RegionOfInterest() if config.roi else None
+    scheduler = drive.scheduler(prepared, executor, ready, plan, roi)
     record.write(prepared, record.UNFINISHED)
     print(report.opening(prepared, plan), file=sys.stderr)
     judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
     try:
-        drive.drive(prepared, plan, scheduler, executor)
+        drive.drive(prepared, plan, scheduler, executor, roi)
         facts = {
             "first_query_unix_s": time.time() - (time.perf_counter() - scheduler.progress.first_issue_s),
             "instances_ready": [asdict(one) for one in ready],
             "plan": plan.facts(),
             "progress": asdict(scheduler.progress),
+            "batches": scheduler.batch_times.facts(executor.instances, scheduler.progress.window_s),
+            "roi": roi.facts() if roi else None,
         }
         return judge(prepared, scheduler, facts)
     except (RunFailedError, AccuracyLogError, OSError) as error:  # the others: a disk that filled
-        record.write(prepared, "FAILED", reasons=[str(error)], progress=asdict(scheduler.progress))
+        died = None if executor.failure is None else str(executor.failure)
+        progress = asdict(scheduler.progress)
+        record.write(prepared, "FAILED", reasons=[str(error)], progress=progress, instance_died=died)
         raise RunFailedError(str(error)) from error
 
 
@@ -73,7 +79,8 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str
     found = asdict(result)
     reasons = found.pop("reasons")
     record.write(prepared, "VALID" if result.valid else "INVALID", reasons=reasons, result=found, **facts)
-    report.closing(prepared, report.performance_rows(config.scenario, result, scheduler.progress))
+    rows = report.performance_rows(config.scenario, result, scheduler.progress)
+    report.closing(prepared, rows + report.batch_rows(facts["batches"]))
     return VALID if result.valid else INVALID
 
 
@@ -84,15 +91,14 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, A
     score = prepared.task.score(config.logs / results.ACCURACY, config.dataset, config.vocab, config.cache_dir)
     accuracy_report.write_accuracy(score, config.logs, prepared.notices)
     found = {
-        "exact_match": score.exact_match,
-        "f1": score.f1,
+        **score.metrics,
         "samples_answered": score.samples_answered,
         "total_sample_count": score.total_sample_count,
         "target": asdict(prepared.target) if prepared.target else None,
     }
     record.write(prepared, _verdict(score, errors, prepared.target), reasons=errors, result=found, **facts)
     rows = report.accuracy_rows(score, errors, prepared)
-    report.closing(prepared, rows + report.throughput_rows(scheduler.progress))
+    report.closing(prepared, rows + report.throughput_rows(scheduler.progress) + report.batch_rows(facts["batches"]))
     return VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
 
 
@@ -103,4 +109,4 @@ def _verdict(score: Score, errors: list[str], target: Target | None) -> str:
         return "INCOMPLETE"
     if target is None:
         return "SCORED"
-    return "PASS" if target.is_met(score.f1) else "FAIL"
+    return "PASS" if target.is_met(score.metrics[target.metric]) else "FAIL"

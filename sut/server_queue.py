@@ -36,6 +36,7 @@ class Pace:
     max_batch_tokens: int
     packed: bool
     patience_s: float = float("inf")  # target latency less what a batch takes
+    batch_size: int | None = None  # most samples of a batch
 
 
 class ServerQueue:
@@ -46,6 +47,11 @@ class ServerQueue:
         self._in_time: deque[Waiting] = deque()
         self._late: deque[Waiting] = deque()
         self.tokens = 0  # of all that wait
+
+    @property
+    def has_whole_batch(self) -> bool:
+        waiting = len(self._in_time) + len(self._late)
+        return self.tokens >= self._pace.max_batch_tokens or waiting >= (self._pace.batch_size or waiting + 1)
 
     def push(self, sample: Waiting) -> None:
         self._in_time.append(sample)
@@ -60,7 +66,8 @@ class ServerQueue:
             return None
         candidates = list(islice(queue, _CANDIDATES))
         lengths = np.array([sample.length for sample in candidates])
-        chosen = batching.oldest_first(lengths, self._pace.max_batch_tokens, packed=self._pace.packed)
+        pace = self._pace
+        chosen = batching.oldest_first(lengths, pace.max_batch_tokens, packed=pace.packed, batch_size=pace.batch_size)
         self._remove(queue, candidates, chosen)
         batch = [candidates[position] for position in chosen]
         return np.array([sample.id for sample in batch]), np.array([sample.sample_index for sample in batch])
@@ -79,12 +86,18 @@ _BATCH_SHARE = 0.25
 
 
 def pace(
-    max_batch_tokens: int, *, packed: bool, batch_s: float, token_s: float, target_latency_s: float | None
+    max_batch_tokens: int,
+    *,
+    packed: bool,
+    batch_s: float,
+    token_s: float,
+    target_latency_s: float | None,
+    batch_size: int | None = None,
 ) -> Pace:
     """The pace that keeps a latency: batches take at most a quarter of it, where a batch takes
     `batch_s + tokens * token_s` seconds."""
     if target_latency_s is None:
-        return Pace(max_batch_tokens, packed)
+        return Pace(max_batch_tokens, packed, batch_size=batch_size)
     fitting = int((target_latency_s * _BATCH_SHARE - batch_s) / token_s)
     tokens = max(1, min(max_batch_tokens, fitting))
-    return Pace(tokens, packed, max(0.0, target_latency_s - batch_s - tokens * token_s))
+    return Pace(tokens, packed, max(0.0, target_latency_s - batch_s - tokens * token_s), batch_size)

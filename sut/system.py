@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ _PACKAGES = (
     "openvino",
     "nncf",
 )
+
+
+# Variables that decide threads, memory and kernels; by name, so that nothing else of a user's ends up in a record.
+_VARIABLES = ("LD_PRELOAD", "LRU_CACHE_CAPACITY", "MALLOC_CONF", "THP_MEM_ALLOC_ENABLE")
+_PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "TORCH_MKLDNN_", "TORCHINDUCTOR_")
 
 
 def cores() -> int:
@@ -37,8 +44,23 @@ def facts() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "operating_system": platform.platform(),
         "python": platform.python_version(),
+        "commit": commit(),
         "packages": versions(),
+        "environment": environment(),
     }
+
+
+@cache
+def commit() -> str | None:
+    """The git commit that this code is of, with "-dirty" where files were changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():  # installed, or below somebody else's checkout
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def versions() -> dict[str, str]:
@@ -50,6 +72,19 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def distributions() -> dict[str, str]:
+    """Everything that is installed beside this project, and its version."""
+    found = {one.name: one.version for one in metadata.distributions()}
+    return dict(sorted((name, version) for name, version in found.items() if name))
+
+
+def environment() -> dict[str, str]:
+    """What was set outside of what decides threads, memory and kernels."""
+    chosen = (name for name in os.environ if name in _VARIABLES or name.startswith(_PREFIXES))
+    return {name: os.environ[name] for name in sorted(chosen)}
 
 
 def _processor() -> str:

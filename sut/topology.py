@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sut import cgroups
 from sut.errors import UsageError
 
 ALONE = 1  # core of instances that share weights, where nobody waits for one sample: no thread then waits for another
 # Cores of an instance unless asked otherwise; None: one instance with all cores of a node.
 CORES_PER_INSTANCE: dict[str, int | None] = {"Offline": 4, "Server": 4, "SingleStream": None, "MultiStream": None}
-_CPUS, _NODES, _CGROUPS = "sys/devices/system/cpu", "sys/devices/system/node", "sys/fs/cgroup"
+_CPUS, _NODES = "sys/devices/system/cpu", "sys/devices/system/node"
 Nodes = dict[int, list[int]]  # NUMA node → its cpus, in the order in which they are given out
 
 
@@ -80,7 +81,7 @@ def read(root: Path, allowed: Iterable[int], *, can_pin: bool = True) -> Machine
         for cpu in _cpu_list(path)
     }
     cpus = tuple(Cpu(number, _core(root, number), node_of.get(number, 0)) for number in usable)
-    return Machine(cpus, _quota(root), can_pin)
+    return Machine(cpus, cgroups.cores(root), can_pin)
 
 
 def _core(root: Path, number: int) -> int:
@@ -92,52 +93,11 @@ def _core(root: Path, number: int) -> int:
 def _cpu_list(path: Path) -> set[int]:
     """`0-3,8` as a set; empty when there is no such file."""
     found: set[int] = set()
-    for part in _text(path).split(","):
+    for part in cgroups.text(path).split(","):
         first, _, last = part.partition("-")
         if first:
             found |= set(range(int(first), int(last or first) + 1))
     return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-def _quota(root: Path) -> float | None:
-    """The least that this process's cgroups grant, theirs and those around them; in cores."""
-    granted: list[float] = []
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, group = line.split(":", maxsplit=2)
-        if controllers == "":
-            granted += _up(group, [root / _CGROUPS, root / _CGROUPS / "unified"], _granted_v2)
-        elif "cpu" in controllers.split(","):
-            granted += _up(group, [root / _CGROUPS / controllers, root / _CGROUPS / "cpu"], _granted_v1)
-    return min(granted, default=None)
-
-
-def _up(group: str, mounts: list[Path], granted: Callable[[Path], float | None]) -> list[float]:
-    """From the group up to the root; in a container the root is the group itself, and its path is not there."""
-    inner = Path() if ".." in group else Path(group.lstrip("/"))
-    found = [granted(mount / part) for mount in mounts for part in (inner, *inner.parents)]
-    return [cores for cores in found if cores is not None]
-
-
-def _granted_v2(group: Path) -> float | None:
-    return _cores_of(_text(group / "cpu.max").split())
-
-
-def _granted_v1(group: Path) -> float | None:
-    return _cores_of([_text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us")])
-
-
-def _cores_of(words: list[str]) -> float | None:
-    """`quota period` in µs; "max", -1 and nothing at all grant everything."""
-    if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]):
-        return int(words[0]) / int(words[1])
-    return None
 
 
 def plan(

@@ -12,7 +12,7 @@ from pathlib import Path
 from sut.config import SCENARIOS, RunConfig
 from sut.errors import UsageError
 
-MODEL_KEYS = ("bert",)  # LoadGen's one name for bert-99 and bert-99.9
+MODEL_KEYS = ("bert", "sst2")  # LoadGen's one name for bert-99 and bert-99.9; and what it does not know
 # Which keys LoadGen takes from a user.conf, and for which scenarios.
 _ANY = frozenset(SCENARIOS)
 _STREAMS = frozenset(("SingleStream", "MultiStream"))

@@ -7,20 +7,38 @@ indexes.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from backends import backend_class
-from backends.base import BackendError, Batch, Options, Pending, brief
+from backends.base import BackendError, Batch, Options, brief
 from backends.checkpoints import Model
 from qsl.base import Features
 from sut import tasks
 from sut.executors.base import Ready
 
 _TIMING_S = 0.2  # how long the last warm-up batch is timed, at least
+
+
+class Answer(NamedTuple):
+    """What came of a batch, and what it cost."""
+
+    outputs: npt.NDArray[np.float32]  # the samples' answers end to end, [rows, 2]
+    computed_tokens: int
+    batch_s: float  # from indexes to answers
+    engine_s: float  # of that, inside the backend
+
+
+class Begun(NamedTuple):
+    """A batch under way."""
+
+    is_ready: Callable[[], bool]  # its answer can be had without waiting
+    answer: Callable[[], Answer]
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,8 @@ class WorkerSpec:
     max_tokens: int  # of any batch
     shapes: tuple[tuple[int, int], ...]  # (samples, tokens each) to warm up on; the last one is timed
     environment: tuple[tuple[str, str], ...] = ()  # variables that engines' libraries read, set before they are loaded
+    warmup_steps: int = 1  # how often each shape is run before the clock
+    verbose_dir: Path | None = None  # where what engines print goes, a file for each instance; None: the terminal
 
 
 class Worker:
@@ -44,7 +64,7 @@ class Worker:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._start_s = time.perf_counter()
-        self._spec = spec
+        self.spec = spec
         self._features = tasks.TASKS[spec.task].load(spec.dataset, spec.vocab, spec.cache_dir)
         self._backend = backend_class(spec.backend)(spec.options)
         self._backend.load(spec.model)
@@ -54,15 +74,16 @@ class Worker:
         self._backend.use_threads(threads)
 
     def warm_up(self) -> None:
-        """Run every shape once. Raises BackendError when a user's graph cannot."""
-        if self._spec.model.path is not None and self._spec.model.config is None:
+        """Run every shape, `warmup_steps` times. Raises BackendError when a user's graph cannot."""
+        if self.spec.model.path is not None and self.spec.model.config is None:
             self._try_graph()
-        self._backend.warm_up(self._spec.shapes)
+        for _ in range(self.spec.warmup_steps):
+            self._backend.warm_up(self.spec.shapes)
         self._load_s = time.perf_counter() - self._start_s
 
     def measure(self) -> Ready:
         """How fast it is: a batch of the last shape, and one sample of its length."""
-        samples, length = self._spec.shapes[-1]
+        samples, length = self.spec.shapes[-1]
         seconds = self._seconds(samples, length)
         one_s = self._seconds(1, length) if samples > 1 else seconds
         token_s = (seconds - one_s) / ((samples - 1) * length) if samples > 1 else seconds / length
@@ -83,26 +104,33 @@ class Worker:
         """A graph says neither how long its samples may be nor how large its vocabulary is: both are tried here."""
         token = int(np.argmax(self._features.input_ids))
         highest = np.searchsorted(self._features.offsets, [token], side="right") - 1
-        longest = max(length for _, length in self._spec.shapes)
+        longest = max(length for _, length in self.spec.shapes)
         try:
-            self._backend.warm_up(self._spec.shapes)
+            self._backend.warm_up(self.spec.shapes)
             self._backend.infer(gather(self._features, highest))
         except Exception as error:
             raise BackendError(
                 f"wanted a graph for any batch of up to {longest} tokens a sample and for ids up to "
-                f"{self._features.input_ids[token]} ({self._spec.vocab}), found that {self._spec.model.spec} "
+                f"{self._features.input_ids[token]} ({self.spec.vocab}), found that {self.spec.model.spec} "
                 f"fails there ({brief(error)})."
             ) from error
 
-    def infer(self, indexes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], int]:
-        """Answers to these samples end to end, float32 [T, 2], and the tokens computed for them."""
-        batch = gather(self._features, indexes)
-        return self._backend.infer(batch), self._backend.computed_tokens(batch)
+    def infer(self, indexes: npt.NDArray[np.int64]) -> Answer:
+        """Answer these samples."""
+        return self.begin(indexes).answer()
 
-    def begin(self, indexes: npt.NDArray[np.int64]) -> tuple[Pending, int]:
-        """The same for a caller that does something else meanwhile."""
+    def begin(self, indexes: npt.NDArray[np.int64]) -> Begun:
+        """Let the engine begin with these samples, where it computes by itself."""
+        start_s = time.perf_counter()
         batch = gather(self._features, indexes)
-        return self._backend.begin(batch), self._backend.computed_tokens(batch)
+        gathered_s = time.perf_counter()
+        pending = self._backend.begin(batch)
+
+        def answer() -> Answer:
+            outputs, end_s = pending.answers(), time.perf_counter()
+            return Answer(outputs, self._backend.computed_tokens(batch), end_s - start_s, end_s - gathered_s)
+
+        return Begun(pending.is_ready, answer)
 
     def close(self) -> None:
         self._backend.close()

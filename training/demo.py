@@ -108,7 +108,11 @@ def main() -> None:
     torch.manual_seed(options.seed)
     output: Path = options.output
     output.mkdir(parents=True, exist_ok=True)
-    entries = saving.read_vocabulary(output) if options.resume else vocabulary.learn(demo.generate("train"))
+    entries = (
+        saving.read_vocabulary(output)
+        if options.resume
+        else vocabulary.learn(vocabulary.texts_of(demo.generate("train")))
+    )
     config = BertConfig(len(entries), HIDDEN, LAYERS, HEADS, 4 * HIDDEN)
     trained = TrainedBert(config)
     if options.resume:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backends.bert import BertForQuestionAnswering, SelfAttention
+from backends.bert import BertForQuestionAnswering, BertForSequenceClassification, SelfAttention
 from backends.checkpoints import BertConfig
 from training.samples import TrainBatch
 
@@ -45,7 +45,7 @@ class TrainedBert(nn.Module):
         """The loss, and how many spans are exactly right."""
         with torch.autocast("cpu", torch.bfloat16):
             states = list(
-                self.bert.hidden_states(batch.input_ids, batch.token_type_ids, batch.mask, batch.position_ids)
+                self.bert.bert.hidden_states(batch.input_ids, batch.token_type_ids, batch.mask, batch.position_ids)
             )
         logits = self.bert.qa_outputs(states[-1].float()).masked_fill(~batch.mask[..., None], -1e4)
         loss = F.cross_entropy(logits, batch.spans)  # over tokens, the middle dimension of [B, S, 2]
@@ -60,7 +60,7 @@ def attentions(model: nn.Module) -> list[SelfAttention]:
 
 
 @torch.no_grad()
-def initialise(model: BertForQuestionAnswering, config: BertConfig) -> None:
+def initialise(model: BertForQuestionAnswering | BertForSequenceClassification, config: BertConfig) -> None:
     scale = config.hidden_size**-0.5
     for module in model.modules():
         if isinstance(module, nn.Linear):

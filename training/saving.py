@@ -1,4 +1,4 @@
-"""The three files of the embedded model, each written aside and then renamed.
+"""The three files of an embedded model, each written aside and then renamed.
 
 An interruption leaves the last complete ones, and a reader never sees half a file.
 """
@@ -10,31 +10,32 @@ import os
 from pathlib import Path
 
 from safetensors.torch import load_file, save
+from torch import nn
 
-from backends.bert import BertForQuestionAnswering
 from backends.checkpoints import BertConfig
+from backends.heads import HEADS
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocab.txt"
 
 
-def write_model(folder: Path, config: BertConfig, entries: list[str], model: BertForQuestionAnswering) -> None:
+def write_model(folder: Path, config: BertConfig, entries: list[str], model: nn.Module) -> None:
     write_vocabulary(folder, entries)
     write_config(folder, config)
     write_weights(folder, model)
 
 
-def write_weights(folder: Path, model: BertForQuestionAnswering) -> None:
+def write_weights(folder: Path, model: nn.Module) -> None:
     tensors = {name: tensor.float().contiguous() for name, tensor in model.state_dict().items()}
     _write(folder / WEIGHTS, save(tensors, {"format": "pt"}))
 
 
-def load_weights(folder: Path, model: BertForQuestionAnswering) -> None:
+def load_weights(folder: Path, model: nn.Module) -> None:
     model.load_state_dict(load_file(folder / WEIGHTS))
 
 
 def write_config(folder: Path, config: BertConfig) -> None:
     fields = {
-        "architectures": ["BertForQuestionAnswering"],
+        "architectures": [HEADS[config.head].architecture],
         "model_type": "bert",
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,

@@ -7,7 +7,7 @@ unknown.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -17,20 +17,21 @@ SINGLE = string.ascii_lowercase + string.digits + string.punctuation
 SIZE = 3000
 
 
-def learn(dataset: dict[str, Any], size: int = SIZE) -> list[str]:
+def learn(texts: Iterable[str], size: int = SIZE) -> list[str]:
     """The entries in order; at most `size` and those single characters that the trainer left out."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=SPECIAL, show_progress=False)
-    tokenizer.train_from_iterator(_texts(dataset), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     found = tokenizer.get_vocab()
     entries = sorted(found, key=found.__getitem__)
     needed = [*SINGLE, *(f"##{character}" for character in SINGLE)]
     return entries + [entry for entry in needed if entry not in found]
 
 
-def _texts(dataset: dict[str, Any]) -> Iterator[str]:
+def texts_of(dataset: dict[str, Any]) -> Iterator[str]:
+    """Passages and questions of a data set in SQuAD v1.1's form."""
     for article in dataset["data"]:
         for paragraph in article["paragraphs"]:
             yield paragraph["context"]

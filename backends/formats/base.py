@@ -11,9 +11,10 @@ import numpy as np
 
 from backends.base import BackendError, Float32
 from backends.geometry import BertConfig
+from backends.heads import HEADS
 
 Tensors = dict[str, Float32]
-# Parts of published checkpoints that question answering does not use.
+# Parts of published checkpoints that a head may leave unused.
 _UNUSED = ("bert.pooler.", "bert.embeddings.position_ids", "cls.")
 
 
@@ -50,7 +51,7 @@ def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors
     missing = sorted(set(wanted) - set(found))
     if missing:
         raise BackendError(
-            f"wanted {len(wanted)} tensors of a question-answering BERT in {path}, "
+            f"wanted {len(wanted)} tensors of a BERT for {HEADS[config.head].title} in {path}, "
             f"found {len(missing)} missing, among them {missing[0]}."
         )
     for name, shape in wanted.items():

@@ -6,16 +6,18 @@ not BERT is an error that names the tensor there. Rounding to bytes on the way i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from backends import graph_names
 from backends.base import BackendError
 from backends.formats import onnx_nodes
 from backends.formats.base import Weights, checked
 from backends.formats.onnx_nodes import Array, Graph, Node
 from backends.formats.onnx_parts import LAYOUT, ROUNDING, Linear, Norm, linear, norm, through
 from backends.geometry import BertConfig
+from backends.heads import CLASSES, COLUMNS, SPANS
 
 # Nodes that an exact GELU leaves, and those of the activations that this package does not run.
 _SUMS = {"Add"} | LAYOUT | ROUNDING
@@ -43,23 +45,23 @@ def read(path: Path) -> Weights:
     """The weights of the graph in `path`.
 
     Raises:
-        BackendError: it is no graph, or not one of a BERT for question answering as exporters write it.
+        BackendError: it is no graph, or not one of a BERT with a head of ours as exporters write it.
     """
     graph = onnx_nodes.load(path)
-    head, order = _head(graph)
-    layers = list(_layers_back_from(graph, head.source))[::-1]
+    kind = CLASSES if graph_names.classes(graph.outputs) else SPANS
+    head, last = _HEADS[kind](graph)
+    layers = list(_layers_back_from(graph, last))[::-1]
     if not layers:
-        raise _no_bert(graph, head.source, "a layer of BERT")
+        raise _no_bert(graph, last, "a layer of BERT")
     first = _norm(graph, layers[0].source)
     tables = _tables(graph, first.source)
     at = "bert.encoder.layer."
     linears = {f"{at}{i}.{name}": one for i, layer in enumerate(layers) for name, one in layer.linears.items()}
     norms = {f"{at}{i}.{name}": one for i, layer in enumerate(layers) for name, one in layer.norms.items()}
-    _check_all_taken(graph, {one.product for one in (head, *linears.values())})
-    parts = {**linears, **norms, "bert.embeddings.LayerNorm": first}
+    _check_all_taken(graph, {one.product for one in (*head.values(), *linears.values())})
+    parts = {**linears, **norms, **head, "bert.embeddings.LayerNorm": first}
     found = {f"{at}.{part}": getattr(one, part) for at, one in parts.items() for part in ("weight", "bias")}
     found |= {f"bert.embeddings.{name}_embeddings.weight": table for name, table in tables.items()}
-    found |= {"qa_outputs.weight": head.weight[order], "qa_outputs.bias": head.bias[order]}
     inner = linears["bert.encoder.layer.0.intermediate.dense"]
     config = BertConfig(
         vocab_size=len(tables["word"]),
@@ -70,21 +72,39 @@ def read(path: Path) -> Weights:
         max_position_embeddings=len(tables["position"]),
         type_vocab_size=len(tables["token_type"]),
         layer_norm_eps=first.epsilon,
+        head=kind,
     )
     ranges = {at: one.range for at, one in linears.items() if one.range is not None}
     return Weights(config, checked(path, config, found), ranges)
 
 
-def _head(graph: Graph) -> tuple[Linear, list[int]]:
-    """The last linear layer, and which of its two outputs are the start's and the end's."""
+def _spans(graph: Graph) -> tuple[dict[str, Linear], str]:
+    """The head's linear layer, the start's half first, and what it reads: the last layer of the encoder."""
     head = graph.nearest(graph.outputs[0], lambda name: linear(graph, name))
-    if head is None or len(head.weight) != 2:
+    if head is None or len(head.weight) != COLUMNS:
         raise _no_bert(graph, graph.outputs[0], "the two outputs, start and end, of a linear layer")
     ends = sorted(graph.outputs[:2], key=lambda name: "end" in name)
     order = [_half(graph, name) for name in ends]
     if sorted(order) != [0, 1]:
         raise _no_bert(graph, ends[0], "the start's half of the logits, and the other as the end's")
-    return head, order
+    return {"qa_outputs": replace(head, weight=head.weight[order], bias=head.bias[order])}, head.source
+
+
+def _classes(graph: Graph) -> tuple[dict[str, Linear], str]:
+    """The head's two linear layers, and the last layer of the encoder, whose first token the pooler reads."""
+    output = graph_names.classes(graph.outputs)[0]
+    classifier = linear(graph, output)
+    if classifier is None or len(classifier.weight) != COLUMNS:
+        raise _no_bert(graph, output, "a linear layer with two outputs")
+    tanh = graph.node(through(graph, classifier.source))
+    pooler = linear(graph, tanh.inputs[0]) if tanh is not None and tanh.op == "Tanh" else None
+    first = graph.node(through(graph, pooler.source)) if pooler else None
+    if pooler is None or first is None or first.op not in ("Gather", "Slice"):
+        raise _no_bert(graph, classifier.source, "Tanh of a linear layer over the first token")
+    return {"bert.pooler.dense": pooler, "classifier": classifier}, first.inputs[0]
+
+
+_HEADS: dict[str, Callable[[Graph], tuple[dict[str, Linear], str]]] = {SPANS: _spans, CLASSES: _classes}
 
 
 def _half(graph: Graph, output: str) -> int:

@@ -110,6 +110,11 @@ def has_op(path: Path, op: str) -> bool:
         return False
 
 
+def outputs(path: Path) -> tuple[str, ...]:
+    """The names of the graph's outputs; its weights stay unread. Raises as `load` does."""
+    return tuple(value.name for value in _parse(path, with_weights=False).graph.output)
+
+
 def files(path: Path) -> tuple[Path, ...]:
     """The file, and those beside it that hold its larger tensors."""
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from backends import geometry
+from backends import geometry, heads
 from backends.base import BackendError, Float32, brief
 from backends.formats.base import Range, Weights, checked
 
@@ -30,6 +31,7 @@ _RENAMED = {
     "dense_act.": "dense.",
     "module.bert.": "bert.",
     "module.qa_outputs.": "qa_outputs.",
+    "module.classifier.": "classifier.",
 }
 
 
@@ -38,7 +40,7 @@ def read(path: Path) -> Weights:
     found = {_modern(name): tensor for name, tensor in _read_all(path).items()}
     plain = {name: tensor for name, tensor in found.items() if _QUANTIZER not in name}
     shapes = {name: tuple(tensor.shape) for name, tensor in plain.items()}
-    config = geometry.beside(path) or geometry.of_shapes(path, shapes)
+    config = replace(geometry.beside(path) or geometry.of_shapes(path, shapes), head=heads.of_tensors(shapes))
     return Weights(config, checked(path, config, plain), _ranges(path, found))
 
 

@@ -37,6 +37,7 @@ class _Graph:
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._logits = bert(batch)
+        self.rows = len(self._logits)  # one a token, or one
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> None:
@@ -47,7 +48,7 @@ class _Graph:
         numbers[3 * self.tokens + 1] = batch.tokens
         self._ids.copy_(self._host_ids, non_blocking=True)
         self._graph.replay()
-        self.host_logits.copy_(self._logits, non_blocking=True)
+        self.host_logits[: self.rows].copy_(self._logits, non_blocking=True)
 
 
 class Graphs:
@@ -78,5 +79,5 @@ class Graphs:
 
     def _answers(self, graph: _Graph, tokens: int) -> Float32:
         self._answered.synchronize()
-        found: Float32 = graph.host_logits[:tokens].numpy()
+        found: Float32 = graph.host_logits[: min(tokens, graph.rows)].numpy()
         return found

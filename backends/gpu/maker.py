@@ -132,7 +132,17 @@ def _settings() -> dict[str, Any]:
 
 MAKER = Maker(
     sources(
-        *("gpu/maker", "gpu/engine", "calibration", "learned", "quantized", "checkpoints", "geometry", "formats/*"),
+        *(
+            "gpu/maker",
+            "gpu/engine",
+            "calibration",
+            "learned",
+            "quantized",
+            "checkpoints",
+            "geometry",
+            "heads",
+            "formats/*",
+        ),
         *("onnx_graph", "onnx_sites"),
     ),
     _settings,

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from backends.gpu.choice import Chosen
 from backends.gpu.kernels import Kernels
 from backends.gpu.weights import Layer, Weights
+from backends.heads import HEADS
 from backends.kernels import Form, Norm
 from backends.quantized import LINEARS
 
@@ -36,16 +38,23 @@ class GpuBert:
         self._products = [_chosen(layer, kernels, choices) for layer in weights.layers]
 
     def __call__(self, batch: Packed) -> Tensor:
-        """Start and end logits, float32 [T, 2]."""
+        """The head's answers, float32 [T, 2] or [B, 2]."""
         stream, x = self._embed(batch)
         layers = self._weights.layers
         for number, layer in enumerate(layers):
             following = layers[number + 1].qkv.reads if number + 1 < len(layers) else None
             x = self._layer(layer, self._products[number], following, x, stream, batch)
-        weight, bias = self._weights.head
-        logits = torch.empty(len(stream), len(weight), device=stream.device)
-        self._kernels.head(stream, weight, bias, logits)
-        return logits
+        return self._answers(stream, batch.cu_seqlens)
+
+    def _answers(self, stream: Tensor, cu_seqlens: Tensor) -> Tensor:
+        """The one place that knows a model's head: its square layers, which only few rows go through, then its last."""
+        x = stream if HEADS[self._weights.config.head].per_token else stream[cu_seqlens[:-1]].float()
+        *dense, (weight, bias) = self._weights.head
+        for layer in dense:
+            x = torch.tanh(F.linear(x, *layer))
+        answers = torch.empty(len(x), len(weight), device=x.device)
+        self._kernels.head(x, weight, bias, answers)
+        return answers
 
     def _embed(self, batch: Packed) -> tuple[Tensor, Tensor]:
         """The stream [T, H], and the same as the first product reads it."""

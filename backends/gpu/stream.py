@@ -83,10 +83,11 @@ class Stream:
             slot.computed.record()
         with torch.cuda.stream(self._copy_out):
             self._copy_out.wait_event(slot.computed)
-            slot.host_logits[: batch.tokens].copy_(logits, non_blocking=True)
+            answered = len(logits)
+            slot.host_logits[:answered].copy_(logits, non_blocking=True)
             logits.record_stream(self._copy_out)  # its memory is not given out again before that
             slot.answered.record()
-        return Pending(slot.answered.query, lambda: _answers(slot, batch.tokens))
+        return Pending(slot.answered.query, lambda: _answers(slot, answered))
 
     def _slot(self, tokens: int) -> _Slot:
         """The next one, once the batch that had it is answered; larger ones are made while warming up."""
@@ -99,9 +100,9 @@ class Stream:
         return slot
 
 
-def _answers(slot: _Slot, tokens: int) -> Float32:
+def _answers(slot: _Slot, rows: int) -> Float32:
     slot.answered.synchronize()
-    found: Float32 = slot.host_logits[:tokens].numpy()
+    found: Float32 = slot.host_logits[:rows].numpy()
     return found
 
 

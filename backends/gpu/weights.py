@@ -14,6 +14,7 @@ from torch import Tensor
 
 from backends.checkpoints import BertConfig, Tensors
 from backends.gpu.engine import FP8, Engine
+from backends.heads import HEADS
 from backends.kernels import Form, Norm, Tables
 from backends.quantized import LINEARS, SOURCES, Arrays
 from backends.torch_linear import as_tensor
@@ -54,7 +55,7 @@ class Weights:
     tables: Tables
     embedding_norm: Norm
     layers: tuple[Layer, ...]
-    head: tuple[Tensor, Tensor]  # weight float32 [N, H] and bias [N]
+    head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of its layers, float32
 
 
 def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device: torch.device) -> Weights:
@@ -113,6 +114,7 @@ def _assemble(
         at, found = f"bert.encoder.layer.{number}.", products(number)
         return Layer(**found, attention_norm=norm(f"{at}attention.output"), ffn_norm=norm(f"{at}output"))
 
+    head = HEADS[config.head]
     embeddings = (f"bert.embeddings.{name}_embeddings.weight" for name in ("word", "token_type", "position"))
     return Weights(
         config,
@@ -120,5 +122,5 @@ def _assemble(
         Tables(*map(placed, embeddings)),
         norm("bert.embeddings"),
         tuple(layer(number) for number in range(config.num_hidden_layers)),
-        (placed("qa_outputs.weight"), placed("qa_outputs.bias")),
+        tuple((placed(f"{at}.weight"), placed(f"{at}.bias")) for at in (*head.dense, head.last)),
     )

@@ -25,7 +25,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a job: the answers end to end, float32 [T, 2], or the error that stands in their place.
+    """What became of a job: the answers end to end, float32 [rows, 2], or the error that stands in their place.
 
     The answers may lie in memory that is used again: they hold until `done` returns.
     """
@@ -34,6 +34,9 @@ class Outcome:
     outputs: Float32 | None
     computed_tokens: int = 0
     error: Exception | None = None
+    instance: int = 0
+    batch_s: float = 0.0  # in the instance, from indexes to answers
+    engine_s: float = 0.0  # of that, inside the backend
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import threading
 from sut.executors.base import Done, Job, Outcome, Ready
 from sut.worker import Worker, WorkerSpec
 
+_CLOSE_S = 1.0  # how long a batch under way may take to end
+
 
 class InlineExecutor:
     """See `base.Executor`. An engine that crashes takes the run with it; `processes` survives that."""
@@ -37,6 +39,8 @@ class InlineExecutor:
     def close(self) -> None:
         self._closing.set()
         self._jobs.put(None)
+        if self._thread.ident and self._thread is not threading.current_thread():
+            self._thread.join(_CLOSE_S)  # an engine with threads of its own must be gone before the interpreter is
 
     def _serve(self) -> None:
         try:
@@ -55,7 +59,7 @@ class InlineExecutor:
 
 def _outcome(worker: Worker, job: Job) -> Outcome:
     try:
-        outputs, computed_tokens = worker.infer(job.indexes)
+        answer = worker.infer(job.indexes)
     except Exception as error:  # noqa: BLE001 - it travels to the scheduler, which fails the run with it
         return Outcome(job, None, error=error)
-    return Outcome(job, outputs, computed_tokens)
+    return Outcome(job, answer.outputs, answer.computed_tokens, batch_s=answer.batch_s, engine_s=answer.engine_s)

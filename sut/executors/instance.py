@@ -26,14 +26,16 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from backends.base import Pending
 from sut.errors import RunFailedError
-from sut.executors.base import JOBS_PER_INSTANCE, Int64
+from sut.executors.base import JOBS_PER_INSTANCE, Float32, Int64
 from sut.executors.slots import Slots
 from sut.topology import Place
-from sut.worker import Worker, WorkerSpec
+from sut.worker import Begun, Worker, WorkerSpec
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+# What an instance sends of a job: what its slot needs; tokens computed, seconds in the instance and in the backend; or
+# what went wrong.
+Sent = tuple[int | Float32 | None, tuple[int, float, float], Exception | None]
 _CLOSE_S = 1.0  # how long forked instances may take to end by themselves
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _MOST_MMAP_THRESHOLD = 32 << 20  # the largest that glibc takes
@@ -65,6 +67,7 @@ def live(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], notes
     if len(places) == 1:
         places[0].pin()
         _end_with_parent()
+        _print_aside(spec)
         _live_alone(replace(spec, options=replace(spec.options, gpu=places[0].gpu)), links[0])
     else:
         _load_and_fork(spec, places, links, notes)
@@ -109,9 +112,19 @@ def _live_forked(
     notes.close()
     place.pin()
     _end_with_parent()
+    _print_aside(worker.spec)
     worker.use_threads(threads)
     with suppress(EOFError, OSError):
         _work(worker, links[number])
+
+
+def _print_aside(spec: WorkerSpec) -> None:
+    """Let what the engine prints go to a file of this process's own."""
+    if spec.verbose_dir:
+        path = spec.verbose_dir / f"engine-{os.getpid()}.txt"
+        aside = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(aside, 1)
+        os.close(aside)
 
 
 def _watch(children: Sequence[BaseProcess], notes: Connection) -> None:
@@ -148,7 +161,7 @@ def _work(worker: Worker, link: Link) -> None:
     except Exception as error:  # noqa: BLE001 - it is raised again in the main process
         pipe.send(_portable(error))
         return
-    under_way: deque[_Begun] = deque()
+    under_way: deque[Begun | Exception] = deque()
     try:
         while True:
             if _is_next_first(pipe, under_way):
@@ -159,22 +172,19 @@ def _work(worker: Worker, link: Link) -> None:
         worker.close()
 
 
-_Begun = tuple[Pending, int] | Exception  # answers to come and the tokens computed for them, or why there are none
-
-
-def _is_next_first(pipe: Connection, under_way: deque[_Begun]) -> bool:
+def _is_next_first(pipe: Connection, under_way: deque[Begun | Exception]) -> bool:
     """True when another job is to be begun before the oldest one's answers are taken: an engine that computes by itself
     is then never idle. Until either comes this thread has nothing to do, and no time to lose."""
     if not under_way or len(under_way) >= JOBS_PER_INSTANCE:
         return not under_way
     oldest = under_way[0]
-    while not isinstance(oldest, Exception) and not oldest[0].is_ready():
+    while not isinstance(oldest, Exception) and not oldest.is_ready():
         if pipe.poll():
             return True
     return False
 
 
-def _begin(worker: Worker, indexes: Int64) -> _Begun:
+def _begin(worker: Worker, indexes: Int64) -> Begun | Exception:
     try:
         return worker.begin(indexes)
     except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
@@ -190,15 +200,14 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _answer(slots: Slots, begun: _Begun) -> tuple[object, int, Exception | None]:
-    if isinstance(begun, Exception):
-        return slots.put(None), 0, _portable(begun)
-    pending, computed_tokens = begun
+def _answer(slots: Slots, begun: Begun | Exception) -> Sent:
     try:
-        outputs = pending.answers()
-    except Exception as error:  # noqa: BLE001 - as in `_begin`
-        return slots.put(None), 0, _portable(error)
-    return slots.put(outputs), computed_tokens, None
+        if isinstance(begun, Exception):
+            raise begun
+        answer = begun.answer()
+    except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
+        return slots.put(None), (0, 0.0, 0.0), _portable(error)
+    return slots.put(answer.outputs), answer[1:], None
 
 
 def _portable(error: Exception) -> Exception:

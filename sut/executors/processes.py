@@ -28,6 +28,7 @@ _LOOK_UP_S = 0.2  # how often the collector looks whether it is still wanted
 
 @dataclass(eq=False)
 class _Instance:
+    index: int  # of all instances
     group: Group
     number: int  # within the group
     pipe: Connection
@@ -52,11 +53,12 @@ class ProcessExecutor:
     def start(self) -> list[Ready]:
         for group in groups.start(self._spec, self._places, forked=self._forked):
             self._groups.append(group)  # one by one: Ctrl-C may come before the last
-        self._running = [
-            _Instance(group, number, pipe, slots)
+        links = [
+            (group, number, pipe, slots)
             for group in self._groups
             for number, (pipe, slots) in enumerate(zip(group.pipes, group.slots, strict=True))
         ]
+        self._running = [_Instance(index, *link) for index, link in enumerate(links)]
         for instance in self._running:
             self._word(instance)  # it is warm
         for instance in self._running:
@@ -110,9 +112,9 @@ class ProcessExecutor:
         """Pass on what the instance has sent; False once it is gone."""
         try:
             while instance.pipe.poll():
-                sent, computed_tokens, error = instance.pipe.recv()
+                sent, (tokens, batch_s, engine_s), error = instance.pipe.recv()
                 job, done = instance.under_way.popleft()
-                done(Outcome(job, instance.slots.take(sent), computed_tokens, error))
+                done(Outcome(job, instance.slots.take(sent), tokens, error, instance.index, batch_s, engine_s))
             is_gone = is_in_doubt and instance.group.has_ended(instance.number) and not instance.pipe.poll()
         except (EOFError, OSError):
             is_gone = True

@@ -21,7 +21,7 @@ class Slots:
     """One instance's; it travels to the instance with the arguments of its process."""
 
     def __init__(self, context: SpawnContext, tokens: int) -> None:
-        """Room for answers of `tokens` tokens a job."""
+        """Room for answers to `tokens` tokens a job; no head gives more rows."""
         self._tokens = tokens
         self._memory: Any = context.RawArray(ctypes.c_float, _SLOTS * tokens * 2)
         self._jobs = 0

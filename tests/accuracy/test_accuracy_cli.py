@@ -192,7 +192,7 @@ def test_the_official_values() -> None:
 
 
 def test_targets_know_their_source() -> None:
-    assert {name for name, wanted in TARGETS.items() if wanted.source} == {"bert-99", "bert-99.9", "demo"}
+    assert {name for name, wanted in TARGETS.items() if wanted.source} == {"bert-99", "bert-99.9", "demo", "demo-sst2"}
 
 
 @pytest.mark.parametrize(("name", "hint"), [("bert", "bert-99"), ("Demo", "demo"), ("bert-99.99", "bert-99.9")])

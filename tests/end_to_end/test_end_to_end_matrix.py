@@ -10,8 +10,12 @@ from command import LOGS, ROOT, SCENARIOS, Case, Ended, Run
 QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100}
 MODES = ("performance", "accuracy")
 BACKENDS = {"fake": "fake", "onnxruntime": "random:bert-tiny", "pytorch": "random:bert-tiny"}
-ABOUT = {"verdict", "submittable", "random_weights", "notices", "config", "samples", "topology", "zero_weights_share"}
-MEASURED = {"reasons", "first_query_unix_s", "instances_ready", "plan", "progress", "result", "machine"}
+ABOUT = set(
+    "verdict submittable random_weights notices config samples sample_tokens topology zero_weights_share".split()
+)
+MEASURED = set(
+    "reasons first_query_unix_s instances_ready plan progress batches roi result machine distributions".split()
+)
 
 
 def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from submission import child, knobs, order, plan, runs
+from submission import knobs, order, plan, runs
 from submission.order import Order
 from submission.plan import ACCURACY, PERFORMANCE, PROBE, TEST01, Step
 from submission.runs import RunStoppedError, carry_out
 from submission.workspace import Workspace
+from sut import child
 from sut.errors import RunFailedError
 
 Play = Callable[[str, int], None]

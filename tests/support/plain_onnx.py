@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from backends.checkpoints import BertConfig, Model, Tensors, read_tensors
 from backends.graph_names import OUTPUTS
+from backends.heads import SPANS
 
 
 class _Graph:
@@ -92,7 +93,7 @@ def write_plain_onnx(
     for layer in range(config.num_hidden_layers):
         x = _layer(graph, config, f"bert.encoder.layer.{layer}.", x, hide)
     logits = graph.linear("qa_outputs", x)
-    for which, name in enumerate(OUTPUTS):
+    for which, name in enumerate(OUTPUTS[SPANS]):
         pair = [logits, graph.constant(np.int64(which))]
         graph.nodes.append(helper.make_node("Gather", pair, [name], axis=2))
     shape = ["batch", "sequence"]
@@ -101,7 +102,7 @@ def write_plain_onnx(
             graph.nodes,
             "bert",
             [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in ("input_ids", *names)],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in OUTPUTS],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in OUTPUTS[SPANS]],
             graph.initializers,
         ),
         opset_imports=[helper.make_opsetid("", 17)],

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from backends.checkpoints import BertConfig, Tensors
 from backends.formats.base import Range
+from backends.heads import CLASSES
 
 LINEARS = (
     *(f"attention.self.{name}" for name in ("query", "key", "value")),
@@ -155,6 +156,22 @@ class Exporter:
         )
         return self.norm("bert.embeddings", self.node("Add", self.node("Add", word, position), kind))
 
+    def spans(self, x: str) -> tuple[str, ...]:
+        self.nodes.append(helper.make_node("Split", [self.linear("qa_outputs", x)], ["start", "end"], axis=-1))
+        outputs = ("output_start_logits", "output_end_logits")
+        for half, name in zip(("start", "end"), outputs, strict=True):
+            self.node("Squeeze", half, name=name, axes=[-1])
+        return outputs
+
+    def classes(self, x: str) -> tuple[str, ...]:
+        """A linear layer over [B, H] is exported as one Gemm."""
+        x = self.node("Gather", x, self.const(np.array(0)), axis=1)
+        for at, name in (("bert.pooler.dense", ""), ("classifier", "logits")):
+            weight, bias = (self.const(self.tensors[f"{at}.{part}"]) for part in ("weight", "bias"))
+            x = self.node("Gemm", x, weight, bias, name=name, transB=1)
+            x = x if name else self.node("Tanh", x)
+        return ("logits",)
+
     def model(self, inputs: tuple[str, str, str] = MLPERF) -> Any:
         ids, mask, types = inputs
         wide = self.node("Unsqueeze", self.node("Unsqueeze", mask, axes=[1]), axes=[2])
@@ -167,16 +184,13 @@ class Exporter:
             x = self.norm(f"{at}.attention.output", self.node("Add", mixed, x))
             inner = self.gelu(self.linear(f"{at}.intermediate.dense", x))
             x = self.norm(f"{at}.output", self.node("Add", self.linear(f"{at}.output.dense", inner), x))
-        self.nodes.append(helper.make_node("Split", [self.linear("qa_outputs", x)], ["start", "end"], axis=-1))
-        outputs = ("output_start_logits", "output_end_logits")
-        for half, name in zip(("start", "end"), outputs, strict=True):
-            self.node("Squeeze", half, name=name, axes=[-1])
+        outputs = self.classes(x) if self.config.head == CLASSES else self.spans(x)
         shape = ["batch", "sequence"]
         graph = helper.make_graph(
             self.nodes,
             "torch-jit-export",
             [helper.make_tensor_value_info(name, onnx.TensorProto.INT64, shape) for name in inputs],
-            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in outputs],
+            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", None]) for name in outputs],
             self.weights,
         )
         opset = [helper.make_opsetid("", 11)]

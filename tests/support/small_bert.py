@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from backends import onnx_graph
 from backends.base import Batch
 from backends.checkpoints import BertConfig, Model, Tensors, read_tensors
+from backends.heads import HEADS
 from backends.quantized import SOURCES, QuantizedLinear, QuantizedModel, engine_shapes
 
 SMALL = BertConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=160)
@@ -28,7 +29,8 @@ def random_tensors(config: BertConfig, seed: int) -> Tensors:
 
 def write_model(directory: Path, config: BertConfig, tensors: Tensors) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.json").write_text(json.dumps({"model_type": "bert", **asdict(config)}), encoding="utf-8")
+    named = {"model_type": "bert", "architectures": [HEADS[config.head].architecture], **asdict(config)}
+    (directory / "config.json").write_text(json.dumps(named), encoding="utf-8")
     save_file(tensors, directory / "model.safetensors")
     return directory
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,27 @@ def test_oldest_first_drains_a_queue_and_never_lets_the_oldest_wait(lengths: Int
         seen += waiting[batch].tolist()
         waiting = np.delete(waiting, batch)
     assert sorted(seen) == list(range(len(lengths)))
+
+
+@given(LENGTHS, BUDGET, st.booleans(), st.integers(1, 5), st.integers(1, 40))
+def test_a_batch_size_is_kept_within_the_budget(
+    lengths: Int64, budget: int, packed: bool, instances: int, size: int
+) -> None:
+    batches = list(by_length(lengths, budget, packed=packed, instances=instances, batch_size=size))
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    assert all(len(batch) == 1 or computed(lengths[batch], packed) <= budget for batch in batches)
+    assert all(len(batch) <= size for batch in batches)
+    for batch, following in pairwise(batches):
+        grown = np.append(batch, following[0])
+        assert len(batch) == size or computed(lengths[grown], packed) > budget
+
+
+@given(LENGTHS, BUDGET, st.booleans(), st.integers(1, 40))
+def test_a_queue_gives_no_more_than_the_batch_size(lengths: Int64, budget: int, packed: bool, size: int) -> None:
+    batch = oldest_first(lengths, budget, packed=packed, batch_size=size)
+    assert batch[0] == 0
+    assert len(set(batch.tolist())) == len(batch) <= size
+    assert len(batch) == 1 or computed(lengths[batch], packed) <= budget
 
 
 @pytest.mark.parametrize("seed", range(5))

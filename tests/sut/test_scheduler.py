@@ -74,7 +74,7 @@ class Answers:
 
 
 def make(executor: PoolExecutor, answers: Answers, plan_at_issue: bool, packed: bool = False) -> Scheduler:
-    return Scheduler(executor, LENGTHS, answers, pace=Pace(700, packed), plan_at_issue=plan_at_issue)
+    return Scheduler(executor, LENGTHS, LENGTHS, answers, pace=Pace(700, packed), plan_at_issue=plan_at_issue)
 
 
 def issue(scheduler: Scheduler, samples: Sequence[tuple[int, int]]) -> None:
@@ -138,6 +138,30 @@ def test_an_index_that_is_not_there_fails_the_run_instead_of_raising() -> None:
     scheduler = make(PoolExecutor(1, 0), Answers(), plan_at_issue=True)
     issue(scheduler, [(1, 10**6)])
     assert isinstance(scheduler.failure, IndexError)
+
+
+@pytest.mark.parametrize("flushed_first", [True, False])
+def test_it_is_over_with_the_last_answer_once_all_is_issued(flushed_first: bool) -> None:
+    executor, answers = PoolExecutor(1, 0), Answers()
+    answered_when_over: list[int] = []
+    scheduler = Scheduler(
+        executor,
+        LENGTHS,
+        answers,
+        pace=Pace(2000, False, batch_size=2),
+        plan_at_issue=True,
+        over=lambda: answered_when_over.append(len(answers.by_id)),
+    )
+    issue(scheduler, [(id, id) for id in range(10)])
+    if flushed_first:
+        scheduler.flush_queries()
+    while executor.step():
+        pass
+    if not flushed_first:
+        assert answered_when_over == []  # more queries might have come
+        scheduler.flush_queries()
+    assert answered_when_over == [10]
+    assert executor.jobs == 5
 
 
 def test_server_batches_grow_while_instances_are_busy() -> None:

@@ -1,7 +1,4 @@
-"""The head: logits of every token from the last layer's output, float32, in one pass over it.
-
-It is the one place that knows what a model answers; everything before it is the same for every task.
-"""
+"""The head's last layer: a few numbers for each row of the last layer's output, float32, in one pass over it."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from backends.gpu.kernels.norm import warps
 
 
 def twin(stream: Tensor, weight: Tensor, bias: Tensor, to: Tensor) -> None:
-    """stream Wᵀ + b into `to`, float32 [T, N]; stream float16 or bfloat16 [T, H], weight float32 [N, H], bias [N]."""
+    """stream Wᵀ + b into `to`, float32 [T, N]; stream of any float type [T, H], weight float32 [N, H], bias [N]."""
     to.copy_(stream.float() @ weight.T + bias)
 
 

@@ -20,6 +20,7 @@ from backends.gpu.kernels import TRITON, TWIN
 from backends.gpu.model import GpuBert
 from backends.gpu.twin import Twin
 from backends.gpu.weights import from_floats
+from backends.heads import CLASSES
 from benchmarks import outliers
 from qsl import demo, squad
 from sut import assets
@@ -77,6 +78,18 @@ def test_a_sample_is_answered_the_same_in_any_company(small: dict[str, Model], p
     twin = Twin(small[precision], precision)
     alone, among = random_batch([64], seed=5), random_batch([64, 1, 383, 200], seed=5)
     np.testing.assert_allclose(twin.infer(among)[:64], twin.infer(alone), rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_classifier_answers_each_sample_once(tmp_path: Path, precision: str) -> None:
+    config = replace(SMALL, head=CLASSES)
+    model = find_model(str(write_model(tmp_path / "model", config, random_tensors(config, 1))))
+    fp32 = backend_class("pytorch")(Options(threads=2))
+    fp32.load(model)
+    batch, samples = random_batch([40, 33, 65]), [random_batch([length], seed=length) for length in (20, 40, 60)]
+    found = Twin(built(model, precision, samples, tmp_path), precision).infer(batch)
+    assert found.shape == (3, 2)
+    assert difference(found, fp32.infer(batch)) < SLACK[precision]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -1,0 +1,114 @@
+"""SST-2's score of a run: the share of sentences whose greater logit is their label's.
+
+The same rules as for SQuAD: a score is over all sentences of the data set, and one that the run did not answer counts
+0; how much was answered stands beside it. Equal logits answer 0, negative, as an argmax does.
+
+    score = score_log(Path("mlperf_log_accuracy.json"), Path("dev.tsv"))
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from accuracy.log import Bool, DType, read_logits
+from qsl.sst2 import LABELS, read_labels
+
+_Z = 1.96  # of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a run scored, over N sentences."""
+
+    right: Bool  # [N], False where not answered
+    answered: Bool  # [N]
+    predictions: dict[str, str]  # sample index → negative or positive, answered samples only
+    duplicates: int = 0  # entries of the log that repeat a sample
+    dtype: str = ""  # of the log's answers
+
+    @property
+    def accuracy(self) -> float:
+        """Percent of all N."""
+        return 100.0 * int(self.right.sum()) / len(self.right)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return {"accuracy": self.accuracy}
+
+    @property
+    def samples_answered(self) -> int:
+        return int(self.answered.sum())
+
+    @property
+    def total_sample_count(self) -> int:
+        return len(self.answered)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.samples_answered == self.total_sample_count
+
+    @property
+    def accuracy_of_answered(self) -> float:
+        """Percent of the answered sentences; 0 where there are none."""
+        return 100.0 * int(self.right.sum()) / max(1, self.samples_answered)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of `accuracy_of_answered` in percent, (low, high), by Wilson's formula: it stays within 0 to
+        100, and one sentence that was answered rightly does not pass for certainty."""
+        return wilson(int(self.right.sum()), self.samples_answered)
+
+    def lines(self) -> list[str]:
+        low, high = self.interval
+        return [
+            f"answered    {self.samples_answered} of {self.total_sample_count} sentences",
+            f"answers     {self.dtype}, one row a sentence",
+            f"accuracy    {self.accuracy_of_answered:.3f} over the answered sentences, "
+            f"95 % interval {low:.3f} to {high:.3f}",
+        ]
+
+
+def wilson(right: int, of: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, in percent; (0, 100) of nothing."""
+    if of == 0:
+        return 0.0, 100.0
+    share, spread = right / of, _Z**2 / of
+    centre = (share + spread / 2) / (1 + spread)
+    half = _Z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
+    return 100.0 * max(0.0, centre - half), 100.0 * min(1.0, centre + half)
+
+
+def score_log(log_file: Path, dataset: Path, *, dtype: DType | None = None) -> Score:
+    """Score LoadGen's accuracy log of a run over `dataset`, whose answers are [1, 2] each.
+
+    Args:
+        dtype: the type of the logged numbers; None works it out.
+
+    Raises:
+        AccuracyLogError: the log cannot be used, see `accuracy.log.read_logits`.
+        DatasetError: the data set cannot be used, or has no labels.
+    """
+    labels = read_labels(dataset)
+    logged = read_logits(log_file, np.ones_like(labels), max_seq_length=1, dtype=dtype)
+    return score_logits(
+        logged.logits[:, 0], logged.answered, labels, duplicates=logged.duplicates, dtype=logged.layout.dtype
+    )
+
+
+def score_logits(
+    logits: npt.NDArray[np.float32],
+    answered: Bool,
+    labels: npt.NDArray[np.int64],
+    *,
+    duplicates: int = 0,
+    dtype: str = "",
+) -> Score:
+    """Score logits at hand: float32 [N, 2], which of them count, bool [N], and the labels, int64 [N]."""
+    found = logits.argmax(axis=1)
+    predictions = {str(row): LABELS[found[row]] for row in np.flatnonzero(answered).tolist()}
+    return Score((found == labels) & answered, answered, predictions, duplicates, dtype)

@@ -1,0 +1,53 @@
+"""The embedded sentiment data set: a seeded generator of short judgements in the form of GLUE's SST-2 files.
+
+Which split a sentence belongs to is decided by its checksum, so that the two share none, whatever their seeds and
+sizes. Run `python -m qsl.demo_sst2 dev dev.tsv` to write one.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+from qsl.demo.draw import Draw
+from qsl.demo_sst2.compose import compose
+
+SPLITS = {"dev": 870, "train": 20000}
+HEADER = "sentence\tlabel"
+_DEV_SHARE = 5  # one sentence in so many is the dev split's
+
+
+def generate(split: str, seed: int = 1, sentences: int | None = None) -> list[tuple[str, int]]:
+    """(sentence, label) of a split, no sentence twice, as many of each label; 0 is negative, 1 positive."""
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    draw = Draw(seed)
+    wanted = SPLITS[split] if sentences is None else sentences
+    found: dict[str, int] = {}
+    while len(found) < wanted:
+        label = len(found) % 2
+        sentence = compose(draw, label)
+        if _split(sentence) == split:
+            found.setdefault(sentence, label)
+    return draw.shuffled(list(found.items()))
+
+
+def write(path: Path | str, split: str, seed: int = 1, sentences: int | None = None, shuffled: bool = False) -> None:
+    """Writes the data set aside and renames it, so that a reader never sees half a file."""
+    target = Path(path)
+    aside = target.with_name(f"{target.name}.{os.getpid()}.part")
+    pairs = generate(split, seed, sentences)
+    lines = [HEADER, *(f"{sentence}\t{label}" for sentence, label in (shuffle_labels(pairs) if shuffled else pairs))]
+    aside.write_bytes(("\n".join(lines) + "\n").encode())
+    aside.replace(target)
+
+
+def shuffle_labels(pairs: list[tuple[str, int]], seed: int = 1) -> list[tuple[str, int]]:
+    """The same sentences, the labels dealt out anew: what has been learned from sentences must fail on it."""
+    labels = Draw(seed).shuffled([label for _, label in pairs])
+    return [(sentence, label) for (sentence, _), label in zip(pairs, labels, strict=True)]
+
+
+def _split(sentence: str) -> str:
+    return "dev" if zlib.crc32(sentence.encode()) % _DEV_SHARE == 0 else "train"

@@ -1,0 +1,143 @@
+"""SST-2 to features: GLUE's TSV, or the hubs' parquet; [CLS] sentence [SEP], cut at 128 tokens.
+
+Labels are not among the features: what a model is given and what it is scored by stay apart, and a file without labels
+(GLUE's test set) can still be run for its speed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qsl import store, wordpiece
+from qsl.base import DatasetError, Features
+from qsl.wordpiece import CLS, SEP, WordPiece
+
+LABELS = ("negative", "positive")
+_SENTENCE, _LABEL = "sentence", "label"
+_PARQUET_MAGIC = b"PAR1"
+# What decides the features beside the files: a change here makes every cached entry another one.
+_SOURCES = (Path(__file__), Path(wordpiece.__file__))
+_FIELDS = ("input_ids", "token_type_ids", "offsets")
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """The longest sample, in tokens."""
+
+    max_seq_length: int = 128
+
+
+def read_sentences(path: Path) -> list[str]:
+    """The sentences, in the file's order.
+
+    Raises:
+        DatasetError: the file is missing, of another form, or empty.
+    """
+    sentences = _columns(path)[_SENTENCE]
+    wrong = next((row for row, text in enumerate(sentences) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise DatasetError(f"wanted text as the sentence of row {wrong} of {path}, found {sentences[wrong]!r}.")
+    return sentences
+
+
+def read_labels(path: Path) -> npt.NDArray[np.int64]:
+    """The labels, int64 [N]: 0 negative, 1 positive.
+
+    Raises:
+        DatasetError: as `read_sentences` does; or there are no labels, or others.
+    """
+    labels = _columns(path).get(_LABEL)
+    found = "no column of that name" if labels is None else None
+    for row, label in enumerate(labels or ()):
+        if str(label) not in ("0", "1"):
+            found = f"{label!r} in row {row}"
+            break
+    if labels is None or found:
+        raise DatasetError(
+            f"wanted 0 (negative) or 1 (positive) as every {_LABEL} in {path}, found {found}. GLUE's test set has no "
+            "labels; score its dev set (dev.tsv, or the hubs' validation split)."
+        )
+    return np.array([int(label) for label in labels], np.int64)
+
+
+def load(dataset: Path, vocab: Path, cache_dir: Path | None, settings: FeatureSettings = FeatureSettings()) -> Features:
+    """The features of `dataset`: memory-mapped from the cache, made first when they are not there.
+
+    Args:
+        cache_dir: where caches live; None makes the features in memory.
+
+    Raises:
+        DatasetError: the data set or the vocabulary cannot be used.
+    """
+    if cache_dir is None:
+        return Features(**_build(dataset, vocab, settings))
+    key = store.key(settings, dataset, vocab, *_SOURCES)
+    return Features(**store.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
+
+
+def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> store.Arrays:
+    vocabulary = WordPiece(vocab)
+    cls, sep = vocabulary.ids[CLS], vocabulary.ids[SEP]
+    room = settings.max_seq_length - 2
+    samples = [[cls, *vocabulary.encode(text)[:room], sep] for text in read_sentences(dataset)]
+    ids = np.array([token for sample in samples for token in sample], np.int32)
+    ends = np.cumsum([len(sample) for sample in samples])
+    return {
+        "input_ids": ids,
+        "token_type_ids": np.zeros_like(ids),
+        "offsets": np.concatenate([[0], ends]).astype(np.int64),
+    }
+
+
+def _columns(path: Path) -> dict[str, list[Any]]:
+    """The file's columns by name, `sentence` among them, all of one length, at least one row."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"wanted an SST-2 file at {path}, found: {error}. Name one with --dataset FILE.") from error
+    columns = _read_parquet(path) if content.startswith(_PARQUET_MAGIC) else _read_tsv(path, content)
+    if _SENTENCE not in columns:
+        raise DatasetError(
+            f"wanted SST-2 in {path} (a TSV with the header sentence<tab>label, or parquet with these columns), "
+            f"found the columns {', '.join(columns)[:80]!r}. Name another file with --dataset FILE."
+        )
+    if not columns[_SENTENCE]:
+        raise DatasetError(f"wanted sentences in {path}, found none.")
+    return columns
+
+
+def _read_tsv(path: Path, content: bytes) -> dict[str, list[Any]]:
+    """Tabs part columns and nothing quotes one: a quotation mark is part of its sentence."""
+    try:
+        lines = content.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"wanted an SST-2 file as UTF-8 text in {path}, found: {error}.") from error
+    header, *rows = [line.split("\t") for line in lines if line.strip()] or [[""]]
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            raise DatasetError(
+                f"wanted {len(header)} columns, parted by tabs, in row {number} of {path}, found {len(row)}."
+            )
+    return {name: [row[at] for row in rows] for at, name in enumerate(header)}
+
+
+def _read_parquet(path: Path) -> dict[str, list[Any]]:
+    try:
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise DatasetError(
+            f"{path} is parquet, which pyarrow reads; it is not installed. Type: pip install 'mlperf-bert-sut[parquet]'"
+        ) from error
+    try:
+        columns: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are kinds of these
+        raise DatasetError(
+            f"wanted whole parquet in {path}, found a file cut short or broken ({str(error).splitlines()[0]}). "
+            "Fetch or copy it again."
+        ) from error
+    return columns
