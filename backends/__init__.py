@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, NamedTuple
 
-from backends.base import Backend, BackendError
+from backends.base import Accelerator, Backend, BackendError
 
 if TYPE_CHECKING:
     from backends.engine_directory import Maker
@@ -28,6 +28,7 @@ class Entry(NamedTuple):
     graph_precisions: tuple[str, ...] = ()  # as the class says
     maker: str = "backends.quantized_maker:MAKER"  # of its engines
     halves: tuple[str, ...] = ()  # its precisions of 16 bits, which `fp16` may become
+    accelerators: str = ""  # what finds the devices that it runs on; "": the machine's cores
 
 
 BACKENDS: dict[str, Entry] = {
@@ -45,6 +46,15 @@ BACKENDS: dict[str, Entry] = {
         graph_precisions=("fp32", "bf16"),
         maker="backends.openvino_maker:MAKER",
         halves=("bf16",),
+    ),
+    "gpu": Entry(
+        "backends.gpu.backend:GpuBackend",
+        "torch",
+        "gpu",
+        ("fp8", "int8"),
+        maker="backends.gpu.maker:MAKER",
+        halves=("fp16", "bf16"),
+        accelerators="backends.gpu.device:find",
     ),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
     "replay": Entry("backends.replay:ReplayBackend", "numpy", "", forkable=True),
@@ -84,6 +94,19 @@ def maker(name: str) -> Maker:
     """What builds the engines of a backend that has some."""
     module, _, attribute = BACKENDS[name].maker.partition(":")
     found: Maker = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def accelerators(name: str) -> tuple[Accelerator, ...]:
+    """The devices that a backend runs on; none where it runs on the machine's cores.
+
+    Raises:
+        BackendError: it needs one, and there is none that it can use.
+    """
+    module, _, attribute = BACKENDS[name].accelerators.partition(":")
+    if not module:
+        return ()
+    found: tuple[Accelerator, ...] = getattr(importlib.import_module(module), attribute)()
     return found
 
 

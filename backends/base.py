@@ -7,15 +7,15 @@ asks for the padded view. Nothing here knows of LoadGen, queries or data sets.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from backends.checkpoints import Model
+    from backends.checkpoints import BertConfig, Model
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -104,6 +104,31 @@ class Options:
     precision: str = "fp32"
     threads: int = 1
     fpmath_mode: str = "strict"  # "bf16": float32 products may be multiplied in bfloat16, ARM's fast math
+    gpu: int = 0  # which of the GPUs that this process sees
+
+
+class Pending(NamedTuple):
+    """A batch that was begun: whether its answers can be had without waiting, and the answers, float32 [T, 2]."""
+
+    is_ready: Callable[[], bool]
+    answers: Callable[[], Float32]
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A device that computes instead of the machine's cores, as its driver knows it."""
+
+    name: str
+    memory_bytes: int
+    capability: tuple[int, int]  # of an NVIDIA GPU, its generation
+
+    def batch_tokens(self, config: BertConfig) -> int:
+        """Tokens of the largest batch: enough to keep the device busy, and a small part of its memory."""
+        bytes_per_token = 2 * (8 * config.hidden_size + config.intermediate_size)  # what one layer holds at a time
+        return max(512, min(_MOST_BATCH_TOKENS, int(self.memory_bytes * _BATCH_SHARE / bytes_per_token)))
+
+
+_BATCH_SHARE, _MOST_BATCH_TOKENS = 1 / 16, 32768
 
 
 class Backend(ABC):
@@ -134,6 +159,11 @@ class Backend(ABC):
     def infer(self, batch: Batch) -> Float32:
         """What the model's head answers, float32, in the batch's order: start and end logits of every token, [T, 2];
         or the logits of the two classes of every sample, [B, 2]."""
+
+    def begin(self, batch: Batch) -> Pending:
+        """Enqueue a batch on an engine that computes by itself, so that the next can be made ready meanwhile; any other
+        computes when it is asked for the answers. These may lie in memory that later batches use again."""
+        return Pending(lambda: True, lambda: self.infer(batch))
 
     def computed_tokens(self, batch: Batch) -> int:
         """Tokens that the engine works on for this batch: those of the padded view, unless it runs packed."""

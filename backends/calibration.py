@@ -124,14 +124,14 @@ def quantize(
     """Round every linear layer, each for itself, after what was observed of its input."""
     found = {name: tensor for name, tensor in tensors.items() if name in quantized.engine_shapes(config)}
     for done, ((layer, name), site) in enumerate(sites.items(), 1):
-        weight, bias = (_stacked(tensors, layer, name, part) for part in ("weight", "bias"))
+        weight, bias = (stacked(tensors, layer, name, part) for part in ("weight", "bias"))
         linear = _quantize_linear(weight, bias, site, settings, balanced=name != "ffn_output")
         found |= linear.tensors(f"layers.{layer}.{name}")
         progress("rounding, linear layers", done, config.num_hidden_layers * len(LINEARS))
     return QuantizedModel(config, found, asdict(settings))
 
 
-def _stacked(tensors: Tensors, layer: int, name: str, part: str) -> Float32:
+def stacked(tensors: Tensors, layer: int, name: str, part: str) -> Float32:
     at = f"bert.encoder.layer.{layer}."
     return np.concatenate([tensors[f"{at}{source}.{part}"] for source in quantized.SOURCES[name]])
 

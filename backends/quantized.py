@@ -140,7 +140,7 @@ def read_engine(directory: Path) -> QuantizedModel:
     try:
         about = json.loads((directory / JSON).read_bytes())
         config, settings = BertConfig(**about["config"]), about["settings"]
-        tensors = _map(directory / TENSORS)
+        tensors = map_tensors(directory / TENSORS)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise engine_directory.missing(directory, error) from error
     found = {name: tensor.shape for name, tensor in tensors.items()}
@@ -160,8 +160,12 @@ def read_model_engine(model: Model) -> tuple[QuantizedModel, Path]:
     return read_engine(directory), directory
 
 
-def _map(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Views of a safetensors file: eight bytes of header length, the header as JSON, the tensors' bytes."""
+def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Views of a safetensors file: eight bytes of header length, the header as JSON, the tensors' bytes.
+
+    Raises:
+        OSError, ValueError, KeyError: it is not there, or not whole.
+    """
     content = np.memmap(path, np.uint8, mode="r")
     start = 8 + int(content[:8].view("<u8")[0])
     header = json.loads(content[8:start].tobytes())

@@ -27,7 +27,7 @@ from backends.checkpoints import BertConfig, find_model
 from benchmarks import cpu_report, demo_server, lengths, own, without_amx
 from benchmarks.contest import Contestant, Reading, hold
 from benchmarks.own import Place
-from benchmarks.peers import PEERS, missing, peer_class
+from benchmarks.peers import missing, on_cores, peer_class
 from qsl import store
 from sut import assets
 
@@ -73,10 +73,9 @@ def contestants(sitting: Sitting, rounds: int) -> list[Contestant]:
         )
         for name in PRECISIONS
     ]
-    for name in PEERS:
+    for name in on_cores():
         peer = peer_class(name)
-        place = sitting.place(PADDED if peer.padded_to else _samples(peer.precision))
-        found.append(Contestant(f"peer {name}", peer.about, peer.precision, partial(_peer, name, place)))
+        found.append(peer_turn(name, sitting.place(PADDED if peer.padded_to else _samples(peer.precision))))
     for backend, precision in own.pairs():
         place = sitting.place(_samples(precision))
         turn = own.Turns(place, backend, precision, stream_turns=rounds if precision.startswith("int8") else 1)
@@ -92,6 +91,12 @@ def _samples(precision: str) -> int:
 def _peak(sitting: Sitting, precision: str) -> Reading:
     done = own.turn(["benchmarks.gemm", "--model", sitting.model, "--precision", precision])
     return {"gops": float(json.loads(done.stdout.splitlines()[-1])["gops"][precision])}
+
+
+def peer_turn(name: str, place: Place) -> Contestant:
+    """A peer as a contestant."""
+    peer = peer_class(name)
+    return Contestant(f"peer {name}", peer.about, peer.precision, partial(_peer, name, place))
 
 
 def _peer(name: str, place: Place) -> Reading:
@@ -110,7 +115,7 @@ def _peer_command(name: str, place: Place, *more: str) -> list[str]:
 
 def prepare(sitting: Sitting, chosen: list[Contestant], tell: Callable[[str], None]) -> None:
     """What is written once: exported and quantized graphs. What fails here fails again, and is told, in its turn."""
-    for name in PEERS:
+    for name in on_cores():
         if any(one.key == f"peer {name}" for one in chosen) and not missing(name):
             start_s = time.perf_counter()
             try:

@@ -76,16 +76,16 @@ class Report:
         if one.key in self._results.missing:
             return (one.key, "–", "–", "–", "–", self._results.missing[one.key])
         if found := spread(self._results, one.key, PEAK):
-            return (one.key, _words(found, "GOP/s"), "", "", "", one.about)
+            return (one.key, spread_words(found, "GOP/s"), "", "", "", one.about)
         if not self._results.readings.get(one.key):
             return (one.key, "–", "–", "–", "–", "not measured")
         offline, p90 = (spread(self._results, one.key, metric) for metric in (OFFLINE, P90))
         if one.key == DEMO:
             peak = spread(self._results, DEMO, "peak_qps")
-            server = f"; Server peak {_words(peak)} queries/s" if peak else ""
-            return (one.key, _words(offline), "", "", "", one.about + server)
+            server = f"; Server peak {spread_words(peak)} queries/s" if peak else ""
+            return (one.key, spread_words(offline), "", "", "", one.about + server)
         tokens = f"{offline.median * self._tokens:,.0f}" if offline else "–"
-        return (one.key, _words(offline), tokens, self._share(one), _words(p90), one.about)
+        return (one.key, spread_words(offline), tokens, self._share(one), spread_words(p90), one.about)
 
     def _share(self, one: Contestant) -> str:
         """Of the peak at its precision; weights of any int8 run on the int8 units."""
@@ -138,7 +138,7 @@ class Report:
         if found is None:
             absent = [side[0] for side in (above, below) if not self._results.readings.get(side[0])]
             return (goal.name, "–", *bounds, f"not measured: {', '.join(dict.fromkeys(absent))}")
-        return (goal.name, _words(found), *bounds, goal.verdict(found.median))
+        return (goal.name, spread_words(found), *bounds, goal.verdict(found.median))
 
 
 DEMO = "sut demo server"
@@ -148,7 +148,7 @@ def _peak_key(precision: str) -> str:
     return f"peak {precision.partition('-')[0]}"
 
 
-def _words(found: Spread | None, unit: str = "") -> str:
+def spread_words(found: Spread | None, unit: str = "") -> str:
     if found is None:
         return "–"
     text = (

@@ -32,9 +32,9 @@ class Place:
 
 
 def pairs() -> list[tuple[str, str]]:
-    """(backend, precision) of every engine that is installed."""
+    """(backend, precision) of every engine that is installed and runs on the machine's cores."""
     found: list[tuple[str, str]] = []
-    for name in BACKENDS:
+    for name in (name for name, entry in BACKENDS.items() if not entry.accelerators):
         try:
             precisions = () if name == FAKE else backend_class(name).precisions
         except BackendError:

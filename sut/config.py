@@ -60,7 +60,7 @@ class RunConfig:
     instances: int | None = None  # one for a stream, else as many as the cores hold
     cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
     threads: int | None = None  # cores per instance
-    max_batch_tokens: int = 1536  # with a batch_size: whatever so many samples take
+    max_batch_tokens: int = 1536  # with a batch_size: whatever so many samples take; on a GPU what keeps it busy
     batch_size: int | None = None  # as many samples as the tokens allow
     warmup_steps: int = 1  # how often each warm-up shape is run
     engine: Path | None = None  # built for this model: found in the cache by its key, or built

@@ -68,12 +68,15 @@ def _loadgen(report: Report) -> Row:
 def _backend(trial: Trial) -> Row:
     if not trial.installed:
         return Row(trial.backend, "not installed", _ABSENT)
+    if trial.no_device:
+        return Row(trial.backend, trial.no_device, _ABSENT)
     if not trial.works:
         return Row(trial.backend, f"does not work: {trial.found}", _BAD)
     ran = ", ".join(f"{name} {ms:.3g} ms" for name, ms in trial.batch_ms.items())
     built = f"; {', '.join(trial.built)} once an engine is built" if trial.built else ""
     kernels = f"; kernels: {trial.kernels}" if trial.kernels else ""
-    return Row(trial.backend, f"works: {ran} for a batch of the demo{built}{kernels}", _GOOD)
+    on = f" on {trial.devices}" if trial.devices else ""
+    return Row(trial.backend, f"works{on}: {ran} for a batch of the demo{built}{kernels}", _GOOD)
 
 
 def _cache(report: Report) -> Row:

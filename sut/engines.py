@@ -117,7 +117,7 @@ def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path, root: 
 def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> tuple[list[Batch], dict[str, Any]]:
     """The samples to calibrate on, none where the model brings its own ranges; and what decides an engine as
     engine.json and run.json hold it."""
-    weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model)}
+    weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model), "precision": config.precision}
     asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
     if not asked and backends.maker(config.backend).takes_ranges and checkpoints.has_ranges(model):
         return [], weights | {"ranges_from": "the model itself"}

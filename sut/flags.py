@@ -48,11 +48,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--preset", metavar="NAME", help="settings to start from, by name: `sut presets` lists them")
     add("--scenario", metavar="NAME", help="Offline (default), Server, SingleStream or MultiStream")
     add("--mode", metavar="NAME", help="performance (default) or accuracy")
-    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, fake or replay")
+    add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, gpu, fake or replay")
     add("--model", metavar="WHAT", help="demo (default), a name of `sut assets`, a directory or file of weights, an "
         ".onnx file, or random:bert-large | random:bert-base | random:bert-tiny (random: for speed)")  # fmt: skip
-    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: "
-        "int8-dynamic; fp16: where a processor has none, what is best there, which is said")  # fmt: skip
+    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: int8-dynamic; "
+        "gpu: fp16, bf16, fp8, int8; fp16 on a CPU: what is best there, which is said")  # fmt: skip
     add("--dataset", type=Path, metavar="FILE", help="a file of the task: SQuAD v1.1, or SST-2 as TSV or parquet; or a "
         "name of `sut assets` (default: the embedded one, demo)")  # fmt: skip
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
@@ -91,7 +91,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--cores-per-instance", type=int, metavar="N", help="cores of an instance, within one NUMA node (default: all "
         "of a node in SingleStream and MultiStream, about 4 in Offline and Server)")  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of an instance (default: its cores)")
-    add("--max-batch-tokens", type=int, metavar="N", help="largest batch, in computed tokens (default: 1536)")
+    add(
+        "--max-batch-tokens",
+        type=int,
+        metavar="N",
+        help="largest batch, in computed tokens (default: 1536; more on a GPU)",
+    )
     add("--batch-size", type=int, metavar="N", help="samples of a batch, nearest in length (default: what the tokens "
         "allow); --max-batch-tokens then limits it only where it is given too")  # fmt: skip
     add("--fpmath-mode", metavar="NAME", help="bf16: fp32 may be multiplied in bfloat16, ARM's fast math; "

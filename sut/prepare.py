@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from accuracy.targets import Target, target
-from backends import BACKENDS
+from backends import BACKENDS, accelerators
 from backends import check as check_backend
-from backends.base import BackendError, Options
+from backends.base import Accelerator, BackendError, Options
 from backends.checkpoints import Model, find_model, with_answers, with_config
 from backends.fake import FAKE, read_script
 from backends.heads import HEADS
@@ -74,13 +74,15 @@ def prepare(config: RunConfig) -> Prepared:
     task = TASKS[config.task]
     wanted = gates.wanted(config, task)
     check_backend(config.backend)
+    gpus = accelerators(config.backend)
     asked, config = config, half_precision.resolve(config)
     _check_audit(config)
     machine = topology.this_machine()
-    instances = 1 if config.executor == "inline" else config.instances
+    instances = _instances(config, gpus)
     model = model_of(config, task)
+    config = replace(config, max_batch_tokens=_batch_tokens(config, model, gpus))
     cores = config.cores_per_instance or _shared_cores(config, model)
-    places = topology.plan(machine, config.scenario, instances, cores)
+    places = topology.on_gpus(topology.plan(machine, config.scenario, instances, cores), len(gpus))
     options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
     check_vocabulary(model, vocab)
@@ -136,7 +138,7 @@ def prepare(config: RunConfig) -> Prepared:
         samples,
         worker,
         places,
-        topology.facts(machine, places, forked, dict(worker.environment)),
+        topology.facts(machine, places, forked, dict(worker.environment), [gpu.name for gpu in gpus]),
         judged,
         _zero_weights(model),
         (*half_precision.notices(asked), *_notices(resolved, model, task, judged, features)),
@@ -168,6 +170,19 @@ def _check_audit(config: RunConfig) -> None:
         raise UsageError(
             f"wanted LoadGen's audit settings in {config.audit_config}, found no file. See --audit-config."
         )
+
+
+def _instances(config: RunConfig, gpus: tuple[Accelerator, ...]) -> int | None:
+    """What was asked for; else one on each GPU, for a stream on one of them, or None: what the cores hold."""
+    if config.executor == "inline" or config.instances or not gpus:
+        return 1 if config.executor == "inline" else config.instances
+    return 1 if topology.CORES_PER_INSTANCE[config.scenario] is None else len(gpus)
+
+
+def _batch_tokens(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> int:
+    if config.max_batch_tokens != RunConfig.max_batch_tokens or not gpus or model.config is None:
+        return config.max_batch_tokens
+    return gpus[0].batch_tokens(model.config)
 
 
 def _shared_cores(config: RunConfig, model: Model) -> int | None:

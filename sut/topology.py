@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Place:
     cores: int
     cpus: tuple[int, ...]
     pinned: bool
+    gpu: int = 0  # for a backend that runs on GPUs, which one
 
     def pin(self) -> None:
         """Keep this process, and all threads that it makes from now on, to these cpus; nothing where that cannot be."""
@@ -179,13 +180,22 @@ def _too_few(machine: Machine, instances: int | None, cores: int | None) -> str:
     )
 
 
+def on_gpus(places: Iterable[Place], gpus: int) -> tuple[Place, ...]:
+    """The same places, the GPUs in turns; as they were where there are none."""
+    return tuple(replace(place, gpu=number % gpus if gpus else 0) for number, place in enumerate(places))
+
+
 def environment(forked: bool) -> dict[str, str]:
     """What instances' libraries read on import, so that they make no threads that nobody uses or that a fork loses."""
     return {"OPENBLAS_NUM_THREADS": "1"} | ({"OMP_NUM_THREADS": "1"} if forked else {})
 
 
 def facts(
-    machine: Machine, places: Iterable[Place], forked: bool, variables: Mapping[str, str] | None = None
+    machine: Machine,
+    places: Iterable[Place],
+    forked: bool,
+    variables: Mapping[str, str] | None = None,
+    gpus: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The machine and the plan, for run.json; `variables` are set beside our own for every instance."""
     return {
@@ -195,7 +205,10 @@ def facts(
         "cpus_by_node": _by_core(machine),
         "physical_cores": len({cpu.core for cpu in machine.cpus}),
         "quota_cores": machine.quota,
-        "instances": [{"node": place.node, "cores": place.cores, "cpus": place.cpus} for place in places],
+        "gpus": list(gpus),
+        "instances": [
+            {"node": one.node, "cores": one.cores, "cpus": one.cpus, "gpu": one.gpu if gpus else None} for one in places
+        ],
     }
 
 

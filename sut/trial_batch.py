@@ -25,7 +25,7 @@ from sut import assets, system
 from sut.prepare import MODELLESS
 
 _SAMPLES = 8
-_TOLERANCE = 1e-2  # in fp32's logits, beside the first backend's
+_TOLERANCES = {"fp32": 1e-2, "fp16": 0.1}  # in the logits, beside the first backend's
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,15 @@ class Trial:
     built: tuple[str, ...]  # precisions that run a built engine, which was not asked for here
     kernels: str = ""  # the variant of our own kernels, where the backend has some
     found: str = ""  # what was found where it does not work
+    devices: str = ""  # the GPUs of a backend that runs on some
+    no_device: str = ""  # why there is none for it: a machine without a GPU is not broken
 
 
 @dataclass(frozen=True)
 class _Answers:
     batch_ms: dict[str, float]
     refused: dict[str, str]
-    logits: Float32 | None  # fp32's
+    logits: Float32 | None  # of the first precision
     kernels: str
 
 
@@ -77,6 +79,10 @@ def _try(name: str, batch: Batch, wanted: Float32 | None) -> tuple[Trial, Float3
         backends.check(name)
     except BackendError as error:
         return Trial(name, False, False, {}, {}, built, found=str(error)), None
+    try:
+        devices = ", ".join(device.name for device in backends.accelerators(name))
+    except BackendError as error:
+        return Trial(name, False, True, {}, {}, built, no_device=str(error)), None
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             answers = pool.submit(_answer, name, batch).result()
@@ -84,19 +90,19 @@ def _try(name: str, batch: Batch, wanted: Float32 | None) -> tuple[Trial, Float3
             return Trial(name, False, True, {}, {}, built, found="its process ended: the engine crashed"), None
         except Exception as error:  # noqa: BLE001 - whatever an engine raises is what there is to report
             return Trial(name, False, True, {}, {}, built, found=brief(error)), None
-    found = _wrong(answers.logits, wanted)
-    trial = Trial(name, not found, True, answers.batch_ms, answers.refused, built, answers.kernels, found)
+    found = _wrong(backends.backend_class(name).precisions[0], answers.logits, wanted)
+    trial = Trial(name, not found, True, answers.batch_ms, answers.refused, built, answers.kernels, found, devices)
     return trial, answers.logits
 
 
-def _wrong(logits: Float32 | None, wanted: Float32 | None) -> str:
-    """What is wrong with fp32's answers; "" where nothing is."""
+def _wrong(precision: str, logits: Float32 | None, wanted: Float32 | None) -> str:
+    """What is wrong with the answers of a backend's first precision; "" where nothing is."""
     if logits is None:
-        return "fp32 does not run"
+        return f"{precision} does not run"
     if not np.isfinite(logits).all():
-        return "fp32 gives answers that are not numbers"
+        return f"{precision} gives answers that are not numbers"
     off = 0.0 if wanted is None else float(np.abs(logits - wanted).max())
-    return f"fp32's logits are off by {off:.2g}" if off > _TOLERANCE else ""
+    return f"{precision}'s logits are off by {off:.2g}" if off > _TOLERANCES[precision] else ""
 
 
 def _answer(name: str, batch: Batch) -> _Answers:
@@ -113,7 +119,7 @@ def _answer(name: str, batch: Batch) -> _Answers:
         except BackendError as error:
             refused[precision] = str(error)
             continue
-        logits = found if precision == "fp32" else logits
+        logits = found if precision == kind.precisions[0] else logits
     return _Answers(batch_ms, refused, logits, _kernels() if name == "pytorch" else "")
 
 

@@ -7,6 +7,7 @@ indexes.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,13 @@ class Answer(NamedTuple):
     computed_tokens: int
     batch_s: float  # from indexes to answers
     engine_s: float  # of that, inside the backend
+
+
+class Begun(NamedTuple):
+    """A batch under way."""
+
+    is_ready: Callable[[], bool]  # its answer can be had without waiting
+    answer: Callable[[], Answer]
 
 
 @dataclass(frozen=True)
@@ -109,12 +117,20 @@ class Worker:
 
     def infer(self, indexes: npt.NDArray[np.int64]) -> Answer:
         """Answer these samples."""
+        return self.begin(indexes).answer()
+
+    def begin(self, indexes: npt.NDArray[np.int64]) -> Begun:
+        """Let the engine begin with these samples, where it computes by itself."""
         start_s = time.perf_counter()
         batch = gather(self._features, indexes)
         gathered_s = time.perf_counter()
-        outputs = self._backend.infer(batch)
-        end_s = time.perf_counter()
-        return Answer(outputs, self._backend.computed_tokens(batch), end_s - start_s, end_s - gathered_s)
+        pending = self._backend.begin(batch)
+
+        def answer() -> Answer:
+            outputs, end_s = pending.answers(), time.perf_counter()
+            return Answer(outputs, self._backend.computed_tokens(batch), end_s - start_s, end_s - gathered_s)
+
+        return Begun(pending.is_ready, answer)
 
     def close(self) -> None:
         self._backend.close()

@@ -20,6 +20,8 @@ PEERS = {
     "openvino-fp32 latency": "benchmarks.peers.openvino_plain:LatencyFp32",
     "openvino-int8": "benchmarks.peers.openvino_nncf:OpenVinoInt8",
     "openvino-int8 latency": "benchmarks.peers.openvino_nncf:LatencyInt8",
+    "pytorch-gpu": "benchmarks.peers.pytorch_gpu:PyTorchGpu",
+    "pytorch-gpu compiled": "benchmarks.peers.pytorch_gpu:PyTorchGpuCompiled",
 }
 
 
@@ -28,6 +30,11 @@ def peer_class(name: str) -> type[Peer]:
     module, _, attribute = PEERS[name].partition(":")
     found: type[Peer] = getattr(importlib.import_module(module), attribute)
     return found
+
+
+def on_cores() -> list[str]:
+    """Those that run on the machine's cores."""
+    return [name for name in PEERS if not peer_class(name).on_gpu]
 
 
 def missing(name: str) -> str:

@@ -46,6 +46,7 @@ class Peer(ABC):
     precision: ClassVar[str]
     padded_to: ClassVar[int | None] = None
     about: ClassVar[str]  # how it runs, in a few words
+    on_gpu: ClassVar[bool] = False  # it needs one
 
     def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:  # noqa: B027 - or nothing
         """Write what `load` opens below `folder`; does nothing where it is there already."""

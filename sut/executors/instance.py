@@ -19,6 +19,7 @@ import pickle
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,10 +27,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from sut.errors import RunFailedError
-from sut.executors.base import Float32, Int64
+from sut.executors.base import JOBS_PER_INSTANCE, Float32, Int64
 from sut.executors.slots import Slots
 from sut.topology import Place
-from sut.worker import Worker, WorkerSpec
+from sut.worker import Begun, Worker, WorkerSpec
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 # What an instance sends of a job: what its slot needs; tokens computed, seconds in the instance and in the backend; or
@@ -67,7 +68,7 @@ def live(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], notes
         places[0].pin()
         _end_with_parent()
         _print_aside(spec)
-        _live_alone(spec, links[0])
+        _live_alone(replace(spec, options=replace(spec.options, gpu=places[0].gpu)), links[0])
     else:
         _load_and_fork(spec, places, links, notes)
 
@@ -160,11 +161,34 @@ def _work(worker: Worker, link: Link) -> None:
     except Exception as error:  # noqa: BLE001 - it is raised again in the main process
         pipe.send(_portable(error))
         return
+    under_way: deque[Begun | Exception] = deque()
     try:
         while True:
-            pipe.send(_answer(worker, link.slots, pipe.recv()))
+            if _is_next_first(pipe, under_way):
+                under_way.append(_begin(worker, pipe.recv()))
+            else:
+                pipe.send(_answer(link.slots, under_way.popleft()))
     finally:
         worker.close()
+
+
+def _is_next_first(pipe: Connection, under_way: deque[Begun | Exception]) -> bool:
+    """True when another job is to be begun before the oldest one's answers are taken: an engine that computes by itself
+    is then never idle. Until either comes this thread has nothing to do, and no time to lose."""
+    if not under_way or len(under_way) >= JOBS_PER_INSTANCE:
+        return not under_way
+    oldest = under_way[0]
+    while not isinstance(oldest, Exception) and not oldest.is_ready():
+        if pipe.poll():
+            return True
+    return False
+
+
+def _begin(worker: Worker, indexes: Int64) -> Begun | Exception:
+    try:
+        return worker.begin(indexes)
+    except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
+        return error
 
 
 def _keep_memory() -> None:
@@ -176,9 +200,11 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _answer(worker: Worker, slots: Slots, indexes: Int64) -> Sent:
+def _answer(slots: Slots, begun: Begun | Exception) -> Sent:
     try:
-        answer = worker.infer(indexes)
+        if isinstance(begun, Exception):
+            raise begun
+        answer = begun.answer()
     except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
         return slots.put(None), (0, 0.0, 0.0), _portable(error)
     return slots.put(answer.outputs), answer[1:], None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_bert import random_batch
 
-from backends import BACKENDS, backend_class
+from backends import BACKENDS, accelerators, backend_class
 from backends.base import Backend, BackendError, Batch, Options
 from backends.checkpoints import Model
 
@@ -19,7 +19,11 @@ ANSWERING = sorted(set(BACKENDS) - {"replay"})  # which answers nothing but what
 @pytest.fixture(scope="module", params=ANSWERING)
 def backend(request: pytest.FixtureRequest, model: Model) -> Iterator[Backend]:
     pytest.importorskip(BACKENDS[request.param].needs)
-    loaded = backend_class(request.param)(Options(threads=2))
+    try:
+        accelerators(request.param)
+    except BackendError as error:
+        pytest.skip(str(error))
+    loaded = backend_class(request.param)(Options(backend_class(request.param).precisions[0], threads=2))
     loaded.load(Model("fake", None, None) if request.param == "fake" else model)
     yield loaded
     loaded.close()

@@ -1,0 +1,122 @@
+"""Which NVIDIA GPUs there are, asked of the driver itself: no torch is loaded, so a run without one ends at once.
+
+What torch was built for is read from the file that says so, for the same reason.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import runpy
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from backends.base import Accelerator, BackendError
+
+_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
+_NAME_BYTES = 256
+# The first generation whose tensor cores have a type, and that Triton compiles for.
+_LEAST_CAPABILITY = {"fp16": (7, 5), "bf16": (8, 0), "int8": (8, 0), "fp8": (8, 9)}
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_…
+
+
+def find() -> tuple[Accelerator, ...]:
+    """Every GPU that this process may use, in the driver's order.
+
+    Raises:
+        BackendError: there is none, or torch cannot use one; the message says which, and what to type.
+    """
+    if importlib.util.find_spec("triton") is None:
+        raise BackendError("backend 'gpu' needs triton, which is not installed: pip install 'mlperf-bert-sut[gpu]'")
+    built_for = torch_cuda()
+    try:
+        gpus = _of_driver()
+    except OSError as error:
+        found = f"{error}" if built_for else f"{error}, and {_torch_words()}"
+        raise BackendError(f"wanted a CUDA GPU for backend 'gpu', found none ({found}). Type: --backend pytorch, or "
+                           f"onnxruntime, to run on this machine's cores.") from error  # fmt: skip
+    if built_for is None:
+        raise BackendError(
+            f"wanted a PyTorch built for CUDA, found {_torch_words()} beside {gpus[0].name}. "
+            f"Type: pip install --force-reinstall torch triton (PyTorch's own index has every build)."
+        )
+    return gpus
+
+
+def of(number: int, precision: str) -> Accelerator:
+    """One of them, which has the arithmetic of a precision.
+
+    Raises:
+        BackendError: as `find` does, or this one has not.
+    """
+    gpu, least = find()[number], _LEAST_CAPABILITY[precision]
+    if gpu.capability < least:
+        can = [name for name, needs in _LEAST_CAPABILITY.items() if gpu.capability >= needs]
+        raise BackendError(
+            f"wanted a GPU of compute capability {least[0]}.{least[1]} or higher for --precision {precision}, found "
+            f"{gpu.name} with {gpu.capability[0]}.{gpu.capability[1]}, which has {', '.join(can) or 'none of ours'}."
+        )
+    return gpu
+
+
+def _of_driver() -> tuple[Accelerator, ...]:
+    """Raises OSError, with the reason in few words, where there is no GPU."""
+    driver = _driver()
+    if (code := driver.cuInit(0)) != 0:
+        raise OSError(f"the driver answers {_words(driver, code)}")
+    count = ctypes.c_int()
+    _check(driver, driver.cuDeviceGetCount(ctypes.byref(count)))
+    if not count.value:
+        raise OSError("the driver knows of none")
+    return tuple(_gpu(driver, number) for number in range(count.value))
+
+
+def _driver() -> Any:
+    for name in _DRIVERS:
+        with suppress(OSError):
+            return ctypes.CDLL(name)
+    raise OSError("no NVIDIA driver")
+
+
+def _gpu(driver: Any, number: int) -> Accelerator:
+    handle, memory, name = ctypes.c_int(), ctypes.c_size_t(), ctypes.create_string_buffer(_NAME_BYTES)
+    _check(driver, driver.cuDeviceGet(ctypes.byref(handle), number))
+    _check(driver, driver.cuDeviceGetName(name, _NAME_BYTES, handle))
+    _check(driver, driver.cuDeviceTotalMem_v2(ctypes.byref(memory), handle))
+    return Accelerator(
+        name.value.decode(), memory.value, (_attribute(driver, _MAJOR, handle), _attribute(driver, _MINOR, handle))
+    )
+
+
+def _attribute(driver: Any, which: int, handle: ctypes.c_int) -> int:
+    value = ctypes.c_int()
+    _check(driver, driver.cuDeviceGetAttribute(ctypes.byref(value), which, handle))
+    return value.value
+
+
+def _check(driver: Any, code: int) -> None:
+    if code:
+        raise OSError(f"the driver answers {_words(driver, code)}")
+
+
+def _words(driver: Any, code: int) -> str:
+    text = ctypes.c_char_p()
+    driver.cuGetErrorName(code, ctypes.byref(text))
+    return (text.value or b"error " + str(code).encode()).decode()
+
+
+def torch_cuda() -> str | None:
+    """The CUDA that the installed torch was built for; None: it was built without."""
+    found = _torch_version().get("cuda")
+    return str(found) if found else None
+
+
+def _torch_words() -> str:
+    return f"torch {_torch_version().get('__version__', '?')}, which is built without CUDA"
+
+
+def _torch_version() -> dict[str, Any]:
+    spec = importlib.util.find_spec("torch")
+    file = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
+    return runpy.run_path(str(file)) if file and file.is_file() else {}

@@ -1,0 +1,48 @@
+"""Residual + LayerNorm, which ends both halves of a layer, with the next product's input, in one pass over memory."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.nn import functional as F
+
+from backends.gpu.kernels.norm import norm_row, warps
+from backends.gpu.kernels.rounding import put
+from backends.kernels import Form, Norm
+
+
+def twin(projected: Tensor, stream: Tensor, norm: Norm, form: Form | None, to: Tensor | None) -> None:
+    """stream = LayerNorm(stream + projected), in place; the same into `to` in `form`, unless that is None.
+
+    Args:
+        projected, stream: float16 or bfloat16 [T, H]; sums and LayerNorm are float32.
+    """
+    y = F.layer_norm(stream.float() + projected.float(), norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
+    stream.copy_(y)
+    if to is not None and form is not None:
+        put(y, form, to)
+
+
+def launch(projected: Tensor, stream: Tensor, norm: Norm, form: Form | None, to: Tensor | None) -> None:
+    """As `twin` does."""
+    tokens, width = stream.shape
+    block = triton.next_power_of_2(width)
+    multiplier, zero_point = (None, 0) if form is None else (form.multiplier, form.zero_point)
+    _add_norm[(tokens,)](
+        projected, norm.weight, norm.bias, multiplier, stream, to,
+        norm.epsilon, float(zero_point), width, block=block, num_warps=warps(block),
+    )  # fmt: skip
+
+
+@triton.jit
+def _add_norm(
+    projected, weight, bias, multiplier, stream, to, epsilon, zero_point, width, block: tl.constexpr
+):  # fmt: skip
+    """One token."""
+    token = tl.program_id(0).to(tl.int64)
+    columns = tl.arange(0, block)
+    inside = columns < width
+    x = tl.load(stream + token * width + columns, inside, 0.0).to(tl.float32)
+    x += tl.load(projected + token * width + columns, inside, 0.0).to(tl.float32)
+    norm_row(x, columns, inside, width, weight, bias, epsilon, multiplier, zero_point, token, stream, to)

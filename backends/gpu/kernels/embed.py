@@ -1,0 +1,48 @@
+"""Embedding: three table rows summed, LayerNorm, and the first product's input, in one pass."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.nn import functional as F
+
+from backends.gpu.kernels.norm import norm_row, warps
+from backends.gpu.kernels.rounding import put
+from backends.kernels import Form, Norm, Tables
+
+Ids = tuple[Tensor, Tensor, Tensor]  # input, token type, position; integers [T]
+
+
+def twin(ids: Ids, tables: Tables, norm: Norm, form: Form, stream: Tensor, to: Tensor | None) -> None:
+    """LayerNorm of the summed embeddings into `stream`, float16 or bfloat16 [T, H], and into `to`, unless None."""
+    words, types, positions = (table[rows].float() for table, rows in zip(tables, ids, strict=True))
+    y = F.layer_norm(words + types + positions, norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
+    stream.copy_(y)
+    if to is not None:
+        put(y, form, to)
+
+
+def launch(ids: Ids, tables: Tables, norm: Norm, form: Form, stream: Tensor, to: Tensor | None) -> None:
+    """As `twin` does."""
+    tokens, width = stream.shape
+    block = triton.next_power_of_2(width)
+    _embed[(tokens,)](
+        *ids, *tables, norm.weight, norm.bias, form.multiplier, stream, to,
+        norm.epsilon, float(form.zero_point), width, block=block, num_warps=warps(block),
+    )  # fmt: skip
+
+
+@triton.jit
+def _embed(
+    word_ids, type_ids, position_ids, words, types, positions, weight, bias, multiplier, stream, to,
+    epsilon, zero_point, width, block: tl.constexpr,
+):  # fmt: skip
+    """One token."""
+    token = tl.program_id(0).to(tl.int64)
+    columns = tl.arange(0, block)
+    inside = columns < width
+    x = tl.load(words + tl.load(word_ids + token).to(tl.int64) * width + columns, inside, 0.0).to(tl.float32)
+    x += tl.load(types + tl.load(type_ids + token).to(tl.int64) * width + columns, inside, 0.0).to(tl.float32)
+    x += tl.load(positions + tl.load(position_ids + token).to(tl.int64) * width + columns, inside, 0.0).to(tl.float32)
+    norm_row(x, columns, inside, width, weight, bias, epsilon, multiplier, zero_point, token, stream, to)

@@ -1,0 +1,53 @@
+"""What follows a library's matrix product: scale, bias, GELU and the next product's form, in one pass.
+
+A GEMM of our own does the same in its registers (gemm.py); this is for shapes at which the library is faster even so.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.nn import functional as F
+
+from backends.gpu.kernels.rounding import gelu as gelu_of
+from backends.gpu.kernels.rounding import put, rounded
+from backends.kernels import Form
+
+
+def twin(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor) -> None:
+    """act(sums * scale + bias) into `to` [T, N] in `form`.
+
+    Args:
+        sums: int32, float16, bfloat16 or float32 [T, N].
+        scale, bias: float32 [N]; a scale of None is 1.
+    """
+    y = sums.float() + bias if scale is None else sums.float() * scale + bias
+    put(F.gelu(y) if gelu else y, form, to)
+
+
+def launch(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor) -> None:
+    """As `twin` does."""
+    tokens, width = to.shape
+    block = min(1024, triton.next_power_of_2(width))
+    _epilogue[(tokens, triton.cdiv(width, block))](
+        sums, scale, bias, form.multiplier, to, float(form.zero_point), width, gelu=gelu, block=block,
+    )  # fmt: skip
+
+
+@triton.jit
+def _epilogue(sums, scale, bias, multiplier, to, zero_point, width, gelu: tl.constexpr, block: tl.constexpr):
+    """A stretch of one token."""
+    token = tl.program_id(0).to(tl.int64)
+    columns = tl.program_id(1) * block + tl.arange(0, block)
+    inside = columns < width
+    y = tl.load(sums + token * width + columns, inside, 0).to(tl.float32)
+    if scale is not None:
+        y = y * tl.load(scale + columns, inside, 0.0)
+    y += tl.load(bias + columns, inside, 0.0)
+    if gelu:
+        y = gelu_of(y)
+    factors = None
+    if multiplier is not None:
+        factors = tl.load(multiplier + columns, inside, 0.0)
+    tl.store(to + token * width + columns, rounded(y, factors, zero_point, to.dtype.element_ty), inside)

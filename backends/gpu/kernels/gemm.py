@@ -1,0 +1,110 @@
+"""The matrix product with all that follows it: y = act((x Wᵀ) * scale + bias) in the next product's form.
+
+Both operands lie with K innermost, as tensor cores want bytes. Tiles of one stripe of rows are computed by neighbours
+(`_GROUP`), so that what they read together stays in the L2 cache. Which tile suits a shape is measured (choice.py).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.nn import functional as F
+
+from backends.gpu.kernels.interpreted import dot
+from backends.gpu.kernels.rounding import gelu as gelu_of
+from backends.gpu.kernels.rounding import put, rounded
+from backends.kernels import Form
+
+_GROUP = 8  # tiles of rows
+
+
+class Tile(NamedTuple):
+    """How one program is cut: rows and columns of its result, bytes of K it takes at a time."""
+
+    rows: int
+    columns: int
+    depth_bytes: int
+    warps: int
+    stages: int
+
+
+# By name, from what suits a single sample to what suits many thousand tokens.
+TILES: dict[str, Tile] = {
+    "32x64": Tile(32, 64, 128, 4, 4),
+    "64x64": Tile(64, 64, 128, 4, 4),
+    "64x128": Tile(64, 128, 128, 4, 4),
+    "128x128": Tile(128, 128, 128, 8, 3),
+    "128x256": Tile(128, 256, 128, 8, 3),
+    "256x128": Tile(256, 128, 128, 8, 3),
+}
+DEFAULT = "128x128"
+
+
+def twin(
+    x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor, tile: str = ""
+) -> None:
+    """Into `to` [T, N], in `form`.
+
+    Args:
+        x: [T, K] in float16, bfloat16, int8 or fp8; `weight` [N, K] in the same.
+        scale, bias: float32 [N]; a scale of None is 1.
+        tile: one of TILES; it changes nothing but the speed.
+    """
+    y = x.float() @ weight.float().T
+    y = y + bias if scale is None else y * scale + bias
+    put(F.gelu(y) if gelu else y, form, to)
+
+
+def launch(
+    x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor,
+    tile: str = DEFAULT,
+) -> None:  # fmt: skip
+    """As `twin` does."""
+    (m, k), n = x.shape, len(weight)
+    rows, columns, depth_bytes, warps, stages = TILES[tile]
+    tiles = triton.cdiv(m, rows) * triton.cdiv(n, columns)
+    _gemm[(tiles,)](
+        x, weight, scale, bias, form.multiplier, to, float(form.zero_point), m, n, k,
+        rows=rows, columns=columns, depth=depth_bytes // x.element_size(), group=_GROUP,
+        sums=tl.int32 if x.dtype == torch.int8 else tl.float32, gelu=gelu, num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["m"])  # one kernel for any number of tokens
+def _gemm(
+    x, weight, scale, bias, multiplier, to, zero_point, m, n, k,
+    rows: tl.constexpr, columns: tl.constexpr, depth: tl.constexpr, group: tl.constexpr,
+    sums: tl.constexpr, gelu: tl.constexpr,
+):  # fmt: skip
+    """One tile of the result. Rows and columns beyond the end read the first ones' instead, and are not written."""
+    across = tl.cdiv(n, columns)
+    stripe = tl.program_id(0) // (group * across)
+    high = tl.minimum(tl.cdiv(m, rows) - stripe * group, group)
+    within = tl.program_id(0) % (group * across)
+    row = (stripe * group + within % high) * rows + tl.arange(0, rows)
+    column = (within // high) * columns + tl.arange(0, columns)
+    inner = tl.arange(0, depth)
+    x_at = x + (row % m).to(tl.int64)[:, None] * k + inner[None, :]
+    weight_at = weight + (column % n).to(tl.int64)[:, None] * k + inner[None, :]
+    total = tl.zeros([rows, columns], sums)
+    for start in range(0, k, depth):
+        left = inner[None, :] < k - start
+        total = dot(tl.load(x_at, left, 0.0), tl.trans(tl.load(weight_at, left, 0.0)), total)
+        x_at += depth
+        weight_at += depth
+    in_columns = column < n
+    y = total.to(tl.float32)
+    if scale is not None:
+        y = y * tl.load(scale + column, in_columns, 0.0)[None, :]
+    y += tl.load(bias + column, in_columns, 0.0)[None, :]
+    if gelu:
+        y = gelu_of(y)
+    factors = None
+    if multiplier is not None:
+        factors = tl.load(multiplier + column, in_columns, 0.0)[None, :]
+    to_at = to + row.to(tl.int64)[:, None] * n + column[None, :]
+    tl.store(to_at, rounded(y, factors, zero_point, to.dtype.element_ty), (row < m)[:, None] & in_columns[None, :])

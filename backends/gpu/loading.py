@@ -1,0 +1,46 @@
+"""From a model to one that is loaded: its weights on a device, and the way of each product."""
+
+from __future__ import annotations
+
+import torch
+
+from backends.checkpoints import Model, read_weights
+from backends.gpu import choice, engine, weights
+from backends.gpu.kernels import TRITON
+from backends.gpu.model import GpuBert
+from backends.gpu.weights import FLOATS, Weights
+
+_CALL_MS = 20  # how long one way is timed
+
+
+def on_gpu(model: Model, precision: str, device: torch.device) -> GpuBert:
+    """The model on a GPU; products whose fastest way there is not known are measured first."""
+    found, recorded = read(model, precision, device)
+    name = torch.cuda.get_device_name(device)
+    return GpuBert(found, TRITON, recorded.get(name) or measure(found))
+
+
+def read(model: Model, precision: str, device: torch.device) -> tuple[Weights, engine.Choices]:
+    """The weights, and what an engine knows of GPUs."""
+    if precision in FLOATS:
+        source = read_weights(model)
+        return weights.from_floats(source.config, source.tensors, FLOATS[precision], device), {}
+    built = engine.read_for(model)
+    return weights.from_engine(built, device), built.choices
+
+
+def measure_engine(built: engine.Engine) -> choice.Choices:
+    """The same for an engine that is about to be written, on the first GPU."""
+    return measure(weights.from_engine(built, torch.device("cuda", 0)))
+
+
+def measure(found: Weights) -> choice.Choices:
+    """The fastest way of each product on the GPU that the weights lie on."""
+    return choice.measured(found.layers[0], TRITON, _milliseconds)
+
+
+def _milliseconds(call: choice.Call) -> float:
+    """Median of one call, its inputs not in the cache."""
+    from triton.testing import do_bench
+
+    return float(do_bench(call, warmup=_CALL_MS // 4, rep=_CALL_MS, return_mode="median"))

@@ -1,0 +1,146 @@
+"""How fast BERT-Large runs on this machine's first GPU, beside its limits and its peers: one process at a time.
+
+First the limits (benchmarks/gpu_limits.py), then `transformers` in float16, padded and in batches, eager and under
+torch.compile, then this package in each precision through LoadGen: Offline, the Server's peak at 130 ms, SingleStream.
+Lengths are the data set's (benchmarks/lengths.py); contestants take turns (benchmarks/contest.py). Then: tables, one
+JSON line.
+
+    python -m benchmarks.gpu                       # BERT-Large, random weights
+    python -m benchmarks.gpu --quick               # one short round: does everything run?
+    python -m benchmarks.gpu --only fp16 --dataset dev-v1.1.json --vocab vocab.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+import backends
+from backends.base import BackendError
+from backends.checkpoints import find_model
+from benchmarks import cpu_report, gpu_report, lengths, own
+from benchmarks.contest import Contestant, Reading, hold
+from benchmarks.cpu import peer_turn, select
+from benchmarks.gpu_report import OFFLINE, P90, PEAK_QPS, RATE, SHARES
+from benchmarks.own import Place
+from qsl import store
+from sut import assets
+
+SAMPLES, PADDED, QUICK = 8192, 2048, 0.125  # of a turn; each of ours is asked OVER times, so that it lasts some seconds
+OVER = 8
+PRECISIONS = ("fp16", "bf16", "fp8", "int8")
+PEERS = ("pytorch-gpu", "pytorch-gpu compiled")
+_PROBE_S = "5"
+
+
+def contestants(model: str, place: Place, padded: Place) -> list[Contestant]:
+    """Every row, in the table's order."""
+    limits = [
+        Contestant(f"limit {name}", "measured alone", name, partial(_limit, model, name))
+        for name in ("copy", *PRECISIONS)
+    ]
+    peers = [peer_turn(name, padded) for name in PEERS]
+    ours = [
+        Contestant(f"sut {name}", "this package, LoadGen", name, partial(_ours, place, name)) for name in PRECISIONS
+    ]
+    return [*limits, *peers, *ours]
+
+
+def _limit(model: str, name: str) -> Reading:
+    found = _json(["benchmarks.gpu_limits", "--model", model, "--only", name])
+    return {RATE: next(iter(found.values()))}
+
+
+def _ours(place: Place, precision: str) -> Reading:
+    flags = ("--backend", "gpu", "--precision", precision)
+    offline = own.run(place, "Offline", OVER * place.samples, *flags)
+    stream = own.run(place, "SingleStream", place.samples, *flags, "--executor", "inline")
+    parts = _json(["benchmarks.gpu_parts", "--model", place.model, "--precision", precision])
+    return {
+        OFFLINE: offline["result"]["value"],
+        P90: stream["result"]["latency_ms"]["90.00"],
+        PEAK_QPS: _server_peak(place, *flags),
+        **{name: parts[name] for name in SHARES},
+    }
+
+
+def _server_peak(place: Place, *flags: str) -> float:
+    """The highest rate that is valid at the benchmark's own target latency."""
+    with tempfile.TemporaryDirectory() as folder:
+        log_dir = Path(folder) / "run"
+        own.turn([
+            "sut", "--scenario", "Server", "--find-peak", "--min-duration-s", _PROBE_S, "--model", place.model,
+            "--dataset", str(place.dataset), "--vocab", str(place.vocab), "--cache-dir", str(place.cache_dir),
+            "--log-dir", str(log_dir), *flags,
+        ])  # fmt: skip
+        return float(json.loads((log_dir / "run.json").read_text(encoding="utf-8"))["result"]["value"])
+
+
+def _json(command: list[str]) -> Reading:
+    found: Reading = json.loads(own.turn(command).stdout.splitlines()[-1])
+    return found
+
+
+def _place(options: argparse.Namespace, cache_dir: Path, samples: int) -> tuple[Place, float]:
+    """A set of so many samples as long as the data set's, and their mean length."""
+    whole = options.dataset or assets.demo_dataset(cache_dir)
+    vocab = options.vocab or assets.demo_model() / "vocab.txt"
+    count = max(64, round(samples * (QUICK if options.quick else 1)))
+    path = cache_dir / f"lengths-{store.key(count, whole, vocab)}.json"
+    features = lengths.like(whole, vocab, cache_dir, count, path)
+    return Place(options.model, path, vocab, cache_dir, count), float(features.lengths.mean())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", default="random:bert-large", help="random:bert-large (default), random:bert-base, random:bert-tiny")
+    add("--dataset", type=Path, help="a SQuAD v1.1 file whose lengths to take (default: the embedded one's)")
+    add("--vocab", type=Path, help="its vocabulary (default: the demo's)")
+    add("--rounds", type=int, help="turns of each contestant (default: 3; with --quick 1)")
+    add("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their name")
+    add("--quick", action="store_true", help="an eighth of the samples, one round")
+    add("--markdown", action="store_true", help="print the tables for the documentation")
+    add("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR)
+    return parser
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    try:
+        gpu = backends.accelerators("gpu")[0]
+    except BackendError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    config = find_model(options.model).config
+    assert config is not None
+    rounds = options.rounds or (1 if options.quick else 3)
+    cache_dir = options.cache_dir.expanduser()
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    place, tokens = _place(options, cache_dir, SAMPLES)
+    chosen = select(contestants(options.model, place, _place(options, cache_dir, PADDED)[0]), options.only)
+    start_s = time.perf_counter()
+
+    def told(number: int, one: Contestant, reading: Reading | str) -> None:
+        words = f"round {number + 1}  {one.key}: {cpu_report.words(reading)}"
+        print(f"{time.perf_counter() - start_s:5.0f} s  {words}", file=sys.stderr, flush=True)
+
+    report = gpu_report.Report(chosen, hold(chosen, rounds, told), config, tokens, gpu.name)
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    for table in report.tables():
+        cpu_report.show(table, console, markdown=options.markdown)
+    print(json.dumps({"model": options.model, "rounds": rounds, **report.facts()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

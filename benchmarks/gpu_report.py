@@ -1,0 +1,118 @@
+"""What `benchmarks.gpu` prints: limits and contestants, time by part, what must be reached, and the facts."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib import metadata
+
+from backends.checkpoints import BertConfig
+from benchmarks.contest import Contestant, Goal, Results, Side, Spread, ratio, spread, summary
+from benchmarks.cpu_report import Grid, spread_words
+
+OFFLINE, P90, PEAK_QPS, RATE = "samples_per_s", "p90_ms", "peak_qps", "rate"
+SHARES = ("gemm", "attention", "elementwise", "idle")  # of the time that passes
+_UNITS = {"limit copy": "GB/s read and written"}  # of a limit; all others': T(FL)OP/s
+_ONE: Side = ("", "", 1.0)  # a figure is no ratio
+# For BERT-Large on one H200, at SQuAD's lengths.
+GOALS: tuple[tuple[Goal, Side, Side], ...] = (
+    (Goal("fp16 Offline, samples/s", 4500, 5500), ("sut fp16", OFFLINE, 1.0), _ONE),
+    (Goal("fp8 Offline, samples/s", 7000, 8500), ("sut fp8", OFFLINE, 1.0), _ONE),
+    (Goal("int8 Offline, samples/s", 7000, 9300), ("sut int8", OFFLINE, 1.0), _ONE),
+    (
+        Goal("fp8 Server peak (p99 ≤ 130 ms) over Offline", 0.75, 0.9),
+        ("sut fp8", PEAK_QPS, 1.0),
+        ("sut fp8", OFFLINE, 1.0),
+    ),
+    (Goal("SingleStream p90, fp8, ms", 1.2, 0.9, lower_is_better=True), ("sut fp8", P90, 1.0), _ONE),
+    (
+        Goal("fp16 Offline over transformers fp16 padded", 2.2, 3.0),
+        ("sut fp16", OFFLINE, 1.0),
+        ("peer pytorch-gpu", OFFLINE, 1.0),
+    ),
+)
+
+
+class Report:
+    """The results of one sitting, in the forms that are printed."""
+
+    def __init__(
+        self,
+        contestants: Sequence[Contestant],
+        results: Results,
+        config: BertConfig,
+        tokens_per_sample: float,
+        gpu: str,
+    ) -> None:
+        self._contestants, self._results, self._tokens, self._gpu = contestants, results, tokens_per_sample, gpu
+        self._tops_per_sample = config.operations_per_token * tokens_per_sample / 1e12
+
+    def tables(self) -> Iterator[Grid]:
+        heading = f"{self._gpu}; {self._tokens:.0f} tokens a sample; median (lowest – highest)"
+        columns: tuple[str, ...] = (
+            *("contestant", "Offline samples/s", "share of the limit", "Server peak, queries/s"),
+            *("SingleStream p90, ms", "how"),
+        )
+        yield Grid(heading, columns, [self._row(one) for one in self._contestants])
+        columns = ("time by part", *SHARES)
+        yield Grid("share of the time that passes, Offline", columns, list(self._parts()))
+        columns = ("figure", "measured", "floor", "aim", "reached")
+        yield Grid("what must be reached on one H200", columns, [self._goal_row(*one) for one in GOALS])
+
+    def facts(self) -> dict[str, object]:
+        """For the JSON line."""
+        goals = {
+            goal.name: {**asdict(found), "floor": goal.floor, "aim": goal.aim, "reached": goal.verdict(found.median)}
+            for goal, above, below in GOALS
+            if (found := self._reached(above, below))
+        }
+        return {
+            "gpu": self._gpu,
+            "driver": driver(),
+            "packages": {name: metadata.version(name) for name in ("torch", "triton")},
+            "tokens_per_sample": self._tokens,
+            "tops_per_sample": self._tops_per_sample,
+            "figures": summary(self._results),
+            "goals": goals,
+        }
+
+    def _row(self, one: Contestant) -> tuple[str, ...]:
+        if one.key in self._results.missing:
+            return (one.key, "–", "–", "–", "–", self._results.missing[one.key])
+        if limit := spread(self._results, one.key, RATE):
+            return (one.key, spread_words(limit, _UNITS.get(one.key, "T(FL)OP/s")), "", "", "", one.about)
+        offline, peak, p90 = (
+            spread_words(spread(self._results, one.key, metric)) for metric in (OFFLINE, PEAK_QPS, P90)
+        )
+        return (one.key, offline, self._share(one), peak, p90, one.about)
+
+    def _share(self, one: Contestant) -> str:
+        """Of the matrix products' limit at its precision, attention not counted; of its real tokens, padded or not."""
+        ours = one.key, OFFLINE, self._tops_per_sample
+        found = ratio(self._results, ours, (f"limit {one.precision}", RATE, 1.0))
+        return f"{found.median:.0%}" if found else "–"
+
+    def _parts(self) -> Iterator[tuple[str, ...]]:
+        for one in self._contestants:
+            found = [spread(self._results, one.key, part) for part in SHARES]
+            if all(found):
+                yield (one.key, *(f"{part.median:.1%}" for part in found if part))
+
+    def _reached(self, above: Side, below: Side) -> Spread | None:
+        return spread(self._results, *above[:2]) if below is _ONE else ratio(self._results, above, below)
+
+    def _goal_row(self, goal: Goal, above: Side, below: Side) -> tuple[str, ...]:
+        found, bounds = self._reached(above, below), (f"{goal.floor:g}", f"{goal.aim:g}")
+        return (goal.name, spread_words(found), *bounds, goal.verdict(found.median) if found else "not measured")
+
+
+def driver() -> str:
+    """Driver, clocks now and at most, power limit, as the driver's own tool says them; "" where it is not installed."""
+    fields = "driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit"
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader", "--id=0"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
