@@ -27,13 +27,16 @@ class Entry(NamedTuple):
     forkable: bool = False  # as the class says
     graph_precisions: tuple[str, ...] = ()  # as the class says
     maker: str = "backends.quantized_maker:MAKER"  # of its engines
+    halves: tuple[str, ...] = ()  # its precisions of 16 bits, which `fp16` may become
 
 
 BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry(
         "backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",), graph_precisions=("fp32",)
     ),
-    "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True),
+    "pytorch": Entry(
+        "backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True, halves=("bf16",)
+    ),
     "openvino": Entry(
         "backends.openvino_cpu:OpenVinoBackend",
         "openvino",
@@ -41,6 +44,7 @@ BACKENDS: dict[str, Entry] = {
         ("int8",),
         graph_precisions=("fp32", "bf16"),
         maker="backends.openvino_maker:MAKER",
+        halves=("bf16",),
     ),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
     "replay": Entry("backends.replay:ReplayBackend", "numpy", "", forkable=True),

@@ -40,7 +40,7 @@ class RunConfig:
     model: str = DEMO
     precision: str = "fp32"
     task: str = "squad"
-    dataset: Path | None = None  # the embedded data set
+    dataset: Path | None = None  # the embedded data set, which "demo" means too
     vocab: Path | None = None  # the model's own vocab.txt
     execution_mode: str = "test"
     test_query_count: int | None = None  # as many as fit into about ten seconds
@@ -53,7 +53,9 @@ class RunConfig:
     audit_config: Path | None = None  # LoadGen's audit.config, for a compliance run; never one that lies about
     log_dir: Path | None = None  # runs/<time>-<scenario>-<mode>-<backend>
     user_conf: Path | None = None  # ./user.conf where there is one
-    target: str | None = None  # the accuracy to reach, out of accuracy.targets, or a number
+    target: str | None = (
+        None  # accuracy: out of accuracy.targets, or percent; performance: samples/s, or ms for a stream
+    )
     executor: str = "processes"
     instances: int | None = None  # one for a stream, else as many as the cores hold
     cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
@@ -61,6 +63,7 @@ class RunConfig:
     max_batch_tokens: int = 1536  # with a batch_size: whatever so many samples take
     batch_size: int | None = None  # as many samples as the tokens allow
     warmup_steps: int = 1  # how often each warm-up shape is run
+    engine: Path | None = None  # built for this model: found in the cache by its key, or built
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
     fpmath_mode: str | None = None  # oneDNN's own, which is strict
     torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
@@ -125,6 +128,7 @@ _PATHS = (
     "calibration_dataset",
     "calibration_list",
     "audit_config",
+    "engine",
 )
 _LONGEST = 512  # tokens of any sample: BERT has no more positions
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
@@ -202,7 +206,8 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         if not _is_a(value, hints[key]):
             raise UsageError(f"wanted {flag(key)} of another type than {type(value).__name__}, found {value!r}.")
-    return {key: Path(value) if key in _PATHS else value for key, value in values.items()}
+    typed = {key: Path(value) if key in _PATHS else value for key, value in values.items()}
+    return typed | ({"dataset": None} if typed.get("dataset") == Path(DEMO) else {})
 
 
 def _is_a(value: Any, hint: Any) -> bool:
@@ -245,6 +250,8 @@ def _check_server(config: RunConfig) -> None:
         )
     if config.find_peak and (config.scenario, config.mode, config.execution_mode) != ("Server", "performance", "test"):
         raise UsageError("--find-peak goes with --scenario Server, --mode performance and --execution-mode test.")
+    if config.find_peak and config.target:
+        raise UsageError("--find-peak looks for the best there is; --target goes with a run at one --target-qps.")
 
 
 def _check_window(config: RunConfig) -> None:

@@ -38,6 +38,7 @@ class Progress:
     completed: int = 0
     tokens: int = 0
     computed_tokens: int = 0
+    engine_s: float = 0.0  # within the backends, of all instances together
     first_issue_s: float = 0.0  # time.perf_counter() of the first query; 0 before it
     last_answer_s: float = 0.0
 
@@ -162,6 +163,7 @@ class Scheduler:
         progress.completed += len(rows)
         progress.tokens += int(self._lengths[outcome.job.indexes].sum())
         progress.computed_tokens += outcome.computed_tokens
+        progress.engine_s += outcome.engine_s
         progress.last_answer_s = time.perf_counter()
         self.batch_times.add(outcome.instance, len(rows), outcome.batch_s, outcome.engine_s)
         if not self.failure:
