@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backends import check as check_backend
-from sut import engines, flags, presets
+from sut import engines, flags, lock, presets
 from sut.compare import built, runs, table
 from sut.compare.built import Built
+from sut.compare.runs import Row
 from sut.compare.table import Comparison
 from sut.config import RunConfig, flag, resolve
 from sut.errors import INVALID, VALID, UsageError
@@ -47,9 +48,12 @@ def main(argv: Sequence[str]) -> int:
         return _tell_built(found)
     folder = args.output_dir or Path("runs") / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-compare"
     compared = []
-    for name, config in configs.items():
-        compared.append(_compare(name, config, found[name], _root(args, config), folder / name, args.accuracy_samples))
-        table.show(compared[-1])
+    with lock.held(folder, "comparison") as held:
+        for name, config in configs.items():
+            own = replace(config, engine=_root(args, config) / engine) if (engine := found[name].engine) else config
+            rows = _rows(name, own, folder / name, args.accuracy_samples, held)
+            compared.append(_comparison(name, config, rows, found[name]))
+            table.show(compared[-1])
     print(f"logs: {folder}")
     print(table.json_line(compared))
     return VALID if all(one.passed for one in compared) else INVALID
@@ -91,18 +95,25 @@ def _tell_built(found: dict[str, Built]) -> int:
     return VALID
 
 
-def _compare(
-    name: str, config: RunConfig, one: Built, root: Path, folder: Path, accuracy_samples: int | None
-) -> Comparison:
+def _rows(name: str, own: RunConfig, folder: Path, accuracy_samples: int | None, held: int) -> dict[str, Row]:
     rows = {}
-    own = replace(config, engine=root / one.engine) if one.engine else config
-    for row, of in (("accelerated", own), ("reference", reference(config))):  # what is more likely refused comes first
+    for row, of in (("accelerated", own), ("reference", reference(own))):  # what is more likely refused comes first
         print(f"{name}, {row}: {of.model} on {of.backend} {of.precision}", file=sys.stderr, flush=True)
-        rows[row] = runs.measure(of, folder / row, accuracy_samples)
-    means_nothing = config.model.startswith("random:")
-    dataset = "the embedded data set" if config.dataset is None else str(config.dataset)
-    lose, is_judged = presets.may_lose(name), not means_nothing
-    return Comparison(name, config.model, dataset, rows["reference"], rows["accelerated"], one, lose, is_judged)
+        rows[row] = runs.measure(of, folder / row, accuracy_samples, held)
+    return rows
+
+
+def _comparison(name: str, config: RunConfig, rows: dict[str, Row], engine: Built) -> Comparison:
+    return Comparison(
+        preset=name,
+        model=config.model,
+        dataset="the embedded data set" if config.dataset is None else str(config.dataset),
+        reference=rows["reference"],
+        accelerated=rows["accelerated"],
+        built=engine,
+        may_lose=presets.may_lose(name),
+        is_judged=not config.model.startswith("random:"),
+    )
 
 
 def reference(config: RunConfig) -> RunConfig:
@@ -120,4 +131,5 @@ def reference(config: RunConfig) -> RunConfig:
         kpi=None,
         fpmath_mode=None,
         executor="processes",
+        engine=None,
     )

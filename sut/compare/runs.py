@@ -6,8 +6,6 @@ A row is read out of their run.json and LoadGen's logs alone, so whatever it sho
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy.targets import METRICS
-from sut import results
+from sut import child, results
 from sut.config import RunConfig, to_flags
 from sut.errors import FAILED, INVALID, VALID, RunFailedError, SutError
 from sut.tasks import TASKS
@@ -57,16 +55,16 @@ class RowStoppedError(SutError):
         self.exit_code = code if code > 0 else FAILED
 
 
-def measure(config: RunConfig, folder: Path, accuracy_samples: int | None) -> Row:
-    """Run all kinds, their logs below `folder`.
+def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock: int) -> Row:
+    """Run all kinds, their logs below `folder`; each holds `lock`, see `sut.lock`.
 
     Raises:
         RowStoppedError, RunFailedError: a run did not come to its end.
     """
     started_s = time.perf_counter()
-    accuracy = _run("accuracy", replace(config, test_query_count=accuracy_samples), folder)
+    accuracy = _run("accuracy", replace(config, test_query_count=accuracy_samples), folder, lock)
     evaluation_s = time.perf_counter() - started_s
-    latency, throughput = (_run(kind, config, folder) for kind in ("latency", "throughput"))
+    latency, throughput = (_run(kind, config, folder, lock) for kind in ("latency", "throughput"))
     return Row(
         what=f"{config.backend} {throughput['config']['precision']}",
         metric=METRICS[TASKS[config.task].metric],
@@ -96,19 +94,17 @@ def _invalid(kind: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{kind}: {why}" for why in record["reasons"] or [record["verdict"]])
 
 
-def _run(kind: str, config: RunConfig, folder: Path) -> dict[str, Any]:
+def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> dict[str, Any]:
     """run.json of one run."""
     scenario, mode = _KINDS[kind]
     one = replace(config, scenario=scenario, mode=mode, log_dir=folder / kind)
     console = folder / f"{kind}.txt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with console.open("wb") as printed:
-            command = [sys.executable, "-m", "sut", "run", *to_flags(one)]
-            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, check=False)
+        code = child.run(["run", *to_flags(one)], lock, console)
     except OSError as error:
         raise RunFailedError(f"wanted to write to {folder}, found: {error}. Take another --output-dir.") from error
-    if code.returncode not in (VALID, INVALID):
-        raise RowStoppedError(f"{folder.name} {kind}", code.returncode, console)
+    if code not in (VALID, INVALID):
+        raise RowStoppedError(f"{folder.name} {kind}", code, console)
     found: dict[str, Any] = json.loads((one.logs / results.RUN).read_text(encoding="utf-8"))
     return found

@@ -28,7 +28,7 @@ def test_words_that_do_not_exist_bring_the_nearest(run: Run):
         ("--executor", "process", "processes"),
         ("--target", "bert-9", "bert-99"),
     ):
-        ended = run(flag, word)
+        ended = run(*(("--mode", "accuracy") if flag == "--target" else ()), flag, word)
         _, _, hint = assert_refused(ended, repr(word)).partition("Did you mean ")
         assert hint.startswith((nearest, repr(nearest)))
         assert ended.runs == []
@@ -38,7 +38,7 @@ def test_words_that_do_not_exist_bring_the_nearest(run: Run):
     ("flags", "words"),
     (
         (("--backend", "pytorch", "--precision", "int3"), ("'pytorch'", "fp32", "int3")),
-        ((*FAKE, "--precision", "fp16"), ("'fake'", "fp32", "fp16")),
+        ((*FAKE, "--precision", "bf16"), ("'fake'", "fp32", "bf16")),
         (("--model", "random:bert-huge"), ("random:bert-large", "random:bert-huge")),
         (("--model", "nowhere"), ("--model", "'nowhere'", "'demo'")),
         (("--model", "n" * 300), ("--model",)),
