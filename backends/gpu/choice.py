@@ -22,7 +22,7 @@ Choices = dict[str, str]  # "product@tokens" → one of products.ways
 Call = Callable[[], Tensor]
 Measure = Callable[[Call], float]  # the time that one call takes
 DEFAULT = "default"  # where a GPU's name stands else
-_TILES = ("32x64", "64x64", "64x128", "128x128", "128x256", "128x256")  # for each bucket, unless measured
+_TILES = ("32x64", "64x64", "64x128", "128x128", "128x128", "128x128")  # for each bucket, unless measured
 
 
 def default(precision: str) -> Choices:
