@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from accuracy.targets import Target
 
 ACCURACY_FILE = "accuracy.txt"
+PREDICTIONS_FILE = "predictions.json"
 RUN_FILE = "run.json"
 
 

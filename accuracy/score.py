@@ -27,6 +27,10 @@ class Score(Protocol):
         """Every sample was answered: only then is the score an accuracy result."""
 
     @property
+    def of_answered(self) -> float:
+        """What targets are of, in percent, over what was answered alone; 0 where nothing was."""
+
+    @property
     def duplicates(self) -> int:
         """Entries of the log that repeat a sample."""
 

@@ -7,6 +7,7 @@ scores it takes the first in the reference's order, as a stable sort would.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 N_BEST_SIZE = 20
 MAX_ANSWER_LENGTH = 30  # tokens
 _FEATURES_AT_ONCE = 512  # keeps the [features, 20, 20] arrays in the processor's cache
+
+
+Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,30 @@ def _allowed(features: SquadFeatures, width: int) -> tuple[Bool, Bool]:
     return can_start, can_end
 
 
-def _search(logits: Float32, can_start: Bool, can_end: Bool) -> tuple[Int64, Int64, npt.NDArray[np.float64]]:
+def ranked_spans(logits: Float32, features: SquadFeatures) -> Iterator[tuple[int, Spans]]:
+    """Every valid span of all features, the highest score first, as (feature, that one span).
+
+    Valid and equal as in `best_spans`; `logits` as there.
+    """
+    starts, ends, scores = _pairs(logits, *_allowed(features, logits.shape[1]))
+    for place in np.argsort(-scores, axis=None, kind="stable").tolist():
+        row, pair = divmod(place, scores.shape[1])
+        if scores[row, pair] == -np.inf:
+            return
+        first, last = divmod(pair, ends.shape[1])
+        yield row, Spans(starts[row, [first]], ends[row, [last]], scores[row, [pair]])
+
+
+def _search(logits: Float32, can_start: Bool, can_end: Bool) -> tuple[Int64, Int64, Float64]:
     """`best_spans` for a chunk of features."""
+    starts, ends, scores = _pairs(logits, can_start, can_end)
+    best = np.argmax(scores, axis=1)
+    row = np.arange(len(logits))
+    return starts[row, best // ends.shape[1]], ends[row, best % ends.shape[1]], scores[row, best]
+
+
+def _pairs(logits: Float32, can_start: Bool, can_end: Bool) -> tuple[Int64, Int64, Float64]:
+    """The starts and the ends that are ranked, [n, 20] each, and the score of each pair, [n, 400]; -inf: not valid."""
     starts, ends = _ranked(logits[:, :, 0]), _ranked(logits[:, :, 1])
     last = ends[:, None, :] - starts[:, :, None]  # [n, 20, 20], starts along axis 1
     valid = (last >= 0) & (last < MAX_ANSWER_LENGTH)
@@ -84,10 +110,7 @@ def _search(logits: Float32, can_start: Bool, can_end: Bool) -> tuple[Int64, Int
     # Invalid pairs may hold padding of any value, infinities of both signs too: leave them out before adding.
     sums = np.full(valid.shape, -np.inf)
     np.add(start_scores[:, :, None], end_scores[:, None, :], out=sums, where=valid)
-    scores = sums.reshape(len(logits), -1)
-    best = np.argmax(scores, axis=1)
-    row = np.arange(len(logits))
-    return starts[row, best // ends.shape[1]], ends[row, best % ends.shape[1]], scores[row, best]
+    return starts, ends, sums.reshape(len(logits), -1)
 
 
 def _ranked(scores: Float32) -> Int64:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from accuracy.log import Bool, DType, Float32, read_logits
 from accuracy.metric import best_match
-from accuracy.spans import Spans, best_features, best_spans
+from accuracy.spans import best_features, best_spans
 from accuracy.text import NO_ANSWER, join_pieces, passage_text
 from qsl.squad import Example, SquadFeatures, read_examples
 from qsl.wordpiece import WordPiece
@@ -57,6 +57,10 @@ class Score:
     def f1_of_answered(self) -> float:
         """F1 in percent over the answered questions only; 0 where there are none."""
         return 100.0 * float(self.question_f1[self.answered].mean()) if self.answered.any() else 0.0
+
+    @property
+    def of_answered(self) -> float:
+        return self.f1_of_answered
 
     @property
     def f1_interval(self) -> tuple[float, float]:
@@ -163,16 +167,17 @@ def _predict(
     """Example index → the answer's text, for the questions with an answered sample."""
     spans = best_spans(logits, features)
     return {
-        index: _text(spans, row, examples[index], features, tokens)
+        index: span_text(row, int(spans.start[row]), int(spans.end[row]), examples[index], features, tokens)
+        if spans.score[row] > -np.inf
+        else NO_ANSWER
         for index, row in best_features(spans, answered, features).items()
     }
 
 
-def _text(spans: Spans, row: int, example: Example, features: SquadFeatures, tokens: list[str]) -> str:
-    if spans.score[row] == -np.inf:
-        return NO_ANSWER
+def span_text(row: int, start: int, end: int, example: Example, features: SquadFeatures, tokens: list[str]) -> str:
+    """The passage's own words from token `start` to token `end` of a feature, both inclusive."""
     offset = features.features.offsets[row]
-    start, end = offset + spans.start[row], offset + spans.end[row]
+    start, end = offset + start, offset + end
     pieces = join_pieces(tokens[i] for i in features.features.input_ids[start : end + 1].tolist())
     words = example.doc_words[features.token_to_word[start] : features.token_to_word[end] + 1]
     return passage_text(pieces, " ".join(words))

@@ -58,6 +58,10 @@ class Score:
         return 100.0 * int(self.right.sum()) / max(1, self.samples_answered)
 
     @property
+    def of_answered(self) -> float:
+        return self.accuracy_of_answered
+
+    @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of `accuracy_of_answered` in percent, (low, high), by Wilson's formula: it stays within 0 to
         100, and one sentence that was answered rightly does not pass for certainty."""

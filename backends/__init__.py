@@ -27,6 +27,7 @@ class Entry(NamedTuple):
     forkable: bool = False  # as the class says
     graph_precisions: tuple[str, ...] = ()  # as the class says
     maker: str = "backends.quantized_maker:MAKER"  # of its engines
+    halves: tuple[str, ...] = ()  # its precisions of 16 bits, which `fp16` may become
     accelerators: str = ""  # what finds the devices that it runs on; "": the machine's cores
 
 
@@ -34,7 +35,9 @@ BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry(
         "backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",), graph_precisions=("fp32",)
     ),
-    "pytorch": Entry("backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True),
+    "pytorch": Entry(
+        "backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True, halves=("bf16",)
+    ),
     "openvino": Entry(
         "backends.openvino_cpu:OpenVinoBackend",
         "openvino",
@@ -42,6 +45,7 @@ BACKENDS: dict[str, Entry] = {
         ("int8",),
         graph_precisions=("fp32", "bf16"),
         maker="backends.openvino_maker:MAKER",
+        halves=("bf16",),
     ),
     "gpu": Entry(
         "backends.gpu.backend:GpuBackend",
@@ -49,6 +53,7 @@ BACKENDS: dict[str, Entry] = {
         "gpu",
         ("fp8", "int8"),
         maker="backends.gpu.maker:MAKER",
+        halves=("fp16", "bf16"),
         accelerators="backends.gpu.device:find",
     ),
     "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),

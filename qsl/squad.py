@@ -88,12 +88,17 @@ def read_examples(path: Path) -> list[Example]:
 def _examples(data: Any) -> Iterator[Example]:
     for article in data["data"]:
         for paragraph in article["paragraphs"]:
-            words = tuple(word for word in _SPACES.split(paragraph["context"]) if word)
+            words = split_words(paragraph["context"])
             for qa in paragraph["qas"]:
                 answers = tuple(answer["text"] for answer in qa["answers"])
                 if not all(isinstance(text, str) for text in (qa["id"], qa["question"], *answers)):
                     raise TypeError(f"id, question and answers of {qa['id']!r} are not all text")
                 yield Example(qa["id"], qa["question"], words, answers)
+
+
+def split_words(passage: str) -> tuple[str, ...]:
+    """The words that an `Example` holds of its passage."""
+    return tuple(word for word in _SPACES.split(passage) if word)
 
 
 def load(
@@ -118,15 +123,25 @@ def _from_arrays(arrays: store.Arrays) -> SquadFeatures:
     return SquadFeatures(features, arrays["example_index"], arrays["token_to_word"], arrays["is_max_context"])
 
 
+def features_of(
+    examples: list[Example], vocabulary: WordPiece, settings: FeatureSettings = FeatureSettings()
+) -> SquadFeatures:
+    """The features of these questions, in memory. Raises DatasetError where all their passages are empty."""
+    return _from_arrays(_arrays(examples, vocabulary, settings, "these questions"))
+
+
 def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> store.Arrays:
-    vocabulary = WordPiece(vocab)
+    return _arrays(read_examples(dataset), WordPiece(vocab), settings, str(dataset))
+
+
+def _arrays(examples: list[Example], vocabulary: WordPiece, settings: FeatureSettings, whose: str) -> store.Arrays:
     windows = [
         (index, *window)
-        for index, question, doc_ids, doc_words in _tokenized(read_examples(dataset), vocabulary, settings)
+        for index, question, doc_ids, doc_words in _tokenized(examples, vocabulary, settings)
         for window in _windows(question, doc_ids, doc_words, vocabulary, settings)
     ]
     if not windows:
-        raise DatasetError(f"wanted passages in {dataset}, found only empty ones.")
+        raise DatasetError(f"wanted passages in {whose}, found only empty ones.")
     index, ids, types, words, context = zip(*windows, strict=True)
     return {
         "input_ids": np.concatenate(ids),

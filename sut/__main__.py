@@ -48,6 +48,8 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
     "presets": _lazily("sut.presets:main"),
     "kpi": _lazily("sut.kpi:main"),
+    "ask": _lazily("sut.ask:main"),
+    "compare": _lazily("sut.compare.command:main"),
     "fetch": _lazily("sut.fetch.command:main"),
     "assets": _lazily("sut.fetch.listing:main"),
     "doctor": _lazily("sut.doctor:main"),

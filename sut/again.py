@@ -27,7 +27,7 @@ _DESCRIPTION = """Make an earlier run again and say what differs: versions, mach
 Exit code: that of the run which is made now.
 """
 # What of two run.json is compared, beside the figures.
-_SECTIONS = ("machine", "checksums", "engine", "topology", "config", "samples", "random_weights")
+_SECTIONS = ("machine", "distributions", "checksums", "engine", "topology", "config", "samples", "random_weights")
 _OWN = ("config.log_dir",)  # differs always
 _Record = dict[str, Any]
 

@@ -40,7 +40,7 @@ class RunConfig:
     model: str = DEMO
     precision: str = "fp32"
     task: str = "squad"
-    dataset: Path | None = None  # the embedded data set
+    dataset: Path | None = None  # the embedded data set, which "demo" means too
     vocab: Path | None = None  # the model's own vocab.txt
     execution_mode: str = "test"
     test_query_count: int | None = None  # as many as fit into about ten seconds
@@ -53,7 +53,9 @@ class RunConfig:
     audit_config: Path | None = None  # LoadGen's audit.config, for a compliance run; never one that lies about
     log_dir: Path | None = None  # runs/<time>-<scenario>-<mode>-<backend>
     user_conf: Path | None = None  # ./user.conf where there is one
-    target: str | None = None  # the accuracy to reach, out of accuracy.targets, or a number
+    target: str | None = (
+        None  # accuracy: out of accuracy.targets, or percent; performance: samples/s, or ms for a stream
+    )
     executor: str = "processes"
     instances: int | None = None  # one for a stream, else as many as the cores hold
     cores_per_instance: int | None = None  # the scenario's, see sut/topology.py
@@ -61,6 +63,7 @@ class RunConfig:
     max_batch_tokens: int = 1536  # with a batch_size: whatever so many samples take; on a GPU what keeps it busy
     batch_size: int | None = None  # as many samples as the tokens allow
     warmup_steps: int = 1  # how often each warm-up shape is run
+    engine: Path | None = None  # built for this model: found in the cache by its key, or built
     cache_dir: Path | None = None  # ~/.cache/mlperf-bert-sut
     fpmath_mode: str | None = None  # oneDNN's own, which is strict
     torch_mkldnn_matmul_min_dim: int | None = None  # PyTorch's own
@@ -95,7 +98,7 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
         UsageError: an unknown key, a word that is not one of the choices, a number out of range.
     """
     asked = {**(_read_toml(toml) if toml else {}), **flags}
-    values = {**presets.settings(str(asked["preset"])), **asked} if "preset" in asked else asked
+    values = {**_preset(asked), **asked}
     for field, choices in _CHOICES.items():
         if field in values:
             values[field] = choose(field, str(values[field]), choices)
@@ -104,6 +107,14 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
         config = replace(config, max_batch_tokens=_tokens(config.batch_size))
     _check(config)
     return config
+
+
+def _preset(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the preset sets; its calibration data go with its own data set, not with another that was named."""
+    values = presets.settings(str(given["preset"])) if "preset" in given else {}
+    if "dataset" in given:
+        values.pop("calibration_dataset", None)
+    return values
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -125,6 +136,7 @@ _PATHS = (
     "calibration_dataset",
     "calibration_list",
     "audit_config",
+    "engine",
 )
 _LONGEST = 512  # tokens of any sample: BERT has no more positions
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
@@ -202,7 +214,8 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         if not _is_a(value, hints[key]):
             raise UsageError(f"wanted {flag(key)} of another type than {type(value).__name__}, found {value!r}.")
-    return {key: Path(value) if key in _PATHS else value for key, value in values.items()}
+    typed = {key: Path(value) if key in _PATHS else value for key, value in values.items()}
+    return typed | ({"dataset": None} if typed.get("dataset") == Path(DEMO) else {})
 
 
 def _is_a(value: Any, hint: Any) -> bool:
@@ -245,6 +258,8 @@ def _check_server(config: RunConfig) -> None:
         )
     if config.find_peak and (config.scenario, config.mode, config.execution_mode) != ("Server", "performance", "test"):
         raise UsageError("--find-peak goes with --scenario Server, --mode performance and --execution-mode test.")
+    if config.find_peak and config.target:
+        raise UsageError("--find-peak looks for the best there is; --target goes with a run at one --target-qps.")
 
 
 def _check_window(config: RunConfig) -> None:

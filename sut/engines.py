@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,18 @@ def runs_graph(config: RunConfig, model: Model) -> bool:
     return model.is_graph and config.precision in BACKENDS[config.backend].graph_precisions
 
 
+def default_root(config: RunConfig) -> Path:
+    """Where engines lie, each in a directory that its key names."""
+    return assets.cache_dir(config) / "engines"
+
+
 def was_calibrated_on(directory: Path, features: Features) -> bool:
     """True where the engine's calibration samples come from these very features."""
     return engine_directory.settings(directory).get(_DIGEST) == features.digest()
 
 
-def build(config: RunConfig) -> Path:
-    """`python -m sut build`: the engine's directory.
+def build(config: RunConfig, root: Path | None = None) -> Path:
+    """`python -m sut build`: the engine's directory, in `root` or in the cache.
 
     Raises:
         UsageError, DatasetError, BackendError: what cannot be used.
@@ -63,20 +69,47 @@ def build(config: RunConfig) -> Path:
         )
     model = find_model(assets.model_spec(config), TASKS[config.task].head)
     vocab, cache_dir = assets.vocab(config), assets.cache_dir(config)
-    return engine(config, model, vocab, cache_dir)
+    return engine(config, model, vocab, cache_dir, root)
 
 
-def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Path:
-    """The directory of the engine that `config` asks for; built first when it is not there whole."""
+def ready(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Model:
+    """The model with its engine, where the precision runs one: the named one, else that of its key, built if need be.
+
+    Raises:
+        UsageError: the named one is not whole, is of other weights, or is not for this precision.
+    """
+    if config.engine:
+        return replace(model, engine=_named(config.engine, config, model))
+    if not needs_engine(config):
+        return model
+    return replace(model, engine=engine(config, model, vocab, cache_dir))
+
+
+def _named(directory: Path, config: RunConfig, model: Model) -> Path:
+    what = f"wanted in --engine {directory} an engine for {config.backend} {config.precision}"
+    if not needs_engine(config):
+        raise UsageError(f"{what}, which runs none. Leave --engine out, or name another --precision.")
+    if not backends.maker(config.backend).is_whole(directory):
+        raise UsageError(f"{what}, found none that is whole. Copy it again, or type: python -m sut build.")
+    if engine_directory.settings(directory).get("weights_sha256") != checkpoints.digest(model):
+        raise UsageError(f"{what} made from the weights of {config.model}, found one made from others.")
+    return directory
+
+
+def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path, root: Path | None = None) -> Path:
+    """The directory of the engine that `config` asks for, in `root` or in the cache; built first when it is not there
+    whole."""
     maker = backends.maker(config.backend)
     samples, about = _made_from(config, model, vocab, cache_dir)
     settings = maker.settings()
     content = {name: value for name, value in about.items() if name not in _NOT_CONTENT}
-    directory = cache_dir / "engines" / store.key(settings, content, *maker.sources)
+    directory = (root or default_root(config)) / store.key(settings, content, *maker.sources)
     if not maker.is_whole(directory):
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
         progress = _Progress()
-        maker.make(directory, model, samples, about | settings, system.cores(), progress.update)
+        maker.make(
+            directory, model, samples, about | settings | {"built_on": system.kind()}, system.cores(), progress.update
+        )
         progress.end()
     return directory
 

@@ -21,6 +21,8 @@ python -m sut sweep --set "instances=1 2" --repeat 3       a grid of runs: media
 python -m sut replay RUN                                   an earlier run again, and what differs
 python -m sut presets                                      settings by name, for --preset
 python -m sut kpi RUN…                                     a run's figures, as lines, CSV or a workbook
+python -m sut ask --passage TEXT --question TEXT           the model's answer, with its probability
+python -m sut compare PRESET...                            beside plain fp32: accuracy, latency, samples/s, engine alone
 python -m sut submit | check | show --help                 a package for a round of MLPerf inference
 
 Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed.
@@ -49,13 +51,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--backend", metavar="NAME", help="onnxruntime (default), pytorch, openvino, gpu, fake or replay")
     add("--model", metavar="WHAT", help="demo (default), a name of `sut assets`, a directory or file of weights, an "
         ".onnx file, or random:bert-large | random:bert-base | random:bert-tiny (random: for speed)")  # fmt: skip
-    add(
-        "--precision",
-        metavar="NAME",
-        help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: int8-dynamic; gpu: fp16, bf16, fp8, int8",
-    )
+    add("--precision", metavar="NAME", help="fp32 (default), int8; pytorch, openvino: bf16; onnxruntime: int8-dynamic; "
+        "gpu: fp16, bf16, fp8, int8; fp16 on a CPU: what is best there, which is said")  # fmt: skip
     add("--dataset", type=Path, metavar="FILE", help="a file of the task: SQuAD v1.1, or SST-2 as TSV or parquet; or a "
-        "name of `sut assets` (default: the embedded one)")  # fmt: skip
+        "name of `sut assets` (default: the embedded one, demo)")  # fmt: skip
     add("--vocab", type=Path, metavar="FILE", help="WordPiece vocabulary (default: vocab.txt beside the model)")
     add = parser.add_argument_group("how long").add_argument
     add("--execution-mode", metavar="NAME", help="test (default: short, never submittable) or valid (official length)")
@@ -81,8 +80,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--log-dir", type=Path, metavar="DIR", help="LoadGen's logs and run.json (default: a new one below runs/)")
     add("--user-conf", type=Path, metavar="FILE", help="LoadGen's knobs (default: ./user.conf where there is one)")
     add("--config", type=Path, metavar="FILE", help="TOML with these flags' names; flags override it")
-    add("--target", metavar="NAME", help="what to reach: bert-99, bert-99.9, demo (F1); demo-sst2 (accuracy); or a "
-        "number")  # fmt: skip
+    add("--target", metavar="WHAT", help="what to reach, else exit code 1: accuracy: bert-99, bert-99.9, demo, "
+        "demo-sst2 or percent; performance: samples/s at least, of the two streams ms at most")  # fmt: skip
     add(
         "--instances",
         type=int,
@@ -119,6 +118,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="features, engines and the demo data set (default: ~/.cache/mlperf-bert-sut)",
     )
     add = parser.add_argument_group("how an int8 engine is made, by a run or by `build`").add_argument
+    add("--engine", type=Path, metavar="DIR", help="an engine that was built before, here or elsewhere (default: that "
+        "in the cache which all of this decides, else it is built)")  # fmt: skip
     add("--calibration-dataset", type=Path, metavar="FILE", help="a file of the task (default: the demo's training "
         "set; for other models the data set that is run)")  # fmt: skip
     add(

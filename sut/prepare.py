@@ -22,7 +22,7 @@ from backends.heads import HEADS
 from backends.replay import REPLAY, read_spec
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut import assets, engines, log_dir, memory, steps, topology, user_conf
+from sut import assets, engines, gates, half_precision, log_dir, memory, steps, topology, user_conf
 from sut.config import DEMO, RunConfig, default_log_dir
 from sut.errors import UsageError
 from sut.tasks import TASKS, Task
@@ -49,7 +49,7 @@ class Prepared:
     worker: WorkerSpec
     places: tuple[Place, ...]  # one for each instance
     topology: dict[str, Any]  # the machine's cores and that plan, for run.json
-    target: Target | None  # what the score must reach; None where nothing is judged
+    target: Target | None  # what the run must reach; None where nothing is judged
     zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
 
@@ -72,19 +72,20 @@ def prepare(config: RunConfig) -> Prepared:
         UsageError, DatasetError, BackendError: the first thing that cannot be used.
     """
     task = TASKS[config.task]
-    wanted = target(config.target, task.metric) if config.target else None
+    wanted = gates.wanted(config, task)
     check_backend(config.backend)
     gpus = accelerators(config.backend)
+    asked, config = config, half_precision.resolve(config)
     _check_audit(config)
     machine = topology.this_machine()
     instances = _instances(config, gpus)
-    model = _model(config, task)
+    model = model_of(config, task)
     config = replace(config, max_batch_tokens=_batch_tokens(config, model, gpus))
     cores = config.cores_per_instance or _shared_cores(config, model)
     places = topology.on_gpus(topology.plan(machine, config.scenario, instances, cores), len(gpus))
     options = Options(config.precision, config.threads or places[0].cores, config.fpmath_mode or "strict")
     dataset, vocab, cache_dir = assets.dataset(config), assets.vocab(config), assets.cache_dir(config)
-    _check_vocabulary(model, vocab)
+    check_vocabulary(model, vocab)
     features = task.load(dataset, vocab, cache_dir)
     _check_lengths(model, features)
     if config.mode == "accuracy":
@@ -106,11 +107,10 @@ def prepare(config: RunConfig) -> Prepared:
     forked = _is_forked(resolved)
     memory.check(memory.need(resolved, model, places, features.total_tokens, forked=forked), memory.available())
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
-    if engines.needs_engine(config):
-        model = replace(model, engine=engines.engine(config, model, vocab, cache_dir))
+    model = engines.ready(config, model, vocab, cache_dir)
     shapes = steps.warm_up_shapes(config, features)
     most = max(config.max_batch_tokens, int(features.lengths.max()))
-    variables = _environment(config)
+    variables = environment(config)
     worker = WorkerSpec(
         config.backend,
         options,
@@ -130,7 +130,7 @@ def prepare(config: RunConfig) -> Prepared:
     rows = int(HEADS[task.head].rows(features.lengths).sum())
     log_dir.claim(resolved.logs, rows if logs_answers else 0)
     return Prepared(
-        config,
+        asked,
         resolved,
         task,
         model,
@@ -141,10 +141,11 @@ def prepare(config: RunConfig) -> Prepared:
         topology.facts(machine, places, forked, dict(worker.environment), [gpu.name for gpu in gpus]),
         judged,
         _zero_weights(model),
-        _notices(resolved, model, task, judged, features),
+        (*half_precision.notices(asked), *_notices(resolved, model, task, judged, features)),
     )
 
 
+RANDOM = "random weights: for speed alone, the answers mean nothing"
 # Backends that run no model: what their --model says is not a model, and is read by themselves.
 MODELLESS: dict[str, Callable[[str], object]] = {FAKE: read_script, REPLAY: read_spec}
 # Fields of RunConfig that engines' libraries read from the environment.
@@ -157,7 +158,7 @@ _VARIABLES = {
 _VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's name for it, and the one that older releases read
 
 
-def _environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
+def environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
     verbose = dict.fromkeys(_VERBOSE, 1) if config.verbose else {}
     return tuple((variable, str(value).upper()) for variable, value in (values | verbose).items() if value is not None)
@@ -206,7 +207,7 @@ def _is_forked(config: RunConfig) -> bool:
     return several and BACKENDS[config.backend].forkable and sys.platform == "linux"
 
 
-def _model(config: RunConfig, task: Task) -> Model:
+def model_of(config: RunConfig, task: Task) -> Model:
     if config.backend not in MODELLESS:
         model = find_model(assets.model_spec(config), task.head)
         model = with_answers(model) if engines.runs_graph(config, model) else with_config(model)
@@ -241,7 +242,7 @@ def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None,
     own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
-        "random weights: for speed alone, the answers mean nothing": model.is_random,
+        RANDOM: model.is_random,
         engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
         "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
         "replay backend: no model ran, stored answers were given again": config.backend == REPLAY,
@@ -254,7 +255,7 @@ def _notices(config: RunConfig, model: Model, task: Task, judged: Target | None,
     return tuple(words for words, applies in found.items() if applies)
 
 
-def _check_vocabulary(model: Model, vocab: Path) -> None:
+def check_vocabulary(model: Model, vocab: Path) -> None:
     words = len(WordPiece(vocab))
     if model.config is None:
         return
@@ -283,6 +284,8 @@ def _default_user_conf() -> Path | None:
 
 def _default_target(config: RunConfig, model: Model, task: Task, samples: int) -> Target | None:
     """The demo's own on the demo; the official one on the full data set; none for random weights or other data."""
+    if config.mode != "accuracy":
+        return None
     if config.model == DEMO and config.dataset is None and config.backend != FAKE:
         return target(task.demo.target, task.metric)
     if task.targets and samples == task.full_size and not model.is_random and config.backend != FAKE:

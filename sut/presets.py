@@ -15,7 +15,8 @@ from typing import Any
 
 from sut.errors import UsageError
 
-_ABOUT = "about"
+_ABOUT, _MAY_LOSE = "about", "may_lose"
+_LOSS = 1.0  # points, where a preset says nothing
 
 
 @cache
@@ -34,7 +35,16 @@ def settings(name: str) -> dict[str, Any]:
         near = difflib.get_close_matches(name, table(), n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]}?" if near else "Type: python -m sut presets"
         raise UsageError(f"wanted --preset out of {', '.join(table())}, found {name!r}. {hint}")
-    return {field: value for field, value in table()[name].items() if field != _ABOUT}
+    return _settings(table()[name])
+
+
+def _settings(row: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in row.items() if field not in (_ABOUT, _MAY_LOSE)}
+
+
+def may_lose(name: str) -> float:
+    """How many points of accuracy `compare` lets the preset lose beside fp32."""
+    return float(table()[name].get(_MAY_LOSE, _LOSS))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
 
     listing = Table("preset", "what it is for", "its flags", box=None, padding=(0, 2, 0, 0))
     for name, row in table().items():
-        config = resolve({field: value for field, value in row.items() if field != _ABOUT})
+        config = resolve(_settings(row))
         listing.add_row(name, row[_ABOUT], " ".join(to_flags(config)))
     Console().print(listing)
     return 0

@@ -10,9 +10,11 @@ from rich.table import Table
 
 from accuracy import report as accuracy_report
 from accuracy.score import Score
+from accuracy.targets import Target
+from sut import gates
 from sut.loadgen import Plan
 from sut.prepare import Prepared
-from sut.results import Result
+from sut.results import COUNTED, Result
 from sut.scheduler import Progress
 
 Rows = list[tuple[str, str]]
@@ -41,13 +43,14 @@ def _queries(scenario: str, plan: Plan) -> str:
     return f"at least {plan.min_query_count} {noun}{duration}{qps}"
 
 
-def performance_rows(scenario: str, result: Result, progress: Progress) -> Rows:
-    """Verdict, reasons, LoadGen's figure, percentiles, tokens."""
+def performance_rows(scenario: str, result: Result, progress: Progress, gate: Target | None) -> Rows:
+    """Verdict, reasons, LoadGen's figure and what it is, the gate, percentiles, tokens."""
     rows = [("result", "VALID" if result.valid else "INVALID")]
     rows += [("why", reason) for reason in result.reasons]
     value = "none: too few queries to estimate it" if result.value is None else f"{result.value:.4g} {result.unit}"
     estimate = "" if result.percentile is None else f", estimated {result.percentile:g}th percentile"
-    rows.append((result.metric, value + estimate))
+    rows += [(result.metric, value + estimate), ("  counted", COUNTED[result.unit])]
+    rows += [gates.row(gate, result)] if gate else []
     if scenario != "Offline":  # where latency is only how long ago the one query was issued
         rows += [(f"  p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
     return rows + throughput_rows(progress)

@@ -25,6 +25,12 @@ METRICS = {
     "SingleStream": ("early_stopping_latency_ss", "latency", "ms", 1e6),
     "MultiStream": ("early_stopping_latency_ms", "latency of a query", "ms", 1e6),
 }
+# What a figure of this unit is: it stands beside every one.
+COUNTED = {
+    "samples/s": "samples answered, over the time from the first query's issue to the last answer, by LoadGen's clock; "
+    "rows of padding never count, and tokenisation was done before",
+    "ms": "from a query's issue to its last answer, by LoadGen's clock; tokenisation was done before",
+}
 # A requirement that was not met, and what to do about it.
 _REQUIREMENTS = {
     "result_min_duration_met": "it ended before min_duration: raise --target-qps (SingleStream, MultiStream: "

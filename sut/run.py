@@ -11,7 +11,7 @@ from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
 from accuracy.score import Score
 from accuracy.targets import Target
-from sut import drive, find_peak, loadgen, log_dir, record, report, results
+from sut import drive, find_peak, gates, loadgen, log_dir, record, report, results
 from sut.config import RunConfig
 from sut.errors import INVALID, VALID, RunFailedError
 from sut.executors.base import Executor, Ready
@@ -76,12 +76,14 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str
     config = prepared.config
     queries = scheduler.progress.completed // facts["plan"]["samples_per_query"]
     result = results.performance(config.logs, config.scenario, queries)
-    found = asdict(result)
+    gate, is_met = prepared.target, gates.is_met(prepared.target, result)
+    found = asdict(result) | {"counted": results.COUNTED[result.unit]}
+    found |= {"target": asdict(gate), "target_met": is_met} if gate else {"target": None}
     reasons = found.pop("reasons")
     record.write(prepared, "VALID" if result.valid else "INVALID", reasons=reasons, result=found, **facts)
-    rows = report.performance_rows(config.scenario, result, scheduler.progress)
+    rows = report.performance_rows(config.scenario, result, scheduler.progress, gate)
     report.closing(prepared, rows + report.batch_rows(facts["batches"]))
-    return VALID if result.valid else INVALID
+    return VALID if result.valid and is_met else INVALID
 
 
 def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
@@ -90,15 +92,18 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, A
     errors = results.logged_errors(config.logs, results.read_detail(config.logs))
     score = prepared.task.score(config.logs / results.ACCURACY, config.dataset, config.vocab, config.cache_dir)
     accuracy_report.write_accuracy(score, config.logs, prepared.notices)
+    predictions = accuracy_report.write_predictions(score, config.logs / accuracy_report.PREDICTIONS_FILE)
     found = {
         **score.metrics,
+        "of_answered": score.of_answered,
         "samples_answered": score.samples_answered,
         "total_sample_count": score.total_sample_count,
         "target": asdict(prepared.target) if prepared.target else None,
     }
     record.write(prepared, _verdict(score, errors, prepared.target), reasons=errors, result=found, **facts)
     rows = report.accuracy_rows(score, errors, prepared)
-    report.closing(prepared, rows + report.throughput_rows(scheduler.progress) + report.batch_rows(facts["batches"]))
+    rows += [*report.throughput_rows(scheduler.progress), *report.batch_rows(facts["batches"])]
+    report.closing(prepared, [*rows, ("predictions", str(predictions))])
     return VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
 
 

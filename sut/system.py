@@ -22,6 +22,8 @@ _PACKAGES = (
     "nncf",
 )
 
+_BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
+
 
 # Variables that decide threads, memory and kernels; by name, so that nothing else of a user's ends up in a record.
 _VARIABLES = ("LD_PRELOAD", "LRU_CACHE_CAPACITY", "MALLOC_CONF", "THP_MEM_ALLOC_ENABLE")
@@ -38,8 +40,7 @@ def cores() -> int:
 def facts() -> dict[str, Any]:
     """Processor, cores, memory, operating system, Python and the versions of what takes part."""
     return {
-        "processor": _processor(),
-        "architecture": platform.machine(),
+        **kind(),
         "cores": cores(),
         "memory_bytes": _memory_bytes(),
         "operating_system": platform.platform(),
@@ -61,6 +62,11 @@ def commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def kind() -> dict[str, str]:
+    """What kind of machine this is: its architecture and its processor's name."""
+    return {"architecture": platform.machine(), "processor": _processor()}
 
 
 def versions() -> dict[str, str]:
@@ -94,6 +100,16 @@ def _processor() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def has_fast_bf16() -> bool:
+    """True where the processor multiplies bfloat16 itself: AMX or AVX-512's on x86, ARM's own; False where unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
+    return not flags.isdisjoint(_BF16_FLAGS)
 
 
 def _memory_bytes() -> int | None:

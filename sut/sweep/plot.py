@@ -56,12 +56,12 @@ def panels(summaries: Sequence[Summary]) -> list[str]:
     names = [set(one.figures) for one in summaries if one.figures]
     every = set.intersection(*names) if names else set()
     some = set.union(*names) if names else set()
-    percentiles = [float(name[1:-3]) for name in every if re.fullmatch(r"p[\d.]+_ms", name)]
-    latencies = [f"p{percentile:g}_ms" for percentile in sorted(percentiles) if percentile <= _HIGHEST]
+    found = [match for name in every if (match := re.fullmatch(r"(?:batch_)?p([\d.]+)_ms", name))]
+    latencies = [match[0] for match in sorted(found, key=lambda match: float(match[1])) if float(match[1]) <= _HIGHEST]
     return [
         *(name for name in ("samples_per_s", "peak_qps") if name in some),
         *latencies[-1:],
-        *(["f1"] if "f1" in some else []),
+        *(name for name in ("f1", "accuracy") if name in some),
     ]
 
 

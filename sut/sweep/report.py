@@ -15,7 +15,7 @@ from sut.sweep.summary import Figure, Summary
 
 _WIDTH = 170  # where there is no terminal whose width counts
 _SURE_FROM = 3  # repeats: with two, the interval is wider than anybody's patience
-_COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "f1")
+_COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "batch_p50_ms", "batch_p99_ms", "f1", "accuracy")
 _SAID = ("scenario", "mode", "model", "backend", "precision")  # of a run, in this order, where it is not swept
 
 

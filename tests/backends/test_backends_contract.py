@@ -93,6 +93,7 @@ def test_the_table_says_what_the_class_says(name: str) -> None:
     assert found.forkable is BACKENDS[name].forkable
     assert found.engine_precisions == BACKENDS[name].engine_precisions
     assert found.graph_precisions == BACKENDS[name].graph_precisions
+    assert set(BACKENDS[name].halves) <= set(found.precisions)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -35,6 +35,18 @@ def test_an_unknown_preset_is_told_its_neighbour() -> None:
         resolve({"preset": "quik"})
 
 
+def test_the_embedded_data_set_has_a_name_too(tmp_path: Path) -> None:
+    assert resolve({"preset": "ixrt-int8-accuracy"}).dataset == Path("squad-dev")
+    assert resolve({"preset": "ixrt-int8-accuracy", "dataset": Path("demo")}).dataset is None
+    assert resolve({}, toml(tmp_path, 'dataset = "demo"\n')).dataset is None
+
+
+def test_a_presets_calibration_data_go_with_its_own_data_set() -> None:
+    own = resolve({"preset": "bert-base-sst2-int8"})
+    assert (own.task, own.calibration_dataset, own.calibration_samples) == ("sst2", Path("sst2"), 1000)
+    assert resolve({"preset": "bert-base-sst2-int8", "dataset": Path("demo")}).calibration_dataset is None
+
+
 def test_flags_override_toml_and_toml_the_defaults(tmp_path: Path) -> None:
     path = toml(tmp_path, 'scenario = "Server"\nthreads = 3\ndataset = "a.json"\n')
     config = resolve({"scenario": "singlestream", "target_qps": 4.0}, path)
@@ -53,6 +65,7 @@ def test_flags_override_toml_and_toml_the_defaults(tmp_path: Path) -> None:
         ({"mode": "acuracy"}, "Did you mean accuracy"),
         ({"execution_mode": "full"}, "test, valid"),
         ({"executor": "process"}, "Did you mean processes"),
+        ({"find_peak": True, "scenario": "Server", "target": "5"}, "--find-peak"),
         ({"instances": 0}, "--instances above 0"),
         ({"target_qps": -1.0}, "--target-qps above 0"),
         ({"target_qps": float("nan")}, "--target-qps above 0"),

@@ -147,6 +147,7 @@ def test_it_is_over_with_the_last_answer_once_all_is_issued(flushed_first: bool)
     scheduler = Scheduler(
         executor,
         LENGTHS,
+        LENGTHS,
         answers,
         pace=Pace(2000, False, batch_size=2),
         plan_at_issue=True,

@@ -60,9 +60,12 @@ def test_points_are_put_together_in_the_order_of_the_grid() -> None:
     assert two.notices == ("a trial", "odd")
 
 
-def test_offline_has_no_latency_and_streams_have() -> None:
+def test_offline_has_the_latency_of_its_batches_and_others_loadgens() -> None:
     result = {"unit": "samples/s", "value": 7.0, "latency_ms": {"50.00": 1.0, "99.90": 2.0}}
-    assert figures.of({"config": {"scenario": "Offline"}, "result": result}) == {"samples_per_s": 7.0}
+    batches = {"batch_latency_ms": {"mean": 4.0, "p99": 5.0}}
+    offline = figures.of({"config": {"scenario": "Offline"}, "result": result, "batches": batches})
+    assert offline == {"samples_per_s": 7.0, "batch_p99_ms": 5.0}
+    assert figures.label("batch_p99_ms") == "batch p99 latency, ms"
     found = figures.of({"config": {"scenario": "Server"}, "result": result})
     assert found == {"samples_per_s": 7.0, "p50_ms": 1.0, "p99.9_ms": 2.0}
 

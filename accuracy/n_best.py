@@ -1,0 +1,49 @@
+"""The n-best answers to one question, with probabilities, as SQuAD's evaluation of BERT defines them.
+
+A probability is the softmax over the scores of the N_BEST_SIZE best spans of different text, of all the passage's
+windows together. It says how a span stands among those, and nothing of whether the passage answers the question at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from accuracy.spans import N_BEST_SIZE, ranked_spans
+from accuracy.squad import span_text
+
+if TYPE_CHECKING:
+    from accuracy.log import Float32
+    from qsl.squad import Example, SquadFeatures
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One span's text, its start and end logits' sum, and its share of the n-best."""
+
+    text: str
+    score: float
+    probability: float  # 0 to 1
+
+
+def best_answers(logits: Float32, example: Example, features: SquadFeatures, tokens: list[str]) -> list[Answer]:
+    """Up to N_BEST_SIZE answers, the best first; none where no span is valid.
+
+    Args:
+        logits: start and end logits, float32 [N, S, 2], of the question's N windows.
+        features: of this question alone.
+        tokens: the vocabulary, by id.
+    """
+    scores: dict[str, float] = {}
+    for row, span in ranked_spans(logits, features):
+        text = span_text(row, int(span.start[0]), int(span.end[0]), example, features, tokens)
+        scores.setdefault(text, float(span.score[0]))
+        if len(scores) == N_BEST_SIZE:
+            break
+    if not scores:
+        return []
+    weights = np.exp(np.array(list(scores.values())) - max(scores.values()))
+    shares = (weights / weights.sum()).tolist()
+    return [Answer(text, score, share) for (text, score), share in zip(scores.items(), shares, strict=True)]
