@@ -22,8 +22,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-import backends
-from backends.base import BackendError
 from backends.checkpoints import find_model
 from benchmarks import cpu_report, gpu_report, lengths, own
 from benchmarks.contest import Contestant, Reading, hold
@@ -114,13 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main() -> None:
     options = _parser().parse_args()
-    try:
-        gpu = backends.accelerators("gpu")[0]
-    except BackendError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    gpu = own.first_gpu()
     config = find_model(options.model).config
     assert config is not None
     rounds = options.rounds or (1 if options.quick else 3)
@@ -139,8 +133,7 @@ def main() -> int:
     for table in report.tables():
         cpu_report.show(table, console, markdown=options.markdown)
     print(json.dumps({"model": options.model, "rounds": rounds, **report.facts()}))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

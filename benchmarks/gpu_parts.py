@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -19,8 +18,9 @@ from typing import Any
 import numpy as np
 
 import backends
-from backends.base import Backend, BackendError, Batch, Options
+from backends.base import Backend, Batch, Options
 from backends.checkpoints import find_model
+from benchmarks import own
 from benchmarks.parts import LENGTHS
 from sut import assets, engines
 from sut.config import resolve
@@ -89,10 +89,7 @@ def main() -> None:
     parser.add_argument("--model", default="random:bert-large")
     parser.add_argument("--precision", choices=("fp16", "bf16", "fp8", "int8"), default="fp16")
     options = parser.parse_args()
-    try:
-        gpu = backends.accelerators("gpu")[0]
-    except BackendError as error:
-        sys.exit(f"error: {error}")
+    gpu = own.first_gpu()
     config = find_model(options.model).config
     assert config is not None
     found: dict[str, Any] = shares(

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backends import BACKENDS, backend_class
-from backends.base import BackendError
+from backends import BACKENDS, accelerators, backend_class, check
+from backends.base import Accelerator, BackendError
 from backends.fake import FAKE
 
+GPU = "gpu"  # the backend
 LIMIT_S = 900  # a turn that takes longer has failed
 _STREAM_QUERIES = 64  # with fewer LoadGen calls no 90th percentile valid
 # Every sample of the data set equally often, not drawn with replacement: all contestants get the same tokens.
@@ -41,6 +42,16 @@ def pairs() -> list[tuple[str, str]]:
             precisions = ("fp32",)  # its turn will say what is missing
         found += [(name, precision) for precision in precisions]
     return found
+
+
+def first_gpu() -> Accelerator:
+    """The GPU that is measured; without one, the end of the command in one line, with exit code 2."""
+    try:
+        check(GPU)
+        return accelerators(GPU)[0]
+    except BackendError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def turn(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from backends import BACKENDS
+from backends import BACKENDS, accelerators
+from backends.base import Accelerator
 from submission import machine, rounds, workspace
 from submission.order import Order
 from sut import system
@@ -20,13 +21,12 @@ from sut.errors import UsageError
 
 UNKNOWN = "unknown (trial)"
 _KEYS = (*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY)
-# Our backends run on the host's processor: an accelerator in the machine takes no part, and none is described.
-_NO_ACCELERATOR = {key: "N/A" for key in _KEYS if key.startswith("accelerator")} | {"accelerators_per_node": "0"}
 # The engine's distribution and its name, per backend.
 _ENGINES = {
     "onnxruntime": ("onnxruntime", "ONNX Runtime"),
     "pytorch": ("torch", "PyTorch"),
     "openvino": ("openvino", "OpenVINO"),
+    "gpu": ("torch", "PyTorch"),
 }
 # What a person is asked, in the words of the file that is to be filled in.
 _HINTS = {
@@ -59,9 +59,10 @@ def describe(order: Order) -> dict[str, str]:
 
 def known(order: Order) -> dict[str, str]:
     """What needs no person: the order, the machine, the software."""
+    used = accelerators(order.run.backend)
     versions = ", ".join(f"{name} {version}" for name, version in system.facts()["packages"].items())
     return {
-        **_NO_ACCELERATOR,
+        **of_accelerators(used),
         **machine.read(),
         "division": order.division,
         "submitter": order.submitter,
@@ -69,8 +70,20 @@ def known(order: Order) -> dict[str, str]:
         "number_of_nodes": "1",
         "framework": _framework(order.run.backend),
         "other_software_stack": f"Python {system.facts()['python']}, {versions}",
-        "hw_notes": "; ".join(f"{gpu} is present and not used" for gpu in machine.gpus()),
+        "hw_notes": "; ".join(f"{gpu} is present and not used" for gpu in machine.gpus() if not used),
         "sw_notes": f"backend {order.run.backend}, precision {order.run.precision}",
+    }
+
+
+def of_accelerators(used: Sequence[Accelerator]) -> dict[str, str]:
+    """What the driver knows of those that compute; how they are joined it does not. None, where the processor does: an
+    accelerator in the machine takes no part then."""
+    if not used:
+        return {key: "N/A" for key in _KEYS if key.startswith("accelerator")} | {"accelerators_per_node": "0"}
+    return {
+        "accelerators_per_node": str(len(used)),
+        "accelerator_model_name": ", ".join(dict.fromkeys(one.name for one in used)),
+        "accelerator_memory_capacity": f"{used[0].memory_bytes / 2**30:.0f} GiB",
     }
 
 

@@ -32,7 +32,7 @@ ONLY_IN = {
     "nncf": {"backends/openvino_maker.py"},
 }
 HEAVY = (
-    *("torch", "onnxruntime", "onnx", "openvino", "nncf", "transformers", "tokenizers"),
+    *("torch", "triton", "onnxruntime", "onnx", "openvino", "nncf", "transformers", "tokenizers"),
     *("mlperf_loadgen", "rich", "requests"),
 )
 

@@ -10,8 +10,10 @@ import numpy as np
 from backends.base import Backend, Batch, Float32, Pending
 from backends.checkpoints import Model
 from backends.gpu import device as devices
+from backends.gpu.engine import BUCKETS
 
 _GRAPH_TOKENS = 512  # of the longest sample that gets a graph
+_SHORT_TOKENS = 64  # of a sample for which attention has a kernel of its own
 
 
 class GpuBackend(Backend):
@@ -40,9 +42,20 @@ class GpuBackend(Backend):
         return np.array(self.begin(batch).answers())
 
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
-        """The first time, a scenario that brings one sample at a time has its graphs captured."""
+        """The first time, everything is made and compiled that batches of up to these shapes can need."""
         shapes = list(shapes)
-        if not self._is_warm and all(samples == 1 for samples, _ in shapes):
-            self._graphs.capture(min(_GRAPH_TOKENS, max(length for _, length in shapes)))
-        self._is_warm = True
+        if not self._is_warm:
+            self._is_warm = True
+            self._make_ready(shapes)
         super().warm_up(shapes)
+
+    def _make_ready(self, shapes: list[tuple[int, int]]) -> None:
+        """A scenario that brings one sample at a time has its graphs captured; any other the kernels of each size."""
+        longest = max(length for _, length in shapes)
+        if all(samples == 1 for samples, _ in shapes):
+            self._graphs.capture(min(_GRAPH_TOKENS, longest))
+            return
+        most = max(samples * length for samples, length in shapes) + longest
+        self._stream.reserve(most)
+        short = min(_SHORT_TOKENS, longest)
+        super().warm_up((max(1, tokens // short), short) for tokens in BUCKETS if tokens <= most)

@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from backends.gpu.engine import BUCKETS
 from backends.gpu.kernels import Kernels
 from backends.gpu.products import LIBRARY, Way, way, ways
 from backends.gpu.weights import FLOATS, Layer, Product
 from backends.quantized import LINEARS
 
-BUCKETS = (64, 128, 384, 1024, 4096, 16384)  # tokens; a batch belongs to the first that holds it, or to the last
 Choices = dict[str, str]  # "product@tokens" → one of products.ways
 Call = Callable[[], Tensor]
 Measure = Callable[[Call], float]  # the time that one call takes
 DEFAULT = "default"  # where a GPU's name stands else
-_TILES = ("32x64", "64x64", "64x128", "128x128", "128x256", "128x256")  # for each bucket, unless measured
+_TILES = ("32x64", "64x64", "64x128", "128x128", "128x128", "128x128")  # for each bucket, unless measured
 
 
 def default(precision: str) -> Choices:

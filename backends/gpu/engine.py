@@ -26,6 +26,8 @@ from backends.engine_directory import JSON
 from backends.quantized import LINEARS, Arrays, engine_shapes, map_tensors
 
 INT8, FP8 = "int8", "fp8"
+# Tokens at which a product's way is chosen; a batch belongs to the first that holds it, or to the last.
+BUCKETS = (64, 128, 384, 1024, 4096, 16384)
 TENSORS = "gpu.safetensors"
 Choices = Mapping[str, Mapping[str, str]]  # GPU → "product@tokens" → kernel
 

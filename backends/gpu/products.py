@@ -23,7 +23,8 @@ Way = Callable[[Tensor], Tensor]  # x [T, K] → y [T, N]
 def ways(product: Product, tokens: int) -> tuple[str, ...]:
     """All that there are for this product at so many tokens."""
     takes_library = product.weight.dtype != torch.int8 or tokens > LEAST_INT8_TOKENS
-    return (LIBRARY, *TILES) if takes_library else tuple(TILES)
+    tiles = tuple(name for name, tile in TILES.items() if tile.takes(product.weight))
+    return (LIBRARY, *tiles) if takes_library else tiles
 
 
 def way(name: str, product: Product, kernels: Kernels) -> Way:

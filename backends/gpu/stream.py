@@ -89,8 +89,13 @@ class Stream:
             slot.answered.record()
         return Pending(slot.answered.query, lambda: _answers(slot, answered))
 
+    def reserve(self, tokens: int) -> None:
+        """Make room for batches of so many tokens, before the clock."""
+        for _ in range(IN_FLIGHT):
+            self._slot(tokens)
+
     def _slot(self, tokens: int) -> _Slot:
-        """The next one, once the batch that had it is answered; larger ones are made while warming up."""
+        """The next one, once the batch that had it is answered; a larger one where it is too small."""
         number = next(self._turn)
         slot = self._slots[number]
         if slot is not None:

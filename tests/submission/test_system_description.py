@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backends.base import Accelerator
 from submission import machine, order, rounds, system_description
 from submission.order import Order
 from submission.system_description import UNKNOWN, describe
@@ -163,3 +164,14 @@ def test_a_machine_that_tells_nothing_is_not_guessed_at(tmp_path: Path):
 
 def test_every_key_that_a_person_is_asked_for_is_one(tmp_path: Path):
     assert set(system_description._HINTS) <= set(rounds.SYSTEM_KEYS)
+
+
+def test_a_gpu_that_computes_is_described_and_how_it_is_joined_is_asked() -> None:
+    found = system_description.of_accelerators([Accelerator("NVIDIA H200", 141 << 30, (9, 0))] * 2)
+    assert found == {
+        "accelerators_per_node": "2",
+        "accelerator_model_name": "NVIDIA H200",
+        "accelerator_memory_capacity": "141 GiB",
+    }
+    assert "N/A" not in found.values()
+    assert system_description.of_accelerators([])["accelerator_host_interconnect"] == "N/A"

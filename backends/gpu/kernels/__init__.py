@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from backends.gpu.kernels import add_norm, attention, embed, epilogue, gemm, head
 
 
@@ -31,5 +29,3 @@ class Kernels:
 
 TWIN = Kernels("twin", embed.twin, add_norm.twin, attention.twin, epilogue.twin, gemm.twin, head.twin)
 TRITON = Kernels("triton", embed.launch, add_norm.launch, attention.launch, epilogue.launch, gemm.launch, head.launch)
-
-__all__ = ["TRITON", "TWIN", "Kernels", "Tensor"]

@@ -67,7 +67,7 @@ def test_an_engine_is_read_as_it_was_written_and_mapped(built: Path) -> None:
 
 def test_an_engine_names_a_kernel_for_every_product_and_bucket(built: Path) -> None:
     found = json.loads((built / "engine.json").read_bytes())["choices"]
-    assert set(found[choice.DEFAULT]) == {f"{name}@{tokens}" for name in LINEARS for tokens in choice.BUCKETS}
+    assert set(found[choice.DEFAULT]) == {f"{name}@{tokens}" for name in LINEARS for tokens in engine.BUCKETS}
     layer = weights.from_engine(engine.read(built), CPU).layers[0]
     for where, chosen in found[choice.DEFAULT].items():
         assert chosen in ways(getattr(layer, where.partition("@")[0]), 1)
