@@ -83,6 +83,8 @@ class Command(AbstractContextManager["Command"]):
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                # A shell's background jobs ignore Ctrl-C, and so would their children.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             )
         self.pid = self._process.pid
 
