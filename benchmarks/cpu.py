@@ -32,7 +32,7 @@ from qsl import store
 from sut import assets
 
 # Samples of a turn. Slow: fp32, and whatever is padded; a turn shall last 10 to 30 s.
-SAMPLES, SLOW, PADDED, QUICK = 128, 24, 12, 0.25
+SAMPLES, SLOW, PADDED, QUICK = 128, 48, 12, 0.25
 PRECISIONS = ("fp32", "bf16", "int8")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from backends import BACKENDS, accelerators, backend_class, check
 from backends.base import Accelerator, BackendError
-from backends.fake import FAKE
+from sut.prepare import MODELLESS
 
 GPU = "gpu"  # the backend
 LIMIT_S = 900  # a turn that takes longer has failed
@@ -35,9 +35,9 @@ class Place:
 def pairs() -> list[tuple[str, str]]:
     """(backend, precision) of every engine that is installed and runs on the machine's cores."""
     found: list[tuple[str, str]] = []
-    for name in (name for name, entry in BACKENDS.items() if not entry.accelerators):
+    for name in (name for name, entry in BACKENDS.items() if not entry.accelerators and name not in MODELLESS):
         try:
-            precisions = () if name == FAKE else backend_class(name).precisions
+            precisions = backend_class(name).precisions
         except BackendError:
             precisions = ("fp32",)  # its turn will say what is missing
         found += [(name, precision) for precision in precisions]

@@ -11,10 +11,12 @@ QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100
 MODES = ("performance", "accuracy")
 BACKENDS = {"fake": "fake", "onnxruntime": "random:bert-tiny", "pytorch": "random:bert-tiny"}
 ABOUT = set(
-    "verdict submittable random_weights notices config samples sample_tokens topology zero_weights_share".split()
+    "verdict submittable random_weights notices given directory config samples sample_tokens topology "
+    "zero_weights_share".split()
 )
 MEASURED = set(
-    "reasons first_query_unix_s instances_ready plan progress batches roi result machine distributions".split()
+    "reasons first_query_unix_s instances_ready plan progress batches roi result machine "
+    "distributions checksums".split()
 )
 
 
