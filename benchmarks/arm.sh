@@ -10,6 +10,7 @@
 #     PYTHON=.venv/bin/python                          this machine's Python with the package, for its F1
 #     QUESTIONS=1200                                   of a generated set (default: 240; a question takes seconds)
 #     MIRROR=URL                                       Debian's mirror (default: the one that apt uses here)
+#     PRIORITY=normal                                  beside others' work (default: idle, which leaves the cores to them)
 set -euo pipefail
 
 COMBINATIONS=${COMBINATIONS:-onnxruntime:fp32 onnxruntime:int8 pytorch:fp32 pytorch:bf16 pytorch:int8}
@@ -32,7 +33,7 @@ HERE=opt/sut                         # of the checkout, below the root
 fail() { printf 'error: %s\n' "$*" >&2; exit 3; }
 say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*"; }
 
-[ $# -eq 1 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 1 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
 [ "$(id -u)" = 0 ] || fail "wanted root, to mount and to change root; found user $(id -un). Type: sudo $0 $1"
 mkdir -p "$1" || fail "wanted a directory to build in, found that $1 cannot be made."
 ROOT=$(cd "$1" && pwd)
@@ -42,9 +43,12 @@ mkdir -p "$DONE"
 
 # Emulation uses every core for an hour; idle priority leaves them to whoever else wants them. Where the kernel shares
 # time out among sessions first, it is the session's own weight that counts.
-if [ -w /proc/$$/autogroup ]; then echo 19 2> /dev/null > /proc/$$/autogroup || true; fi
-IDLE=(nice -n 19)
-if command -v chrt > /dev/null && chrt -i 0 true 2> /dev/null; then IDLE=(chrt -i 0 nice -n 19); fi
+IDLE=()
+if [ "${PRIORITY:-idle}" = idle ]; then
+    if [ -w /proc/$$/autogroup ]; then echo 19 2> /dev/null > /proc/$$/autogroup || true; fi
+    IDLE=(nice -n 19)
+    if command -v chrt > /dev/null && chrt -i 0 true 2> /dev/null; then IDLE=(chrt -i 0 nice -n 19); fi
+fi
 
 inside() {  # a command in the root, with an environment of its own
     "${IDLE[@]}" chroot "$ROOT" /usr/bin/env -i PATH=/opt/venv/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 \

@@ -57,18 +57,6 @@ def test_the_gate_fails_where_the_accuracy_is_lost(run: Run, case: Case) -> None
     assert "fake backend" in ended.out
 
 
-def test_sentiment_is_compared_too(run: Run, case: Case) -> None:
-    pytest.importorskip("torch")
-    brief = ("--test-query-count", 70, "--accuracy-samples", 30, "--calibration-samples", 8)
-    data = ("--model", "demo", "--dataset", "demo", "--cache-dir", case.cache, "--user-conf", case.user_conf)
-    ended = run("compare", "bert-base-sst2-int8", *data, *brief, with_case=False)
-    assert ended.code == 0, ended.out + ended.err
-    one = told(ended)["compare"][0]
-    assert one["accelerated"]["what"] == "pytorch int8"
-    assert one["reference"]["metric"] == "accuracy"
-    assert one["accelerated"]["accuracy"] > 80
-
-
 def test_an_engine_of_another_kind_of_machine_is_said(run: Run, case: Case) -> None:
     from sut.compare.built import Built
 

@@ -61,17 +61,6 @@ def is_said(notices: list[str], out: str) -> bool:
     return bool(said)
 
 
-@pytest.mark.parametrize(("precision", "target", "code"), [("fp16", "1", 0), ("int8", "1e6", 1)])
-def test_the_performance_presets_on_the_demo(run: Run, precision: str, target: str, code: int) -> None:
-    pytest.importorskip("torch")
-    ended = run(
-        *("--preset", f"ixrt-{precision}-performance", "--model", "demo", "--test-query-count", 45),
-        *("--calibration-samples", 10, "--target", target),
-    )
-    assert ended.code == code, ended.err
-    assert ended.record()["config"]["precision"] in (("int8",) if precision == "int8" else ("bf16", "fp32"))
-
-
 def test_an_accuracy_that_is_missed(run: Run) -> None:
     ended = run("--preset", "ixrt-int8-accuracy", "--backend", "fake", "--model", "fake", "--precision", "fp32")
     assert ended.code == 1
