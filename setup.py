@@ -9,6 +9,7 @@ import sys
 
 from setuptools import Extension, setup
 
+KERNELS = "backends/pytorch_cpu/kernels"
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
 X86 = {
     **({"amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]} if sys.platform == "linux" else {}),
@@ -23,9 +24,9 @@ OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 setup(
     ext_modules=[
         Extension(
-            f"backends.kernels._{variant}",
-            ["backends/kernels/kernels.cpp"],
-            depends=[f"backends/kernels/{name}.h" for name in ("activation", "attention", "maths", "norm", "vectors")],
+            f"{KERNELS.replace('/', '.')}._{variant}",
+            [f"{KERNELS}/kernels.cpp"],
+            depends=[f"{KERNELS}/{name}.h" for name in ("activation", "attention", "norm", "simd", "vector_math")],
             extra_compile_args=["-O3", "-std=c++17", "-Wall", "-Wno-psabi", *OPENMP, *flags],
             extra_link_args=OPENMP,
             language="c++",

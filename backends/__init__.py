@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from backends.base import Accelerator, Backend, BackendError
 
 if TYPE_CHECKING:
-    from backends.engine_directory import Maker
+    from backends.quantization.engine_store import Maker
 
 
 class Entry(NamedTuple):
@@ -26,25 +26,25 @@ class Entry(NamedTuple):
     engine_precisions: tuple[str, ...] = ()  # as the class says
     forkable: bool = False  # as the class says
     graph_precisions: tuple[str, ...] = ()  # as the class says
-    maker: str = "backends.quantized_maker:MAKER"  # of its engines
+    maker: str = "backends.quantization.int8_builder:MAKER"  # of its engines
     halves: tuple[str, ...] = ()  # its precisions of 16 bits, which `fp16` may become
     accelerators: str = ""  # what finds the devices that it runs on; "": the machine's cores
 
 
 BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry(
-        "backends.onnx_cpu:OnnxRuntimeBackend", "onnxruntime", "", ("int8",), graph_precisions=("fp32",)
+        "backends.onnxruntime_cpu.backend:OnnxRuntimeBackend", "onnxruntime", "", ("int8",), graph_precisions=("fp32",)
     ),
     "pytorch": Entry(
-        "backends.torch_cpu:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True, halves=("bf16",)
+        "backends.pytorch_cpu.backend:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True, halves=("bf16",)
     ),
     "openvino": Entry(
-        "backends.openvino_cpu:OpenVinoBackend",
+        "backends.openvino_cpu.backend:OpenVinoBackend",
         "openvino",
         "openvino",
         ("int8",),
         graph_precisions=("fp32", "bf16"),
-        maker="backends.openvino_maker:MAKER",
+        maker="backends.openvino_cpu.quantizer:MAKER",
         halves=("bf16",),
     ),
     "gpu": Entry(
@@ -52,7 +52,7 @@ BACKENDS: dict[str, Entry] = {
         "torch",
         "gpu",
         ("fp8", "int8"),
-        maker="backends.gpu.maker:MAKER",
+        maker="backends.gpu.builder:MAKER",
         halves=("fp16", "bf16"),
         accelerators="backends.gpu.device:find",
     ),

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from backends.checkpoints import BertConfig, Model
+    from backends.bert.checkpoints import BertConfig, Model
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]

@@ -22,8 +22,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from backends.base import Backend, BackendError, Batch, Float32
-from backends.checkpoints import Model
-from backends.heads import CLASSES, SPANS
+from backends.bert.checkpoints import Model
+from backends.bert.heads import CLASSES, SPANS
 
 FAKE = "fake"
 

@@ -2,7 +2,7 @@
 
 It rehearses what needs a model's very answers and hours of its time, at hardly any work: a submission from end to end.
 Answers are found by the sample's tokens, so batches and their order do not matter. Its `--model` names the answers that
-`python -m submission.rehearsal` keeps of an accuracy run:
+`python -m submission.submit.rehearsal` keeps of an accuracy run:
 
     replay:answers.npz                  at once
     replay:answers.npz,sample_ms=25     a batch takes 25 ms for each of its samples
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.base import Backend, BackendError, Batch, Float32
-from backends.checkpoints import Model
+from backends.bert.checkpoints import Model
 
 REPLAY = "replay"
 _SLEEP = "sample_ms"
@@ -48,7 +48,7 @@ def read_spec(spec: str) -> tuple[Path, float]:
     if not Path(name).is_file():
         raise BackendError(
             f"wanted stored answers in {name or 'a file'}, found none. Keep those of an accuracy run: "
-            "python -m submission.rehearsal LOG_DIR answers.npz"
+            "python -m submission.submit.rehearsal LOG_DIR answers.npz"
         )
     return Path(name), sample_ms
 
@@ -116,4 +116,6 @@ def _open(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in ("digests", "offsets", "logits")}
     except (OSError, ValueError, KeyError) as error:
-        raise BackendError(f"wanted answers as submission.rehearsal writes them in {path}, found: {error}.") from error
+        raise BackendError(
+            f"wanted answers as submission.submit.rehearsal writes them in {path}, found: {error}."
+        ) from error

@@ -1,8 +1,8 @@
 """What each way to choose ranges and balance channels gives: the evidence for the defaults of CalibrationSettings.
 
 Everything runs in ONNX Runtime. The score is F1 of its development set for the embedded demo, and the share of right
-answers for the model with outliers (benchmarks/outliers.py). Beside it: in how many samples the greatest start and end
-logit are where fp32 has them, and the error of the logits beside fp32's deviation.
+answers for the model with outliers (benchmarks/outlier_model.py). In addition: in how many samples the greatest start
+and end logit are where fp32 has them, and the error of the logits relative to fp32's deviation.
 
     python -m benchmarks.calibration demo
     python -m benchmarks.calibration outliers --layers 6
@@ -24,16 +24,19 @@ from rich.table import Table
 
 from accuracy.log import PAD_LOGIT
 from accuracy.squad import score_logits
-from backends import onnx_graph, onnx_int8, onnx_session
 from backends.base import Batch, Float32, Options
-from backends.calibration import CalibrationSettings, observe, quantize
-from backends.checkpoints import BertConfig, Tensors, find_model, read_tensors
-from backends.graph_names import INPUTS
-from backends.onnx_graph import Built
-from benchmarks import outliers
+from backends.bert.checkpoints import BertConfig, Tensors, find_model, read_tensors
+from backends.formats.onnx_io_names import INPUTS
+from backends.onnxruntime_cpu import graph as onnx_graph
+from backends.onnxruntime_cpu import int8_graph
+from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
+from backends.onnxruntime_cpu.graph import Built
+from backends.quantization.calibration import CalibrationSettings, observe, quantize
+from benchmarks import outlier_model
 from qsl import demo, squad
 from qsl.wordpiece import WordPiece
-from sut import assets, system
+from sut.fetch import resolve as asset_paths
+from sut.machine import facts as machine_facts
 
 DEFAULT = CalibrationSettings()
 PLAIN = replace(DEFAULT, ranges="minmax", alphas=(0.0,))
@@ -64,7 +67,7 @@ class Subject:
 
 
 def _demo(samples: int) -> Subject:
-    model, vocab = find_model(str(assets.demo_model())), assets.demo_model() / "vocab.txt"
+    model, vocab = find_model(str(asset_paths.demo_model())), asset_paths.demo_model() / "vocab.txt"
     with tempfile.TemporaryDirectory() as folder:
         paths = {split: Path(folder) / f"{split}.json" for split in demo.SPLITS}
         demo.write(paths["dev"], "dev")
@@ -85,22 +88,25 @@ def _demo(samples: int) -> Subject:
 
 
 def _outliers(samples: int, layers: int) -> Subject:
-    config = outliers.geometry(layers)
-    trial, answers = outliers.samples(300, seed=1)
+    config = outlier_model.geometry(layers)
+    trial, answers = outlier_model.samples(300, seed=1)
 
     def score(logits: list[Float32]) -> float:
         return float(100 * (np.stack([one.argmax(0) for one in logits]) == answers).all(1).mean())
 
-    return Subject(config, outliers.build(config), outliers.samples(samples, seed=2)[0], trial, score)
+    return Subject(config, outlier_model.build(config), outlier_model.samples(samples, seed=2)[0], trial, score)
 
 
 def _infer(built: Built, trial: list[Batch]) -> list[Float32]:
     """Logits of each sample; eight of like length are run at a time."""
-    session, found = onnx_session.open_built(built, Options(threads=system.cores())), dict[int, Float32]()
+    session, found = (
+        onnxruntime_cpu_session.open_built(built, Options(threads=machine_facts.cores())),
+        dict[int, Float32](),
+    )
     order = sorted(range(len(trial)), key=lambda index: trial[index].tokens)
     for start in range(0, len(order), 8):
         chosen = order[start : start + 8]
-        batch = outliers.together([trial[index] for index in chosen])
+        batch = outlier_model.together([trial[index] for index in chosen])
         padded = batch.padded()
         fields = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
         answers = session.run(None, dict(zip(INPUTS, fields, strict=True)))
@@ -113,13 +119,13 @@ def measure(subject: Subject) -> Iterator[tuple[str, float, float, float]]:
     """(way, score, share of samples that agree with fp32, error beside fp32's deviation) of fp32 and of each way."""
     wanted = _infer(onnx_graph.build(subject.config, subject.tensors), subject.trial)
     yield "fp32", subject.score(wanted), 1.0, 0.0
-    dynamic = onnx_int8.build_dynamic(subject.config, subject.tensors, onnx_session.has_wide_products())
+    dynamic = int8_graph.build_dynamic(subject.config, subject.tensors, onnxruntime_cpu_session.has_wide_products())
     yield ("int8-dynamic", *_compare(subject, _infer(dynamic, subject.trial), wanted))
-    sites = observe(subject.config, subject.tensors, subject.calibration, DEFAULT, system.cores())
+    sites = observe(subject.config, subject.tensors, subject.calibration, DEFAULT, machine_facts.cores())
     for way, settings in WAYS.items():
         print(way, file=sys.stderr)
         model = quantize(subject.config, subject.tensors, sites, settings)
-        built = onnx_int8.build(model, onnx_session.has_wide_products())
+        built = int8_graph.build(model, onnxruntime_cpu_session.has_wide_products())
         yield (way, *_compare(subject, _infer(built, subject.trial), wanted))
 
 

@@ -2,7 +2,7 @@
 
 Contestants: the machine's own peak at BERT's matrix products; other ways to run the same model (benchmarks/peers);
 every backend and precision of this package, through LoadGen. All are given samples whose lengths are the data set's
-(benchmarks/lengths.py), and take turns (benchmarks/contest.py). Then: a table, the ratios with what they must
+(benchmarks/length_matched.py), and take turns (benchmarks/interleave.py). Then: a table, the ratios with what they must
 reach, one JSON line.
 
     python -m benchmarks.cpu                       # about half an hour on 2 cores, and the first time some minutes more
@@ -23,13 +23,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backends.checkpoints import BertConfig, find_model
-from benchmarks import cpu_report, demo_server, lengths, own, without_amx
-from benchmarks.contest import Contestant, Reading, hold
-from benchmarks.own import Place
+from backends.bert.checkpoints import BertConfig, find_model
+from benchmarks import cpu_report, demo_server, length_matched, sut_runs, without_amx
+from benchmarks.interleave import Contestant, Reading, hold
 from benchmarks.peers import missing, on_cores, peer_class
-from qsl import store
-from sut import assets
+from benchmarks.sut_runs import Place
+from qsl import feature_cache
+from sut.fetch import resolve as asset_paths
 
 # Samples of a turn. Slow: fp32, and whatever is padded; a turn shall last 10 to 30 s.
 SAMPLES, SLOW, PADDED, QUICK = 128, 48, 12, 0.25
@@ -42,8 +42,8 @@ class Sitting:
     def __init__(self, options: argparse.Namespace) -> None:
         self.model: str = options.model
         self.cache_dir: Path = options.cache_dir.expanduser()
-        self._whole: Path = options.dataset or assets.demo_dataset(self.cache_dir)
-        self._vocab: Path = options.vocab or assets.demo_model() / "vocab.txt"
+        self._whole: Path = options.dataset or asset_paths.demo_dataset(self.cache_dir)
+        self._vocab: Path = options.vocab or asset_paths.demo_model() / "vocab.txt"
         self._scale: float = options.samples / SAMPLES * (QUICK if options.quick else 1)
         self._made: dict[int, Place] = {}
         self.tokens: dict[int, float] = {}  # mean of a set, by its samples
@@ -58,8 +58,8 @@ class Sitting:
         """A set of about so many samples, scaled by what the user asked for."""
         count = max(10, round(samples * self._scale))  # fewer make no 90th percentile
         if count not in self._made:
-            path = self.cache_dir / f"lengths-{store.key(count, self._whole, self._vocab)}.json"
-            features = lengths.like(self._whole, self._vocab, self.cache_dir, count, path)
+            path = self.cache_dir / f"lengths-{feature_cache.key(count, self._whole, self._vocab)}.json"
+            features = length_matched.like(self._whole, self._vocab, self.cache_dir, count, path)
             self.tokens[count] = float(features.lengths.mean())
             self._made[count] = Place(self.model, path, self._vocab, self.cache_dir, count)
         return self._made[count]
@@ -76,9 +76,9 @@ def contestants(sitting: Sitting, rounds: int) -> list[Contestant]:
     for name in on_cores():
         peer = peer_class(name)
         found.append(peer_turn(name, sitting.place(PADDED if peer.padded_to else _samples(peer.precision))))
-    for backend, precision in own.pairs():
+    for backend, precision in sut_runs.pairs():
         place = sitting.place(_samples(precision))
-        turn = own.Turns(place, backend, precision, stream_turns=rounds if precision.startswith("int8") else 1)
+        turn = sut_runs.Turns(place, backend, precision, stream_turns=rounds if precision.startswith("int8") else 1)
         found.append(Contestant(f"sut {backend} {precision}", "this package, LoadGen", precision, turn))
     demo = partial(demo_server.measure, sitting.cache_dir)
     return [*found, Contestant("sut demo server", "this package, the demo model, pytorch fp32", "fp32", demo)]
@@ -89,7 +89,7 @@ def _samples(precision: str) -> int:
 
 
 def _peak(sitting: Sitting, precision: str) -> Reading:
-    done = own.turn(["benchmarks.gemm", "--model", sitting.model, "--precision", precision])
+    done = sut_runs.turn(["benchmarks.gemm", "--model", sitting.model, "--precision", precision])
     return {"gops": float(json.loads(done.stdout.splitlines()[-1])["gops"][precision])}
 
 
@@ -103,7 +103,7 @@ def _peer(name: str, place: Place) -> Reading:
     absent = missing(name)
     if absent:
         raise RuntimeError(absent)
-    done = own.turn(_peer_command(name, place))
+    done = sut_runs.turn(_peer_command(name, place))
     reading: Reading = json.loads(done.stdout.splitlines()[-1])
     return reading
 
@@ -119,7 +119,7 @@ def prepare(sitting: Sitting, chosen: list[Contestant], tell: Callable[[str], No
         if any(one.key == f"peer {name}" for one in chosen) and not missing(name):
             start_s = time.perf_counter()
             try:
-                own.turn(_peer_command(name, sitting.place(SLOW), "--prepare"))
+                sut_runs.turn(_peer_command(name, sitting.place(SLOW), "--prepare"))
             except RuntimeError as error:
                 tell(f"peer {name}: not prepared: {error}")
             else:
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="a quarter of the samples, one round")
     add("--without-amx", action="store_true", help="nobody may use AMX (benchmarks/without_amx.py)")
     add("--markdown", action="store_true", help="print the tables for the README")
-    add("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR)
+    add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     return parser
 
 

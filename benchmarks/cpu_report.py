@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from backends.checkpoints import BertConfig
-from benchmarks.contest import Contestant, Goal, Reading, Results, Side, Spread, best, ratio, spread, summary
-from sut import system
+from backends.bert.checkpoints import BertConfig
+from benchmarks.interleave import Contestant, Goal, Reading, Results, Side, Spread, best, ratio, spread, summary
+from sut.machine import facts as machine_facts
 
 OFFLINE, P90, PEAK = "samples_per_s", "p90_ms", "gops"
 
@@ -38,7 +38,7 @@ class Report:
         self._contestants, self._results, self._tokens = contestants, results, tokens_per_sample
         # samples/s × this = GOP/s of the matrix products
         self._gop_per_sample = config.operations_per_token * tokens_per_sample / 1e9
-        self._machine = {**system.facts(), "without": list(without)}
+        self._machine = {**machine_facts.facts(), "without": list(without)}
 
     def tables(self) -> Iterator[Grid]:
         machine = f"{self._machine['cores']} cores of {self._machine['processor']}"

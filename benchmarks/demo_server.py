@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import own
+from benchmarks import sut_runs
 
 BACKEND = "pytorch"
 SERVER = ("--scenario", "Server", "--find-peak", "--min-duration-s", "5")  # the benchmark's own target is 130 ms
@@ -14,7 +14,7 @@ SERVER = ("--scenario", "Server", "--find-peak", "--min-duration-s", "5")  # the
 
 def measure(cache_dir: Path) -> dict[str, float]:
     """Offline samples per second and the Server's peak. Raises RuntimeError where the package cannot search for it."""
-    if "--find-peak" not in own.turn(["sut", "--help"]).stdout:
+    if "--find-peak" not in sut_runs.turn(["sut", "--help"]).stdout:
         raise RuntimeError("this version has no --find-peak")
     return {"samples_per_s": _value(cache_dir, "--scenario", "Offline"), "peak_qps": _value(cache_dir, *SERVER)}
 
@@ -22,5 +22,5 @@ def measure(cache_dir: Path) -> dict[str, float]:
 def _value(cache_dir: Path, *flags: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         log_dir = Path(folder) / "run"
-        own.turn(["sut", *flags, "--backend", BACKEND, "--cache-dir", str(cache_dir), "--log-dir", str(log_dir)])
+        sut_runs.turn(["sut", *flags, "--backend", BACKEND, "--cache-dir", str(cache_dir), "--log-dir", str(log_dir)])
         return float(json.loads((log_dir / "run.json").read_text(encoding="utf-8"))["result"]["value"])

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from backends.checkpoints import BertConfig, find_model
+from backends.bert.checkpoints import BertConfig, find_model
 
 TOKENS = (1024, 1536)  # of a packed batch
 _SECONDS = 0.25  # that one kernel is timed on one product

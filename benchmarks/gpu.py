@@ -2,8 +2,8 @@
 
 First the limits (benchmarks/gpu_limits.py), then `transformers` in float16, padded and in batches, eager and under
 torch.compile, then this package in each precision through LoadGen: Offline, the Server's peak at 130 ms, SingleStream.
-Lengths are the data set's (benchmarks/lengths.py); contestants take turns (benchmarks/contest.py). Then: tables, one
-JSON line.
+Lengths are the data set's (benchmarks/length_matched.py); contestants take turns (benchmarks/interleave.py). Then:
+tables, one JSON line.
 
     python -m benchmarks.gpu                       # BERT-Large, random weights
     python -m benchmarks.gpu --quick               # one short round: does everything run?
@@ -22,14 +22,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backends.checkpoints import find_model
-from benchmarks import cpu_report, gpu_report, lengths, own
-from benchmarks.contest import Contestant, Reading, hold
+from backends.bert.checkpoints import find_model
+from benchmarks import cpu_report, gpu_report, length_matched, sut_runs
 from benchmarks.cpu import peer_turn, select
 from benchmarks.gpu_report import OFFLINE, P90, PEAK_QPS, RATE, SHARES
-from benchmarks.own import Place
-from qsl import store
-from sut import assets
+from benchmarks.interleave import Contestant, Reading, hold
+from benchmarks.sut_runs import Place
+from qsl import feature_cache
+from sut.fetch import resolve as asset_paths
 
 SAMPLES, PADDED, QUICK = 8192, 2048, 0.125  # of a turn; each of ours is asked OVER times, so that it lasts some seconds
 OVER = 8
@@ -58,9 +58,9 @@ def _limit(model: str, name: str) -> Reading:
 
 def _ours(place: Place, precision: str) -> Reading:
     flags = ("--backend", "gpu", "--precision", precision)
-    offline = own.run(place, "Offline", OVER * place.samples, *flags)
-    stream = own.run(place, "SingleStream", place.samples, *flags, "--executor", "inline")
-    parts = _json(["benchmarks.gpu_parts", "--model", place.model, "--precision", precision])
+    offline = sut_runs.run(place, "Offline", OVER * place.samples, *flags)
+    stream = sut_runs.run(place, "SingleStream", place.samples, *flags, "--executor", "inline")
+    parts = _json(["benchmarks.gpu_breakdown", "--model", place.model, "--precision", precision])
     return {
         OFFLINE: offline["result"]["value"],
         P90: stream["result"]["latency_ms"]["90.00"],
@@ -73,7 +73,7 @@ def _server_peak(place: Place, *flags: str) -> float:
     """The highest rate that is valid at the benchmark's own target latency."""
     with tempfile.TemporaryDirectory() as folder:
         log_dir = Path(folder) / "run"
-        own.turn([
+        sut_runs.turn([
             "sut", "--scenario", "Server", "--find-peak", "--min-duration-s", _PROBE_S, "--model", place.model,
             "--dataset", str(place.dataset), "--vocab", str(place.vocab), "--cache-dir", str(place.cache_dir),
             "--log-dir", str(log_dir), *flags,
@@ -82,17 +82,17 @@ def _server_peak(place: Place, *flags: str) -> float:
 
 
 def _json(command: list[str]) -> Reading:
-    found: Reading = json.loads(own.turn(command).stdout.splitlines()[-1])
+    found: Reading = json.loads(sut_runs.turn(command).stdout.splitlines()[-1])
     return found
 
 
 def _place(options: argparse.Namespace, cache_dir: Path, samples: int) -> tuple[Place, float]:
     """A set of so many samples as long as the data set's, and their mean length."""
-    whole = options.dataset or assets.demo_dataset(cache_dir)
-    vocab = options.vocab or assets.demo_model() / "vocab.txt"
+    whole = options.dataset or asset_paths.demo_dataset(cache_dir)
+    vocab = options.vocab or asset_paths.demo_model() / "vocab.txt"
     count = max(64, round(samples * (QUICK if options.quick else 1)))
-    path = cache_dir / f"lengths-{store.key(count, whole, vocab)}.json"
-    features = lengths.like(whole, vocab, cache_dir, count, path)
+    path = cache_dir / f"lengths-{feature_cache.key(count, whole, vocab)}.json"
+    features = length_matched.like(whole, vocab, cache_dir, count, path)
     return Place(options.model, path, vocab, cache_dir, count), float(features.lengths.mean())
 
 
@@ -108,13 +108,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their name")
     add("--quick", action="store_true", help="an eighth of the samples, one round")
     add("--markdown", action="store_true", help="print the tables for the documentation")
-    add("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR)
+    add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     return parser
 
 
 def main() -> None:
     options = _parser().parse_args()
-    gpu = own.first_gpu()
+    gpu = sut_runs.first_gpu()
     config = find_model(options.model).config
     assert config is not None
     rounds = options.rounds or (1 if options.quick else 3)

@@ -16,12 +16,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from backends.checkpoints import BertConfig, find_model
+from backends.bert.checkpoints import BertConfig, find_model
+from backends.gpu.gemm_variants import way, ways
 from backends.gpu.kernels import TRITON
-from backends.gpu.products import way, ways
 from backends.gpu.weights import Product
-from backends.kernels import Form
-from benchmarks import own
+from backends.pytorch_cpu.kernels import Form
+from benchmarks import sut_runs
 from benchmarks.gemm import products
 
 TOKENS = (4096, 16384)  # of a packed batch
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--model", default="random:bert-large")
     parser.add_argument("--only", choices=["copy", *DTYPES], help="(default: all)")
     options = parser.parse_args()
-    own.first_gpu()
+    sut_runs.first_gpu()
     config = find_model(options.model).config
     assert config is not None
     found = {} if options.only not in (None, "copy") else {"copy_gb_per_s": copied_bytes_per_s() / 1e9}

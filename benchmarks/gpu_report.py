@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib import metadata
 
-from backends.checkpoints import BertConfig
-from benchmarks.contest import Contestant, Goal, Results, Side, Spread, ratio, spread, summary
+from backends.bert.checkpoints import BertConfig
 from benchmarks.cpu_report import Grid, spread_words
+from benchmarks.interleave import Contestant, Goal, Results, Side, Spread, ratio, spread, summary
 
 OFFLINE, P90, PEAK_QPS, RATE = "samples_per_s", "p90_ms", "peak_qps", "rate"
 SHARES = ("gemm", "attention", "elementwise", "idle")  # of the time that passes

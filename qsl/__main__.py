@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sized
 from pathlib import Path
 
-from qsl import squad, sst2, store
+from qsl import feature_cache, squad, sst2
 from qsl.base import DatasetError, Features
 
 
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dataset", type=Path, required=True, help="a file of SQuAD v1.1, or of SST-2")
     parser.add_argument("--task", choices=list(_TASKS), default="squad", help="what the file is of (default: squad)")
     parser.add_argument("--vocab", type=Path, required=True, help="a WordPiece vocabulary, one token a line")
-    parser.add_argument("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR)
+    parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     parser.add_argument("--no-cache", action="store_true", help="make the features again and keep nothing")
     args = parser.parse_args(argv)
     try:

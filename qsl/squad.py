@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qsl import store, wordpiece
+from qsl import feature_cache, wordpiece
 from qsl.base import DatasetError, Features, Int32, Int64
 from qsl.wordpiece import CLS, SEP, WordPiece
 
@@ -114,11 +114,11 @@ def load(
     """
     if cache_dir is None:
         return _from_arrays(_build(dataset, vocab, settings))
-    key = store.key(settings, dataset, vocab, *_SOURCES)
-    return _from_arrays(store.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
+    key = feature_cache.key(settings, dataset, vocab, *_SOURCES)
+    return _from_arrays(feature_cache.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
 
 
-def _from_arrays(arrays: store.Arrays) -> SquadFeatures:
+def _from_arrays(arrays: feature_cache.Arrays) -> SquadFeatures:
     features = Features(arrays["input_ids"], arrays["token_type_ids"], arrays["offsets"])
     return SquadFeatures(features, arrays["example_index"], arrays["token_to_word"], arrays["is_max_context"])
 
@@ -130,11 +130,13 @@ def features_of(
     return _from_arrays(_arrays(examples, vocabulary, settings, "these questions"))
 
 
-def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> store.Arrays:
+def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> feature_cache.Arrays:
     return _arrays(read_examples(dataset), WordPiece(vocab), settings, str(dataset))
 
 
-def _arrays(examples: list[Example], vocabulary: WordPiece, settings: FeatureSettings, whose: str) -> store.Arrays:
+def _arrays(
+    examples: list[Example], vocabulary: WordPiece, settings: FeatureSettings, whose: str
+) -> feature_cache.Arrays:
     windows = [
         (index, *window)
         for index, question, doc_ids, doc_words in _tokenized(examples, vocabulary, settings)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qsl import store, wordpiece
+from qsl import feature_cache, wordpiece
 from qsl.base import DatasetError, Features
 from qsl.wordpiece import CLS, SEP, WordPiece
 
@@ -76,11 +76,11 @@ def load(dataset: Path, vocab: Path, cache_dir: Path | None, settings: FeatureSe
     """
     if cache_dir is None:
         return Features(**_build(dataset, vocab, settings))
-    key = store.key(settings, dataset, vocab, *_SOURCES)
-    return Features(**store.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
+    key = feature_cache.key(settings, dataset, vocab, *_SOURCES)
+    return Features(**feature_cache.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
 
 
-def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> store.Arrays:
+def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> feature_cache.Arrays:
     vocabulary = WordPiece(vocab)
     cls, sep = vocabulary.ids[CLS], vocabulary.ids[SEP]
     room = settings.max_seq_length - 2

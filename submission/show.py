@@ -13,14 +13,16 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 from rich.table import Table
 
-from submission import archive, contents, tree, workspace
-from submission.checks.requirement import is_number
-from submission.contents import Packed
-from submission.failure import RefusedError, printable
-from submission.rounds import DIVISIONS, TRIAL_MARKER
-from submission.tree import Tree
+from submission.check import archive, tree
+from submission.check.checks.requirement import is_number
+from submission.check.failure import RefusedError, printable
+from submission.check.tree import Tree
+from submission.package import contents
+from submission.package.contents import Packed
+from submission.rules.rounds import DIVISIONS, TRIAL_MARKER
+from submission.submit import workspace
 from sut.errors import VALID, UsageError
-from sut.results import METRICS
+from sut.record.detail_log import METRICS
 
 _SYSTEM = ("system_name", "status", "host_processor_model_name", "host_memory_capacity", "accelerator_model_name",
            "framework", "operating_system")  # fmt: skip

@@ -17,21 +17,21 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _run(argv: list[str]) -> int:
-    from sut import flags
+    from sut.settings import flags
 
     values, toml = flags.parse(argv)
-    from sut import run
-    from sut.config import resolve
+    from sut.run import command as run_command
+    from sut.settings.resolve import resolve
 
-    return run.run(resolve(values, toml))
+    return run_command.run(resolve(values, toml))
 
 
 def _build(argv: list[str]) -> int:
-    from sut import flags
+    from sut.settings import flags
 
     values, toml = flags.parse(argv)
-    from sut import engines
-    from sut.config import resolve
+    from sut.run import engines
+    from sut.settings.resolve import resolve
 
     print(engines.build(resolve(values, toml)))
     return 0
@@ -46,18 +46,18 @@ def _lazily(door: str) -> Callable[[list[str]], int]:
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": _run,
     "build": _build,
-    "presets": _lazily("sut.presets:main"),
-    "kpi": _lazily("sut.kpi:main"),
-    "ask": _lazily("sut.ask:main"),
-    "compare": _lazily("sut.compare.command:main"),
-    "fetch": _lazily("sut.fetch.command:main"),
-    "assets": _lazily("sut.fetch.listing:main"),
-    "doctor": _lazily("sut.doctor:main"),
-    "sweep": _lazily("sut.sweep.command:main"),
-    "replay": _lazily("sut.again:main"),
-    "submit": _lazily("submission.submit:main"),
+    "presets": _lazily("sut.settings.presets:main"),
+    "kpi": _lazily("sut.commands.kpi.command:main"),
+    "ask": _lazily("sut.commands.ask:main"),
+    "compare": _lazily("sut.commands.compare.command:main"),
+    "fetch": _lazily("sut.commands.fetch:main"),
+    "assets": _lazily("sut.commands.assets:main"),
+    "doctor": _lazily("sut.commands.doctor.command:main"),
+    "sweep": _lazily("sut.commands.sweep.command:main"),
+    "replay": _lazily("sut.commands.replay.command:main"),
+    "submit": _lazily("submission.submit.command:main"),
     "show": _lazily("submission.show:main"),
-    "check": _lazily("submission.check:main"),
+    "check": _lazily("submission.check.command:main"),
 }
 _OURS = ("sut", "backends", "qsl", "accuracy", "submission", "assets", "configs")
 

@@ -13,7 +13,7 @@ from accuracy import squad as squad_score
 from accuracy import sst2 as sst2_score
 from accuracy.score import Score
 from accuracy.targets import Metric
-from backends.heads import CLASSES, SPANS
+from backends.bert.heads import CLASSES, SPANS
 from qsl import calibration_list, demo, demo_sst2, squad, sst2
 from qsl.base import Features
 
@@ -34,7 +34,7 @@ class Task:
     """One row; `load` and `score` take the data set, the vocabulary and the cache directory."""
 
     model_key: str  # the name in LoadGen's embedded mlperf.conf
-    head: str  # what a model must answer with, of backends.heads
+    head: str  # what a model must answer with, of backends.bert.heads
     metric: Metric  # what targets are of
     load: Callable[[Path, Path, Path], Features]
     score: Callable[[Path, Path, Path, Path], Score]  # LoadGen's accuracy log comes first

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from backends.bert import BertForQuestionAnswering
-from backends.checkpoints import BertConfig
+from backends.bert.checkpoints import BertConfig
+from backends.bert.torch_module import BertForQuestionAnswering
 from qsl import demo
-from qsl.demo.draw import Draw
+from qsl.demo.seeded_choice import Draw
 from training import saving, vocabulary
 from training.evaluate import evaluate
 from training.model import TrainedBert

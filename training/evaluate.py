@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from accuracy.squad import Score, score_logits
-from backends.bert import BertForQuestionAnswering
+from backends.bert.torch_module import BertForQuestionAnswering
 from qsl import squad
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut.batching import by_length
-from sut.worker import gather
+from sut.executors.worker import gather
+from sut.queries.batching import by_length
 
 BATCH_TOKENS = 8192
 

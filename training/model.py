@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backends.bert import BertForQuestionAnswering, BertForSequenceClassification, SelfAttention
-from backends.checkpoints import BertConfig
+from backends.bert.checkpoints import BertConfig
+from backends.bert.torch_module import BertForQuestionAnswering, BertForSequenceClassification, SelfAttention
 from training.samples import TrainBatch
 
 TIED_LAYERS = 2

@@ -16,7 +16,7 @@ from tokenizers import BertWordPieceTokenizer, Encoding
 
 from qsl import demo
 from qsl.demo.compose import Fact, Passage, compose
-from qsl.demo.draw import Draw
+from qsl.demo.seeded_choice import Draw
 
 MAX_LENGTH = 384
 STRIDE = 128

@@ -12,8 +12,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save
 from torch import nn
 
-from backends.checkpoints import BertConfig
-from backends.heads import HEADS
+from backends.bert.checkpoints import BertConfig
+from backends.bert.heads import HEADS
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocab.txt"
 

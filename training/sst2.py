@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from accuracy.sst2 import Score, score_logits
-from backends.bert import BertForSequenceClassification
-from backends.checkpoints import BertConfig
-from backends.heads import CLASSES
+from backends.bert.checkpoints import BertConfig
+from backends.bert.heads import CLASSES
+from backends.bert.torch_module import BertForSequenceClassification
 from qsl import demo_sst2, sst2
 from qsl.base import Features
-from sut.batching import by_length
-from sut.worker import gather
+from sut.executors.worker import gather
+from sut.queries.batching import by_length
 from training import saving, vocabulary
 from training.model import initialise
 

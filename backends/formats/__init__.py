@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.base import BackendError
-from backends.formats import onnx_file, stored
+from backends.bert.config import CONFIGS
+from backends.formats import onnx_reader, state_dicts
 from backends.formats.base import Weights
-from backends.geometry import CONFIGS
 
 ONNX = ".onnx"
 _STORED = (".safetensors", ".bin", ".pytorch", ".pt", ".pth")  # of a file that is named itself
@@ -36,8 +36,8 @@ class Format:
     files: Callable[[Path], tuple[Path, ...]]  # all that the weights come from
 
 
-_GRAPH = Format(onnx_file.read, onnx_file.has_ranges, onnx_file.files)
-_TENSORS = Format(stored.read, stored.has_ranges, stored.files)
+_GRAPH = Format(onnx_reader.read, onnx_reader.has_ranges, onnx_reader.files)
+_TENSORS = Format(state_dicts.read, state_dicts.has_ranges, state_dicts.files)
 
 
 def of(path: Path) -> Format:

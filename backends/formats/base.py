@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from backends.base import BackendError, Float32
-from backends.geometry import BertConfig
-from backends.heads import HEADS
+from backends.bert.config import BertConfig
+from backends.bert.heads import HEADS
 
 Tensors = dict[str, Float32]
 # Parts of published checkpoints that a head may leave unused.

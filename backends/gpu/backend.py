@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from backends.base import Backend, Batch, Float32, Pending
-from backends.checkpoints import Model
+from backends.bert.checkpoints import Model
 from backends.gpu import device as devices
 from backends.gpu.engine import BUCKETS
 
@@ -27,13 +27,13 @@ class GpuBackend(Backend):
         devices.of(self.options.gpu, self.options.precision)
         import torch
 
-        from backends.gpu import graphs, loading, stream
+        from backends.gpu import cuda_graphs, loading, pipeline
 
         device = torch.device("cuda", self.options.gpu)
         torch.cuda.set_device(device)
         bert = loading.on_gpu(model, self.options.precision, device)
         self._is_warm = False
-        self._stream, self._graphs = stream.Stream(bert, device), graphs.Graphs(bert, device)
+        self._stream, self._graphs = pipeline.Stream(bert, device), cuda_graphs.Graphs(bert, device)
 
     def begin(self, batch: Batch) -> Pending:
         return self._graphs.begin(batch) if self._graphs.takes(batch) else self._stream.begin(batch)

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from backends import engine_directory
 from backends.base import BackendError, Float32
-from backends.checkpoints import BertConfig, Model
-from backends.engine_directory import JSON
-from backends.quantized import LINEARS, Arrays, engine_shapes, map_tensors
+from backends.bert.checkpoints import BertConfig, Model
+from backends.quantization import engine_store
+from backends.quantization.engine_store import JSON
+from backends.quantization.int8_model import LINEARS, Arrays, engine_shapes, map_tensors
 
 INT8, FP8 = "int8", "fp8"
 # Tokens at which a product's way is chosen; a batch belongs to the first that holds it, or to the last.
@@ -90,7 +90,7 @@ def write(directory: Path, engine: Engine) -> None:
         known = {name: getattr(engine, name) for name in ("precision", "settings", "choices")}
         return {"config": asdict(engine.config), **known}
 
-    engine_directory.write(directory, fill, is_whole)
+    engine_store.write(directory, fill, is_whole)
 
 
 def is_whole(directory: Path) -> bool:
@@ -113,7 +113,7 @@ def read(directory: Path) -> Engine:
         config = BertConfig(**about.pop("config"))
         found = Engine(config, tensors=map_tensors(directory / TENSORS), **about)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise engine_directory.missing(directory, error) from error
+        raise engine_store.missing(directory, error) from error
     if {name: tensor.shape for name, tensor in found.tensors.items()} != shapes(config):
         raise BackendError(f"wanted a whole engine in {directory}, found tensors of another model. Type: python -m "
                            f"sut build.")  # fmt: skip
@@ -122,4 +122,4 @@ def read(directory: Path) -> Engine:
 
 def read_for(model: Model) -> Engine:
     """The engine that was built for `model`. Raises BackendError when none was, or it is not whole."""
-    return read(engine_directory.built_for(model))
+    return read(engine_store.built_for(model))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from backends.checkpoints import Model, read_weights
-from backends.gpu import choice, engine, weights
+from backends.bert.checkpoints import Model, read_weights
+from backends.gpu import engine, gemm_tuning, weights
 from backends.gpu.kernels import TRITON
-from backends.gpu.model import GpuBert
+from backends.gpu.packed_bert import GpuBert
 from backends.gpu.weights import FLOATS, Weights
 
 _CALL_MS = 20  # how long one way is timed
@@ -29,17 +29,17 @@ def read(model: Model, precision: str, device: torch.device) -> tuple[Weights, e
     return weights.from_engine(built, device), built.choices
 
 
-def measure_engine(built: engine.Engine) -> choice.Choices:
+def measure_engine(built: engine.Engine) -> gemm_tuning.Choices:
     """The same for an engine that is about to be written, on the first GPU."""
     return measure(weights.from_engine(built, torch.device("cuda", 0)))
 
 
-def measure(found: Weights) -> choice.Choices:
+def measure(found: Weights) -> gemm_tuning.Choices:
     """The fastest way of each product on the GPU that the weights lie on."""
-    return choice.measured(found.layers[0], TRITON, _milliseconds)
+    return gemm_tuning.measured(found.layers[0], TRITON, _milliseconds)
 
 
-def _milliseconds(call: choice.Call) -> float:
+def _milliseconds(call: gemm_tuning.Call) -> float:
     """Median of one call, its inputs not in the cache."""
     from triton.testing import do_bench
 

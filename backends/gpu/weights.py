@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from backends.checkpoints import BertConfig, Tensors
+from backends.bert.checkpoints import BertConfig, Tensors
+from backends.bert.heads import HEADS
 from backends.gpu.engine import FP8, Engine
-from backends.heads import HEADS
-from backends.kernels import Form, Norm, Tables
-from backends.quantized import LINEARS, SOURCES, Arrays
-from backends.torch_linear import as_tensor
+from backends.pytorch_cpu.kernels import Form, Norm, Tables
+from backends.pytorch_cpu.linear import as_tensor
+from backends.quantization.int8_model import LINEARS, SOURCES, Arrays
 
 FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -12,11 +12,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends.checkpoints import find_model
+from backends.bert.checkpoints import find_model
 from benchmarks.peers import PEERS, peer_class
 from benchmarks.peers.base import Peer, Sample, samples_of
-from qsl import squad, store
-from sut import system
+from qsl import feature_cache, squad
+from sut.machine import facts as machine_facts
 
 _CALIBRATION = 12  # samples; with random weights nothing depends on how many
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--model", default="random:bert-large")
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--vocab", type=Path, required=True)
-    parser.add_argument("--cache-dir", type=Path, default=store.DEFAULT_CACHE_DIR)
+    parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     parser.add_argument("--prepare", action="store_true", help="only write what the peer will load")
     options = parser.parse_args()
     model = find_model(options.model)
@@ -62,7 +62,7 @@ def main() -> None:
     peer.prepare(model, folder, samples_of(features, None)[:_CALIBRATION])
     if options.prepare:
         return
-    peer.load(model, folder, system.cores())
+    peer.load(model, folder, machine_facts.cores())
     print(json.dumps(measure(peer, samples_of(features, peer.padded_to))))
 
 

@@ -1,7 +1,7 @@
 """What a peer is: another way to run the same BERT on the same samples, as somebody would who knows its engine.
 
 A peer is prepared once (export, quantize: written below a folder), then each turn is a process of its own that loads
-what was prepared. The models are the ones that `backends.checkpoints` finds, so weights and geometry are the same.
+what was prepared. The models are the ones that `backends.bert.checkpoints` finds, so weights and geometry are the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from backends.base import Int64
-from backends.checkpoints import Model
+from backends.bert.checkpoints import Model
 from qsl.base import Features, Int32
 
 PADDED_LENGTH = 384  # what the MLPerf reference pads every sample to

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from backends.checkpoints import Model, read_tensors
+from backends.bert.checkpoints import Model, read_tensors
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 

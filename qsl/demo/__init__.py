@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qsl.demo.compose import Fact, Passage, compose
-from qsl.demo.draw import Draw
+from qsl.demo.seeded_choice import Draw
 
 SPLITS = {"dev": 1200, "train": 20000}
 QUESTIONS_PER_PASSAGE = 5

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from qsl.demo import values
-from qsl.demo.draw import Draw
-from qsl.demo.lives import PERSON, TOWN
-from qsl.demo.relation import Kind, Relation
+from qsl.demo.people_and_towns import PERSON, TOWN
+from qsl.demo.seeded_choice import Draw
+from qsl.demo.templates import Kind, Relation
 from qsl.demo.values import Value
-from qsl.demo.works import BUILDING, COMPANY, NOVEL, SHIP
+from qsl.demo.works_and_species import BUILDING, COMPANY, NOVEL, SHIP
 
 KINDS = (PERSON, TOWN, COMPANY, SHIP, NOVEL, BUILDING)
 

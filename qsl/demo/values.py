@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qsl.demo.draw import Draw
+from qsl.demo.seeded_choice import Draw
 
 FRESH = 0.1
 

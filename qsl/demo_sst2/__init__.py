@@ -10,7 +10,7 @@ import os
 import zlib
 from pathlib import Path
 
-from qsl.demo.draw import Draw
+from qsl.demo.seeded_choice import Draw
 from qsl.demo_sst2.compose import compose
 
 SPLITS = {"dev": 870, "train": 20000}

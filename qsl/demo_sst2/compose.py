@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qsl.demo.draw import Draw
+from qsl.demo.seeded_choice import Draw
 from qsl.demo_sst2 import words
 
 Maker = Callable[[Draw, int], str]  # label (0 negative, 1 positive) → text

@@ -7,7 +7,7 @@ import queue
 import threading
 
 from sut.executors.base import Done, Job, Outcome, Ready
-from sut.worker import Worker, WorkerSpec
+from sut.executors.worker import Worker, WorkerSpec
 
 _CLOSE_S = 1.0  # how long a batch under way may take to end
 

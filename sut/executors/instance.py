@@ -27,10 +27,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from sut.errors import RunFailedError
+from sut.executors.answer_slots import Slots
 from sut.executors.base import JOBS_PER_INSTANCE, Float32, Int64
-from sut.executors.slots import Slots
-from sut.topology import Place
-from sut.worker import Begun, Worker, WorkerSpec
+from sut.executors.worker import Begun, Worker, WorkerSpec
+from sut.machine.topology import Place
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 # What an instance sends of a job: what its slot needs; tokens computed, seconds in the instance and in the backend; or

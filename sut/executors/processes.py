@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from sut.executors import groups
+from sut.executors import process_group
+from sut.executors.answer_slots import Slots
 from sut.executors.base import Done, Job, Outcome, Ready
-from sut.executors.groups import Group
-from sut.executors.slots import Slots
-from sut.topology import Place
-from sut.worker import WorkerSpec
+from sut.executors.process_group import Group
+from sut.executors.worker import WorkerSpec
+from sut.machine.topology import Place
 
 _LOOK_UP_S = 0.2  # how often the collector looks whether it is still wanted
 
@@ -51,7 +51,7 @@ class ProcessExecutor:
         self._collector = threading.Thread(target=self._collect, name="collector", daemon=True)
 
     def start(self) -> list[Ready]:
-        for group in groups.start(self._spec, self._places, forked=self._forked):
+        for group in process_group.start(self._spec, self._places, forked=self._forked):
             self._groups.append(group)  # one by one: Ctrl-C may come before the last
         links = [
             (group, number, pipe, slots)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from sut.errors import FetchError
-from sut.fetch import checksum, publisher, shelf, web
-from sut.fetch.bar import Display
+from sut.fetch import checksum, http, publisher, store
 from sut.fetch.catalogue import Source
 from sut.fetch.checksum import Checksum
+from sut.fetch.partial_file import Side
+from sut.fetch.progress_bar import Display
 from sut.fetch.publisher import Stated
-from sut.fetch.shelf import Pin
-from sut.fetch.side import Side
+from sut.fetch.store import Pin
 
 T = TypeVar("T")
 
@@ -28,8 +28,8 @@ T = TypeVar("T")
 class Means:
     """What downloads share."""
 
-    via: web.Session
-    policy: web.Policy
+    via: http.Session
+    policy: http.Policy
     display: Display
 
 
@@ -48,11 +48,11 @@ def download(means: Means, source: Source, target: Path, pin: Pin | None) -> Pin
         means.display.say(f"  from {url}" + (f", continuing at {aside.size:,} bytes" if aside.size else ""))
         try:
             found = _from_mirror(means, url, aside, wanted, target.name)
-        except web.RefusedError as refusal:
+        except http.RefusedError as refusal:
             refusals.append(f"\n  {url}\n    found {refusal}")
             means.display.say(f"  found {refusal}")
             continue
-        shelf.put(aside.path, target)
+        store.put(aside.path, target)
         aside.clear()
         return verified(target, found, str(source.checksum or wanted.checksum), url)
     raise FetchError(_despair(target.name, wanted, refusals, aside, pin))
@@ -67,7 +67,7 @@ def expected(means: Means, source: Source, pin: Pin | None) -> Stated:
         try:
             said = persist(means, source.record[1], lambda: publisher.ask(means.via, source, means.policy))
             return Stated(source.bytes or said.bytes, source.checksum or said.checksum)
-        except web.RefusedError as refusal:
+        except http.RefusedError as refusal:
             if source.checksum is None:
                 raise FetchError(
                     f"wanted the checksum of {source.mirrors[0]} from {source.record[1]}, found {refusal}. "
@@ -89,18 +89,18 @@ def persist(means: Means, url: str, step: Callable[[], T], have: Callable[[], in
     for _ in range(means.policy.most_attempts):
         try:
             return step()
-        except web.LaterError as error:
+        except http.LaterError as error:
             idle = 1 if have() > best else idle + 1
             best = max(best, have())
             if idle >= means.policy.attempts:
-                raise web.RefusedError(f"{error}, {idle} times in a row") from error
+                raise http.RefusedError(f"{error}, {idle} times in a row") from error
             pause_s = _pause_s(means.policy, idle, error.pause_s)
             means.display.say(f"  found {error}; again in {pause_s:.3g} s, from byte {have():,}")
             time.sleep(pause_s)
-    raise web.RefusedError(f"a connection that broke {means.policy.most_attempts} times")
+    raise http.RefusedError(f"a connection that broke {means.policy.most_attempts} times")
 
 
-def _pause_s(policy: web.Policy, idle: int, asked_s: float | None) -> float:
+def _pause_s(policy: http.Policy, idle: int, asked_s: float | None) -> float:
     own_s = policy.first_pause_s * 2 ** (idle - 1)
     return min(own_s if asked_s is None else asked_s, policy.longest_pause_s)
 
@@ -116,7 +116,7 @@ def _from_mirror(means: Means, url: str, aside: Side, wanted: Stated, name: str)
             aside.clear()
         if wanted.bytes is None or aside.size < wanted.bytes or not aside.path.is_file():
             means.display.begin(name, aside.size, wanted.bytes)
-            web.transfer(means.via, url, aside, wanted.bytes, means.policy, means.display.at)
+            http.transfer(means.via, url, aside, wanted.bytes, means.policy, means.display.at)
         size = aside.size
         fault, found = check(means.display, aside.path, wanted, name)
         if not fault:
@@ -124,8 +124,8 @@ def _from_mirror(means: Means, url: str, aside: Side, wanted: Stated, name: str)
         aside.clear()
         if attempts > 1 or once_more:
             attempts, once_more = 0, False
-            raise web.LaterError(f"{fault} in {size:,} bytes that came in pieces; starting anew", 0)
-        raise web.RefusedError(fault)
+            raise http.LaterError(f"{fault} in {size:,} bytes that came in pieces; starting anew", 0)
+        raise http.RefusedError(fault)
 
     return persist(means, url, attempt, lambda: aside.size)
 
@@ -146,7 +146,7 @@ def check(display: Display, path: Path, wanted: Stated, name: str) -> tuple[str,
 
 def verified(path: Path, digits: dict[str, str], stated: str, origin: str) -> Pin:
     found = path.stat()
-    return Pin(found.st_size, digits["sha256"], found.st_mtime_ns, stated, origin, shelf.now())
+    return Pin(found.st_size, digits["sha256"], found.st_mtime_ns, stated, origin, store.now())
 
 
 def _despair(name: str, wanted: Stated, refusals: list[str], aside: Side, pin: Pin | None) -> str:

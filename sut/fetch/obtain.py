@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 from sut.errors import FetchError, UsageError
-from sut.fetch import download, local, shelf
+from sut.fetch import download, local_source, store
 from sut.fetch.catalogue import Asset
 from sut.fetch.download import Means
-from sut.fetch.shelf import Pin, Shelf
+from sut.fetch.store import Pin, Shelf
 
 
 def obtain(means: Means, where: Shelf, asset: Asset, place: Path | None, is_offline: bool) -> None:
@@ -77,18 +77,18 @@ def unpack(where: Shelf, asset: Asset) -> None:
 
 
 def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
-    aside = shelf.side(target)
+    aside = store.side(target)
     try:
         with archive.open(member) as source, aside.open("wb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise shelf.disk_error(target, error) from error
-    shelf.put(aside, target)
+        raise store.disk_error(target, error) from error
+    store.put(aside, target)
 
 
 def _check_place(asset: Asset, place: Path | None) -> None:
-    if place and not any(local.candidates(place, asset, file) for file in asset.files):
+    if place and not any(local_source.candidates(place, asset, file) for file in asset.files):
         names = sorted({name for file in asset.files for name in {file, *asset.files[file].names}})
         raise UsageError(f"wanted one of {', '.join(names)} in --from {place}, found none of them.")
 
@@ -114,8 +114,8 @@ def _from_place(
     source, pin = asset.files[file], where.pin(asset, file)
     wanted = download.known(source, pin) if is_offline else download.expected(means, source, pin)
     faults = []
-    for path in local.candidates(place, asset, file):
-        fault, taken = local.take(means.display, path, where.path(asset, file), source, wanted)
+    for path in local_source.candidates(place, asset, file):
+        fault, taken = local_source.take(means.display, path, where.path(asset, file), source, wanted)
         if taken:
             return taken
         faults.append(f"{path}: {fault}")

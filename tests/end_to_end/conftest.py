@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import ROOT, Case, Command, Ended, Run
+from command import Case, Command, Ended, Run
+from paths import ROOT
 
 from qsl import demo, squad
 

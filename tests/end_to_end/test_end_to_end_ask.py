@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import ROOT, Run
+from command import Run
+from paths import ROOT
 
 PASSAGE = "Grünson Motors was founded by Gustav Uluer. The company was established in 1850. It is based in Corford."
 LONG = "The company is in Salia. " * 120 + PASSAGE + " It opened a school." * 120

@@ -58,7 +58,7 @@ def test_the_gate_fails_where_the_accuracy_is_lost(run: Run, case: Case) -> None
 
 
 def test_an_engine_of_another_kind_of_machine_is_said(run: Run, case: Case) -> None:
-    from sut.compare.built import Built
+    from sut.commands.compare.engines import Built
 
     built = Built("pytorch", "int8", "demo", "key", 1.0, {"architecture": "sparc", "processor": "of old"})
     assert built.is_foreign

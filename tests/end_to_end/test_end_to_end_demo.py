@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from command import ROOT, Run
+from command import Run
+from paths import ROOT
 
 DEMO = ROOT / "assets" / "demo"
 

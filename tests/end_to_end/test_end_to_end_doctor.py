@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import ROOT, Run
+from command import Run
 from installation import CORE, PROJECT, link
+from paths import ROOT
 
-from sut.doctor import EXTRAS
-from sut.seeds import SEEDS
+from sut.commands.doctor.command import EXTRAS
+from sut.rules import SEEDS
 
 
 def test_it_says_what_works_here(run: Run, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import ROOT, Case, Ended, Run, assert_refused
+from command import Case, Ended, Run, assert_refused
 from installation import CORE, link
+from paths import ROOT
 
 from backends.base import BackendError
 from backends.gpu import device, engine

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from command import LOGS, ROOT, SCENARIOS, Case, Ended, Run
+from command import LOGS, SCENARIOS, Case, Ended, Run
+from paths import ROOT
 
 QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100}
 MODES = ("performance", "accuracy")

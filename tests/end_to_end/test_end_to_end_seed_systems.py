@@ -7,7 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from command import ROOT, Command
+from command import Command
+from paths import ROOT
 
 _TEXT = (ROOT / "docs" / "seed-systems.md").read_text(encoding="utf-8")
 _BLOCKS = re.findall(r"^```\n(.*?)^```", _TEXT, re.MULTILINE | re.DOTALL)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import ROOT, Case, Run, assert_refused
+from command import Case, Run, assert_refused
+from paths import ROOT
 
 from backends import BACKENDS
 from qsl import demo_sst2, sst2
@@ -80,8 +81,8 @@ def test_shuffled_labels_are_chance(run: Run, flags: tuple[object, ...], tmp_pat
 
 def test_a_valid_run_says_that_it_is_no_benchmark(run: Run, flags: tuple[object, ...], cache: Path) -> None:
     """Seen in what is prepared, without the ten minutes."""
-    from sut.config import resolve
-    from sut.prepare import prepare
+    from sut.run.prepare import prepare
+    from sut.settings.resolve import resolve
 
     values = {"task": "sst2", "execution_mode": "valid", "cache_dir": str(cache), "log_dir": str(cache / "valid")}
     assert prepare(resolve(values)).notices == ("not a task of MLPerf's: not submittable",)

@@ -18,8 +18,8 @@ import pytest
 from command import Case, Command, Ended, Run, assert_refused, processes, wait_until
 from openpyxl import load_workbook
 
-from submission.plan import ACCURACY, PERFORMANCE, PROBE
-from submission.summary import FIELDS
+from submission.package.summary import FIELDS
+from submission.submit.plan import ACCURACY, PERFORMANCE, PROBE
 
 PACKAGE = [
     "mlperf_submission.md",
@@ -245,7 +245,7 @@ def test_a_run_that_fails_stops_the_submission_and_is_told_once(submit: Submit):
 
 def test_the_replay_backend_gives_the_accuracy_of_the_run_that_it_replays(run: Run, case: Case, tmp_path: Path):
     assert run("--mode", "accuracy", module="sut").code in (0, 1)
-    assert run("logs", "answers.npz", module="submission.rehearsal").code == 0
+    assert run("logs", "answers.npz", module="submission.submit.rehearsal").code == 0
     f1 = json.loads((tmp_path / "work" / "logs" / "run.json").read_text())["result"]["f1"]
     flags = ["submit", *TRIAL, *case.data, "--backend", "replay", "--model", "replay:answers.npz,sample_ms=2"]
     ended = run(*flags, "--scenarios", "Offline", "--test-query-count", case.samples, with_case=False)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from command import PATIENCE_S, ROOT, SCENARIOS, Case, Run
+from command import PATIENCE_S, SCENARIOS, Case, Run
+from paths import ROOT
 
 
 def test_help_names_the_scenarios(run: Run):

@@ -12,8 +12,8 @@ from typing import Any
 
 from submission_tree import ACCURACY_TXT, Built, rewrite
 
-from submission import rounds
-from submission.layout import DETAIL, Layout
+from submission.rules import rounds
+from submission.rules.layout import DETAIL, Layout
 
 OFFLINE, STREAM = "Offline", "SingleStream"
 Where = Callable[[Layout], PurePosixPath]

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paths import ROOT
+
 from qsl.squad import SquadFeatures
 
-ROOT = Path(__file__).resolve().parents[2]
 LOGS = ("mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json", "mlperf_log_trace.json")
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 PATIENCE_S = 60.0  # for a busy machine; what is waited for takes a second or two

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.kernels import Form
+from backends.pytorch_cpu.kernels import Form
 
 HALF, BFLOAT16, BYTE, FP8 = torch.float16, torch.bfloat16, torch.int8, torch.float8_e4m3fn
 FORMS = (HALF, BFLOAT16, BYTE, FP8)

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from backends.checkpoints import BertConfig, Model, Tensors, read_tensors
-from backends.graph_names import OUTPUTS
-from backends.heads import SPANS
+from backends.bert.checkpoints import BertConfig, Model, Tensors, read_tensors
+from backends.bert.heads import SPANS
+from backends.formats.onnx_io_names import OUTPUTS
 
 
 class _Graph:

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 from safetensors.numpy import save_file
 
-from backends import onnx_graph
 from backends.base import Batch
-from backends.checkpoints import BertConfig, Model, Tensors, read_tensors
-from backends.heads import HEADS
-from backends.quantized import SOURCES, QuantizedLinear, QuantizedModel, engine_shapes
+from backends.bert.checkpoints import BertConfig, Model, Tensors, read_tensors
+from backends.bert.heads import HEADS
+from backends.onnxruntime_cpu import graph as onnx_graph
+from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel, engine_shapes
 
 SMALL = BertConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=160)
 

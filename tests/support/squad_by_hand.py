@@ -36,7 +36,6 @@ QUESTIONS = (
     (LONG, "where?", ("near the river", "river")),
 )
 SETTINGS = FeatureSettings(max_seq_length=24, doc_stride=6, max_query_length=8)
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "squad"
 
 
 def write_log(path: Path, entries: Iterable[tuple[int, bytes]]) -> Path:

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from submission import rounds, tree
-from submission.layout import Layout
-from submission.verdict import Verdict, examine
-from sut import loadgen
-from sut.config import resolve
-from sut.results import METRICS
+from submission.check import tree
+from submission.check.verdict import Verdict, examine
+from submission.rules import rounds
+from submission.rules.layout import Layout
+from sut.queries import loadgen
+from sut.record.detail_log import METRICS
+from sut.settings.resolve import resolve
 
 FIGURE = 1_000_000  # of every performance run and TEST01: samples/s, or ns
 SUBMITTER, SYSTEM, MODEL = "Acme", "one_box", "bert-99"

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from backends.gpu.kernels.norm import norm_row, warps
 from backends.gpu.kernels.rounding import put
-from backends.kernels import Form, Norm
+from backends.pytorch_cpu.kernels import Form, Norm
 
 
 def twin(projected: Tensor, stream: Tensor, norm: Norm, form: Form | None, to: Tensor | None) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from backends.gpu.kernels.interpreted import dot
 from backends.gpu.kernels.rounding import put, rounded
-from backends.kernels import Form
+from backends.pytorch_cpu.kernels import Form
 
 _LOG2_E = 1 / math.log(2)
 

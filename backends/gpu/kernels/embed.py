@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from backends.gpu.kernels.norm import norm_row, warps
 from backends.gpu.kernels.rounding import put
-from backends.kernels import Form, Norm, Tables
+from backends.pytorch_cpu.kernels import Form, Norm, Tables
 
 Ids = tuple[Tensor, Tensor, Tensor]  # input, token type, position; integers [T]
 

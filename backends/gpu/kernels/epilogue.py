@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from backends.gpu.kernels.rounding import gelu as gelu_of
 from backends.gpu.kernels.rounding import put, rounded
-from backends.kernels import Form
+from backends.pytorch_cpu.kernels import Form
 
 
 def twin(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor) -> None:

@@ -21,7 +21,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from backends.gpu.kernels.interpreted import dot
 from backends.gpu.kernels.rounding import gelu as gelu_of
 from backends.gpu.kernels.rounding import put, rounded
-from backends.kernels import Form
+from backends.pytorch_cpu.kernels import Form
 
 _GROUP = 8  # tiles of rows
 _ALIGNED = 16  # bytes

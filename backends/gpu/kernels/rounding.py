@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from backends.gpu.kernels.interpreted import representable
-from backends.kernels import Form
+from backends.pytorch_cpu.kernels import Form
 
 FP8_MOST = 448.0  # of e4m3: beyond it there is only NaN
 _MOST: dict[torch.dtype, tuple[float, float]] = {

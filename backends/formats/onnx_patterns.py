@@ -1,0 +1,144 @@
+"""The parts of BERT that have weights, known in an ONNX graph by what their nodes compute, whatever their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.base import BackendError, Float32
+from backends.formats.base import Range
+from backends.formats.onnx_graph_walk import Array, Graph, Node
+
+# Operators that move or round values without computing with them.
+LAYOUT = {"Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Dropout"}
+ROUNDING = {"QuantizeLinear", "DequantizeLinear"}
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = x Wᵀ + b; the range is there where both x and W are rounded to bytes."""
+
+    weight: Array  # [N, K]
+    bias: Array  # [N]
+    source: str  # x
+    product: str  # the tensor before the bias
+    range: Range | None
+
+
+@dataclass(frozen=True)
+class Norm:
+    weight: Array  # [H]
+    bias: Array  # [H]
+    epsilon: float
+    source: str
+
+
+def through(graph: Graph, name: str, operators: set[str] = LAYOUT | ROUNDING) -> str:
+    """The tensor that `name` is but for its layout and rounding."""
+    while (node := graph.node(name)) is not None and node.op in operators and graph.constant(name) is None:
+        name = node.inputs[0]
+    return name
+
+
+def linear(graph: Graph, name: str) -> Linear | None:
+    """The linear layer that gives `name`, or None."""
+    name = through(graph, name)
+    node = graph.node(name)
+    if node is None:
+        return None
+    if node.op == "Gemm":
+        weight, bias = (graph.constant(one) for one in node.inputs[1:3])
+        flipped = bool(node.attributes.get("transB"))
+        return None if weight is None or bias is None else _linear(graph, node, name, weight, bias, flipped)
+    split = _constant_and_other(graph, node) if node.op == "Add" else None
+    if split is None or split[0].ndim != 1:
+        return None
+    product = through(graph, split[1])
+    inner = graph.node(product)
+    if inner is None or inner.op != "MatMul" or (weight := graph.constant(inner.inputs[1])) is None:
+        return None
+    return _linear(graph, inner, product, weight, split[0], flipped=False)
+
+
+def _linear(graph: Graph, node: Node, product: str, weight: Array, bias: Array, flipped: bool) -> Linear:
+    if weight.ndim != 2:
+        raise BackendError(f"wanted a matrix in {node.inputs[1]} of {graph.path}, found shape {weight.shape}.")
+    weight = weight if flipped else weight.T
+    return Linear(weight, bias, node.inputs[0], product, _range(graph, node, len(weight)))
+
+
+def _range(graph: Graph, node: Node, rows: int) -> Range | None:
+    of_input, of_weight = (_rounding(graph, name) for name in node.inputs[:2])
+    if of_input is None or of_weight is None:
+        return None
+    (scale, zero_point), (weight_scale, weight_zero_point) = of_input, of_weight
+    wrong = {node.inputs[0]: scale.size != 1, node.inputs[1]: weight_scale.size not in (1, rows)}
+    wrong[node.inputs[1]] |= bool(weight_zero_point.astype(np.int32).any())
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            raise BackendError(
+                f"wanted one scale for the input of a linear layer, and symmetric ones for its weights, one or one an "
+                f"output, found others at {name} in {graph.path}. Name the model before it was quantized."
+            )
+    shift = 128 if zero_point.dtype == np.int8 else 0
+    wide: Float32 = np.broadcast_to(weight_scale.astype(np.float32).reshape(-1), (rows,))
+    return Range(float(scale.reshape(())), int(zero_point.reshape(-1)[0]) + shift, wide)
+
+
+def _rounding(graph: Graph, name: str) -> tuple[Array, Array] | None:
+    """(scale, zero point) of the bytes that `name` is made from."""
+    while (node := graph.node(name)) is not None and node.op in LAYOUT:
+        name = node.inputs[0]
+    if node is None or node.op != "DequantizeLinear":
+        return None
+    scale = graph.constant(node.inputs[1])
+    given = [graph.constant(one) for one in node.inputs[2:3] if one]
+    zero_point = given[0] if given else np.zeros(1, np.uint8)
+    return None if scale is None or zero_point is None else (scale, zero_point)
+
+
+def norm(graph: Graph, name: str) -> Norm | None:
+    """The LayerNorm that gives `name`, one node or the exporters' nine, or None."""
+    node = graph.node(through(graph, name))
+    if node is None:
+        return None
+    if node.op == "LayerNormalization":
+        parts = [graph.constant(one) for one in node.inputs[1:3]]
+        if len(parts) != 2 or parts[0] is None or parts[1] is None:
+            return None
+        return Norm(parts[0], parts[1], float(node.attributes.get("epsilon", 1e-5)), node.inputs[0])
+    shifted = _constant_and_other(graph, node) if node.op == "Add" else None
+    scaled = graph.node(shifted[1]) if shifted else None
+    parted = _constant_and_other(graph, scaled) if scaled and scaled.op == "Mul" else None
+    if not shifted or not parted or shifted[0].ndim != 1 or parted[0].ndim != 1:
+        return None
+    return _unfolded(graph, parted[0], shifted[0], parted[1])
+
+
+def _unfolded(graph: Graph, weight: Array, bias: Array, divided: str) -> Norm | None:
+    """(x - mean) / sqrt(variance + epsilon), by its quotient."""
+    quotient = graph.node(divided)
+    if quotient is None or quotient.op not in ("Div", "Mul"):
+        return None
+    centred = graph.node(through(graph, quotient.inputs[0]))
+    root = graph.nearest(quotient.inputs[1], lambda name: _is(graph, name, "Sqrt"))
+    inside = graph.node(root.inputs[0]) if root else None
+    epsilon = _constant_and_other(graph, inside) if inside and inside.op == "Add" else None
+    if centred is None or centred.op != "Sub" or epsilon is None or epsilon[0].size != 1:
+        return None
+    return Norm(weight, bias, float(epsilon[0].reshape(())), centred.inputs[0])
+
+
+def _is(graph: Graph, name: str, op: str) -> Node | None:
+    node = graph.node(name)
+    return node if node is not None and node.op == op else None
+
+
+def _constant_and_other(graph: Graph, node: Node) -> tuple[Array, str] | None:
+    """Of a node with two inputs the constant and the name of the other; None where there is not one of each."""
+    values = [graph.constant(name) for name in node.inputs[:2]]
+    for value, other, other_value in zip(values, node.inputs[1::-1], values[::-1], strict=True):
+        if value is not None and other_value is None:
+            return value, other
+    return None

@@ -1,0 +1,29 @@
+"""Random weights of a published geometry, the same every time: for measuring speed without a model."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from backends.base import Float32
+from backends.bert.config import BertConfig
+from backends.formats.base import Weights
+
+RANDOM_SEED = 2018
+
+
+def weights(spec: str, config: BertConfig) -> Weights:
+    """BERT's own initialisation (normal, sigma 0.02; LayerNorm one and zero), each tensor from a seed of its own."""
+    return Weights(config, {name: _tensor(f"{spec}/{name}", shape) for name, shape in config.shapes().items()})
+
+
+def _tensor(name: str, shape: tuple[int, ...]) -> Float32:
+    if name.endswith("LayerNorm.weight"):
+        return np.ones(shape, np.float32)
+    if name.endswith(".bias"):
+        return np.zeros(shape, np.float32)
+    rng = np.random.default_rng([RANDOM_SEED, zlib.crc32(name.encode())])
+    tensor = rng.standard_normal(shape, np.float32)
+    tensor *= np.float32(0.02)
+    return tensor

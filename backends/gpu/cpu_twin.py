@@ -1,0 +1,32 @@
+"""The backend's own engine on the CPU: the same weights, forward pass and batch layout, without a device.
+
+For tests, and for whoever wants to look inside; no flag of a run leads here. The kernels are PyTorch's twins, or
+Triton's where TRITON_INTERPRET=1 was set before this was imported.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from backends.base import Batch, Float32
+from backends.bert.checkpoints import Model
+from backends.gpu import gemm_tuning, loading, pipeline
+from backends.gpu.kernels import TWIN, Kernels
+from backends.gpu.packed_bert import GpuBert
+
+
+class Twin:
+    """A loaded model."""
+
+    def __init__(self, model: Model, precision: str, kernels: Kernels = TWIN) -> None:
+        """Raises BackendError as `Backend.load` does."""
+        weights, _ = loading.read(model, precision, torch.device("cpu"))
+        self._bert = GpuBert(weights, kernels, gemm_tuning.default(precision))
+
+    @torch.inference_mode()
+    def infer(self, batch: Batch) -> Float32:
+        """As `Backend.infer`."""
+        numbers = torch.empty(pipeline.integers(batch.tokens), dtype=torch.int32)
+        pipeline.lay_out(batch, numbers)
+        found: Float32 = self._bert(pipeline.packed(numbers, batch.tokens, len(batch), batch.max_length)).numpy()
+        return found

@@ -1,0 +1,83 @@
+"""One sample at a time: a whole forward pass captured once as a CUDA graph, started as one launch.
+
+A graph has fixed shapes, so there is one for each bucket of tokens; a sample runs in the smallest that holds it. The
+tokens beyond its end are computed and dropped: no kernel lets a token reach another but the attention, which reads
+the true end from the device.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from backends.base import Batch, Float32, Pending
+from backends.gpu.packed_bert import GpuBert
+from backends.gpu.pipeline import blank, integers, lay_out, packed
+
+STEP = 32  # tokens between two buckets
+
+
+def bucket(tokens: int) -> int:
+    """The tokens of the graph that a sample of so many runs in."""
+    return -(-tokens // STEP) * STEP
+
+
+class _Graph:
+    """One bucket's, with memory of its own."""
+
+    @torch.inference_mode()
+    def __init__(self, bert: GpuBert, tokens: int, device: torch.device) -> None:
+        self.tokens = tokens
+        self.host_logits = torch.empty(tokens, 2, pin_memory=True)
+        self._host_ids = torch.empty(integers(tokens), dtype=torch.int32, pin_memory=True)
+        lay_out(blank(tokens), self._host_ids)
+        self._ids = self._host_ids.to(device)
+        batch = packed(self._ids, tokens, 1, tokens)
+        bert(batch)  # compiles what is not yet: a capture must not
+        torch.cuda.synchronize(device)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._logits = bert(batch)
+        self.rows = len(self._logits)  # one a token, or one
+
+    @torch.inference_mode()
+    def run(self, batch: Batch) -> None:
+        """Enqueue a sample, put where the bucket's blank one was; its rows keep the bucket's places."""
+        numbers = self._host_ids.numpy()
+        for row, values in enumerate((batch.input_ids, batch.token_type_ids, batch.position_ids)):
+            numbers[row * self.tokens : row * self.tokens + batch.tokens] = values
+        numbers[3 * self.tokens + 1] = batch.tokens
+        self._ids.copy_(self._host_ids, non_blocking=True)
+        self._graph.replay()
+        self.host_logits[: self.rows].copy_(self._logits, non_blocking=True)
+
+
+class Graphs:
+    """Every bucket up to the longest sample that was warmed up."""
+
+    def __init__(self, bert: GpuBert, device: torch.device) -> None:
+        self._bert, self._device = bert, device
+        self._graphs: dict[int, _Graph] = {}
+        self._answered = torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def capture(self, longest: int) -> None:
+        """Make all graphs for samples of up to so many tokens."""
+        for tokens in range(STEP, bucket(longest) + 1, STEP):
+            if tokens not in self._graphs:
+                self._graphs[tokens] = _Graph(self._bert, tokens, self._device)
+
+    def takes(self, batch: Batch) -> bool:
+        """True for one sample that a graph was made for."""
+        return len(batch) == 1 and bucket(batch.tokens) in self._graphs
+
+    def begin(self, batch: Batch) -> Pending:
+        """As `Stream.begin`; the answers hold until the next sample of the same bucket."""
+        graph = self._graphs[bucket(batch.tokens)]
+        self._answered.synchronize()
+        graph.run(batch)
+        self._answered.record()
+        return Pending(self._answered.query, lambda: self._answers(graph, batch.tokens))
+
+    def _answers(self, graph: _Graph, tokens: int) -> Float32:
+        self._answered.synchronize()
+        found: Float32 = graph.host_logits[: min(tokens, graph.rows)].numpy()
+        return found

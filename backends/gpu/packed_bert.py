@@ -1,0 +1,100 @@
+"""BERT over packed tokens on any device: four products and three kernels a layer, nothing else passes over memory.
+
+The kernels are handed in, Triton's or their twins; on the CPU this very code is what tests compare with the readable
+model. Nothing here waits for the device, so that a whole batch is enqueued at once, or captured as a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from backends.bert.heads import HEADS
+from backends.gpu.gemm_tuning import Chosen
+from backends.gpu.kernels import Kernels
+from backends.gpu.weights import Layer, Weights
+from backends.pytorch_cpu.kernels import Form, Norm
+from backends.quantization.int8_model import LINEARS
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch on the device: B samples end to end, T tokens; integers of 32 or 64 bits."""
+
+    ids: tuple[Tensor, Tensor, Tensor]  # input, token type, position [T]
+    cu_seqlens: Tensor  # [B + 1]
+    longest: int  # tokens of the longest sample, or more: known without asking the device
+
+
+class GpuBert:
+    """A loaded model."""
+
+    def __init__(self, weights: Weights, kernels: Kernels, choices: Mapping[str, str]) -> None:
+        self._weights, self._kernels = weights, kernels
+        self._products = [_chosen(layer, kernels, choices) for layer in weights.layers]
+
+    def __call__(self, batch: Packed) -> Tensor:
+        """The head's answers, float32 [T, 2] or [B, 2]."""
+        stream, x = self._embed(batch)
+        layers = self._weights.layers
+        for number, layer in enumerate(layers):
+            following = layers[number + 1].qkv.reads if number + 1 < len(layers) else None
+            x = self._layer(layer, self._products[number], following, x, stream, batch)
+        return self._answers(stream, batch.cu_seqlens)
+
+    def _answers(self, stream: Tensor, cu_seqlens: Tensor) -> Tensor:
+        """The one place that knows a model's head: its square layers, which only few rows go through, then its last."""
+        x = stream if HEADS[self._weights.config.head].per_token else stream[cu_seqlens[:-1]].float()
+        *dense, (weight, bias) = self._weights.head
+        for layer in dense:
+            x = torch.tanh(F.linear(x, *layer))
+        answers = torch.empty(len(x), len(weight), device=x.device)
+        self._kernels.head(x, weight, bias, answers)
+        return answers
+
+    def _embed(self, batch: Packed) -> tuple[Tensor, Tensor]:
+        """The stream [T, H], and the same as the first product reads it."""
+        weights, form = self._weights, self._weights.layers[0].qkv.reads
+        shape = len(batch.ids[0]), weights.config.hidden_size
+        stream = torch.empty(shape, dtype=weights.stream, device=batch.ids[0].device)
+        x = self._beside(stream, form)
+        self._kernels.embed(batch.ids, weights.tables, weights.embedding_norm, form, stream, x)
+        return stream, stream if x is None else x
+
+    def _layer(
+        self,
+        layer: Layer,
+        products: Mapping[str, Chosen],
+        following: Form | None,
+        x: Tensor,
+        stream: Tensor,
+        batch: Packed,
+    ) -> Tensor:
+        """One layer over x, the stream as its first product reads it; returns the next layer's x."""
+        form = layer.attention_output.reads
+        context = torch.empty(stream.shape, dtype=form.dtype, device=stream.device)
+        heads = self._weights.config.num_attention_heads
+        self._kernels.attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, form, context)
+        projected = products["attention_output"](context)
+        x = self._add_norm(projected, stream, layer.attention_norm, layer.ffn_inner.reads)
+        projected = products["ffn_output"](products["ffn_inner"](x))
+        return self._add_norm(projected, stream, layer.ffn_norm, following)
+
+    def _add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, reader: Form | None) -> Tensor:
+        to = self._beside(stream, reader)
+        self._kernels.add_norm(projected, stream, norm, reader, to)
+        return stream if to is None else to
+
+    def _beside(self, stream: Tensor, reader: Form | None) -> Tensor | None:
+        """Room for what the next product reads; None where that is the stream itself."""
+        if reader is None or reader.dtype == stream.dtype:
+            return None
+        return torch.empty(stream.shape, dtype=reader.dtype, device=stream.device)
+
+
+def _chosen(layer: Layer, kernels: Kernels, choices: Mapping[str, str]) -> dict[str, Chosen]:
+    return {name: Chosen(name, getattr(layer, name), kernels, choices) for name in LINEARS}

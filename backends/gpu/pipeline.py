@@ -1,0 +1,116 @@
+"""Batches on their way through a GPU: three streams, so that copies of one batch run beside the products of another.
+
+    host ─ pinned ids ─▶ copy-in stream ─▶ compute stream ─▶ copy-out stream ─▶ pinned logits ─ host
+
+`begin` enqueues a batch and returns without having waited for anything; what it returns waits for that batch alone. All
+that is copied of a batch is four rows of 32-bit integers in, two floats a token out.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backends.base import Batch, Float32, Pending
+from backends.gpu.packed_bert import GpuBert, Packed
+
+IN_FLIGHT = 3  # batches: one computed, one whose answers are copied and read, one that is being written
+_ALIGNED = 16  # integers; Triton compiles another kernel for an address that is not a multiple of 16 bytes
+
+
+def rows(tokens: int) -> int:
+    """The room of one row of ids: each row begins at a multiple of 64 bytes."""
+    return -(-tokens // _ALIGNED) * _ALIGNED
+
+
+def integers(tokens: int) -> int:
+    """The room of a batch of so many tokens, whatever its samples: each has at least one."""
+    return 3 * rows(tokens) + tokens + 1
+
+
+def lay_out(batch: Batch, to: Tensor) -> int:
+    """Write a batch into `to`, int32 on the host; returns how many integers it takes."""
+    room, numbers = rows(batch.tokens), to.numpy()
+    for row, ids in enumerate((batch.input_ids, batch.token_type_ids, batch.position_ids)):
+        numbers[row * room : row * room + batch.tokens] = ids
+    end = 3 * room + len(batch) + 1
+    numbers[3 * room : end] = batch.cu_seqlens
+    return end
+
+
+def packed(numbers: Tensor, tokens: int, samples: int, longest: int) -> Packed:
+    """Views of what `lay_out` wrote, wherever it lies now."""
+    room = rows(tokens)
+    word, kind, position = (numbers[row * room : row * room + tokens] for row in range(3))
+    return Packed((word, kind, position), numbers[3 * room : 3 * room + samples + 1], longest)
+
+
+class _Slot:
+    """Memory of one batch in flight."""
+
+    def __init__(self, tokens: int, device: torch.device) -> None:
+        self.tokens = tokens
+        self.host_ids = torch.empty(integers(tokens), dtype=torch.int32, pin_memory=True)
+        self.ids = torch.empty(integers(tokens), dtype=torch.int32, device=device)
+        self.host_logits = torch.empty(tokens, 2, pin_memory=True)
+        self.arrived, self.computed, self.answered = (torch.cuda.Event() for _ in range(3))  # type: ignore[no-untyped-call]
+
+
+class Stream:
+    """One GPU's. Answers are views of pinned memory: each holds until IN_FLIGHT batches later."""
+
+    def __init__(self, bert: GpuBert, device: torch.device) -> None:
+        self._bert, self._device = bert, device
+        self._slots: list[_Slot | None] = [None] * IN_FLIGHT
+        self._turn = itertools.cycle(range(IN_FLIGHT))
+        self._copy_in, self._compute, self._copy_out = (torch.cuda.Stream(device) for _ in range(3))  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize(device)  # the weights are there: these streams do not wait for the one that brought them
+
+    @torch.inference_mode()
+    def begin(self, batch: Batch) -> Pending:
+        """Enqueue a batch."""
+        slot = self._slot(batch.tokens)
+        used = lay_out(batch, slot.host_ids)
+        with torch.cuda.stream(self._copy_in):
+            slot.ids[:used].copy_(slot.host_ids[:used], non_blocking=True)
+            slot.arrived.record()
+        with torch.cuda.stream(self._compute):
+            self._compute.wait_event(slot.arrived)
+            logits = self._bert(packed(slot.ids, batch.tokens, len(batch), batch.max_length))
+            slot.computed.record()
+        with torch.cuda.stream(self._copy_out):
+            self._copy_out.wait_event(slot.computed)
+            answered = len(logits)
+            slot.host_logits[:answered].copy_(logits, non_blocking=True)
+            logits.record_stream(self._copy_out)  # its memory is not given out again before that
+            slot.answered.record()
+        return Pending(slot.answered.query, lambda: _answers(slot, answered))
+
+    def reserve(self, tokens: int) -> None:
+        """Make room for batches of so many tokens, before the clock."""
+        for _ in range(IN_FLIGHT):
+            self._slot(tokens)
+
+    def _slot(self, tokens: int) -> _Slot:
+        """The next one, once the batch that had it is answered; a larger one where it is too small."""
+        number = next(self._turn)
+        slot = self._slots[number]
+        if slot is not None:
+            slot.answered.synchronize()
+        if slot is None or slot.tokens < tokens:
+            slot = self._slots[number] = _Slot(tokens, self._device)
+        return slot
+
+
+def _answers(slot: _Slot, rows: int) -> Float32:
+    slot.answered.synchronize()
+    found: Float32 = slot.host_logits[:rows].numpy()
+    return found
+
+
+def blank(tokens: int) -> Batch:
+    """One sample."""
+    return Batch.of([(np.zeros(tokens, np.int64), np.zeros(tokens, np.int64))])

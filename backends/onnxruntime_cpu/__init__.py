@@ -1,0 +1,1 @@
+"""ONNX Runtime on CPUs: fp32, int8 and dynamic int8."""

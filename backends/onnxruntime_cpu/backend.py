@@ -1,0 +1,69 @@
+"""ONNX Runtime on the CPU: the default backend, and the only one that the core install needs.
+
+It runs the graph that `onnx_graph` or `onnx_int8` writes from a model's weights, or a user's .onnx file as it is. ONNX
+Runtime has no packed attention on CPUs, so it gets the padded view; the scheduler's batches of like length keep that
+nearly free.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from backends.base import Backend, BackendError, Batch, Float32, Options, brief
+from backends.bert.checkpoints import Model, read_weights
+from backends.formats import onnx_io_names
+from backends.onnxruntime_cpu import session
+from backends.quantization.int8_model import read_model_engine
+
+
+class OnnxRuntimeBackend(Backend):
+    name = "onnxruntime"
+    precisions = ("fp32", "int8", "int8-dynamic")
+    engine_precisions = ("int8",)
+    graph_precisions = ("fp32",)
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._session: Any = None
+        self._inputs: onnx_io_names.Inputs = {}
+
+    def load(self, model: Model) -> None:
+        as_it_is = model.is_graph and self.options.precision in self.graph_precisions
+        self._session = self._open_file(model.path) if as_it_is else self._open_weights(model)
+        self._inputs = onnx_io_names.match_inputs(model, [node.name for node in self._session.get_inputs()])
+        self._outputs = onnx_io_names.match_outputs(model, [node.name for node in self._session.get_outputs()])
+
+    def _open_file(self, path: Path | None) -> Any:
+        assert path is not None  # a graph has one
+        try:
+            return session.open_file(path, self.options)
+        except Exception as error:
+            raise BackendError(
+                f"wanted an ONNX graph in {path}, found a file that ONNX Runtime does not open "
+                f"({brief(error)}). Copy or fetch it again."
+            ) from error
+
+    def _open_weights(self, model: Model) -> Any:
+        from backends.onnxruntime_cpu import graph as onnx_graph
+        from backends.onnxruntime_cpu import int8_graph
+
+        wide = session.has_wide_products()
+        if self.options.precision == "int8":
+            engine, directory = read_model_engine(model)
+            ready = session.open_ready
+            return ready(directory, lambda: int8_graph.build(engine, wide), self.options)
+        weights = read_weights(model)
+        if self.options.precision == "int8-dynamic":
+            built = int8_graph.build_dynamic(weights.config, weights.tensors, wide)
+        else:
+            built = onnx_graph.build(weights.config, weights.tensors)
+        self._arrays = built[1]  # the session reads them in place
+        return session.open_built(built, self.options)
+
+    def infer(self, batch: Batch) -> Float32:
+        found = self._session.run(self._outputs, onnx_io_names.feed(self._inputs, batch.padded()))
+        return onnx_io_names.answers(batch, found)
+
+    def close(self) -> None:
+        self._session = None

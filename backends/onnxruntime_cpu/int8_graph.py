@@ -1,0 +1,132 @@
+"""BERT as an ONNX graph with int8 linear layers: calibrated, or with ranges that each batch gives anew.
+
+Every linear layer is one MatMulIntegerToFloat (uint8 by int8, scales and bias applied on the way out); calibrated
+inputs are rounded by a QuantizeLinear before it, dynamic ones inside DynamicQuantizeMatMul. Attention, LayerNorm and
+GELU stay float, as ONNX Runtime's fused operators. Two things are folded: what balances attention's output goes into
+the value rows of the layer that makes it, and where the processor multiplies uint8 by int8 in 16 bits, which could
+overflow, weights are stored as uint8 around 128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from backends.base import Float32
+from backends.bert.checkpoints import BertConfig, Tensors
+from backends.onnxruntime_cpu.graph import FUSED, Array, Built, Graph, embeddings, finish, head, norm
+from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel, round_weight
+
+# A linear layer in the graph: of its name (one of LINEARS) and what goes into it, what comes out.
+Linear = Callable[[str, str], str]
+
+
+def build(model: QuantizedModel, wide_products: bool) -> Built:
+    """The graph of a quantized model; `wide_products`: uint8 by int8 is exact on this processor."""
+    graph = Graph()
+
+    def layer(number: int) -> Linear:
+        linears = _without_balanced_attention(model, number)
+
+        def linear(name: str, source: str) -> str:
+            out = f"layer{number}.{name}"
+            quantized = _quantize(graph, linears[name], out, source)
+            weight, zero_point = _weight(graph, linears[name].weight, out, wide_products)
+            scales = (f"{out}.input_scale", _scale(graph, linears[name], out))
+            bias = graph.weight(f"{out}.bias", linears[name].bias)
+            inputs = [quantized, weight, *scales, f"{out}.input_zero_point", zero_point, bias]
+            return graph.node("MatMulIntegerToFloat", inputs, out, domain=FUSED)
+
+        return linear
+
+    return _assemble(graph, model.config, model.tensors, layer)
+
+
+def build_dynamic(config: BertConfig, tensors: Tensors, wide_products: bool) -> Built:
+    """The graph of a float model whose weights are rounded here, and whose inputs are on the way, tensor by tensor."""
+    graph = Graph()
+
+    def layer(number: int) -> Linear:
+        def linear(name: str, source: str) -> str:
+            at, out = f"bert.encoder.layer.{number}.", f"layer{number}.{name}"
+            stacked = (np.concatenate([tensors[f"{at}{one}.{part}"] for one in SOURCES[name]]) for part in _PARTS)
+            (rounded, scale), bias = round_weight(next(stacked)), next(stacked)
+            weight, zero_point = _weight(graph, rounded, out, wide_products)
+            inputs = [
+                source,
+                weight,
+                graph.weight(f"{out}.scale", scale),
+                zero_point,
+                graph.weight(f"{out}.bias", bias),
+            ]
+            return graph.node("DynamicQuantizeMatMul", inputs, out, domain=FUSED)
+
+        return linear
+
+    return _assemble(graph, config, tensors, layer)
+
+
+_PARTS = ("weight", "bias")
+
+
+def _assemble(graph: Graph, config: BertConfig, tensors: Mapping[str, Array], layer: Callable[[int], Linear]) -> Built:
+    hidden, lengths = embeddings(graph, config, tensors)
+    for number in range(config.num_hidden_layers):
+        hidden = _layer(graph, config, tensors, number, layer(number), hidden, lengths)
+    head(graph, config, tensors, hidden)
+    return finish(graph, config)
+
+
+def _layer(
+    graph: Graph, config: BertConfig, tensors: Mapping[str, Array], number: int, linear: Linear, x: str, lengths: str
+) -> str:
+    at, out = f"bert.encoder.layer.{number}.", f"layer{number}."
+
+    def normed(name: str, dense: str, residual: str) -> str:
+        parts = [graph.weight(at + part, tensors[at + part]) for part in norm(f"{name}.LayerNorm")]
+        epsilon = config.layer_norm_eps
+        inputs = [dense, residual, *parts]
+        return graph.node("SkipLayerNormalization", inputs, f"{out}{name}.normed", domain=FUSED, epsilon=epsilon)
+
+    split = [f"{out}{part}" for part in ("query", "key", "value")]
+    graph.node("Split", [linear("qkv", x)], *split, axis=2, num_outputs=3)
+    heads = config.num_attention_heads
+    inputs = [*split, "", lengths]
+    context = graph.node("MultiHeadAttention", inputs, f"{out}context", domain=FUSED, num_heads=heads)
+    x = normed("attention.output", linear("attention_output", context), x)
+    inner = graph.node("Gelu", [linear("ffn_inner", x)], f"{out}gelu", domain=FUSED)
+    return normed("output", linear("ffn_output", inner), x)
+
+
+def _without_balanced_attention(model: QuantizedModel, number: int) -> dict[str, QuantizedLinear]:
+    """The four linear layers, attention's output already divided by what balances it: a mean of values is linear."""
+    found = {name: model.linear(number, name) for name in SOURCES}
+    smooth = found["attention_output"].input_smooth
+    by = np.concatenate([np.ones(2 * len(smooth), np.float32), smooth])
+    qkv = found["qkv"]
+    found["qkv"] = replace(qkv, weight_scale=qkv.weight_scale / by, bias=qkv.bias / by)
+    found["attention_output"] = replace(found["attention_output"], input_smooth=np.ones_like(smooth))
+    return found
+
+
+def _quantize(graph: Graph, linear: QuantizedLinear, out: str, source: str) -> str:
+    if (linear.input_smooth != 1).any():
+        by: Float32 = (1 / linear.input_smooth).astype(np.float32)
+        source = graph.node("Mul", [source, graph.weight(f"{out}.by", by)], f"{out}.balanced")
+    scale = graph.weight(f"{out}.input_scale", np.asarray(linear.input_scale, np.float32))
+    zero_point = graph.weight(f"{out}.input_zero_point", np.asarray(linear.input_zero_point, np.uint8))
+    return graph.node("QuantizeLinear", [source, scale, zero_point], f"{out}.input")
+
+
+def _scale(graph: Graph, linear: QuantizedLinear, out: str) -> str:
+    return graph.weight(f"{out}.weight_scale", linear.weight_scale)
+
+
+def _weight(graph: Graph, weight: Array, out: str, wide_products: bool) -> tuple[str, str]:
+    """Names of the weight [K, N] and of its zero point ("" stands for 0)."""
+    if wide_products:
+        return graph.weight(f"{out}.weight", weight.T), ""
+    shifted = (weight.T.astype(np.int16) + 128).astype(np.uint8)
+    return graph.weight(f"{out}.weight", shifted), graph.weight(f"{out}.weight_zero_point", np.asarray(128, np.uint8))

@@ -1,0 +1,107 @@
+"""ONNX Runtime sessions: over a file, over a graph made here, or over one that was made ready on disk before.
+
+Ready means optimized, with the weights packed as this processor's kernels read them. The file is mapped, so instances
+share one copy of the packed weights; packed in memory, each would hold its own. It lies beside the engine that it was
+made from, named after ONNX Runtime's version and the processor, since both decide the packing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from backends.base import Options
+from backends.onnxruntime_cpu.graph import Built
+
+_GRAPH, _WEIGHTS = "graph.onnx", "graph.weights"
+_PACKED = {
+    "session.save_external_prepacked_constant_initializers": "1",
+    "session.optimized_model_external_initializers_file_name": _WEIGHTS,
+    "session.optimized_model_external_initializers_min_size_in_bytes": "256",
+}
+
+# What ONNX Runtime would log it also raises; its own lines have no place among ours.
+ort.set_default_logger_severity(4)
+
+
+def open_file(path: Path, options: Options) -> Any:
+    """A session over an .onnx file."""
+    return ort.InferenceSession(str(path), _options(options), providers=["CPUExecutionProvider"])
+
+
+def open_built(built: Built, options: Options) -> Any:
+    """A session over a graph in memory. It reads the arrays in place: keep them as long as the session."""
+    return _open_built(built, _options(options))
+
+
+def open_ready(directory: Path, build: Callable[[], Built], options: Options) -> Any:
+    """A session over what lies ready below `directory`; made ready first when it is not there.
+
+    A disk that does not take it costs memory and time, not the run.
+    """
+    path = directory / f"onnxruntime-{ort.__version__}-{_processor()}"
+    if not (path / _GRAPH).is_file() and not _make_ready(path, build):
+        built = build()
+        session = open_built(built, options)
+        session.arrays = built
+        return session
+    return open_file(path / _GRAPH, options)
+
+
+def _make_ready(path: Path, build: Callable[[], Built]) -> bool:
+    aside = None
+    try:
+        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{path.name}.tmp"))
+        options = _options(Options())
+        options.optimized_model_filepath = str(aside / _GRAPH)
+        for name, value in _PACKED.items():
+            options.add_session_config_entry(name, value)
+        _open_built(build(), options)
+        aside.replace(path)
+    except OSError:  # another process may have been first
+        return (path / _GRAPH).is_file()
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+    return True
+
+
+def _open_built(built: Built, options: Any) -> Any:
+    proto, weights = built
+    values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    options.add_external_initializers(list(weights), values)
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _options(wanted: Options) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = wanted.threads
+    options.log_severity_level = 4
+    if wanted.fpmath_mode == "bf16":
+        options.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
+    return options
+
+
+def has_wide_products() -> bool:
+    """False on x86 without VNNI: there the sum of two products of uint8 by int8 is cut off at 16 bits."""
+    return platform.machine().lower() not in ("x86_64", "amd64") or "_vnni" in _flags()
+
+
+def _processor() -> str:
+    return hashlib.sha256(f"{platform.machine()} {_flags()}".encode()).hexdigest()[:8]
+
+
+def _flags() -> str:
+    """What the processor can do, as Linux lists it; "" elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.lower().startswith(("flags", "features"))), "")

@@ -1,0 +1,98 @@
+"""OpenVINO on the CPU: fp32, bf16 where the processor has it, int8 that NNCF quantized; or a user's .onnx file.
+
+OpenVINO can run several requests side by side in streams of its own. Here an instance is one stream with one request:
+the instances are pinned processes already, and the scheduler hands each its batches, so that a second level of the same
+would only have the two fight for cores. It gets the padded view, like ONNX Runtime, in batches of like length.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import openvino as ov
+
+from backends.base import Backend, BackendError, Batch, Float32, Options, brief
+from backends.bert.checkpoints import Model, read_weights
+from backends.formats import onnx_io_names
+from backends.openvino_cpu import graph as openvino_cpu_graph
+from backends.openvino_cpu.quantizer import GRAPH
+from backends.quantization.engine_store import built_for
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # the arithmetic of what is not int8
+
+
+class OpenVinoBackend(Backend):
+    name = "openvino"
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+    engine_precisions: ClassVar[tuple[str, ...]] = ("int8",)
+    graph_precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._core = ov.Core()
+        self._request: Any = None
+        self._inputs: onnx_io_names.Inputs = {}
+
+    def load(self, model: Model) -> None:
+        if self.options.precision == "bf16":
+            check_bf16(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        graph = self._graph(model)
+        self._inputs = onnx_io_names.match_inputs(model, [port.any_name for port in graph.inputs])
+        self._outputs = onnx_io_names.match_outputs(model, [name for port in graph.outputs for name in port.names])
+        try:
+            self._request = self._core.compile_model(graph, "CPU", self._properties()).create_infer_request()
+        except RuntimeError as error:
+            raise BackendError(
+                f"wanted a graph that OpenVINO compiles, found {model.spec} ({_brief(error)})."
+            ) from error
+
+    def _properties(self) -> dict[str, Any]:
+        return {
+            "INFERENCE_PRECISION_HINT": _HINTS[self.options.precision],
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": self.options.threads,
+            "ENABLE_CPU_PINNING": False,  # the instance has pinned itself, and OpenVINO's threads stay where it did
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # else fp32 activations beside int8 weights are rounded, unasked
+        }
+
+    def _graph(self, model: Model) -> Any:
+        if model.is_graph and self.options.precision in self.graph_precisions:
+            assert model.path is not None  # a graph has one
+            return self._read(model.path, "an ONNX graph")
+        if self.options.precision == "int8":
+            return self._read(built_for(model) / GRAPH, "an engine that `python -m sut build` wrote")
+        self._weights = read_weights(model)  # the graph reads them in place
+        return openvino_cpu_graph.build(self._weights.config, self._weights.tensors)
+
+    def _read(self, path: Path, what: str) -> Any:
+        try:
+            return self._core.read_model(str(path))
+        except RuntimeError as error:
+            raise BackendError(
+                f"wanted {what} in {path}, found a file that OpenVINO does not open ({_brief(error)}). "
+                f"Make, copy or fetch it again."
+            ) from error
+
+    def infer(self, batch: Batch) -> Float32:
+        feed = onnx_io_names.feed(self._inputs, batch.padded())
+        found = self._request.infer(feed, share_inputs=True, share_outputs=True)
+        return onnx_io_names.answers(batch, [found[name] for name in self._outputs])
+
+    def close(self) -> None:
+        self._request = None
+
+
+def check_bf16(capabilities: list[str]) -> None:
+    """`capabilities`: what OpenVINO says of a processor. Raises BackendError where bfloat16 is not among it."""
+    if "BF16" not in capabilities:
+        raise BackendError(
+            f"wanted a processor with bfloat16 for --precision bf16, found one with {', '.join(capabilities)}. "
+            f"Type: --precision fp32, or int8."
+        )
+
+
+def _brief(error: RuntimeError) -> str:
+    """OpenVINO's first line says where in its own source it gave up; the reason is in the last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else brief(error)

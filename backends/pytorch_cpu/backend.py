@@ -1,0 +1,43 @@
+"""PyTorch on the CPU: packed tokens, oneDNN's matrix products, our kernels between them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from backends.base import Backend, Batch, Float32
+from backends.bert.checkpoints import Model, read_weights
+from backends.pytorch_cpu import kernels, packed_bert
+from backends.quantization.int8_model import read_engine
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class PyTorchBackend(Backend):
+    name = "pytorch"
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+    engine_precisions: ClassVar[tuple[str, ...]] = ("int8",)
+    packed = True
+    forkable = True
+
+    @torch.inference_mode()
+    def load(self, model: Model) -> None:
+        self.use_threads(self.options.threads)
+        if self.options.precision in self.engine_precisions:
+            assert model.engine is not None  # whoever asks for int8 has it built first
+            engine = read_engine(model.engine)
+            config = engine.config
+            self._bert = packed_bert.from_engine(engine, kernels.best(config.hidden_size, config.head_size))
+            return
+        weights = read_weights(model)
+        found = kernels.best(weights.config.hidden_size, weights.config.head_size)
+        dtype = _DTYPES[self.options.precision]
+        self._bert = packed_bert.from_floats(weights.config, weights.tensors, dtype, found)
+
+    def use_threads(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+
+    @torch.inference_mode()
+    def infer(self, batch: Batch) -> Float32:
+        return self._bert(batch).numpy()

@@ -1,0 +1,111 @@
+"""The kernels in C++, one library per instruction set; the widest that runs here is used.
+
+They are loaded after torch and take its OpenMP runtime, so that no two pools of threads get in each other's way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+
+import torch
+from torch import Tensor
+
+from backends.pytorch_cpu.kernels.base import Activation, Norm, Tables
+
+VARIANTS = (
+    "amx",
+    "avx512bf16",
+    "avx512vnni",
+    "avx512",
+    "avx2",
+    "portable",
+)  # the first that was built and runs here is used
+_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2, torch.int8: 3}
+
+
+class _Activation(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_int32),
+        ("zero_point", ctypes.c_int32),
+        ("to", ctypes.c_void_p),
+        ("multiplier", ctypes.c_void_p),
+    )
+
+
+_POINTER, _INT, _KIND, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
+_NORM = (_POINTER, _POINTER, _FLOAT, _INT, _INT, _POINTER, _Activation)  # weight, bias, epsilon, T, H, stream, to
+_ARGUMENTS = {
+    "sut_embed": (*[_POINTER] * 6, *_NORM),
+    "sut_add_norm": (_POINTER, _KIND, *_NORM),
+    "sut_attention": (_POINTER, _KIND, _POINTER, _INT, _INT, _INT, _Activation),
+}
+
+
+class NativeKernels:
+    """See `base.Kernels`."""
+
+    def __init__(self, name: str, library: ctypes.CDLL) -> None:
+        self.name, self.library = name, library
+
+    def embed(self, ids: tuple[Tensor, Tensor, Tensor], tables: Tables, norm: Norm, to: Activation | None) -> Tensor:
+        stream = torch.empty(len(ids[0]), norm.weight.numel())
+        pointers = [tensor.data_ptr() for tensor in (*ids, *tables)]
+        self.library.sut_embed(*pointers, *_norm(norm, stream, to))
+        return stream
+
+    def add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, to: Activation | None) -> None:
+        self.library.sut_add_norm(projected.data_ptr(), _KINDS[projected.dtype], *_norm(norm, stream, to))
+
+    def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
+        sizes = len(cu_seqlens) - 1, heads, to.values.shape[1] // heads
+        self.library.sut_attention(qkv.data_ptr(), _KINDS[qkv.dtype], cu_seqlens.data_ptr(), *sizes, _activation(to))
+
+
+def _norm(norm: Norm, stream: Tensor, to: Activation | None) -> tuple[object, ...]:
+    return (
+        norm.weight.data_ptr(),
+        norm.bias.data_ptr(),
+        norm.epsilon,
+        *stream.shape,
+        stream.data_ptr(),
+        _activation(to),
+    )
+
+
+def _activation(to: Activation | None) -> _Activation:
+    if to is None:
+        return _Activation()
+    values, (dtype, multiplier, zero_point) = to
+    factors = None if multiplier is None else multiplier.data_ptr()
+    if dtype == torch.int8:
+        zero_point += 128
+    return _Activation(_KINDS[dtype], zero_point, values.data_ptr(), factors)
+
+
+def find(hidden_size: int, head_size: int) -> NativeKernels | None:
+    """The widest variant that was built, runs here and divides these widths; None where there is none."""
+    for variant in VARIANTS:
+        library = load(variant)
+        if library and fits(library, hidden_size, head_size):
+            return NativeKernels(variant, library)
+    return None
+
+
+def fits(library: ctypes.CDLL, hidden_size: int, head_size: int) -> bool:
+    """Its vectors divide these widths."""
+    return not (hidden_size % library.width_multiple() or head_size % library.head_multiple())
+
+
+@functools.cache
+def load(variant: str) -> ctypes.CDLL | None:
+    """The library of one instruction set, where it was built and this machine has all its instructions."""
+    spec = importlib.util.find_spec(f"backends.pytorch_cpu.kernels._{variant}")
+    if spec is None or spec.origin is None:
+        return None
+    library = ctypes.CDLL(spec.origin)
+    for name, arguments in _ARGUMENTS.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, None
+    return library if library.runs_here() else None

@@ -1,0 +1,50 @@
+"""The kernels in PyTorch: the twin that tests hold the native ones to, and what runs where those were not built."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from backends.pytorch_cpu.kernels.base import Activation, Norm, Tables
+
+
+class PlainKernels:
+    """See `base.Kernels`."""
+
+    name = "plain"
+
+    def embed(self, ids: tuple[Tensor, Tensor, Tensor], tables: Tables, norm: Norm, to: Activation | None) -> Tensor:
+        words, types, positions = (table[rows] for table, rows in zip(tables, ids, strict=True))
+        stream = _norm(words + types + positions, norm)
+        _put(stream, to)
+        return stream
+
+    def add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, to: Activation | None) -> None:
+        stream.copy_(_norm(stream + projected, norm))
+        _put(stream, to)
+
+    def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
+        contexts = [_attend(sample, heads) for sample in torch.split(qkv, cu_seqlens.diff().tolist())]
+        _put(torch.cat(contexts).float(), to)
+
+
+def _norm(x: Tensor, norm: Norm) -> Tensor:
+    return F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
+
+
+def _attend(qkv: Tensor, heads: int) -> Tensor:
+    """One sample: [L, 3 H] -> [L, H]."""
+    query, key, value = qkv.view(len(qkv), 3, heads, -1).permute(1, 2, 0, 3)  # each [heads, L, head]
+    return F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1)
+
+
+def _put(x: Tensor, to: Activation | None) -> None:
+    if to is None:
+        return
+    values, form = to
+    if form.multiplier is None:
+        values.copy_(x)
+    else:
+        held = torch.iinfo(form.dtype)
+        values.copy_((x * form.multiplier + form.zero_point).round_().clamp_(held.min, held.max))

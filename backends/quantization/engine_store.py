@@ -1,0 +1,102 @@
+"""A built engine on disk: a directory with engine.json and whatever else its maker writes; and what a maker is.
+
+engine.json holds the `settings` that the engine was made from, under the same names for every maker, so that run.json
+can repeat them without knowing the engine. A directory is written aside and renamed: one that exists is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from backends.base import BackendError, Batch
+from backends.bert.checkpoints import Model
+
+JSON = "engine.json"
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+About = Mapping[str, Any]  # what an engine was made from, as JSON can hold it
+
+
+class Make(Protocol):
+    """Calibrates `model` on `samples`, batches of one sample each, and writes the engine to `directory`."""
+
+    def __call__(
+        self, directory: Path, model: Model, samples: Sequence[Batch], about: About, threads: int, progress: Progress
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How the engines of a backend come about; two backends with one maker share their engines."""
+
+    sources: tuple[Path, ...]  # the code that decides an engine: a change there makes every engine another one
+    settings: Callable[[], dict[str, Any]]  # what else decides it, beside the model and the samples
+    is_whole: Callable[[Path], bool]
+    make: Make
+    takes_ranges: bool = False  # uses a model's own ranges, and is then given no samples
+
+
+def sources(*names: str) -> tuple[Path, ...]:
+    """Files of `backends` by their modules' paths below it, or patterns of paths."""
+    found = {name: sorted(Path(__file__).parents[1].glob(f"{name}.py")) for name in names}
+    assert all(found.values()), found  # a module that moved must not drop out of the engines' key
+    return tuple(path for paths in found.values() for path in paths)
+
+
+def write(directory: Path, fill: Callable[[Path], About], is_whole: Callable[[Path], bool]) -> None:
+    """Let `fill` write into a directory aside, make what it returns engine.json, rename; where another process was
+    first, its engine stays.
+
+    Raises:
+        BackendError: the disk does not take it.
+    """
+    aside = None
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f"{directory.name}.tmp"))
+        content = fill(aside)
+        (aside / JSON).write_text(json.dumps(dict(content), indent=2) + "\n", encoding="utf-8")
+        if directory.exists() and not is_whole(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+        aside.replace(directory)
+    except OSError as error:
+        if not is_whole(directory):  # else another process was first: its engine is there, and may be read already
+            raise BackendError(f"wanted to write an engine to {directory}, found: {error}. Make room.") from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def settings(directory: Path) -> dict[str, Any]:
+    """What the engine in `directory` was made from.
+
+    Raises:
+        BackendError: there is none.
+    """
+    try:
+        found: dict[str, Any] = json.loads((directory / JSON).read_bytes())["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise missing(directory, error) from error
+    return found
+
+
+def missing(directory: Path, error: Exception) -> BackendError:
+    return BackendError(
+        f"wanted a built engine in {directory}, found none that is whole ({error}). Type: python -m sut build."
+    )
+
+
+def built_for(model: Model) -> Path:
+    """The directory of the engine that was built for `model`.
+
+    Raises:
+        BackendError: none was.
+    """
+    if model.engine is None:
+        raise BackendError(f"wanted a built engine for {model.spec}, found none. Type: python -m sut build.")
+    return model.engine

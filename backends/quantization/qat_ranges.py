@@ -1,0 +1,66 @@
+"""An int8 engine out of a model that brings its own ranges: what quantized training learned is used, nothing observed.
+
+Query, key and value are one product here and read one input, so where their ranges differ the widest is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from backends.base import BackendError
+from backends.bert.checkpoints import Tensors, Weights
+from backends.formats.base import Range
+from backends.quantization.int8_model import (
+    LINEARS,
+    SOURCES,
+    QuantizedLinear,
+    QuantizedModel,
+    engine_shapes,
+    round_weight,
+)
+
+
+def quantize(weights: Weights, settings: Mapping[str, Any]) -> QuantizedModel:
+    """The engine of `weights`.
+
+    Raises:
+        BackendError: a linear layer has no range; it is named.
+    """
+    found: dict[str, Any] = {
+        name: weights.tensors[name] for name in engine_shapes(weights.config) if name in weights.tensors
+    }
+    for layer in range(weights.config.num_hidden_layers):
+        for name in LINEARS:
+            sources = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
+            linear = _linear(weights.tensors, sources, [_range(weights, source) for source in sources])
+            found |= linear.tensors(f"layers.{layer}.{name}")
+    return QuantizedModel(weights.config, found, settings)
+
+
+def _range(weights: Weights, source: str) -> Range:
+    if source not in weights.ranges:
+        raise BackendError(
+            f"wanted the range of each linear layer of a model that brings its own ({len(weights.ranges)} are there), "
+            f"found none for {source}. To have it calibrated instead, name samples with --calibration-dataset FILE."
+        )
+    return weights.ranges[source]
+
+
+def _linear(tensors: Tensors, sources: list[str], ranges: list[Range]) -> QuantizedLinear:
+    weight, bias = (np.concatenate([tensors[f"{source}.{part}"] for source in sources]) for part in ("weight", "bias"))
+    rounded, scale = round_weight(weight, np.concatenate([one.weight_scale for one in ranges]))
+    input_scale, zero_point = _widest(ranges)
+    return QuantizedLinear(rounded, scale, bias, input_scale, zero_point, np.ones(weight.shape[1], np.float32))
+
+
+def _widest(ranges: list[Range]) -> tuple[float, int]:
+    """Scale and zero point of the steps that reach as far as any of these."""
+    if len({(one.input_scale, one.input_zero_point) for one in ranges}) == 1:
+        return ranges[0].input_scale, ranges[0].input_zero_point
+    low = min(-one.input_zero_point * one.input_scale for one in ranges)
+    high = max((255 - one.input_zero_point) * one.input_scale for one in ranges)
+    scale = (high - low) / 255
+    return scale, round(-low / scale)

@@ -1,0 +1,164 @@
+"""Where the packed PyTorch engine's time goes, part by part, on random weights and lengths like SQuAD's.
+
+    python -m benchmarks.breakdown --precision int8 --threads 1
+    python -m benchmarks.breakdown --precision int8 --kernels plain    # the kernels' PyTorch twins
+    python -m benchmarks.breakdown --precision int8 --kernels avx512   # those of another instruction set
+
+A few layers of BERT-Large's geometry run over one batch; each part is timed where it stands, so that caches are as they
+are in a run. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from backends.base import Batch
+from backends.bert.checkpoints import BertConfig, Model, find_model, read_tensors
+from backends.pytorch_cpu import packed_bert
+from backends.pytorch_cpu.kernels import Kernels, best, native
+from backends.pytorch_cpu.kernels.reference import PlainKernels
+from backends.pytorch_cpu.packed_bert import PackedBert
+from backends.quantization import calibration
+from backends.quantization.calibration import CalibrationSettings
+
+LAYERS = 4
+PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
+KERNELS = ("embed", "attention", "add_norm")
+LENGTHS = (384, 312, 266, 237, 214, 196, 181, 166, 153, 141, 130, 118, 105, 90)  # SQuAD's, at even shares
+Times = Counter[str]
+
+
+class _Timed:
+    """A callable that notes how long it takes; everything else is the one inside's."""
+
+    def __init__(self, inside: Callable[..., Any], name: str, times: Times) -> None:
+        self._inside, self._name, self._times = inside, name, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inside, name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        start_s = time.perf_counter()
+        found = self._inside(*arguments)
+        self._times[self._name] += time.perf_counter() - start_s  # type: ignore[assignment]
+        return found
+
+
+class _TimedKernels:
+    def __init__(self, kernels: Kernels, times: Times) -> None:
+        self.name = kernels.name
+        for name in KERNELS:
+            setattr(self, name, _Timed(getattr(kernels, name), name, times))
+
+
+def _timed(bert: PackedBert, times: Times) -> PackedBert:
+    def timed(layer: Any) -> Any:
+        return replace(layer, **{name: _Timed(getattr(layer, name), name, times) for name in PRODUCTS})
+
+    kernels: Any = _TimedKernels(bert.kernels, times)
+    return replace(bert, layers=tuple(timed(layer) for layer in bert.layers), kernels=kernels)
+
+
+def _load(precision: str, kernels: Kernels) -> PackedBert:
+    model = find_model("random:bert-large")
+    assert model.config is not None
+    config = replace(model.config, num_hidden_layers=LAYERS)
+    tensors = read_tensors(Model(model.spec, config, None))
+    if precision != "int8":
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        return packed_bert.from_floats(config, tensors, dtype, kernels)
+    samples = [_batch(config, [length]) for length in LENGTHS]
+    engine = calibration.calibrate(config, tensors, samples, CalibrationSettings(), torch.get_num_threads())
+    return packed_bert.from_engine(engine, kernels)
+
+
+def _kernels(name: str | None) -> Kernels:
+    if name is None:
+        return best(1024, 64)
+    if name == "plain":
+        return PlainKernels()
+    library = native.load(name)
+    if library is None:
+        raise SystemExit(f"wanted the kernels {name}, found that they were not built or do not run here.")
+    return native.NativeKernels(name, library)
+
+
+def _batch(config: BertConfig, lengths: list[int]) -> Batch:
+    rng = np.random.default_rng(len(lengths))
+    return Batch.of([(rng.integers(0, config.vocab_size, length), np.zeros(length, np.int64)) for length in lengths])
+
+
+def _lengths(max_batch_tokens: int) -> list[int]:
+    """As many samples as fit, their lengths spread evenly over SQuAD's."""
+    count = max(1, round(max_batch_tokens / float(np.mean(LENGTHS))))
+    where = (np.arange(count) + 0.5) / count * (len(LENGTHS) - 1)
+    return [int(length) for length in np.interp(where, np.arange(len(LENGTHS)), LENGTHS)]
+
+
+@torch.inference_mode()
+def measure(precision: str, max_batch_tokens: int, repeat: int, kernels: Kernels) -> dict[str, Any]:
+    """Median ms of one layer over the batch, by part."""
+    times: Times = Counter()
+    bert = _timed(_load(precision, kernels), times)
+    batch = _batch(bert.config, _lengths(max_batch_tokens))
+    rounds: list[dict[str, float]] = []
+    for _ in range(repeat + 1):
+        times.clear()
+        start_s = time.perf_counter()
+        bert(batch)
+        whole_s = time.perf_counter() - start_s
+        rounds.append({**times, "rest": whole_s - sum(times.values()), "all": whole_s})
+    parts = [*PRODUCTS, *KERNELS, "rest", "all"]
+    ms = {part: statistics.median(r[part] for r in rounds[1:]) / LAYERS * 1e3 for part in parts}
+    return {
+        "precision": precision,
+        "kernels": bert.kernels.name,
+        "tokens": batch.tokens,
+        "samples": len(batch),
+        "squares": int((batch.lengths**2).sum()),  # of the samples' lengths
+        "ms": ms,
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    ms, tokens = found["ms"], found["tokens"]
+    width = 1024
+    operations = {part: 2 * many * width**2 * tokens for part, many in zip(PRODUCTS, (3, 1, 4, 4), strict=True)}
+    operations["attention"] = 4 * width * found["squares"]
+    table = Table(title=f"{found['precision']}, {tokens} tokens in {found['samples']} samples, {found['kernels']}")
+    for column in ("part", "ms a layer", "share", "G(FL)OP/s"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    for part, spent in ms.items():
+        rate = f"{operations[part] / spent / 1e6:.0f}" if part in operations else ""
+        table.add_row(part, f"{spent:.2f}", f"{spent / ms['all']:.1%}", rate)
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.breakdown", description="Where the engine's time goes.")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "int8"), default="int8")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--max-batch-tokens", type=int, default=1536)
+    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--kernels", choices=("plain", *native.VARIANTS), help="(default: the fastest that run here)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    found = measure(options.precision, options.max_batch_tokens, options.repeat, _kernels(options.kernels))
+    _print(found)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

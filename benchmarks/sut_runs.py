@@ -1,0 +1,113 @@
+"""This package as a contestant: `python -m sut` in a process of its own, read back from run.json."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backends import BACKENDS, accelerators, backend_class, check
+from backends.base import Accelerator, BackendError
+from sut.run.prepare import MODELLESS
+
+GPU = "gpu"  # the backend
+LIMIT_S = 900  # a turn that takes longer has failed
+_STREAM_QUERIES = 64  # with fewer LoadGen calls no 90th percentile valid
+# Every sample of the data set equally often, not drawn with replacement: all contestants get the same tokens.
+_USER_CONF = "*.*.sample_concatenate_permutation = 1\n"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What every contestant is given: a model, a data set of so many samples, a directory for caches."""
+
+    model: str
+    dataset: Path
+    vocab: Path
+    cache_dir: Path
+    samples: int
+
+
+def pairs() -> list[tuple[str, str]]:
+    """(backend, precision) of every engine that is installed and runs on the machine's cores."""
+    found: list[tuple[str, str]] = []
+    for name in (name for name, entry in BACKENDS.items() if not entry.accelerators and name not in MODELLESS):
+        try:
+            precisions = backend_class(name).precisions
+        except BackendError:
+            precisions = ("fp32",)  # its turn will say what is missing
+        found += [(name, precision) for precision in precisions]
+    return found
+
+
+def first_gpu() -> Accelerator:
+    """The GPU that is measured; without one, the end of the command in one line, with exit code 2."""
+    try:
+        check(GPU)
+        return accelerators(GPU)[0]
+    except BackendError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def turn(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """One process to its end. Raises RuntimeError with its last line when it does not end well."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, timeout=LIMIT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"took longer than {LIMIT_S} s") from error
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise RuntimeError(lines[-1] if lines else f"ended with {done.returncode}")
+    return done
+
+
+def run(place: Place, scenario: str, queries: int, *flags: str) -> dict[str, Any]:
+    """run.json of one valid performance run, over every sample equally often. Raises RuntimeError where it is not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        user_conf, log_dir = folder / "user.conf", folder / "run"
+        user_conf.write_text(_USER_CONF, encoding="utf-8")
+        command = [
+            "sut", "--scenario", scenario, "--model", place.model, "--dataset", str(place.dataset),
+            "--vocab", str(place.vocab), "--cache-dir", str(place.cache_dir), "--user-conf", str(user_conf),
+            "--log-dir", str(log_dir), "--test-query-count", str(queries), *flags,
+        ]  # fmt: skip
+        try:
+            turn(command)
+        except RuntimeError as error:
+            raise RuntimeError(_reasons(log_dir / "run.json") or str(error)) from error
+        record: dict[str, Any] = json.loads((log_dir / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def _reasons(path: Path) -> str:
+    """Why a run that left a run.json was not valid."""
+    if not path.is_file():
+        return ""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return f"{record['verdict']}: {'; '.join(record.get('reasons', []))}"
+
+
+class Turns:
+    """A backend's turns at one precision. SingleStream takes its time: `stream_turns` says how many turns have it."""
+
+    def __init__(self, place: Place, backend: str, precision: str, stream_turns: int) -> None:
+        self._place, self._flags = place, ("--backend", backend, "--precision", precision)
+        self._stream_turns = stream_turns
+
+    def __call__(self) -> dict[str, float]:
+        """Offline samples per second, and SingleStream's 90th percentile in ms, of the same samples."""
+        offline = run(self._place, "Offline", self._place.samples, *self._flags)
+        found: dict[str, float] = {"samples_per_s": offline["result"]["value"]}
+        if self._stream_turns:
+            self._stream_turns -= 1
+            queries = max(self._place.samples, _STREAM_QUERIES)
+            found["p90_ms"] = run(self._place, "SingleStream", queries, *self._flags)["result"]["latency_ms"]["90.00"]
+        return found

@@ -1,0 +1,1 @@
+"""check: is a submission package one that the official checker accepts?"""

@@ -1,0 +1,117 @@
+"""Opens a submission's tarball without trusting it: into a temporary directory that is gone afterwards.
+
+Only plain files and directories are written, by our own code and under names that stay inside; what a link, a device,
+an absolute path or a `..` would do is never tried. The limits are on what comes out of the decompressor, so that
+neither a large member nor a large header gets past them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import IO
+
+from submission.check.failure import Failure, RefusedError
+
+MAX_TOTAL_BYTES = 1 << 30
+MAX_RATIO = 200  # of unpacked bytes to packed ones, once there are more than RATIO_FROM_BYTES of them
+RATIO_FROM_BYTES = 16 << 20
+MAX_MEMBERS = 20_000
+MAX_NAME_BYTES = 1024
+_AT_ONCE = 1 << 20
+_GZIP = b"\x1f\x8b"
+# What the standard library raises over headers and streams that are not as they should be.
+_BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError, RecursionError)
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_KINDS = {
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """The tarball's content as a directory, for as long as the block lasts.
+
+    Raises:
+        RefusedError: it is no tarball, is cut short, or holds what a submission may not.
+    """
+    with TemporaryDirectory(prefix="submission-") as folder:
+        try:
+            _unpack(path, Path(folder))
+        except _BROKEN as error:
+            raise _refused(path, "archive.broken", str(error), "a whole .tar or .tar.gz", "Pack it again.") from error
+        yield Path(folder)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    with path.open("rb") as packed:
+        is_gzip = packed.read(2) == _GZIP
+        packed.seek(0)
+        stream = gzip.GzipFile(fileobj=packed) if is_gzip else packed
+        limited = _Limited(path, stream, min(MAX_TOTAL_BYTES, _allowed(path.stat().st_size)))
+        with tarfile.open(fileobj=limited, mode="r|") as tar:
+            for count, member in enumerate(tar):
+                if count >= MAX_MEMBERS:
+                    wanted = f"at most {MAX_MEMBERS:,} files and directories"
+                    raise _refused(path, "archive.limit", "more", wanted, "Pack the submission alone.")
+                _write(path, tar, member, folder)
+
+
+def _allowed(packed_bytes: int) -> int:
+    return max(RATIO_FROM_BYTES, MAX_RATIO * packed_bytes)
+
+
+class _Limited(io.BufferedIOBase):
+    """A stream that ends with an error when more comes out of it than `limit` bytes; tarfile needs no more of it."""
+
+    def __init__(self, path: Path, stream: IO[bytes] | gzip.GzipFile, limit: int) -> None:
+        self._path, self._stream, self._limit, self._read = path, stream, limit, 0
+
+    def read(self, size: int | None = None, /) -> bytes:
+        data = self._stream.read(_AT_ONCE if size is None else min(size, _AT_ONCE))
+        self._read += len(data)
+        if self._read > self._limit:
+            wanted = f"at most {self._limit:,} bytes unpacked, {MAX_RATIO} times the tarball"
+            raise _refused(self._path, "archive.limit", "more", wanted, "Pack the submission alone.")
+        return data
+
+
+def _write(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    target = folder / _inside(path, member.name)
+    try:
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+        elif member.type in _PLAIN and not member.issparse() and (source := tar.extractfile(member)) is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as written:
+                shutil.copyfileobj(source, written)
+        else:
+            kind = _KINDS.get(member.type, f"a member of type {member.type!r}")
+            raise _refused(path, "archive.kind", f"{kind}: {member.name}", "files and directories", "Pack copies.")
+    except OSError as error:
+        found = f"{member.name[:100]!r}: {error.strerror}"
+        raise _refused(path, "archive.name", found, "each name once, and none too long", "Pack it again.") from error
+
+
+def _inside(path: Path, name: str) -> PurePosixPath:
+    relative = PurePosixPath(name)
+    is_safe = not relative.is_absolute() and ".." not in relative.parts and "\0" not in name and "\\" not in name
+    if not is_safe or len(name.encode(errors="surrogateescape")) > MAX_NAME_BYTES:
+        found = repr(name[:100])
+        raise _refused(path, "archive.name", found, "a relative path that stays inside", "Pack with: tar -czf … open")
+    return relative
+
+
+def _refused(path: Path, rule: str, found: str, wanted: str, todo: str) -> RefusedError:
+    return RefusedError(Failure(path.name, rule, found, wanted, todo))

@@ -1,0 +1,74 @@
+"""LoadGen's log of a performance run: verdict, seeds, durations and counts, as a table of requirements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from submission.check import detail_log
+from submission.check.checks.requirement import Requirement, at_least, equals, is_positive, unmet
+from submission.check.detail_log import DetailLog
+from submission.check.failure import Failure
+from submission.check.tree import Tree
+from submission.rules.layout import DETAIL, Layout
+from submission.rules.rounds import EARLY_STOPPING_SCENARIOS, MIN_DURATION_MS, SAMPLES, Round
+from sut.record.detail_log import METRICS
+
+
+def check(tree: Tree, where: Layout) -> Iterator[Failure]:
+    log = detail_log.read(tree, where.performance / DETAIL)
+    yield from run("performance", log, where)
+
+
+def run(family: str, log: DetailLog, where: Layout) -> Iterator[Failure]:
+    """What a performance run must satisfy, TEST01's too; `family` is what its rules are filed under."""
+    table = (*_any_scenario(where), *_seeds(where.round), *_of_scenario(where.scenario))
+    yield from unmet(log.path, log.values, [replace(one, rule=f"{family}.{one.rule}") for one in table])
+    yield from errors(family, log)
+
+
+def errors(family: str, log: DetailLog) -> Iterator[Failure]:
+    """Lines that LoadGen marked as errors, in any mode."""
+    if log.errors:
+        found = f"{len(log.errors)}, the first: {log.errors[0][:100]}"
+        yield Failure(str(log.path), f"{family}.errors", found, "no error of LoadGen's", "Run again without it.")
+
+
+def mode(rule: str, wanted: str) -> Requirement:
+    return Requirement(rule, "effective_test_mode", equals(wanted), wanted, f"Put the {wanted} run's log here.")
+
+
+def scenario(rule: str, where: Layout) -> Requirement:
+    wanted = where.scenario
+    return Requirement(rule, "effective_scenario", equals(wanted), wanted, "Put the log of this scenario here.")
+
+
+def _any_scenario(where: Layout) -> Iterator[Requirement]:
+    yield scenario("scenario", where)
+    yield mode("mode", "PerformanceOnly")
+    todo = "Run again; LoadGen's summary says what was not met."
+    yield Requirement("validity", "result_validity", equals("VALID"), "VALID", todo)
+    yield _count("sample-count", "effective_performance_sample_count", SAMPLES)
+    yield _count("duration", "effective_min_duration_ms", MIN_DURATION_MS)
+
+
+def _seeds(of: Round) -> Iterator[Requirement]:
+    for name, seed in of.seeds._asdict().items():
+        todo = f"Run again with {of.name}'s seeds, or check it for the round that it was made for."
+        yield Requirement("seeds", f"effective_{name}", equals(seed), f"{seed}, {of.name}'s", todo)
+
+
+def _of_scenario(name: str) -> Iterator[Requirement]:
+    if name == "Offline":
+        yield _count("samples-per-query", "effective_samples_per_query", SAMPLES)
+        yield _count("queries", "effective_min_query_count", 1)
+    if name in EARLY_STOPPING_SCENARIOS:
+        todo = "Run longer: too few queries for a sure percentile."
+        yield Requirement("early-stopping", "early_stopping_met", equals(True), "true", todo)
+    if name in METRICS:
+        todo = "Run longer: LoadGen gave no result."
+        yield Requirement("metric", METRICS[name][0], is_positive, "a number above 0", todo)
+
+
+def _count(rule: str, key: str, least: int) -> Requirement:
+    return Requirement(rule, key, at_least(least), f"at least {least:,}", "Run again with the official settings.")

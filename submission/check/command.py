@@ -1,0 +1,131 @@
+"""`python -m sut check PATH --round v6.1`: would the official checkers of that round take this submission?
+
+PATH is the directory that holds closed/ or open/, a tarball of it, or the directory that `submit` wrote to. Exit code 0
+if nothing must be put right, 1 if something must, 2 for a path or a round that is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+
+from submission.check import archive, tree
+from submission.check.failure import Failure, RefusedError, printable
+from submission.check.verdict import Verdict, examine
+from submission.rules import rounds
+from submission.submit import workspace
+from sut.errors import INVALID, VALID, UsageError
+
+SHOWN_FILES = 100  # on the terminal
+
+
+def main(argv: list[str]) -> int:
+    """The verb `check`."""
+    args = _parser().parse_args(argv)
+    verdict = check(args.path, args.round, as_trial=args.trial, ignore_marker=args.official)
+    if args.json:
+        print(json.dumps(_record(args.path, verdict), indent=2))
+    else:
+        show(verdict)
+    return VALID if verdict.holds else INVALID
+
+
+def check(path: Path, round_name: str, *, as_trial: bool = False, ignore_marker: bool = False) -> Verdict:
+    """The verdict on a directory or a tarball. Raises UsageError where there is neither."""
+    of = rounds.find(round_name)
+    try:
+        with _directory(path) as root:
+            return examine(tree.read(root), of, as_trial=as_trial, ignore_marker=ignore_marker)
+    except RefusedError as error:  # it could not even be opened
+        return Verdict(of.name, (), (error.failure,), (), False)
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield workspace.tree_in(path) or path
+    elif path.is_file():
+        with archive.opened(path) as root:
+            yield root
+    else:
+        raise UsageError(f"wanted a submission's directory or tarball, found nothing at {path}. Is the path right?")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m sut check", description=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("path", type=Path, metavar="PATH", help="a directory that holds closed/ or open/, or a .tar.gz")
+    parser.add_argument("--round", default=rounds.LATEST, help=f"{', '.join(rounds.ROUNDS)} (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    strictness = parser.add_mutually_exclusive_group()
+    strictness.add_argument(
+        "--trial", action="store_true", help="leave out the rules on length and counts in the open division"
+    )
+    strictness.add_argument(
+        "--official", action="store_true", help=f"apply them even where {rounds.TRIAL_MARKER} says that it is a trial"
+    )
+    return parser
+
+
+def _record(path: Path, verdict: Verdict) -> dict[str, object]:
+    return {"path": str(path), "holds": verdict.holds, **asdict(verdict)}
+
+
+def show(verdict: Verdict) -> None:
+    """Print the verdict: on a terminal broken between words, elsewhere a line a rule."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines(verdict):
+        print(_fitted(line, columns) if columns else line)
+
+
+def _fitted(line: str, columns: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def lines(verdict: Verdict) -> Iterator[str]:
+    """The verdict for people: failures by file, then one line that sums up."""
+    yield from _by_file(verdict.failures)
+    if verdict.is_trial:
+        yield "Trial package: official rules on length and counts were not applied; as they stand it would break"
+        yield from _by_rule(verdict.waived)
+    yield _sum(verdict)
+
+
+def _by_file(failures: tuple[Failure, ...]) -> Iterator[str]:
+    by_file = groupby(sorted(failures, key=lambda one: one.file), lambda one: one.file)
+    for shown, (file, of_file) in enumerate(by_file):
+        if shown == SHOWN_FILES:
+            yield "… and other files: --json has them all."
+            return
+        yield printable(file)
+        for one in of_file:
+            yield printable(f"  {one.rule}: found {one.found}; wanted {one.wanted}")
+            yield printable(f"      {one.todo}")
+
+
+def _by_rule(waived: tuple[Failure, ...]) -> Iterator[str]:
+    """What nobody need put right, as short as can be; --json has the files."""
+    files = Counter((one.rule, one.found, one.wanted) for one in waived)
+    for (rule, found, wanted), count in files.items():
+        yield printable(f"  {rule}: found {found}; wanted {wanted} ({count} {'files' if count > 1 else 'file'})")
+    if not waived:
+        yield "  none of them"
+
+
+def _sum(verdict: Verdict) -> str:
+    what = f"{verdict.round}, {len(verdict.results)} results:"
+    if not verdict.holds:
+        files = len({one.file for one in verdict.failures})
+        return f"{what} REFUSED, {len(verdict.failures)} failures in {files} files"
+    if verdict.waived:
+        return f"{what} OK as a trial, which is no submission ({len(verdict.waived)} failures waived)"
+    return f"{what} OK"

@@ -1,0 +1,57 @@
+"""LoadGen's detail log as a checker reads it: every value of every key, and the lines that LoadGen marked as errors.
+
+`sut.record.detail_log` reads the log of a run that has just ended, and the last value of a key counts; here a log may
+come from anywhere, so all values of a key must satisfy a rule, and a broken line is a failure of the submission.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from submission.check.failure import Failure, RefusedError
+from submission.check.tree import Tree
+
+MARKER = ":::MLLOG"
+
+
+@dataclass(frozen=True)
+class DetailLog:
+    """One log; `values` of a key are in the log's order."""
+
+    path: PurePosixPath
+    values: dict[str, list[Any]]
+    errors: list[str]
+
+
+def read(tree: Tree, path: PurePosixPath) -> DetailLog:
+    """Raises RefusedError: the log is missing, empty or has a line that is no log entry."""
+    values: dict[str, list[Any]] = {}
+    errors: list[str] = []
+    for number, line in enumerate(tree.text(path).split("\n"), 1):
+        if line.startswith(MARKER):
+            key, value, is_error = _entry(path, number, line)
+            values.setdefault(key, []).append(value)
+            if is_error:
+                errors.append(str(value))
+    if not values:
+        raise _broken(path, "no line of LoadGen's")
+    return DetailLog(path, values, errors)
+
+
+def _entry(path: PurePosixPath, number: int, line: str) -> tuple[str, Any, bool]:
+    try:
+        entry = json.loads(line.removeprefix(MARKER))
+        key, value, is_error = entry["key"], entry["value"], bool(entry["metadata"]["is_error"])
+        if not isinstance(key, str):
+            raise TypeError("its key is no text")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _broken(path, f"line {number} broken ({type(error).__name__}: {error})") from error
+    return key, value, is_error
+
+
+def _broken(path: PurePosixPath, found: str) -> RefusedError:
+    todo = "Copy LoadGen's own file again; if it is broken too, run again."
+    return RefusedError(Failure(str(path), "files.broken-log", found, "LoadGen's whole detail log", todo))

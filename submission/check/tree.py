@@ -1,0 +1,131 @@
+"""A submission on disk, listed once and then only read: names and sizes first, contents on request.
+
+Links, devices and pipes are listed apart and never opened: to every other check they are not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from submission.check.failure import Failure, RefusedError, missing
+from submission.rules.rounds import MAX_FILE_BYTES
+
+MAX_ENTRIES = 100_000
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What lies below `root`; every path is relative to it."""
+
+    root: Path
+    files: dict[PurePosixPath, int]  # → bytes
+    folders: frozenset[PurePosixPath]
+    others: dict[PurePosixPath, str]  # neither file nor directory → what it is
+
+    def files_in(self, folder: PurePosixPath) -> list[str]:
+        return self._files_by_parent.get(folder, [])
+
+    def folders_in(self, folder: PurePosixPath) -> list[str]:
+        return self._folders_by_parent.get(folder, [])
+
+    @cached_property
+    def _files_by_parent(self) -> dict[PurePosixPath, list[str]]:
+        return _by_parent(self.files)
+
+    @cached_property
+    def _folders_by_parent(self) -> dict[PurePosixPath, list[str]]:
+        return _by_parent(self.folders)
+
+    def has(self, path: PurePosixPath) -> bool:
+        """Whether it is a file, or a directory."""
+        return path in self.files or path in self.folders
+
+    def content(self, path: PurePosixPath) -> bytes:
+        """Raises RefusedError: it is not there, too large, or cannot be read."""
+        if path not in self.files:
+            raise RefusedError(missing(path))
+        if self.files[path] > MAX_FILE_BYTES:
+            raise RefusedError(too_large(path, self.files[path]))
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise _unreadable(path, error.strerror or str(error), "a file that can be read") from error
+
+    def text(self, path: PurePosixPath) -> str:
+        """Line ends as in Python. Raises RefusedError: as `content`, or it is not UTF-8."""
+        try:
+            text = self.content(path).decode()
+        except UnicodeDecodeError as error:
+            raise _unreadable(path, str(error), "text in UTF-8") from error
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def json(self, path: PurePosixPath) -> dict[str, Any]:
+        """Raises RefusedError: as `text`, or it is no JSON object."""
+        try:
+            value = json.loads(self.text(path))
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(path, f"no JSON: {error}", "a JSON object") from error
+        if not isinstance(value, dict):
+            raise _unreadable(path, f"JSON's {type(value).__name__}", "a JSON object")
+        return value
+
+
+def too_large(path: PurePosixPath, size: int) -> Failure:
+    """The record of a file above the checkers' limit."""
+    return Failure(
+        str(path),
+        "tree.size",
+        f"{size:,} bytes",
+        f"at most {MAX_FILE_BYTES:,} bytes",
+        "Cut accuracy logs as the rules say; leave out what is no part of the submission.",
+    )
+
+
+def _unreadable(path: PurePosixPath, found: str, wanted: str) -> RefusedError:
+    return RefusedError(Failure(str(path), "files.unreadable", found, wanted, "Write the file again."))
+
+
+def read(root: Path) -> Tree:
+    """List a directory. Raises RefusedError where it has too many entries."""
+    files: dict[PurePosixPath, int] = {}
+    folders: set[PurePosixPath] = set()
+    others: dict[PurePosixPath, str] = {}
+    for count, entry in enumerate(_entries(root)):
+        if count >= MAX_ENTRIES:
+            wanted = f"at most {MAX_ENTRIES:,} files and directories"
+            raise RefusedError(Failure(".", "tree.size", "more", wanted, "Name the directory of the submission."))
+        path = PurePosixPath(Path(entry.path).relative_to(root).as_posix())
+        if entry.is_symlink():
+            others[path] = "a link"
+        elif entry.is_dir():
+            folders.add(path)
+        elif entry.is_file():
+            files[path] = entry.stat().st_size
+        else:
+            others[path] = "a device or a pipe"
+    return Tree(root, files, frozenset(folders), others)
+
+
+def _by_parent(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, list[str]]:
+    """Directory → sorted names in it; a tree may be as large as its limits, and is asked often."""
+    found: dict[PurePosixPath, list[str]] = {}
+    for path in sorted(paths):
+        found.setdefault(path.parent, []).append(path.name)
+    return found
+
+
+def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
+    """Everything below `root`; no link is followed, and depth costs no recursion."""
+    waiting = [os.fspath(root)]
+    while waiting:
+        with os.scandir(waiting.pop()) as found:
+            for entry in found:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)

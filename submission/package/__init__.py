@@ -1,0 +1,1 @@
+"""From finished runs to a package in the official layout."""

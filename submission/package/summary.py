@@ -1,0 +1,102 @@
+"""mlperf_submission_summary: a row for each result, as CSV, JSON and a workbook, in the fields of the checkers' own.
+
+The rows are read from the tree that is packed, so that they say what is in the tarball and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from submission.check import tree
+from submission.package import contents
+from submission.package.contents import Packed
+from submission.submit import workspace
+from submission.submit.workspace import Workspace
+
+FIELDS = (
+    "Organization Availability Division SystemType SystemName Platform Model MlperfModel Scenario Result Accuracy "
+    "number_of_nodes host_processor_model_name host_processors_per_node host_processor_core_count "
+    "accelerator_model_name accelerators_per_node Location framework operating_system notes compliance errors version "
+    "inferred has_power Units"
+).split()
+UNITS = {"Offline": "Samples/s", "Server": "Queries/s", "SingleStream": "Latency (ms)", "MultiStream": "Latency (ms)"}
+# Fields that are keys of the system's description.
+_OF_THE_SYSTEM = tuple(
+    name for name in FIELDS if name.islower() and name.startswith(("number", "host", "accel", "fr", "op"))
+)
+
+
+def write(place: Workspace, made: datetime) -> list[dict[str, Any]]:
+    """Write the three files of the tree in `place`; returns the rows."""
+    rows = [row(one) for one in contents.read(tree.read(place.tree))]
+    workspace.write(place.package("_summary.csv"), _csv(rows))
+    workspace.write(place.package("_summary.json"), json.dumps(rows, indent=2) + "\n")
+    workspace.write(place.package("_summary.xlsx"), _workbook(rows, made))
+    return rows
+
+
+def row(one: Packed) -> dict[str, Any]:
+    """The 27 fields of one result."""
+    where, system = one.where, one.system
+    marks = [str(mark) for mark in one.measurements.get("marks", [])]
+    notes = [*marks, *(str(system.get(key, "")) for key in ("hw_notes", "sw_notes"))]
+    found = {name: system.get(name, "") for name in _OF_THE_SYSTEM} | {
+        "Organization": where.submitter,
+        "Availability": system.get("status", ""),
+        "Division": where.division,
+        "SystemType": system.get("system_type", ""),
+        "SystemName": system.get("system_name", ""),
+        "Platform": where.system,
+        "Model": where.model,
+        "MlperfModel": "bert-99.9" if "bert-99.9" in where.model else "bert-99",
+        "Scenario": where.scenario,
+        "Result": one.value,
+        "Accuracy": one.f1,
+        "Location": str(where.scenario_dir),
+        "notes": ". ".join(note for note in notes if note),
+        "compliance": int(where.division == "open" or passes(one.test01)),
+        "errors": one.errors,
+        "version": where.round.name,
+        "inferred": 0,
+        "has_power": False,
+        "Units": UNITS[where.scenario],
+    }
+    return {name: found[name] for name in FIELDS}
+
+
+def passes(test01: Mapping[str, bool]) -> bool:
+    """Answers were equal, or F1 took their place; and the speed agreed."""
+    answers = test01.get("accuracy", False) or test01.get("F1 instead", False)
+    return answers and test01.get("performance", False)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _workbook(rows: Sequence[Mapping[str, Any]], made: datetime) -> bytes:
+    from openpyxl import Workbook
+    from openpyxl.styles import Font
+
+    book = Workbook()
+    book.properties.created = book.properties.modified = made.replace(tzinfo=None)
+    sheet = book.active
+    sheet.title = "results"
+    sheet.append(list(FIELDS))
+    for one in rows:
+        sheet.append([one[name] for name in FIELDS])
+    for cell in sheet[1]:
+        cell.font = Font(bold=True)
+    sheet.freeze_panes = "A2"
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()

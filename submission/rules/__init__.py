@@ -1,0 +1,1 @@
+"""The rules of each round as data: counts, names, layout."""

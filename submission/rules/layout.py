@@ -1,0 +1,144 @@
+"""Where every file of a submission lies, per round: pure functions of names, for those who write and who check.
+
+All paths are relative to the directory that holds `closed/` and `open/`, so that `tree / layout.measurements` is the
+file on disk and the text of a path is what a message shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from submission.rules.rounds import TEST01, Round
+
+DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
+ACCURACY_TXT = "accuracy.txt"
+RUN_1 = "run_1"
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """`<division>/<submitter>`: what all its systems share."""
+
+    round: Round
+    division: str
+    submitter: str
+
+    @property
+    def folder(self) -> PurePosixPath:
+        return PurePosixPath(self.division, self.submitter)
+
+    @property
+    def systems(self) -> PurePosixPath:
+        return self.folder / "systems"
+
+    def description(self, system: str) -> PurePosixPath:
+        """systems/<system>.json."""
+        return self.systems / f"{system}.json"
+
+    @property
+    def results(self) -> PurePosixPath:
+        return self.folder / "results"
+
+    @property
+    def code(self) -> PurePosixPath:
+        """`src` from v6.0 on, `code` before."""
+        return self.folder / self.round.style.code
+
+    @property
+    def calibration(self) -> PurePosixPath:
+        return self.folder / "calibration.md"
+
+    @property
+    def model_mapping(self) -> PurePosixPath:
+        """The open division's: model name of its own → the benchmark that it stands for."""
+        return self.folder / "model_mapping.json"
+
+
+@dataclass(frozen=True)
+class Layout(Submitter):
+    """One scenario of one model on one system."""
+
+    system: str
+    model: str
+    scenario: str
+
+    def _under(self, tree: str) -> PurePosixPath:
+        return self.folder / tree / self.system / self.model / self.scenario
+
+    @property
+    def system_json(self) -> PurePosixPath:
+        return self.description(self.system)
+
+    @property
+    def model_code(self) -> PurePosixPath:
+        return self.code / self.model
+
+    @property
+    def model_dir(self) -> PurePosixPath:
+        return self.scenario_dir.parent
+
+    @property
+    def scenario_dir(self) -> PurePosixPath:
+        return self._under("results")
+
+    @property
+    def performance(self) -> PurePosixPath:
+        return self.scenario_dir / "performance" / RUN_1
+
+    @property
+    def accuracy(self) -> PurePosixPath:
+        return self.scenario_dir / "accuracy"
+
+    @property
+    def accuracy_txt(self) -> PurePosixPath:
+        return self.accuracy / ACCURACY_TXT
+
+    @property
+    def measurements_dir(self) -> PurePosixPath:
+        """Where measurements, user.conf and README.md lie."""
+        return self.scenario_dir if self.round.style.together else self._under("measurements")
+
+    @property
+    def measurements(self) -> PurePosixPath:
+        name = "measurements" if self.round.style.together else f"{self.system}_{self.scenario}"
+        return self.measurements_dir / f"{name}.json"
+
+    @property
+    def user_conf(self) -> PurePosixPath:
+        return self.measurements_dir / "user.conf"
+
+    @property
+    def readme(self) -> PurePosixPath:
+        return self.measurements_dir / "README.md"
+
+    @property
+    def test01(self) -> PurePosixPath:
+        parent = self.scenario_dir if self.round.style.together else self._under("compliance")
+        return parent / TEST01
+
+    @property
+    def verify_accuracy(self) -> PurePosixPath:
+        return self.test01 / "verify_accuracy.txt"
+
+    @property
+    def verify_performance(self) -> PurePosixPath:
+        return self.test01 / "verify_performance.txt"
+
+    @property
+    def test01_performance(self) -> PurePosixPath:
+        return self.test01 / "performance" / RUN_1
+
+    @property
+    def test01_accuracy(self) -> PurePosixPath:
+        return self.test01 / "accuracy"
+
+    @property
+    def baseline_accuracy(self) -> PurePosixPath:
+        """The run's F1 over TEST01's samples: only where TEST01's answers were not bit-exact."""
+        return self.test01_accuracy / "baseline_accuracy.txt"
+
+    @property
+    def compliance_accuracy(self) -> PurePosixPath:
+        """TEST01's F1 over the same samples: only where its answers were not bit-exact."""
+        return self.test01_accuracy / "compliance_accuracy.txt"

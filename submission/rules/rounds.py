@@ -1,0 +1,129 @@
+"""The rules of each round that a BERT submission is checked by, as data; nothing here reads a file.
+
+Where the two official checkers of a round differ, the stricter rule stands. What changes from round to round is a row
+of `ROUNDS`; everything else is a constant, because it is the same in all four.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from accuracy import targets
+from sut.errors import UsageError
+from sut.rules import SEEDS, Seeds
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a round arranges a submitter's directory."""
+
+    code: str  # the directory of the source code
+    code_per_model: bool  # the model's own directory in it is required
+    together: bool  # measurements and TEST01 lie in the results' scenario directory, not in trees of their own
+
+
+@dataclass(frozen=True)
+class Round:
+    """One row of `ROUNDS`."""
+
+    name: str
+    seeds: Seeds
+    style: Style
+    calibration: bool  # the closed division must hold calibration.md
+
+
+_V5 = Style(code="code", code_per_model=True, together=False)
+_V6 = Style(code="src", code_per_model=False, together=True)
+
+ROUNDS = {
+    one.name: one
+    for one in (
+        Round("v5.0", SEEDS["v5.0"], _V5, calibration=False),
+        Round("v5.1", SEEDS["v5.1"], _V5, calibration=True),
+        Round("v6.0", SEEDS["v6.0"], _V6, calibration=True),
+        Round("v6.1", SEEDS["v6.1"], _V6, calibration=True),
+    )
+}
+LATEST = "v6.1"
+
+DIVISIONS = ("closed", "open")
+BESIDE_DIVISIONS = (".git", ".github", "assets")  # directories that the checkers pass over
+ROOT_SUFFIXES = (".md", ".pdf")  # of files beside the division directories
+# Model → the F1 that the closed division wants, in percent, and how far TEST01's F1 may lie from the run's own.
+TARGETS = {name: targets.TARGETS[name].value for name in ("bert-99", "bert-99.9")}
+TEST01_ACCURACY_DELTA = {"bert-99": 0.01, "bert-99.9": 0.001}
+REQUIRED_SCENARIOS = ("SingleStream", "Offline")  # of an edge system in the closed division
+SCENARIOS = ("SingleStream", "Offline", "MultiStream", "Server")
+EARLY_STOPPING_SCENARIOS = ("SingleStream", "MultiStream", "Server")
+SAMPLES = 10_833  # of the data set, in the QSL, and in Offline's one query
+MIN_DURATION_MS = 600_000
+
+# TEST01: what compliance/TEST01/bert/audit.config sets, and how far its score may lie from the run's own.
+TEST01 = "TEST01"
+TEST_PASS = "TEST PASS"  # what the checkers look for in a verification's text
+TEST01_LOG_RNG_SEED = 720381539243781796
+TEST01_LOG_SAMPLING_TARGET = 4096
+TEST01_SCORE_DELTA = 0.10
+TEST01_SHORT_LATENCY_NS, TEST01_SHORT_LATENCY_DELTA = 200_000, 0.20  # SingleStream's, when it is that fast
+
+# An accuracy log is cut to its first and last bytes around a marker, once its sha256 stands in accuracy.txt.
+TRUNCATE_KEEP_BYTES = 4096
+MAX_ACCURACY_LOG_BYTES = 10 * 1024
+MAX_FILE_BYTES = 50 * 1024 * 1024
+
+STATUSES = ("available", "preview", "rdi")
+SYSTEM_TYPES = ("edge", "datacenter,edge", "edge,datacenter")  # "datacenter" alone has had no BERT since v5.0
+# Keys of systems/<system>.json: those that must say something, and those that may be empty.
+SYSTEM_KEYS = (
+    "division submitter status system_name system_type number_of_nodes "
+    "host_processor_model_name host_processors_per_node host_processor_core_count "
+    "host_memory_capacity host_memory_configuration host_storage_capacity host_storage_type "
+    "host_networking host_networking_topology host_network_card_count "
+    "accelerators_per_node accelerator_model_name accelerator_host_interconnect accelerator_interconnect "
+    "accelerator_memory_capacity accelerator_memory_configuration "
+    "framework operating_system other_software_stack cooling"
+).split()
+SYSTEM_KEYS_MAY_BE_EMPTY = (
+    "host_processor_frequency host_processor_caches host_processor_interconnect accelerator_frequency "
+    "accelerator_interconnect_topology accelerator_on-chip_memories hw_notes sw_notes system_type_detail"
+).split()
+SYSTEM_KEYS_COUNT = ("host_processor_core_count", "host_network_card_count")  # text or a number
+SYSTEM_KEYS_INTEGER = ("number_of_nodes", "host_processors_per_node", "accelerators_per_node")  # as text: "0"
+MEASUREMENTS_KEYS = (
+    "input_data_types",
+    "retraining",
+    "starting_weights_filename",
+    "weight_data_types",
+    "weight_transformations",
+)
+
+TRUNCATION_MARK = b"\n\n...\n\n"
+
+# In results directories: what must be there, and what may be.
+PERFORMANCE_FILES = ("mlperf_log_summary.txt", "mlperf_log_detail.txt")
+ACCURACY_FILES = (*PERFORMANCE_FILES, "accuracy.txt", "mlperf_log_accuracy.json")
+MAY_BE_BESIDE = ("mlperf_log_trace.json", "results.json")
+MAY_BE_BESIDE_PERFORMANCE = (*MAY_BE_BESIDE, "mlperf_log_accuracy.json")
+TEST01_ACCURACY_FILES = ("mlperf_log_accuracy.json", "accuracy.txt")
+TEST01_FALLBACK_FILES = (*TEST01_ACCURACY_FILES, "baseline_accuracy.txt", "compliance_accuracy.txt")
+
+TRIAL_MARKER = "TRIAL.md"  # beside the division directories: a package too short for the official counts
+# Rules on length and counts, which a trial of the open division need not keep; what is left out is always listed.
+WAIVED_IN_TRIALS = (
+    "performance.validity",
+    "performance.duration",
+    "performance.sample-count",
+    "performance.samples-per-query",
+    "performance.early-stopping",
+    "accuracy.sample-count",
+)
+
+
+def find(name: str) -> Round:
+    """The round called `name`. Raises UsageError, with the nearest name, for any other."""
+    if name in ROUNDS:
+        return ROUNDS[name]
+    near = difflib.get_close_matches(name, ROUNDS, n=1, cutoff=0.3)
+    hint = f"Did you mean {near[0]}?" if near else "Take one of those."
+    raise UsageError(f"wanted a round ({', '.join(ROUNDS)}), found {name!r}. {hint}")

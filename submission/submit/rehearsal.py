@@ -1,0 +1,57 @@
+"""Keeps the answers of a finished accuracy run for the replay backend: a whole submission can then be rehearsed.
+
+python -m sut --mode accuracy --dataset demo-10833.json --log-dir logs
+python -m submission.submit.rehearsal logs answers.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from accuracy.log import AccuracyLogError, read_entries
+from backends.replay import write_answers
+from qsl.base import DatasetError, Features
+from sut.record import detail_log
+from sut.tasks import TASKS
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m submission.submit.rehearsal",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("log_dir", type=Path, help="of an accuracy run in fp32")
+    parser.add_argument("answers", type=Path, help="the file to write, for --backend replay --model replay:FILE")
+    options = parser.parse_args(argv)
+    try:
+        count = keep(options.log_dir, options.answers)
+    except (AccuracyLogError, DatasetError, OSError, ValueError, KeyError) as error:
+        print(f"error: wanted the answers of a run in {options.log_dir}, found: {error}.", file=sys.stderr)
+        return 2
+    print(f"{options.answers}: {count} answers")
+    return 0
+
+
+def keep(log_dir: Path, answers: Path) -> int:
+    """Store the run's answers by their samples' tokens; returns how many."""
+    features = _features(log_dir)
+    indexes, logged = read_entries(log_dir / detail_log.ACCURACY, len(features))
+    pairs = zip(indexes.tolist(), logged, strict=True)
+    write_answers(answers, ((features.sample(i)[0], np.frombuffer(raw, "<f4").reshape(-1, 2)) for i, raw in pairs))
+    return len(logged)
+
+
+def _features(log_dir: Path) -> Features:
+    config = json.loads((log_dir / detail_log.RUN).read_bytes())["config"]
+    paths = (Path(config[name]) for name in ("dataset", "vocab", "cache_dir"))
+    return TASKS[config["task"]].load(*paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

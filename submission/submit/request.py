@@ -1,0 +1,168 @@
+"""What `python -m sut submit` was asked for: one frozen `Order`, from the command line, checked before anything runs.
+
+The flags of a run (`--backend`, `--model`, `--dataset` …) are those of `python -m sut` itself and are parsed by it;
+those that a submission decides (scenario, mode, lengths, seeds, log directories) may not be given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from submission.rules import rounds
+from submission.rules.rounds import Round
+from sut.errors import UsageError
+from sut.settings import flags
+from sut.settings.resolve import RunConfig, choose, flag, resolve
+
+_DESCRIPTION = """A package for a round of MLPerf inference: runs, compliance, tree, checks, tarball and summaries.
+
+python -m sut submit --short --submitter NAME --output-dir DIR          a trial of the embedded demo, in minutes
+python -m sut submit --submitter NAME --division closed --model DIR --dataset dev-v1.1.json --output-dir DIR
+
+All flags of a run may follow, such as --backend, --model, --precision and --dataset: see python -m sut --help.
+Exit code: 0 packed, 1 a check fails, 2 usage, 3 a run failed or its result cannot be packed. See docs/submission.md.
+"""
+# Flags of a run that a submission sets for each of its runs, and what a person says instead.
+_OURS = {
+    "scenario": "--scenarios says which are run.",
+    "mode": "Both are run.",
+    "execution_mode": "--short makes trial runs.",
+    "log_dir": "--output-dir has the logs of all runs.",
+    "find_peak": "",
+    "min_duration_s": "--short makes shorter runs.",
+    "audit_config": "",
+    "target": "--benchmark has the accuracy to reach.",
+}
+_PROG = "python -m sut submit"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+# Scenarios that a BERT submission of the edge suite may have; both are wanted in the closed division.
+_SCENARIOS = tuple(reversed(rounds.REQUIRED_SCENARIOS))
+
+
+@dataclass(frozen=True)
+class Order:
+    """One submission. `run` has the flags of its runs; scenario, mode and lengths in it mean nothing."""
+
+    submitter: str
+    division: str
+    round: Round
+    scenarios: tuple[str, ...]
+    benchmark: str  # bert-99 or bert-99.9
+    system: str  # the name of systems/<system>.json
+    system_toml: Path  # what a person says of that system; need not be there for a trial
+    output_dir: Path
+    short: bool
+    allow_fake: bool
+    run: RunConfig
+
+    @property
+    def is_closed(self) -> bool:
+        return self.division == "closed"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What to do with the order."""
+
+    resume: bool
+    dry_run: bool
+    clean: bool
+
+
+def parse(argv: Sequence[str]) -> tuple[Order, Wishes]:
+    """The order, and what to do with it.
+
+    Raises:
+        UsageError: a flag or a value that cannot be used.
+    """
+    own, rest = _parser().parse_known_args(argv)
+    values, toml = flags.parse(rest, f"{_PROG} [its own flags]")
+    for field, instead in _OURS.items():
+        if field in values:
+            raise UsageError(
+                f"found {flag(field)}, which a submission sets for each of its runs. Leave it out. {instead}".rstrip()
+            )
+    wanted = rounds.find(own.round)
+    order = Order(
+        submitter=_name("submitter", own.submitter),
+        division=choose("division", own.division, rounds.DIVISIONS),
+        round=wanted,
+        scenarios=_scenarios(own.scenarios),
+        benchmark=choose("benchmark", own.benchmark, rounds.TARGETS),
+        system=_name("system", own.system),
+        system_toml=own.system_toml or Path("configs", "systems", f"{own.system}.toml"),
+        output_dir=own.output_dir,
+        short=own.short,
+        allow_fake=own.allow_fake,
+        run=resolve(values | {"round": wanted.name}, toml),
+    )
+    _check(order, own)
+    return order, Wishes(own.resume, own.dry_run, own.clean)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--submitter", required=True, metavar="NAME", help="your organisation, as its directory is called")
+    add("--division", default="open", metavar="NAME", help="open (default) or closed")
+    add("--category", default="edge", metavar="NAME", help="edge: the one suite that has BERT since v5.0")
+    add("--round", default=rounds.LATEST, metavar="NAME", help=f"{', '.join(rounds.ROUNDS)} (default: %(default)s)")
+    add("--scenarios", default=",".join(_SCENARIOS), metavar="A,B", help=f"default: {','.join(_SCENARIOS)}")
+    add("--benchmark", default="bert-99", metavar="NAME", help="bert-99 (default) or bert-99.9: the accuracy to reach")
+    add("--system", default="this-machine", metavar="ID", help="the system's short name (default: this-machine)")
+    add("--system-toml", type=Path, metavar="FILE", help="what only a person knows of the system (default: "
+        "configs/systems/ID.toml)")  # fmt: skip
+    add("--output-dir", type=Path, required=True, metavar="DIR", help="where the package and all runs go")
+    add("--short", action="store_true", help="a trial: few queries, open division, marked as one everywhere")
+    add("--resume", action="store_true", help="go on where an interrupted submission stopped")
+    add("--dry-run", action="store_true", help="measure the speed, show the plan, and do no more")
+    add("--clean", action="store_true", help="remove the submission that DIR holds, and start anew")
+    add("--allow-fake", action="store_true", help="pack runs of a backend without a model: for tests of the package")
+    return parser
+
+
+def _name(field: str, text: str) -> str:
+    if _NAME.fullmatch(text):
+        return text
+    raise UsageError(f"wanted a --{field} of letters, digits, '-', '_', '.' and '+', found {text!r}.")
+
+
+def _scenarios(text: str) -> tuple[str, ...]:
+    found = [choose("scenarios", name, rounds.SCENARIOS) for name in text.split(",")]
+    return tuple(dict.fromkeys(found))
+
+
+def _check(order: Order, own: Any) -> None:
+    if order.run.task != "squad":
+        raise UsageError(f"a submission is of task squad, MLPerf's BERT; found --task {order.run.task}. Leave it out.")
+    if own.category.lower() != "edge":
+        raise UsageError(f"wanted --category edge, found {own.category!r}: no other suite has BERT since round v5.0.")
+    if own.resume and own.clean:
+        raise UsageError("--resume keeps what is there and --clean removes it; give one of them.")
+    if order.is_closed and order.short:
+        raise UsageError("--short packs a trial, which goes with --division open.")
+    if own.system_toml and not own.system_toml.is_file():
+        raise UsageError(
+            f"wanted what is known of the system in {own.system_toml}, found no file. Check --system-toml."
+        )
+    missing = set(rounds.REQUIRED_SCENARIOS) - set(order.scenarios)
+    if order.is_closed and missing:
+        raise UsageError(
+            f"the closed division wants {' and '.join(rounds.REQUIRED_SCENARIOS)}, "
+            f"found --scenarios {','.join(order.scenarios)}."
+        )
+    extra = set(order.scenarios) - set(rounds.REQUIRED_SCENARIOS)
+    if order.is_closed and extra:
+        raise UsageError(f"the closed division's edge suite has no {' or '.join(sorted(extra))} for BERT.")
+    if order.run.test_query_count and not order.short:
+        raise UsageError("--test-query-count goes with --short; a submission keeps the official counts.")

@@ -1,0 +1,196 @@
+"""TEST01: does a performance run give the answers of the accuracy run, and is it as fast while it logs them?
+
+The rules compare the first number of every answer; here all of it is compared, bit for bit, so that a pass means more.
+Where answers differ, as they may when an engine's batches change its rounding, F1 over the very samples that TEST01
+logged decides, as the rules allow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from accuracy.log import read_entries
+from accuracy.squad import Score
+from submission.rules import rounds
+from submission.rules.layout import ACCURACY_TXT
+from submission.rules.test01_speed import Speed
+from submission.submit import workspace
+from sut.errors import RunFailedError
+from sut.record import detail_log
+
+VERIFY_ACCURACY, VERIFY_PERFORMANCE = "verify_accuracy.txt", "verify_performance.txt"
+BASELINE, COMPLIANCE = "baseline_accuracy.txt", "compliance_accuracy.txt"
+_BASELINE_LOG = "baseline_log.json"
+_FAIL = "TEST FAIL"
+AUDIT_CONFIG = f"""# TEST01: a performance run that logs the answers to some of its samples.
+*.*.mode = 2
+*.*.accuracy_log_rng_seed = {rounds.TEST01_LOG_RNG_SEED}
+*.*.accuracy_log_sampling_target = {rounds.TEST01_LOG_SAMPLING_TARGET}
+"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """TEST01's logged answers beside the accuracy run's."""
+
+    logged: int  # entries of TEST01's log
+    differing: tuple[int, ...]  # qsl_idx of the entries that are not the accuracy run's, bit for bit
+    first_differing: int  # of these, entries whose first number differs: what the official script counts
+    missing: tuple[int, ...]  # qsl_idx that the accuracy run has no answer to
+    largest_difference: float  # between two logits
+
+    @property
+    def are_equal(self) -> bool:
+        return self.logged > 0 and not self.differing and not self.missing
+
+
+def compare_answers(accuracy_log: Path, test01_log: Path, samples: int) -> Answers:
+    """Compare every entry of TEST01's log with the accuracy run's answer to the same sample.
+
+    Raises:
+        AccuracyLogError: one of the logs is missing, broken or empty.
+    """
+    wanted = dict(zip(*_entries(accuracy_log, samples), strict=True))
+    indexes, answers = _entries(test01_log, samples)
+    differing, missing, first, largest = [], [], 0, 0.0
+    for index, answer in zip(indexes, answers, strict=True):
+        if index not in wanted:
+            missing.append(index)
+        elif answer != wanted[index]:
+            differing.append(index)
+            first += answer[:4] != wanted[index][:4]
+            largest = max(largest, _difference(answer, wanted[index]))
+    return Answers(len(indexes), tuple(differing), first, tuple(missing), largest)
+
+
+def _entries(log: Path, samples: int) -> tuple[list[int], list[bytes]]:
+    indexes, answers = read_entries(log, samples)
+    return indexes.tolist(), answers
+
+
+def _difference(one: bytes, other: bytes) -> float:
+    if len(one) != len(other) or len(one) % 4:
+        return float("inf")
+    return float(np.abs(np.frombuffer(one, "<f4") - np.frombuffer(other, "<f4")).max(initial=0.0))
+
+
+def compare_speed(performance: Path, test01: Path, scenario: str) -> Speed:
+    """The figures of two finished runs, out of their log directories.
+
+    Raises:
+        RunFailedError: one of them is not valid, or of another scenario.
+    """
+    found = []
+    for folder in (performance, test01):
+        detail = detail_log.read_detail(folder)
+        if detail.get("result_validity") != "VALID" or detail.get("effective_scenario") != scenario:
+            raise RunFailedError(
+                f"wanted a valid {scenario} run in {folder}, found {detail.get('effective_scenario')} that is "
+                f"{detail.get('result_validity')}."
+            )
+        found.append(float(detail[detail_log.METRICS[scenario][0]]))
+    return Speed(scenario, *found)
+
+
+def answers_text(answers: Answers) -> str:
+    """verify_accuracy.txt."""
+    lines = [
+        "TEST01, accuracy: whole answers, bit for bit, against those of the accuracy run",
+        f"answers logged: {answers.logged}",
+        f"answers to samples that the accuracy run did not answer: {len(answers.missing)}",
+        f"answers that differ: {len(answers.differing)}, of these in their first number: {answers.first_differing}",
+    ]
+    if answers.differing:
+        lines.append(f"largest difference between two logits: {answers.largest_difference:.6g}")
+        lines.append(f"first sample that differs: qsl_idx {answers.differing[0]}")
+    return "\n".join([*lines, rounds.TEST_PASS if answers.are_equal else _FAIL]) + "\n"
+
+
+def speed_text(speed: Speed) -> str:
+    """verify_performance.txt."""
+    key = detail_log.METRICS[speed.scenario][0]
+    lines = [
+        f"TEST01, performance: {speed.scenario}, {key}",
+        f"performance run: {speed.reference}",
+        f"TEST01 run: {speed.test}, {speed.test / speed.reference - 1:+.2%}; allowed: {speed.delta:.0%} either way",
+    ]
+    return "\n".join([*lines, rounds.TEST_PASS if speed.agrees else _FAIL]) + "\n"
+
+
+def verify(
+    folder: Path,
+    *,
+    accuracy: Path,
+    performance: Path,
+    scenario: str,
+    benchmark: str,
+    samples: int,
+    score: Callable[[Path], Score],
+) -> None:
+    """Verify the TEST01 run in `folder` and write into it what the package needs.
+
+    Args:
+        accuracy, performance: log directories of those runs of the same scenario.
+        samples: of the data set.
+        score: scores an accuracy log.
+
+    Raises:
+        RunFailedError: TEST01 does not pass; the message has by how much.
+    """
+    log = folder / detail_log.ACCURACY
+    answers = compare_answers(accuracy / detail_log.ACCURACY, log, samples)
+    speed = compare_speed(performance, folder, scenario)
+    workspace.write(folder / VERIFY_ACCURACY, answers_text(answers))
+    workspace.write(folder / VERIFY_PERFORMANCE, speed_text(speed))
+    tested = score(log)
+    workspace.write(folder / ACCURACY_TXT, _line(tested))
+    if not answers.are_equal:
+        _fall_back(folder, accuracy / detail_log.ACCURACY, answers, benchmark, tested, score)
+    if not speed.agrees:
+        raise RunFailedError(
+            f"wanted TEST01's {scenario} figure within {speed.delta:.0%} of the performance run's {speed.reference:g}, "
+            f"found {speed.test:g}. --resume runs TEST01 again; to repeat the other, remove {performance} first."
+        )
+
+
+def _fall_back(
+    folder: Path, accuracy_log: Path, answers: Answers, benchmark: str, tested: Score, score: Callable[[Path], Score]
+) -> None:
+    """F1 over the samples that TEST01 logged, by its answers and by the accuracy run's."""
+    if answers.missing:
+        raise RunFailedError(
+            f"wanted an accuracy run that answers every sample of TEST01, found {len(answers.missing)} unanswered."
+        )
+    baseline = score(_restricted(accuracy_log, folder / detail_log.ACCURACY, folder / _BASELINE_LOG))
+    workspace.write(folder / BASELINE, _line(baseline))
+    workspace.write(folder / COMPLIANCE, _line(tested))
+    delta, allowed = f1_delta(baseline, tested), rounds.TEST01_ACCURACY_DELTA[benchmark]
+    if delta > allowed:
+        raise RunFailedError(
+            f"wanted TEST01's F1 within {allowed:.1%} of the accuracy run's {baseline.f1_of_answered:.4f} over the "
+            f"same samples, found {tested.f1_of_answered:.4f} ({delta:.2%}): {len(answers.differing)} of "
+            f"{answers.logged} answers differ, by up to {answers.largest_difference:.3g}."
+        )
+
+
+def f1_delta(baseline: Score, tested: Score) -> float:
+    """How far apart the two are, as a share of the second, as the rules reckon it; 1 where that is nothing."""
+    return abs(1 - baseline.f1_of_answered / tested.f1_of_answered) if tested.f1_of_answered else 1.0
+
+
+def _restricted(accuracy_log: Path, test01_log: Path, path: Path) -> Path:
+    """The accuracy run's entries for the samples that TEST01 logged, as a log of their own."""
+    wanted = {entry["qsl_idx"] for entry in json.loads(test01_log.read_bytes())}
+    kept = [entry for entry in json.loads(accuracy_log.read_bytes()) if entry["qsl_idx"] in wanted]
+    return workspace.write(path, json.dumps(kept))
+
+
+def _line(score: Score) -> str:
+    """The line that the checkers read, over the answered questions alone: TEST01 logs a part of the samples."""
+    exact = 100.0 * float(score.question_exact_match[score.answered].mean()) if score.answered.any() else 0.0
+    return json.dumps({"exact_match": exact, "f1": score.f1_of_answered}) + "\n"

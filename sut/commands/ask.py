@@ -1,0 +1,204 @@
+"""`python -m sut ask`: a question about a passage, answered by the model itself; without a question, a loop.
+
+The backend is loaded once, warm, in this process, and is the one that a run would use; neither LoadGen nor a data set
+takes part. A long passage is read through all its windows, as the benchmark's samples are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from accuracy.log import PAD_LOGIT, Float32
+from accuracy.n_best import Answer, best_answers
+from accuracy.spans import N_BEST_SIZE
+from backends import backend_class
+from backends import check as check_backend
+from backends.base import Backend, Batch, Options
+from qsl.squad import Example, FeatureSettings, SquadFeatures, features_of, split_words
+from qsl.wordpiece import WordPiece
+from sut.errors import UsageError
+from sut.fetch import resolve as asset_paths
+from sut.machine import facts as machine_facts
+from sut.queries import batching
+from sut.run import engines, prepare
+from sut.settings import flags, fp16_fallback
+from sut.settings.resolve import RunConfig, flag, resolve
+from sut.tasks import TASKS
+
+_PROG, SQUAD = "python -m sut ask", "squad"
+_DESCRIPTION = """Answer questions about a passage.
+
+python -m sut ask --passage TEXT --question TEXT          one answer
+python -m sut ask --passage-file FILE                      a loop: a question a line, until an empty one
+
+In the loop `/passage TEXT` and `/file FILE` change the passage. Of a run's flags those follow that choose and load a
+model: --preset, --backend, --model, --precision, --vocab, --threads and their like, see python -m sut --help.
+"""
+# Of a run's settings, those that mean something here.
+_TAKEN = (
+    *("preset", "backend", "model", "precision", "vocab", "threads", "max_batch_tokens", "cache_dir", "fpmath_mode"),
+    *("torch_mkldnn_matmul_min_dim", "calibration_dataset", "calibration_list", "calibration_samples"),
+    *("calibration_seed", "engine"),
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Answers to one question, the best first, and what they took."""
+
+    answers: list[Answer]
+    windows: int
+    tokens: int
+    tokenise_ms: float
+    model_ms: float
+
+
+class Reader:
+    """A loaded model that answers questions about any passage.
+
+    Raises:
+        UsageError, DatasetError, BackendError: what cannot be used.
+    """
+
+    def __init__(self, asked: RunConfig) -> None:
+        check_backend(asked.backend)
+        if asked.backend in prepare.MODELLESS:
+            raise UsageError(f"wanted a --backend that runs a model, found {asked.backend}, which runs none.")
+        if asked.task != SQUAD:
+            raise UsageError(f"wanted a preset whose model answers questions, found one of the task {asked.task}.")
+        config = fp16_fallback.resolve(asked)
+        model, vocab = prepare.model_of(config, TASKS[SQUAD]), asset_paths.vocab(config)
+        prepare.check_vocabulary(model, vocab)
+        model = engines.ready(config, model, vocab, asset_paths.cache_dir(config))
+        os.environ.update(prepare.environment(config))
+        threads = config.threads or machine_facts.cores()
+        self.notices = (*fp16_fallback.notices(asked), *([prepare.RANDOM] if model.is_random else []))
+        self._vocabulary, self._most = WordPiece(vocab), config.max_batch_tokens
+        positions = model.config.max_position_embeddings if model.config else FeatureSettings.max_seq_length
+        self._settings = FeatureSettings(max_seq_length=min(FeatureSettings.max_seq_length, positions))
+        self._backend: Backend = backend_class(config.backend)(
+            Options(config.precision, threads, config.fpmath_mode or "strict")
+        )
+        self._backend.load(model)
+        self._backend.warm_up([(1, self._settings.max_seq_length)])
+
+    def ask(self, passage: str, question: str) -> Reply:
+        """The answers to `question` that are spans of `passage`, which has words."""
+        start_s = time.perf_counter()
+        example = Example("", question, split_words(passage), ())
+        features = features_of([example], self._vocabulary, self._settings)
+        tokenised_s = time.perf_counter()
+        logits = self._logits(features)
+        done_s = time.perf_counter()
+        answers = best_answers(logits, example, features, self._vocabulary.tokens)
+        windows, tokens = len(features.features), features.features.total_tokens
+        return Reply(answers, windows, tokens, (tokenised_s - start_s) * 1e3, (done_s - tokenised_s) * 1e3)
+
+    def _logits(self, features: SquadFeatures) -> Float32:
+        """[windows, longest, 2]."""
+        lengths = features.features.lengths
+        logits = np.full((len(lengths), int(lengths.max()), 2), PAD_LOGIT, np.float32)
+        for rows in batching.by_length(lengths, self._most, packed=self._backend.packed):
+            batch = Batch.of([features.features.sample(row) for row in rows])
+            logits[rows[batch.rows], batch.position_ids] = self._backend.infer(batch)
+        return logits
+
+
+def main(argv: Sequence[str]) -> int:
+    """The verb `ask`."""
+    args, rest = _parser().parse_known_args(argv)
+    values, toml = flags.parse(rest, _PROG)
+    for field in values:
+        if field not in _TAKEN:
+            raise UsageError(f"wanted of a run's flags those that choose a model, found {flag(field)}. See {_PROG} -h.")
+    passage = _with_words(_read(args.passage_file) if args.passage_file else args.passage)
+    questions = _read(args.question_file).splitlines() if args.question_file else [args.question or ""]
+    if (args.question_file or args.question is not None) and not any(map(str.strip, questions)):
+        raise UsageError(
+            "wanted a question, found none. See --question and --question-file; leave both out for a loop."
+        )
+    reader = Reader(resolve(values, toml))
+    print("".join(f"note: {notice}\n" for notice in reader.notices), end="", file=sys.stderr)
+    asked = ((passage, one) for one in questions if one.strip()) if any(questions) else _loop(passage)
+    for about, question in asked:
+        print(_words(reader.ask(about, question), args.n_best), flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    passage = parser.add_mutually_exclusive_group(required=True)
+    passage.add_argument("--passage", metavar="TEXT", help="what the questions are about")
+    passage.add_argument("--passage-file", type=Path, metavar="FILE", help="the same, from a text file")
+    question = parser.add_mutually_exclusive_group()
+    question.add_argument("--question", metavar="TEXT", help="one question (default: a loop that reads them)")
+    question.add_argument("--question-file", type=Path, metavar="FILE", help="a question on each line")
+    parser.add_argument("--n-best", type=int, choices=range(1, N_BEST_SIZE + 1), default=1, metavar="N",
+                        help=f"show so many answers, up to {N_BEST_SIZE} (default: 1)")  # fmt: skip
+    return parser
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"wanted UTF-8 text in {path}, found: {error}.") from error
+
+
+def _with_words(passage: str) -> str:
+    if not split_words(passage):
+        raise UsageError("wanted a passage with words, found none.")
+    return passage
+
+
+def _loop(passage: str) -> Iterator[tuple[str, str]]:
+    """(passage, question) of each line typed, until an empty one; lines that change the passage are heard here."""
+    print("A question a line; /passage TEXT or /file FILE for another passage; an empty line ends.", file=sys.stderr)
+    while line := _line():
+        command, _, rest = line.partition(" ")
+        if command not in ("/passage", "/file"):
+            yield passage, line
+            continue
+        try:
+            passage = _with_words(_read(Path(rest.strip())) if command == "/file" else rest)
+            print(f"a passage of {len(split_words(passage))} words", file=sys.stderr)
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+
+
+def _line() -> str:
+    try:
+        return input("question> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise UsageError(f"wanted questions as UTF-8 text, found: {error}.") from error
+
+
+def _words(reply: Reply, n_best: int) -> str:
+    if not reply.answers:
+        return "answer       none: no span of the passage can be one"
+    best = reply.answers[0]
+    windows = f"{reply.windows} window{'s' * (reply.windows != 1)}, {reply.tokens} tokens"
+    lines = [
+        f"answer       {best.text}",
+        f"probability  {best.probability:.1%} among the {len(reply.answers)} best spans",
+        f"time         {reply.tokenise_ms:.2f} ms to tokenise, {reply.model_ms:.2f} ms in the model; {windows}",
+    ]
+    others = reply.answers[:n_best] if n_best > 1 else []
+    return "\n".join(
+        [*lines, *(f"  {place:2}  {one.probability:6.1%}  {one.text}" for place, one in enumerate(others, 1))]
+    )

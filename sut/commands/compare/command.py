@@ -1,0 +1,138 @@
+"""The verb `compare`: build the engines, execute beside the reference, tell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backends import check as check_backend
+from sut.commands.compare import engines as compare_engines
+from sut.commands.compare import runs, table
+from sut.commands.compare.engines import Built
+from sut.commands.compare.runs import Row
+from sut.commands.compare.table import Comparison
+from sut.errors import INVALID, VALID, UsageError
+from sut.processes import directory_lock
+from sut.run import engines
+from sut.settings import flags, presets
+from sut.settings.resolve import RunConfig, flag, resolve
+
+_PROG = "python -m sut compare"
+_DESCRIPTION = """Run presets beside the plain way, fp32 on ONNX Runtime one sample at a time: gains and losses.
+
+python -m sut compare PRESET...                                builds what is needed, executes, prints a table for each
+python -m sut compare PRESET... --build --engines DIR          only builds: DIR can be copied to another machine
+python -m sut compare PRESET... --execute --engines DIR        only executes what --build left in DIR
+
+A run's flags may follow and override every preset's settings, such as --model, --dataset and --test-query-count.
+Exit code: 0 all keep their accuracy, 1 one does not or a run was invalid, 2 usage, 3 a run failed.
+"""
+# Of a run's settings, those that a comparison sets for each of its runs.
+_OURS = ("preset", "scenario", "mode", "log_dir", "target", "engine", "find_peak", "audit_config", "target_latency_ms")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what `argv` says; the last line is JSON."""
+    args, rest = _parser().parse_known_args(argv)
+    values, toml = flags.parse(rest, _PROG)
+    for field in values:
+        if field in _OURS:
+            raise UsageError(f"found {flag(field)}: a comparison sets it for each of its runs. See {_PROG} -h.")
+    configs = {name: _config(resolve({"preset": name, **values}, toml)) for name in args.presets}
+    both = args.build == args.execute
+    engine_of = compare_engines.build if args.build or both else compare_engines.find
+    found = {name: engine_of(name, one, _root(args, one)) for name, one in configs.items()}
+    if not (args.execute or both):
+        return _tell_built(found)
+    folder = args.output_dir or Path("runs") / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-compare"
+    compared = []
+    with directory_lock.held(folder, "comparison") as held:
+        for name, config in configs.items():
+            own = replace(config, engine=_root(args, config) / engine) if (engine := found[name].engine) else config
+            rows = _rows(name, own, folder / name, args.accuracy_samples, held)
+            compared.append(_comparison(name, config, rows, found[name]))
+            table.show(compared[-1])
+    print(f"logs: {folder}")
+    print(table.json_line(compared))
+    return VALID if all(one.passed for one in compared) else INVALID
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("presets", nargs="+", metavar="PRESET", help="names that `python -m sut presets` lists")
+    add("--build", action="store_true", help="only build the engines")
+    add("--execute", action="store_true", help="only execute, with engines that were built before")
+    add("--engines", type=Path, metavar="DIR", help="where engines lie (default: the cache)")
+    add("--output-dir", type=Path, metavar="DIR", help="all logs (default: a new one below runs/)")
+    add("--accuracy-samples", type=int, metavar="N", help="score only the first N samples (default: all)")
+    return parser
+
+
+def _config(asked: RunConfig) -> RunConfig:
+    """What is accelerated, without what its runs set themselves; fp16 stays as asked, so that each run says it."""
+    check_backend(asked.backend)
+    return replace(asked, preset=None, scenario="Offline", mode="performance", target=None)
+
+
+def _root(args: argparse.Namespace, config: RunConfig) -> Path:
+    return args.engines or engines.default_root(config)
+
+
+def _tell_built(found: dict[str, Built]) -> int:
+    for name, one in found.items():
+        how = "nothing to build: weights are read as they are" if one.engine is None else f"engine {one.engine}"
+        seconds = "" if one.build_s is None else f", built in {one.build_s:.1f} s"
+        print(f"{name}: {one.model} on {one.backend} {one.precision}: {how}{seconds}")
+    print(json.dumps({"built": {name: asdict(one) for name, one in found.items()}}))
+    return VALID
+
+
+def _rows(name: str, own: RunConfig, folder: Path, accuracy_samples: int | None, held: int) -> dict[str, Row]:
+    rows = {}
+    for row, of in (("accelerated", own), ("reference", reference(own))):  # what is more likely refused comes first
+        print(f"{name}, {row}: {of.model} on {of.backend} {of.precision}", file=sys.stderr, flush=True)
+        rows[row] = runs.measure(of, folder / row, accuracy_samples, held)
+    return rows
+
+
+def _comparison(name: str, config: RunConfig, rows: dict[str, Row], engine: Built) -> Comparison:
+    return Comparison(
+        preset=name,
+        model=config.model,
+        dataset="the embedded data set" if config.dataset is None else str(config.dataset),
+        reference=rows["reference"],
+        accelerated=rows["accelerated"],
+        built=engine,
+        may_lose=presets.may_lose(name),
+        is_judged=not config.model.startswith("random:"),
+    )
+
+
+def reference(config: RunConfig) -> RunConfig:
+    """The plain way to run the same model: fp32, ONNX Runtime, one instance, one sample at a time."""
+    return replace(
+        config,
+        backend="onnxruntime",
+        precision="fp32",
+        instances=1,
+        cores_per_instance=None,
+        threads=None,
+        batch_size=1,
+        max_batch_tokens=RunConfig.max_batch_tokens,
+        steps=None,
+        kpi=None,
+        fpmath_mode=None,
+        executor="processes",
+        engine=None,
+    )

@@ -1,0 +1,111 @@
+"""The runs behind one row: accuracy, SingleStream and Offline, each `python -m sut` in a process of its own.
+
+A row is read out of their run.json and LoadGen's logs alone, so whatever it shows can be looked up and run again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from accuracy.targets import METRICS
+from sut.errors import FAILED, INVALID, VALID, RunFailedError, SutError
+from sut.processes import run_process
+from sut.record import detail_log
+from sut.settings.resolve import RunConfig, to_flags
+from sut.tasks import TASKS
+
+# What is run of each row: scenario and mode.
+_KINDS = {
+    "accuracy": ("Offline", "accuracy"),
+    "latency": ("SingleStream", "performance"),
+    "throughput": ("Offline", "performance"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of running the model, measured. Latency: SingleStream's mean; `engine_…`: in the backend alone."""
+
+    what: str  # backend and precision
+    metric: str
+    accuracy: float  # percent, over the samples that were answered
+    samples_answered: int
+    latency_ms: float
+    samples_per_s: float
+    engine_latency_ms: float
+    engine_samples_per_s: float
+    evaluation_s: float  # the accuracy run's whole process
+    instances: int
+    cores_per_instance: int
+    notices: tuple[str, ...]
+    invalid: tuple[str, ...]  # why, of the runs that LoadGen called so
+
+
+class RowStoppedError(SutError):
+    """One of the runs ended with an error that it has told itself; `exit_code` is the run's."""
+
+    def __init__(self, what: str, code: int, console: Path) -> None:
+        words = [line for line in console.read_text("utf-8", "replace").splitlines() if line.startswith("error: ")]
+        said = words[-1].removeprefix("error: ") if words else f"it ended with {code}."
+        super().__init__(f"the {what} run stopped: {said} All that it printed is in {console}.")
+        self.exit_code = code if code > 0 else FAILED
+
+
+def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock: int) -> Row:
+    """Run all kinds, their logs below `folder`; each holds `lock`, see `sut.processes.directory_lock`.
+
+    Raises:
+        RowStoppedError, RunFailedError: a run did not come to its end.
+    """
+    started_s = time.perf_counter()
+    accuracy = _run("accuracy", replace(config, test_query_count=accuracy_samples), folder, lock)
+    evaluation_s = time.perf_counter() - started_s
+    latency, throughput = (_run(kind, config, folder, lock) for kind in ("latency", "throughput"))
+    return Row(
+        what=f"{config.backend} {throughput['config']['precision']}",
+        metric=METRICS[TASKS[config.task].metric],
+        accuracy=accuracy["result"]["of_answered"],
+        samples_answered=accuracy["result"]["samples_answered"],
+        latency_ms=latency["result"]["latency_range_ms"]["mean"],
+        samples_per_s=throughput["result"]["value"] or 0.0,
+        engine_latency_ms=latency["batches"]["engine_latency_ms"]["mean"],
+        engine_samples_per_s=_engine_samples_per_s(throughput),
+        evaluation_s=evaluation_s,
+        instances=throughput["config"]["instances"],
+        cores_per_instance=throughput["config"]["cores_per_instance"],
+        notices=tuple(dict.fromkeys(word for one in (accuracy, latency, throughput) for word in one["notices"])),
+        invalid=(*_invalid("latency", latency), *_invalid("throughput", throughput)),
+    )
+
+
+def _engine_samples_per_s(record: Mapping[str, Any]) -> float:
+    """As fast as all instances would be if they did nothing else."""
+    batches = record["batches"]
+    return float(batches["samples"] * record["config"]["instances"] / batches["engine_s"])
+
+
+def _invalid(kind: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+    if record["verdict"] == "VALID":
+        return ()
+    return tuple(f"{kind}: {why}" for why in record["reasons"] or [record["verdict"]])
+
+
+def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> dict[str, Any]:
+    """run.json of one run."""
+    scenario, mode = _KINDS[kind]
+    one = replace(config, scenario=scenario, mode=mode, log_dir=folder / kind)
+    console = folder / f"{kind}.txt"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        code = run_process.run(["run", *to_flags(one)], lock, console)
+    except OSError as error:
+        raise RunFailedError(f"wanted to write to {folder}, found: {error}. Take another --output-dir.") from error
+    if code not in (VALID, INVALID):
+        raise RowStoppedError(f"{folder.name} {kind}", code, console)
+    found: dict[str, Any] = json.loads((one.logs / detail_log.RUN).read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,96 @@
+"""What a comparison is told as: a table of two rows for each preset, what its columns are, and one line of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sut.commands.compare.engines import Built
+from sut.commands.compare.runs import Row
+
+_COLUMNS = ("", "{metric} %", "latency ms", "samples /s", "engine ms", "engine /s", "build s", "eval s", "devices")
+_ABOUT = (
+    "latency: SingleStream's mean; samples/s: Offline; both under LoadGen, with everything on the clock. engine: the "
+    "same two within the backend alone. eval: the accuracy run, from its start to its end. devices: instances × cores."
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One preset beside the reference."""
+
+    preset: str
+    model: str
+    dataset: str
+    reference: Row
+    accelerated: Row
+    built: Built
+    may_lose: float  # points of accuracy
+    is_judged: bool  # False for weights whose answers mean nothing
+
+    @property
+    def lost(self) -> float:
+        return self.reference.accuracy - self.accelerated.accuracy
+
+    @property
+    def passed(self) -> bool:
+        """The accuracy is kept, and no run is invalid."""
+        kept = not self.is_judged or self.lost <= self.may_lose
+        return kept and not (self.reference.invalid or self.accelerated.invalid)
+
+    def notes(self) -> list[str]:
+        """What must stand beside the figures."""
+        rows = {"reference": self.reference, "accelerated": self.accelerated}
+        notes = list(dict.fromkeys(notice for row in rows.values() for notice in row.notices))
+        notes += [f"INVALID, {name} {why}" for name, row in rows.items() for why in row.invalid]
+        if self.built.is_foreign:
+            on = self.built.built_on or {}
+            notes.append(f"the engine was built on another kind of machine: {', '.join(on.values())}")
+        return notes
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {**asdict(self), "lost": self.lost, "passed": self.passed, "notes": self.notes()}
+
+
+def show(one: Comparison) -> None:
+    """Print one preset's table, its gate and its notes."""
+    console = Console(highlight=False)
+    console.print(f"\n{one.preset}: {one.model} on {one.dataset}; {one.accelerated.samples_answered} samples scored")
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in _COLUMNS:
+        name = heading.format(metric=one.reference.metric)
+        table.add_column(name, justify="right" if heading else "left", no_wrap=not heading)
+    table.add_row(*_cells("reference", one.reference, None))
+    table.add_row(*_cells("accelerated", one.accelerated, one.built.build_s))
+    console.print(table)
+    console.print(f"reference: {one.reference.what}, one sample at a time. accelerated: {one.accelerated.what}.")
+    console.print(_ABOUT)
+    console.print(_gate(one))
+    for note in one.notes():
+        console.print(f"note: {note}")
+
+
+def _cells(name: str, row: Row, build_s: float | None) -> list[str]:
+    figures = (row.latency_ms, row.samples_per_s, row.engine_latency_ms, row.engine_samples_per_s)
+    seconds = ("–" if build_s is None else f"{build_s:.1f}", f"{row.evaluation_s:.1f}")
+    devices = f"{row.instances} × {row.cores_per_instance}"
+    return [name, f"{row.accuracy:.2f}", *(f"{figure:.4g}" for figure in figures), *seconds, devices]
+
+
+def _gate(one: Comparison) -> str:
+    what = f"{one.reference.metric} lost {one.lost:.2f} points, {one.may_lose:g} or less may be"
+    if not one.is_judged:
+        return f"not judged: {what}, but these answers mean nothing"
+    return f"{'PASS' if one.lost <= one.may_lose else 'FAIL'}  {what}"
+
+
+def json_line(compared: Sequence[Comparison]) -> str:
+    """{"compare": […], "passed": …}"""
+    facts = [one.facts() for one in compared]
+    return json.dumps({"compare": facts, "passed": all(one.passed for one in compared)})

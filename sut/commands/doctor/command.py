@@ -1,0 +1,188 @@
+"""`python -m sut doctor`: what this machine has, what works on it, and what to type for what is missing.
+
+Nothing is believed that can be tried: every backend answers one batch of the demo in a process of its own, so that one
+which crashes is a line of the report and not its end. The report is data first; tables and JSON are made from it.
+
+    python -m sut doctor [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qsl import feature_cache
+from sut.commands.doctor import probe, table
+from sut.commands.doctor.probe import Trial
+from sut.errors import FAILED, VALID
+from sut.fetch import catalogue
+from sut.fetch.store import Shelf
+from sut.machine import facts as machine_facts
+from sut.rules import SEEDS
+
+_CORE = "onnxruntime"  # the backend of the core install
+_PACKAGE = "mlperf-bert-sut"
+_BENCHMARK = ("bert-large-mlperf", "squad-dev")
+
+
+class Extra(NamedTuple):
+    """One of pyproject.toml's extras."""
+
+    modules: tuple[str, ...]
+    brings: str
+
+
+EXTRAS: dict[str, Extra] = {
+    "pytorch": Extra(("torch",), "backend pytorch: tokens packed, never padded; fp32, bf16, int8; pytorch_model.bin"),
+    "openvino": Extra(("openvino", "nncf"), "backend openvino: fp32, bf16, int8 quantized by NNCF; .onnx files"),
+    "gpu": Extra(("torch", "triton"), "backend gpu: NVIDIA GPUs; fp16, bf16, fp8, int8 (docs/gpu.md)"),
+    "parquet": Extra(("pyarrow",), "SST-2 as its publisher has it, in parquet files"),
+    "plot": Extra(("matplotlib",), "the plot of python -m sut sweep"),
+    "train": Extra(("torch", "tokenizers"), "training the demo model again: make demo"),
+    "bench": Extra(("torch", "transformers", "openvino", "nncf"), "the peers of python -m benchmarks.cpu"),
+}
+
+
+@dataclass(frozen=True)
+class LoadGen:
+    """The benchmark's own library."""
+
+    version: str | None
+    round: str | None  # whose seeds it carries; None: of no round that is known here
+    found: str  # what was found where it does not work, else ""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What lies in the cache, of one kind."""
+
+    what: str
+    count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is not there, what it would bring, and the line to type."""
+
+    what: str
+    brings: str
+    todo: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it; the JSON has these names."""
+
+    works: bool  # LoadGen and the core's backend
+    machine: dict[str, Any]
+    loadgen: LoadGen
+    backends: tuple[Trial, ...]
+    extras: dict[str, bool]  # installed?
+    fetched: tuple[str, ...]  # names of `sut assets` that are there, whole
+    cache_dir: str
+    cache: tuple[Stored, ...]
+    missing: tuple[Missing, ...]
+
+
+def main(argv: list[str]) -> int:
+    """The verb `doctor`: 0 where the core works, 3 where it does not."""
+    parser = argparse.ArgumentParser("python -m sut doctor", description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR, metavar="DIR",
+                        help="what to look at (default: %(default)s)")  # fmt: skip
+    args = parser.parse_args(argv)
+    report = examine(args.cache_dir.expanduser())
+    if args.json:
+        print(json.dumps(asdict(report), indent=2))
+    else:
+        table.show(report)
+    return VALID if report.works else FAILED
+
+
+def examine(cache_dir: Path) -> Report:
+    """Try everything."""
+    trials = probe.every_backend(_CORE)
+    loadgen = _loadgen()
+    extras = {name: all(map(_is_there, extra.modules)) for name, extra in EXTRAS.items()}
+    fetched = _fetched(cache_dir)
+    return Report(
+        works=not loadgen.found and any(trial.works for trial in trials if trial.backend == _CORE),
+        machine=machine_facts.facts(),
+        loadgen=loadgen,
+        backends=trials,
+        extras=extras,
+        fetched=fetched,
+        cache_dir=str(cache_dir),
+        cache=_cache(cache_dir),
+        missing=(
+            *_missing_extras(extras),
+            *_missing_kernels(trials),
+            *_missing_assets(fetched),
+            *_broken_core(loadgen, trials),
+        ),
+    )
+
+
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _loadgen() -> LoadGen:
+    version = machine_facts.versions().get("mlcommons-loadgen")
+    try:
+        from sut.queries import loadgen
+
+        seeds = loadgen.own_seeds()
+    except Exception as error:  # noqa: BLE001 - a library that does not load here can fail in any way
+        return LoadGen(version, None, f"{type(error).__name__}: {error}")
+    return LoadGen(version, next((name for name, known in SEEDS.items() if known == seeds), None), "")
+
+
+def _fetched(cache_dir: Path) -> tuple[str, ...]:
+    shelf = Shelf(cache_dir.absolute() / "assets")
+    return tuple(name for name, asset in catalogue.read().items() if shelf.is_whole(asset))
+
+
+def _cache(directory: Path) -> tuple[Stored, ...]:
+    kinds = {
+        "data sets": [path for path in directory.glob("*.json") if path.is_file()],
+        "sets of features": [path.parent for path in directory.glob("*/input_ids.npy")],
+        "engines": [path.parent for path in directory.glob("engines/*/engine.json")],
+    }
+    return tuple(Stored(what, len(paths), sum(map(_size_bytes, paths))) for what, paths in kinds.items())
+
+
+def _size_bytes(path: Path) -> int:
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _missing_extras(extras: dict[str, bool]) -> list[Missing]:
+    return [
+        Missing(f"extra {name}", EXTRAS[name].brings, f"pip install '{_PACKAGE}[{name}]'")
+        for name, there in extras.items()
+        if not there
+    ]
+
+
+def _missing_kernels(trials: tuple[Trial, ...]) -> list[Missing]:
+    brings = "backend pytorch at its full speed: its own kernels in C++ (their twins in PyTorch run instead)"
+    todo = f"apt install g++, then pip install --force-reinstall --no-deps {_PACKAGE}"
+    return [Missing("native kernels", brings, todo)] if any(trial.kernels == "plain" for trial in trials) else []
+
+
+def _missing_assets(fetched: tuple[str, ...]) -> list[Missing]:
+    absent = [name for name in _BENCHMARK if name not in fetched]
+    brings = "the benchmark's own model and data set; python -m sut assets lists all that can be had"
+    return [Missing(", ".join(absent), brings, f"python -m sut fetch {' '.join(absent)}")] if absent else []
+
+
+def _broken_core(loadgen: LoadGen, trials: tuple[Trial, ...]) -> list[Missing]:
+    broken = {"LoadGen": bool(loadgen.found)} | {one.backend: not one.works for one in trials if one.backend == _CORE}
+    todo = f"pip install --force-reinstall {_PACKAGE}"
+    return [Missing(name, "every run: it is part of the core", todo) for name, is_so in broken.items() if is_so]

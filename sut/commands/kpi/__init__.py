@@ -1,0 +1,1 @@
+"""kpi: the figures of runs, as lines, CSV or a workbook."""

@@ -1,0 +1,134 @@
+"""`python -m sut kpi RUN…`: runs' figures as KPI lines, as CSV, or as a workbook.
+
+    # heading or remark     ## setting: value     figure (unit): value     *primary figure (unit): value  # what it is
+
+The decimal point is a point in every locale. Several runs follow each other as lines, and are columns of a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sut.commands.kpi.figures import KILLED, Kpi, Report, report
+from sut.errors import UsageError
+from sut.record import detail_log
+
+_FORMATS = ("list", "csv", "xlsx")
+_COLUMNS = ("section", "name", "unit", "primary")
+Table = list[list[str | float | int]]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print or write the figures of the runs.
+
+    Raises:
+        UsageError: one of them is no run, or the file cannot be written.
+    """
+    parser = argparse.ArgumentParser(prog="python -m sut kpi", description="Key figures of runs, a line each.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's log directory, or its run.json")
+    parser.add_argument("--primary", action="store_true", help="the primary figure alone")
+    parser.add_argument("--format", choices=_FORMATS, default="list", help="lines (default), or a column for each run")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there (xlsx: needed)")
+    options = parser.parse_args(argv)
+    if options.format == "xlsx" and options.output is None:
+        raise UsageError("wanted --output FILE.xlsx with --format xlsx, found none.")
+    reports = {str(run): _read(run) for run in options.runs}
+    content = _content(options.format, reports, options.primary)
+    if options.output is None:
+        print(content.decode(), end="")
+    else:
+        _write(options.output, content)
+        print(f"{len(reports)} run{'s' * (len(reports) != 1)} in {options.output}", file=sys.stderr)
+    return 0
+
+
+def _read(run: Path) -> Report:
+    path = run / detail_log.RUN if run.is_dir() else run
+    try:
+        return report(json.loads(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(f"wanted a run's log directory with a {detail_log.RUN} in {run}, found: {what}.") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"wanted to write {path}, found: {error}. Take another --output.") from error
+
+
+def _content(form: str, reports: dict[str, Report], primary: bool) -> bytes:
+    if form == "list":
+        return "\n".join(_lines(run, found, primary) for run, found in reports.items()).encode()
+    rows = _table(reports, primary)
+    return _csv(rows) if form == "csv" else _workbook(rows)
+
+
+def _lines(run: str, found: Report, primary: bool) -> str:
+    lines = [f"# {run}", *(f"#{remark}" if remark == KILLED else f"# {remark}" for remark in found.remarks)]
+    for section, kpis in found.sections.items():
+        chosen = [one for one in kpis if one.is_primary or not primary]
+        lines += [f"# {section}"] * bool(chosen) + [line(one) for one in chosen]
+    return "\n".join(lines) + "\n"
+
+
+def line(one: Kpi) -> str:
+    """One KPI line."""
+    if one.is_tunable:
+        return f"## {one.name}: {one.value}"
+    unit = f" ({one.unit})" if one.unit else ""
+    tooltip = f"  # {one.tooltip}" if one.tooltip else ""
+    return f"{'*' * one.is_primary}{one.name}{unit}: {_number(one.value)}{tooltip}"
+
+
+def _number(value: str | float | int) -> str:
+    """Never with an exponent, which not every reader of such lines knows."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _table(reports: dict[str, Report], primary: bool) -> Table:
+    """A header, a row of remarks, then a row for each figure that any run has; "" where a run has it not."""
+    rows: dict[tuple[str, str, str], list[str | float | int]] = {}
+    marked: set[tuple[str, str, str]] = set()
+    for column, found in enumerate(reports.values()):
+        for section, kpis in found.sections.items():
+            for one in kpis:
+                key = (section, one.name, one.unit)
+                rows.setdefault(key, [""] * len(reports))[column] = one.value
+                marked |= {key} if one.is_primary else set()
+    remarks: Table = [["Remarks", "remarks", "", "", *("; ".join(found.remarks) for found in reports.values())]]
+    chosen: Table = [
+        [*key, "*" * (key in marked), *values] for key, values in rows.items() if key in marked or not primary
+    ]
+    return [[*_COLUMNS, *reports], *remarks, *chosen]
+
+
+def _csv(rows: Table) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _workbook(rows: Table) -> bytes:
+    from openpyxl import Workbook
+    from openpyxl.styles import Font
+
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "KPI"
+    for row in rows:
+        sheet.append(row)
+        if row[3]:
+            for cell in sheet[sheet.max_row]:
+                cell.font = Font(bold=True)
+    sheet.freeze_panes = "E2"
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()

@@ -1,0 +1,1 @@
+"""replay: an earlier run again, and what differs."""

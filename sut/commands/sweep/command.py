@@ -1,0 +1,145 @@
+"""`python -m sut sweep`: a grid of runs, each in a process of its own; rows, medians, a table and a plot of them.
+
+Interrupted or killed, it keeps every finished run, and the same command with --resume goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sut.commands.sweep import grid, rows, runs, summary
+from sut.commands.sweep.grid import Axis, Point
+from sut.errors import FAILED, INVALID, VALID, UsageError
+from sut.processes import directory_lock
+from sut.settings import flags
+
+_DESCRIPTION = """Run a grid of settings under LoadGen, each run in a process of its own.
+
+python -m sut sweep --set "batch_size=1 2 4 8" --set "instances=1|2" --repeat 3
+python -m sut sweep --set "BATCH_SIZE=1 2 4 ...64" --backend pytorch --model random:bert-base --output-dir out
+
+NAME is any flag of a run, without its dashes; all other flags of a run go on the same line and hold for every run
+(python -m sut --help lists them). Values stand between blanks or |. "1 2 4 ...64" multiplies on, "2 4 ...16" adds on:
+three numbers or more of one ratio are multiplied, anything else is added. Several --set make every combination.
+
+Exit code: 0 all valid, 1 some invalid, 2 usage, 3 some failed or interrupted.
+"""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What was asked for."""
+
+    axes: list[Axis]
+    points: list[Point]
+    runs: list[runs.Run]
+    folder: Path
+    resume: bool
+    dry_run: bool
+
+
+def main(argv: list[str]) -> int:
+    """Do what `argv` says; returns the exit code.
+
+    Raises:
+        UsageError: a setting, a value or a directory that cannot be used; nothing has run then.
+        RunFailedError: a row could not be written.
+    """
+    sweep = _read(argv)
+    if sweep.dry_run:
+        print("\n".join(shlex.join(["python", "-m", "sut", *run.flags(sweep.folder)]) for run in sweep.runs))
+        return VALID
+    with directory_lock.held(sweep.folder, "sweep") as held:
+        _carry_out(sweep, held)
+        return _tell(sweep)
+
+
+def _read(argv: list[str]) -> Sweep:
+    options, others = _parser().parse_known_args(argv)
+    values, toml = flags.parse(others, "python -m sut sweep")
+    if options.repeat < 1:
+        raise UsageError(f"wanted --repeat from 1 on, found {options.repeat}.")
+    axes = [grid.axis(text) for text in options.set]
+    points = grid.points(axes, values, toml)
+    folder = options.output_dir or Path("runs") / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-sweep"
+    if options.resume and not options.output_dir:
+        raise UsageError("wanted --output-dir DIR with --resume: the directory of the sweep that is to go on.")
+    return Sweep(axes, points, runs.order(points, options.repeat), folder, options.resume, options.dry_run)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sut sweep",
+        usage='%(prog)s --set "NAME=VALUES" [--set …] [flags of a run]',
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--set", action="append", required=True, metavar="NAME=VALUES", help="a setting, and the values it takes")
+    add("--repeat", type=int, default=1, metavar="N", help="the whole grid so many times over (default: 1)")
+    add("--output-dir", type=Path, metavar="DIR", help="rows.jsonl, summary.jsonl, sweep.png and runs/ (default: a "
+        "new directory below runs/)")  # fmt: skip
+    add("--resume", action="store_true", help="go on with the sweep in DIR; it may have more values and repeats now")
+    add("--dry-run", action="store_true", help="only print the command of each run")
+    return parser
+
+
+def _carry_out(sweep: Sweep, held: int) -> None:
+    path = sweep.folder / rows.NAME
+    if path.exists() and not sweep.resume:
+        raise UsageError(f"found a sweep in {sweep.folder}. Go on with it: --resume. Or take another --output-dir.")
+    left = runs.left(sweep.runs, rows.read(path), path)
+    path.touch()
+    try:
+        runs.carry_out(left, len(sweep.runs), sweep.folder, held)
+    except KeyboardInterrupt:
+        print(
+            f"\nEvery finished run is kept in {path}; the same command with --resume "
+            f"--output-dir {shlex.quote(str(sweep.folder))} goes on.",
+            file=sys.stderr,
+        )
+        raise
+
+
+def _tell(sweep: Sweep) -> int:
+    """Write summary and plot, print the table."""
+    from sut.commands.sweep import table
+
+    finished = rows.read(sweep.folder / rows.NAME)
+    found = summary.summaries(sweep.points, finished)
+    lines = [json.dumps(one.facts()) + "\n" for one in found]
+    (sweep.folder / summary.NAME).write_text("".join(lines), encoding="utf-8")
+    table.show(found, sweep.axes, finished)
+    _draw(sweep, found)
+    print(f"rows, summary and logs: {sweep.folder}")
+    return _exit_code(finished)
+
+
+def _draw(sweep: Sweep, found: Sequence[summary.Summary]) -> None:
+    from sut.commands.sweep import plot, table
+
+    if not plot.panels(found):
+        print("no plot: no run has a figure.")
+        return
+    path = sweep.folder / plot.NAME
+    try:
+        plot.draw(found, sweep.axes, table.heading(sweep.points[0].config, sweep.axes), path)
+        print(f"plot: {path}")
+    except ImportError as error:
+        todo = "pip install 'mlperf-bert-sut[plot]', then this command with --resume"
+        print(f"no plot: {error.name} is not installed. Type: {todo}.")
+
+
+def _exit_code(finished: Sequence[dict[str, Any]]) -> int:
+    if any(row["error"] for row in finished):
+        return FAILED
+    return max((row["exit_code"] for row in finished), default=VALID) and INVALID

@@ -1,0 +1,109 @@
+"""The runs of a sweep: the whole grid once, then again, so that a machine that slows down slows every point alike.
+
+What makes two runs the same run is all that was given to them and the number of the repeat, not their place in the
+grid: a sweep that goes on may therefore have more values and more repeats than before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sut.commands.sweep import rows
+from sut.commands.sweep.grid import Point
+from sut.commands.sweep.rows import Row
+from sut.errors import UsageError
+from sut.processes import run_process
+from sut.record.figures import number
+from sut.run.progress import clock
+from sut.settings.resolve import given, to_flags
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a point; `repeat` counts from 1."""
+
+    point: Point
+    repeat: int
+
+    @property
+    def key(self) -> str:
+        return _key(self.point.settings, given(self.point.config), self.repeat)
+
+    def flags(self, folder: Path) -> list[str]:
+        """Of `python -m sut`, logs below `folder`."""
+        return ["run", *to_flags(replace(self.point.config, log_dir=self.log_dir(folder)))]
+
+    def log_dir(self, folder: Path) -> Path:
+        readable = re.sub(r"[^\w.=-]+", "_", str(self.point))[:80]
+        same = hashlib.sha256(self.key.encode()).hexdigest()[:6]
+        return folder / "runs" / f"{readable}-run{self.repeat}-{same}"
+
+
+def order(points: Sequence[Point], repeat: int) -> list[Run]:
+    return [Run(point, number) for number in range(1, repeat + 1) for point in points]
+
+
+def left(runs: Sequence[Run], finished: Iterable[Row], path: Path) -> list[Run]:
+    """What is still to be done.
+
+    Raises:
+        UsageError: a finished run is not among `runs`: this is another sweep.
+    """
+    ours = {run.key for run in runs}
+    done = {_key(row["point"], row["given"], row["repeat"]): row for row in finished}
+    for key, row in done.items():
+        if key not in ours:
+            raise UsageError(
+                f"wanted a sweep that holds every run of {path}, found one there that it lacks: "
+                f"{row['point']}, repeat {row['repeat']}, with {row['given']}. A sweep that goes on may have more "
+                "values and repeats than before, but no other settings. Take another --output-dir."
+            )
+    return [run for run in runs if run.key not in done]
+
+
+def _key(settings: Row, said: Row, repeat: int) -> str:
+    return json.dumps([settings, said, repeat], sort_keys=True)
+
+
+def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:
+    """Make each run and add its row; `total` counts those that were there before too."""
+    start_s = time.monotonic()
+    for done, run in enumerate(runs, start=1):
+        print(f"[{total - len(runs) + done}/{total}] {run.point}, repeat {run.repeat}", file=sys.stderr)
+        row = _one(run, folder, lock)
+        rows.append(folder / rows.NAME, row)
+        left_s = (time.monotonic() - start_s) / done * (len(runs) - done)
+        print(f"    {_told(row)}{f', about {clock(left_s)} left' if left_s else ''}", file=sys.stderr, flush=True)
+
+
+def _one(run: Run, folder: Path, lock: int) -> Row:
+    log_dir = run.log_dir(folder)
+    shutil.rmtree(log_dir, ignore_errors=True)  # of a run that did not come to have a row
+    log_dir.mkdir(parents=True)
+    started, start_s = datetime.now(UTC), time.monotonic()
+    code = run_process.run(run.flags(folder), lock, log_dir / rows.CONSOLE)
+    return {
+        "point": run.point.settings,
+        "repeat": run.repeat,
+        "started": started.isoformat(timespec="milliseconds"),
+        "wall_s": round(time.monotonic() - start_s, 3),
+        "trial": run.point.config.is_trial,
+        "given": given(run.point.config),
+        "log_dir": str(log_dir.relative_to(folder)),
+        **rows.outcome(log_dir, code),
+    }
+
+
+def _told(row: Row) -> str:
+    speed = row["figures"].get("samples_per_s")
+    found = row["error"] or ("" if speed is None else f"{number(speed)} samples/s")
+    return f"{row['verdict']}  {found}, took {clock(row['wall_s'])}"

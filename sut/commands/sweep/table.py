@@ -1,0 +1,79 @@
+"""The table of a sweep, and what stands beside every figure of it: on the terminal and on the plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from sut.commands.sweep.grid import Axis, shown
+from sut.commands.sweep.rows import Row
+from sut.commands.sweep.summary import Figure, Summary
+from sut.record.figures import label, number
+from sut.settings.resolve import RunConfig
+
+_WIDTH = 170  # where there is no terminal whose width counts
+_SURE_FROM = 3  # repeats: with two, the interval is wider than anybody's patience
+_COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "batch_p50_ms", "batch_p99_ms", "f1", "accuracy")
+_SAID = ("scenario", "mode", "model", "backend", "precision")  # of a run, in this order, where it is not swept
+
+
+def heading(config: RunConfig, axes: Sequence[Axis]) -> str:
+    """What all points have in common."""
+    swept = [axis.field for axis in axes]
+    said = [str(getattr(config, name)) for name in _SAID if name not in swept]
+    return f"{' × '.join(swept)}: {', '.join(said)}"
+
+
+def notices(summaries: Sequence[Summary]) -> list[str]:
+    """What must stand beside the figures: all that a run said of its own."""
+    return list(dict.fromkeys(notice for one in summaries for notice in one.notices))
+
+
+def show(summaries: Sequence[Summary], axes: Sequence[Axis], finished: Sequence[Row]) -> None:
+    """Print the table, the failures below it, and the notices."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH)
+    figures = [name for name in _COLUMNS if any(name in one.figures for one in summaries)]
+    table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left")
+    for axis in axes:
+        table.add_column(axis.field)
+    table.add_column("verdicts")
+    for name in figures:
+        table.add_column(label(name), justify="right")
+    table.add_column("95 % of the mean", justify="right")
+    for one in summaries:
+        cells = [_median(one.figures.get(name)) for name in figures]
+        table.add_row(*map(shown, one.settings.values()), _verdicts(one), *cells, _interval(one, figures))
+    console.print(table)
+    of_what = (
+        f"; the last column is of {label(figures[0])}, by Student's t, from {_SURE_FROM} repeats on" if figures else ""
+    )
+    console.print(f"median (lowest – highest) of the repeats{of_what}", style="dim")
+    for row in finished:
+        if row["error"]:
+            console.print(
+                f"FAILED {row['point']}, repeat {row['repeat']}: {row['error']}", markup=False, soft_wrap=True
+            )
+    for notice in notices(summaries):
+        console.print(f"note: {notice}", style="dim")
+
+
+def _median(found: Figure | None) -> str:
+    if found is None:
+        return "–"
+    spread = f" ({number(found.lowest)} – {number(found.highest)})" if found.n > 1 else ""
+    return f"{number(found.median)}{spread}"
+
+
+def _interval(one: Summary, figures: Sequence[str]) -> str:
+    found = one.figures.get(figures[0]) if figures else None
+    if found is None or found.mean_95 is None or found.n < _SURE_FROM:
+        return "–"
+    return " – ".join(map(number, found.mean_95))
+
+
+def _verdicts(one: Summary) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in one.verdicts.items())

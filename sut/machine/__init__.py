@@ -1,0 +1,1 @@
+"""The machine: processor, cores, memory, and the limits that the kernel sets."""

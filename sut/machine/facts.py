@@ -1,0 +1,119 @@
+"""The machine and the software, as facts for run.json."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "mlperf-bert-sut",
+    "mlcommons-loadgen",
+    "numpy",
+    "onnxruntime",
+    "onnx",
+    "safetensors",
+    "torch",
+    "openvino",
+    "nncf",
+)
+
+_BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
+
+
+# Variables that decide threads, memory and kernels; by name, so that nothing else of a user's ends up in a record.
+_VARIABLES = ("LD_PRELOAD", "LRU_CACHE_CAPACITY", "MALLOC_CONF", "THP_MEM_ALLOC_ENABLE")
+_PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "TORCH_MKLDNN_", "TORCHINDUCTOR_")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def facts() -> dict[str, Any]:
+    """Processor, cores, memory, operating system, Python and the versions of what takes part."""
+    return {
+        **kind(),
+        "cores": cores(),
+        "memory_bytes": _memory_bytes(),
+        "operating_system": platform.platform(),
+        "python": platform.python_version(),
+        "commit": commit(),
+        "packages": versions(),
+        "environment": environment(),
+    }
+
+
+@cache
+def commit() -> str | None:
+    """The git commit that this code is of, with "-dirty" where files were changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():  # installed, or below somebody else's checkout
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def kind() -> dict[str, str]:
+    """What kind of machine this is: its architecture and its processor's name."""
+    return {"architecture": platform.machine(), "processor": _processor()}
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that take part, those that are installed."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def distributions() -> dict[str, str]:
+    """Everything that is installed beside this project, and its version."""
+    found = {one.name: one.version for one in metadata.distributions()}
+    return dict(sorted((name, version) for name, version in found.items() if name))
+
+
+def environment() -> dict[str, str]:
+    """What was set outside of what decides threads, memory and kernels."""
+    chosen = (name for name in os.environ if name in _VARIABLES or name.startswith(_PREFIXES))
+    return {name: os.environ[name] for name in sorted(chosen)}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def has_fast_bf16() -> bool:
+    """True where the processor multiplies bfloat16 itself: AMX or AVX-512's on x86, ARM's own; False where unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
+    return not flags.isdisjoint(_BF16_FLAGS)
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None

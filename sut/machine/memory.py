@@ -1,0 +1,84 @@
+"""Whether the instances fit into memory, asked before the first of them is started.
+
+An estimate from below, of three parts that are all stated: a run that is refused could not have gone well, and a
+kernel that ends an instance in mid-run says less than one sentence does at the start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.bert.checkpoints import Model
+from sut.errors import UsageError
+from sut.machine import cgroups
+from sut.machine.topology import Place
+from sut.settings.resolve import RunConfig
+
+_WEIGHT_BYTES = _VALUE_BYTES = 4  # float32, which every model is loaded from and activations are kept in
+_LONGEST = 384  # tokens of a sample
+
+
+@dataclass(frozen=True)
+class Need:
+    """What the instances want, in bytes."""
+
+    weights: int  # one copy
+    copies: int
+    activations: int  # of one instance, for its largest batch
+    instances: int
+
+    @property
+    def total(self) -> int:
+        return self.weights * self.copies + self.activations * self.instances
+
+
+def need(config: RunConfig, model: Model, places: Sequence[Place], total_tokens: int, *, forked: bool) -> Need | None:
+    """What a run will want; None where the model's geometry is not known.
+
+    Args:
+        total_tokens: of the data set; a batch that is not asked for by its samples has no more.
+        forked: instances of a NUMA node share one copy of the weights.
+    """
+    geometry = model.config
+    if geometry is None:
+        return None
+    weights = sum(math.prod(shape) for shape in geometry.shapes().values()) * _WEIGHT_BYTES
+    copies = len({place.node for place in places}) if forked else len(places)
+    tokens = min(config.max_batch_tokens, (config.batch_size or 0) * _LONGEST or total_tokens)
+    a_token = 4 * geometry.hidden_size + geometry.intermediate_size  # query, key, value, what goes around; inner layer
+    return Need(weights, copies, tokens * a_token * _VALUE_BYTES, len(places))
+
+
+def available(root: Path = Path("/")) -> int | None:
+    """Bytes that the kernel and the cgroups leave to this run; None where neither says."""
+    lines = [line.split() for line in cgroups.text(root / "proc/meminfo").splitlines()]
+    free = [float(words[1]) * 1024 for words in lines if words[:1] == ["MemAvailable:"]]
+    granted = cgroups.memory_bytes(root)
+    return int(min([*free, granted])) if granted is not None else int(free[0]) if free else None
+
+
+def check(wanted: Need | None, found: int | None) -> None:
+    """Raises UsageError when the instances cannot fit; it names what to lower."""
+    if wanted is None or found is None or wanted.total <= found:
+        return
+    raise UsageError(
+        f"wanted about {_gib(wanted.total)} of memory: {_gib(wanted.weights)} of weights × {wanted.copies} "
+        f"cop{'ies' if wanted.copies != 1 else 'y'} and {_gib(wanted.activations)} for the largest batch × "
+        f"{wanted.instances} instance{'s' * (wanted.instances != 1)}; found {_gib(found)} available. "
+        f"Lower {_to_lower(wanted)}."
+    )
+
+
+def _to_lower(wanted: Need) -> str:
+    if wanted.activations * wanted.instances > wanted.weights * wanted.copies:
+        return "--batch-size or --max-batch-tokens, or --instances"
+    return "--instances, or take a smaller --model" + (
+        "; --executor processes shares weights where the backend can" * (wanted.copies > 1)
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"

@@ -1,0 +1,1 @@
+"""Between LoadGen and the executor: queries in, batches out, responses back."""

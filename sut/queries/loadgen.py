@@ -1,0 +1,230 @@
+"""LoadGen, seen from Python: settings, handles, answers. The only importer of mlperf_loadgen.
+
+Settings are applied in LoadGen's own order: the mlperf.conf embedded in the wheel, then the user's user.conf, then what
+the command line and the execution mode say, last the seeds of the round that is asked for. An audit.config is read only
+where one is named, never because it happens to lie in the working directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import mlperf_loadgen as lg
+import numpy as np
+import numpy.typing as npt
+
+from sut.errors import RunFailedError, UsageError
+from sut.rules import SEEDS, Seeds
+from sut.settings import user_conf
+from sut.settings.resolve import RunConfig
+
+Int64 = npt.NDArray[np.int64]
+IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
+
+OFFICIAL_MIN_DURATION_MS = 600_000
+PERFORMANCE_SAMPLE_COUNT = 10_833
+# A trial run takes about TEST_SECONDS; or up to TEST_PATIENCE_S where that buys the queries of TEST_QUERIES' first
+# column, without which LoadGen's early stopping cannot call the percentile sure. (at least, at most; None: the QSL).
+TEST_SECONDS, TEST_PATIENCE_S = 10, 60
+TEST_QUERIES: dict[str, tuple[int, int | None]] = {
+    "Offline": (24, None),
+    "Server": (700, 1024),
+    "SingleStream": (64, 1024),
+    "MultiStream": (662, 700),
+}
+# How fast the SUT is, per scenario: the field of TestSettings, and user.conf's key for it.
+_SPEED = {
+    "Offline": ("offline_expected_qps", "target_qps"),
+    "Server": ("server_target_qps", "target_qps"),
+    "SingleStream": ("single_stream_expected_latency_ns", "target_latency"),
+    "MultiStream": ("multi_stream_expected_latency_ns", "target_latency"),
+}
+# Of the speed measured at warm-up: Offline asks for more than enough samples; a Server must keep up with its queue;
+# the streams must not run out of queries, which LoadGen makes ahead from the expected latency.
+_OFFLINE_QPS, _SERVER_QPS, _ACCURACY_SERVER_QPS, _STREAM_LATENCY = 1.1, 0.3, 4.0, 0.4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings ready for LoadGen, and what of them a person wants to see."""
+
+    settings: Any
+    min_query_count: int
+    samples_per_query: int
+    min_duration_s: float
+    target_qps: float | None  # Offline and Server
+    target_latency_s: float | None  # Server's, at its percentile
+
+    def facts(self) -> dict[str, Any]:
+        """All but LoadGen's own object, which JSON cannot hold."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "settings"}
+
+
+def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) -> Plan:
+    """LoadGen's settings for this run.
+
+    Args:
+        samples: how many the QSL has.
+        samples_per_s: the speed measured at warm-up, over all instances.
+
+    Raises:
+        UsageError: user.conf cannot be used, or makes a valid run invalid.
+    """
+    given = user_conf.read(config, model_key)
+    official, settings = _embedded(config, model_key), _embedded(config, model_key)
+    if given and settings.FromConfig(str(config.user_conf), model_key, config.scenario, 2) != 0:
+        raise UsageError(f"wanted settings that LoadGen reads in {config.user_conf}, LoadGen refused them.")
+    settings.scenario = getattr(lg.TestScenario, config.scenario)
+    settings.mode = lg.TestMode.AccuracyOnly if config.mode == "accuracy" else lg.TestMode.PerformanceOnly
+    if "performance_sample_count_override" not in given:
+        settings.performance_sample_count_override = min(samples, PERFORMANCE_SAMPLE_COUNT)
+    _set_counts(settings, given, config, samples, samples_per_s)
+    _refuse_shortened(settings, official, config)
+    _set_speed(settings, given, config, samples_per_s)
+    if config.target_latency_ms:
+        settings.server_target_latency_ns = round(config.target_latency_ms * 1e6)
+    if config.round:
+        for name, seed in SEEDS[config.round]._asdict().items():
+            setattr(settings, name, seed)
+    return _as_plan(settings, config)
+
+
+def own_seeds() -> Seeds:
+    """The seeds that this LoadGen draws with unless it is told others."""
+    settings = _embedded(RunConfig(), "bert")
+    return Seeds(*(getattr(settings, name) for name in Seeds._fields))
+
+
+def _embedded(config: RunConfig, model_key: str) -> Any:
+    settings = lg.TestSettings()
+    if settings.FromConfig("", model_key, config.scenario, 0) != 0:
+        raise RunFailedError(
+            "LoadGen could not read its embedded mlperf.conf; is mlcommons-loadgen 6.0 installed whole?"
+        )
+    return settings
+
+
+def _set_counts(settings: Any, given: Container[str], config: RunConfig, samples: int, samples_per_s: float) -> None:
+    """Duration and queries: the flag, else user.conf; else a trial's own, or what is official."""
+    if config.min_duration_s is not None:
+        settings.min_duration_ms = round(config.min_duration_s * 1e3)
+    elif config.is_trial and "min_duration" not in given:
+        settings.min_duration_ms = 0
+    if config.test_query_count:
+        settings.min_query_count = config.test_query_count
+    elif config.is_trial and "min_query_count" not in given:
+        settings.min_query_count = _trial_queries(settings, config.scenario, samples, samples_per_s)
+
+
+def _trial_queries(settings: Any, scenario: str, samples: int, samples_per_s: float) -> int:
+    least, most = TEST_QUERIES[scenario]
+    pace = samples_per_s * (_SERVER_QPS if scenario == "Server" else 1) / _samples_per_query(settings, scenario)
+    fitting = max(1, min(int(pace * TEST_SECONDS), most or samples))
+    return max(least, fitting) if least <= pace * TEST_PATIENCE_S else fitting
+
+
+def _refuse_shortened(settings: Any, official: Any, config: RunConfig) -> None:
+    shortened = (
+        settings.min_duration_ms < OFFICIAL_MIN_DURATION_MS or settings.min_query_count < official.min_query_count
+    )
+    if shortened and not config.is_trial:
+        raise UsageError("a user.conf may not lower min_duration or min_query_count of a valid run; take them out.")
+
+
+def _set_speed(settings: Any, given: Container[str], config: RunConfig, samples_per_s: float) -> None:
+    """target_qps or the expected latency: from the flag, else from user.conf, else from the measured speed."""
+    field, key = _SPEED[config.scenario]
+    qps = config.target_qps
+    if qps is None and key in given:
+        return
+    is_latency = key == "target_latency"
+    if qps is None:
+        speed = measured_speed(config, samples_per_s / _samples_per_query(settings, config.scenario))[1]
+    else:
+        speed = 1e3 / qps if is_latency else qps
+    setattr(settings, field, speed * 1e6 if is_latency else speed)
+
+
+def measured_speed(config: RunConfig, queries_per_s: float) -> tuple[str, float]:
+    """What a run tells LoadGen of the SUT's speed, from the measured one: user.conf's key and value (latencies: ms).
+
+    Args:
+        queries_per_s: samples a second in Offline.
+    """
+    key = _SPEED[config.scenario][1]
+    if key == "target_latency":
+        return key, _STREAM_LATENCY * 1e3 / queries_per_s
+    return key, _share_of_measured(config) * queries_per_s
+
+
+def _share_of_measured(config: RunConfig) -> float:
+    if config.scenario == "Offline":
+        return _OFFLINE_QPS
+    return _ACCURACY_SERVER_QPS if config.mode == "accuracy" else _SERVER_QPS
+
+
+def _samples_per_query(settings: Any, scenario: str) -> int:
+    return int(settings.multi_stream_samples_per_query) if scenario == "MultiStream" else 1
+
+
+def _as_plan(settings: Any, config: RunConfig) -> Plan:
+    qps = {"Offline": settings.offline_expected_qps, "Server": settings.server_target_qps}.get(config.scenario)
+    samples_per_query = _samples_per_query(settings, config.scenario)
+    latency_s = settings.server_target_latency_ns / 1e9 if config.scenario == "Server" else None
+    return Plan(settings, settings.min_query_count, samples_per_query, settings.min_duration_ms / 1e3, qps, latency_s)
+
+
+def start_test(
+    settings: Any,
+    log_dir: Path,
+    *,
+    samples: int,
+    issue_queries: IssueQueries,
+    load_query_samples: Callable[[list[int]], None],
+    flush_queries: Callable[[], None] = lambda: None,
+    audit_config: Path | None = None,
+) -> None:
+    """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen works."""
+    log_settings = lg.LogSettings()
+    log_settings.enable_trace = False
+    log_output = lg.LogOutputSettings()
+    log_output.outdir = str(log_dir)
+    log_output.copy_summary_to_stdout = False
+    log_settings.log_output = log_output
+    performance_samples = min(samples, PERFORMANCE_SAMPLE_COUNT)
+    with _qsl(samples, performance_samples, load_query_samples) as qsl, _sut(issue_queries, flush_queries) as sut:
+        lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, str(audit_config or ""))
+
+
+@contextmanager
+def _sut(issue_queries: IssueQueries, flush_queries: Callable[[], None]) -> Iterator[Any]:
+    """LoadGen's "fast" SUT hands over two lists of numbers instead of an object for every sample."""
+    handle = lg.ConstructFastSUT(issue_queries, flush_queries)
+    try:
+        yield handle
+    finally:
+        lg.DestroyFastSUT(handle)
+
+
+@contextmanager
+def _qsl(total: int, performance: int, load_query_samples: Callable[[list[int]], None]) -> Iterator[Any]:
+    handle = lg.ConstructQSL(total, performance, load_query_samples, lambda indexes: None)
+    try:
+        yield handle
+    finally:
+        lg.DestroyQSL(handle)
+
+
+def complete(ids: Int64, outputs: npt.NDArray[np.float32], rows: Int64) -> None:
+    """Hand answers to LoadGen: `outputs` float32 [R, 2]; answer i has `rows[i]` of them.
+
+    LoadGen copies what it logs before this returns, so `outputs` need not live longer.
+    """
+    answers = np.ascontiguousarray(outputs)  # LoadGen is given addresses, and reads straight on from them
+    sizes = rows * (answers.shape[1] * answers.itemsize)
+    addresses = answers.ctypes.data + np.cumsum(sizes) - sizes
+    lg.QuerySamplesComplete(list(map(lg.QuerySampleResponse, ids.tolist(), addresses.tolist(), sizes.tolist())))

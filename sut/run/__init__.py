@@ -1,0 +1,1 @@
+"""One run from start to end: prepare, warm up, run under LoadGen, judge, report."""

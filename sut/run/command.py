@@ -1,0 +1,120 @@
+"""One run from start to end: prepare, load the instances, plan, run under LoadGen, judge, tell."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+from accuracy import report as accuracy_report
+from accuracy.log import AccuracyLogError
+from accuracy.score import Score
+from accuracy.targets import Target
+from sut.errors import INVALID, VALID, RunFailedError
+from sut.executors.base import Executor, Ready
+from sut.executors.inline import InlineExecutor
+from sut.executors.processes import ProcessExecutor
+from sut.queries import loadgen
+from sut.queries.scheduler import Scheduler
+from sut.record import detail_log, run_record
+from sut.run import find_peak, log_dir, terminal_report, watched_test
+from sut.run.prepare import Prepared, prepare
+from sut.run.region_of_interest import RegionOfInterest
+from sut.settings import target as settings_target
+from sut.settings.resolve import RunConfig
+
+
+def run(config: RunConfig) -> int:
+    """Do one run and print its result; returns the exit code.
+
+    Raises:
+        UsageError, DatasetError, BackendError: before the run began.
+        RunFailedError: the run began and did not end. LoadGen's thread may still be there: end the process.
+    """
+    prepared = prepare(config)
+    executor = _executor(prepared)
+    try:
+        ready = executor.start()
+        return (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
+    finally:
+        executor.close()
+        log_dir.release(prepared.config.logs)
+
+
+def _executor(prepared: Prepared) -> Executor:
+    if prepared.config.executor == "inline":
+        return InlineExecutor(prepared.worker)
+    return ProcessExecutor(prepared.worker, prepared.places, forked=prepared.is_forked)
+
+
+def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
+    config = prepared.config
+    samples_per_s = sum(one.samples_per_s for one in ready)
+    plan = loadgen.plan(prepared.counted, prepared.task.model_key, prepared.samples, samples_per_s)
+    roi = RegionOfInterest() if config.roi else None
+    scheduler = watched_test.scheduler(prepared, executor, ready, plan, roi)
+    run_record.write(prepared, run_record.UNFINISHED)
+    print(terminal_report.opening(prepared, plan), file=sys.stderr)
+    judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
+    try:
+        watched_test.drive(prepared, plan, scheduler, executor, roi)
+        facts = {
+            "first_query_unix_s": time.time() - (time.perf_counter() - scheduler.progress.first_issue_s),
+            "instances_ready": [asdict(one) for one in ready],
+            "plan": plan.facts(),
+            "progress": asdict(scheduler.progress),
+            "batches": scheduler.batch_times.facts(executor.instances, scheduler.progress.window_s),
+            "roi": roi.facts() if roi else None,
+        }
+        return judge(prepared, scheduler, facts)
+    except (RunFailedError, AccuracyLogError, OSError) as error:  # the others: a disk that filled
+        died = None if executor.failure is None else str(executor.failure)
+        progress = asdict(scheduler.progress)
+        run_record.write(prepared, "FAILED", reasons=[str(error)], progress=progress, instance_died=died)
+        raise RunFailedError(str(error)) from error
+
+
+def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
+    config = prepared.config
+    queries = scheduler.progress.completed // facts["plan"]["samples_per_query"]
+    result = detail_log.performance(config.logs, config.scenario, queries)
+    gate, is_met = prepared.target, settings_target.is_met(prepared.target, result)
+    found = asdict(result) | {"counted": detail_log.COUNTED[result.unit]}
+    found |= {"target": asdict(gate), "target_met": is_met} if gate else {"target": None}
+    reasons = found.pop("reasons")
+    run_record.write(prepared, "VALID" if result.valid else "INVALID", reasons=reasons, result=found, **facts)
+    rows = terminal_report.performance_rows(config.scenario, result, scheduler.progress, gate)
+    terminal_report.closing(prepared, rows + terminal_report.batch_rows(facts["batches"]))
+    return VALID if result.valid and is_met else INVALID
+
+
+def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
+    config = prepared.config
+    assert config.dataset and config.vocab and config.cache_dir
+    errors = detail_log.logged_errors(config.logs, detail_log.read_detail(config.logs))
+    score = prepared.task.score(config.logs / detail_log.ACCURACY, config.dataset, config.vocab, config.cache_dir)
+    accuracy_report.write_accuracy(score, config.logs, prepared.notices)
+    predictions = accuracy_report.write_predictions(score, config.logs / accuracy_report.PREDICTIONS_FILE)
+    found = {
+        **score.metrics,
+        "of_answered": score.of_answered,
+        "samples_answered": score.samples_answered,
+        "total_sample_count": score.total_sample_count,
+        "target": asdict(prepared.target) if prepared.target else None,
+    }
+    run_record.write(prepared, _verdict(score, errors, prepared.target), reasons=errors, result=found, **facts)
+    rows = terminal_report.accuracy_rows(score, errors, prepared)
+    rows += [*terminal_report.throughput_rows(scheduler.progress), *terminal_report.batch_rows(facts["batches"])]
+    terminal_report.closing(prepared, [*rows, ("predictions", str(predictions))])
+    return VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
+
+
+def _verdict(score: Score, errors: list[str], target: Target | None) -> str:
+    if errors:
+        return "INVALID"
+    if not score.is_complete:
+        return "INCOMPLETE"
+    if target is None:
+        return "SCORED"
+    return "PASS" if target.is_met(score.metrics[target.metric]) else "FAIL"

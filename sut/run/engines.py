@@ -1,0 +1,173 @@
+"""Built engines: which one a run needs, where it lies, and how it is made when it is not there.
+
+An engine's key is a hash of the weights' content, of the samples that it is calibrated on, of the settings and of the
+code that makes it, so that a run never meets one that was made from something else.
+
+    python -m sut build --precision int8 --calibration-samples 500 --seed 0
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import backends
+from backends import BACKENDS
+from backends.base import Batch
+from backends.bert import checkpoints
+from backends.bert.checkpoints import Model, find_model
+from backends.quantization import engine_store
+from qsl import feature_cache
+from qsl.base import Features
+from sut.errors import UsageError
+from sut.fetch import resolve as asset_paths
+from sut.machine import facts as machine_facts
+from sut.settings.resolve import RunConfig
+from sut.tasks import TASKS
+
+OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
+_DIGEST = "calibration_features_sha256"
+_NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are no part of the key
+_SAMPLES, _RANDOM_SAMPLES = 500, 16  # as many as MLPerf's lists; random weights have nothing to get right
+_EVERY_S = 10.0  # between two lines where there is no terminal
+
+
+def needs_engine(config: RunConfig) -> bool:
+    """True where the precision runs a built engine."""
+    return config.precision in BACKENDS[config.backend].engine_precisions
+
+
+def runs_graph(config: RunConfig, model: Model) -> bool:
+    """True where the backend runs an .onnx file as it is; its weights are then nobody's business."""
+    return model.is_graph and config.precision in BACKENDS[config.backend].graph_precisions
+
+
+def default_root(config: RunConfig) -> Path:
+    """Where engines lie, each in a directory that its key names."""
+    return asset_paths.cache_dir(config) / "engines"
+
+
+def was_calibrated_on(directory: Path, features: Features) -> bool:
+    """True where the engine's calibration samples come from these very features."""
+    return engine_store.settings(directory).get(_DIGEST) == features.digest()
+
+
+def build(config: RunConfig, root: Path | None = None) -> Path:
+    """`python -m sut build`: the engine's directory, in `root` or in the cache.
+
+    Raises:
+        UsageError, DatasetError, BackendError: what cannot be used.
+    """
+    backends.check(config.backend)
+    if not needs_engine(config):
+        built = BACKENDS[config.backend].engine_precisions
+        raise UsageError(
+            f"wanted a --precision that needs a built engine (backend {config.backend!r} has "
+            f"{', '.join(built) or 'none'}), found {config.precision}."
+        )
+    model = find_model(asset_paths.model_spec(config), TASKS[config.task].head)
+    vocab, cache_dir = asset_paths.vocab(config), asset_paths.cache_dir(config)
+    return engine(config, model, vocab, cache_dir, root)
+
+
+def ready(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Model:
+    """The model with its engine, where the precision runs one: the named one, else that of its key, built if need be.
+
+    Raises:
+        UsageError: the named one is not whole, is of other weights, or is not for this precision.
+    """
+    if config.engine:
+        return replace(model, engine=_named(config.engine, config, model))
+    if not needs_engine(config):
+        return model
+    return replace(model, engine=engine(config, model, vocab, cache_dir))
+
+
+def _named(directory: Path, config: RunConfig, model: Model) -> Path:
+    what = f"wanted in --engine {directory} an engine for {config.backend} {config.precision}"
+    if not needs_engine(config):
+        raise UsageError(f"{what}, which runs none. Leave --engine out, or name another --precision.")
+    if not backends.maker(config.backend).is_whole(directory):
+        raise UsageError(f"{what}, found none that is whole. Copy it again, or type: python -m sut build.")
+    if engine_store.settings(directory).get("weights_sha256") != checkpoints.digest(model):
+        raise UsageError(f"{what} made from the weights of {config.model}, found one made from others.")
+    return directory
+
+
+def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path, root: Path | None = None) -> Path:
+    """The directory of the engine that `config` asks for, in `root` or in the cache; built first when it is not there
+    whole."""
+    maker = backends.maker(config.backend)
+    samples, about = _made_from(config, model, vocab, cache_dir)
+    settings = maker.settings()
+    content = {name: value for name, value in about.items() if name not in _NOT_CONTENT}
+    directory = (root or default_root(config)) / feature_cache.key(settings, content, *maker.sources)
+    if not maker.is_whole(directory):
+        print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
+        progress = _Progress()
+        maker.make(
+            directory,
+            model,
+            samples,
+            about | settings | {"built_on": machine_facts.kind()},
+            machine_facts.cores(),
+            progress.update,
+        )
+        progress.end()
+    return directory
+
+
+def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> tuple[list[Batch], dict[str, Any]]:
+    """The samples to calibrate on, none where the model brings its own ranges; and what decides an engine as
+    engine.json and run.json hold it."""
+    weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model), "precision": config.precision}
+    asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
+    if not asked and backends.maker(config.backend).takes_ranges and checkpoints.has_ranges(model):
+        return [], weights | {"ranges_from": "the model itself"}
+    dataset, task = asset_paths.calibration_dataset(config), TASKS[config.task]
+    features = task.load(dataset, vocab, cache_dir)
+    if config.calibration_list:
+        chosen = task.listed(config.calibration_list, dataset, vocab, cache_dir)
+        drawn: dict[str, Any] = {"calibration_list": str(config.calibration_list), "calibration_indices": chosen}
+    else:
+        count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
+        chosen = _choose(features, count, config.calibration_seed)
+        drawn = {"calibration_seed": config.calibration_seed}
+    about = {
+        **weights,
+        "calibration_dataset": str(dataset),
+        _DIGEST: features.digest(),
+        "calibration_samples": len(chosen),
+        **drawn,
+    }
+    return [Batch.of([features.sample(index)]) for index in chosen], about
+
+
+def _choose(features: Features, count: int, seed: int) -> list[int]:
+    draw = np.random.default_rng(seed)
+    return sorted(draw.choice(len(features), min(count, len(features)), replace=False).tolist())
+
+
+class _Progress:
+    """One line that is written over on a terminal; elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self._live, self._open = sys.stderr.isatty(), False
+        self._next_s = time.perf_counter() + (0 if self._live else _EVERY_S)
+
+    def update(self, what: str, done: int, of: int) -> None:
+        if self._live:
+            self._open = True
+            print(f"\r{what}: {done} of {of}   ", end="", file=sys.stderr, flush=True)
+        elif time.perf_counter() >= self._next_s:
+            self._next_s += _EVERY_S
+            print(f"{what}: {done} of {of}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._open:
+            print(file=sys.stderr)

@@ -1,0 +1,144 @@
+"""The highest target_qps at which a Server run is valid, found by bisection with the instances loaded once.
+
+    python -m sut --scenario Server --find-peak
+
+Each probe is a LoadGen test of its own with a log directory of its own below the run's, and lasts seconds: nothing here
+is, or looks like, a run that could be submitted.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sut.errors import INVALID, VALID, RunFailedError
+from sut.executors.base import Executor, Ready
+from sut.queries import loadgen
+from sut.record import detail_log, run_record
+from sut.run import terminal_report, watched_test
+from sut.run.prepare import Prepared
+
+_PROBE_S = 10.0  # a probe's length, unless the user says otherwise
+_PROBE_QUERIES = 1000  # and its queries: with fewer, LoadGen cannot be sure of a 99th percentile
+_PRECISION = 0.02  # the peak is known when a rate so little above it is invalid
+_MOST_PROBES = 24
+_FIRST, _STEP = 0.9, 1.2  # of the measured speed; from probe to probe until the peak lies between two
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One short Server run."""
+
+    target_qps: float
+    valid: bool
+    samples_per_s: float
+    p99_ms: float | None  # None where there were too few queries for one
+    reasons: list[str]
+
+
+def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
+    """Search, tell, record; returns the exit code: valid when a peak was found.
+
+    Raises:
+        RunFailedError: a probe began and did not end; see `run.run`.
+    """
+    config = prepared.config
+    run_record.write(prepared, run_record.UNFINISHED)
+    print("\n".join(["Server, find peak", *prepared.notices]), file=sys.stderr)
+    probes: list[Probe] = []
+    start_qps = config.target_qps or _FIRST * sum(one.samples_per_s for one in ready)
+    try:
+        for probe in search(lambda qps: _probe(prepared, executor, ready, qps, len(probes) + 1), start_qps):
+            probes.append(probe)
+            print(_line(len(probes), probe), file=sys.stderr, flush=True)
+    except (RunFailedError, OSError) as error:
+        run_record.write(prepared, "FAILED", reasons=[str(error)], result=_found(probes))
+        raise RunFailedError(str(error)) from error
+    found = peak(probes)
+    facts = {"instances_ready": [asdict(one) for one in ready], "result": _found(probes)}
+    run_record.write(prepared, "PEAK" if found else "INVALID", **facts)
+    terminal_report.closing(prepared, _rows(found, len(probes)))
+    return VALID if found else INVALID
+
+
+def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]:
+    """Probe from `start_qps` in steps until the peak is between two rates, then halve what is between them.
+
+    A rate counts as invalid when it was so twice: a machine's one hiccup would hide all that lies above it.
+    """
+    valid_qps, invalid_qps, qps = 0.0, math.inf, start_qps
+    is_again = False
+    for _ in range(_MOST_PROBES):
+        found = probe(qps)
+        yield found
+        if found.valid:
+            valid_qps = qps
+        elif not is_again:
+            is_again = True
+            continue
+        else:
+            invalid_qps = qps
+        is_again = False
+        if invalid_qps <= valid_qps * (1 + _PRECISION):
+            return
+        if not valid_qps:
+            qps /= _STEP**2
+        elif math.isinf(invalid_qps):
+            qps *= _STEP
+        else:
+            qps = math.sqrt(valid_qps * invalid_qps)
+
+
+def peak(probes: list[Probe]) -> Probe | None:
+    """The fastest of the valid ones."""
+    return max((probe for probe in probes if probe.valid), key=lambda probe: probe.target_qps, default=None)
+
+
+def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: float, number: int) -> Probe:
+    config = prepared.config
+    probing = replace(
+        config,
+        target_qps=qps,
+        log_dir=config.logs / f"probe-{number:02}",
+        min_duration_s=_PROBE_S if config.min_duration_s is None else config.min_duration_s,
+        test_query_count=config.test_query_count or _PROBE_QUERIES,
+    )
+    probing.logs.mkdir()
+    one = replace(prepared, config=probing)
+    plan = loadgen.plan(probing, prepared.task.model_key, prepared.samples, qps)
+    scheduler = watched_test.scheduler(one, executor, ready, plan)
+    watched_test.drive(one, plan, scheduler, executor)
+    result = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed)
+    return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), result.reasons)
+
+
+def _line(number: int, probe: Probe) -> str:
+    verdict = "VALID" if probe.valid else "INVALID"
+    return f"probe {number:2}: {probe.target_qps:10.4g} qps  p99 {_ms(probe):>9}  {verdict}"
+
+
+def _ms(probe: Probe) -> str:
+    return "unknown" if probe.p99_ms is None else f"{probe.p99_ms:.2f} ms"
+
+
+def _found(probes: list[Probe]) -> dict[str, Any]:
+    found = peak(probes)
+    return {
+        "metric": "peak target_qps",
+        "unit": "queries/s",
+        "value": found.target_qps if found else None,
+        "probes": [asdict(probe) for probe in probes],
+    }
+
+
+def _rows(found: Probe | None, probes: int) -> terminal_report.Rows:
+    if found is None:
+        return [("peak", f"none: not one of {probes} probes was valid")]
+    return [
+        ("peak", f"{found.target_qps:.4g} queries/s, the highest valid target_qps of {probes} probes"),
+        ("  p99", _ms(found)),
+        ("  completed", f"{found.samples_per_s:.4g} samples/s"),
+    ]

@@ -1,0 +1,51 @@
+"""The log directory: taken before anything is loaded, given back when the run does not come to begin."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from sut.errors import UsageError
+from sut.record import detail_log
+
+_LOG_BYTES = 32 << 20  # room for LoadGen's logs beside the answers
+# An answer is logged in hexadecimal, two characters a byte, two float32 a token.
+_BYTES_PER_LOGGED_TOKEN = 16
+
+
+def claim(log_dir: Path, logged_tokens: int) -> None:
+    """Make `log_dir`, and see that it holds no run, can be written, and has room for so many tokens' answers.
+
+    Raises:
+        UsageError: one of these is not so.
+    """
+    try:
+        _refuse_a_run(log_dir)
+        log_dir.mkdir(parents=True, exist_ok=True)
+        (log_dir / detail_log.RUN).touch()
+        (log_dir / detail_log.RUN).unlink()
+        free = shutil.disk_usage(log_dir).free
+    except OSError as error:
+        raise UsageError(f"wanted to write logs to {log_dir}, found: {error}. Take another --log-dir.") from error
+    needed = _LOG_BYTES + logged_tokens * _BYTES_PER_LOGGED_TOKEN
+    if free < needed:
+        release(log_dir)
+        raise UsageError(
+            f"wanted {needed >> 20} MiB of disk for the logs in {log_dir}, found {free >> 20} MiB free. "
+            "Make room, or take another --log-dir."
+        )
+
+
+def _refuse_a_run(log_dir: Path) -> None:
+    for name in (detail_log.RUN, detail_log.DETAIL, detail_log.ACCURACY):
+        if (log_dir / name).exists():
+            raise UsageError(
+                f"wanted a log directory without a run, found {name} in {log_dir}. Take another --log-dir."
+            )
+
+
+def release(log_dir: Path) -> None:
+    """Remove `log_dir` if nothing is in it."""
+    with contextlib.suppress(OSError):
+        log_dir.rmdir()

@@ -1,0 +1,70 @@
+"""How far the run is: one live line on a terminal, a line now and then elsewhere. It writes to standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from sut.queries.loadgen import Plan
+from sut.queries.scheduler import Progress as Counters
+
+_EVERY_S = 10.0  # between two lines where there is no terminal
+
+
+class ProgressLine:
+    """A context manager; call `update` as often as you like."""
+
+    def __init__(self, plan: Plan, counters: Counters, total: int | None) -> None:
+        """`total` samples end the run; None where duration and query count of the plan do."""
+        self._plan, self._counters, self._total = plan, counters, total
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"),
+            console=self._console, transient=True, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("running", total=1.0, words="")
+        self._next_line_s = time.perf_counter() + _EVERY_S
+
+    def __enter__(self) -> ProgressLine:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._bar.stop()
+
+    def update(self) -> None:
+        counters = self._counters
+        if not counters.first_issue_s:
+            return
+        elapsed_s = time.perf_counter() - counters.first_issue_s
+        rate = counters.completed / elapsed_s if elapsed_s else 0.0
+        left_s = self._left_s(elapsed_s, rate)
+        left = "" if left_s is None else f", about {clock(left_s)} left"
+        words = f"{counters.completed} samples, {rate:.1f} samples/s, {clock(elapsed_s)}{left}"
+        share = 0.0 if left_s is None else elapsed_s / max(elapsed_s + left_s, 1e-9)
+        self._bar.update(self._task, completed=share, words=words)
+        self._line(words)
+
+    def _left_s(self, elapsed_s: float, rate: float) -> float | None:
+        if not rate:
+            return None
+        if self._total:  # all samples once: no duration is waited for
+            return max((self._total - self._counters.completed) / rate, 0.0)
+        total = max(self._counters.issued, self._plan.min_query_count * self._plan.samples_per_query)
+        return max((total - self._counters.completed) / rate, self._plan.min_duration_s - elapsed_s, 0.0)
+
+    def _line(self, words: str) -> None:
+        if not self._console.is_terminal and time.perf_counter() >= self._next_line_s:
+            self._next_line_s += _EVERY_S
+            print(words, file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,103 @@
+"""What a person reads at the start and at the end of a run. Tables go to standard output, progress does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from accuracy import report as accuracy_report
+from accuracy.score import Score
+from accuracy.targets import Target
+from sut.queries.loadgen import Plan
+from sut.queries.scheduler import Progress
+from sut.record.detail_log import COUNTED, Result
+from sut.run.prepare import Prepared
+from sut.settings import target
+
+Rows = list[tuple[str, str]]
+
+
+def opening(prepared: Prepared, plan: Plan) -> str:
+    """What is about to run and for how long, in two lines, and the notices."""
+    config = prepared.config
+    what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {config.precision}"
+    where = f"{config.instances} instance{'s' * (config.instances != 1)} × {config.threads} threads"
+    much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
+    knobs = [f"LoadGen's knobs from {config.user_conf}"] if config.user_conf else []
+    return "\n".join([what, f"{where}; {much}", *_zeros(prepared), *knobs, *prepared.notices])
+
+
+def _zeros(prepared: Prepared) -> list[str]:
+    if prepared.zero_weights is None:
+        return []
+    return [f"{prepared.zero_weights:.1%} of the graph's weights are zero"]
+
+
+def _queries(scenario: str, plan: Plan) -> str:
+    noun = "samples in one query" if scenario == "Offline" else "queries"
+    duration = f" and {plan.min_duration_s:g} s" if plan.min_duration_s else ""
+    qps = "" if plan.target_qps is None else f", target_qps {plan.target_qps:.4g}"
+    return f"at least {plan.min_query_count} {noun}{duration}{qps}"
+
+
+def performance_rows(scenario: str, result: Result, progress: Progress, gate: Target | None) -> Rows:
+    """Verdict, reasons, LoadGen's figure and what it is, the gate, percentiles, tokens."""
+    rows = [("result", "VALID" if result.valid else "INVALID")]
+    rows += [("why", reason) for reason in result.reasons]
+    value = "none: too few queries to estimate it" if result.value is None else f"{result.value:.4g} {result.unit}"
+    estimate = "" if result.percentile is None else f", estimated {result.percentile:g}th percentile"
+    rows += [(result.metric, value + estimate), ("  counted", COUNTED[result.unit])]
+    rows += [target.row(gate, result)] if gate else []
+    if scenario != "Offline":  # where latency is only how long ago the one query was issued
+        rows += [(f"  p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
+    return rows + throughput_rows(progress)
+
+
+def throughput_rows(progress: Progress) -> Rows:
+    """Samples, tokens and padding as the scheduler counted them."""
+    seconds = progress.window_s
+    wasted = 1 - progress.tokens / progress.computed_tokens if progress.computed_tokens else 0.0
+    return [
+        ("samples", f"{progress.completed:,} in {seconds:.3g} s, {progress.completed / seconds:.4g} a second"),
+        ("tokens", f"{progress.tokens:,}, {progress.tokens / seconds:,.0f} a second"),
+        ("padding", f"{wasted:.2%} of the computed tokens"),
+    ]
+
+
+def batch_rows(batches: Mapping[str, Any]) -> Rows:
+    """How long batches took in their instances, over all samples; `batches` as in run.json."""
+    found = batches["batch_latency_ms"]
+    if not found:
+        return []
+    of = f"{batches['batches']:,} in {len(batches['instances'])} instance{'s' * (len(batches['instances']) != 1)}"
+    return [("batches", f"{of}; p50 {found['p50']:.3g}, p99 {found['p99']:.3g}, p99.9 {found['p99.9']:.3g} ms each")]
+
+
+def accuracy_rows(score: Score, errors: list[str], prepared: Prepared) -> Rows:
+    """The scorer's own summary, cut into rows, and the errors that LoadGen logged."""
+    lines = accuracy_report.summary(score, prepared.target).splitlines()
+    rows = [("score", accuracy_report.accuracy_line(score)), *(("INVALID", error) for error in errors)]
+    for line in lines:
+        head, _, rest = line.partition("  ")
+        rows.append((head.strip(), rest.strip()) if rest else ("", line))
+    if prepared.target is None and score.is_complete:
+        rows.append(("target", "none applies to this model and data; name one with --target"))
+    return rows
+
+
+def closing(prepared: Prepared, rows: Rows) -> None:
+    """Print the table of a run that ended."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in [
+        *rows,
+        *(("weights", words) for words in _zeros(prepared)),
+        *(("note", notice) for notice in prepared.notices),
+        ("logs", str(prepared.config.log_dir)),
+    ]:
+        table.add_row(name, value)
+    Console(highlight=False).print(table)

@@ -1,0 +1,106 @@
+"""One LoadGen test from its first query to its end, watched.
+
+LoadGen works on a thread of its own, so that this one can watch: a failure or Ctrl-C ends the run at once. LoadGen has
+no way to be told to stop; it is left where it stands, and the process ends under it (see `__main__`).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from typing import NoReturn
+
+from backends.bert.heads import HEADS
+from sut.errors import RunFailedError
+from sut.executors.base import Executor, Ready
+from sut.queries import loadgen, server_queue
+from sut.queries.loadgen import Plan
+from sut.queries.scheduler import Scheduler
+from sut.run.prepare import Prepared
+from sut.run.progress import ProgressLine
+from sut.run.region_of_interest import RegionOfInterest
+
+_WATCH_S = 0.1
+_SWITCH_S = 0.0005  # LoadGen's callbacks wait no longer for Python's lock; by default it is ten times that
+_LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: what a failed run has logged by then is kept
+
+
+def scheduler(
+    prepared: Prepared, executor: Executor, ready: list[Ready], plan: Plan, roi: RegionOfInterest | None = None
+) -> Scheduler:
+    """The slowest instance sets the pace."""
+    pace = server_queue.pace(
+        prepared.config.max_batch_tokens,
+        packed=all(one.packed for one in ready),
+        batch_s=max(one.batch_s for one in ready),
+        token_s=max(one.token_s for one in ready),
+        target_latency_s=plan.target_latency_s,
+        batch_size=prepared.config.batch_size,
+    )
+    is_server = prepared.config.scenario == "Server"
+    lengths = prepared.features.lengths
+    return Scheduler(
+        executor,
+        lengths,
+        HEADS[prepared.task.head].rows(lengths),
+        loadgen.complete,
+        pace=pace,
+        plan_at_issue=not is_server,
+        over=roi.end if roi else lambda: None,
+    )
+
+
+def drive(
+    prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None = None
+) -> None:
+    """Run LoadGen to its end, or raise RunFailedError with LoadGen left behind."""
+    thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler, roi), name="loadgen", daemon=True)
+    sys.setswitchinterval(_SWITCH_S)
+    total = prepared.samples if prepared.config.mode == "accuracy" else None
+    try:
+        with ProgressLine(plan, scheduler.progress, total) as line:
+            thread.start()
+            alive = True
+            while alive:
+                thread.join(_WATCH_S)
+                alive = thread.is_alive()
+                line.update()
+                failure = scheduler.failure or executor.failure
+                if failure:
+                    _give_up(prepared, scheduler, executor, failure)
+    except KeyboardInterrupt as error:
+        _give_up(prepared, scheduler, executor, error)
+
+
+def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOfInterest | None) -> None:
+    def load(indexes: list[int]) -> None:
+        prepared.features.touch(indexes)
+        if roi:
+            roi.begin()
+
+    try:
+        loadgen.start_test(
+            plan.settings,
+            prepared.config.logs,
+            samples=prepared.samples,
+            issue_queries=scheduler.issue_queries,
+            load_query_samples=load,
+            flush_queries=scheduler.flush_queries,
+            audit_config=prepared.config.audit_config,
+        )
+    except Exception as error:  # noqa: BLE001 - raised again on the watching thread
+        scheduler.fail(error)
+
+
+def _give_up(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure: BaseException) -> NoReturn:
+    scheduler.fail(failure)  # from here on nothing is answered
+    for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would unwind the interpreter under LoadGen
+        signal.signal(number, signal.SIG_IGN)
+    executor.close()
+    time.sleep(_LOG_POLL_S)
+    words = "interrupted." if isinstance(failure, KeyboardInterrupt) else f"{failure}"
+    if not isinstance(failure, (KeyboardInterrupt, RunFailedError)):
+        words = f"{type(failure).__name__}: {failure}"
+    raise RunFailedError(f"the run is INVALID: {words} Its logs are in {prepared.config.log_dir}.") from failure

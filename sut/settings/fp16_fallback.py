@@ -1,0 +1,39 @@
+"""`--precision fp16` on a processor that may have none: what it becomes there, and the words that say so.
+
+Accelerators' presets ask for fp16. A CPU that multiplies bfloat16 itself runs that; any other is fastest in fp32, since
+16-bit numbers that are widened before each product save nothing. A run that was changed carries a notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from backends import BACKENDS
+from sut.machine import facts as machine_facts
+from sut.settings.resolve import RunConfig
+
+FP16 = "fp16"
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The same run in a precision that its backend has here; changed only where it asks for fp16."""
+    return replace(config, precision=_best(config.backend)) if config.precision == FP16 else config
+
+
+def _best(backend: str) -> str:
+    halves = BACKENDS[backend].halves
+    if FP16 in halves:
+        return FP16
+    return "bf16" if "bf16" in halves and machine_facts.has_fast_bf16() else "fp32"
+
+
+def notices(asked: RunConfig) -> tuple[str, ...]:
+    """What must stand beside the figures of a run that asked for `asked.precision`."""
+    found = resolve(asked).precision
+    if found == asked.precision:
+        return ()
+    why = {
+        "bf16": "which this processor multiplies itself",
+        "fp32": "since backend and processor have no 16-bit products together",
+    }
+    return (f"--precision fp16: {asked.backend} runs {found} here, {why[found]}",)

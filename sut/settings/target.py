@@ -1,0 +1,51 @@
+"""`--target`: what a run must reach to end with exit code 0; an accuracy, or in performance mode the scenario's figure.
+
+A run is VALID by LoadGen's rules alone; a gate is the user's, so it decides the exit code and leaves the verdict.
+"""
+
+from __future__ import annotations
+
+from accuracy.targets import Target, target
+from sut.errors import UsageError
+from sut.record.detail_log import METRICS, Result
+from sut.settings.resolve import RunConfig
+from sut.tasks import Task
+
+
+def wanted(config: RunConfig, task: Task) -> Target | None:
+    """What `--target` asks for in this mode and scenario; None where it was not given.
+
+    Raises:
+        UnknownTargetError: no accuracy is called so.
+        UsageError: no speed is called so.
+    """
+    if config.target is None:
+        return None
+    return target(config.target, task.metric) if config.mode == "accuracy" else _speed(config.target, config.scenario)
+
+
+def _speed(text: str, scenario: str) -> Target:
+    _, metric, unit, _ = METRICS[scenario]
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(
+            f"wanted --target as a number of {unit} in --scenario {scenario}, --mode performance, found {text!r}. "
+            f"An accuracy goes with --mode accuracy."
+        )
+    return Target(text, metric, value, "the user", at_most=unit == "ms")
+
+
+def is_met(gate: Target | None, result: Result) -> bool:
+    """True where there is no gate; an invalid result reaches none, however fast."""
+    return gate is None or (result.valid and result.value is not None and gate.is_met(result.value))
+
+
+def row(gate: Target, result: Result) -> tuple[str, str]:
+    """("PASS", "812 samples/s, wanted 150 or more")."""
+    figure = "no figure" if result.value is None else f"{result.value:.4g} {result.unit}"
+    invalid = "" if result.valid else ", and the result is INVALID"
+    side = "less" if gate.at_most else "more"
+    return "PASS" if is_met(gate, result) else "FAIL", f"{figure}, wanted {gate.value:g} or {side}{invalid}"

@@ -1,0 +1,94 @@
+"""user.conf: which of its lines LoadGen will take, and an error for each that it would pass over in silence.
+
+LoadGen reads `model.scenario.key = value`, a `*` for any model or scenario, and says nothing of a key that it does not
+know, of a line without blanks around "=", or of a model's name that no benchmark has.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from sut.errors import UsageError
+from sut.settings.resolve import SCENARIOS, RunConfig
+
+MODEL_KEYS = ("bert", "sst2")  # LoadGen's one name for bert-99 and bert-99.9; and what it does not know
+# Which keys LoadGen takes from a user.conf, and for which scenarios.
+_ANY = frozenset(SCENARIOS)
+_STREAMS = frozenset(("SingleStream", "MultiStream"))
+KEYS: dict[str, frozenset[str]] = {
+    "target_qps": frozenset(("Offline", "Server")),
+    "target_latency": _STREAMS | {"Server"},
+    "target_latency_percentile": _STREAMS | {"Server"},
+    "coalesce_queries": frozenset(("Server",)),
+    "max_async_queries": frozenset(("Server",)),
+    "samples_per_query": frozenset(("MultiStream",)),
+    "min_duration": _ANY,
+    "max_duration": _ANY,
+    "min_query_count": _ANY,
+    "max_query_count": _ANY,
+    "performance_sample_count_override": _ANY,
+    "performance_issue_unique": _ANY,
+    "performance_issue_same": _ANY,
+    "performance_issue_same_index": _ANY,
+    "print_timestamps": _ANY,
+    "accuracy_log_probability": _ANY,
+    "accuracy_log_rng_seed": _ANY,
+    "accuracy_log_sampling_target": _ANY,
+    "sample_concatenate_permutation": _ANY,
+}
+# What a valid run may set; the rest is the benchmark's own. A Server's latency limit is, a stream's expectation is not.
+_TUNING = ("target_qps", "coalesce_queries", "max_async_queries", "min_duration", "min_query_count", "print_timestamps")
+
+
+def read(config: RunConfig, model_key: str) -> dict[str, str]:
+    """The keys that `config.user_conf` sets for this run's model and scenario; empty without a file.
+
+    Raises:
+        UsageError: a line that LoadGen would pass over or refuse, or one that a valid run may not have.
+    """
+    if config.user_conf is None:
+        return {}
+    found: dict[str, str] = {}
+    for number, line in enumerate(_lines(config.user_conf), start=1):
+        words = line.split()
+        if words and not words[0].startswith("#"):
+            where = f"{config.user_conf} line {number}"
+            model, scenario, key = _check(where, words)
+            if model in ("*", model_key) and scenario in ("*", config.scenario) and config.scenario in KEYS[key]:
+                found[key] = words[2]
+                _check_valid(config, where, key)
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"wanted LoadGen's settings in {path}, found: {error}. Check --user-conf.") from error
+
+
+def _check(where: str, words: list[str]) -> tuple[str, str, str]:
+    """The line's model, scenario and key."""
+    parts = words[0].split(".")
+    if len(words) != 3 or words[1] != "=" or words[2].startswith("-") or len(parts) != 3:
+        wanted = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
+        raise UsageError(f"wanted {wanted} in {where}, found {' '.join(words)!r}.")
+    model, scenario, key = parts
+    near_model = difflib.get_close_matches(model, MODEL_KEYS, n=1, cutoff=0.5)
+    if near_model and model not in MODEL_KEYS:  # a line for another benchmark's model is no mistake
+        raise UsageError(f"found model {model!r} in {where}, which LoadGen calls {near_model[0]!r}.")
+    for word, known in ((scenario, ("*", *SCENARIOS)), (key, tuple(KEYS))):
+        if word not in known:
+            near = difflib.get_close_matches(word, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
+            raise UsageError(f"found {word!r} in {where}, which LoadGen does not read from a user.conf. {hint}")
+    if scenario != "*" and scenario not in KEYS[key]:
+        raise UsageError(f"found {key} for {scenario} in {where}; LoadGen reads it for {', '.join(sorted(KEYS[key]))}.")
+    return model, scenario, key
+
+
+def _check_valid(config: RunConfig, where: str, key: str) -> None:
+    allowed = key in _TUNING or (key == "target_latency" and config.scenario in _STREAMS)
+    if not config.is_trial and not allowed:
+        raise UsageError(f"found {key} in {where}; a valid run keeps the official value. Take the line out.")

@@ -1,0 +1,76 @@
+"""Every engine against transformers' BertForQuestionAnswering on the same weights, 1e-3 in the logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_bert import random_batch, random_tensors, write_model
+
+from backends import backend_class
+from backends.base import Options
+from backends.bert.checkpoints import RANDOM_GEOMETRIES, BertConfig, find_model, read_tensors
+
+ENGINES = ["onnxruntime", "pytorch", "openvino"]
+LENGTHS = [1, 2, 3, 7, 16, 31, 63, 64, 65, 127, 128, 200, 255, 256, 300, 383, 384]
+GEOMETRIES = {
+    "narrow": BertConfig(120, 32, 2, 1, 64),
+    "odd": BertConfig(999, 96, 5, 3, 200, max_position_embeddings=400, layer_norm_eps=1e-6),
+    "many heads": BertConfig(300, 128, 2, 8, 512),
+}
+
+
+def reference_logits(directory: Path, batch: object) -> np.ndarray:
+    from transformers import BertForQuestionAnswering
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    padded = batch.padded()  # type: ignore[attr-defined]
+    model = BertForQuestionAnswering.from_pretrained(directory, attn_implementation="eager").eval()
+    with torch.inference_mode():
+        out = model(
+            input_ids=torch.from_numpy(padded.input_ids),
+            attention_mask=torch.from_numpy(padded.attention_mask),
+            token_type_ids=torch.from_numpy(padded.token_type_ids),
+        )
+    return batch.pack(torch.stack([out.start_logits, out.end_logits], -1).numpy())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", sorted(GEOMETRIES))
+def test_agrees_with_transformers(tmp_path: Path, engine: str, name: str) -> None:
+    pytest.importorskip(engine if engine != "pytorch" else "torch")
+    config = GEOMETRIES[name]
+    directory = write_model(tmp_path, config, random_tensors(config, seed=len(name)))
+    batch = random_batch(LENGTHS, seed=3, vocab_size=config.vocab_size)
+    wanted = reference_logits(directory, batch)
+    backend = backend_class(engine)(Options(threads=2))
+    backend.load(find_model(str(directory)))
+    assert np.abs(wanted).max() > 1  # weights that matter, or 1e-3 would prove nothing
+    np.testing.assert_allclose(backend.infer(batch), wanted, atol=1e-3)
+
+
+def test_the_engines_agree_on_random_weights_of_a_named_geometry() -> None:
+    model, batch = find_model("random:bert-tiny"), random_batch([5, 384, 77], vocab_size=30522)
+    answers = []
+    for engine in ENGINES:
+        pytest.importorskip(engine if engine != "pytorch" else "torch")
+        backend = backend_class(engine)(Options())
+        backend.load(model)
+        answers.append(backend.infer(batch))
+    for other in answers[1:]:
+        np.testing.assert_allclose(other, answers[0], atol=1e-4)
+
+
+def test_random_weights_are_the_same_every_time_and_named_as_random() -> None:
+    model = find_model("random:bert-tiny")
+    first, second = read_tensors(model), read_tensors(model)
+    assert model.is_random
+    assert model.config == RANDOM_GEOMETRIES["bert-tiny"]
+    for name, tensor in first.items():
+        np.testing.assert_array_equal(tensor, second[name])
+    query, key = (first[f"bert.encoder.layer.0.attention.self.{part}.weight"] for part in ("query", "key"))
+    assert not np.allclose(query, key)

@@ -1,0 +1,138 @@
+"""What calibration sees, what it chooses, and that it keeps the answers of a model with outliers, which rounding alone
+does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_bert import SMALL, random_batch, random_tensors
+
+from backends.base import BackendError, Batch, Options
+from backends.bert.numpy_reference import infer, infer_float
+from backends.formats.onnx_io_names import INPUTS
+from backends.onnxruntime_cpu.graph import Built
+from backends.onnxruntime_cpu.graph import build as build_fp32
+from backends.onnxruntime_cpu.int8_graph import build as build_int8
+from backends.onnxruntime_cpu.session import has_wide_products, open_built
+from backends.pytorch_cpu.kernels import best
+from backends.pytorch_cpu.packed_bert import from_engine
+from backends.quantization.calibration import RANGES, CalibrationSettings, calibrate, observe, quantize
+from backends.quantization.int8_model import QuantizedModel
+from benchmarks import outlier_model
+
+SETTINGS = CalibrationSettings()
+NAIVE = replace(SETTINGS, ranges="minmax", alphas=(0.0,), per_channel=False)
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, np.ndarray]:
+    return random_tensors(SMALL, 1)
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Batch]:
+    return [random_batch([length], seed=length) for length in (5, 30, 31, 60, 64, 90)]
+
+
+def test_padding_is_never_seen(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
+    together = observe(SMALL, tensors, samples, replace(SETTINGS, rows=10**6), 1)
+    alone = [observe(SMALL, tensors, [sample], replace(SETTINGS, rows=10**6), 1) for sample in samples]
+    for place, site in together.items():
+        assert len(site.rows) == sum(sample.tokens for sample in samples)
+        np.testing.assert_allclose(site.low, np.min([one[place].low for one in alone], axis=0), atol=1e-4)
+        np.testing.assert_allclose(site.high, np.max([one[place].high for one in alone], axis=0), atol=1e-4)
+        np.testing.assert_array_equal(site.low, site.rows.min(0))
+
+
+def test_rows_are_a_sample_of_the_tokens(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
+    sites = observe(SMALL, tensors, samples, replace(SETTINGS, rows=50), 1)
+    assert {20 < len(site.rows) < 90 for site in sites.values()} == {True}
+    assert all((site.rows >= site.low).all() and (site.rows <= site.high).all() for site in sites.values())
+
+
+@pytest.mark.parametrize("ranges", sorted(RANGES))
+@pytest.mark.parametrize("clip_weights", [False, True])
+def test_every_way_stays_near_the_float_model(
+    tensors: dict[str, np.ndarray], samples: list[Batch], ranges: str, clip_weights: bool
+) -> None:
+    model = calibrate(SMALL, tensors, samples, replace(SETTINGS, ranges=ranges, clip_weights=clip_weights), 1)
+    batch = random_batch([40, 70], seed=99)
+    wanted = infer_float(SMALL, tensors, batch)
+    assert np.abs(infer(model, batch) - wanted).mean() < 0.1 * np.abs(wanted).mean()
+    for layer in range(SMALL.num_hidden_layers):
+        assert (model.linear(layer, "ffn_output").input_smooth == 1).all()
+        assert model.linear(layer, "qkv").weight.min() >= -127
+
+
+def test_the_same_samples_give_the_same_model(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
+    first, second = (calibrate(SMALL, tensors, samples, SETTINGS, 1) for _ in range(2))
+    for name, tensor in first.tensors.items():
+        np.testing.assert_array_equal(tensor, second.tensors[name])
+
+
+def test_an_unknown_way_is_refused() -> None:
+    with pytest.raises(BackendError, match="minmax, percentile, mse"):
+        CalibrationSettings(ranges="guess")
+
+
+TRIED = 300
+LAYERS = 6  # of BERT-Large's 24, for the time of this test; width, heads and inner width are its own
+
+
+Run = Callable[[Batch], np.ndarray]
+
+
+def onnxruntime(built: Built) -> Run:
+    """Both logits, [B, S, 2], by ONNX Runtime."""
+    session = open_built(built, Options(threads=2))
+
+    def run(batch: Batch) -> np.ndarray:
+        padded = batch.padded()
+        fields = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
+        return np.stack(session.run(None, dict(zip(INPUTS, fields, strict=True))), axis=-1)
+
+    return run
+
+
+def pytorch(model: QuantizedModel) -> Run:
+    """The same by the packed engine; all samples have one length."""
+    bert = from_engine(model, best(model.config.hidden_size, model.config.head_size))
+
+    @torch.inference_mode()
+    def run(batch: Batch) -> np.ndarray:
+        return bert(batch).numpy().reshape(len(batch), -1, 2)
+
+    return run
+
+
+def answers(run: Run, trial: list[Batch]) -> np.ndarray:
+    """Where the greatest start and end logit of each sample are, int64 [TRIED, 2]."""
+    batches = [outlier_model.together(trial[start : start + 20]) for start in range(0, len(trial), 20)]
+    return np.concatenate([run(batch).argmax(1) for batch in batches])
+
+
+def test_outlier_channels_keep_the_answers_of_fp32_where_naive_rounding_loses_them() -> None:
+    config = outlier_model.geometry(LAYERS)
+    tensors = outlier_model.build(config)
+    trial, right = outlier_model.samples(TRIED, seed=1)
+    wanted = answers(onnxruntime(build_fp32(config, tensors)), trial)
+    assert (wanted == right).all(1).mean() > 0.9  # answers that mean something
+    sites = observe(config, tensors, outlier_model.samples(32, seed=2)[0], SETTINGS, 2)
+    for (_, name), site in sites.items():
+        if name in ("qkv", "ffn_inner"):
+            size = np.maximum(np.abs(site.low), np.abs(site.high))
+            rest = site.rows[:, size < 20].std()
+            assert np.sum(np.abs(site.rows).mean(0) > 20 * rest) == outlier_model.CHANNELS
+
+    def agreement(run: Run) -> float:
+        return float((answers(run, trial) == wanted).all(1).mean())
+
+    ours, naive = (quantize(config, tensors, sites, settings) for settings in (SETTINGS, NAIVE))
+    assert agreement(onnxruntime(build_int8(ours, has_wide_products()))) >= 0.99
+    assert agreement(pytorch(ours)) >= 0.99
+    assert agreement(onnxruntime(build_int8(naive, has_wide_products()))) < 0.97
+    assert agreement(pytorch(naive)) < 0.97

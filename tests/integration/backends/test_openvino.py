@@ -1,0 +1,125 @@
+"""OpenVINO: int8 that NNCF made, held to fp32's answers; bf16; a user's own .onnx file; what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openvino", reason="the extra openvino is not installed")
+pytest.importorskip("nncf", reason="the extra openvino is not installed")
+
+import published
+from plain_onnx import write_plain_onnx
+from small_bert import SMALL, random_batch, random_tensors
+
+from backends import backend_class, maker
+from backends.base import Backend, BackendError, Batch, Options
+from backends.bert.checkpoints import Model, find_model, read_tensors
+from backends.openvino_cpu import graph as openvino_cpu_graph
+from backends.openvino_cpu.backend import check_bf16
+from backends.openvino_cpu.quantizer import GRAPH, WEIGHTS, is_whole, quantize
+
+LENGTHS = [1, 2, 40, 64, 65, 200, 384]
+SAMPLES = [random_batch([length], seed=length) for length in range(10, 90, 8)]
+
+
+def backend(model: Model, precision: str = "fp32", name: str = "openvino") -> Backend:
+    loaded = backend_class(name)(Options(precision))
+    loaded.load(model)
+    return loaded
+
+
+def distance(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The mean difference beside the mean size."""
+    return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
+    directory = tmp_path_factory.mktemp("engines") / "small"
+    # Random weights' answers hang by a thread; that they are kept is tested apart.
+    maker("openvino").make(
+        directory, replace(model, spec="random:small"), SAMPLES, {"made": "here"}, 1, lambda *_: None
+    )
+    return directory
+
+
+def test_int8_is_near_fp32(engine: Path, model: Model) -> None:
+    batch = random_batch(LENGTHS)
+    assert distance(backend(replace(model, engine=engine), "int8").infer(batch), backend(model).infer(batch)) < 0.1
+
+
+def test_int8_gives_a_sample_the_same_answer_in_any_company(engine: Path, model: Model) -> None:
+    loaded = backend(replace(model, engine=engine), "int8")
+    both, one = random_batch([40, 200], seed=1), random_batch([40], seed=1)
+    assert distance(loaded.infer(both)[:40], loaded.infer(one)) < 0.01
+
+
+def test_accuracy_control_gives_back_layers_until_answers_agree() -> None:
+    graph = openvino_cpu_graph.build(SMALL, tensors := random_tensors(SMALL, 1))
+    _, plain = quantize(graph, SAMPLES, controlled=False)
+    _, controlled = quantize(graph, SAMPLES, controlled=True)
+    assert tensors  # the graph reads them in place
+    assert plain <= controlled
+    assert controlled >= 0.9
+
+
+@pytest.mark.parametrize("name", [GRAPH, WEIGHTS, "engine.json"])
+def test_an_engine_with_a_file_cut_short_is_not_whole(engine: Path, model: Model, tmp_path: Path, name: str) -> None:
+    assert is_whole(engine)
+    for path in engine.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes()[: -2 if path.name == name else None])
+    assert not is_whole(tmp_path)
+
+
+def test_without_an_engine_it_says_what_to_type(model: Model) -> None:
+    with pytest.raises(BackendError, match="sut build"):
+        backend(model, "int8")
+
+
+def test_bf16_is_near_fp32_or_refused(model: Model) -> None:
+    batch = random_batch(LENGTHS)
+    try:
+        loaded = backend(model, "bf16")
+    except BackendError as error:
+        assert "bfloat16" in str(error)  # what a processor without it is told
+        return
+    assert 0 < distance(loaded.infer(batch), backend(model).infer(batch)) < 0.1
+
+
+def test_a_processor_without_bf16_is_told_so() -> None:
+    with pytest.raises(BackendError, match="found one with FP32, INT8"):
+        check_bf16(["FP32", "INT8"])
+
+
+@pytest.mark.parametrize("quantized", [False, True], ids=["fp32", "int8, sparse"])
+@pytest.mark.parametrize("names", [("input_mask", "segment_ids"), ("attention_mask", "token_type_ids")], ids=str)
+def test_both_engines_run_a_users_graph(tmp_path: Path, model: Model, names: tuple[str, str], quantized: bool) -> None:
+    path = write_plain_onnx(tmp_path / "model.onnx", model, names, zeros=0.8 * quantized, quantized=quantized)
+    batch: Batch = random_batch([1, 9, 64, 200])
+    found, other = (backend(find_model(str(path)), name=name).infer(batch) for name in ("openvino", "onnxruntime"))
+    if quantized:  # ONNX Runtime rounds what such weights are multiplied with, too
+        assert distance(found, other) < 0.05
+        return
+    np.testing.assert_allclose(found, other, atol=1e-3)
+    np.testing.assert_allclose(found, backend(model).infer(batch), atol=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.9])
+def test_a_graph_cut_short_is_named(tmp_path: Path, model: Model, share: float) -> None:
+    path = write_plain_onnx(tmp_path / "model.onnx", model)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(BackendError, match=r"model\.onnx"):
+        backend(find_model(str(path)))
+
+
+def test_a_graph_gives_its_weights_to_be_quantized(tmp_path: Path, model: Model) -> None:
+    path = published.mlperf_onnx(tmp_path, SMALL, read_tensors(model))
+    graph = Model("random:graph", None, path)
+    maker("openvino").make(tmp_path / "engine", graph, SAMPLES, {}, 1, lambda *_: None)
+    batch = random_batch(LENGTHS)
+    found = backend(replace(graph, engine=tmp_path / "engine"), "int8").infer(batch)
+    assert distance(found, backend(model).infer(batch)) < 0.1

@@ -1,0 +1,149 @@
+"""`python -m sut build`: where an engine lies, when it is made again, and what a run says of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import published
+import pytest
+from paths import ROOT
+from small_bert import SMALL, random_tensors, write_model
+
+from backends.quantization.int8_model import read_engine
+from qsl import demo
+from sut.__main__ import main
+from sut.errors import UsageError
+from sut.run import engines
+from sut.run.prepare import prepare
+from sut.settings.resolve import RunConfig, resolve
+
+VOCAB = ROOT / "assets" / "demo" / "vocab.txt"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of our own, two data sets and the cache that all engines here share."""
+    folder = tmp_path_factory.mktemp("engines")
+    config = SMALL.__class__(3055, 64, 2, 4, 160)
+    write_model(folder / "model", config, random_tensors(config, 3))
+    demo.write(folder / "dev.json", "dev", 4, 20)
+    demo.write(folder / "train.json", "train", 4, 20)
+    return folder
+
+
+@pytest.fixture
+def config(folder: Path) -> RunConfig:
+    return resolve({**flags(folder), "precision": "int8"})
+
+
+def flags(folder: Path) -> dict[str, object]:
+    names = {"model": str(folder / "model"), "vocab": VOCAB, "cache_dir": folder / "cache"}
+    return {**names, "dataset": folder / "dev.json", "calibration_samples": 5}
+
+
+def changed(folder: Path, **values: object) -> RunConfig:
+    return resolve({**flags(folder), "precision": "int8", **values})
+
+
+def test_the_second_build_finds_the_first(config: RunConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    first = engines.build(config)
+    written = (first / "engine.safetensors").stat().st_mtime_ns
+    assert "building" in capsys.readouterr().err
+    assert engines.build(config) == first
+    assert (first / "engine.safetensors").stat().st_mtime_ns == written
+    assert "building" not in capsys.readouterr().err
+    about = read_engine(first).settings
+    assert (about["calibration_samples"], about["calibration_seed"], about["ranges"]) == (5, 0, "mse")
+
+
+def test_every_input_is_part_of_the_key(folder: Path, config: RunConfig) -> None:
+    other = shutil.copytree(folder / "model", folder / "other", dirs_exist_ok=True)
+    write_model(other, SMALL.__class__(3055, 64, 2, 4, 160), random_tensors(SMALL.__class__(3055, 64, 2, 4, 160), 4))
+    found = [
+        engines.build(one)
+        for one in (
+            config,
+            changed(folder, calibration_seed=1),
+            changed(folder, calibration_samples=6),
+            changed(folder, calibration_dataset=folder / "train.json"),
+            changed(folder, model=str(other)),
+        )
+    ]
+    assert len(set(found)) == len(found)
+
+
+def test_a_copy_of_the_model_has_the_same_engine(folder: Path, config: RunConfig) -> None:
+    copied = shutil.copytree(folder / "model", folder / "copied", dirs_exist_ok=True)
+    assert engines.build(changed(folder, model=str(copied))) == engines.build(config)
+
+
+def test_a_broken_engine_is_built_again(config: RunConfig) -> None:
+    directory = engines.build(config)
+    (directory / "engine.safetensors").write_bytes(b"cut")
+    assert engines.build(config) == directory
+    read_engine(directory)
+
+
+def test_two_builds_at_once_leave_one_engine(folder: Path) -> None:
+    command = [sys.executable, "-m", "sut", "build", "--precision", "int8", "--calibration-samples", "5"]
+    names = ["--model", folder / "model", "--vocab", VOCAB, "--dataset", folder / "dev.json"]
+    line = [*command, *map(str, names), "--cache-dir", str(folder / "fresh")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    builds = [subprocess.Popen(line, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = {build.communicate()[0].strip() for build in builds}
+    assert [build.returncode for build in builds] == [0, 0]
+    assert [str(path) for path in (folder / "fresh" / "engines").iterdir()] == list(said)
+    read_engine(Path(said.pop()))
+
+
+def test_what_is_calibrated_on_the_data_that_is_run_says_so(folder: Path, tmp_path: Path) -> None:
+    own = prepare(changed(folder, log_dir=tmp_path / "a"))
+    named = prepare(changed(folder, log_dir=tmp_path / "b", calibration_dataset=folder / "dev.json"))
+    other = prepare(changed(folder, log_dir=tmp_path / "c", calibration_dataset=folder / "train.json"))
+    assert engines.OWN_DATA in own.notices and engines.OWN_DATA in named.notices
+    assert engines.OWN_DATA not in other.notices
+    assert own.model.engine == named.model.engine != other.model.engine
+
+
+def test_fp32_needs_no_engine(folder: Path, tmp_path: Path) -> None:
+    prepared = prepare(resolve({**flags(folder), "log_dir": tmp_path / "logs"}))
+    assert prepared.model.engine is None
+    with pytest.raises(UsageError, match="int8"):
+        engines.build(resolve(flags(folder)))
+
+
+def test_a_list_says_what_is_calibrated_on_and_whose_data_it_is(folder: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "features.txt"
+    listed.write_text("3 1 4\n", encoding="utf-8")
+    rest = {name: value for name, value in flags(folder).items() if name != "calibration_samples"}
+    wanted = {**rest, "precision": "int8", "calibration_list": listed, "log_dir": tmp_path / "logs"}
+    found = prepare(resolve(wanted))
+    assert engines.OWN_DATA in found.notices
+    assert found.model.engine is not None
+    assert read_engine(found.model.engine).settings["calibration_indices"] == [1, 3, 4]
+    with pytest.raises(UsageError, match="--calibration-list"):
+        resolve({**wanted, "calibration_samples": 5})
+
+
+def test_a_model_with_ranges_is_not_calibrated_unless_asked(folder: Path, tmp_path: Path) -> None:
+    config = SMALL.__class__(3055, 64, 2, 4, 160)
+    tensors = random_tensors(config, 3)
+    names = ("qkv", "attention_output", "ffn_inner", "ffn_output")
+    ranges = published.naive_ranges(config, tensors, {(layer, name): 8.0 for layer in range(2) for name in names})
+    path = published.fake_quant_onnx(tmp_path, config, tensors, ranges)
+    wanted = {**flags(folder), "precision": "int8", "model": str(path)}
+    rest = {name: value for name, value in wanted.items() if name != "calibration_samples"}
+    own, calibrated = (read_engine(engines.build(resolve(one))) for one in (rest, wanted))
+    assert own.settings["ranges_from"] == "the model itself"
+    assert own.linear(1, "ffn_output").input_scale == pytest.approx(8 / 127)
+    assert calibrated.settings["calibration_samples"] == 5
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--calibration-samples", "0"), ("--seed", "-1")])
+def test_numbers_out_of_range_are_refused(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--precision", "int8", flag, value]) == 2
+    assert "error: wanted --calibration-" in capsys.readouterr().err

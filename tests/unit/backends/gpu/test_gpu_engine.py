@@ -1,0 +1,124 @@
+"""Engines of the gpu backend: what is folded into them, how they lie on disk, and which kernels they name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gpu_forms import random
+from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
+
+from backends import maker
+from backends.base import BackendError
+from backends.bert.checkpoints import Model
+from backends.bert.numpy_reference import linear as linear_of_twin
+from backends.gpu import engine, gemm_tuning, weights
+from backends.gpu.builder import fold_int8, round_fp8
+from backends.gpu.gemm_variants import way, ways
+from backends.gpu.kernels import TWIN
+from backends.gpu.weights import Product
+from backends.quantization.int8_model import LINEARS
+
+SAMPLES = [random_batch([length], seed=length) for length in range(10, 60, 8)]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", params=["int8", "fp8"])
+def built(request: pytest.FixtureRequest, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("engines") / request.param
+    maker("gpu").make(directory, model, SAMPLES, {"precision": request.param}, 1, lambda *_: None)
+    return directory
+
+
+def test_int8_is_folded_without_a_change() -> None:
+    """The zero point is in the bias, the scales in one factor: the same numbers come out."""
+    layer = round_to_nearest(SMALL, random_tensors(SMALL, 1)).linear(1, "ffn_inner")
+    layer = replace(layer, input_zero_point=77, input_smooth=np.linspace(0.5, 2, SMALL.hidden_size, dtype=np.float32))
+    folded, x = fold_int8(layer), np.random.default_rng(1).standard_normal((9, SMALL.hidden_size)).astype(np.float32)
+    q = np.clip(np.rint(x * folded.multiplier) + folded.zero_point, -128, 127)
+    found = (q @ folded.weight.T.astype(np.float32)) * folded.scale + folded.bias
+    np.testing.assert_allclose(found, linear_of_twin(layer, x), atol=1e-4)
+
+
+def test_fp8_keeps_four_bits_of_every_value_and_has_room_above_what_was_seen() -> None:
+    weight, bias = (
+        random(8, 32, seed=1).numpy() * np.logspace(-3, 3, 8, dtype=np.float32)[:, None],
+        random(8, seed=2).numpy(),
+    )
+    layer = round_fp8(weight, bias, greatest=50.0)
+    values = torch.from_numpy(layer.weight).view(torch.float8_e4m3fn).float().numpy() * layer.scale[:, None]
+    np.testing.assert_allclose(values * layer.multiplier, weight, rtol=2**-4, atol=np.abs(weight).max() * 1e-6)
+    assert 50.0 * layer.multiplier.max() < 448 / 1.9
+    assert layer.zero_point == 0
+
+
+def test_an_engine_is_read_as_it_was_written_and_mapped(built: Path) -> None:
+    found = engine.read(built)
+    assert (found.config, found.precision) == (SMALL, built.name)
+    assert {name: tensor.shape for name, tensor in found.tensors.items()} == engine.shapes(SMALL)
+    assert all(isinstance(tensor, np.memmap) for tensor in found.tensors.values())
+    assert found.linear(0, "qkv").weight.shape == (3 * SMALL.hidden_size, SMALL.hidden_size)
+    assert found.settings == {"precision": built.name}
+
+
+def test_an_engine_names_a_kernel_for_every_product_and_bucket(built: Path) -> None:
+    found = json.loads((built / "engine.json").read_bytes())["choices"]
+    assert set(found[gemm_tuning.DEFAULT]) == {f"{name}@{tokens}" for name in LINEARS for tokens in engine.BUCKETS}
+    layer = weights.from_engine(engine.read(built), CPU).layers[0]
+    for where, chosen in found[gemm_tuning.DEFAULT].items():
+        assert chosen in ways(getattr(layer, where.partition("@")[0]), 1)
+
+
+@pytest.mark.parametrize("broken", ["engine.json", engine.TENSORS])
+def test_a_broken_engine_is_named(built: Path, tmp_path: Path, broken: str) -> None:
+    for path in built.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes()[: -2 if path.name == broken else None])
+    assert engine.is_whole(built) and not engine.is_whole(tmp_path)
+    with pytest.raises(BackendError, match="sut build"):
+        engine.read(tmp_path)
+
+
+def products(model: Model, precision: str, built: Path) -> dict[str, Product]:
+    if precision == built.name:
+        found = weights.from_engine(engine.read(built), CPU)
+    else:
+        found = weights.from_floats(SMALL, random_tensors(SMALL, 1), weights.FLOATS[precision], CPU)
+    return {name: getattr(found.layers[0], name) for name in LINEARS}
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8", "fp8"])
+def test_the_librarys_way_is_ours(model: Model, built: Path, precision: str) -> None:
+    if precision in ("int8", "fp8") and precision != built.name:
+        pytest.skip("the other engine's")
+    for product in products(model, precision, built).values():
+        x = random(33, product.weight.shape[1], seed=3)
+        x = (x if product.scale is None else x * 30).to(product.weight.dtype)
+        try:
+            found = way("library", product, TWIN)(x)
+        except (RuntimeError, NotImplementedError) as error:
+            pytest.skip(f"this library has it for GPUs only: {str(error)[:80]}")
+        wanted = way(gemm_tuning.default(precision)["ffn_inner@64"], product, TWIN)(x)
+        assert found.dtype == wanted.dtype == product.gives.dtype
+        off = (found.float() - wanted.float()).abs()
+        assert off.mean() <= 0.02 * wanted.float().abs().mean() + 1e-6
+
+
+def test_the_fastest_way_is_chosen_and_one_that_fails_never(model: Model, built: Path) -> None:
+    layer = weights.from_engine(engine.read(built), CPU).layers[0]
+    asked: list[int] = []
+
+    def measure(call: gemm_tuning.Call) -> float:
+        asked.append(len(call()))
+        if len(asked) % 3 == 1:
+            raise RuntimeError("no such kernel for this shape")
+        return 1.0 / len(asked)  # each is faster than the one before
+
+    small = gemm_tuning.measured(layer, TWIN, measure, buckets=(32,))
+    assert set(small) == {f"{name}@32" for name in LINEARS}
+    assert set(asked) == {32}
+    tried = len(ways(layer.qkv, 1))
+    assert all(list(ways(layer.qkv, 1)).index(chosen) >= tried - 2 for chosen in small.values())

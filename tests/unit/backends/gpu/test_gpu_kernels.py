@@ -1,0 +1,196 @@
+"""Every kernel against its PyTorch twin and against float64, on odd lengths, into poisoned outputs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from gpu_forms import BFLOAT16, BYTE, FORMS, FP8, HALF, check, check_alike, form, on, poisoned, random
+from torch import Tensor
+
+from backends.gpu.kernels import TRITON, TWIN, Kernels
+from backends.gpu.kernels.gemm import TILES
+from backends.pytorch_cpu.kernels import Form, Norm, Tables
+
+LENGTHS = [1, 2, 63, 64, 65, 383, 384]
+BOTH = (TRITON, TWIN)
+
+
+def norm(width: int, device: str) -> Norm:
+    return Norm(random(width, seed=3).to(device), random(width, seed=4).to(device), 1e-12)
+
+
+def exact_norm(x: Tensor, norm: Norm) -> Tensor:
+    weight, bias = norm.weight.cpu().double(), norm.bias.cpu().double()
+    return torch.layer_norm(x.double(), weight.shape, weight, bias, norm.epsilon)
+
+
+def exact_attention(qkv: Tensor, lengths: list[int], heads: int) -> Tensor:
+    contexts = []
+    for sample in torch.split(qkv.double(), lengths):
+        query, key, value = sample.view(len(sample), 3, heads, -1).permute(1, 2, 0, 3)
+        weights = torch.softmax(query @ key.transpose(1, 2) / math.sqrt(query.shape[-1]), dim=-1)
+        contexts.append((weights @ value).transpose(0, 1).flatten(1))
+    return torch.cat(contexts)
+
+
+def attend(kernels: Kernels, qkv: Tensor, lengths: list[int], heads: int, form: Form, device: str) -> Tensor:
+    ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(device)
+    to = poisoned(form.dtype, len(qkv), qkv.shape[1] // 3, device=device)
+    kernels.attention(qkv.to(device), ends, max(lengths), heads, on(form, device), to)
+    return to
+
+
+@pytest.mark.parametrize(
+    ("heads", "size", "dtype", "out"),
+    [
+        *((2, 64, HALF, out) for out in FORMS),
+        (1, 64, BFLOAT16, FP8),
+        (1, 16, BFLOAT16, BFLOAT16),
+        (3, 32, HALF, BYTE),
+        (2, 20, HALF, HALF),
+        (1, 128, HALF, HALF),
+    ],
+)
+def test_attention(device: str, heads: int, size: int, dtype: torch.dtype, out: torch.dtype) -> None:
+    lengths = np.random.default_rng(size).permutation(LENGTHS if size == 64 else [1, 65, 130]).tolist()
+    qkv = random(sum(lengths), 3 * heads * size, seed=heads, size=2.0).to(dtype)
+    wanted, slack = exact_attention(qkv, lengths, heads), 0.03 if dtype == BFLOAT16 else 4e-3
+    found, twin = (attend(one, qkv, lengths, heads, form(out, heads * size), device) for one in BOTH)
+    check(found, wanted, form(out, heads * size), slack)
+    check(twin, wanted, form(out, heads * size), 1e-4)
+
+
+def test_attention_of_one_sample_and_of_many(device: str) -> None:
+    for lengths in ([3], [2] * 60):
+        qkv = random(sum(lengths), 3 * 16, seed=len(lengths)).half()
+        found = attend(TRITON, qkv, lengths, 1, Form(HALF), device)
+        check(found, exact_attention(qkv, lengths, 1), Form(HALF), 2e-3)
+
+
+def test_attention_neither_overflows_nor_divides_by_nothing(device: str) -> None:
+    large, tiny = random(65, 3 * 16, seed=3, size=60.0), torch.zeros(33, 3 * 16)
+    qkv = torch.cat([large, tiny]).half()
+    found = attend(TRITON, qkv, [65, 33], 1, Form(HALF), device)
+    check(found, exact_attention(qkv, [65, 33], 1), Form(HALF), 0.1)
+
+
+def test_attention_leaves_tokens_beyond_the_last_sample_alone(device: str) -> None:
+    """A CUDA graph's batch is longer than the sample in it."""
+    qkv = random(96, 3 * 32, seed=3).half().to(device)
+    to = poisoned(HALF, 96, 32, device=device)
+    ends = torch.tensor([0, 65], dtype=torch.int32, device=device)
+    TRITON.attention(qkv, ends, 96, 1, Form(HALF), to)
+    check(to[:65], exact_attention(qkv[:65].cpu(), [65], 1), Form(HALF), 4e-3)
+    assert to[65:].isnan().all()
+
+
+@pytest.mark.parametrize("out", [None, *FORMS], ids=str)
+@pytest.mark.parametrize(("tokens", "width", "dtype"), [(1, 16, HALF), (67, 48, BFLOAT16), (3, 1024, HALF)])
+def test_add_norm(device: str, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype | None) -> None:
+    projected, before = random(tokens, width, seed=1).to(dtype), (5 * random(tokens, width, seed=2) + 3).half()
+    exact = exact_norm(projected.double() + before.double(), norm(width, "cpu"))
+    wanted = form(out, width) if out else None
+    results = []
+    for kernels in BOTH:
+        stream = before.clone().to(device)
+        to = None if wanted is None else poisoned(wanted.dtype, tokens, width, device=device)
+        kernels.add_norm(projected.to(device), stream, norm(width, device), wanted and on(wanted, device), to)
+        check(stream, exact, Form(HALF), 1e-4)
+        if to is not None and wanted is not None:
+            check(to, exact, wanted, 1e-4)
+            results.append(to)
+    if results and wanted is not None:
+        check_alike(*results, wanted, 1e-4)
+
+
+@pytest.mark.parametrize("out", [None, BYTE, FP8], ids=str)
+def test_embed(device: str, out: torch.dtype | None) -> None:
+    counts, tokens, width = (100, 2, 384), 67, 48
+    tables = Tables(*(random(count, width, seed=count) for count in counts))
+    draw = np.random.default_rng(7)
+    words, types, positions = (torch.from_numpy(draw.integers(0, count, tokens)).int() for count in counts)
+    summed = tables.words[words].double() + tables.types[types].double() + tables.positions[positions].double()
+    exact, wanted = exact_norm(summed, norm(width, "cpu")), form(out or HALF, width)
+    ids, placed = [one.to(device) for one in (words, types, positions)], Tables(*(one.to(device) for one in tables))
+    for kernels in BOTH:
+        stream = poisoned(HALF, tokens, width, device=device)
+        to = poisoned(out, tokens, width, device=device) if out else None
+        kernels.embed(tuple(ids), placed, norm(width, device), on(wanted, device), stream, to)
+        check(stream, exact, Form(HALF), 1e-4)
+        if to is not None:
+            check(to, exact, wanted, 1e-4)
+
+
+@pytest.mark.parametrize(("tokens", "width", "outputs"), [(1, 16, 2), (65, 48, 2), (3, 1024, 3)])
+def test_head(device: str, tokens: int, width: int, outputs: int) -> None:
+    stream, weight, bias = random(tokens, width, seed=1).half(), random(outputs, width, seed=2), random(outputs, seed=3)
+    exact = stream.double() @ weight.double().T + bias.double()
+    for kernels in BOTH:
+        to = poisoned(torch.float32, tokens, outputs, device=device)
+        kernels.head(stream.to(device), weight.to(device), bias.to(device), to)
+        torch.testing.assert_close(to.cpu().double(), exact, rtol=1e-4, atol=1e-4)
+
+
+def exact_product(x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool) -> Tensor:
+    y = x.double() @ weight.double().T
+    y = (y if scale is None else y * scale.double()) + bias.double()
+    return torch.nn.functional.gelu(y) if gelu else y
+
+
+def operands(dtype: torch.dtype, m: int, k: int, n: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """x, weight, scale and bias, such that the result deviates by about 1."""
+    x, weight, bias = random(m, k, seed=0), random(n, k, seed=1), random(n, seed=6)
+    if dtype not in (BYTE, FP8):
+        return x.to(dtype), (weight / math.sqrt(k)).to(dtype), None, bias
+    scale = torch.from_numpy(np.random.default_rng(5).uniform(0.5, 1.5, n).astype(np.float32)) / (900 * math.sqrt(k))
+    x, weight = ((30 * one).clamp(-127, 127).to(dtype) for one in (x, weight))
+    return x, weight, scale, bias
+
+
+@pytest.mark.parametrize("gelu", [False, True], ids=["plain", "gelu"])
+@pytest.mark.parametrize(
+    ("dtype", "out"),
+    [(HALF, HALF), (BFLOAT16, BFLOAT16), (BYTE, HALF), (BYTE, BYTE), (FP8, BFLOAT16), (FP8, FP8)],
+    ids=str,
+)
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 64, 16), (130, 160, 48)])
+def test_gemm(device: str, m: int, k: int, n: int, dtype: torch.dtype, out: torch.dtype, gelu: bool) -> None:
+    x, weight, scale, bias = operands(dtype, m, k, n)
+    exact, wanted = exact_product(x, weight, scale, bias, gelu), form(out, n)
+    placed = [one if one is None else one.to(device) for one in (x, weight, scale, bias)]
+    results = []
+    for kernels in BOTH:
+        to = poisoned(out, m, n, device=device)
+        kernels.gemm(*placed, gelu, on(wanted, device), to)
+        check(to, exact, wanted, 1e-4 if dtype == BYTE else 4e-3)
+        results.append(to)
+    check_alike(*results, wanted, 4e-3)
+
+
+@pytest.mark.parametrize("tile", TILES)
+def test_every_tile_gives_the_same(device: str, tile: str) -> None:
+    x, weight, scale, bias = operands(BYTE, 260, 48, 270)
+    to = poisoned(HALF, 260, 270, device=device)
+    assert scale is not None
+    TRITON.gemm(*(one.to(device) for one in (x, weight, scale, bias)), False, Form(HALF), to, tile)
+    check(to, exact_product(x, weight, scale, bias, False), Form(HALF), 1e-4)
+
+
+@pytest.mark.parametrize("gelu", [False, True], ids=["plain", "gelu"])
+@pytest.mark.parametrize(("dtype", "out"), [(torch.int32, BYTE), (HALF, HALF), (BFLOAT16, FP8)], ids=str)
+@pytest.mark.parametrize(("tokens", "width"), [(1, 16), (65, 48), (2, 1500)])
+def test_epilogue(device: str, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype, gelu: bool) -> None:
+    sums, scale = random(tokens, width, seed=1, size=2.0), None
+    if dtype == torch.int32:
+        sums, scale = sums * 1000, random(width, seed=2).abs() / 1000
+    sums, bias, wanted = sums.to(dtype), random(width, seed=3), form(out, width)
+    exact = sums.double() * (1 if scale is None else scale.double()) + bias.double()
+    exact = torch.nn.functional.gelu(exact) if gelu else exact
+    for kernels in BOTH:
+        to = poisoned(out, tokens, width, device=device)
+        placed = [one if one is None else one.to(device) for one in (sums, scale, bias)]
+        kernels.epilogue(*placed, gelu, on(wanted, device), to)
+        check(to, exact, wanted, 1e-4)

@@ -1,0 +1,291 @@
+"""One small model in every published format: each backend gives the same answers, and each fault is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import published
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from small_bert import SMALL, random_batch, random_tensors
+
+from accuracy.squad import score_logits
+from backends import backend_class
+from backends.base import BackendError, Batch, Options
+from backends.bert.checkpoints import Tensors, find_model, has_ranges, read_tensors, read_weights, weight_files
+from backends.quantization import calibration, qat_ranges
+from backends.quantization.int8_model import LINEARS, write_engine
+from qsl import demo, squad
+from qsl.wordpiece import WordPiece
+from sut.fetch.resolve import demo_model
+
+FLOAT = {
+    "safetensors": published.safetensors,
+    "pytorch_model.bin": published.pytorch_bin,
+    "sharded safetensors": published.sharded_safetensors,
+    "sharded pytorch_model.bin": published.sharded_bin,
+    "MLPerf PyTorch": published.mlperf_pytorch,
+    "MLPerf ONNX": published.mlperf_onnx,
+}
+ROUNDED = {"fake-quant ONNX": published.fake_quant_onnx, "int8 PyTorch": published.mlperf_int8}
+ENGINES = ("onnxruntime", "pytorch")  # that run our own int8 engines
+FLOAT_ENGINES = (*ENGINES, "openvino")
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def tensors() -> Tensors:
+    return random_tensors(SMALL, 1)
+
+
+def greatest(config: Any, tensors: Tensors, samples: list[Batch]) -> dict[tuple[int, str], float]:
+    sites = calibration.observe(config, tensors, samples, calibration.CalibrationSettings(), 1)
+    return {place: float(np.percentile(np.abs(site.rows), 99.99)) for place, site in sites.items()}
+
+
+@pytest.fixture(scope="module")
+def ranges(tensors: Tensors) -> published.Ranges:
+    return published.naive_ranges(SMALL, tensors, greatest(SMALL, tensors, [random_batch([60])]))
+
+
+def answer(engine: str, path: Path, batch: Batch, precision: str = "fp32", built: Path | None = None) -> np.ndarray:
+    backend = backend_class(engine)(Options(precision))
+    backend.load(replace(find_model(str(path)), engine=built))
+    return backend.infer(batch)
+
+
+@pytest.mark.parametrize("form", FLOAT)
+@pytest.mark.parametrize("engine", FLOAT_ENGINES)
+def test_every_format_gives_the_same_logits(tmp_path: Path, tensors: Tensors, form: str, engine: str) -> None:
+    batch = random_batch([1, 9, 64, 200])
+    wanted = answer("onnxruntime", published.safetensors(tmp_path / "plain", SMALL, tensors), batch)
+    path = FLOAT[form](tmp_path / "published", SMALL, tensors)
+    assert np.abs(wanted).max() > 1
+    np.testing.assert_allclose(answer(engine, path, batch), wanted, atol=1e-3)
+    for name, tensor in read_tensors(find_model(str(path))).items():
+        np.testing.assert_array_equal(tensor, tensors[name])
+
+
+def test_todays_exporter_is_read_too(tmp_path: Path, model_dir: Path, tensors: Tensors) -> None:
+    from benchmarks.peers.export import plain_onnx
+
+    path = plain_onnx(find_model(str(model_dir)), tmp_path)
+    weights = read_weights(find_model(str(path)))
+    assert replace(weights.config, layer_norm_eps=SMALL.layer_norm_eps) == SMALL
+    for name, tensor in weights.tensors.items():
+        np.testing.assert_array_equal(tensor, tensors[name])
+
+
+@pytest.mark.parametrize("form", ROUNDED)
+def test_ranges_are_the_publishers_own(tmp_path: Path, tensors: Tensors, ranges: published.Ranges, form: str) -> None:
+    model = find_model(str(ROUNDED[form](tmp_path, SMALL, tensors, ranges)))
+    assert has_ranges(model)
+    weights = read_weights(model)
+    assert weights.ranges.keys() == ranges.keys()
+    for name, found in weights.ranges.items():
+        assert found.input_scale == pytest.approx(ranges[name].input_scale)
+        assert found.input_zero_point == 128
+        np.testing.assert_allclose(found.weight_scale, ranges[name].weight_scale, rtol=1e-6)
+
+
+def test_the_engine_computes_what_the_fake_quant_graph_does(
+    tmp_path: Path, tensors: Tensors, ranges: published.Ranges
+) -> None:
+    batch = random_batch([30, 60])
+    graph = published.fake_quant_onnx(tmp_path, SMALL, tensors, ranges)
+    wanted = answer("onnxruntime", graph, batch)
+    built = write_engine(tmp_path / "engine", qat_ranges.quantize(read_weights(find_model(str(graph))), {}))
+    for engine in ENGINES:
+        found = answer(engine, graph, batch, "int8", built)
+        assert np.abs(found - wanted).mean() < 0.03 * np.abs(wanted).mean()
+
+
+def test_both_rounded_formats_make_the_same_engine(tmp_path: Path, tensors: Tensors, ranges: published.Ranges) -> None:
+    paths = [write(tmp_path / form, SMALL, tensors, ranges) for form, write in ROUNDED.items()]
+    first, second = (qat_ranges.quantize(read_weights(find_model(str(path))), {}) for path in paths)
+    for layer in range(SMALL.num_hidden_layers):
+        for name in LINEARS:
+            np.testing.assert_array_equal(first.linear(layer, name).weight, second.linear(layer, name).weight)
+
+
+def test_a_layer_without_a_range_is_named(tmp_path: Path, tensors: Tensors, ranges: published.Ranges) -> None:
+    name = "bert.encoder.layer.1.intermediate.dense"
+    rest = {at: one for at, one in ranges.items() if at != name}
+    weights = read_weights(find_model(str(published.fake_quant_onnx(tmp_path, SMALL, tensors, rest))))
+    with pytest.raises(BackendError, match=f"{name}.*--calibration-dataset"):
+        qat_ranges.quantize(weights, {})
+
+
+@pytest.fixture(scope="module")
+def demo_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, squad.SquadFeatures]:
+    path = tmp_path_factory.mktemp("demo") / "dev.json"
+    demo.write(path, "dev", questions=150)
+    return path, squad.load(path, demo_model() / "vocab.txt", None)
+
+
+def score(logits_of: Callable[[Batch], np.ndarray], data: tuple[Path, squad.SquadFeatures]) -> tuple[float, float]:
+    path, found = data
+    features = found.features
+    logits = np.full((len(features), int(features.lengths.max()), 2), -np.inf, np.float32)
+    for row in range(0, len(features), 8):
+        rows = range(row, min(row + 8, len(features)))
+        batch = Batch.of([features.sample(one) for one in rows])
+        for one, part in zip(rows, np.split(logits_of(batch), batch.cu_seqlens[1:-1]), strict=True):
+            logits[one, : len(part)] = part
+    tokens = WordPiece(demo_model() / "vocab.txt").tokens
+    scored = score_logits(logits, np.ones(len(features), bool), squad.read_examples(path), found, tokens)
+    return scored.exact_match, scored.f1
+
+
+def test_the_demo_scores_the_same_in_every_format(tmp_path: Path, demo_set: tuple[Path, squad.SquadFeatures]) -> None:
+    weights = read_weights(find_model(str(demo_model())))
+    config, tensors = weights.config, weights.tensors
+    train = tmp_path / "train.json"
+    demo.write(train, "train", questions=60)
+    features = squad.load(train, demo_model() / "vocab.txt", None).features
+    samples = [Batch.of([features.sample(index)]) for index in range(len(features))]
+    learnt = published.naive_ranges(config, tensors, greatest(config, tensors, samples))
+    scores = {}
+    for form, write in FLOAT.items():
+        scores[form] = {run(engine, write(tmp_path / form, config, tensors), demo_set) for engine in FLOAT_ENGINES}
+    assert len(set.union(*scores.values())) == 1, scores
+    ((_, f1),) = scores["safetensors"]
+    for form, write in ROUNDED.items():
+        path = write(tmp_path / form, config, tensors, learnt)
+        built = write_engine(tmp_path / f"{form}.engine", qat_ranges.quantize(read_weights(find_model(str(path))), {}))
+        for engine in ENGINES:
+            assert run(engine, path, demo_set, "int8", built)[1] >= 0.999 * f1
+
+
+def run(engine: str, path: Path, data: Any, precision: str = "fp32", built: Path | None = None) -> tuple[float, float]:
+    backend = backend_class(engine)(Options(precision))
+    backend.load(replace(find_model(str(path)), engine=built))
+    return score(backend.infer, data)
+
+
+# Faults.
+
+
+@pytest.mark.parametrize("form", FLOAT)
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.98])
+def test_a_file_cut_short_is_named(tmp_path: Path, tensors: Tensors, form: str, share: float) -> None:
+    model = find_model(str(FLOAT[form](tmp_path, SMALL, tensors)))
+    file = weight_files(model)[-1]
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+    with pytest.raises(BackendError, match=file.name):
+        read_weights(model)
+
+
+@pytest.mark.parametrize("form", sorted(set(FLOAT) - {"MLPerf ONNX"}))
+def test_missing_wrong_and_extra_tensors_are_named(tmp_path: Path, tensors: Tensors, form: str) -> None:
+    name = "bert.encoder.layer.2.output.dense.weight"
+    changes: tuple[Tensors, ...] = (
+        {at: tensor for at, tensor in tensors.items() if at != name},
+        tensors | {name: np.zeros((7, 64), np.float32)},
+        {**tensors, f"{name}.more": np.zeros((2, 2), np.float32)},
+    )
+    for number, changed in enumerate(changes):
+        with pytest.raises(BackendError, match=name):
+            read_weights(find_model(str(FLOAT[form](tmp_path / str(number), SMALL, changed))))
+
+
+def test_shards_that_are_gone_or_lack_what_the_index_says(tmp_path: Path, tensors: Tensors) -> None:
+    folder = published.sharded_safetensors(tmp_path, SMALL, tensors)
+    shard = folder / "model-00002-of-00003.safetensors"
+    held = load_file(shard)
+    lost = held.popitem()[0]
+    save_file(held, shard)
+    with pytest.raises(BackendError, match=lost):
+        read_weights(find_model(str(folder)))
+    shard.unlink()
+    with pytest.raises(BackendError, match=shard.name):
+        read_weights(find_model(str(folder)))
+    (folder / "model.safetensors.index.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(BackendError, match="weight_map"):
+        read_weights(find_model(str(folder)))
+
+
+def test_a_pickle_with_code_is_refused_as_such(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (exec, (f"open({str(tmp_path / 'sprung')!r}, 'w')",))
+
+    published.write_config(tmp_path, SMALL, "bert_config.json")
+    torch.save({"bert": Trap()}, tmp_path / "model.pytorch")
+    with pytest.raises(BackendError, match="would run code"):
+        read_weights(find_model(str(tmp_path / "model.pytorch")))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_state_dict_alone_needs_a_config_unless_its_geometry_was_published(tmp_path: Path, tensors: Tensors) -> None:
+    published.mlperf_pytorch(tmp_path, SMALL, tensors)
+    (tmp_path / "bert_config.json").unlink()
+    with pytest.raises(BackendError, match=r"config\.json beside .*model\.pytorch"):
+        read_weights(find_model(str(tmp_path / "model.pytorch")))
+    tiny = find_model("random:bert-tiny").config
+    assert tiny is not None
+    published.mlperf_pytorch(tmp_path, tiny, random_tensors(tiny, 1))
+    (tmp_path / "bert_config.json").unlink()
+    assert read_weights(find_model(str(tmp_path / "model.pytorch"))).config == tiny
+
+
+def test_a_range_that_is_none_is_named(tmp_path: Path, tensors: Tensors, ranges: published.Ranges) -> None:
+    name = "bert.encoder.layer.0.output.dense"
+    broken = {**ranges, name: replace(ranges[name], input_scale=float("nan"))}
+    with pytest.raises(BackendError, match=f"{name}._input_quantizer._amax"):
+        read_weights(find_model(str(published.mlperf_int8(tmp_path, SMALL, tensors, broken))))
+
+
+Change = Callable[[Any], None]
+
+
+def _rename(op: str, to: str) -> Change:
+    def change(graph: Any) -> None:
+        next(node for node in graph.node if node.op_type == op).op_type = to
+
+    return change
+
+
+def _lose_a_weight(graph: Any) -> None:
+    del graph.initializer[next(i for i, one in enumerate(graph.initializer) if list(one.dims) == [64, 160])]
+
+
+def _resize_a_weight(graph: Any) -> None:
+    old = next(one for one in graph.initializer if list(one.dims) == [64, 160])
+    old.CopyFrom(onnx.numpy_helper.from_array(np.zeros((64, 90), np.float32), old.name))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_rename("Erf", "Tanh"), "exact GELU"),
+        (_rename("Softmax", "Sigmoid"), "softmax"),
+        (_rename("Split", "Identity"), "half of the logits"),
+        (_rename("Sqrt", "Exp"), "LayerNorm"),
+        (_lose_a_weight, "which a MatMul of .*reads, found none"),
+        (_resize_a_weight, r"intermediate\.dense.*\(90"),
+    ],
+    ids=["tanh", "sigmoid", "one output", "no root", "missing", "shape"],
+)
+def test_a_graph_that_is_no_bert_is_told_where(tmp_path: Path, tensors: Tensors, change: Change, words: str) -> None:
+    path = published.mlperf_onnx(tmp_path, SMALL, tensors)
+    proto = onnx.load(path)
+    change(proto.graph)
+    onnx.save(proto, path)
+    with pytest.raises(BackendError, match=words):
+        read_weights(find_model(str(path)))
+
+
+def test_what_is_no_graph_of_bert_at_all(tmp_path: Path) -> None:
+    helper = onnx.helper
+    value = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "other", value[:1], value[1:])
+    onnx.save(helper.make_model(graph), tmp_path / "other.onnx")
+    with pytest.raises(BackendError, match="a linear layer"):
+        read_weights(find_model(str(tmp_path / "other.onnx")))

@@ -1,0 +1,141 @@
+"""The native kernels against their PyTorch twins and against float64, on odd lengths, into poisoned outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from backends.pytorch_cpu.kernels import Activation, Form, Kernels, Norm, Tables, best, native, reference
+
+LENGTHS = [1, 2, 63, 64, 65, 183, 383, 384]
+FLOAT, BFLOAT16, BYTE, SIGNED = torch.float32, torch.bfloat16, torch.uint8, torch.int8
+# The largest error that rounding explains, as a share of the values around it.
+TOLERANCES = {FLOAT: 2e-5, BFLOAT16: 1e-2}
+
+
+@pytest.fixture(params=["plain", *native.VARIANTS])
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    if request.param == "plain":
+        return reference.PlainKernels()
+    library = native.load(request.param)
+    if library is None:
+        pytest.skip(f"{request.param} was not built, or this machine has not its instructions")
+    return native.NativeKernels(request.param, library)
+
+
+def poisoned(form: Form, tokens: int, width: int) -> Activation:
+    to = form.empty(tokens, width)
+    to.values.fill_(77)
+    return to
+
+
+def form(dtype: torch.dtype, width: int, seed: int) -> Form:
+    if dtype in (FLOAT, BFLOAT16):
+        return Form(dtype)
+    multiplier = torch.from_numpy(np.random.default_rng(seed).uniform(10, 60, width).astype(np.float32))
+    return Form(dtype, multiplier, 121 if dtype == BYTE else -7)
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def check(found: Activation, exact: Tensor, tolerance: float) -> None:
+    """`exact` is float64; bytes may be one off where rounding could go either way."""
+    values, (dtype, multiplier, zero_point) = found
+    if multiplier is None:
+        torch.testing.assert_close(values.double(), exact, rtol=tolerance, atol=max(tolerance, TOLERANCES[dtype]))
+        return
+    wanted = (exact * multiplier.double() + zero_point).clamp(torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+    slack = 0.5 + tolerance * float(exact.abs().max()) * float(multiplier.max())
+    assert (values.double() - wanted).abs().max() <= slack + 1e-3
+
+
+def exact_attention(qkv: Tensor, lengths: list[int], heads: int) -> Tensor:
+    contexts = []
+    for sample in torch.split(qkv.double(), lengths):
+        query, key, value = sample.view(len(sample), 3, heads, -1).permute(1, 2, 0, 3)
+        weights = torch.softmax(query @ key.transpose(1, 2) / query.shape[-1] ** 0.5, dim=-1)
+        contexts.append((weights @ value).transpose(0, 1).flatten(1))
+    return torch.cat(contexts)
+
+
+@pytest.mark.parametrize("out", [FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+@pytest.mark.parametrize(("heads", "size"), [(2, 64), (3, 32), (1, 16)])
+def test_attention(kernels: Kernels, heads: int, size: int, dtype: torch.dtype, out: torch.dtype) -> None:
+    seed = heads
+    if isinstance(kernels, native.NativeKernels) and not native.fits(kernels.library, heads * size, size):
+        pytest.skip("its vectors are wider than this head")
+    lengths = np.random.default_rng(seed).permutation(LENGTHS).tolist()
+    qkv = (2 * random(sum(lengths), 3 * heads * size, seed=seed)).to(dtype)
+    ends = torch.tensor([0, *lengths]).cumsum(0)
+    to = poisoned(form(out, heads * size, seed), sum(lengths), heads * size)
+    kernels.attention(qkv, ends, heads, to)
+    check(to, exact_attention(qkv, lengths, heads), 1e-2 if BFLOAT16 in (dtype, out) else 2e-5)
+
+
+def test_attention_looks_at_large_scores_without_overflow(kernels: Kernels) -> None:
+    qkv = 40 * random(65, 3 * 64, seed=3)
+    to = poisoned(Form(FLOAT), 65, 64)
+    kernels.attention(qkv, torch.tensor([0, 65]), 1, to)
+    check(to, exact_attention(qkv, [65], 1), 2e-3)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+def test_attention_takes_what_is_zero_or_tiny(kernels: Kernels, dtype: torch.dtype) -> None:
+    qkv = torch.cat([torch.zeros(33, 3 * 64), 1e-36 * random(32, 3 * 64, seed=4)]).to(dtype)
+    to = poisoned(Form(FLOAT), 65, 64)
+    kernels.attention(qkv, torch.tensor([0, 33, 65]), 1, to)
+    check(to, exact_attention(qkv, [33, 32], 1), 1e-2)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+def test_samples_longer_than_any_of_squads_do_not_overflow(kernels: Kernels, dtype: torch.dtype) -> None:
+    qkv = torch.ones(2000, 3 * 64).to(dtype) * 3
+    qkv[:, 128:] *= random(2000, 64, seed=5).abs().to(dtype)
+    to = poisoned(Form(FLOAT), 2000, 64)
+    kernels.attention(qkv, torch.tensor([0, 2000]), 1, to)
+    check(to, exact_attention(qkv, [2000], 1), 1e-2)
+
+
+@pytest.mark.parametrize("out", [None, FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+@pytest.mark.parametrize(("tokens", "width"), [(1, 16), (7, 48), (65, 1024)])
+def test_add_norm(kernels: Kernels, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype | None) -> None:
+    projected, stream = random(tokens, width, seed=1).to(dtype), 5 * random(tokens, width, seed=2) + 3
+    norm = Norm(random(width, seed=3), random(width, seed=4), 1e-12)
+    exact = torch.layer_norm(
+        projected.double() + stream.double(), (width,), norm.weight.double(), norm.bias.double(), norm.epsilon
+    )
+    to = poisoned(form(out, width, 5), tokens, width) if out else None
+    kernels.add_norm(projected, stream, norm, to)
+    check(Activation(stream, Form(FLOAT)), exact, 2e-5)
+    if to:
+        check(to, exact, 1e-2 if out == BFLOAT16 else 2e-5)
+
+
+def test_embed(kernels: Kernels) -> None:
+    rows, tokens, width = (100, 2, 384), 67, 64
+    tables = Tables(*(random(count, width, seed=count) for count in rows))
+    rng = np.random.default_rng(7)
+    words, types, positions = (torch.from_numpy(rng.integers(0, count, tokens)) for count in rows)
+    norm = Norm(random(width, seed=3), random(width, seed=4), 1e-12)
+    to = poisoned(form(BYTE, width, 5), tokens, width)
+    stream = kernels.embed((words, types, positions), tables, norm, to)
+    summed = tables.words[words].double() + tables.types[types].double() + tables.positions[positions].double()
+    exact = torch.layer_norm(summed, (width,), norm.weight.double(), norm.bias.double(), norm.epsilon)
+    check(Activation(stream, Form(FLOAT)), exact, 2e-5)
+    check(to, exact, 2e-5)
+
+
+def test_widths_that_no_vector_divides_run_plainly() -> None:
+    assert best(hidden_size=36, head_size=6).name == "plain"
+
+
+def test_the_native_kernels_are_there_where_they_were_built() -> None:
+    if not any(native.load(variant) for variant in native.VARIANTS):
+        pytest.skip("built without a compiler: the twins run instead")
+    assert best(hidden_size=1024, head_size=64).name != "plain"

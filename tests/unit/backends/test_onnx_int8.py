@@ -1,0 +1,112 @@
+"""ONNX Runtime's int8 against the numpy twin, calibrated, and against fp32, dynamic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import published
+import pytest
+from small_bert import SMALL, random_batch, random_tensors
+
+from backends import backend_class
+from backends.base import Backend, BackendError, Batch, Options
+from backends.bert.checkpoints import Model, find_model, read_tensors
+from backends.bert.numpy_reference import infer
+from backends.onnxruntime_cpu.int8_graph import build
+from backends.onnxruntime_cpu.session import open_built
+from backends.quantization.calibration import CalibrationSettings, calibrate
+from backends.quantization.int8_model import QuantizedModel, write_engine
+
+LENGTHS = [1, 2, 40, 64, 65, 200, 384]
+
+
+@pytest.fixture(scope="module")
+def quantized() -> QuantizedModel:
+    samples = [random_batch([length], seed=length) for length in range(10, 90, 4)]
+    settings = CalibrationSettings(alphas=(0.5,))  # so that something is balanced everywhere
+    return calibrate(SMALL, random_tensors(SMALL, 1), samples, settings, threads=1)
+
+
+@pytest.fixture(scope="module")
+def engine(quantized: QuantizedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_engine(tmp_path_factory.mktemp("engines") / "small", quantized)
+
+
+def backend(model: Model, precision: str) -> Backend:
+    loaded = backend_class("onnxruntime")(Options(precision))
+    loaded.load(model)
+    return loaded
+
+
+def distance(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The mean difference beside the mean size."""
+    return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+
+
+def test_it_computes_what_the_twin_does(quantized: QuantizedModel, engine: Path, model: Model) -> None:
+    batch = random_batch(LENGTHS)
+    # A value between two steps may round either way, and a layer later that shows; a wrong scale would show more.
+    assert distance(backend(replace(model, engine=engine), "int8").infer(batch), infer(quantized, batch)) < 0.01
+
+
+def test_weights_stored_as_uint8_give_the_same(quantized: QuantizedModel) -> None:
+    batch = random_batch([64])
+    padded = batch.padded()
+    feed = {"input_ids": padded.input_ids, "input_mask": padded.attention_mask, "segment_ids": padded.token_type_ids}
+    answers = []
+    for wide in (True, False):
+        built = build(quantized, wide)
+        answers.append(open_built(built, Options(threads=1)).run(None, feed)[0])
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-dynamic"])
+def test_it_is_near_fp32(engine: Path, model: Model, precision: str) -> None:
+    batch = random_batch([30, 60, 90])
+    assert distance(backend(replace(model, engine=engine), precision).infer(batch), fp32(model, batch)) < 0.1
+
+
+def fp32(model: Model, batch: Batch) -> np.ndarray:
+    return backend(model, "fp32").infer(batch)
+
+
+def test_padding_changes_no_calibrated_answer(engine: Path, model: Model) -> None:
+    both, one = random_batch([40, 200], seed=1), random_batch([40], seed=1)
+    loaded = backend(replace(model, engine=engine), "int8")
+    assert distance(loaded.infer(both)[:40], loaded.infer(one)) < 0.01
+
+
+def test_a_second_session_reads_what_the_first_made_ready(engine: Path, model: Model) -> None:
+    batch = random_batch([40])
+    first = backend(replace(model, engine=engine), "int8").infer(batch)
+    ready = sorted(path for path in engine.rglob("*") if "onnxruntime" in path.parent.name)
+    assert [path.name for path in ready] == ["graph.onnx", "graph.weights"]
+    written = [path.stat().st_mtime_ns for path in ready]
+    np.testing.assert_array_equal(backend(replace(model, engine=engine), "int8").infer(batch), first)
+    assert [path.stat().st_mtime_ns for path in ready] == written
+
+
+def test_without_an_engine_it_says_what_to_type(model: Model) -> None:
+    with pytest.raises(BackendError, match="sut build"):
+        backend(model, "int8")
+
+
+def test_the_weights_of_an_exported_graph_are_quantized(tmp_path: Path, model: Model) -> None:
+    batch = random_batch([30, 60])
+    graph = find_model(str(published.mlperf_onnx(tmp_path, SMALL, read_tensors(model))))
+    found = backend(graph, "int8-dynamic").infer(batch)
+    np.testing.assert_allclose(found, backend(model, "int8-dynamic").infer(batch), atol=1e-4)
+
+
+def test_tensors_of_an_unused_channel_are_no_trouble(model: Model) -> None:
+    """A channel that is never anything but 0, read by weights that are all 0."""
+    tensors = read_tensors(model)
+    for layer in range(SMALL.num_hidden_layers):
+        at = f"bert.encoder.layer.{layer}.attention.output.LayerNorm"
+        tensors[f"{at}.weight"][3] = tensors[f"{at}.bias"][3] = 0
+        tensors[f"bert.encoder.layer.{layer}.intermediate.dense.weight"][:, 3] = 0
+    samples = [random_batch([50], seed=seed) for seed in range(4)]
+    found = calibrate(SMALL, tensors, samples, CalibrationSettings(alphas=(0.5,)), threads=1)
+    assert np.isfinite(infer(found, samples[0])).all()

@@ -1,0 +1,82 @@
+"""The packed PyTorch engine in every precision, on either kernels: against the padded model and the int8 twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
+
+from backends.base import Batch, Float32, Options
+from backends.bert import numpy_reference
+from backends.bert.checkpoints import Model
+from backends.bert.torch_module import BertForQuestionAnswering
+from backends.pytorch_cpu import packed_bert
+from backends.pytorch_cpu.backend import PyTorchBackend
+from backends.pytorch_cpu.kernels import Kernels, best
+from backends.pytorch_cpu.kernels.reference import PlainKernels
+from backends.quantization.int8_model import write_engine
+
+LENGTHS = [1, 2, 63, 64, 65, 200, 383, 384]
+TENSORS = random_tensors(SMALL, 1)
+# Mean difference of logits, as a share of the logits' mean size: what rounding to 8 bits of mantissa, or to 8 bits in
+# all, leaves after three layers.
+SLACK = {torch.float32: 1e-5, torch.bfloat16: 0.03}
+INT8_SLACK = 0.05  # bfloat16 before the attention turns some bytes by one
+
+
+@pytest.fixture(params=["native", "plain"])
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    return best(SMALL.hidden_size, SMALL.head_size) if request.param == "native" else PlainKernels()
+
+
+def padded(batch: Batch) -> Float32:
+    """The readable model's answers, one rectangle for all."""
+    model = BertForQuestionAnswering(SMALL)
+    model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in TENSORS.items()})
+    model.eval()
+    view = batch.padded()
+    with torch.inference_mode():
+        mask = torch.from_numpy(view.attention_mask).bool()
+        answers = model(torch.from_numpy(view.input_ids), torch.from_numpy(view.token_type_ids), mask)
+    return batch.pack(answers.numpy())
+
+
+def difference(found: Float32, wanted: Float32) -> float:
+    return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+
+
+@torch.inference_mode()
+def answers(bert: packed_bert.PackedBert, batch: Batch) -> Float32:
+    return bert(batch).numpy()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("dtype", SLACK, ids=str)
+def test_packed_is_padded(kernels: Kernels, dtype: torch.dtype, seed: int) -> None:
+    batch = random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed)
+    bert = packed_bert.from_floats(SMALL, TENSORS, dtype, kernels)
+    assert difference(answers(bert, batch), padded(batch)) < SLACK[dtype]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_int8_is_its_numpy_twin(kernels: Kernels, seed: int) -> None:
+    engine = round_to_nearest(SMALL, TENSORS)
+    batch = random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed)
+    found, twin = answers(packed_bert.from_engine(engine, kernels), batch), numpy_reference.infer(engine, batch)
+    assert difference(found, twin) < INT8_SLACK
+    exact = padded(batch)
+    assert difference(found, exact) < 1.2 * difference(twin, exact)  # no further from the truth than the twin
+
+
+@pytest.mark.parametrize("precision", PyTorchBackend.precisions)
+def test_a_sample_is_answered_the_same_in_any_company(model: Model, tmp_path: Path, precision: str) -> None:
+    """int8's inputs are rounded by one scale for all, so not even rounding depends on the neighbours."""
+    backend = PyTorchBackend(Options(precision, threads=2))
+    engine = write_engine(tmp_path / "engine", round_to_nearest(SMALL, TENSORS))
+    backend.load(Model(model.spec, model.config, model.path, engine))
+    alone, among = random_batch([64], seed=5), random_batch([64, 1, 383, 200], seed=5)
+    np.testing.assert_allclose(backend.infer(among)[:64], backend.infer(alone), rtol=1e-4, atol=1e-4)
+    assert backend.computed_tokens(among) == among.tokens

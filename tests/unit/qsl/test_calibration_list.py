@@ -1,0 +1,55 @@
+"""Both of MLPerf's calibration lists, and lists that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qsl import calibration_list, demo, squad
+from qsl.base import DatasetError
+from sut.fetch.resolve import demo_model
+
+VOCAB = demo_model() / "vocab.txt"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("list") / "dev.json"
+    demo.write(path, "dev", questions=12)
+    return path
+
+
+def read(dataset: Path, words: str) -> list[int]:
+    path = dataset.parent / "list.txt"
+    path.write_text(words, encoding="utf-8")
+    return calibration_list.read(path, dataset, VOCAB, None)
+
+
+def test_indices_are_features(dataset: Path) -> None:
+    assert read(dataset, "7 2\n3 2\n") == [2, 3, 7]
+
+
+def test_ids_are_questions_with_all_their_features(dataset: Path) -> None:
+    examples, features = squad.read_examples(dataset), squad.load(dataset, VOCAB, None)
+    found = read(dataset, f"{examples[5].id}\n{examples[1].id}\n")
+    assert [examples[index].id for index in features.example_index[found]] == [examples[1].id, examples[5].id]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [("", "found none"), ("3 99999", "99999"), ("573020f7b2c2fd14005688fa", "573020f7b2c2fd14005688fa"), ("-1", "-1")],
+)
+def test_what_the_data_set_does_not_have_is_named(dataset: Path, words: str, named: str) -> None:
+    with pytest.raises(DatasetError, match=named):
+        read(dataset, words)
+
+
+def test_an_id_unknown_among_known_ones_is_named(dataset: Path) -> None:
+    with pytest.raises(DatasetError, match="'nobody'"):
+        read(dataset, f"{squad.read_examples(dataset)[0].id} nobody")
+
+
+def test_a_list_that_is_not_there(dataset: Path) -> None:
+    with pytest.raises(DatasetError, match="--calibration-list"):
+        calibration_list.read(dataset.parent / "gone.txt", dataset, VOCAB, None)

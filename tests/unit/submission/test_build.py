@@ -1,0 +1,139 @@
+"""The tree and the tarball out of finished runs, in every round: what the checks want, true to the runs, repeatable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from submission_tree import Logs
+
+from submission.check import tree, verdict
+from submission.package import build, documents, pack, weights
+from submission.package.build import Parts
+from submission.rules import rounds
+from submission.submit import plan, request, test01
+from submission.submit.workspace import Workspace
+from sut.machine import facts as machine_facts
+from sut.tasks import TASKS
+
+DESCRIPTION = dict.fromkeys((*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY), "something")
+NOTICE = "not the benchmark's data set: not submittable"
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    return Logs(tmp_path_factory.mktemp("build-logs"))
+
+
+def parts(folder: Path, logs: Logs, round_name: str, division: str, *flags: str) -> Parts:
+    """All that a tree is built from, its runs made of LoadGen's own short logs."""
+    dataset = folder / "dev.json"
+    dataset.write_text("{}")
+    given = ["--submitter", "DemoOrg", "--division", division, "--round", round_name, "--system", "one_box"]
+    asked, _ = request.parse([*given, "--dataset", str(dataset), "--output-dir", str(folder), *flags])
+    place = Workspace(folder)
+    place.user_conf.write_text("*.Offline.target_qps = 100\n")
+    steps = plan.runs(asked, place, dict.fromkeys(asked.scenarios, 100.0), rounds.SAMPLES)
+    for step in steps:
+        of_kind = logs.of(round_name, step.scenario, step.kind.lower())
+        shutil.copytree(of_kind, step.folder(place))
+        finish(step.folder(place), dataset)
+    known = {"division": division, "submitter": "DemoOrg", "system_type": "edge", "status": "rdi"}
+    described = DESCRIPTION | known | dict.fromkeys(rounds.SYSTEM_KEYS_INTEGER, "1")
+    return Parts(asked, place, steps, described, weights.describe(asked.run))
+
+
+def finish(folder: Path, dataset: Path) -> None:
+    record = {
+        "verdict": "VALID",
+        "notices": [NOTICE],
+        "config": {"instances": 1, "threads": 2, "dataset": str(dataset)},
+        "samples": rounds.SAMPLES,
+        "machine": machine_facts.facts(),
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "accuracy.txt").write_text('{"exact_match": 90.0, "f1": 91.0}\n')
+    for name in (test01.VERIFY_ACCURACY, test01.VERIFY_PERFORMANCE):
+        (folder / name).write_text("TEST PASS\n")
+
+
+@pytest.mark.parametrize("division", rounds.DIVISIONS)
+@pytest.mark.parametrize("round_name", rounds.ROUNDS)
+def test_the_tree_of_each_round_passes_the_checks(tmp_path: Path, logs: Logs, round_name: str, division: str):
+    made = parts(tmp_path, logs, round_name, division)
+    found = verdict.examine(tree.read(build.build(made)), made.order.round)
+    assert found.failures == ()
+    assert len(found.results) == 2 and not found.is_trial
+
+
+def test_answers_that_are_not_equal_come_with_both_scores(tmp_path: Path, logs: Logs):
+    made = parts(tmp_path, logs, "v6.1", "closed")
+    folder = made.of("Offline")[plan.TEST01].folder(made.place)
+    (folder / test01.VERIFY_ACCURACY).write_text("TEST FAIL\n")
+    for name in (test01.BASELINE, test01.COMPLIANCE):
+        (folder / name).write_text('{"exact_match": 90.0, "f1": 91.0}\n')
+    root = build.build(made)
+    assert verdict.examine(tree.read(root), made.order.round).failures == ()
+    said = (root / build.layout(made.order, "Offline").readme).read_text()
+    assert "not bit-exact" in said and "TEST FAIL" in said
+
+
+def test_the_documents_speak_of_these_very_runs(tmp_path: Path, logs: Logs):
+    made = parts(tmp_path, logs, "v5.1", "closed")
+    root = build.build(made)
+    where = build.layout(made.order, "SingleStream")
+    said = (root / where.readme).read_text()
+    for step in made.of("SingleStream").values():
+        assert step.command(made.place) in said
+    measured = json.loads((root / where.measurements).read_text())
+    assert measured["starting_weights_filename"] == "model.safetensors"
+    assert measured["weights_sha256"] == made.weights.sha256 and made.weights.sha256 in said
+    assert measured["marks"] == [NOTICE] and NOTICE in said and NOTICE in (root / where.accuracy_txt).read_text()
+    assert measured["retraining"].startswith("Yes: trained from scratch")
+    assert "No calibration" in (root / where.calibration).read_text()
+    assert (root / where.user_conf).read_bytes() == made.place.user_conf.read_bytes()
+    assert (root / where.model_code / "submission" / "package" / "build.py").is_file()
+
+
+def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, logs: Logs):
+    made = parts(tmp_path, logs, "v6.1", "open", "--precision", "int8")
+    for step in made.steps:
+        path = step.folder(made.place) / "run.json"
+        engine = {"key": "abc", "calibration_samples": 500, "calibration_seed": 7}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"engine": engine}))
+    root = build.build(made)
+    where = build.layout(made.order, "Offline")
+    assert "| calibration_samples | 500 |" in (root / where.calibration).read_text()
+    measured = json.loads((root / where.measurements).read_text())
+    assert measured["weight_data_types"] == "int8" and "calibrated" in measured["weight_transformations"]
+
+
+def test_runs_without_a_model_say_so_in_every_document(tmp_path: Path, logs: Logs):
+    made = parts(tmp_path, logs, "v6.1", "open", "--backend", "fake", "--allow-fake")
+    for step in made.steps:
+        path = step.folder(made.place) / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"notices": ["fake backend: no model ran"]}))
+    root = build.build(made)
+    where = build.layout(made.order, "Offline")
+    for path in (where.readme, where.measurements, where.accuracy_txt):
+        assert documents.FAKE in (root / path).read_text()
+
+
+def test_building_and_packing_again_gives_the_same_bytes(tmp_path: Path, logs: Logs):
+    made = parts(tmp_path, logs, "v6.0", "closed")
+    build.build(made)
+    first = pack.pack(made.place, 1_700_000_000).read_bytes()
+    build.build(made)
+    assert pack.pack(made.place, 1_700_000_000).read_bytes() == first
+
+
+def test_the_generated_demo_set_has_as_many_samples_as_the_rules_want(tmp_path: Path):
+    from qsl import demo
+    from submission.submit.prerequisites import DEMO_QUESTIONS
+    from sut.fetch import resolve as asset_paths
+
+    demo.write(tmp_path / "dev.json", "dev", questions=DEMO_QUESTIONS)
+    features = TASKS["squad"].load(tmp_path / "dev.json", asset_paths.demo_model() / "vocab.txt", tmp_path)
+    assert len(features) == rounds.SAMPLES

@@ -1,0 +1,75 @@
+"""The figures of a run, and what repeats say together, against the definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sut.commands.sweep import summary
+from sut.commands.sweep.grid import axis, points
+from sut.record import figures
+
+FINITE = st.floats(0.1, 1e6)
+
+
+def within(t: float, freedom: int) -> float:
+    """How much of Student's distribution lies within ±t: its density, summed up; its scale drops out."""
+    angles = np.linspace(0.0, np.pi / 2, 400_001)[
+        :-1
+    ]  # x = √freedom·tan(angle) turns the density into a cosine's power
+    weights = np.cos(angles) ** (freedom - 1)
+    return float(weights[angles <= np.arctan(t / freedom**0.5)].sum() / weights.sum())
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 11, 12, 20, 60])
+def test_the_interval_of_the_mean_is_students(n: int) -> None:
+    values = [float(value) for value in np.random.default_rng(n).normal(100, 5, n)]
+    found = summary.figure(values)
+    assert found.mean_95 is not None
+    low, high = found.mean_95
+    assert (low + high) / 2 == pytest.approx(np.mean(values))
+    t = (high - low) / 2 / (np.std(values, ddof=1) / n**0.5)
+    assert within(t, n - 1) == pytest.approx(0.95, abs=2e-4)
+
+
+@given(st.lists(FINITE, min_size=1, max_size=9))
+def test_median_and_spread(values: list[float]) -> None:
+    found = summary.figure(values)
+    assert found.median == pytest.approx(np.median(values))
+    assert (found.lowest, found.highest, found.n) == (min(values), max(values), len(values))
+    assert (found.mean_95 is None) == (len(values) == 1)
+
+
+def row(instances: int, verdict: str = "VALID", speed: float | None = 1.0, **more: object) -> dict[str, object]:
+    found = {} if speed is None else {"samples_per_s": speed}
+    error = "it broke" if speed is None else None
+    same = {"random_weights": False, "trial": True, "notices": ["a trial"]}
+    return {"point": {"instances": instances}, "verdict": verdict, "figures": found, "error": error, **same, **more}
+
+
+def test_points_are_put_together_in_the_order_of_the_grid() -> None:
+    grid = points([axis("instances=1 2 4")], {})
+    rows = [row(2, "INVALID", 5.0), row(1, speed=1.0), row(1, speed=3.0), row(2, "FAILED", None, notices=["odd"])]
+    one, two = summary.summaries(grid, rows)
+    assert (one.settings, one.runs, one.figures["samples_per_s"].median) == ({"instances": 1}, 2, 2.0)
+    assert one.is_sure
+    assert (two.failures, two.verdicts, two.figures["samples_per_s"].n) == (1, {"INVALID": 1, "FAILED": 1}, 1)
+    assert not two.is_sure
+    assert two.notices == ("a trial", "odd")
+
+
+def test_offline_has_the_latency_of_its_batches_and_others_loadgens() -> None:
+    result = {"unit": "samples/s", "value": 7.0, "latency_ms": {"50.00": 1.0, "99.90": 2.0}}
+    batches = {"batch_latency_ms": {"mean": 4.0, "p99": 5.0}}
+    offline = figures.of({"config": {"scenario": "Offline"}, "result": result, "batches": batches})
+    assert offline == {"samples_per_s": 7.0, "batch_p99_ms": 5.0}
+    assert figures.label("batch_p99_ms") == "batch p99 latency, ms"
+    found = figures.of({"config": {"scenario": "Server"}, "result": result})
+    assert found == {"samples_per_s": 7.0, "p50_ms": 1.0, "p99.9_ms": 2.0}
+
+
+def test_a_stream_s_speed_is_what_was_completed_in_its_time() -> None:
+    progress = {"completed": 30, "first_issue_s": 1.0, "last_answer_s": 4.0}
+    assert figures.of({"result": {"unit": "ms", "value": 9.0}, "progress": progress}) == {"samples_per_s": 10.0}

@@ -1,0 +1,42 @@
+"""Answers through shared memory: what is put is what is taken, and what is still read is not written to."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+
+import numpy as np
+import pytest
+
+from sut.executors.answer_slots import Slots
+from sut.executors.base import JOBS_PER_INSTANCE
+
+
+def both_sides(tokens: int) -> tuple[Slots, Slots]:
+    """The instance's view of the same memory, and the main process's."""
+    ours = Slots(mp.get_context("spawn"), tokens)
+    theirs = Slots(mp.get_context("spawn"), tokens)
+    theirs._memory = ours._memory  # as a process's arguments bring it there
+    return theirs, ours
+
+
+def test_what_is_put_is_taken_and_lives_until_the_jobs_behind_it_are_answered() -> None:
+    theirs, ours = both_sides(tokens=10)
+    outputs = [np.full((number % 10 + 1, 2), number, np.float32) for number in range(20)]
+    taken: list[np.ndarray] = []
+    for number, output in enumerate(outputs):
+        sent = theirs.put(output)
+        assert sent == len(output)
+        found = ours.take(sent)
+        assert found is not None
+        taken.append(found)
+        for before in range(max(0, number - JOBS_PER_INSTANCE), number + 1):
+            np.testing.assert_array_equal(taken[before], outputs[before])
+
+
+@pytest.mark.parametrize(
+    "outputs", [np.zeros((11, 2), np.float32), np.zeros((3, 2)), np.zeros((3, 4), np.float32), np.zeros(6, np.float32)]
+)
+def test_what_does_not_fit_travels_as_it_is(outputs: np.ndarray) -> None:
+    theirs, ours = both_sides(tokens=10)
+    assert ours.take(theirs.put(outputs)) is outputs
+    assert ours.take(theirs.put(None)) is None

@@ -1,0 +1,61 @@
+"""What an instance says before the clock starts."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paths import ASSETS
+from small_bert import SMALL, random_tensors, write_model, write_onnx
+
+from backends.base import BackendError, Batch, Options
+from backends.bert.checkpoints import Model, find_model
+from qsl import demo
+from qsl.base import Features
+from sut.executors.base import Ready
+from sut.executors.worker import Worker, WorkerSpec, gather
+
+VOCAB = ASSETS / "demo" / "vocab.txt"
+
+
+def spec(tmp_path: Path, model: Model, backend: str = "onnxruntime") -> WorkerSpec:
+    dataset = tmp_path / "dev.json"
+    demo.write(dataset, "dev", questions=10)
+    return WorkerSpec(backend, Options(), model, "squad", dataset, VOCAB, tmp_path / "cache", 200, ((2, 100), (2, 50)))
+
+
+def test_a_graph_with_fewer_rows_than_the_vocabulary_is_named_before_the_clock(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model", SMALL, random_tensors(SMALL, 1))
+    path = write_onnx(tmp_path / "model.onnx", find_model(str(directory)), {})
+    with pytest.raises(BackendError, match=r"ids up to \d+ .*vocab\.txt.*fails"):
+        Worker(spec(tmp_path, find_model(str(path)))).warm_up()
+
+
+def ready(found: WorkerSpec) -> Ready:
+    worker = Worker(found)
+    worker.warm_up()
+    return worker.measure()
+
+
+def test_it_says_how_fast_it_is(tmp_path: Path) -> None:
+    slow, fast = (ready(spec(tmp_path, Model(script, None, None), "fake")) for script in ("fake:sleep_ms=20", "fake"))
+    assert 0 < slow.samples_per_s <= 100
+    assert fast.samples_per_s > slow.samples_per_s
+    assert slow.batch_s > 0.01  # all of it, however many tokens
+    assert fast.batch_s + 100 * fast.token_s == pytest.approx(2 / fast.samples_per_s)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_samples_are_gathered_end_to_end(indexes: list[int]) -> None:
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(1, 20, 10)
+    ids, types = rng.integers(0, 99, (2, lengths.sum()), dtype=np.int32)
+    features = Features(ids, types, np.concatenate([[0], np.cumsum(lengths)]))
+    batch, wanted = gather(features, np.array(indexes)), Batch.of([features.sample(index) for index in indexes])
+    for field in fields(Batch):
+        np.testing.assert_array_equal(getattr(batch, field.name), getattr(wanted, field.name))
+        assert getattr(batch, field.name).dtype == np.int64

@@ -1,0 +1,42 @@
+"""The search for the highest valid rate, on servers whose peak is known."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sut.run.find_peak import Probe, peak, search
+
+
+def probes_of(true_peak: float, start_qps: float) -> list[Probe]:
+    return list(search(lambda qps: Probe(qps, qps <= true_peak, qps, 1.0, []), start_qps))
+
+
+@given(st.floats(0.5, 50_000), st.floats(0.2, 3))
+def test_the_peak_is_found_within_two_percent(true_peak: float, guess: float) -> None:
+    probes = probes_of(true_peak, true_peak * guess)
+    found = peak(probes)
+    assert found is not None
+    assert 0.98 * true_peak <= found.target_qps <= true_peak
+    assert len(probes) <= 24
+
+
+def test_one_hiccup_hides_nothing() -> None:
+    asked: list[float] = []
+
+    def hiccup(qps: float) -> Probe:
+        asked.append(qps)
+        return Probe(qps, qps <= 100 and len(asked) != 2, qps, 1.0, [])
+
+    found = peak(list(search(hiccup, 60)))
+    assert found is not None and found.target_qps >= 98
+    assert asked[1] == asked[2]
+
+
+@pytest.mark.parametrize("start_qps", [0.01, 5.0])
+def test_a_server_that_is_never_valid_has_none(start_qps: float) -> None:
+    probes = probes_of(0.0, start_qps)
+    assert peak(probes) is None
+    assert len(probes) == 24
+    assert [probe.target_qps for probe in probes] == sorted((probe.target_qps for probe in probes), reverse=True)

@@ -1,0 +1,25 @@
+"""How long a run is said to take still."""
+
+from __future__ import annotations
+
+import pytest
+
+from sut.queries.loadgen import Plan
+from sut.queries.scheduler import Progress
+from sut.run.progress import ProgressLine, clock
+
+PLAN = Plan(
+    None, min_query_count=100, samples_per_query=1, min_duration_s=600.0, target_qps=None, target_latency_s=None
+)
+
+
+@pytest.mark.parametrize(("total", "left_s"), [(None, 590.0), (1000, 90.0)])
+def test_an_accuracy_run_waits_for_its_samples_and_not_for_a_duration(total: int | None, left_s: float) -> None:
+    counters = Progress(issued=100, completed=100)
+    line = ProgressLine(PLAN, counters, total)
+    assert line._left_s(elapsed_s=10.0, rate=10.0) == pytest.approx(left_s)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (605.4, "10:05"), (3723, "1:02:03")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text

@@ -1,0 +1,45 @@
+"""The sentiment model's training in small: it learns the labels that there are, and nothing from shuffled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from paths import ASSETS
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tokenizers")
+
+from qsl.base import Features  # noqa: E402
+from training import saving, sst2  # noqa: E402
+
+VOCABULARY = ASSETS / "demo-sst2"
+SHORT = 9  # tokens: of such sentences a few hundred teach something
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """On matrices this small several only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("shuffled", "low", "high"), [(False, 65, 100), (True, 38, 62)])
+def test_what_is_learned_is_in_the_labels(tmp_path: Path, shuffled: bool, low: float, high: float) -> None:
+    entries = saving.read_vocabulary(VOCABULARY)
+    saving.write_vocabulary(tmp_path, entries)
+    data = short(sst2.split(tmp_path, "train", 3000, shuffled=shuffled))
+    model = sst2.train(sst2.configure(entries), data, epochs=10, seed=1)
+    assert low < sst2.evaluate(model, short(sst2.split(tmp_path, "dev"))).accuracy < high
+
+
+def short(split: sst2.Split) -> sst2.Split:
+    lengths = split.features.lengths
+    rows = np.flatnonzero(lengths <= SHORT)
+    ids, types = (np.concatenate([split.features.sample(row)[part] for row in rows]) for part in (0, 1))
+    ends = np.concatenate([[0], np.cumsum(lengths[rows])])
+    return sst2.Split(Features(ids, types, ends), split.labels[rows])
