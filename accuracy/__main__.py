@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score_squad(args: argparse.Namespace) -> Score:
     if args.vocab is None:
-        raise DatasetError("wanted the vocabulary of the run's model, found none. Name it with --vocab FILE.")
+        raise DatasetError("expected the vocabulary of the run's model, found none. Name it with --vocab FILE.")
     settings = squad_features.FeatureSettings(max_seq_length=args.max_seq_length)
     return squad.score_log(
         args.log_file,
@@ -90,7 +90,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except OSError as error:
         print(
-            f"error: wanted to write the score, found: {error}. Check --output-dir and --predictions.", file=sys.stderr
+            f"error: expected to write the score, found: {error}. Check --output-dir and --predictions.",
+            file=sys.stderr,
         )
         return 2
     return 0 if report.passes(score, wanted) else 1

@@ -87,7 +87,8 @@ def read_logits(
     """
     if int(lengths.max()) > max_seq_length:
         raise AccuracyLogError(
-            f"wanted max_seq_length to hold every sample, found {max_seq_length} and a sample of {int(lengths.max())} "
+            f"expected max_seq_length to hold every sample, found {max_seq_length} and a sample of "
+            f"{int(lengths.max())} "
             "tokens. Give the --max-seq-length that the features were made with."
         )
     indexes, answers = read_entries(path, len(lengths))
@@ -113,14 +114,15 @@ def read_entries(path: Path, total_sample_count: int) -> tuple[Int64, list[bytes
         indexes, hexes = zip(*pairs, strict=True)
     except (KeyError, TypeError, ValueError) as error:
         raise AccuracyLogError(
-            f'wanted LoadGen\'s form in {path} ([{{"seq_id": …, "qsl_idx": …, "data": "hex"}}, …]), '
+            f'expected LoadGen\'s form in {path} ([{{"seq_id": …, "qsl_idx": …, "data": "hex"}}, …]), '
             f"found something else ({type(error).__name__}: {error}). "
             "Name LoadGen's mlperf_log_accuracy.json with --log-file."
         ) from error
     outside = [index for index in indexes if not 0 <= index < total_sample_count]
     if outside:
         raise AccuracyLogError(
-            f"wanted qsl_idx from 0 to {total_sample_count - 1}, the data set's samples, found {outside[0]} in {path}. "
+            f"expected qsl_idx from 0 to {total_sample_count - 1}, the data set's samples, found {outside[0]} "
+            f"in {path}. "
             "Give the --dataset that the run was made with."
         )
     return np.asarray(indexes, np.int64), _unhex(path, indexes, hexes)
@@ -131,7 +133,7 @@ def _parse(path: Path) -> Any:
         text = path.read_bytes()
     except OSError as error:
         raise AccuracyLogError(
-            f"wanted LoadGen's mlperf_log_accuracy.json at {path}, found: {error.strerror or error}. "
+            f"expected LoadGen's mlperf_log_accuracy.json at {path}, found: {error.strerror or error}. "
             "Name it with --log-file FILE; a run with --mode accuracy writes it."
         ) from error
     if not text.strip():
@@ -140,14 +142,14 @@ def _parse(path: Path) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AccuracyLogError(
-            f"wanted a whole JSON log in {path}, found one that is cut short or broken ({error}). "
+            f"expected a whole JSON log in {path}, found one that is cut short or broken ({error}). "
             "If the run was killed, run it again; if this is a submission's truncated copy, name the original."
         ) from error
 
 
 def _no_answers(path: Path) -> AccuracyLogError:
     return AccuracyLogError(
-        f"wanted answers in {path}, found none: LoadGen logs them in accuracy runs only. "
+        f"expected answers in {path}, found none: LoadGen logs them in accuracy runs only. "
         "Run again with --mode accuracy."
     )
 
@@ -159,7 +161,7 @@ def _unhex(path: Path, indexes: Iterable[int], hexes: Iterable[Any]) -> list[byt
             answers.append(bytes.fromhex(text))
         except (TypeError, ValueError) as error:
             raise AccuracyLogError(
-                f"wanted hex digits as the data of qsl_idx {index} in {path}, found something else ({error}). "
+                f"expected hex digits as the data of qsl_idx {index} in {path}, found something else ({error}). "
                 "The log is damaged: run again with --mode accuracy."
             ) from error
     return answers
@@ -189,13 +191,13 @@ def _layout(
         closest = int(np.argmax(fits.sum(axis=1)))
         entry = int(np.argmin(fits[closest]))
         raise AccuracyLogError(
-            f"wanted {wanted[closest, entry]} bytes for qsl_idx {indexes[entry]}, an answer of {lengths[entry]} rows "
+            f"expected {wanted[closest, entry]} bytes for qsl_idx {indexes[entry]}, an answer of {lengths[entry]} rows "
             f"({candidates[closest]}, which fits {fits[closest].sum()} of {len(sizes)} entries), found {sizes[entry]} "
             f"in {path}. Give the --dataset, --vocab, --max-seq-length and --dtype of the run."
         )
     if len({layout.dtype for layout in fitting}) > 1:
         raise AccuracyLogError(
-            f"wanted sizes in {path} that tell the type of the numbers, found ones that fit both "
+            f"expected sizes in {path} that tell the type of the numbers, found ones that fit both "
             f"{' and '.join(map(str, fitting))}. Say which with --dtype float32 or --dtype float16."
         )
     return fitting[0]
@@ -207,6 +209,7 @@ def _check_finite(path: Path, logits: Float32, lengths: Int64) -> None:
     broken = (~np.isfinite(logits).all(axis=2) & within).any(axis=1)
     if broken.any():
         raise AccuracyLogError(
-            f"wanted finite logits in {path}, found NaN or infinity in {int(broken.sum())} samples, the first of them "
+            f"expected finite logits in {path}, found NaN or infinity in {int(broken.sum())} samples, the first "
+            f"of them "
             f"qsl_idx {int(np.argmax(broken))}. Run again in a wider precision, or give the right --dtype."
         )

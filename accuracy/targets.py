@@ -60,7 +60,7 @@ def target(name: str, metric: Metric = "f1") -> Target:
     near = difflib.get_close_matches(name, fitting, n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?" if near else "Take one of those."
     wanted = f"{', '.join(fitting)}, or a number from 0 to 100 for {METRICS[metric]}"
-    raise UnknownTargetError(f"wanted a target ({wanted}), found {name!r}. {hint}")
+    raise UnknownTargetError(f"expected a target ({wanted}), found {name!r}. {hint}")
 
 
 def _number(text: str) -> float | None:

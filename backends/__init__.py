@@ -70,7 +70,7 @@ def check(name: str) -> None:
     if name not in BACKENDS:
         near = difflib.get_close_matches(name, BACKENDS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise BackendError(f"wanted a backend out of {', '.join(BACKENDS)}, found {name!r}.{hint}")
+        raise BackendError(f"expected a backend out of {', '.join(BACKENDS)}, found {name!r}.{hint}")
     if importlib.util.find_spec(BACKENDS[name].needs) is None:
         raise _not_installed(name, BACKENDS[name].needs)
 

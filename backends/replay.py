@@ -47,7 +47,7 @@ def read_spec(spec: str) -> tuple[Path, float]:
         )
     if not Path(name).is_file():
         raise BackendError(
-            f"wanted stored answers in {name or 'a file'}, found none. Keep those of an accuracy run: "
+            f"expected stored answers in {name or 'a file'}, found none. Keep those of an accuracy run: "
             "python -m submission.submit.rehearsal LOG_DIR answers.npz"
         )
     return Path(name), sample_ms
@@ -101,7 +101,7 @@ class ReplayBackend(Backend):
         where = self._where.get(_digest(ids))
         if where is None:
             raise BackendError(
-                "wanted answers stored of this very data set, found a sample without one. Check --model."
+                "expected answers stored of this very data set, found a sample without one. Check --model."
             )
         found: Float32 = self._logits[slice(*where)]
         return found
@@ -117,5 +117,5 @@ def _open(path: Path) -> dict[str, npt.NDArray[Any]]:
             return {name: stored[name] for name in ("digests", "offsets", "logits")}
     except (OSError, ValueError, KeyError) as error:
         raise BackendError(
-            f"wanted answers as submission.submit.rehearsal writes them in {path}, found: {error}."
+            f"expected answers as submission.submit.rehearsal writes them in {path}, found: {error}."
         ) from error

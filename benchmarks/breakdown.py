@@ -91,7 +91,7 @@ def _kernels(name: str | None) -> Kernels:
         return PlainKernels()
     library = native.load(name)
     if library is None:
-        raise SystemExit(f"wanted the kernels {name}, found that they were not built or do not run here.")
+        raise SystemExit(f"expected the kernels {name}, found that they were not built or do not run here.")
     return native.NativeKernels(name, library)
 
 

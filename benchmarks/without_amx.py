@@ -51,7 +51,7 @@ def deny() -> None:
     program = _Filter(len(_PROGRAM), code)
     done = libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0)
     if done:
-        raise OSError(ctypes.get_errno(), f"wanted a seccomp filter, found: {os.strerror(ctypes.get_errno())}")
+        raise OSError(ctypes.get_errno(), f"expected a seccomp filter, found: {os.strerror(ctypes.get_errno())}")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def read_indices(path: Path, dataset: Path, count: int, also: str = "") -> list[
 
 def _unknown(path: Path, dataset: Path, what: str, found: str) -> DatasetError:
     return DatasetError(
-        f"wanted {what} of {dataset} in {path}, found {found!r}. "
+        f"expected {what} of {dataset} in {path}, found {found!r}. "
         f"Name the data set that the list was made for with --calibration-dataset FILE."
     )
 
@@ -50,7 +50,9 @@ def _words(path: Path) -> list[str]:
     try:
         words = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"wanted a calibration list at {path}, found: {error}. Check --calibration-list.") from error
+        raise DatasetError(
+            f"expected a calibration list at {path}, found: {error}. Check --calibration-list."
+        ) from error
     if not words:
-        raise DatasetError(f"wanted feature indices or question ids in {path}, found none. Check --calibration-list.")
+        raise DatasetError(f"expected feature indices or question ids in {path}, found none. Check --calibration-list.")
     return words

@@ -40,7 +40,7 @@ def _file_digest(path: Path) -> bytes:
         return hashlib.sha256(path.read_bytes()).digest()
     except OSError as error:
         raise DatasetError(
-            f"wanted a file at {path}, found: {error.strerror or error}. Check --dataset and --vocab."
+            f"expected a file at {path}, found: {error.strerror or error}. Check --dataset and --vocab."
         ) from error
 
 

@@ -67,21 +67,21 @@ def read_examples(path: Path) -> list[Example]:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise DatasetError(
-            f"wanted a SQuAD v1.1 file at {path}, found: {error}. Name one with --dataset FILE."
+            f"expected a SQuAD v1.1 file at {path}, found: {error}. Name one with --dataset FILE."
         ) from error
     except (ValueError, RecursionError) as error:
         raise DatasetError(
-            f"wanted SQuAD v1.1 JSON in {path}, found something else ({error}). Fetch or copy the file again."
+            f"expected SQuAD v1.1 JSON in {path}, found something else ({error}). Fetch or copy the file again."
         ) from error
     try:
         examples = list(_examples(data))
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
-            f"wanted SQuAD v1.1's form in {path} (data > paragraphs > context, qas > id, question, answers > text), "
+            f"expected SQuAD v1.1's form in {path} (data > paragraphs > context, qas > id, question, answers > text), "
             f"found another ({type(error).__name__}: {error})."
         ) from error
     if not examples:
-        raise DatasetError(f"wanted questions in {path}, found none.")
+        raise DatasetError(f"expected questions in {path}, found none.")
     return examples
 
 
@@ -143,7 +143,7 @@ def _arrays(
         for window in _windows(question, doc_ids, doc_words, vocabulary, settings)
     ]
     if not windows:
-        raise DatasetError(f"wanted passages in {whose}, found only empty ones.")
+        raise DatasetError(f"expected passages in {whose}, found only empty ones.")
     index, ids, types, words, context = zip(*windows, strict=True)
     return {
         "input_ids": np.concatenate(ids),
@@ -178,7 +178,7 @@ def _windows(
     head = np.concatenate([cls, question, sep])
     if len(head) + 2 > settings.max_seq_length:
         raise DatasetError(
-            f"wanted room for a passage after a question of {len(question)} tokens, found "
+            f"expected room for a passage after a question of {len(question)} tokens, found "
             f"max_seq_length {settings.max_seq_length}. Raise it, or lower max_query_length."
         )
     spans = doc_spans(len(doc_ids), settings.max_seq_length - len(head) - 1, settings.doc_stride)

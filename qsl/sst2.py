@@ -41,7 +41,7 @@ def read_sentences(path: Path) -> list[str]:
     sentences = _columns(path)[_SENTENCE]
     wrong = next((row for row, text in enumerate(sentences) if not isinstance(text, str)), None)
     if wrong is not None:
-        raise DatasetError(f"wanted text as the sentence of row {wrong} of {path}, found {sentences[wrong]!r}.")
+        raise DatasetError(f"expected text as the sentence of row {wrong} of {path}, found {sentences[wrong]!r}.")
     return sentences
 
 
@@ -59,7 +59,7 @@ def read_labels(path: Path) -> npt.NDArray[np.int64]:
             break
     if labels is None or found:
         raise DatasetError(
-            f"wanted 0 (negative) or 1 (positive) as every {_LABEL} in {path}, found {found}. GLUE's test set has no "
+            f"expected 0 (negative) or 1 (positive) as every {_LABEL} in {path}, found {found}. GLUE's test set has no "
             "labels; score its dev set (dev.tsv, or the hubs' validation split)."
         )
     return np.array([int(label) for label in labels], np.int64)
@@ -99,15 +99,17 @@ def _columns(path: Path) -> dict[str, list[Any]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"wanted an SST-2 file at {path}, found: {error}. Name one with --dataset FILE.") from error
+        raise DatasetError(
+            f"expected an SST-2 file at {path}, found: {error}. Name one with --dataset FILE."
+        ) from error
     columns = _read_parquet(path) if content.startswith(_PARQUET_MAGIC) else _read_tsv(path, content)
     if _SENTENCE not in columns:
         raise DatasetError(
-            f"wanted SST-2 in {path} (a TSV with the header sentence<tab>label, or parquet with these columns), "
+            f"expected SST-2 in {path} (a TSV with the header sentence<tab>label, or parquet with these columns), "
             f"found the columns {', '.join(columns)[:80]!r}. Name another file with --dataset FILE."
         )
     if not columns[_SENTENCE]:
-        raise DatasetError(f"wanted sentences in {path}, found none.")
+        raise DatasetError(f"expected sentences in {path}, found none.")
     return columns
 
 
@@ -116,12 +118,12 @@ def _read_tsv(path: Path, content: bytes) -> dict[str, list[Any]]:
     try:
         lines = content.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"wanted an SST-2 file as UTF-8 text in {path}, found: {error}.") from error
+        raise DatasetError(f"expected an SST-2 file as UTF-8 text in {path}, found: {error}.") from error
     header, *rows = [line.split("\t") for line in lines if line.strip()] or [[""]]
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise DatasetError(
-                f"wanted {len(header)} columns, parted by tabs, in row {number} of {path}, found {len(row)}."
+                f"expected {len(header)} columns, parted by tabs, in row {number} of {path}, found {len(row)}."
             )
     return {name: [row[at] for row in rows] for at, name in enumerate(header)}
 
@@ -137,7 +139,7 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
     except (OSError, ValueError) as error:  # pyarrow's own errors are kinds of these
         raise DatasetError(
-            f"wanted whole parquet in {path}, found a file cut short or broken ({str(error).splitlines()[0]}). "
+            f"expected whole parquet in {path}, found a file cut short or broken ({str(error).splitlines()[0]}). "
             "Fetch or copy it again."
         ) from error
     return columns

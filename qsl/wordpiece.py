@@ -93,7 +93,7 @@ class WordPiece:
             lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise DatasetError(
-                f"wanted a WordPiece vocabulary (UTF-8 text, one token a line) at {path}, found: {error}. "
+                f"expected a WordPiece vocabulary (UTF-8 text, one token a line) at {path}, found: {error}. "
                 "Name one with --vocab FILE."
             ) from error
         if lines and not lines[-1]:
@@ -103,7 +103,7 @@ class WordPiece:
         missing = [token for token in (PAD, UNK, CLS, SEP) if token not in self.ids]
         if missing:
             raise DatasetError(
-                f"wanted a BERT vocabulary at {path}, found {len(self.tokens)} lines without {', '.join(missing)}. "
+                f"expected a BERT vocabulary at {path}, found {len(self.tokens)} lines without {', '.join(missing)}. "
                 "Name a vocab.txt with --vocab FILE."
             )
         self._seen: dict[str, tuple[int, ...]] = {}

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
             _print(path, tree.read(root))
     except RefusedError as error:
         failure = error.failure
-        raise UsageError(f"wanted {failure.wanted} in {path}, found {failure.found}. {failure.todo}") from error
+        raise UsageError(f"expected {failure.wanted} in {path}, found {failure.found}. {failure.todo}") from error
     return VALID
 
 
@@ -53,7 +53,7 @@ def _root(path: Path) -> Iterator[Path]:
     found = workspace.tree_in(path)
     if found is None:
         raise UsageError(
-            f"wanted a package (a tarball, or {' or '.join(DIVISIONS)} in a directory), found none at {path}."
+            f"expected a package (a tarball, or {' or '.join(DIVISIONS)} in a directory), found none at {path}."
         )
     yield found
 

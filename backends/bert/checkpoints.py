@@ -80,7 +80,7 @@ def find_model(spec: str, head: str = SPANS) -> Model:
         f"'demo', a directory with config.json and weights, a file of weights beside its config.json, an .onnx file, "
         f"or {_random_names()}"
     )
-    raise BackendError(f"wanted a model ({wanted}), found nothing of the kind at {spec!r}. Check --model.")
+    raise BackendError(f"expected a model ({wanted}), found nothing of the kind at {spec!r}. Check --model.")
 
 
 def _random_names() -> str:
@@ -90,7 +90,7 @@ def _random_names() -> str:
 def _find_random(spec: str, head: str) -> Model:
     config = RANDOM_GEOMETRIES.get(spec.removeprefix(RANDOM_PREFIX))
     if config is None:
-        raise BackendError(f"wanted random weights out of {_random_names()}, found --model {spec}.")
+        raise BackendError(f"expected random weights out of {_random_names()}, found --model {spec}.")
     return Model(spec, replace(config, head=head), None)
 
 

@@ -95,16 +95,16 @@ def read_config(path: Path) -> BertConfig:
         known = {field.name: data[field.name] for field in fields(BertConfig) if field.name in data}
         config = BertConfig(**known)
     except (OSError, ValueError, TypeError) as error:
-        raise BackendError(f"wanted BERT's config.json at {path}, found: {error}.") from error
+        raise BackendError(f"expected BERT's config.json at {path}, found: {error}.") from error
     config = replace(config, head=heads.of_architectures(data.get("architectures")))
     if data.get("model_type", "bert") != "bert" or config.hidden_act != "gelu":
         found = f"model_type {data.get('model_type')!r}, hidden_act {config.hidden_act!r}"
-        raise BackendError(f"wanted a BERT with exact GELU in {path}, found {found}.")
+        raise BackendError(f"expected a BERT with exact GELU in {path}, found {found}.")
     sizes = {field.name: getattr(config, field.name) for field in fields(BertConfig) if field.type == "int"}
     wrong = [f"{name} {size!r}" for name, size in sizes.items() if not (isinstance(size, int) and size > 0)]
     if wrong or config.hidden_size % config.num_attention_heads:
         found = ", ".join(wrong) or f"hidden_size {config.hidden_size} for {config.num_attention_heads} heads"
-        raise BackendError(f"wanted BERT's sizes in {path}, hidden_size a multiple of the heads, found {found}.")
+        raise BackendError(f"expected BERT's sizes in {path}, hidden_size a multiple of the heads, found {found}.")
     return config
 
 
@@ -124,6 +124,6 @@ def of_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> BertConfig:
         if sizes == (known.hidden_size, known.num_hidden_layers, known.intermediate_size):
             return replace(known, vocab_size=word[0], max_position_embeddings=position[0], type_vocab_size=kind[0])
     raise BackendError(
-        f"wanted a config.json beside {path}, which says how many heads its BERT has, found none (hidden size "
+        f"expected a config.json beside {path}, which says how many heads its BERT has, found none (hidden size "
         f"{sizes[0]}, {sizes[1]} layers, inner size {sizes[2]}). Copy the model's own there."
     )

@@ -57,5 +57,5 @@ def find(path: Path) -> Path | None:
     if found:
         return found[0]
     if any((path / name).is_file() for name in CONFIGS):
-        raise BackendError(f"wanted {' or '.join(_IN_DIRECTORY)} in {path}, found none of them.")
+        raise BackendError(f"expected {' or '.join(_IN_DIRECTORY)} in {path}, found none of them.")
     return None

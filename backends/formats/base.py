@@ -51,12 +51,12 @@ def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors
     missing = sorted(set(wanted) - set(found))
     if missing:
         raise BackendError(
-            f"wanted {len(wanted)} tensors of a BERT for {HEADS[config.head].title} in {path}, "
+            f"expected {len(wanted)} tensors of a BERT for {HEADS[config.head].title} in {path}, "
             f"found {len(missing)} missing, among them {missing[0]}."
         )
     for name, shape in wanted.items():
         if tuple(found[name].shape) != shape:
-            raise BackendError(f"wanted {name} of shape {shape} in {path}, found {tuple(found[name].shape)}.")
+            raise BackendError(f"expected {name} of shape {shape} in {path}, found {tuple(found[name].shape)}.")
     extra = [name for name in found if name not in wanted and not name.startswith(_UNUSED)]
     if extra:
         raise BackendError(f"found {len(extra)} tensors in {path} that BERT has no place for, among them {extra[0]}.")

@@ -90,7 +90,7 @@ def load(path: Path) -> Graph:
             constants[tensor.name] = numpy_helper.to_array(tensor)
         except Exception as error:
             raise BackendError(
-                f"wanted the tensor {tensor.name} in {path}, found it cut short: {brief(error)}."
+                f"expected the tensor {tensor.name} in {path}, found it cut short: {brief(error)}."
             ) from error
     nodes = [_node(node) for node in proto.node]
     inputs = tuple(value.name for value in proto.input if value.name not in constants)
@@ -98,7 +98,7 @@ def load(path: Path) -> Graph:
     for node in nodes:
         for name in node.inputs:
             if name and name not in made_by and name not in constants and name not in inputs:
-                raise BackendError(f"wanted the tensor {name}, which a {node.op} of {path} reads, found none.")
+                raise BackendError(f"expected the tensor {name}, which a {node.op} of {path} reads, found none.")
     return Graph(path, inputs, tuple(value.name for value in proto.output), made_by, constants)
 
 
@@ -132,11 +132,11 @@ def _parse(path: Path, with_weights: bool) -> Any:
         proto = onnx.load(path, load_external_data=with_weights)
     except Exception as error:
         raise BackendError(
-            f"wanted an ONNX graph in {path}, found a file that is none, or cut short ({brief(error)}). "
+            f"expected an ONNX graph in {path}, found a file that is none, or cut short ({brief(error)}). "
             f"Copy or fetch it again."
         ) from error
     if not proto.graph.node:
-        raise BackendError(f"wanted an ONNX graph in {path}, found nothing in it. Copy or fetch it again.")
+        raise BackendError(f"expected an ONNX graph in {path}, found nothing in it. Copy or fetch it again.")
     return proto
 
 

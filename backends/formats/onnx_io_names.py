@@ -44,7 +44,7 @@ def match_inputs(model: Model, found: list[str]) -> Inputs:
     matched = {name: _FIELDS[name] for name in found if name in _FIELDS}
     if len(matched) != len(found) or sorted(matched.values()) != sorted(set(_FIELDS.values())):
         raise BackendError(
-            f"wanted the inputs input_ids, input_mask (or attention_mask), segment_ids (or token_type_ids) "
+            f"expected the inputs input_ids, input_mask (or attention_mask), segment_ids (or token_type_ids) "
             f"in {model.spec}, found {', '.join(found)}."
         )
     return matched
@@ -79,7 +79,7 @@ def _match(model: Model, found: list[str]) -> tuple[str, list[str]]:
         if len(matched) == len(outputs):
             return name, matched
     raise BackendError(
-        f"wanted the outputs output_start_logits and output_end_logits, or logits, in {model.spec}, "
+        f"expected the outputs output_start_logits and output_end_logits, or logits, in {model.spec}, "
         f"found {', '.join(found)}."
     )
 
@@ -93,7 +93,7 @@ def answers(batch: Batch, outputs: Sequence[Float32]) -> Float32:
     if len(outputs) == COLUMNS:
         return batch.pack(np.stack(outputs, axis=-1))
     if outputs[0].shape != (len(batch), COLUMNS):
-        raise BackendError(f"wanted logits of two classes, [{len(batch)}, 2], found {list(outputs[0].shape)}.")
+        raise BackendError(f"expected logits of two classes, [{len(batch)}, 2], found {list(outputs[0].shape)}.")
     return np.array(outputs[0], np.float32)
 
 

@@ -63,7 +63,7 @@ def linear(graph: Graph, name: str) -> Linear | None:
 
 def _linear(graph: Graph, node: Node, product: str, weight: Array, bias: Array, flipped: bool) -> Linear:
     if weight.ndim != 2:
-        raise BackendError(f"wanted a matrix in {node.inputs[1]} of {graph.path}, found shape {weight.shape}.")
+        raise BackendError(f"expected a matrix in {node.inputs[1]} of {graph.path}, found shape {weight.shape}.")
     weight = weight if flipped else weight.T
     return Linear(weight, bias, node.inputs[0], product, _range(graph, node, len(weight)))
 
@@ -78,7 +78,8 @@ def _range(graph: Graph, node: Node, rows: int) -> Range | None:
     for name, is_wrong in wrong.items():
         if is_wrong:
             raise BackendError(
-                f"wanted one scale for the input of a linear layer, and symmetric ones for its weights, one or one an "
+                f"expected one scale for the input of a linear layer, and symmetric ones for its weights, one "
+                f"or one an "
                 f"output, found others at {name} in {graph.path}. Name the model before it was quantized."
             )
     shift = 128 if zero_point.dtype == np.int8 else 0

@@ -266,6 +266,6 @@ def _no_bert(graph: Graph, name: str, wanted: str) -> BackendError:
     node = graph.node(name)
     found = f"{node.op} ({', '.join(node.inputs)})" if node else "an input"
     return BackendError(
-        f"wanted {wanted} at {name!r} in {graph.path}, whose weights are read as those of an exported BERT; found "
+        f"expected {wanted} at {name!r} in {graph.path}, whose weights are read as those of an exported BERT; found "
         f"{found}. Run the graph as it is with --backend onnxruntime, or name the model that it was exported from."
     )

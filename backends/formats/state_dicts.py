@@ -66,7 +66,7 @@ def _read_all(path: Path) -> dict[str, Any]:
         held = _reader(path.with_name(shard))[0](path.with_name(shard))
         lacks = sorted(name for name, file in where.items() if file == shard and name not in held)
         if lacks:
-            raise BackendError(f"wanted {lacks[0]} in {path.with_name(shard)}, where {path.name} has it, found none.")
+            raise BackendError(f"expected {lacks[0]} in {path.with_name(shard)}, where {path.name} has it, found none.")
         found |= held
     return found
 
@@ -78,12 +78,12 @@ def _weight_map(path: Path) -> dict[str, str]:
         names = {str(name): Path(file).name for name, file in where.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendError(
-            f"wanted an index of shards (weight_map: tensor → file) in {path}, found: {brief(error)}. "
+            f"expected an index of shards (weight_map: tensor → file) in {path}, found: {brief(error)}. "
             f"Copy or fetch it again."
         ) from error
     gone = sorted(file for file in set(names.values()) if not path.with_name(file).is_file())
     if gone or not names:
-        raise BackendError(f"wanted the shards that {path} lists, found no {gone[0] if gone else 'shard in it'}.")
+        raise BackendError(f"expected the shards that {path} lists, found no {gone[0] if gone else 'shard in it'}.")
     return names
 
 
@@ -102,7 +102,7 @@ def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, Range]:
     for name in sorted(name.removesuffix(_INPUT) for name in found if name.endswith(_INPUT)):
         weight = found.get(f"{name}.weight")
         if weight is None:
-            raise BackendError(f"wanted {name}.weight in {path}, whose {name}{_INPUT} is there, found none.")
+            raise BackendError(f"expected {name}.weight in {path}, whose {name}{_INPUT} is there, found none.")
         if not name.startswith("bert.encoder.layer."):
             continue
         amax = found.get(name + _WEIGHT, np.abs(weight).max())
@@ -118,7 +118,7 @@ def _positive(path: Path, name: str, amax: Any, size: int) -> Float32:
     values = np.asarray(amax, np.float32).reshape(-1)
     if values.size not in (1, size) or not (np.isfinite(values).all() and (values > 0).all()):
         wanted = "one value" if size == 1 else f"one value or {size}"
-        raise BackendError(f"wanted {wanted} above 0 for {name} in {path}, found {values[:4].tolist()}.")
+        raise BackendError(f"expected {wanted} above 0 for {name} in {path}, found {values[:4].tolist()}.")
     return np.broadcast_to(values, (size,))
 
 
@@ -127,7 +127,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         return safetensors.numpy.load_file(path)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise BackendError(
-            f"wanted whole safetensors in {path}, found a file cut short or broken ({error}). Copy or fetch it again."
+            f"expected whole safetensors in {path}, found a file cut short or broken ({error}). Copy or fetch it again."
         ) from error
 
 
@@ -155,14 +155,14 @@ def _load_torch(path: Path) -> Mapping[str, Any]:
     except Exception as error:
         reason = "objects that would run code" if "weights_only" in str(error) else "a file cut short or broken"
         raise BackendError(
-            f"wanted a PyTorch state dict in {path}, tensors and nothing else, found {reason} ({brief(error)}). "
+            f"expected a PyTorch state dict in {path}, tensors and nothing else, found {reason} ({brief(error)}). "
             f"Copy or fetch it again, or use model.safetensors."
         ) from error
     found = next(
         (found[key] for key in _WRAPPED if isinstance(found, dict) and isinstance(found.get(key), dict)), found
     )
     if not isinstance(found, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
-        raise BackendError(f"wanted a PyTorch state dict in {path}, tensors by name, found {type(found).__name__}.")
+        raise BackendError(f"expected a PyTorch state dict in {path}, tensors by name, found {type(found).__name__}.")
     return found
 
 

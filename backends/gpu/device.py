@@ -34,11 +34,11 @@ def find() -> tuple[Accelerator, ...]:
         gpus = _of_driver()
     except OSError as error:
         found = f"{error}" if built_for else f"{error}, and {_torch_words()}"
-        raise BackendError(f"wanted a CUDA GPU for backend 'gpu', found none ({found}). Type: --backend pytorch, or "
+        raise BackendError(f"expected a CUDA GPU for backend 'gpu', found none ({found}). Type: --backend pytorch, or "
                            f"onnxruntime, to run on this machine's cores.") from error  # fmt: skip
     if built_for is None:
         raise BackendError(
-            f"wanted a PyTorch built for CUDA, found {_torch_words()} beside {gpus[0].name}. "
+            f"expected a PyTorch built for CUDA, found {_torch_words()} beside {gpus[0].name}. "
             f"Type: pip install --force-reinstall torch triton (PyTorch's own index has every build)."
         )
     return gpus
@@ -54,7 +54,7 @@ def of(number: int, precision: str) -> Accelerator:
     if gpu.capability < least:
         can = [name for name, needs in _LEAST_CAPABILITY.items() if gpu.capability >= needs]
         raise BackendError(
-            f"wanted a GPU of compute capability {least[0]}.{least[1]} or higher for --precision {precision}, found "
+            f"expected a GPU of compute capability {least[0]}.{least[1]} or higher for --precision {precision}, found "
             f"{gpu.name} with {gpu.capability[0]}.{gpu.capability[1]}, which has {', '.join(can) or 'none of ours'}."
         )
     return gpu

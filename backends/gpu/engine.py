@@ -115,7 +115,7 @@ def read(directory: Path) -> Engine:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise engine_store.missing(directory, error) from error
     if {name: tensor.shape for name, tensor in found.tensors.items()} != shapes(config):
-        raise BackendError(f"wanted a whole engine in {directory}, found tensors of another model. Type: python -m "
+        raise BackendError(f"expected a whole engine in {directory}, found tensors of another model. Type: python -m "
                            f"sut build.")  # fmt: skip
     return found
 

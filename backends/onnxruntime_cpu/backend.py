@@ -40,7 +40,7 @@ class OnnxRuntimeBackend(Backend):
             return session.open_file(path, self.options)
         except Exception as error:
             raise BackendError(
-                f"wanted an ONNX graph in {path}, found a file that ONNX Runtime does not open "
+                f"expected an ONNX graph in {path}, found a file that ONNX Runtime does not open "
                 f"({brief(error)}). Copy or fetch it again."
             ) from error
 

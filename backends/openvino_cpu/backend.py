@@ -44,7 +44,7 @@ class OpenVinoBackend(Backend):
             self._request = self._core.compile_model(graph, "CPU", self._properties()).create_infer_request()
         except RuntimeError as error:
             raise BackendError(
-                f"wanted a graph that OpenVINO compiles, found {model.spec} ({_brief(error)})."
+                f"expected a graph that OpenVINO compiles, found {model.spec} ({_brief(error)})."
             ) from error
 
     def _properties(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class OpenVinoBackend(Backend):
             return self._core.read_model(str(path))
         except RuntimeError as error:
             raise BackendError(
-                f"wanted {what} in {path}, found a file that OpenVINO does not open ({_brief(error)}). "
+                f"expected {what} in {path}, found a file that OpenVINO does not open ({_brief(error)}). "
                 f"Make, copy or fetch it again."
             ) from error
 
@@ -87,7 +87,7 @@ def check_bf16(capabilities: list[str]) -> None:
     """`capabilities`: what OpenVINO says of a processor. Raises BackendError where bfloat16 is not among it."""
     if "BF16" not in capabilities:
         raise BackendError(
-            f"wanted a processor with bfloat16 for --precision bf16, found one with {', '.join(capabilities)}. "
+            f"expected a processor with bfloat16 for --precision bf16, found one with {', '.join(capabilities)}. "
             f"Type: --precision fp32, or int8."
         )
 

@@ -43,7 +43,7 @@ class CalibrationSettings:
 
     def __post_init__(self) -> None:
         if self.ranges not in RANGES:
-            raise BackendError(f"wanted ranges out of {', '.join(RANGES)}, found {self.ranges!r}.")
+            raise BackendError(f"expected ranges out of {', '.join(RANGES)}, found {self.ranges!r}.")
 
 
 @dataclass

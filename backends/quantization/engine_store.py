@@ -66,7 +66,7 @@ def write(directory: Path, fill: Callable[[Path], About], is_whole: Callable[[Pa
         aside.replace(directory)
     except OSError as error:
         if not is_whole(directory):  # else another process was first: its engine is there, and may be read already
-            raise BackendError(f"wanted to write an engine to {directory}, found: {error}. Make room.") from error
+            raise BackendError(f"expected to write an engine to {directory}, found: {error}. Make room.") from error
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
@@ -87,7 +87,7 @@ def settings(directory: Path) -> dict[str, Any]:
 
 def missing(directory: Path, error: Exception) -> BackendError:
     return BackendError(
-        f"wanted a built engine in {directory}, found none that is whole ({error}). Type: python -m sut build."
+        f"expected a built engine in {directory}, found none that is whole ({error}). Type: python -m sut build."
     )
 
 
@@ -98,5 +98,5 @@ def built_for(model: Model) -> Path:
         BackendError: none was.
     """
     if model.engine is None:
-        raise BackendError(f"wanted a built engine for {model.spec}, found none. Type: python -m sut build.")
+        raise BackendError(f"expected a built engine for {model.spec}, found none. Type: python -m sut build.")
     return model.engine

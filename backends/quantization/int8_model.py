@@ -146,7 +146,7 @@ def read_engine(directory: Path) -> QuantizedModel:
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if found != engine_shapes(config):
         wrong = sorted(name for name, _ in set(found.items()) ^ set(engine_shapes(config).items()))
-        raise BackendError(f"wanted an engine in {directory}, found {wrong[0]} missing or of another shape.")
+        raise BackendError(f"expected an engine in {directory}, found {wrong[0]} missing or of another shape.")
     return QuantizedModel(config, tensors, settings)
 
 

@@ -43,7 +43,8 @@ def quantize(weights: Weights, settings: Mapping[str, Any]) -> QuantizedModel:
 def _range(weights: Weights, source: str) -> Range:
     if source not in weights.ranges:
         raise BackendError(
-            f"wanted the range of each linear layer of a model that brings its own ({len(weights.ranges)} are there), "
+            f"expected the range of each linear layer of a model that brings its own ({len(weights.ranges)} are "
+            f"there), "
             f"found none for {source}. To have it calibrated instead, name samples with --calibration-dataset FILE."
         )
     return weights.ranges[source]

@@ -57,7 +57,7 @@ def _directory(path: Path) -> Iterator[Path]:
         with archive.opened(path) as root:
             yield root
     else:
-        raise UsageError(f"wanted a submission's directory or tarball, found nothing at {path}. Is the path right?")
+        raise UsageError(f"expected a submission's directory or tarball, found nothing at {path}. Is the path right?")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,7 +108,7 @@ def _by_file(failures: tuple[Failure, ...]) -> Iterator[str]:
             return
         yield printable(file)
         for one in of_file:
-            yield printable(f"  {one.rule}: found {one.found}; wanted {one.wanted}")
+            yield printable(f"  {one.rule}: found {one.found}; expected {one.wanted}")
             yield printable(f"      {one.todo}")
 
 
@@ -116,7 +116,7 @@ def _by_rule(waived: tuple[Failure, ...]) -> Iterator[str]:
     """What nobody need put right, as short as can be; --json has the files."""
     files = Counter((one.rule, one.found, one.wanted) for one in waived)
     for (rule, found, wanted), count in files.items():
-        yield printable(f"  {rule}: found {found}; wanted {wanted} ({count} {'files' if count > 1 else 'file'})")
+        yield printable(f"  {rule}: found {found}; expected {wanted} ({count} {'files' if count > 1 else 'file'})")
     if not waived:
         yield "  none of them"
 

@@ -102,27 +102,27 @@ def _said(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"wanted a system's description as TOML in {path}, found: {error}.") from error
+        raise UsageError(f"expected a system's description as TOML in {path}, found: {error}.") from error
     for key, value in values.items():
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(_KEYS)}."
             raise UsageError(f"found an unknown key {key!r} in {path}. {hint}")
         if not isinstance(value, str):
-            raise UsageError(f'wanted text for {key} in {path}, found {value!r}. Write {key} = "{value}".')
+            raise UsageError(f'expected text for {key} in {path}, found {value!r}. Write {key} = "{value}".')
     return {key: value for key, value in values.items() if value}
 
 
 def _check_words(order: Order, found: Mapping[str, str]) -> None:
     if found["status"] not in rounds.STATUSES:
         wanted = ", ".join(rounds.STATUSES)
-        raise UsageError(f"wanted status out of {wanted} in {order.system_toml}, found {found['status']!r}.")
+        raise UsageError(f"expected status out of {wanted} in {order.system_toml}, found {found['status']!r}.")
     for key, value in (("submitter", order.submitter), ("division", order.division), ("system_type", "edge")):
         if found[key] != value:
-            raise UsageError(f"wanted {key} {value!r} as on the command line, found {found[key]!r} in the TOML file.")
+            raise UsageError(f"expected {key} {value!r} as on the command line, found {found[key]!r} in the TOML file.")
     for key in rounds.SYSTEM_KEYS_INTEGER:
         if not found[key].isdigit() and not order.short:
-            raise UsageError(f'wanted a number as text for {key}, such as "1", found {found[key]!r}.')
+            raise UsageError(f'expected a number as text for {key}, such as "1", found {found[key]!r}.')
 
 
 def _open_keys(order: Order, missing: list[str]) -> UsageError:
@@ -132,6 +132,7 @@ def _open_keys(order: Order, missing: list[str]) -> UsageError:
     if not template.exists():
         workspace.write(template, head + "\n".join(lines) + "\n")
     return UsageError(
-        f"wanted {', '.join(missing)} of the system in {order.system_toml}, found none. Fill in {template} and put it "
+        f"expected {', '.join(missing)} of the system in {order.system_toml}, found none. Fill in {template} "
+        f"and put it "
         "there, or name it with --system-toml."
     )

@@ -126,4 +126,4 @@ def find(name: str) -> Round:
         return ROUNDS[name]
     near = difflib.get_close_matches(name, ROUNDS, n=1, cutoff=0.3)
     hint = f"Did you mean {near[0]}?" if near else "Take one of those."
-    raise UsageError(f"wanted a round ({', '.join(ROUNDS)}), found {name!r}. {hint}")
+    raise UsageError(f"expected a round ({', '.join(ROUNDS)}), found {name!r}. {hint}")

@@ -69,7 +69,9 @@ def _submit(asked: Order, wishes: Wishes, argv: Sequence[str]) -> int:
         try:
             return _package(asked, place, met, steps)
         except OSError as error:
-            raise RunFailedError(f"wanted to write the package in {place.folder}, found: {error}. --resume.") from error
+            raise RunFailedError(
+                f"expected to write the package in {place.folder}, found: {error}. --resume."
+            ) from error
 
 
 def _refuse_another(asked: Order, wishes: Wishes, place: Workspace) -> None:

@@ -75,7 +75,7 @@ def _features(order: Order) -> Features:
 def _check_samples(order: Order, samples: int) -> None:
     if samples == rounds.SAMPLES or order.short:
         return
-    wanted = f"wanted the {rounds.SAMPLES:,} samples that the rules ask for"
+    wanted = f"expected the {rounds.SAMPLES:,} samples that the rules ask for"
     if order.run.dataset is None:
         raise UsageError(
             f"{wanted}, found {samples:,} in the embedded demo data set. Make as many: python -m qsl.demo dev "
@@ -93,6 +93,6 @@ def _check_room(order: Order, place: Workspace, features: Features) -> None:
     free = shutil.disk_usage(place.folder).free
     if free < needed and not place.runs.exists():
         raise UsageError(
-            f"wanted {needed >> 20} MiB of disk for the logs in {place.folder}, found {free >> 20} MiB free. "
+            f"expected {needed >> 20} MiB of disk for the logs in {place.folder}, found {free >> 20} MiB free. "
             "Make room, or take another --output-dir."
         )

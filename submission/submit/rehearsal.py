@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         count = keep(options.log_dir, options.answers)
     except (AccuracyLogError, DatasetError, OSError, ValueError, KeyError) as error:
-        print(f"error: wanted the answers of a run in {options.log_dir}, found: {error}.", file=sys.stderr)
+        print(f"error: expected the answers of a run in {options.log_dir}, found: {error}.", file=sys.stderr)
         return 2
     print(f"{options.answers}: {count} answers")
     return 0

@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
 def _name(field: str, text: str) -> str:
     if _NAME.fullmatch(text):
         return text
-    raise UsageError(f"wanted a --{field} of letters, digits, '-', '_', '.' and '+', found {text!r}.")
+    raise UsageError(f"expected a --{field} of letters, digits, '-', '_', '.' and '+', found {text!r}.")
 
 
 def _scenarios(text: str) -> tuple[str, ...]:
@@ -146,14 +146,14 @@ def _check(order: Order, own: Any) -> None:
     if order.run.task != "squad":
         raise UsageError(f"a submission is of task squad, MLPerf's BERT; found --task {order.run.task}. Leave it out.")
     if own.category.lower() != "edge":
-        raise UsageError(f"wanted --category edge, found {own.category!r}: no other suite has BERT since round v5.0.")
+        raise UsageError(f"expected --category edge, found {own.category!r}: no other suite has BERT since round v5.0.")
     if own.resume and own.clean:
         raise UsageError("--resume keeps what is there and --clean removes it; give one of them.")
     if order.is_closed and order.short:
         raise UsageError("--short packs a trial, which goes with --division open.")
     if own.system_toml and not own.system_toml.is_file():
         raise UsageError(
-            f"wanted what is known of the system in {own.system_toml}, found no file. Check --system-toml."
+            f"expected what is known of the system in {own.system_toml}, found no file. Check --system-toml."
         )
     missing = set(rounds.REQUIRED_SCENARIOS) - set(order.scenarios)
     if order.is_closed and missing:

@@ -137,11 +137,12 @@ def _check(step: Step, order: Order, place: Workspace, found: dict[str, Any]) ->
         else f" LoadGen's knobs are in {place.user_conf}: set them there, then --resume."
     )
     raise RunFailedError(
-        f"wanted of the {step.name} run {' or '.join(sorted(good))}, found {found['verdict']}: {'; '.join(why)}.{todo}"
+        f"expected the {step.name} run to be {' or '.join(sorted(good))}, found {found['verdict']}: "
+        f"{'; '.join(why)}.{todo}"
     )
 
 
 def _missed(found: dict[str, Any]) -> str:
     result = found.get("result") or {}
     target = (result.get("target") or {}).get("value")
-    return f"F1 {result.get('f1')} of the wanted {target}"
+    return f"F1 {result.get('f1')} of the expected {target}"

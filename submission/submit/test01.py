@@ -90,7 +90,7 @@ def compare_speed(performance: Path, test01: Path, scenario: str) -> Speed:
         detail = detail_log.read_detail(folder)
         if detail.get("result_validity") != "VALID" or detail.get("effective_scenario") != scenario:
             raise RunFailedError(
-                f"wanted a valid {scenario} run in {folder}, found {detail.get('effective_scenario')} that is "
+                f"expected a valid {scenario} run in {folder}, found {detail.get('effective_scenario')} that is "
                 f"{detail.get('result_validity')}."
             )
         found.append(float(detail[detail_log.METRICS[scenario][0]]))
@@ -153,7 +153,8 @@ def verify(
         _fall_back(folder, accuracy / detail_log.ACCURACY, answers, benchmark, tested, score)
     if not speed.agrees:
         raise RunFailedError(
-            f"wanted TEST01's {scenario} figure within {speed.delta:.0%} of the performance run's {speed.reference:g}, "
+            f"expected TEST01's {scenario} figure within {speed.delta:.0%} of the performance run's "
+            f"{speed.reference:g}, "
             f"found {speed.test:g}. --resume runs TEST01 again; to repeat the other, remove {performance} first."
         )
 
@@ -164,7 +165,7 @@ def _fall_back(
     """F1 over the samples that TEST01 logged, by its answers and by the accuracy run's."""
     if answers.missing:
         raise RunFailedError(
-            f"wanted an accuracy run that answers every sample of TEST01, found {len(answers.missing)} unanswered."
+            f"expected an accuracy run that answers every sample of TEST01, found {len(answers.missing)} unanswered."
         )
     baseline = score(_restricted(accuracy_log, folder / detail_log.ACCURACY, folder / _BASELINE_LOG))
     workspace.write(folder / BASELINE, _line(baseline))
@@ -172,7 +173,7 @@ def _fall_back(
     delta, allowed = f1_delta(baseline, tested), rounds.TEST01_ACCURACY_DELTA[benchmark]
     if delta > allowed:
         raise RunFailedError(
-            f"wanted TEST01's F1 within {allowed:.1%} of the accuracy run's {baseline.f1_of_answered:.4f} over the "
+            f"expected TEST01's F1 within {allowed:.1%} of the accuracy run's {baseline.f1_of_answered:.4f} over the "
             f"same samples, found {tested.f1_of_answered:.4f} ({delta:.2%}): {len(answers.differing)} of "
             f"{answers.logged} answers differ, by up to {answers.largest_difference:.3g}."
         )

@@ -102,7 +102,7 @@ def write(path: Path, content: str | bytes) -> Path:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise RunFailedError(f"wanted to write {path}, found: {error}. Make room there, then --resume.") from error
+        raise RunFailedError(f"expected to write {path}, found: {error}. Make room there, then --resume.") from error
     return path
 
 

@@ -71,9 +71,9 @@ class Reader:
     def __init__(self, asked: RunConfig) -> None:
         check_backend(asked.backend)
         if asked.backend in prepare.MODELLESS:
-            raise UsageError(f"wanted a --backend that runs a model, found {asked.backend}, which runs none.")
+            raise UsageError(f"expected a --backend that runs a model, found {asked.backend}, which runs none.")
         if asked.task != SQUAD:
-            raise UsageError(f"wanted a preset whose model answers questions, found one of the task {asked.task}.")
+            raise UsageError(f"expected a preset whose model answers questions, found one of the task {asked.task}.")
         config = fp16_fallback.resolve(asked)
         model, vocab = prepare.model_of(config, TASKS[SQUAD]), asset_paths.vocab(config)
         prepare.check_vocabulary(model, vocab)
@@ -118,12 +118,14 @@ def main(argv: Sequence[str]) -> int:
     values, toml = flags.parse(rest, _PROG)
     for field in values:
         if field not in _TAKEN:
-            raise UsageError(f"wanted of a run's flags those that choose a model, found {flag(field)}. See {_PROG} -h.")
+            raise UsageError(
+                f"expected of a run's flags those that choose a model, found {flag(field)}. See {_PROG} -h."
+            )
     passage = _with_words(_read(args.passage_file) if args.passage_file else args.passage)
     questions = _read(args.question_file).splitlines() if args.question_file else [args.question or ""]
     if (args.question_file or args.question is not None) and not any(map(str.strip, questions)):
         raise UsageError(
-            "wanted a question, found none. See --question and --question-file; leave both out for a loop."
+            "expected a question, found none. See --question and --question-file; leave both out for a loop."
         )
     reader = Reader(resolve(values, toml))
     print("".join(f"note: {notice}\n" for notice in reader.notices), end="", file=sys.stderr)
@@ -155,12 +157,12 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"wanted UTF-8 text in {path}, found: {error}.") from error
+        raise UsageError(f"expected UTF-8 text in {path}, found: {error}.") from error
 
 
 def _with_words(passage: str) -> str:
     if not split_words(passage):
-        raise UsageError("wanted a passage with words, found none.")
+        raise UsageError("expected a passage with words, found none.")
     return passage
 
 
@@ -185,7 +187,7 @@ def _line() -> str:
     except EOFError:
         return ""
     except UnicodeDecodeError as error:
-        raise UsageError(f"wanted questions as UTF-8 text, found: {error}.") from error
+        raise UsageError(f"expected questions as UTF-8 text, found: {error}.") from error
 
 
 def _words(reply: Reply, n_best: int) -> str:

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     else:
         _print(rows, where.root)
     if faults:
-        raise FetchError("wanted what was fetched, found " + "; ".join(faults) + ". Fetch it again: it is replaced.")
+        raise FetchError("expected what was fetched, found " + "; ".join(faults) + ". Fetch it again: it is replaced.")
     return 0
 
 

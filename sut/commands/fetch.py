@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     known = catalogue.read(options.catalogue)
     assets = [catalogue.find(known, name) for name in dict.fromkeys(options.names)]
     if not assets and not options.unbundle:
-        raise UsageError(f"wanted what to fetch, out of {', '.join(known)}. See: python -m sut assets")
+        raise UsageError(f"expected what to fetch, out of {', '.join(known)}. See: python -m sut assets")
     where = shelf_of(options.cache_dir)
     try:
         with Display() as display:
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _policy(options: argparse.Namespace) -> http.Policy:
     if options.attempts < 1 or not 0 <= options.pause_s <= 3600 or not 0 < options.timeout_s <= 86400:
-        raise UsageError("wanted --attempts from 1, --pause-s from 0 to 3600 and --timeout-s above 0, up to 86400.")
+        raise UsageError("expected --attempts from 1, --pause-s from 0 to 3600 and --timeout-s above 0, up to 86400.")
     return http.Policy(
         attempts=options.attempts, first_pause_s=options.pause_s, longest_pause_s=max(60 * options.pause_s, 0.0),
         timeout_s=options.timeout_s, slow_after_s=options.timeout_s,

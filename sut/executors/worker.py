@@ -110,7 +110,7 @@ class Worker:
             self._backend.infer(gather(self._features, highest))
         except Exception as error:
             raise BackendError(
-                f"wanted a graph for any batch of up to {longest} tokens a sample and for ids up to "
+                f"expected a graph for any batch of up to {longest} tokens a sample and for ids up to "
                 f"{self._features.input_ids[token]} ({self.spec.vocab}), found that {self.spec.model.spec} "
                 f"fails there ({brief(error)})."
             ) from error

@@ -71,7 +71,7 @@ def read(path: Path | None = None) -> Catalogue:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         where = path or "configs/assets.toml"
         raise UsageError(
-            f"wanted a catalogue of assets in {where}, found: {error}. See docs/models-and-data.md."
+            f"expected a catalogue of assets in {where}, found: {error}. See docs/models-and-data.md."
         ) from None
 
 
@@ -81,7 +81,7 @@ def find(catalogue: Catalogue, name: str) -> Asset:
         return catalogue[name]
     near = difflib.get_close_matches(name, catalogue, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise UsageError(f"wanted one of {', '.join(catalogue)}, found {name!r}.{hint} See: python -m sut assets")
+    raise UsageError(f"expected one of {', '.join(catalogue)}, found {name!r}.{hint} See: python -m sut assets")
 
 
 def _source(key: str, entry: Mapping[str, Any]) -> Source:

@@ -47,7 +47,7 @@ def parse(text: str) -> Checksum:
     """
     kind, _, digits = text.strip().lower().partition(":")
     if len(digits) != _DIGITS.get(kind) or set(digits) - set("0123456789abcdef"):
-        raise ValueError(f"wanted a checksum as {', '.join(f'{kind}:HEX' for kind in _KINDS)}, found {text!r}")
+        raise ValueError(f"expected a checksum as {', '.join(f'{kind}:HEX' for kind in _KINDS)}, found {text!r}")
     return Checksum(kind, digits)
 
 

@@ -70,7 +70,7 @@ def expected(means: Means, source: Source, pin: Pin | None) -> Stated:
         except http.RefusedError as refusal:
             if source.checksum is None:
                 raise FetchError(
-                    f"wanted the checksum of {source.mirrors[0]} from {source.record[1]}, found {refusal}. "
+                    f"expected the checksum of {source.mirrors[0]} from {source.record[1]}, found {refusal}. "
                     "Nothing unverified is kept: try again later, or bring a bundle (--unbundle FILE)."
                 ) from refusal
     return wanted
@@ -134,14 +134,14 @@ def check(display: Display, path: Path, wanted: Stated, name: str) -> tuple[str,
     """(what is wrong with the file, or nothing; its digits by kind)."""
     size = path.stat().st_size
     if wanted.bytes is not None and size != wanted.bytes:
-        return f"a file of {size:,} bytes, wanted {wanted.bytes:,}", {}
+        return f"a file of {size:,} bytes, expected {wanted.bytes:,}", {}
     if wanted.checksum is None:
         return "no checksum to verify it with: fetch once with a network, or bring a bundle", {}
     display.begin(f"checking {name}", 0, size)
     found = checksum.of_file(path, {"sha256", wanted.checksum.kind}, lambda done: display.at(done, size))
     if found[wanted.checksum.kind] == wanted.checksum.digits:
         return "", found
-    return f"checksum {wanted.checksum.kind}:{found[wanted.checksum.kind]}, wanted {wanted.checksum}", found
+    return f"checksum {wanted.checksum.kind}:{found[wanted.checksum.kind]}, expected {wanted.checksum}", found
 
 
 def verified(path: Path, digits: dict[str, str], stated: str, origin: str) -> Pin:
@@ -158,6 +158,6 @@ def _despair(name: str, wanted: Stated, refusals: list[str], aside: Side, pin: P
     )
     kept = f" The {aside.size:,} bytes that came are kept: the same command continues." if aside.size else ""
     return (
-        f"wanted {name} ({wanted.checksum}{size}), found it at no mirror:{''.join(refusals)}{pinned}\n"
+        f"expected {name} ({wanted.checksum}{size}), found it at no mirror:{''.join(refusals)}{pinned}\n"
         f"Type the same again later; behind a proxy set https_proxy; or bring the file yourself with --from FILE.{kept}"
     )

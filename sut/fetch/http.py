@@ -179,7 +179,7 @@ def _place(answer: requests.Response, aside: Side, url: str, have: int, size: in
     length = answer.headers.get("Content-Length", "")
     total = int(length) if length.isdigit() else size
     if size is not None and total != size:
-        raise RefusedError(f"a file of {total:,} bytes, wanted {size:,}")
+        raise RefusedError(f"a file of {total:,} bytes, expected {size:,}")
     return 0, total
 
 
@@ -225,7 +225,7 @@ def _write(aside: Side, start: int, total: int | None, head: bytes, pieces: Iter
         with aside.path.open("ab" if start else "wb", buffering=0) as file:
             while piece:
                 if total is not None and at + len(piece) > total:
-                    raise RefusedError(f"more than the {total:,} bytes that were wanted")
+                    raise RefusedError(f"more than the {total:,} bytes that were expected")
                 view = memoryview(piece)
                 while view:  # a full disk may take a part
                     view = view[file.write(view) :]

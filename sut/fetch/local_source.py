@@ -32,7 +32,7 @@ def candidates(place: Path, asset: Asset, file: str) -> list[Path]:
     if place.is_file():
         return [place]
     if not place.is_dir():
-        raise UsageError(f"wanted a file or a directory at --from {place}, found none.")
+        raise UsageError(f"expected a file or a directory at --from {place}, found none.")
     names = [file, *sorted(asset.files[file].names - {file})]
     found = [folder / name for folder in (place / asset.name, place) for name in names]
     return [path for path in found if path.is_file()]
@@ -62,7 +62,7 @@ def bundle(where: Shelf, assets: list[Asset], path: Path) -> None:
                 tar.add(where.root / key, key, recursive=False)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise FetchError(f"wanted to write a bundle to {path}, found: {error.strerror or error}.") from error
+        raise FetchError(f"expected to write a bundle to {path}, found: {error.strerror or error}.") from error
     store.put(aside, path)
 
 
@@ -76,7 +76,7 @@ def opened(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, Pin]]]:
             yield tar, pins
     except (OSError, tarfile.TarError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"wanted a bundle (python -m sut fetch NAME --bundle FILE) at {path}, found: {error}."
+            f"expected a bundle (python -m sut fetch NAME --bundle FILE) at {path}, found: {error}."
         ) from error
 
 
@@ -90,7 +90,7 @@ def unpack(display: Display, tar: tarfile.TarFile, pins: dict[str, Pin], where: 
     key, source, target = f"{asset.name}/{file}", asset.files[file], where.path(asset, file)
     member = tar.extractfile(key) if key in pins and tar.getmember(key).isfile() else None
     if member is None:
-        raise UsageError(f"wanted {key} in {tar.name!r}, found it missing. Make the bundle again.")
+        raise UsageError(f"expected {key} in {tar.name!r}, found it missing. Make the bundle again.")
     wanted = download.known(source, where.pin(asset, file))
     wanted = wanted if wanted.checksum else Stated(pins[key].bytes, Checksum("sha256", pins[key].sha256))
     aside = target.with_name(target.name + ".unbundled")
@@ -99,7 +99,7 @@ def unpack(display: Display, tar: tarfile.TarFile, pins: dict[str, Pin], where: 
     if fault:
         aside.unlink()
         raise FetchError(
-            f"wanted {key} as its publisher has it, found in {tar.name!r}: {fault}. Make the bundle again."
+            f"expected {key} as its publisher has it, found in {tar.name!r}: {fault}. Make the bundle again."
         )
     store.put(aside, target)
     return download.verified(target, found, str(source.checksum or wanted.checksum), pins[key].origin)

@@ -72,7 +72,7 @@ def unpack(where: Shelf, asset: Asset) -> None:
                 _extract(archive, member, where.path(asset, missing.pop(member)))
     if missing:
         raise FetchError(
-            f"wanted {', '.join(missing)} in {', '.join(asset.files)} of {asset.name}, found none of that."
+            f"expected {', '.join(missing)} in {', '.join(asset.files)} of {asset.name}, found none of that."
         )
 
 
@@ -90,7 +90,7 @@ def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
 def _check_place(asset: Asset, place: Path | None) -> None:
     if place and not any(local_source.candidates(place, asset, file) for file in asset.files):
         names = sorted({name for file in asset.files for name in {file, *asset.files[file].names}})
-        raise UsageError(f"wanted one of {', '.join(names)} in --from {place}, found none of them.")
+        raise UsageError(f"expected one of {', '.join(names)} in --from {place}, found none of them.")
 
 
 def _there(means: Means, where: Shelf, asset: Asset, file: str) -> Pin | None:
@@ -121,7 +121,7 @@ def _from_place(
         faults.append(f"{path}: {fault}")
     if faults and (place.is_dir() or len(asset.files) == 1):
         raise FetchError(
-            f"wanted {file} of {asset.name} in --from {place}, found {'; '.join(faults)}. It was not taken."
+            f"expected {file} of {asset.name} in --from {place}, found {'; '.join(faults)}. It was not taken."
         )
     return None
 
@@ -130,7 +130,7 @@ def _from_network(means: Means, where: Shelf, asset: Asset, file: str, is_offlin
     source = asset.files[file]
     if is_offline:
         raise FetchError(
-            f"wanted {file} of {asset.name}, found it missing, and --offline keeps from the network. Download "
+            f"expected {file} of {asset.name}, found it missing, and --offline keeps from the network. Download "
             f"{source.mirrors[0]} elsewhere and add --from FILE, or bring a bundle: --unbundle FILE."
         )
     return download.download(means, source, where.path(asset, file), where.pin(asset, file))

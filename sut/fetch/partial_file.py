@@ -53,6 +53,6 @@ class Side:
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise FetchError(
-                f"wanted {needed:,} bytes of room for {self.path}, found {free:,} free. Make room, or name another "
+                f"expected {needed:,} bytes of room for {self.path}, found {free:,} free. Make room, or name another "
                 "place with --cache-dir DIR."
             )

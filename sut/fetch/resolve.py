@@ -37,7 +37,7 @@ def demo_dataset(cache_dir: Path, split: str = "dev", task: str = "squad") -> Pa
             demo.write(path, split, _SAMPLES[split])
         except OSError as error:
             raise UsageError(
-                f"wanted to write the demo data set to {path}, found: {error}. Try --cache-dir."
+                f"expected to write the demo data set to {path}, found: {error}. Try --cache-dir."
             ) from error
     return path
 
@@ -83,12 +83,12 @@ def fetched(config: RunConfig, flag: str, name: str | Path, known: Catalogue | N
         return None
     if flag not in asset.flags:
         fit = ", ".join(other.name for other in known.values() if flag in other.flags)
-        raise UsageError(f"wanted a --{flag} (fetched by name: {fit}), found {name}: {asset.title}.")
+        raise UsageError(f"expected a --{flag} (fetched by name: {fit}), found {name}: {asset.title}.")
     where = Shelf(cache_dir(config).absolute() / "assets")
     if not where.is_whole(asset):
         own = f" --cache-dir {config.cache_dir}" if config.cache_dir else ""
         raise UsageError(
-            f"wanted {name} below {where.root}, found it not whole there. Type: python -m sut fetch {name}{own}"
+            f"expected {name} below {where.root}, found it not whole there. Type: python -m sut fetch {name}{own}"
         )
     return where.path(asset, asset.flags[flag])
 
@@ -96,7 +96,7 @@ def fetched(config: RunConfig, flag: str, name: str | Path, known: Catalogue | N
 def _check_near(flag: str, name: str, known: Catalogue) -> None:
     near = difflib.get_close_matches(name, [one for one in known if flag in known[one].flags], n=1, cutoff=0.8)
     if near and not Path(name).exists():
-        raise UsageError(f"wanted --{flag} as a path or a name, found no {name!r}. Did you mean {near[0]}?")
+        raise UsageError(f"expected --{flag} as a path or a name, found no {name!r}. Did you mean {near[0]}?")
 
 
 def vocab(config: RunConfig) -> Path:
@@ -109,4 +109,4 @@ def vocab(config: RunConfig) -> Path:
         return own
     if config.dataset is None:
         return demo_model(config.task) / "vocab.txt"
-    raise UsageError(f"wanted the vocabulary of {config.model}, found none beside it. Name it with --vocab FILE.")
+    raise UsageError(f"expected the vocabulary of {config.model}, found none beside it. Name it with --vocab FILE.")

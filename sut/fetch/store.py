@@ -80,7 +80,7 @@ class Shelf:
             self.path(asset, "").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"wanted to keep {asset.name} below {self.root}, found: {error.strerror}. Try --cache-dir DIR."
+                f"expected to keep {asset.name} below {self.root}, found: {error.strerror}. Try --cache-dir DIR."
             ) from error
         with self._locked(self.root / f"{asset.name}.lock", waits):
             yield
@@ -135,6 +135,7 @@ def write_aside(path: Path, data: Any) -> None:
 def disk_error(path: Path, error: OSError) -> FetchError:
     """For a write that failed: what came so far lies on its side file and is continued from."""
     return FetchError(
-        f"wanted to write {path}, found: {error.strerror or error}. What has come is kept: make room and type the same "
+        f"expected to write {path}, found: {error.strerror or error}. What has come is kept: make room and type "
+        f"the same "
         "again, or name another place with --cache-dir DIR."
     )

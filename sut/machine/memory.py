@@ -65,7 +65,7 @@ def check(wanted: Need | None, found: int | None) -> None:
     if wanted is None or found is None or wanted.total <= found:
         return
     raise UsageError(
-        f"wanted about {_gib(wanted.total)} of memory: {_gib(wanted.weights)} of weights × {wanted.copies} "
+        f"expected about {_gib(wanted.total)} of memory: {_gib(wanted.weights)} of weights × {wanted.copies} "
         f"cop{'ies' if wanted.copies != 1 else 'y'} and {_gib(wanted.activations)} for the largest batch × "
         f"{wanted.instances} instance{'s' * (wanted.instances != 1)}; found {_gib(found)} available. "
         f"Lower {_to_lower(wanted)}."

@@ -176,7 +176,8 @@ def _too_few(machine: Machine, instances: int | None, cores: int | None) -> str:
     sizes = ", ".join(f"{len(cpus)} on NUMA node {node}" for node, cpus in _by_core(machine).items())
     quota = f" and a cgroup that grants {machine.quota:g}" if machine.quota else ""
     return (
-        f"wanted {wanted}, each within one NUMA node; found {sizes}{quota}. Lower --instances or --cores-per-instance."
+        f"expected {wanted}, each within one NUMA node; found {sizes}{quota}. Lower --instances or "
+        f"--cores-per-instance."
     )
 
 

@@ -34,7 +34,7 @@ def held(folder: Path, kind: str) -> Iterator[int]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise UsageError(f"wanted to write to {folder}, found: {error}. Take another --output-dir.") from error
+        raise UsageError(f"expected to write to {folder}, found: {error}. Take another --output-dir.") from error
     try:
         _take(lock, folder, kind)
         yield lock
@@ -52,7 +52,7 @@ def _take(lock: int, folder: Path, kind: str) -> None:
         except BlockingIOError:
             if time.monotonic() > until_s:
                 raise UsageError(
-                    f"wanted {folder} to myself, found another {kind} at work in it. Wait for its end, or take "
+                    f"expected {folder} to myself, found another {kind} at work in it. Wait for its end, or take "
                     "another --output-dir."
                 ) from None
             print(f"waiting for what still works in {folder} to end", end="\r", file=sys.stderr)

@@ -77,7 +77,7 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) 
     given = user_conf.read(config, model_key)
     official, settings = _embedded(config, model_key), _embedded(config, model_key)
     if given and settings.FromConfig(str(config.user_conf), model_key, config.scenario, 2) != 0:
-        raise UsageError(f"wanted settings that LoadGen reads in {config.user_conf}, LoadGen refused them.")
+        raise UsageError(f"expected settings that LoadGen reads in {config.user_conf}, LoadGen refused them.")
     settings.scenario = getattr(lg.TestScenario, config.scenario)
     settings.mode = lg.TestMode.AccuracyOnly if config.mode == "accuracy" else lg.TestMode.PerformanceOnly
     if "performance_sample_count_override" not in given:

@@ -154,7 +154,7 @@ class Scheduler:
         rows = self._rows[outcome.job.indexes]
         wanted = (int(rows.sum()), 2)
         if outputs.dtype != np.float32 or outputs.shape != wanted:
-            raise RuntimeError(f"wanted float32 {wanted} from the backend, found {outputs.dtype} {outputs.shape}")
+            raise RuntimeError(f"expected float32 {wanted} from the backend, found {outputs.dtype} {outputs.shape}")
         with self._lock:
             self._under_way -= 1
             self._dispatch()

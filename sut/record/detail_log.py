@@ -72,10 +72,10 @@ def read_detail(log_dir: Path) -> dict[str, Any]:
                 found["num_errors"] = found.get("num_errors", 0) + bool(entry["metadata"]["is_error"])
     except (OSError, ValueError, KeyError) as error:
         raise RunFailedError(
-            f"wanted LoadGen's whole log in {path}, found it broken ({error}). {_disk(log_dir)}"
+            f"expected LoadGen's whole log in {path}, found it broken ({error}). {_disk(log_dir)}"
         ) from error
     if _LAST_KEY not in found:
-        raise RunFailedError(f"wanted LoadGen's whole log in {path}, found it cut short. {_disk(log_dir)}")
+        raise RunFailedError(f"expected LoadGen's whole log in {path}, found it cut short. {_disk(log_dir)}")
     return found
 
 
@@ -89,7 +89,7 @@ def performance(log_dir: Path, scenario: str, queries: int) -> Result:
     key, metric, unit, divisor = METRICS[scenario]
     value = detail.get(key) or None
     if "result_validity" not in detail:
-        raise RunFailedError(f"wanted a verdict in {log_dir / DETAIL}, found none. {_disk(log_dir)}")
+        raise RunFailedError(f"expected a verdict in {log_dir / DETAIL}, found none. {_disk(log_dir)}")
     errors = logged_errors(log_dir, detail)
     valid = detail["result_validity"] == "VALID" and not errors
     reasons = [advice for requirement, advice in _REQUIREMENTS.items() if detail.get(requirement) is False] + errors

@@ -91,7 +91,7 @@ def _replace(path: Path, text: str) -> Path:
         aside.replace(path)
     except OSError as error:
         raise RunFailedError(
-            f"wanted to write {path}, found: {error}. Make room, or take another --log-dir."
+            f"expected to write {path}, found: {error}. Make room, or take another --log-dir."
         ) from error
     finally:
         aside.unlink(missing_ok=True)

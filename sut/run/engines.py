@@ -67,7 +67,7 @@ def build(config: RunConfig, root: Path | None = None) -> Path:
     if not needs_engine(config):
         built = BACKENDS[config.backend].engine_precisions
         raise UsageError(
-            f"wanted a --precision that needs a built engine (backend {config.backend!r} has "
+            f"expected a --precision that needs a built engine (backend {config.backend!r} has "
             f"{', '.join(built) or 'none'}), found {config.precision}."
         )
     model = find_model(asset_paths.model_spec(config), TASKS[config.task].head)
@@ -89,7 +89,7 @@ def ready(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Mode
 
 
 def _named(directory: Path, config: RunConfig, model: Model) -> Path:
-    what = f"wanted in --engine {directory} an engine for {config.backend} {config.precision}"
+    what = f"expected in --engine {directory} an engine for {config.backend} {config.precision}"
     if not needs_engine(config):
         raise UsageError(f"{what}, which runs none. Leave --engine out, or name another --precision.")
     if not backends.maker(config.backend).is_whole(directory):

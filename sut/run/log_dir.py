@@ -27,12 +27,12 @@ def claim(log_dir: Path, logged_tokens: int) -> None:
         (log_dir / detail_log.RUN).unlink()
         free = shutil.disk_usage(log_dir).free
     except OSError as error:
-        raise UsageError(f"wanted to write logs to {log_dir}, found: {error}. Take another --log-dir.") from error
+        raise UsageError(f"expected to write logs to {log_dir}, found: {error}. Take another --log-dir.") from error
     needed = _LOG_BYTES + logged_tokens * _BYTES_PER_LOGGED_TOKEN
     if free < needed:
         release(log_dir)
         raise UsageError(
-            f"wanted {needed >> 20} MiB of disk for the logs in {log_dir}, found {free >> 20} MiB free. "
+            f"expected {needed >> 20} MiB of disk for the logs in {log_dir}, found {free >> 20} MiB free. "
             "Make room, or take another --log-dir."
         )
 
@@ -41,7 +41,7 @@ def _refuse_a_run(log_dir: Path) -> None:
     for name in (detail_log.RUN, detail_log.DETAIL, detail_log.ACCURACY):
         if (log_dir / name).exists():
             raise UsageError(
-                f"wanted a log directory without a run, found {name} in {log_dir}. Take another --log-dir."
+                f"expected a log directory without a run, found {name} in {log_dir}. Take another --log-dir."
             )
 
 

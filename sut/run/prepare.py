@@ -172,7 +172,7 @@ def _check_audit(config: RunConfig) -> None:
     """LoadGen passes over an audit.config that it cannot open."""
     if config.audit_config and not config.audit_config.is_file():
         raise UsageError(
-            f"wanted LoadGen's audit settings in {config.audit_config}, found no file. See --audit-config."
+            f"expected LoadGen's audit settings in {config.audit_config}, found no file. See --audit-config."
         )
 
 
@@ -226,7 +226,7 @@ def _check_head(model: Model, task: Task) -> None:
     if model.head != task.head:
         fitting = next(name for name, other in TASKS.items() if other.head == model.head)
         raise UsageError(
-            f"wanted a model for {HEADS[task.head].title}, found {model.spec}, one for {HEADS[model.head].title} "
+            f"expected a model for {HEADS[task.head].title}, found {model.spec}, one for {HEADS[model.head].title} "
             f"(by its outputs, or the architectures of its config.json). Type: --task {fitting}, or another --model."
         )
 
@@ -267,7 +267,7 @@ def check_vocabulary(model: Model, vocab: Path) -> None:
     too_few = rows - words >= _SPARE_VOCABULARY and not model.is_random
     if words > rows or too_few:
         raise BackendError(
-            f"wanted the vocabulary that {model.spec} was trained with, about {rows} tokens; "
+            f"expected the vocabulary that {model.spec} was trained with, about {rows} tokens; "
             f"found {words} in {vocab}. Name the model's own with --vocab FILE."
         )
 
@@ -276,7 +276,7 @@ def _check_lengths(model: Model, features: Features) -> None:
     longest = int(features.lengths.max())
     if model.config is not None and longest > model.config.max_position_embeddings:
         raise BackendError(
-            f"wanted a model for samples of {longest} tokens, "
+            f"expected a model for samples of {longest} tokens, "
             f"found {model.spec} with {model.config.max_position_embeddings} positions."
         )
 

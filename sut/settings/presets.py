@@ -34,7 +34,7 @@ def settings(name: str) -> dict[str, Any]:
     if name not in table():
         near = difflib.get_close_matches(name, table(), n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]}?" if near else "Type: python -m sut presets"
-        raise UsageError(f"wanted --preset out of {', '.join(table())}, found {name!r}. {hint}")
+        raise UsageError(f"expected --preset out of {', '.join(table())}, found {name!r}. {hint}")
     return _settings(table()[name])
 
 

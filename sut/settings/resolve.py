@@ -163,7 +163,7 @@ def choose(field: str, value: str, choices: Iterable[str]) -> str:
         return by_lower[value.lower()]
     near = difflib.get_close_matches(value.lower(), by_lower, n=1)
     hint = f" Did you mean {by_lower[near[0]]}?" if near else ""
-    raise UsageError(f"wanted {flag(field)} out of {', '.join(by_lower.values())}, found {value!r}.{hint}")
+    raise UsageError(f"expected {flag(field)} out of {', '.join(by_lower.values())}, found {value!r}.{hint}")
 
 
 def _tokens(batch_size: int | None) -> int:
@@ -199,7 +199,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"wanted settings as TOML in {path}, found: {error}.") from error
+        raise UsageError(f"expected settings as TOML in {path}, found: {error}.") from error
     known = [field.name for field in fields(RunConfig)]
     for key in values:
         if key not in known:
@@ -213,7 +213,7 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
     hints = get_type_hints(RunConfig)
     for key, value in values.items():
         if not _is_a(value, hints[key]):
-            raise UsageError(f"wanted {flag(key)} of another type than {type(value).__name__}, found {value!r}.")
+            raise UsageError(f"expected {flag(key)} of another type than {type(value).__name__}, found {value!r}.")
     typed = {key: Path(value) if key in _PATHS else value for key, value in values.items()}
     return typed | ({"dataset": None} if typed.get("dataset") == Path(DEMO) else {})
 
@@ -228,12 +228,12 @@ def _check(config: RunConfig) -> None:
     for field in _POSITIVE:
         value = getattr(config, field)
         if value is not None and not 0 < value <= _MOST:
-            raise UsageError(f"wanted {flag(field)} above 0 and up to {_MOST:g}, found {value}.")
+            raise UsageError(f"expected {flag(field)} above 0 and up to {_MOST:g}, found {value}.")
     duration_s = 600 if config.min_duration_s is None else config.min_duration_s
     if not 0 <= duration_s <= _MOST:
-        raise UsageError(f"wanted --min-duration-s from 0 to {_MOST:g}, found {config.min_duration_s}.")
+        raise UsageError(f"expected --min-duration-s from 0 to {_MOST:g}, found {config.min_duration_s}.")
     if not 0 <= config.calibration_seed <= _MOST:
-        raise UsageError(f"wanted --calibration-seed from 0 to {_MOST:g}, found {config.calibration_seed}.")
+        raise UsageError(f"expected --calibration-seed from 0 to {_MOST:g}, found {config.calibration_seed}.")
     if config.calibration_list and (config.calibration_samples or config.calibration_seed):
         raise UsageError(
             "--calibration-list says which samples; --calibration-samples and --calibration-seed draw them."

@@ -32,7 +32,7 @@ def _speed(text: str, scenario: str) -> Target:
         value = 0.0
     if not 0 < value < float("inf"):
         raise UsageError(
-            f"wanted --target as a number of {unit} in --scenario {scenario}, --mode performance, found {text!r}. "
+            f"expected --target as a number of {unit} in --scenario {scenario}, --mode performance, found {text!r}. "
             f"An accuracy goes with --mode accuracy."
         )
     return Target(text, metric, value, "the user", at_most=unit == "ms")
@@ -48,4 +48,4 @@ def row(gate: Target, result: Result) -> tuple[str, str]:
     figure = "no figure" if result.value is None else f"{result.value:.4g} {result.unit}"
     invalid = "" if result.valid else ", and the result is INVALID"
     side = "less" if gate.at_most else "more"
-    return "PASS" if is_met(gate, result) else "FAIL", f"{figure}, wanted {gate.value:g} or {side}{invalid}"
+    return "PASS" if is_met(gate, result) else "FAIL", f"{figure}, expected {gate.value:g} or {side}{invalid}"

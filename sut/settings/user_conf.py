@@ -65,7 +65,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"wanted LoadGen's settings in {path}, found: {error}. Check --user-conf.") from error
+        raise UsageError(f"expected LoadGen's settings in {path}, found: {error}. Check --user-conf.") from error
 
 
 def _check(where: str, words: list[str]) -> tuple[str, str, str]:
@@ -73,7 +73,7 @@ def _check(where: str, words: list[str]) -> tuple[str, str, str]:
     parts = words[0].split(".")
     if len(words) != 3 or words[1] != "=" or words[2].startswith("-") or len(parts) != 3:
         wanted = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
-        raise UsageError(f"wanted {wanted} in {where}, found {' '.join(words)!r}.")
+        raise UsageError(f"expected {wanted} in {where}, found {' '.join(words)!r}.")
     model, scenario, key = parts
     near_model = difflib.get_close_matches(model, MODEL_KEYS, n=1, cutoff=0.5)
     if near_model and model not in MODEL_KEYS:  # a line for another benchmark's model is no mistake

@@ -70,7 +70,7 @@ def test_random_weights_say_so(run: Run) -> None:
     ("args", "words"),
     [
         (("--passage", " ", "--question", "x"), "passage with words"),
-        (("--passage", PASSAGE, "--question", " "), "wanted a question"),
+        (("--passage", PASSAGE, "--question", " "), "expected a question"),
         (("--passage-file", "nowhere.txt"), "nowhere.txt"),
         (("--passage", PASSAGE, "--question-file", "nowhere.txt"), "nowhere.txt"),
         (("--passage", PASSAGE, "--mode", "accuracy"), "--mode"),

@@ -31,7 +31,7 @@ def test_it_says_what_works_here(run: Run, tmp_path: Path) -> None:
     assert works["onnxruntime"] and works["pytorch"]
     assert all(trial["works"] or trial["no_device"] for trial in report["backends"] if trial["installed"])
     gpu = next(trial for trial in report["backends"] if trial["backend"] == "gpu")
-    assert gpu["works"] != ("wanted a CUDA GPU" in gpu["no_device"])  # one or the other, and neither is a defect
+    assert gpu["works"] != ("expected a CUDA GPU" in gpu["no_device"])  # one or the other, and neither is a defect
     assert not (tmp_path / "nothing").exists()
 
 

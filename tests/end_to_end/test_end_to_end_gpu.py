@@ -30,7 +30,7 @@ cuda = {cuda!r}
 def test_without_a_gpu_a_run_ends_at_once_in_one_line(run: Run, precision: str) -> None:
     pytest.importorskip("torch"), pytest.importorskip("triton")
     ended = run("--backend", "gpu", "--precision", precision, "--model", "no such model")
-    assert_refused(ended, "wanted a CUDA GPU", "found none", "--backend pytorch")
+    assert_refused(ended, "expected a CUDA GPU", "found none", "--backend pytorch")
     assert not ended.runs
     assert len(ended.err.splitlines()) == 1
 
@@ -89,4 +89,4 @@ def test_it_says_whether_the_driver_is_missing_or_torchs_cuda(
 
 def test_the_benchmark_ends_in_one_line_too(run: Run) -> None:
     pytest.importorskip("torch"), pytest.importorskip("triton")
-    assert_refused(run(module="benchmarks.gpu"), "wanted a CUDA GPU")
+    assert_refused(run(module="benchmarks.gpu"), "expected a CUDA GPU")

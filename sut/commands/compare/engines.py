@@ -77,11 +77,11 @@ def find(name: str, config: RunConfig, root: Path) -> Built:
     todo = f"Type: python -m sut compare {name} --build --engines {root}, with the same flags"
     entry = _read(root).get(name)
     if entry is None:
-        raise UsageError(f"wanted what --build left for {name} in {root}, found nothing. {todo}.")
+        raise UsageError(f"expected what --build left for {name} in {root}, found nothing. {todo}.")
     found = Built(**entry)
     if not found.is_for(config):
         raise UsageError(
-            f"wanted in {root} an engine of {name} for {config.model} on {config.backend} {config.precision}, found "
+            f"expected in {root} an engine of {name} for {config.model} on {config.backend} {config.precision}, found "
             f"one for {found.model} on {found.backend} {found.precision}. {todo}."
         )
     return found
@@ -93,7 +93,7 @@ def _read(root: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UsageError(f"wanted what --build writes in {root / INDEX}, found: {error}.") from error
+        raise UsageError(f"expected what --build writes in {root / INDEX}, found: {error}.") from error
     return found
 
 
@@ -104,4 +104,4 @@ def _write(root: Path, index: dict[str, Any]) -> None:
         aside.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
         aside.replace(root / INDEX)
     except OSError as error:
-        raise UsageError(f"wanted to write to {root}, found: {error}. Take another --engines.") from error
+        raise UsageError(f"expected to write to {root}, found: {error}. Take another --engines.") from error

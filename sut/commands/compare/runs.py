@@ -104,7 +104,7 @@ def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> dict[str, Any
         folder.mkdir(parents=True, exist_ok=True)
         code = run_process.run(["run", *to_flags(one)], lock, console)
     except OSError as error:
-        raise RunFailedError(f"wanted to write to {folder}, found: {error}. Take another --output-dir.") from error
+        raise RunFailedError(f"expected to write to {folder}, found: {error}. Take another --output-dir.") from error
     if code not in (VALID, INVALID):
         raise RowStoppedError(f"{folder.name} {kind}", code, console)
     found: dict[str, Any] = json.loads((one.logs / detail_log.RUN).read_text(encoding="utf-8"))

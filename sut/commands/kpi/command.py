@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there (xlsx: needed)")
     options = parser.parse_args(argv)
     if options.format == "xlsx" and options.output is None:
-        raise UsageError("wanted --output FILE.xlsx with --format xlsx, found none.")
+        raise UsageError("expected --output FILE.xlsx with --format xlsx, found none.")
     reports = {str(run): _read(run) for run in options.runs}
     content = _content(options.format, reports, options.primary)
     if options.output is None:
@@ -54,14 +54,14 @@ def _read(run: Path) -> Report:
         return report(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise UsageError(f"wanted a run's log directory with a {detail_log.RUN} in {run}, found: {what}.") from error
+        raise UsageError(f"expected a run's log directory with a {detail_log.RUN} in {run}, found: {what}.") from error
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"wanted to write {path}, found: {error}. Take another --output.") from error
+        raise UsageError(f"expected to write {path}, found: {error}. Take another --output.") from error
 
 
 def _content(form: str, reports: dict[str, Report], primary: bool) -> bytes:

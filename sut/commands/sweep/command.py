@@ -66,12 +66,12 @@ def _read(argv: list[str]) -> Sweep:
     options, others = _parser().parse_known_args(argv)
     values, toml = flags.parse(others, "python -m sut sweep")
     if options.repeat < 1:
-        raise UsageError(f"wanted --repeat from 1 on, found {options.repeat}.")
+        raise UsageError(f"expected --repeat from 1 on, found {options.repeat}.")
     axes = [grid.axis(text) for text in options.set]
     points = grid.points(axes, values, toml)
     folder = options.output_dir or Path("runs") / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-sweep"
     if options.resume and not options.output_dir:
-        raise UsageError("wanted --output-dir DIR with --resume: the directory of the sweep that is to go on.")
+        raise UsageError("expected --output-dir DIR with --resume: the directory of the sweep that is to go on.")
     return Sweep(axes, points, runs.order(points, options.repeat), folder, options.resume, options.dry_run)
 
 

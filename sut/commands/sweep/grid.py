@@ -63,13 +63,13 @@ def axis(text: str) -> Axis:
     """
     name, equals, rest = text.partition("=")
     if not equals:
-        raise UsageError(f'wanted --set "NAME=VALUES", found {text!r}. For instance: --set "instances=1 2"')
+        raise UsageError(f'expected --set "NAME=VALUES", found {text!r}. For instance: --set "instances=1 2"')
     field = _field(name)
     values = tuple(_typed(field, word) for word in _expanded(_split(text, rest), text))
     if not values:
-        raise UsageError(f'wanted values in --set {text!r}, found none. For instance: --set "{field}=1 2"')
+        raise UsageError(f'expected values in --set {text!r}, found none. For instance: --set "{field}=1 2"')
     if len(set(values)) < len(values):
-        raise UsageError(f"wanted each value once in --set {text!r}, found one twice. Repeats are --repeat N.")
+        raise UsageError(f"expected each value once in --set {text!r}, found one twice. Repeats are --repeat N.")
     return Axis(field, values)
 
 
@@ -83,7 +83,7 @@ def points(axes: Sequence[Axis], values: Mapping[str, Any], toml: Path | None = 
         if one.field in values:
             raise UsageError(f"{flag(one.field)} is swept by --set; leave the flag out.")
         if one.field in [other.field for other in axes[:number]]:
-            raise UsageError(f"wanted each setting once, found two --set {one.field}=….")
+            raise UsageError(f"expected each setting once, found two --set {one.field}=….")
     if _SETS_ITSELF in values:
         raise UsageError("a sweep gives each run a log directory of its own, below --output-dir; leave --log-dir out.")
     grid = [dict(zip([one.field for one in axes], chosen, strict=True)) for chosen in _product(axes)]
@@ -115,7 +115,7 @@ def _field(name: str) -> str:
         return found
     near = difflib.get_close_matches(found, known, n=1)
     hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
-    raise UsageError(f"wanted a setting of a run before the = of --set, found {name!r}. {hint}")
+    raise UsageError(f"expected a setting of a run before the = of --set, found {name!r}. {hint}")
 
 
 def _split(text: str, values: str) -> list[str]:
@@ -125,7 +125,7 @@ def _split(text: str, values: str) -> list[str]:
     try:
         return list(lexer)
     except ValueError as error:
-        raise UsageError(f"wanted whole quotes in --set {text!r}, found: {error}.") from error
+        raise UsageError(f"expected whole quotes in --set {text!r}, found: {error}.") from error
 
 
 def _expanded(found: list[str], text: str) -> list[str]:
@@ -139,7 +139,7 @@ def _expanded(found: list[str], text: str) -> list[str]:
         return [_plain(value) for value in _continued([Fraction(word) for word in found[:at]], last)]
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(
-            f"wanted a range in --set {text!r}: two numbers or more, steps or multiples of one size, then ...LAST "
+            f"expected a range in --set {text!r}: two numbers or more, steps or multiples of one size, then ...LAST "
             f"at the end ({error}). For instance: 1 2 4 ...64, or 2 4 ...16"
         ) from error
 
@@ -175,4 +175,4 @@ def _typed(field: str, word: str) -> Value:
         return int(word) if int in kinds else float(word) if float in kinds else word
     except (ValueError, KeyError) as error:
         wanted = "true or false" if bool in kinds else "whole numbers" if int in kinds else "numbers"
-        raise UsageError(f"wanted {wanted} in --set {field}=…, found {word!r}.") from error
+        raise UsageError(f"expected {wanted} in --set {field}=…, found {word!r}.") from error

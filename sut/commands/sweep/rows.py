@@ -32,7 +32,9 @@ def read(path: Path) -> list[Row]:
             os.truncate(path, len(whole) + len(newline))
         return [_row(line) for line in whole.splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise UsageError(f"wanted the rows of a sweep in {path}, found: {error}. Take another --output-dir.") from error
+        raise UsageError(
+            f"expected the rows of a sweep in {path}, found: {error}. Take another --output-dir."
+        ) from error
 
 
 def _row(line: bytes) -> Row:
@@ -50,7 +52,7 @@ def append(path: Path, row: Row) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise RunFailedError(f"wanted to write {path}, found: {error}. Make room there, then --resume.") from error
+        raise RunFailedError(f"expected to write {path}, found: {error}. Make room there, then --resume.") from error
 
 
 def outcome(log_dir: Path, exit_code: int) -> Row:

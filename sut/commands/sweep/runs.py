@@ -63,7 +63,7 @@ def left(runs: Sequence[Run], finished: Iterable[Row], path: Path) -> list[Run]:
     for key, row in done.items():
         if key not in ours:
             raise UsageError(
-                f"wanted a sweep that holds every run of {path}, found one there that it lacks: "
+                f"expected a sweep that holds every run of {path}, found one there that it lacks: "
                 f"{row['point']}, repeat {row['repeat']}, with {row['given']}. A sweep that goes on may have more "
                 "values and repeats than before, but no other settings. Take another --output-dir."
             )

@@ -144,7 +144,7 @@ def test_unusable_input_ends_with_2_and_one_message(
     assert main(command(plain, log, *flags)) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: wanted ")
+    assert captured.err.startswith("error: expected ")
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert not (log.parent / "accuracy.txt").exists()

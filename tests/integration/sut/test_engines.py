@@ -146,4 +146,4 @@ def test_a_model_with_ranges_is_not_calibrated_unless_asked(folder: Path, tmp_pa
 @pytest.mark.parametrize(("flag", "value"), [("--calibration-samples", "0"), ("--seed", "-1")])
 def test_numbers_out_of_range_are_refused(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--precision", "int8", flag, value]) == 2
-    assert "error: wanted --calibration-" in capsys.readouterr().err
+    assert "error: expected --calibration-" in capsys.readouterr().err

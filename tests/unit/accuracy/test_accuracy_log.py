@@ -89,7 +89,7 @@ def test_entries_come_in_the_logs_order(tmp_path: Path) -> None:
 def refused(path: Path, *parts: str, **options: object) -> None:
     with pytest.raises(AccuracyLogError) as caught:
         read(path, **options)
-    for part in (*parts, "wanted", "found"):
+    for part in (*parts, "expected", "found"):
         assert re.search(part, str(caught.value)), f"no {part!r} in: {caught.value}"
 
 
@@ -149,7 +149,7 @@ def test_samples_that_the_data_set_lacks(tmp_path: Path, index: int) -> None:
 @pytest.mark.parametrize("size", [0, 1, 39, 41, 8 * WIDTH])
 def test_one_entry_of_another_size(tmp_path: Path, size: int) -> None:
     log = write_log(tmp_path / "log.json", [*entries()[:1], (1, b"\0" * size), *entries()[2:]])
-    refused(log, "wanted 40 bytes for qsl_idx 1", "an answer of 5 rows", "fits 3 of 4", f"found {size} ")
+    refused(log, "expected 40 bytes for qsl_idx 1", "an answer of 5 rows", "fits 3 of 4", f"found {size} ")
 
 
 def test_dtype_that_the_sizes_contradict(tmp_path: Path) -> None:

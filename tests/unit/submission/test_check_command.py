@@ -67,7 +67,7 @@ def test_what_is_printed_says_all(fresh: Trees, capsys: pytest.CaptureFixture[st
     assert main([str(built.root)]) == INVALID
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == str(performance_log(built.layout(OFFLINE)))
-    assert "  performance.duration: found effective_min_duration_ms = 0; wanted at least 600,000" in printed
+    assert "  performance.duration: found effective_min_duration_ms = 0; expected at least 600,000" in printed
     assert printed[-1] == "v6.1, 1 results: REFUSED, 3 failures in 1 files"
 
 
@@ -131,7 +131,7 @@ def test_usage(args: list[str], capsys: pytest.CaptureFixture[str], monkeypatch:
     monkeypatch.chdir(ROOT / "docs")
     assert sut_main(["check", *args]) == USAGE
     error = capsys.readouterr().err
-    assert error.startswith("error: wanted ")
+    assert error.startswith("error: expected ")
     assert "v6.1" in error or "Is the path right?" in error
 
 

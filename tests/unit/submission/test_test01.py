@@ -104,7 +104,7 @@ def test_speed_may_lie_ten_percent_either_way(
 def test_a_run_that_is_invalid_or_of_another_scenario_cannot_be_compared(tmp_path: Path, bad: dict[str, str]):
     one = write_detail(tmp_path / "performance", OFFLINE, 100.0, scenario="Offline")
     other = write_detail(tmp_path / "test01", OFFLINE, 100.0, **bad)
-    with pytest.raises(RunFailedError, match="wanted a valid Offline run"):
+    with pytest.raises(RunFailedError, match="expected a valid Offline run"):
         compare_speed(one, other, "Offline")
 
 

@@ -83,10 +83,10 @@ REFUSED: dict[str, tuple[Act, tuple[str, ...]]] = {
     "an HTML page": (Act(body=PAGE, headers=(("Content-Type", "text/html"),)), ("HTML", "Please log in")),
     "an HTML page that says it is binary": (Act(body=PAGE), ("HTML", "Please log in")),
     "wrong bytes": (Act(body=bytes(300_000)), ("checksum sha256:" + hashlib.sha256(bytes(300_000)).hexdigest(),)),
-    "too short a file": (Act(body=CONTENT[:-1]), ("299,999 bytes, wanted 300,000",)),
-    "too long a file": (Act(body=CONTENT + b"x"), ("300,001 bytes, wanted 300,000",)),
+    "too short a file": (Act(body=CONTENT[:-1]), ("299,999 bytes, expected 300,000",)),
+    "too long a file": (Act(body=CONTENT + b"x"), ("300,001 bytes, expected 300,000",)),
     "too long, without a length": (Act(body=CONTENT + b"x", chunked=True), ("more than the 300,000",)),
-    "an empty file": (Act(body=b""), ("0 bytes, wanted 300,000",)),
+    "an empty file": (Act(body=b""), ("0 bytes, expected 300,000",)),
     "a redirect loop": (Act(302, headers=(("Location", "/model.bin"),)), ("redirects",)),
     "a redirect to nowhere": (Act(302, headers=(("Location", "gopher://x/"),)), ("gopher",)),
     "an endless trickle": (Act(pause_s=0.05, piece=10), ("trickles", "kept")),
@@ -186,5 +186,5 @@ def test_a_hash_of_the_publishers_is_pinned(tmp_path: Path, publisher: Callable[
 def test_without_any_hash_nothing_is_kept(tmp_path: Path, act: Act) -> None:
     with serving(CONTENT, act) as server:
         text = catalogue(CONTENT, server.url, checksum="", size=None, extra=f'record = "zenodo:{server.url}"')
-        assert_refused(tmp_path, text, "wanted the checksum of", server.url)
+        assert_refused(tmp_path, text, "expected the checksum of", server.url)
         assert len(server.asked) == 1

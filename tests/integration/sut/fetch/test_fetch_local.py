@@ -42,7 +42,7 @@ def test_from_a_directory_offline(tmp_path: Path, name: str) -> None:
 
 def test_from_a_file_of_any_name_that_is_right_and_not_from_another(tmp_path: Path) -> None:
     mine = tmp_path / "whatever"
-    for content, words in ((b"other", "5 bytes, wanted 50,000"), (bytes(50_000), "checksum sha256:")):
+    for content, words in ((b"other", "5 bytes, expected 50,000"), (bytes(50_000), "checksum sha256:")):
         mine.write_bytes(content)
         with pytest.raises(FetchError, match=words):
             fetch.main(["thing", "--from", str(mine), "--offline", *line(tmp_path)])
@@ -60,7 +60,7 @@ def test_offline_says_where_to_get_it(tmp_path: Path) -> None:
     ("flags", "words"),
     (
         (["thign"], "Did you mean thing"),
-        ([], "wanted what to fetch"),
+        ([], "expected what to fetch"),
         (["thing", "--from", "/nowhere"], "/nowhere"),
         (["--unbundle", "/nowhere"], "/nowhere"),
         (["thing", "--attempts", "0"], "--attempts"),
@@ -125,7 +125,7 @@ def test_a_name_is_a_model_once_it_was_fetched(tmp_path: Path) -> None:
     config, known = RunConfig(cache_dir=tmp_path / "cache"), catalogues.read(tmp_path / "assets.toml")
     with pytest.raises(UsageError, match="python -m sut fetch thing --cache-dir"):
         asset_paths.fetched(config, "model", "thing", known)
-    with pytest.raises(UsageError, match="wanted a --dataset"):
+    with pytest.raises(UsageError, match="expected a --dataset"):
         asset_paths.fetched(config, "dataset", "thing", known)
     with pytest.raises(UsageError, match="Did you mean thing"):
         asset_paths.fetched(config, "model", "thingg", known)

@@ -89,7 +89,7 @@ def test_what_cannot_be_is_said_once_and_clearly(flags: dict[str, object], words
         ("threads = [", "TOML"),
         ('colour = "red"', "unknown setting 'colour'"),
         ('threads = "four"', "--threads"),
-        ('scenario = "Of"', "wanted --scenario"),
+        ('scenario = "Of"', "expected --scenario"),
     ],
 )
 def test_a_toml_file_is_checked_as_flags_are(tmp_path: Path, text: str, words: str) -> None:

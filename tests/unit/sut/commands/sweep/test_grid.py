@@ -54,7 +54,7 @@ def test_values(text: str, values: tuple[object, ...]) -> None:
         ("colour=1", "Known: .*scenario"),
         ("log_dir=a b", "a setting of a run"),
         ("instances=1 two", "whole numbers"),
-        ("target_qps=fast", "wanted numbers"),
+        ("target_qps=fast", "expected numbers"),
         ("find_peak=maybe", "true or false"),
         ("instances=1 1", "found one twice"),
         ("instances=1 ...8", "fewer than two"),
