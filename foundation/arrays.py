@@ -1,0 +1,10 @@
+"""The array types that cross between packages."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]

@@ -1,0 +1,73 @@
+"""Readers of files that a user names: a regular file, of at most so many bytes, decoded and parsed or refused.
+
+Anything may be at a path that was typed: a directory, a FIFO that never answers, a disk image, JSON nested ten thousand
+deep. Each of these ends in an `UnreadableError` with a reason in a few words, which the caller puts into a message of
+its own kind.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 1 << 30
+
+
+class UnreadableError(Exception):
+    """Why the content of a file cannot be used, in a few words."""
+
+
+def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """The content of a regular file (links are followed).
+
+    Raises:
+        UnreadableError: there is none, it cannot be read, is no regular file, or has more than `most_bytes`.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableError("a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file")
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise UnreadableError(getattr(error, "strerror", None) or str(error)) from error
+    if len(content) > most_bytes:
+        raise UnreadableError(f"more than {most_bytes:,} bytes")
+    return content
+
+
+def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
+    """The content as UTF-8, with or without a byte order mark. Raises UnreadableError."""
+    try:
+        return read_bytes(path, most_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"text that is not UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
+    """The content as JSON. Raises UnreadableError."""
+    return parse_json(read_text(path, most_bytes))
+
+
+def parse_json(text: str) -> Any:
+    """`text` as JSON; too deep a nesting or too long a number is an UnreadableError like any other fault."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UnreadableError("JSON that is nested too deeply") from error
+    except ValueError as error:  # JSONDecodeError, or an integer of more digits than Python converts
+        raise UnreadableError(f"text that is not JSON ({error})") from error
+
+
+def read_toml(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+    """The content as TOML. Raises UnreadableError."""
+    text = read_text(path, most_bytes)
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise UnreadableError("TOML that is nested too deeply") from error
+    except ValueError as error:
+        raise UnreadableError(f"text that is not TOML ({error})") from error

@@ -1,0 +1,25 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def figure(value: float) -> str:
+    """Four significant digits, or all digits before the point: 0.9135, 812.4, 12,345."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def gibibytes(count: float) -> str:
+    """1.25 GiB."""
+    return f"{count / 2**30:.2f} GiB"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """ "1 instance", "2 instances"; `plural` where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
