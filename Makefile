@@ -18,10 +18,10 @@ check: $(VENV)/.dev ## format, lint, strict types
 format: $(VENV)/.dev ## put everything into shape
 	$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
-demo: $(VENV)/.dev ## train the demo model again (docs/demo-model.md)
+demo: $(VENV)/.dev ## train the demo model again (docs/design/demo-model.md)
 	$(BIN)/python -m training.demo $(ARGS)
 
-demo-sst2: $(VENV)/.dev ## train the sentiment model again (docs/adding-a-task.md)
+demo-sst2: $(VENV)/.dev ## train the sentiment model again (docs/design/adding-a-task.md)
 	$(BIN)/python -m training.sst2 $(ARGS)
 
 clean:

@@ -1,7 +1,7 @@
 """Backends by name: where each class lives and which extra brings its engine.
 
 Classes are named as text and imported on first use, so that listing them costs nothing and a missing engine is an
-error only for the one who asked for it. To add one: a file here and a row below (docs/adding-a-backend.md).
+error only for the one who asked for it. To add one: a file here and a row below (docs/design/adding-a-backend.md).
 """
 
 from __future__ import annotations

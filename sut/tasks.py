@@ -1,6 +1,6 @@
 """The tasks, as a table: what a data set becomes, under which key LoadGen knows the benchmark, how it is scored.
 
-A row also has the demo that ships for the task, so that `--task NAME` alone runs something (docs/adding-a-task.md).
+A row also has the demo that ships for the task, so that `--task NAME` alone runs (docs/design/adding-a-task.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trains the embedded model from nothing on fresh generated passages, and writes it under assets/demo.
 
 Passages grow only once the present length is learned: matching a name across a text is found in short passages within
-minutes and in long ones hardly ever. Run `python -m training.demo | tee docs/demo-model-training.log`.
+minutes and in long ones hardly ever. Run `python -m training.demo | tee docs/results/demo-model-training.log`.
 """
 
 from __future__ import annotations

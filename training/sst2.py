@@ -1,7 +1,7 @@
 """Trains the embedded sentiment model on the generated train split, and writes it under assets/demo-sst2.
 
 It reads the same features and is scored by the same scorer as a run. Epochs are counted, not minutes, so that the same
-machine gives the same weights again. Run `python -m training.sst2 | tee docs/demo-sst2-training.log`.
+machine gives the same weights again. Run `python -m training.sst2 | tee docs/results/demo-sst2-training.log`.
 """
 
 from __future__ import annotations

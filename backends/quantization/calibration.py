@@ -31,7 +31,7 @@ _CLIP = np.linspace(1.0, 0.7, 7)  # of a weight row's greatest, what is tried
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """How ranges and scales are chosen; the defaults are those of docs/experiments.md."""
+    """How ranges and scales are chosen; the defaults are those of docs/results/experiments.md."""
 
     ranges: str = "mse"  # one of RANGES
     percentile: float = 99.99  # of the values, what a "percentile" range keeps

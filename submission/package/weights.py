@@ -44,7 +44,7 @@ def describe(config: RunConfig) -> Weights:
         return Weights("none", checkpoints.digest(model), 0, f"{model.spec}: random numbers", "No: never trained")
     if config.model == DEMO:
         source = "this project's demo model, part of its source code: assets/demo"
-        return _of_files(paths, source, "Yes: trained from scratch by this project (docs/demo-model.md)")
+        return _of_files(paths, source, "Yes: trained from scratch by this project (docs/design/demo-model.md)")
     return _of_files(paths, f"as given with --model {config.model}", "No: used as they are in the file")
 
 

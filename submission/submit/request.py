@@ -25,7 +25,8 @@ python -m sut submit --short --submitter NAME --output-dir DIR          a trial 
 python -m sut submit --submitter NAME --division closed --model DIR --dataset dev-v1.1.json --output-dir DIR
 
 All flags of a run may follow, such as --backend, --model, --precision and --dataset: see python -m sut --help.
-Exit code: 0 packed, 1 a check fails, 2 usage, 3 a run failed or its result cannot be packed. See docs/submission.md.
+Exit code: 0 packed, 1 a check fails, 2 usage, 3 a run failed or its result cannot be packed.
+See docs/guide/submission.md.
 """
 # Flags of a run that a submission sets for each of its runs, and what a person says instead.
 _OURS = {

@@ -71,7 +71,7 @@ def read(path: Path | None = None) -> Catalogue:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         where = path or "configs/assets.toml"
         raise UsageError(
-            f"expected a catalogue of assets in {where}, found: {error}. See docs/models-and-data.md."
+            f"expected a catalogue of assets in {where}, found: {error}. See docs/guide/models-and-data.md."
         ) from None
 
 

@@ -23,7 +23,7 @@ BATCH_OVERHEAD_TOKENS = 32
 _TAIL_SHARE, _SMALLEST_TOKENS = 0.5, 512
 # Packed batches of the last rounds, one for each instance, are dealt: all alike, and instances that run alike end
 # together. Over more rounds they drift apart: then the last round's are cut in pieces, one more for so many rounds.
-# Both rules were chosen by simulation: docs/tuning.md.
+# Both rules were chosen by simulation: docs/guide/tuning.md.
 _DEALT_ROUNDS, _ROUNDS_PER_PIECE = 8, 4
 _CANDIDATES = 256  # of a long queue, so many of the oldest are looked at
 

@@ -198,7 +198,7 @@ def _shared_cores(config: RunConfig, model: Model) -> int | None:
 
 def _is_quick_on_one_core(config: RunConfig, model: Model) -> bool:
     """True in Offline, where no sample is waited for; in Server where even the longest one takes a core, and be it a
-    slow one, a small part of the target latency (docs/tuning.md)."""
+    slow one, a small part of the target latency (docs/guide/tuning.md)."""
     if config.scenario != "Server" or model.config is None:
         return config.scenario == "Offline"
     longest_s = model.config.operations_per_token * _LONGEST / _SURE_OPERATIONS_PER_S

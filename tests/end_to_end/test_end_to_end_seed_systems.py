@@ -1,4 +1,4 @@
-"""docs/seed-systems.md: every command in it runs as it stands there, in its order, with the exit code that it names."""
+"""docs/guide/seed-systems.md: every command runs as written, in its order, with the exit code that the page names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from command import Command
 from paths import ROOT
 
-_TEXT = (ROOT / "docs" / "seed-systems.md").read_text(encoding="utf-8")
+_TEXT = (ROOT / "docs" / "guide" / "seed-systems.md").read_text(encoding="utf-8")
 _BLOCKS = re.findall(r"^```\n(.*?)^```", _TEXT, re.MULTILINE | re.DOTALL)
 _MADE = {  # what the commands leave, by section
     "scc": ["short/mlperf_submission.tar.gz", "sweep/sweep.png", "sweep/summary.jsonl", "again/run.json"],

@@ -46,7 +46,7 @@ def test_pip_is_told_what_was_asked_for(tmp_path: Path, extras: str, requirement
 
 
 def test_extras_that_the_docs_name_are_the_projects() -> None:
-    docs = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8") + RECIPE
+    docs = (ROOT / "docs" / "guide" / "containers.md").read_text(encoding="utf-8") + RECIPE
     named = {extra for words in re.findall(r"EXTRAS=([a-z,]+)", docs) for extra in words.split(",")}
     assert named and named <= set(PROJECT["project"]["optional-dependencies"])
 

@@ -39,7 +39,7 @@ class Extra(NamedTuple):
 EXTRAS: dict[str, Extra] = {
     "pytorch": Extra(("torch",), "backend pytorch: tokens packed, never padded; fp32, bf16, int8; pytorch_model.bin"),
     "openvino": Extra(("openvino", "nncf"), "backend openvino: fp32, bf16, int8 quantized by NNCF; .onnx files"),
-    "gpu": Extra(("torch", "triton"), "backend gpu: NVIDIA GPUs; fp16, bf16, fp8, int8 (docs/gpu.md)"),
+    "gpu": Extra(("torch", "triton"), "backend gpu: NVIDIA GPUs; fp16, bf16, fp8, int8 (docs/guide/gpu.md)"),
     "parquet": Extra(("pyarrow",), "SST-2 as its publisher has it, in parquet files"),
     "plot": Extra(("matplotlib",), "the plot of python -m sut sweep"),
     "train": Extra(("torch", "tokenizers"), "training the demo model again: make demo"),

@@ -1,1 +1,1 @@
-"""A grid of runs, each in a process of its own, several times over; its medians, table and plot. docs/sweeps.md."""
+"""A grid of runs, each in its own process, several times over: medians, table, plot (docs/guide/sweeps.md)."""
