@@ -12,23 +12,20 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from qsl.base import Int64
+from foundation.arrays import Bool, Float32, Int64
+from foundation.errors import UserError
 
 DType = Literal["float32", "float16"]
-Float32 = npt.NDArray[np.float32]
-Bool = npt.NDArray[np.bool_]
 
 PAD_LOGIT = -10000.0  # what the reference writes beyond the end of a log's shorter answers
 _LITTLE_ENDIAN: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
-class AccuracyLogError(ValueError):
+class AccuracyLogError(UserError, ValueError):
     """An accuracy log that cannot be scored: the message says what was wanted, what was found, what to type."""
 
 

@@ -15,7 +15,7 @@ from accuracy.spans import N_BEST_SIZE, ranked_spans
 from accuracy.squad import span_text
 
 if TYPE_CHECKING:
-    from accuracy.log import Float32
+    from foundation.arrays import Float32
     from qsl.squad import Example, SquadFeatures
 
 

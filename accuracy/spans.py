@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from foundation.arrays import Bool, Float32, Float64, Int64
+
 if TYPE_CHECKING:
-    from accuracy.log import Bool, Float32
-    from qsl.base import Int64
     from qsl.squad import SquadFeatures
 
 N_BEST_SIZE = 20
 MAX_ANSWER_LENGTH = 30  # tokens
 _FEATURES_AT_ONCE = 512  # keeps the [features, 20, 20] arrays in the processor's cache
-
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from accuracy.log import Bool, DType, Float32, read_logits
+from accuracy.log import DType, read_logits
 from accuracy.metric import best_match
 from accuracy.spans import best_features, best_spans
 from accuracy.text import NO_ANSWER, join_pieces, passage_text
+from foundation.arrays import Bool, Float32, Float64
 from qsl.squad import Example, SquadFeatures, read_examples
 from qsl.wordpiece import WordPiece
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from accuracy.log import Bool, DType, read_logits
+from accuracy.log import DType, read_logits
+from foundation.arrays import Bool
 from qsl.sst2 import LABELS, read_labels
 
 _Z = 1.96  # of a 95 % interval

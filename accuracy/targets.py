@@ -6,13 +6,15 @@ import difflib
 from dataclasses import dataclass
 from typing import Literal
 
+from foundation.errors import UserError
+
 Metric = Literal["f1", "accuracy"]
 METRICS: dict[str, str] = {"f1": "F1", "accuracy": "accuracy"}  # as people call them
 _RULES = "MLPerf inference rules: a share of the fp32 reference's F1 of 90.874 on the SQuAD v1.1 development set"
 _FLOOR = "this project: what the embedded model must reach on its own data"
 
 
-class UnknownTargetError(ValueError):
+class UnknownTargetError(UserError, ValueError):
     """A target that is not in the table, or not of this metric: the message names the nearest."""
 
 

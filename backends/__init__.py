@@ -11,7 +11,8 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, NamedTuple
 
-from backends.base import Accelerator, Backend, BackendError
+from backends.base import Accelerator, Backend
+from backends.errors import BackendError
 
 if TYPE_CHECKING:
     from backends.quantization.engine_store import Maker

@@ -9,25 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from backends.bert.checkpoints import BertConfig, Model
-
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
-
-
-class BackendError(ValueError):
-    """A backend or a model that cannot be used: what was wanted, what was found, what to do."""
-
-
-def brief(error: Exception) -> str:
-    """An engine's error in one line: its type, and the first line of what it says."""
-    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+from backends.bert.config import BertConfig
+from backends.bert.model import Model
+from backends.errors import BackendError
+from foundation.arrays import Float32, Int64
 
 
 @dataclass(frozen=True)

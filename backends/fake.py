@@ -21,9 +21,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from backends.base import Backend, BackendError, Batch, Float32
-from backends.bert.checkpoints import Model
+from backends.base import Backend, Batch
 from backends.bert.heads import CLASSES, SPANS
+from backends.bert.model import Model
+from backends.errors import BackendError
+from foundation.arrays import Float32
 
 FAKE = "fake"
 

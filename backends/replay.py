@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backends.base import Backend, BackendError, Batch, Float32
-from backends.bert.checkpoints import Model
+from backends.base import Backend, Batch
+from backends.bert.model import Model
+from backends.errors import BackendError
+from foundation.arrays import Float32
 
 REPLAY = "replay"
 _SLEEP = "sample_ms"

@@ -25,7 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from backends.base import Batch
-from backends.bert.checkpoints import BertConfig, Model, find_model, read_tensors
+from backends.bert.checkpoints import find_model, read_tensors
+from backends.bert.config import BertConfig
+from backends.bert.model import Model
 from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.kernels import Kernels, best, native
 from backends.pytorch_cpu.kernels.reference import PlainKernels

@@ -24,8 +24,10 @@ from rich.table import Table
 
 from accuracy.log import PAD_LOGIT
 from accuracy.squad import score_logits
-from backends.base import Batch, Float32, Options
-from backends.bert.checkpoints import BertConfig, Tensors, find_model, read_tensors
+from backends.base import Batch, Options
+from backends.bert.checkpoints import find_model, read_tensors
+from backends.bert.config import BertConfig
+from backends.formats.base import Tensors
 from backends.formats.onnx_io_names import INPUTS
 from backends.onnxruntime_cpu import graph as onnx_graph
 from backends.onnxruntime_cpu import int8_graph
@@ -33,6 +35,7 @@ from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
 from backends.onnxruntime_cpu.graph import Built
 from backends.quantization.calibration import CalibrationSettings, observe, quantize
 from benchmarks import outlier_model
+from foundation.arrays import Float32
 from qsl import demo, squad
 from qsl.wordpiece import WordPiece
 from sut.fetch import resolve as asset_paths

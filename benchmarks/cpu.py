@@ -23,7 +23,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backends.bert.checkpoints import BertConfig, find_model
+from backends.bert.checkpoints import find_model
+from backends.bert.config import BertConfig
 from benchmarks import cpu_report, demo_server, length_matched, sut_runs, without_amx
 from benchmarks.interleave import Contestant, Reading, hold
 from benchmarks.peers import missing, on_cores, peer_class

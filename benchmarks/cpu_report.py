@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from backends.bert.checkpoints import BertConfig
+from backends.bert.config import BertConfig
 from benchmarks.interleave import Contestant, Goal, Reading, Results, Side, Spread, best, ratio, spread, summary
 from sut.machine import facts as machine_facts
 

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from backends.bert.checkpoints import BertConfig, find_model
+from backends.bert.checkpoints import find_model
+from backends.bert.config import BertConfig
 
 TOKENS = (1024, 1536)  # of a packed batch
 _SECONDS = 0.25  # that one kernel is timed on one product

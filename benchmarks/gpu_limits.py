@@ -16,7 +16,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from backends.bert.checkpoints import BertConfig, find_model
+from backends.bert.checkpoints import find_model
+from backends.bert.config import BertConfig
 from backends.gpu.gemm_variants import way, ways
 from backends.gpu.kernels import TRITON
 from backends.gpu.weights import Product

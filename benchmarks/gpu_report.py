@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib import metadata
 
-from backends.bert.checkpoints import BertConfig
+from backends.bert.config import BertConfig
 from benchmarks.cpu_report import Grid, spread_words
 from benchmarks.interleave import Contestant, Goal, Results, Side, Spread, ratio, spread, summary
 

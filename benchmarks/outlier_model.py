@@ -21,10 +21,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backends.base import Batch, Float32, Int64
-from backends.bert.checkpoints import RANDOM_GEOMETRIES, BertConfig, Tensors
+from backends.base import Batch
+from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 from backends.bert.numpy_reference import encode, normalised
+from backends.formats.base import Tensors
 from backends.quantization.int8_model import SOURCES
+from foundation.arrays import Float32, Int64
 
 VOCABULARY = 1000
 STARTS, ENDS, OTHERS = range(0, 12), range(12, 24), range(48, VOCABULARY)

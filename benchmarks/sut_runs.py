@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from backends import BACKENDS, accelerators, backend_class, check
-from backends.base import Accelerator, BackendError
+from backends.base import Accelerator
+from backends.errors import BackendError
 from sut.run.prepare import MODELLESS
 
 GPU = "gpu"  # the backend

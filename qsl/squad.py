@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foundation.arrays import Int32, Int64
 from qsl import feature_cache, wordpiece
-from qsl.base import DatasetError, Features, Int32, Int64
+from qsl.base import DatasetError, Features
 from qsl.wordpiece import CLS, SEP, WordPiece
 
 # The characters at which the reference splits a passage into words; others (a no-break space) stay inside a word.

@@ -10,6 +10,8 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
+from sut.errors import RunFailedError, UserError
+
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
     """A handler that makes a signal what Ctrl-C is."""
@@ -59,7 +61,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "show": _lazily("submission.show:main"),
     "check": _lazily("submission.check.command:main"),
 }
-_OURS = ("sut", "backends", "qsl", "accuracy", "submission", "assets", "configs")
+_OURS = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "assets", "configs")
 
 
 def main(argv: list[str]) -> int:
@@ -77,15 +79,11 @@ def main(argv: list[str]) -> int:
             f"error: {error.name} is not installed here. Type: . .venv/bin/activate, or pip install .", file=sys.stderr
         )
         return 2
-    except Exception as error:
-        from sut import errors
-
-        if not isinstance(error, errors.user_errors()):
-            raise
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, errors.RunFailedError):
+        if isinstance(error, RunFailedError):
             _leave(error.exit_code)
-        return errors.exit_code(error)
+        return error.exit_code
 
 
 def _leave(code: int) -> NoReturn:

@@ -1,54 +1,43 @@
 """What can go wrong, and the exit code that says so.
 
-    SutError
-    ├── UsageError                    2   flags, files or settings that cannot be used
-    │     beside it, raised by the packages below `sut` and shown the same way:
-    │       qsl.base.DatasetError           a data set or a vocabulary
-    │       backends.base.BackendError      a backend or a model
-    │       accuracy.log.AccuracyLogError   LoadGen's accuracy log
-    │       accuracy.targets.UnknownTargetError
-    ├── FetchError                    3   what `fetch` was to bring did not come: network, publisher, disk
-    └── RunFailedError                3   the run began and could not end: a backend raised, an instance died, Ctrl-C
+    UserError (foundation.errors)       2   a message for a person; no traceback
+    ├── DatasetError (qsl.base)         2   a data set or a vocabulary
+    ├── BackendError (backends.errors)  2   a backend or a model
+    ├── AccuracyLogError (accuracy.log) 2   LoadGen's accuracy log
+    ├── UnknownTargetError (accuracy.targets)  2
+    └── SutError
+        ├── UsageError                  2   flags, files or settings that cannot be used
+        ├── FetchError                  3   `fetch` could not bring a file: network, publisher, disk
+        ├── RunFailedError              3   the run started and could not end: a backend raised, an instance died
+        │   └── UnfitRunError (submission.submit.runs)  3   a run that a submission cannot use
+        └── RowStoppedError (sut.commands.compare.runs), RunStoppedError (submission.submit.runs): a run's own exit code
 
-0 is a valid result, 1 a result that is invalid or misses its accuracy. Each message says what was wanted, what was
+0 is a valid result, 1 a result that is invalid or misses its accuracy. Each message says what was expected, what was
 found and what to type; anything outside this tree is a defect of ours and keeps its traceback.
 """
 
 from __future__ import annotations
 
-VALID, INVALID, USAGE, FAILED = 0, 1, 2, 3
+from foundation.errors import FAILED, INVALID, USAGE, VALID, UserError
+
+__all__ = ["FAILED", "INVALID", "USAGE", "VALID", "FetchError", "RunFailedError", "SutError", "UsageError", "UserError"]
 
 
-class SutError(Exception):
-    """An error that a person can act on; `exit_code` is what the command ends with."""
+class SutError(UserError):
+    """An error of `sut` itself, or of a package above it."""
 
     exit_code = FAILED
 
 
 class UsageError(SutError):
-    """Something asked for cannot be used."""
+    """A flag, a file or a setting that cannot be used."""
 
     exit_code = USAGE
 
 
 class FetchError(SutError):
-    """A model or a data set could not be brought; what has come of it is kept, and the same command continues."""
+    """A model or a data set could not be fetched; the part that came is kept, and the same command continues."""
 
 
 class RunFailedError(SutError):
-    """The run began and did not end: its logs are kept, its result is invalid."""
-
-
-def user_errors() -> tuple[type[Exception], ...]:
-    """The types that end in one message and no traceback; imported late, since `--help` needs none of them."""
-    from accuracy.log import AccuracyLogError
-    from accuracy.targets import UnknownTargetError
-    from backends.base import BackendError
-    from qsl.base import DatasetError
-
-    return (SutError, DatasetError, BackendError, AccuracyLogError, UnknownTargetError)
-
-
-def exit_code(error: Exception) -> int:
-    """The exit code for one of `user_errors()`."""
-    return error.exit_code if isinstance(error, SutError) else USAGE
+    """The run started and did not end: its logs are kept, its result is invalid."""

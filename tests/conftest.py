@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from backends.base import BackendError
+from backends.errors import BackendError
 from backends.gpu import device
 
 try:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from backends.bert.checkpoints import BertConfig
+from backends.bert.config import BertConfig
 from backends.bert.torch_module import BertForQuestionAnswering
 from qsl import demo
 from qsl.demo.seeded_choice import Draw

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backends.bert.checkpoints import BertConfig
+from backends.bert.config import BertConfig
 from backends.bert.torch_module import BertForQuestionAnswering, BertForSequenceClassification, SelfAttention
 from training.samples import TrainBatch
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save
 from torch import nn
 
-from backends.bert.checkpoints import BertConfig
+from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocab.txt"

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from accuracy.sst2 import Score, score_logits
-from backends.bert.checkpoints import BertConfig
+from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES
 from backends.bert.torch_module import BertForSequenceClassification
+from foundation.arrays import Int64
 from qsl import demo_sst2, sst2
 from qsl.base import Features
 from sut.executors.worker import gather
@@ -36,8 +36,6 @@ MAX_LENGTH = 128
 VOCABULARY = 1100  # at most; it holds every word of the generator whole
 BATCH, RATE, DROPOUT = 32, 1e-3, 0.05
 BATCH_TOKENS = 8192
-
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

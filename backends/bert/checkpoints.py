@@ -9,55 +9,18 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from backends import formats
-from backends.base import BackendError
 from backends.bert import config as bert_config
-from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
+from backends.bert.config import RANDOM_GEOMETRIES
 from backends.bert.heads import SPANS
+from backends.bert.model import GRAPH_SUFFIX, RANDOM_PREFIX, Model
+from backends.errors import BackendError
 from backends.formats import onnx_graph_walk, onnx_io_names, random_weights
 from backends.formats.base import Tensors, Weights
 from backends.formats.random_weights import RANDOM_SEED
-
-__all__ = [
-    "RANDOM_GEOMETRIES",
-    "BertConfig",
-    "Model",
-    "Tensors",
-    "Weights",
-    "find_model",
-    "read_tensors",
-    "read_weights",
-]
-
-RANDOM_PREFIX = "random:"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model that was found, not yet read: small enough to send to every instance."""
-
-    spec: str  # what the user named
-    config: BertConfig | None  # None: not known yet (`with_config`), or the fake backend's script
-    path: Path | None  # the directory or file; None for random weights
-    engine: Path | None = None  # the built engine's directory, for precisions that need one
-    answers: str = SPANS  # the head of a model without a config: what its graph gives, or what the fake is to give
-
-    @property
-    def head(self) -> str:
-        """What it answers with, of `heads.HEADS`."""
-        return self.config.head if self.config else self.answers
-
-    @property
-    def is_random(self) -> bool:
-        return self.spec.startswith(RANDOM_PREFIX)
-
-    @property
-    def is_graph(self) -> bool:
-        """True for an .onnx file, which an engine may also run as it is."""
-        return self.path is not None and self.path.suffix == formats.ONNX
 
 
 def find_model(spec: str, head: str = SPANS) -> Model:
@@ -75,7 +38,7 @@ def find_model(spec: str, head: str = SPANS) -> Model:
     with suppress(OSError):  # a name that no file system takes
         file = formats.find(path)
         if file is not None:
-            return Model(spec, None if file.suffix == formats.ONNX else bert_config.beside(file), file)
+            return Model(spec, None if file.suffix == GRAPH_SUFFIX else bert_config.beside(file), file)
     wanted = (
         f"'demo', a directory with config.json and weights, a file of weights beside its config.json, an .onnx file, "
         f"or {_random_names()}"

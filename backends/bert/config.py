@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from backends.base import BackendError
 from backends.bert import heads
 from backends.bert.heads import HEADS, SPANS
+from backends.errors import BackendError
 
 CONFIGS = ("config.json", "bert_config.json")  # Hugging Face's name, and MLPerf's
 

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Int64 = npt.NDArray[np.int64]
+from foundation.arrays import Int64
 
 SPANS, CLASSES = "spans", "classes"
 COLUMNS = 2  # a start and an end logit; a logit for either class

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from backends.base import Batch, Float32
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.base import Batch
+from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
+from backends.formats.base import Tensors
 from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel
+from foundation.arrays import Float32
 
 Linear = Callable[[int, str, Float32], Float32]  # layer, one of LINEARS, its input [T, K] → [T, N]
 Norm = Callable[[str, Float32], Float32]  # where its weight and bias are, its input [T, H] → [T, H]

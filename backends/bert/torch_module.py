@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from backends.bert.heads import CLASSES, COLUMNS
 
 if TYPE_CHECKING:
-    from backends.bert.checkpoints import BertConfig
+    from backends.bert.config import BertConfig
 
 
 class Embeddings(nn.Module):

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.base import BackendError
 from backends.bert.config import CONFIGS
+from backends.bert.model import GRAPH_SUFFIX
+from backends.errors import BackendError
 from backends.formats import onnx_reader, state_dicts
 from backends.formats.base import Weights
 
-ONNX = ".onnx"
 _STORED = (".safetensors", ".bin", ".pytorch", ".pt", ".pth")  # of a file that is named itself
 # In a directory, the first of these that is there.
 _IN_DIRECTORY = (
@@ -42,7 +42,7 @@ _TENSORS = Format(state_dicts.read, state_dicts.has_ranges, state_dicts.files)
 
 def of(path: Path) -> Format:
     """The format of a file that `find` gave."""
-    return _GRAPH if path.suffix == ONNX else _TENSORS
+    return _GRAPH if path.suffix == GRAPH_SUFFIX else _TENSORS
 
 
 def find(path: Path) -> Path | None:
@@ -52,7 +52,7 @@ def find(path: Path) -> Path | None:
         BackendError: a directory has a config.json and nothing that could be its weights.
     """
     if path.is_file():
-        return path if path.suffix in (ONNX, *_STORED) else None
+        return path if path.suffix in (GRAPH_SUFFIX, *_STORED) else None
     found = [path / name for name in _IN_DIRECTORY if (path / name).is_file()]
     if found:
         return found[0]

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import BackendError, Float32
 from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
+from backends.errors import BackendError
+from foundation.arrays import Float32
 
 Tensors = dict[str, Float32]
 # Parts of published checkpoints that a head may leave unused.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from backends.base import BackendError, brief
+from backends.errors import BackendError, brief
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.base import BackendError, Batch, Float32, Int64, Padded
+from backends.base import Batch, Padded
 from backends.bert.heads import CLASSES, COLUMNS, SPANS
+from backends.errors import BackendError
+from foundation.arrays import Float32, Int64
 
 if TYPE_CHECKING:
-    from backends.bert.checkpoints import Model
+    from backends.bert.model import Model
 
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 OUTPUTS = {SPANS: ("output_start_logits", "output_end_logits"), CLASSES: ("logits",)}  # of the graphs written here

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.base import BackendError, Float32
+from backends.errors import BackendError
 from backends.formats.base import Range
 from backends.formats.onnx_graph_walk import Array, Graph, Node
+from foundation.arrays import Float32
 
 # Operators that move or round values without computing with them.
 LAYOUT = {"Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Dropout"}

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backends.base import BackendError
 from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES, COLUMNS, SPANS
+from backends.errors import BackendError
 from backends.formats import onnx_graph_walk, onnx_io_names
 from backends.formats.base import Weights, checked
 from backends.formats.onnx_graph_walk import Array, Graph, Node

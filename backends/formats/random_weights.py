@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 
-from backends.base import Float32
 from backends.bert.config import BertConfig
 from backends.formats.base import Weights
+from foundation.arrays import Float32
 
 RANDOM_SEED = 2018
 

@@ -16,10 +16,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from backends.base import BackendError, Float32, brief
 from backends.bert import config as bert_config
 from backends.bert import heads
+from backends.errors import BackendError, brief
 from backends.formats.base import Range, Weights, checked
+from foundation.arrays import Float32
 
 _INDEX = ".index.json"
 _QUANTIZER = "_quantizer."  # in the name of every tensor that quantized training adds

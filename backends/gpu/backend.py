@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from backends.base import Backend, Batch, Float32, Pending
-from backends.bert.checkpoints import Model
+from backends.base import Backend, Batch, Pending
+from backends.bert.model import Model
 from backends.gpu import device as devices
 from backends.gpu.engine import BUCKETS
+from foundation.arrays import Float32
 
 _GRAPH_TOKENS = 512  # of the longest sample that gets a graph
 _SHORT_TOKENS = 64  # of a sample for which attention has a kernel of its own

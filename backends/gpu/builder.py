@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import BackendError, Batch, Float32
-from backends.bert.checkpoints import Model, Weights, read_weights
+from backends.base import Batch
+from backends.bert.checkpoints import read_weights
+from backends.bert.model import Model
+from backends.errors import BackendError
+from backends.formats.base import Weights
 from backends.gpu import device, engine
 from backends.gpu.engine import FP8, INT8, Engine, Linear
 from backends.quantization import calibration, qat_ranges
@@ -23,6 +26,7 @@ from backends.quantization.calibration import CalibrationSettings, Sites
 from backends.quantization.engine_store import About, Maker, Progress, sources
 from backends.quantization.int8_builder import CALIBRATED_BY
 from backends.quantization.int8_model import LINEARS, QuantizedLinear, QuantizedModel
+from foundation.arrays import Float32
 
 _MOST = 448.0  # of e4m3
 _ROOM = 2.0  # for values greater than any that calibration saw

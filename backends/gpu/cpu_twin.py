@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import torch
 
-from backends.base import Batch, Float32
-from backends.bert.checkpoints import Model
+from backends.base import Batch
+from backends.bert.model import Model
 from backends.gpu import gemm_tuning, loading, pipeline
 from backends.gpu.kernels import TWIN, Kernels
 from backends.gpu.packed_bert import GpuBert
+from foundation.arrays import Float32
 
 
 class Twin:

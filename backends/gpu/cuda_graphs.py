@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import torch
 
-from backends.base import Batch, Float32, Pending
+from backends.base import Batch, Pending
 from backends.gpu.packed_bert import GpuBert
 from backends.gpu.pipeline import blank, integers, lay_out, packed
+from foundation.arrays import Float32
 
 STEP = 32  # tokens between two buckets
 

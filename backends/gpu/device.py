@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from backends.base import Accelerator, BackendError
+from backends.base import Accelerator
+from backends.errors import BackendError
 
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 _NAME_BYTES = 256

@@ -19,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from backends.base import BackendError, Float32
-from backends.bert.checkpoints import BertConfig, Model
+from backends.bert.config import BertConfig
+from backends.bert.model import Model
+from backends.errors import BackendError
 from backends.quantization import engine_store
 from backends.quantization.engine_store import JSON
 from backends.quantization.int8_model import LINEARS, Arrays, engine_shapes, map_tensors
+from foundation.arrays import Float32
 
 INT8, FP8 = "int8", "fp8"
 # Tokens at which a product's way is chosen; a batch belongs to the first that holds it, or to the last.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from backends.bert.checkpoints import Model, read_weights
+from backends.bert.checkpoints import read_weights
+from backends.bert.model import Model
 from backends.gpu import engine, gemm_tuning, weights
 from backends.gpu.kernels import TRITON
 from backends.gpu.packed_bert import GpuBert

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.base import Batch, Float32, Pending
+from backends.base import Batch, Pending
 from backends.gpu.packed_bert import GpuBert, Packed
+from foundation.arrays import Float32
 
 IN_FLIGHT = 3  # batches: one computed, one whose answers are copied and read, one that is being written
 _ALIGNED = 16  # integers; Triton compiles another kernel for an address that is not a multiple of 16 bytes

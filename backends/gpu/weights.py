@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
+from backends.formats.base import Tensors
 from backends.gpu.engine import FP8, Engine
 from backends.pytorch_cpu.kernels import Form, Norm, Tables
 from backends.pytorch_cpu.linear import as_tensor

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from backends.base import Batch, Float32, Options
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.base import Batch, Options
+from backends.bert.config import BertConfig
+from backends.formats.base import Tensors
 from backends.formats.onnx_io_names import INPUTS
 from backends.onnxruntime_cpu import graph as onnx_graph
 from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
 from backends.quantization.int8_model import LINEARS
+from foundation.arrays import Float32
 
 Sites = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T, K], real tokens only
 

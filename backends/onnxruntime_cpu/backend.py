@@ -10,11 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from backends.base import Backend, BackendError, Batch, Float32, Options, brief
-from backends.bert.checkpoints import Model, read_weights
+from backends.base import Backend, Batch, Options
+from backends.bert.checkpoints import read_weights
+from backends.bert.model import Model
+from backends.errors import BackendError, brief
 from backends.formats import onnx_io_names
 from backends.onnxruntime_cpu import session
 from backends.quantization.int8_model import read_model_engine
+from foundation.arrays import Float32
 
 
 class OnnxRuntimeBackend(Backend):

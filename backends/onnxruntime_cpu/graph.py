@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES, COLUMNS
+from backends.formats.base import Tensors
 from backends.formats.onnx_io_names import INPUTS, OUTPUTS
 
 Array = npt.NDArray[Any]

@@ -14,10 +14,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from backends.base import Float32
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.bert.config import BertConfig
+from backends.formats.base import Tensors
 from backends.onnxruntime_cpu.graph import FUSED, Array, Built, Graph, embeddings, finish, head, norm
 from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel, round_weight
+from foundation.arrays import Float32
 
 # A linear layer in the graph: of its name (one of LINEARS) and what goes into it, what comes out.
 Linear = Callable[[str, str], str]

@@ -12,12 +12,15 @@ from typing import Any, ClassVar
 
 import openvino as ov
 
-from backends.base import Backend, BackendError, Batch, Float32, Options, brief
-from backends.bert.checkpoints import Model, read_weights
+from backends.base import Backend, Batch, Options
+from backends.bert.checkpoints import read_weights
+from backends.bert.model import Model
+from backends.errors import BackendError, brief
 from backends.formats import onnx_io_names
 from backends.openvino_cpu import graph as openvino_cpu_graph
 from backends.openvino_cpu.quantizer import GRAPH
 from backends.quantization.engine_store import built_for
+from foundation.arrays import Float32
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # the arithmetic of what is not int8
 

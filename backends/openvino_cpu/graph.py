@@ -14,8 +14,9 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES
+from backends.formats.base import Tensors
 from backends.formats.onnx_io_names import INPUTS, OUTPUTS
 
 Node = Any  # an output of a node: openvino's stubs call both by many names

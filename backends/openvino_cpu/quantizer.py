@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import BackendError, Batch, Int64
-from backends.bert.checkpoints import Model, read_weights
+from backends.base import Batch
+from backends.bert.checkpoints import read_weights
+from backends.bert.model import Model
+from backends.errors import BackendError
 from backends.formats import onnx_io_names
 from backends.quantization import engine_store
 from backends.quantization.engine_store import JSON, About, Maker, Progress, sources
+from foundation.arrays import Int64
 
 GRAPH, WEIGHTS = "openvino.xml", "openvino.bin"
 LEAST_AGREEMENT = 0.99  # of the answers, first and last token, that must be fp32's

@@ -6,10 +6,12 @@ from typing import ClassVar
 
 import torch
 
-from backends.base import Backend, Batch, Float32
-from backends.bert.checkpoints import Model, read_weights
+from backends.base import Backend, Batch
+from backends.bert.checkpoints import read_weights
+from backends.bert.model import Model
 from backends.pytorch_cpu import kernels, packed_bert
 from backends.quantization.int8_model import read_engine
+from foundation.arrays import Float32
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.base import Batch
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
+from backends.formats.base import Tensors
 from backends.pytorch_cpu.kernels import Activation, Form, Kernels, Norm, Tables
 from backends.pytorch_cpu.linear import ByteLinear, FloatLinear, Linear, as_tensor, has_bfloat16
 from backends.quantization.int8_model import SOURCES, Arrays, QuantizedModel

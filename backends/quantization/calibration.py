@@ -16,11 +16,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from backends.base import BackendError, Batch, Float32, Int64
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.base import Batch
+from backends.bert.config import BertConfig
+from backends.errors import BackendError
+from backends.formats.base import Tensors
 from backends.quantization import int8_model
 from backends.quantization.engine_store import Progress
 from backends.quantization.int8_model import LINEARS, QuantizedLinear, QuantizedModel, round_weight
+from foundation.arrays import Float32, Int64
 
 Range = tuple[float, float]
 _BATCH_TOKENS = 512

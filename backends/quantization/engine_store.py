@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from backends.base import BackendError, Batch
-from backends.bert.checkpoints import Model
+from backends.base import Batch
+from backends.bert.model import Model
+from backends.errors import BackendError
 
 JSON = "engine.json"
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many

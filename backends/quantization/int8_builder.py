@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import Batch
-from backends.bert.checkpoints import Model, read_weights
+from backends.bert.checkpoints import read_weights
+from backends.bert.model import Model
 from backends.quantization import calibration, int8_model, qat_ranges
 from backends.quantization.calibration import CalibrationSettings
 from backends.quantization.engine_store import About, Maker, Progress, sources

@@ -21,10 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from backends.base import BackendError, Float32
-from backends.bert.checkpoints import BertConfig, Model
+from backends.bert.config import BertConfig
+from backends.bert.model import Model
+from backends.errors import BackendError
 from backends.quantization import engine_store
 from backends.quantization.engine_store import JSON
+from foundation.arrays import Float32
 
 LINEARS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 # Where each of them lies in a checkpoint, below `bert.encoder.layer.{i}.`; several are stacked along the outputs.

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import BackendError
-from backends.bert.checkpoints import Tensors, Weights
-from backends.formats.base import Range
+from backends.errors import BackendError
+from backends.formats.base import Range, Tensors, Weights
 from backends.quantization.int8_model import (
     LINEARS,
     SOURCES,

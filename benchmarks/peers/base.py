@@ -13,9 +13,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from backends.base import Int64
-from backends.bert.checkpoints import Model
-from qsl.base import Features, Int32
+from backends.bert.model import Model
+from foundation.arrays import Int32, Int64
+from qsl.base import Features
 
 PADDED_LENGTH = 384  # what the MLPerf reference pads every sample to
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 import transformers
 
-from backends.bert.checkpoints import Model, read_tensors
+from backends.bert.checkpoints import read_tensors
+from backends.bert.model import Model
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from benchmarks.peers.base import Sample
 from benchmarks.peers.onnxruntime_plain import OnnxRuntimeFp32
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from benchmarks.peers.base import Peer, Sample
 from benchmarks.peers.openvino_plain import OpenVinoFp32, write_plain
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from benchmarks.peers.base import Peer, Sample
 
 PLAIN = "openvino-fp32.xml"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import backends
-from backends.bert.checkpoints import RANDOM_PREFIX
+from backends.bert.model import RANDOM_PREFIX
 from qsl.base import Features
 from submission.package import system_description, weights
 from submission.package.weights import Weights

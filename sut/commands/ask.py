@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from accuracy.log import PAD_LOGIT, Float32
+from accuracy.log import PAD_LOGIT
 from accuracy.n_best import Answer, best_answers
 from accuracy.spans import N_BEST_SIZE
 from backends import backend_class
 from backends import check as check_backend
 from backends.base import Backend, Batch, Options
+from foundation.arrays import Float32
 from qsl.squad import Example, FeatureSettings, SquadFeatures, features_of, split_words
 from qsl.wordpiece import WordPiece
 from sut.errors import UsageError

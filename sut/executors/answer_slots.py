@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sut.executors.base import JOBS_PER_INSTANCE, Float32
+from foundation.arrays import Float32
+from sut.executors.base import JOBS_PER_INSTANCE
 
 _SLOTS = JOBS_PER_INSTANCE + 1
 

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
+from foundation.arrays import Float32, Int64
 
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
 # How many jobs an instance may have at once: the one that it works on and the next, which keeps it fed.
 JOBS_PER_INSTANCE = 2
 

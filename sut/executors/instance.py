@@ -26,9 +26,10 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from foundation.arrays import Float32, Int64
 from sut.errors import RunFailedError
 from sut.executors.answer_slots import Slots
-from sut.executors.base import JOBS_PER_INSTANCE, Float32, Int64
+from sut.executors.base import JOBS_PER_INSTANCE
 from sut.executors.worker import Begun, Worker, WorkerSpec
 from sut.machine.topology import Place
 

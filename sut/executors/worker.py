@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backends import backend_class
-from backends.base import BackendError, Batch, Options, brief
-from backends.bert.checkpoints import Model
+from backends.base import Batch, Options
+from backends.bert.model import Model
+from backends.errors import BackendError, brief
 from qsl.base import Features
 from sut import tasks
 from sut.executors.base import Ready

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from sut.errors import UsageError
 from sut.machine import cgroups
 from sut.machine.topology import Place

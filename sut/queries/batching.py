@@ -13,9 +13,9 @@ import heapq
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-Int64 = npt.NDArray[np.int64]
+from foundation.arrays import Int64
+
 # What starting a batch costs, in computed tokens: measured by `python -m benchmarks.batch_overhead`.
 BATCH_OVERHEAD_TOKENS = 32
 # So that several instances end together, padded batches shrink towards the end: each is at most this share of what is

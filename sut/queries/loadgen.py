@@ -17,12 +17,12 @@ import mlperf_loadgen as lg
 import numpy as np
 import numpy.typing as npt
 
+from foundation.arrays import Int64
 from sut.errors import RunFailedError, UsageError
 from sut.rules import SEEDS, Seeds
 from sut.settings import user_conf
 from sut.settings.resolve import RunConfig
 
-Int64 = npt.NDArray[np.int64]
 IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
 
 OFFICIAL_MIN_DURATION_MS = 600_000

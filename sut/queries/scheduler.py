@@ -20,12 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from foundation.arrays import Int64
 from sut.executors.base import JOBS_PER_INSTANCE, Executor, Job, Outcome
 from sut.queries import batching
 from sut.queries.batch_times import BatchTimes
 from sut.queries.server_queue import Pace, ServerQueue, Waiting
 
-Int64 = npt.NDArray[np.int64]
 # Hands answers to LoadGen: response ids, the answers end to end, each answer's rows.
 Complete = Callable[[Int64, npt.NDArray[np.float32], Int64], None]
 

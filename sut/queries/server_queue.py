@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from foundation.arrays import Int64
 from sut.queries import batching
-from sut.queries.batching import Int64
 
 _CANDIDATES = 256  # of a long queue, so many of the oldest are looked at for a batch
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.bert import checkpoints
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from backends.quantization import engine_store
 from sut.errors import RunFailedError
 from sut.machine import facts as machine_facts

@@ -20,7 +20,8 @@ import backends
 from backends import BACKENDS
 from backends.base import Batch
 from backends.bert import checkpoints
-from backends.bert.checkpoints import Model, find_model
+from backends.bert.checkpoints import find_model
+from backends.bert.model import Model
 from backends.quantization import engine_store
 from qsl import feature_cache
 from qsl.base import Features

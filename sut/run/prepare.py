@@ -15,9 +15,11 @@ from typing import Any
 from accuracy.targets import Target, target
 from backends import BACKENDS, accelerators
 from backends import check as check_backend
-from backends.base import Accelerator, BackendError, Options
-from backends.bert.checkpoints import Model, find_model, with_answers, with_config
+from backends.base import Accelerator, Options
+from backends.bert.checkpoints import find_model, with_answers, with_config
 from backends.bert.heads import HEADS
+from backends.bert.model import Model
+from backends.errors import BackendError
 from backends.fake import FAKE, read_script
 from backends.replay import REPLAY, read_spec
 from qsl.base import Features

@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 from command import Case, Run, assert_refused
 
-from backends.bert.checkpoints import BertConfig
+from backends.bert.config import BertConfig
 
 FAKE = ("--backend", "fake", "--model", "fake")
 

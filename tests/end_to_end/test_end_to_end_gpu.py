@@ -12,7 +12,7 @@ from command import Case, Ended, Run, assert_refused
 from installation import CORE, link
 from paths import ROOT
 
-from backends.base import BackendError
+from backends.errors import BackendError
 from backends.gpu import device, engine
 
 try:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from small_bert import SMALL, random_tensors, write_model
 
-from backends.bert.checkpoints import Model, find_model
+from backends.bert.checkpoints import find_model
+from backends.bert.model import Model
 
 
 @pytest.fixture(scope="session")

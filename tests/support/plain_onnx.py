@@ -8,8 +8,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from backends.bert.checkpoints import BertConfig, Model, Tensors, read_tensors
+from backends.bert.checkpoints import read_tensors
+from backends.bert.config import BertConfig
 from backends.bert.heads import SPANS
+from backends.bert.model import Model
+from backends.formats.base import Tensors
 from backends.formats.onnx_io_names import OUTPUTS
 
 

@@ -14,9 +14,9 @@ import torch
 from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 
-from backends.bert.checkpoints import BertConfig, Tensors
+from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES
-from backends.formats.base import Range
+from backends.formats.base import Range, Tensors
 
 LINEARS = (
     *(f"attention.self.{name}" for name in ("query", "key", "value")),

@@ -11,8 +11,11 @@ import onnx
 from safetensors.numpy import save_file
 
 from backends.base import Batch
-from backends.bert.checkpoints import BertConfig, Model, Tensors, read_tensors
+from backends.bert.checkpoints import read_tensors
+from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
+from backends.bert.model import Model
+from backends.formats.base import Tensors
 from backends.onnxruntime_cpu import graph as onnx_graph
 from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel, engine_shapes
 

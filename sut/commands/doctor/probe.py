@@ -18,8 +18,10 @@ import numpy as np
 
 import backends
 from backends import BACKENDS
-from backends.base import Backend, BackendError, Batch, Float32, Options, brief
+from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import find_model
+from backends.errors import BackendError, brief
+from foundation.arrays import Float32
 from qsl import demo, squad
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts

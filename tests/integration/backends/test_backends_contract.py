@@ -9,8 +9,9 @@ import pytest
 from small_bert import random_batch
 
 from backends import BACKENDS, accelerators, backend_class
-from backends.base import Backend, BackendError, Batch, Options
-from backends.bert.checkpoints import Model
+from backends.base import Backend, Batch, Options
+from backends.bert.model import Model
+from backends.errors import BackendError
 
 LENGTHS = [1, 2, 63, 64, 65, 383, 384]
 ANSWERING = sorted(set(BACKENDS) - {"replay"})  # which answers nothing but what was stored: test_replay.py

@@ -11,7 +11,8 @@ from small_bert import random_batch, random_tensors, write_model
 
 from backends import backend_class
 from backends.base import Options
-from backends.bert.checkpoints import RANDOM_GEOMETRIES, BertConfig, find_model, read_tensors
+from backends.bert.checkpoints import find_model, read_tensors
+from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 
 ENGINES = ["onnxruntime", "pytorch", "openvino"]
 LENGTHS = [1, 2, 3, 7, 16, 31, 63, 64, 65, 127, 128, 200, 255, 256, 300, 383, 384]

@@ -11,8 +11,9 @@ import pytest
 import torch
 from small_bert import SMALL, random_batch, random_tensors
 
-from backends.base import BackendError, Batch, Options
+from backends.base import Batch, Options
 from backends.bert.numpy_reference import infer, infer_float
+from backends.errors import BackendError
 from backends.formats.onnx_io_names import INPUTS
 from backends.onnxruntime_cpu.graph import Built
 from backends.onnxruntime_cpu.graph import build as build_fp32

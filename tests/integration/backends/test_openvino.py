@@ -16,8 +16,10 @@ from plain_onnx import write_plain_onnx
 from small_bert import SMALL, random_batch, random_tensors
 
 from backends import backend_class, maker
-from backends.base import Backend, BackendError, Batch, Options
-from backends.bert.checkpoints import Model, find_model, read_tensors
+from backends.base import Backend, Batch, Options
+from backends.bert.checkpoints import find_model, read_tensors
+from backends.bert.model import Model
+from backends.errors import BackendError
 from backends.openvino_cpu import graph as openvino_cpu_graph
 from backends.openvino_cpu.backend import check_bf16
 from backends.openvino_cpu.quantizer import GRAPH, WEIGHTS, is_whole, quantize

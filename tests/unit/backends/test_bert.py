@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from backends.bert.checkpoints import BertConfig  # noqa: E402
+from backends.bert.config import BertConfig  # noqa: E402
 from backends.bert.torch_module import BertForQuestionAnswering  # noqa: E402
 
 LEFT_OUT = ("pooler", "position_ids")

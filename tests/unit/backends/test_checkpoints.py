@@ -12,8 +12,8 @@ import torch
 from safetensors.numpy import save_file
 from small_bert import SMALL, random_tensors, write_model
 
-from backends.base import BackendError
 from backends.bert.checkpoints import find_model, read_tensors
+from backends.errors import BackendError
 
 
 @pytest.fixture

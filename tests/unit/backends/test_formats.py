@@ -17,8 +17,10 @@ from small_bert import SMALL, random_batch, random_tensors
 
 from accuracy.squad import score_logits
 from backends import backend_class
-from backends.base import BackendError, Batch, Options
-from backends.bert.checkpoints import Tensors, find_model, has_ranges, read_tensors, read_weights, weight_files
+from backends.base import Batch, Options
+from backends.bert.checkpoints import find_model, has_ranges, read_tensors, read_weights, weight_files
+from backends.errors import BackendError
+from backends.formats.base import Tensors
 from backends.quantization import calibration, qat_ranges
 from backends.quantization.int8_model import LINEARS, write_engine
 from qsl import demo, squad

@@ -12,10 +12,13 @@ import pytest
 from small_bert import SMALL, random_batch, random_tensors, round_to_nearest, write_model, write_onnx
 
 from backends import BACKENDS, backend_class
-from backends.base import Backend, BackendError, Batch, Options
+from backends.base import Backend, Batch, Options
 from backends.bert import numpy_reference
-from backends.bert.checkpoints import Model, Tensors, find_model, read_tensors, with_answers, with_config
+from backends.bert.checkpoints import find_model, read_tensors, with_answers, with_config
 from backends.bert.heads import CLASSES, HEADS, SPANS
+from backends.bert.model import Model
+from backends.errors import BackendError
+from backends.formats.base import Tensors
 from backends.quantization.int8_model import write_engine
 
 CONFIG = replace(SMALL, head=CLASSES)

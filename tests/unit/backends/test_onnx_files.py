@@ -10,8 +10,10 @@ import pytest
 from small_bert import random_batch, write_onnx
 
 from backends import backend_class
-from backends.base import Backend, BackendError, Options
-from backends.bert.checkpoints import Model, find_model
+from backends.base import Backend, Options
+from backends.bert.checkpoints import find_model
+from backends.bert.model import Model
+from backends.errors import BackendError
 
 PUBLISHED = {
     "fp32": {"input_mask": "input_mask", "segment_ids": "segment_ids"},

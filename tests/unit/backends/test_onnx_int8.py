@@ -11,9 +11,11 @@ import pytest
 from small_bert import SMALL, random_batch, random_tensors
 
 from backends import backend_class
-from backends.base import Backend, BackendError, Batch, Options
-from backends.bert.checkpoints import Model, find_model, read_tensors
+from backends.base import Backend, Batch, Options
+from backends.bert.checkpoints import find_model, read_tensors
+from backends.bert.model import Model
 from backends.bert.numpy_reference import infer
+from backends.errors import BackendError
 from backends.onnxruntime_cpu.int8_graph import build
 from backends.onnxruntime_cpu.session import open_built
 from backends.quantization.calibration import CalibrationSettings, calibrate

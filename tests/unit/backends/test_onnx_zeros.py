@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from plain_onnx import write_plain_onnx
 
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from backends.onnxruntime_cpu import sparsity
 
 

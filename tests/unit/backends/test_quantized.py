@@ -10,9 +10,10 @@ import pytest
 from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
 
 from backends import backend_class
-from backends.base import BackendError, Options
-from backends.bert.checkpoints import Model
+from backends.base import Options
+from backends.bert.model import Model
 from backends.bert.numpy_reference import gelu, infer, linear
+from backends.errors import BackendError
 from backends.quantization.int8_model import LINEARS, QuantizedLinear, QuantizedModel, read_engine, write_engine
 
 

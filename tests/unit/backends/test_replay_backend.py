@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from small_bert import random_batch
 
-from backends.base import Backend, BackendError, Batch, Options
-from backends.bert.checkpoints import Model
+from backends.base import Backend, Batch, Options
+from backends.bert.model import Model
+from backends.errors import BackendError
 from backends.replay import ReplayBackend, read_spec, write_answers
 
 

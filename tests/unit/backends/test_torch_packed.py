@@ -9,15 +9,16 @@ import pytest
 import torch
 from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
 
-from backends.base import Batch, Float32, Options
+from backends.base import Batch, Options
 from backends.bert import numpy_reference
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
 from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
 from backends.pytorch_cpu.kernels import Kernels, best
 from backends.pytorch_cpu.kernels.reference import PlainKernels
 from backends.quantization.int8_model import write_engine
+from foundation.arrays import Float32
 
 LENGTHS = [1, 2, 63, 64, 65, 200, 383, 384]
 TENSORS = random_tensors(SMALL, 1)

@@ -7,7 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
-from backends.bert.checkpoints import RANDOM_GEOMETRIES
+from backends.bert.config import RANDOM_GEOMETRIES
 from benchmarks import cpu_report
 from benchmarks.interleave import Contestant, Reading, Results
 

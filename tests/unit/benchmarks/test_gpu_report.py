@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from backends.bert.checkpoints import RANDOM_GEOMETRIES
+from backends.bert.config import RANDOM_GEOMETRIES
 from benchmarks import gpu_report
 from benchmarks.interleave import Contestant, Reading, Results
 

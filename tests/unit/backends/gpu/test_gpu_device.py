@@ -12,7 +12,7 @@ from small_bert import random_batch
 
 from backends import accelerators, backend_class, maker
 from backends.base import Backend, Options
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from backends.gpu.cpu_twin import Twin
 from backends.gpu.device import of
 

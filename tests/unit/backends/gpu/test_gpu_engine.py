@@ -13,9 +13,9 @@ from gpu_forms import random
 from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
 
 from backends import maker
-from backends.base import BackendError
-from backends.bert.checkpoints import Model
+from backends.bert.model import Model
 from backends.bert.numpy_reference import linear as linear_of_twin
+from backends.errors import BackendError
 from backends.gpu import engine, gemm_tuning, weights
 from backends.gpu.builder import fold_int8, round_fp8
 from backends.gpu.gemm_variants import way, ways

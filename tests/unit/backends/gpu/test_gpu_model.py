@@ -11,10 +11,11 @@ import torch
 from small_bert import SMALL, random_batch, random_tensors, write_model
 
 from backends import backend_class, maker
-from backends.base import Batch, Float32, Options
+from backends.base import Batch, Options
 from backends.bert import numpy_reference
-from backends.bert.checkpoints import Model, find_model, read_tensors
+from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.heads import CLASSES
+from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
 from backends.gpu import gemm_tuning, pipeline
 from backends.gpu.cpu_twin import Twin
@@ -23,6 +24,7 @@ from backends.gpu.packed_bert import GpuBert
 from backends.gpu.weights import from_floats
 from backends.quantization.calibration import CalibrationSettings, calibrate
 from benchmarks import outlier_model
+from foundation.arrays import Float32
 from qsl import demo, squad
 from sut.executors.worker import gather
 from sut.fetch import resolve as asset_paths

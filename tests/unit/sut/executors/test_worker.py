@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from paths import ASSETS
 from small_bert import SMALL, random_tensors, write_model, write_onnx
 
-from backends.base import BackendError, Batch, Options
-from backends.bert.checkpoints import Model, find_model
+from backends.base import Batch, Options
+from backends.bert.checkpoints import find_model
+from backends.bert.model import Model
+from backends.errors import BackendError
 from qsl import demo
 from qsl.base import Features
 from sut.executors.base import Ready
