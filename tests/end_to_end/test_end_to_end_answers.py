@@ -37,7 +37,7 @@ def answer(case: Case, index: int) -> np.ndarray:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_answer_belongs_to_its_sample(run: Run, case: Case, layout: str, scenario: str):
+def test_each_answer_belongs_to_its_sample(run: Run, case: Case, layout: str, scenario: str) -> None:
     ended = run("--backend", "fake", "--model", "fake", "--mode", "accuracy", "--scenario", scenario, *LAYOUTS[layout])
     assert ended.code == 0, ended.err
     found = logged(ended)
@@ -47,7 +47,7 @@ def test_each_answer_belongs_to_its_sample(run: Run, case: Case, layout: str, sc
         np.testing.assert_array_equal(data, answer(case, index), err_msg=f"qsl_idx {index}")
 
 
-def test_a_log_that_lacks_samples_is_no_accuracy_result(run: Run, case: Case):
+def test_a_log_that_lacks_samples_is_no_accuracy_result(run: Run, case: Case) -> None:
     ended = run("--backend", "fake", "--model", "fake", "--mode", "accuracy", "--test-query-count", 5)
     assert ended.code == 1 and ended.errors == []
     assert f"5 of {case.samples} samples" in ended.out

@@ -17,7 +17,7 @@ from backends.bert.config import BertConfig
 FAKE = ("--backend", "fake", "--model", "fake")
 
 
-def test_words_that_do_not_exist_bring_the_nearest(run: Run):
+def test_words_that_do_not_exist_bring_the_nearest(run: Run) -> None:
     for flag, word, nearest in (
         ("--scenario", "Ofline", "Offline"),
         ("--scenario", "singlestrem", "SingleStream"),
@@ -52,7 +52,7 @@ def test_words_that_do_not_exist_bring_the_nearest(run: Run):
         ((*FAKE, "--executor", "inline", "--instances", "2"), ("--executor inline", "--instances 2")),
     ),
 )
-def test_flags_that_cannot_be_used(run: Run, tmp_path: Path, flags: tuple[str, ...], words: tuple[str, ...]):
+def test_flags_that_cannot_be_used(run: Run, tmp_path: Path, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "dev.json").touch()
     ended = run(*flags)
@@ -61,19 +61,19 @@ def test_flags_that_cannot_be_used(run: Run, tmp_path: Path, flags: tuple[str, .
 
 
 @pytest.mark.parametrize("value", ("0", "-1", "nan", "inf", "1e30"))
-def test_numbers_out_of_range(run: Run, value: str):
+def test_numbers_out_of_range(run: Run, value: str) -> None:
     for flag in ("--target-qps", "--min-duration-s"):
         if (flag, value) != ("--min-duration-s", "0"):
             assert flag in assert_refused(run(*FAKE, flag, value))
 
 
 @pytest.mark.parametrize("flag", ("--test-query-count", "--instances", "--threads", "--max-batch-tokens"))
-def test_counts_out_of_range(run: Run, flag: str):
+def test_counts_out_of_range(run: Run, flag: str) -> None:
     for value in ("0", "-1", "99999999999999999999"):
         assert_refused(run(*FAKE, flag, value), flag, value)
 
 
-def test_a_log_directory_that_holds_a_run_is_left_as_it_is(run: Run):
+def test_a_log_directory_that_holds_a_run_is_left_as_it_is(run: Run) -> None:
     assert run(*FAKE, "--test-query-count", 60).code == 0
     first = run(*FAKE, "--test-query-count", 60)
     before = {path: path.read_bytes() for path in first.runs}
@@ -81,7 +81,7 @@ def test_a_log_directory_that_holds_a_run_is_left_as_it_is(run: Run):
     assert {path: path.read_bytes() for path in run(*FAKE).runs} == before
 
 
-def test_the_backend_is_not_there_without_its_extra(run: Run, tmp_path: Path):
+def test_the_backend_is_not_there_without_its_extra(run: Run, tmp_path: Path) -> None:
     ended = run("--backend", "pytorch", "--model", "random:bert-tiny", path=(without_torch(tmp_path),))
     assert_refused(ended, "'pytorch'", "torch", "pip install 'mlperf-bert-sut[pytorch]'")
     assert ended.runs == []
@@ -126,7 +126,7 @@ SPOILT: dict[str, tuple[Edit, str]] = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_a_data_set_of_another_shape(run: Run, case: Case, tmp_path: Path, name: str):
+def test_a_data_set_of_another_shape(run: Run, case: Case, tmp_path: Path, name: str) -> None:
     spoil, word = SPOILT[name]
     data = json.loads(case.dataset.read_bytes())
     spoil(data)
@@ -138,7 +138,7 @@ def test_a_data_set_of_another_shape(run: Run, case: Case, tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("share", (0.0, 0.1, 0.5, 0.999), ids=str)
-def test_a_data_set_cut_short(run: Run, case: Case, tmp_path: Path, share: float):
+def test_a_data_set_cut_short(run: Run, case: Case, tmp_path: Path, share: float) -> None:
     ended = run(*FAKE, "--dataset", cut(case.dataset, tmp_path / "short.json", share))
     assert_refused(ended, "short.json", "JSON")
     assert ended.runs == []
@@ -162,7 +162,7 @@ FILES: dict[str, bytes | None] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_data_set_that_is_none(run: Run, tmp_path: Path, name: str):
+def test_a_data_set_that_is_none(run: Run, tmp_path: Path, name: str) -> None:
     path = tmp_path / "none.json"
     if (content := FILES[name]) is not None:
         path.write_bytes(content)
@@ -181,7 +181,7 @@ def test_a_data_set_that_is_none(run: Run, tmp_path: Path, name: str):
     ),
     ids=("nothing there", "empty", "without [CLS]", "not text"),
 )
-def test_a_vocabulary_that_is_none(run: Run, tmp_path: Path, content: bytes | None, words: tuple[str, ...]):
+def test_a_vocabulary_that_is_none(run: Run, tmp_path: Path, content: bytes | None, words: tuple[str, ...]) -> None:
     path = tmp_path / "words.txt"
     if content is not None:
         path.write_bytes(content)
@@ -235,7 +235,7 @@ def torch_file(tmp_path_factory: pytest.TempPathFactory, case: Case) -> Path:
     return path
 
 
-def test_whole_models_run_and_are_not_random(run: Run, model: Path, torch_file: Path):
+def test_whole_models_run_and_are_not_random(run: Run, model: Path, torch_file: Path) -> None:
     """The files that are spoilt below are good ones before."""
     assert run("--model", model, "--test-query-count", 60).code == 0
     (model / "model.safetensors").unlink()
@@ -245,7 +245,7 @@ def test_whole_models_run_and_are_not_random(run: Run, model: Path, torch_file: 
 
 
 @pytest.mark.parametrize("share", (0.0, 0.00002, 0.001, 0.5, 0.9999), ids=str)
-def test_safetensors_cut_short(run: Run, model: Path, tmp_path: Path, share: float):
+def test_safetensors_cut_short(run: Run, model: Path, tmp_path: Path, share: float) -> None:
     file = model / "model.safetensors"
     cut(file, tmp_path / "short", share).replace(file)
     ended = run("--model", model, "--instances", 2)
@@ -254,13 +254,13 @@ def test_safetensors_cut_short(run: Run, model: Path, tmp_path: Path, share: flo
 
 
 @pytest.mark.parametrize("share", (0.0, 0.5, 0.999), ids=str)
-def test_a_torch_file_cut_short(run: Run, model: Path, torch_file: Path, share: float):
+def test_a_torch_file_cut_short(run: Run, model: Path, torch_file: Path, share: float) -> None:
     (model / "model.safetensors").unlink()
     cut(torch_file, model / "pytorch_model.bin", share)
     assert_refused(run("--model", model), "pytorch_model.bin", "cut short")
 
 
-def test_a_torch_file_without_torch(run: Run, model: Path, torch_file: Path, tmp_path: Path):
+def test_a_torch_file_without_torch(run: Run, model: Path, torch_file: Path, tmp_path: Path) -> None:
     (model / "model.safetensors").unlink()
     (model / "pytorch_model.bin").write_bytes(torch_file.read_bytes())
     ended = run("--model", model, path=(without_torch(tmp_path),))
@@ -269,7 +269,7 @@ def test_a_torch_file_without_torch(run: Run, model: Path, torch_file: Path, tmp
 
 @pytest.mark.parametrize("backend", ("onnxruntime", "pytorch"))
 @pytest.mark.parametrize("spoilt", ("missing", "turned round", "one too many"))
-def test_a_tensor_that_does_not_fit_is_named(run: Run, model: Path, vocab_size: int, backend: str, spoilt: str):
+def test_a_tensor_that_does_not_fit_is_named(run: Run, model: Path, vocab_size: int, backend: str, spoilt: str) -> None:
     tensors = weights(vocab_size)
     own, other = "bert.encoder.layer.0.intermediate.dense.weight", "bert.encoder.layer.1.output.dense.bias"
     word, changed = {
@@ -283,13 +283,13 @@ def test_a_tensor_that_does_not_fit_is_named(run: Run, model: Path, vocab_size: 
     assert ended.runs == []
 
 
-def test_a_model_without_weights(run: Run, model: Path):
+def test_a_model_without_weights(run: Run, model: Path) -> None:
     (model / "model.safetensors").unlink()
     assert_refused(run("--model", model), "model.safetensors", "pytorch_model.bin")
 
 
 @pytest.mark.parametrize("rows", (-5, 500), ids=("too few rows", "too many rows"))
-def test_a_vocabulary_that_does_not_fit_the_model(run: Run, tmp_path: Path, vocab_size: int, rows: int):
+def test_a_vocabulary_that_does_not_fit_the_model(run: Run, tmp_path: Path, vocab_size: int, rows: int) -> None:
     ended = run("--model", write_whole(tmp_path / "other", vocab_size + rows))
     assert_refused(ended, str(vocab_size), str(vocab_size + rows), "--vocab")
     assert ended.runs == []
@@ -310,7 +310,7 @@ def test_a_vocabulary_that_does_not_fit_the_model(run: Run, tmp_path: Path, voca
 )
 def test_a_config_that_is_not_berts(
     run: Run, tmp_path: Path, vocab_size: int, changed: dict[str, object], words: tuple[str, ...]
-):
+) -> None:
     folder = write_config(tmp_path / "other", vocab_size, **changed)
     tensors = weights(vocab_size)
     place = "bert.embeddings.position_embeddings.weight"
@@ -322,13 +322,13 @@ def test_a_config_that_is_not_berts(
 
 
 @pytest.mark.parametrize("content", (b"", b"[]", b'"bert"', b"{", b'{"model_type": "bert"}'), ids=repr)
-def test_a_config_that_is_broken(run: Run, model: Path, content: bytes):
+def test_a_config_that_is_broken(run: Run, model: Path, content: bytes) -> None:
     (model / "config.json").write_bytes(content)
     assert_refused(run("--model", model), "config.json")
 
 
 @pytest.mark.parametrize("content", (b"", b"no graph at all", bytes(range(256)) * 40), ids=("empty", "text", "bytes"))
-def test_an_onnx_file_that_is_none(run: Run, tmp_path: Path, content: bytes):
+def test_an_onnx_file_that_is_none(run: Run, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     ended = run("--model", path)
@@ -336,13 +336,13 @@ def test_an_onnx_file_that_is_none(run: Run, tmp_path: Path, content: bytes):
     assert ended.runs == []
 
 
-def test_an_onnx_file_that_is_none_has_no_weights_either(run: Run, tmp_path: Path):
+def test_an_onnx_file_that_is_none_has_no_weights_either(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"whatever")
     assert_refused(run("--model", path, "--backend", "pytorch"), "model.onnx", "fetch it again")
 
 
-def test_weights_that_are_not_numbers_give_no_accuracy(run: Run, model: Path, vocab_size: int):
+def test_weights_that_are_not_numbers_give_no_accuracy(run: Run, model: Path, vocab_size: int) -> None:
     tensors = weights(vocab_size) | {"qa_outputs.bias": np.full(2, np.nan, "f4")}
     safetensors.numpy.save_file(tensors, model / "model.safetensors")
     ended = run("--model", model, "--mode", "accuracy")

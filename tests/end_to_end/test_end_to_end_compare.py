@@ -20,7 +20,8 @@ def compare(run: Run, case: Case, *args: object, cache: Path | None = None) -> E
 
 
 def told(ended: Ended) -> dict[str, Any]:
-    return json.loads(ended.out.splitlines()[-1])
+    last: dict[str, Any] = json.loads(ended.out.splitlines()[-1])
+    return last
 
 
 def test_an_engine_built_here_executes_where_nothing_can_be_built(run: Run, case: Case, tmp_path: Path) -> None:

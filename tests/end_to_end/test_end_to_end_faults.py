@@ -51,7 +51,7 @@ def assert_no_verdict(command: Command) -> None:
     ),
     ids=("raises", "exits"),
 )
-def test_a_backend_that_breaks(start: Start, scenario: str, script: str, words: tuple[str, ...]):
+def test_a_backend_that_breaks(start: Start, scenario: str, script: str, words: tuple[str, ...]) -> None:
     with start(*LONG, "--model", script, "--scenario", scenario) as command:
         assert_failed(command, *words)
 
@@ -61,14 +61,14 @@ def test_a_backend_that_breaks(start: Start, scenario: str, script: str, words: 
     (("--executor", "inline"), ("--instances", 2), ("--instances", 2, "--executor", "spawned")),
     ids=("inline", "forked", "spawned"),
 )
-def test_a_backend_that_raises_elsewhere(start: Start, executor: tuple[str | int, ...]):
+def test_a_backend_that_raises_elsewhere(start: Start, executor: tuple[str | int, ...]) -> None:
     with start(*LONG, "--model", "fake:raise_at=3", "--mode", "accuracy", *executor) as command:
         assert_failed(command, "told to fail at batch 3")
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_an_instance_that_is_killed(start: Start, scenario: str, executor: str):
+def test_an_instance_that_is_killed(start: Start, scenario: str, executor: str) -> None:
     with start(*LONG, "--model", SLOW, "--scenario", scenario, "--instances", 2, "--executor", executor) as command:
         command.wait_for_run()
         assert len(command.loaders()) == (2 if executor == "processes" else 0)
@@ -77,7 +77,7 @@ def test_an_instance_that_is_killed(start: Start, scenario: str, executor: str):
         assert_failed(command, f"(pid {victim})", "SIGKILL")
 
 
-def test_a_loader_that_is_killed(start: Start):
+def test_a_loader_that_is_killed(start: Start) -> None:
     with start(*LONG, "--model", SLOW, "--instances", 2) as command:
         command.wait_for_run()
         loader = command.loaders()[0]
@@ -85,7 +85,7 @@ def test_a_loader_that_is_killed(start: Start):
         assert_failed(command, f"loader of instance-0, instance-1 (pid {loader})", "SIGKILL")
 
 
-def test_an_instance_killed_by_a_signal_without_a_name(start: Start):
+def test_an_instance_killed_by_a_signal_without_a_name(start: Start) -> None:
     with start(*LONG, "--model", SLOW) as command:
         command.wait_for_run()
         os.kill(command.instances()[0], signal.SIGRTMIN + 1)
@@ -93,14 +93,14 @@ def test_an_instance_killed_by_a_signal_without_a_name(start: Start):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_ctrl_c(start: Start, scenario: str):
+def test_ctrl_c(start: Start, scenario: str) -> None:
     with start(*LONG, "--model", SLOW, "--scenario", scenario, "--instances", 2) as command:
         command.wait_for_run()
         command.interrupt()
         assert_failed(command, "interrupted")
 
 
-def test_ctrl_c_pressed_over_and_over(start: Start):
+def test_ctrl_c_pressed_over_and_over(start: Start) -> None:
     with start(*LONG, "--model", SLOW, "--instances", 2) as command:
         command.wait_for_run()
         for _ in range(3):
@@ -121,7 +121,7 @@ def pending(pid: int, number: signal.Signals) -> bool:
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("mapped", (b"", b"numpy"), ids=("at once", "among their imports"))
-def test_ctrl_c_while_instances_start(start: Start, mapped: bytes, executor: str):
+def test_ctrl_c_while_instances_start(start: Start, mapped: bytes, executor: str) -> None:
     with start(*LONG, "--model", SLOW, "--instances", 2, "--executor", executor) as command:
         command.wait_until(lambda: any(mapped in command.maps(pid) for pid in command.instances()))
         command.interrupt()
@@ -130,7 +130,7 @@ def test_ctrl_c_while_instances_start(start: Start, mapped: bytes, executor: str
 
 
 @pytest.mark.parametrize("executor", ("inline", "processes"))
-def test_ctrl_c_during_the_last_batches_leaves_nothing_that_looks_valid(start: Start, executor: str):
+def test_ctrl_c_during_the_last_batches_leaves_nothing_that_looks_valid(start: Start, executor: str) -> None:
     flags = ("--backend", "fake", "--model", "fake:sleep_ms=1500", "--test-query-count", 2, "--max-batch-tokens", 1)
     with start(*flags, "--executor", executor) as command:
         command.wait_for_run()
@@ -138,7 +138,7 @@ def test_ctrl_c_during_the_last_batches_leaves_nothing_that_looks_valid(start: S
         assert_failed(command, "interrupted")
 
 
-def test_sigterm(start: Start):
+def test_sigterm(start: Start) -> None:
     with start(*LONG, "--model", SLOW) as command:
         command.wait_for_run()
         os.kill(command.pid, signal.SIGTERM)
@@ -147,7 +147,7 @@ def test_sigterm(start: Start):
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("script", (SLOW, "fake:hang_at=1"), ids=("at work", "in an endless batch"))
-def test_a_run_that_is_killed_takes_its_instances_along(start: Start, script: str, executor: str):
+def test_a_run_that_is_killed_takes_its_instances_along(start: Start, script: str, executor: str) -> None:
     with start(*LONG, "--model", script, "--instances", 2, "--executor", executor) as command:
         command.wait_for_run()
         assert len(command.instances()) == 2
@@ -178,7 +178,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", str(at)], capture_output=True, check=False)
 
 
-def test_a_disk_without_room_is_seen_before_the_run(run: Run, disk: Callable[[str], Path]):
+def test_a_disk_without_room_is_seen_before_the_run(run: Run, disk: Callable[[str], Path]) -> None:
     at = disk("1m")
     ended = run("--backend", "fake", "--model", "fake", "--log-dir", at / "logs")
     assert_refused(ended, "MiB of disk", "--log-dir")
@@ -186,7 +186,7 @@ def test_a_disk_without_room_is_seen_before_the_run(run: Run, disk: Callable[[st
 
 
 @pytest.mark.parametrize("mode", ("performance", "accuracy"))
-def test_a_disk_that_fills_in_mid_run(start: Start, case: Case, disk: Callable[[str], Path], mode: str):
+def test_a_disk_that_fills_in_mid_run(start: Start, case: Case, disk: Callable[[str], Path], mode: str) -> None:
     at = disk("36m")
     logs = at / "logs"
     script = ("--backend", "fake", "--model", SLOW, "--max-batch-tokens", 200, "--scenario", "Offline")

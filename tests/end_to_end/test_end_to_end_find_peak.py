@@ -11,7 +11,7 @@ FAKE = ("--backend", "fake", "--scenario", "Server", "--find-peak")
 SHORT = ("--min-duration-s", 0.2, "--test-query-count", 100)
 
 
-def test_it_narrows_and_tells(run: Run):
+def test_it_narrows_and_tells(run: Run) -> None:
     # Ten samples a batch and 20 ms for each: about 500 samples/s, whatever the machine.
     flags = ("--model", "fake:sleep_ms=20", "--max-batch-tokens", 1800, "--target-latency-ms", 200)
     ended = run(*FAKE, *flags, *SHORT, "--target-qps", 200)
@@ -28,7 +28,7 @@ def test_it_narrows_and_tells(run: Run):
     assert len(list((ended.folder / "logs").glob("probe-*/" + LOGS[1]))) == len(probes)
 
 
-def test_a_server_too_slow_for_the_latency_has_no_peak(run: Run):
+def test_a_server_too_slow_for_the_latency_has_no_peak(run: Run) -> None:
     flags = ("--model", "fake:sleep_ms=5", "--target-latency-ms", 1, "--target-qps", 1000)
     ended = run(*FAKE, *flags, "--min-duration-s", 0, "--test-query-count", 5)
     assert ended.code == 1, ended.err
@@ -36,7 +36,7 @@ def test_a_server_too_slow_for_the_latency_has_no_peak(run: Run):
     assert "none" in ended.out
 
 
-def test_a_backend_that_breaks_while_searching(run: Run):
+def test_a_backend_that_breaks_while_searching(run: Run) -> None:
     ended = run(*FAKE, *SHORT, "--model", "fake:sleep_ms=1,raise_at=40")
     assert_refused(ended, "told to fail", code=3)
     assert ended.record()["verdict"] == "FAILED"
@@ -52,12 +52,12 @@ def test_a_backend_that_breaks_while_searching(run: Run):
         ("--scenario", "Server", "--target-latency-ms", 50, "--execution-mode", "valid"),
     ),
 )
-def test_where_it_does_not_belong(run: Run, flags: tuple[str, ...]):
+def test_where_it_does_not_belong(run: Run, flags: tuple[str, ...]) -> None:
     ended = run("--backend", "fake", "--model", "fake", *flags)
     assert_refused(ended, "--scenario Server")
     assert ended.runs == []
 
 
-def test_a_target_latency_reaches_loadgen(run: Run):
+def test_a_target_latency_reaches_loadgen(run: Run) -> None:
     ended = run("--backend", "fake", "--model", "fake", "--scenario", "Server", "--target-latency-ms", 70, *SHORT)
     assert ended.detail("effective_target_latency_ns") == 70_000_000

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(CPUS < 2, reason="two instances need two cores")
 
 
 @pytest.mark.parametrize("executor", ("processes", "spawned"))
-def test_each_instance_is_held_to_its_cores(start: Start, executor: str):
+def test_each_instance_is_held_to_its_cores(start: Start, executor: str) -> None:
     slow = ("--backend", "fake", "--model", "fake:sleep_ms=50", "--max-batch-tokens", 200, "--test-query-count", 2000)
     with start(*slow, "--instances", 2, "--cores-per-instance", 1, "--executor", executor) as command:
         command.wait_for_run()
@@ -36,7 +36,7 @@ def instances_of(record: dict[str, Any]) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("backend", ("fake", "onnxruntime"))
-def test_two_instances_answer_every_scenario(run: Run, scenario: str, backend: str):
+def test_two_instances_answer_every_scenario(run: Run, scenario: str, backend: str) -> None:
     model = {"fake": "fake", "onnxruntime": "random:bert-tiny"}[backend]
     flags = ("--backend", backend, "--model", model, "--scenario", scenario, "--instances", 2, "--threads", 1)
     ended = run(*flags, "--test-query-count", QUERIES[scenario])
@@ -46,7 +46,7 @@ def test_two_instances_answer_every_scenario(run: Run, scenario: str, backend: s
 
 
 @pytest.mark.parametrize("scenario", ("SingleStream", "MultiStream"))
-def test_a_stream_has_one_instance_unless_asked_otherwise(run: Run, scenario: str):
+def test_a_stream_has_one_instance_unless_asked_otherwise(run: Run, scenario: str) -> None:
     flags = ("--backend", "fake", "--model", "fake", "--scenario", scenario)
     count, cores, threads = instances_of(run(*flags, "--test-query-count", 100).record())
     assert count == 1 and cores == threads
@@ -56,7 +56,7 @@ def test_a_stream_has_one_instance_unless_asked_otherwise(run: Run, scenario: st
     "flags",
     (("--instances", CPUS + 1), ("--cores-per-instance", CPUS + 1), ("--instances", 2, "--cores-per-instance", CPUS)),
 )
-def test_too_few_cores(run: Run, flags: tuple[str | int, ...]):
+def test_too_few_cores(run: Run, flags: tuple[str | int, ...]) -> None:
     ended = run("--backend", "fake", "--model", "fake", *flags)
     assert_refused(ended, "NUMA node", "--instances", "--cores-per-instance")
     assert ended.runs == []

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from command import Run, assert_refused
@@ -20,7 +20,7 @@ _LINE = re.compile(r"(?P<primary>\*?)(?P<name>[^:(#*]+?)(?: \((?P<unit>[^)]+)\))
 class Parsed(NamedTuple):
     comments: list[str]
     tunables: dict[str, str]
-    figures: dict[str, tuple[float | str, str]]
+    figures: dict[str, tuple[Any, str]]  # a number or, where there is none, words; the unit
     primary: list[str]
 
 

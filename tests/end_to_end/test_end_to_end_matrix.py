@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from command import LOGS, SCENARIOS, Case, Ended, Run
@@ -21,7 +22,7 @@ MEASURED = set(
 )
 
 
-def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict:
+def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict[str, Any]:
     """Exit code 0, LoadGen's files and ours, the words that must stand beside a trial's figures."""
     assert ended.code == 0, ended.out + ended.err
     assert ended.errors == [] and "Traceback" not in ended.err
@@ -38,7 +39,7 @@ def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict:
     return record
 
 
-def assert_scored(ended: Ended, record: dict, case: Case, run: Run) -> None:
+def assert_scored(ended: Ended, record: dict[str, Any], case: Case, run: Run) -> None:
     """All samples answered; accuracy.txt, the table and `python -m accuracy` say the same."""
     assert record["result"]["samples_answered"] == record["result"]["total_sample_count"] == case.samples
     line = (ended.folder / "logs" / "accuracy.txt").read_text(encoding="utf-8").splitlines()[0]
@@ -52,7 +53,7 @@ def assert_scored(ended: Ended, record: dict, case: Case, run: Run) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_every_cell_of_the_matrix_ends_well(run: Run, case: Case, backend: str, mode: str, scenario: str):
+def test_every_cell_of_the_matrix_ends_well(run: Run, case: Case, backend: str, mode: str, scenario: str) -> None:
     model = BACKENDS[backend]
     count = ["--test-query-count", QUERIES[scenario]] if mode == "performance" else []
     what = ("--backend", backend, "--model", model, "--scenario", scenario, "--mode", mode)
@@ -73,7 +74,7 @@ def test_every_cell_of_the_matrix_ends_well(run: Run, case: Case, backend: str, 
 @pytest.mark.skipif(not (ROOT / "assets/demo/model.safetensors").is_file(), reason="the demo model is being trained")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("backend", ("onnxruntime", "pytorch"))
-def test_the_demo_model_is_no_random_one(run: Run, case: Case, backend: str, mode: str):
+def test_the_demo_model_is_no_random_one(run: Run, case: Case, backend: str, mode: str) -> None:
     count = ["--test-query-count", 60] if mode == "performance" else []
     ended = run("--backend", backend, "--model", "demo", "--mode", mode, "--threads", 1, *count)
     record = assert_whole(ended, "Offline", mode, backend)
@@ -82,7 +83,7 @@ def test_the_demo_model_is_no_random_one(run: Run, case: Case, backend: str, mod
         assert_scored(ended, record, case, run)
 
 
-def test_describe_names_the_data_set_that_the_runs_are_made_on(run: Run, case: Case):
+def test_describe_names_the_data_set_that_the_runs_are_made_on(run: Run, case: Case) -> None:
     ended = run("describe", *case.data, module="qsl")
     found = json.loads(ended.out)
     assert ended.code == 0 and ended.err == ""

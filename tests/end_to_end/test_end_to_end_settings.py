@@ -23,7 +23,7 @@ def here(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def test_a_flag_wins_over_toml_and_toml_over_the_default(run: Run, here: Path):
+def test_a_flag_wins_over_toml_and_toml_over_the_default(run: Run, here: Path) -> None:
     toml = write(here, "preset.toml", 'scenario = "SingleStream"\ntest_query_count = 70\nmax_batch_tokens = 900\n')
     ended = run(*FAKE, "--test-query-count", 80, "--config", toml)
     assert ended.code == 0, ended.err
@@ -45,18 +45,18 @@ def test_a_flag_wins_over_toml_and_toml_over_the_default(run: Run, here: Path):
         ("scenario = ", ("TOML", "preset.toml")),
     ),
 )
-def test_a_toml_file_that_cannot_be_used(run: Run, here: Path, text: str, words: tuple[str, ...]):
+def test_a_toml_file_that_cannot_be_used(run: Run, here: Path, text: str, words: tuple[str, ...]) -> None:
     ended = run("--backend", "fake", "--model", "fake", "--config", write(here, "preset.toml", text))
     assert_refused(ended, *words)
     assert ended.runs == []
 
 
-def test_a_path_in_toml_that_is_none(run: Run, here: Path):
+def test_a_path_in_toml_that_is_none(run: Run, here: Path) -> None:
     ended = run("--config", write(here, "preset.toml", 'backend = "fake"\ndataset = 5\n'), with_case=False)
     assert_refused(ended, "--dataset", "5")
 
 
-def test_a_toml_file_that_is_not_there(run: Run):
+def test_a_toml_file_that_is_not_there(run: Run) -> None:
     assert_refused(run("--config", "nowhere.toml"), "nowhere.toml")
 
 
@@ -74,14 +74,14 @@ def test_a_toml_file_that_is_not_there(run: Run):
         ),
     ),
 )
-def test_user_conf_reaches_loadgen(run: Run, here: Path, scenario: str, line: str, key: str, value: int):
+def test_user_conf_reaches_loadgen(run: Run, here: Path, scenario: str, line: str, key: str, value: int) -> None:
     write(here, "user.conf", line)
     ended = run("--backend", "fake", "--model", "fake", "--user-conf", "user.conf", "--scenario", scenario)
     assert ended.errors == []
     assert ended.detail(key) == value
 
 
-def test_the_flag_wins_over_user_conf(run: Run, here: Path):
+def test_the_flag_wins_over_user_conf(run: Run, here: Path) -> None:
     write(here, "user.conf", "*.Offline.target_qps = 123\n")
     ended = run(*FAKE, "--user-conf", "user.conf", "--target-qps", 77)
     assert (ended.code, ended.detail("effective_target_qps")) == (0, 77)
@@ -100,7 +100,7 @@ def test_the_flag_wins_over_user_conf(run: Run, here: Path):
         ("*.Offline.min_query_count = -3", ("line 1", "0 or more")),
     ),
 )
-def test_a_user_conf_that_cannot_be_used(run: Run, here: Path, text: str, words: tuple[str, ...]):
+def test_a_user_conf_that_cannot_be_used(run: Run, here: Path, text: str, words: tuple[str, ...]) -> None:
     write(here, "user.conf", text)
     ended = run(*FAKE, "--user-conf", "user.conf")
     assert_refused(ended, *words)
@@ -108,7 +108,7 @@ def test_a_user_conf_that_cannot_be_used(run: Run, here: Path, text: str, words:
 
 
 @pytest.mark.parametrize("line", ("*.*.min_duration = 1000", "*.Offline.min_query_count = 10"))
-def test_user_conf_may_not_shorten_a_valid_run(run: Run, here: Path, line: str):
+def test_user_conf_may_not_shorten_a_valid_run(run: Run, here: Path, line: str) -> None:
     write(here, "user.conf", line)
     ended = run("--backend", "fake", "--model", "fake", "--execution-mode", "valid", "--user-conf", "user.conf")
     assert_refused(ended, line.split(" ", maxsplit=1)[0].rpartition(".")[2])
@@ -116,13 +116,13 @@ def test_user_conf_may_not_shorten_a_valid_run(run: Run, here: Path, line: str):
 
 
 @pytest.mark.parametrize("flags", (("--test-query-count", "5"), ("--min-duration-s", "60"), ("--min-duration-s", "0")))
-def test_flags_may_not_shorten_a_valid_run(run: Run, flags: tuple[str, str]):
+def test_flags_may_not_shorten_a_valid_run(run: Run, flags: tuple[str, str]) -> None:
     ended = run("--backend", "fake", "--model", "fake", "--execution-mode", "valid", *flags)
     assert_refused(ended, flags[0], "--execution-mode test")
     assert ended.runs == []
 
 
-def test_an_audit_config_that_lies_about_changes_nothing(run: Run, here: Path):
+def test_an_audit_config_that_lies_about_changes_nothing(run: Run, here: Path) -> None:
     # Read by LoadGen, this would log answers in performance mode and fix the queries' number.
     write(here, "audit.config", "*.*.mode = 2\n*.*.accuracy_log_sampling_target = 8\n*.*.min_query_count = 7\n")
     ended = run(*FAKE)

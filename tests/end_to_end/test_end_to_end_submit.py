@@ -54,7 +54,8 @@ def out(ended: Ended, name: str = "") -> Path:
 
 
 def rows(ended: Ended) -> list[dict[str, Any]]:
-    return json.loads(out(ended, "mlperf_submission_summary.json").read_text())
+    found: list[dict[str, Any]] = json.loads(out(ended, "mlperf_submission_summary.json").read_text())
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return to_the_end(Command(folder, "sut", ["submit", *TRIAL, *count, "--round", "v5.1"]))
 
 
-def test_a_trial_of_the_demo_has_every_file_and_passes_the_checks(trial: Ended, run: Run):
+def test_a_trial_of_the_demo_has_every_file_and_passes_the_checks(trial: Ended, run: Run) -> None:
     assert trial.code == 0, trial.err
     assert "OK as a trial" in trial.out
     assert sorted(path.name for path in out(trial).glob("mlperf_submission*") if path.is_file()) == PACKAGE
@@ -73,7 +74,7 @@ def test_a_trial_of_the_demo_has_every_file_and_passes_the_checks(trial: Ended, 
         assert run("check", path, "--round", "v5.1", with_case=False).code == 0
 
 
-def test_the_tarball_is_the_tree_and_its_sha256_is_right(trial: Ended):
+def test_the_tarball_is_the_tree_and_its_sha256_is_right(trial: Ended) -> None:
     packed = out(trial, "mlperf_submission.tar.gz").read_bytes()
     assert out(trial, "mlperf_submission.tar.gz.sha256").read_text().split() == [
         hashlib.sha256(packed).hexdigest(),
@@ -86,7 +87,7 @@ def test_the_tarball_is_the_tree_and_its_sha256_is_right(trial: Ended):
     assert "TRIAL.md" in found
 
 
-def test_the_three_summaries_have_the_27_fields_and_agree(trial: Ended):
+def test_the_three_summaries_have_the_27_fields_and_agree(trial: Ended) -> None:
     found = rows(trial)
     assert len(FIELDS) == 27
     assert [row["Scenario"] for row in found] == ["Offline", "SingleStream"]
@@ -101,7 +102,7 @@ def test_the_three_summaries_have_the_27_fields_and_agree(trial: Ended):
     ] == found
 
 
-def test_every_output_says_that_it_is_a_trial(trial: Ended):
+def test_every_output_says_that_it_is_a_trial(trial: Ended) -> None:
     marked = [
         *PACKAGE[:2],
         "mlperf_submission.tstamps",
@@ -119,7 +120,7 @@ def test_every_output_says_that_it_is_a_trial(trial: Ended):
     assert "TRIAL" in trial.out
 
 
-def test_the_commands_and_times_are_those_of_the_runs(trial: Ended):
+def test_the_commands_and_times_are_those_of_the_runs(trial: Ended) -> None:
     commands = [
         line for line in out(trial, "mlperf_submission.run").read_text().splitlines() if not line.startswith("#")
     ]
@@ -133,7 +134,7 @@ def test_the_commands_and_times_are_those_of_the_runs(trial: Ended):
 
 
 @pytest.mark.parametrize("name", ["", "mlperf_submission", "mlperf_submission.tar.gz"])
-def test_show_tells_what_is_in_it(trial: Ended, run: Run, name: str):
+def test_show_tells_what_is_in_it(trial: Ended, run: Run, name: str) -> None:
     ended = run("show", out(trial, name), with_case=False)
     assert ended.code == 0
     for words in ("2 results", "TRIAL", "Offline", "SingleStream", "round v5.1", "model.safetensors", "F1"):
@@ -142,7 +143,9 @@ def test_show_tells_what_is_in_it(trial: Ended, run: Run, name: str):
 
 @pytest.mark.parametrize("kind", [PROBE, ACCURACY, PERFORMANCE])
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_submission_is_resumed_and_repeats_nothing(submit: Submit, kind: str, ending: signal.Signals):
+def test_an_interrupted_submission_is_resumed_and_repeats_nothing(
+    submit: Submit, kind: str, ending: signal.Signals
+) -> None:
     with submit(*FAKE) as command:
         runs = command.folder / "out" / "runs" / "Offline"
         command.wait_until((runs / f"{kind}.part" / "run.json").is_file)
@@ -175,7 +178,7 @@ def finished(runs: Path) -> dict[str, str]:
     }
 
 
-def test_another_order_is_not_mixed_with_the_runs_of_the_first(submit: Submit):
+def test_another_order_is_not_mixed_with_the_runs_of_the_first(submit: Submit) -> None:
     assert to_the_end(submit(*FAKE)).code == 0
     assert_refused(to_the_end(submit(*FAKE)), "--resume", "--clean")
     assert_refused(to_the_end(submit(*FAKE, "--resume", "--round", "v6.0")), "round", "v6.0")
@@ -183,7 +186,7 @@ def test_another_order_is_not_mixed_with_the_runs_of_the_first(submit: Submit):
     assert ended.code == 0 and [row["version"] for row in rows(ended)] == ["v6.0"]
 
 
-def test_a_dry_run_shows_the_plan_and_leaves_nothing(submit: Submit):
+def test_a_dry_run_shows_the_plan_and_leaves_nothing(submit: Submit) -> None:
     ended = to_the_end(submit(*FAKE, "--dry-run"))
     assert ended.code == 0
     assert "Offline accuracy" in ended.out and "Offline performance" in ended.out
@@ -207,25 +210,27 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(submit: Submit):
         (["--short", "--system-toml", "none.toml"], ["none.toml", "--system-toml"]),
     ],
 )
-def test_what_cannot_be_submitted_is_refused_before_anything_runs(submit: Submit, flags: list[str], words: list[str]):
+def test_what_cannot_be_submitted_is_refused_before_anything_runs(
+    submit: Submit, flags: list[str], words: list[str]
+) -> None:
     ended = to_the_end(submit("--submitter", "DemoOrg", "--output-dir", "out", *flags))
     if words:
         assert_refused(ended, *words)
     assert ended.code == 2 and not ended.runs
 
 
-def test_the_demo_set_with_as_many_samples_as_the_rules_want_is_named(tmp_path: Path):
+def test_the_demo_set_with_as_many_samples_as_the_rules_want_is_named(tmp_path: Path) -> None:
     command = Command(tmp_path, "sut", ["submit", "--submitter", "X", "--output-dir", "out", "--cache-dir", "cache"])
     message = assert_refused(to_the_end(command), "10,833", "1,255", "--dataset demo-10833.json")
     assert "python -m qsl.demo dev demo-10833.json --questions 10515" in message
 
 
-def test_a_directory_that_cannot_be_made_is_one_error(submit: Submit, tmp_path: Path):
+def test_a_directory_that_cannot_be_made_is_one_error(submit: Submit, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert_refused(to_the_end(submit(*FAKE, "--output-dir", tmp_path / "file" / "out")), "--output-dir")
 
 
-def test_a_full_disk_is_one_error(submit: Submit, tmp_path: Path):
+def test_a_full_disk_is_one_error(submit: Submit, tmp_path: Path) -> None:
     at = tmp_path / "disk"
     at.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(at)]
@@ -237,13 +242,13 @@ def test_a_full_disk_is_one_error(submit: Submit, tmp_path: Path):
         subprocess.run(["umount", str(at)], capture_output=True, check=False)
 
 
-def test_a_run_that_fails_stops_the_submission_and_is_told_once(submit: Submit):
+def test_a_run_that_fails_stops_the_submission_and_is_told_once(submit: Submit) -> None:
     ended = to_the_end(submit(*FAKE, "--model", "fake:raise_at=1"))
     assert_refused(ended, "told to fail", code=3)
     assert "--resume" in ended.err
 
 
-def test_the_replay_backend_gives_the_accuracy_of_the_run_that_it_replays(run: Run, case: Case, tmp_path: Path):
+def test_the_replay_backend_gives_the_accuracy_of_the_run_that_it_replays(run: Run, case: Case, tmp_path: Path) -> None:
     assert run("--mode", "accuracy", module="sut").code in (0, 1)
     assert run("logs", "answers.npz", module="submission.submit.rehearsal").code == 0
     f1 = json.loads((tmp_path / "work" / "logs" / "run.json").read_text())["result"]["f1"]

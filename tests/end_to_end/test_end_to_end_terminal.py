@@ -12,7 +12,7 @@ from command import PATIENCE_S, SCENARIOS, Case, Run
 from paths import ROOT
 
 
-def test_help_names_the_scenarios(run: Run):
+def test_help_names_the_scenarios(run: Run) -> None:
     ended = run("--help")
     assert ended.code == 0 and ended.err == ""
     assert all(scenario in ended.out for scenario in SCENARIOS)
@@ -36,7 +36,7 @@ def on_a_terminal(args: list[str], folder: Path) -> tuple[int, str]:
         return process.wait(PATIENCE_S), seen.decode(errors="replace")
 
 
-def test_a_terminal_shows_a_live_line(case: Case, tmp_path: Path):
+def test_a_terminal_shows_a_live_line(case: Case, tmp_path: Path) -> None:
     slow = ["--backend", "fake", "--model", "fake:sleep_ms=20", "--max-batch-tokens", "300"]
     code, seen = on_a_terminal([*case.flags, *slow, "--test-query-count", "60"], tmp_path)
     assert code == 0, seen
@@ -45,14 +45,14 @@ def test_a_terminal_shows_a_live_line(case: Case, tmp_path: Path):
     assert "VALID" in seen and "not submittable" in seen
 
 
-def test_elsewhere_there_are_no_escape_sequences(run: Run):
+def test_elsewhere_there_are_no_escape_sequences(run: Run) -> None:
     slow = ("--backend", "fake", "--model", "fake:sleep_ms=20", "--max-batch-tokens", 300)
     ended = run(*slow, "--test-query-count", 60)
     assert ended.code == 0 and "VALID" in ended.out
     assert "\x1b" not in ended.out + ended.err and "\r" not in ended.out + ended.err
 
 
-def test_the_table_goes_to_standard_output_and_the_rest_does_not(run: Run):
+def test_the_table_goes_to_standard_output_and_the_rest_does_not(run: Run) -> None:
     ended = run("--backend", "fake", "--model", "fake", "--test-query-count", 60)
     assert ended.out.startswith("result") and "samples/s" in ended.out
     assert "Offline performance" in ended.err and "Offline performance" not in ended.out

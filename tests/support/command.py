@@ -47,7 +47,8 @@ class Ended:
         return [path for name in ("run.json", *LOGS) for path in self.folder.rglob(name)]
 
     def record(self, log_dir: str = "logs") -> dict[str, Any]:
-        return json.loads((self.folder / log_dir / "run.json").read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((self.folder / log_dir / "run.json").read_text(encoding="utf-8"))
+        return record
 
     def detail(self, key: str, log_dir: str = "logs") -> Any:
         """The last value of a key in LoadGen's detail log."""
@@ -109,7 +110,15 @@ class Command(AbstractContextManager["Command"]):
 
     def wait_until(self, condition: Callable[[], Any]) -> Any:
         """What `condition` gives once it is true; fails when the command ends before that."""
-        return wait_until(lambda: condition() or (self.is_over() and _ended_early(self.end())))
+
+        def or_the_end() -> Any:
+            found = condition()
+            if not found and self.is_over():
+                ended = self.end()
+                raise AssertionError(f"it ended with {ended.code} before its time: {ended.err}")
+            return found
+
+        return wait_until(or_the_end)
 
     def wait_for_run(self, log_dir: str = "logs") -> None:
         """Until LoadGen is at work: it writes its detail log once a second from the first query on."""
@@ -157,10 +166,6 @@ class Case:
     def flags(self) -> list[str]:
         """Of a run: a flag that comes later on the line wins over these."""
         return [*self.data, "--user-conf", str(self.user_conf), "--log-dir", "logs"]
-
-
-def _ended_early(ended: Ended) -> None:
-    raise AssertionError(f"it ended with {ended.code} before its time: {ended.err}")
 
 
 def processes(session: int) -> list[int]:

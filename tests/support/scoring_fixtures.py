@@ -41,4 +41,5 @@ def article_logits(article: Case) -> list[np.ndarray]:
 
 @pytest.fixture(scope="session")
 def article_predictions(article: Case) -> dict[str, str]:
-    return json.loads((SHARED / "scorer-case-predictions.json").read_text(encoding="utf-8"))
+    found: dict[str, str] = json.loads((SHARED / "scorer-case-predictions.json").read_text(encoding="utf-8"))
+    return found

@@ -10,9 +10,10 @@ import torch
 from small_bert import random_batch, random_tensors, write_model
 
 from backends import backend_class
-from backends.base import Options
+from backends.base import Batch, Options
 from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
+from foundation.arrays import Float32
 
 ENGINES = ["onnxruntime", "pytorch", "openvino"]
 LENGTHS = [1, 2, 3, 7, 16, 31, 63, 64, 65, 127, 128, 200, 255, 256, 300, 383, 384]
@@ -23,21 +24,19 @@ GEOMETRIES = {
 }
 
 
-def reference_logits(directory: Path, batch: object) -> np.ndarray:
-    from transformers import BertForQuestionAnswering
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    padded = batch.padded()  # type: ignore[attr-defined]
-    model = BertForQuestionAnswering.from_pretrained(directory, attn_implementation="eager").eval()
+def reference_logits(directory: Path, batch: Batch) -> Float32:
+    transformers = pytest.importorskip("transformers")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    padded = batch.padded()
+    model = transformers.BertForQuestionAnswering.from_pretrained(directory, attn_implementation="eager").eval()
     with torch.inference_mode():
         out = model(
             input_ids=torch.from_numpy(padded.input_ids),
             attention_mask=torch.from_numpy(padded.attention_mask),
             token_type_ids=torch.from_numpy(padded.token_type_ids),
         )
-    return batch.pack(torch.stack([out.start_logits, out.end_logits], -1).numpy())  # type: ignore[attr-defined]
+    return batch.pack(torch.stack([out.start_logits, out.end_logits], -1).numpy())
 
 
 @pytest.mark.parametrize("engine", ENGINES)

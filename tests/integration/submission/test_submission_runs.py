@@ -51,7 +51,7 @@ def ordered(folder: Path, *flags: str) -> tuple[Order, Workspace, list[Step]]:
     return asked, place, plan.runs(asked, place, dict.fromkeys(asked.scenarios, 50.0), 10_833)
 
 
-def test_the_closed_division_runs_accuracy_first_and_test01_behind_its_performance(tmp_path: Path):
+def test_the_closed_division_runs_accuracy_first_and_test01_behind_its_performance(tmp_path: Path) -> None:
     steps = ordered(tmp_path, "--division", "closed")[2]
     assert [(step.scenario, step.kind) for step in steps] == [
         ("Offline", ACCURACY), ("SingleStream", ACCURACY),
@@ -63,14 +63,14 @@ def test_the_closed_division_runs_accuracy_first_and_test01_behind_its_performan
     assert [step.config.target for step in steps] == ["bert-99"] * 2 + [None] * 4
 
 
-def test_the_official_durations_are_expected(tmp_path: Path):
+def test_the_official_durations_are_expected(tmp_path: Path) -> None:
     expected = {step.name: step.expected_s for step in ordered(tmp_path, "--division", "closed")[2]}
     assert expected["Offline accuracy"] == pytest.approx(10_833 / 50, abs=10)
     assert 660 < expected["Offline performance"] == expected["Offline TEST01"] < 740
     assert 600 <= expected["SingleStream performance"] < 610
 
 
-def test_user_conf_has_the_measured_speed_behind_what_the_user_says(tmp_path: Path):
+def test_user_conf_has_the_measured_speed_behind_what_the_user_says(tmp_path: Path) -> None:
     own = tmp_path / "own.conf"
     own.write_text("*.Offline.target_qps = 7\n")
     asked = ordered(tmp_path / "out", "--user-conf", str(own))[0]
@@ -79,7 +79,7 @@ def test_user_conf_has_the_measured_speed_behind_what_the_user_says(tmp_path: Pa
     assert [line for line in lines[1:] if not line.startswith("#")] == ["*.SingleStream.target_latency = 4"]
 
 
-def test_a_finished_run_is_not_made_again(tmp_path: Path, play: tuple[Play, list[list[str]]]):
+def test_a_finished_run_is_not_made_again(tmp_path: Path, play: tuple[Play, list[list[str]]]) -> None:
     ending, made = play
     asked, place, steps = ordered(tmp_path)
     ending("PASS", 0)
@@ -103,7 +103,7 @@ def stopwatch(folder: Path) -> tuple[Order, Workspace, Step]:
 
 def test_a_run_that_ran_out_of_queries_is_made_again_with_its_own_speed(
     tmp_path: Path, play: tuple[Play, list[list[str]]], capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     ending, made = play
     asked, place, step = stopwatch(tmp_path)
     ending("INVALID", 1)
@@ -117,7 +117,7 @@ def test_a_run_that_ran_out_of_queries_is_made_again_with_its_own_speed(
     assert runs.is_done(step, place)
 
 
-def test_a_speed_from_the_command_line_is_not_corrected(tmp_path: Path, play: tuple[Play, list[list[str]]]):
+def test_a_speed_from_the_command_line_is_not_corrected(tmp_path: Path, play: tuple[Play, list[list[str]]]) -> None:
     ending, made = play
     asked, place, steps = ordered(tmp_path, "--target-qps", "2")
     place.user_conf.write_text("*.Offline.target_qps = 2\n")
@@ -145,7 +145,7 @@ def fail(step: Step, folder: Path) -> None:
 )
 def test_a_result_that_cannot_be_packed_is_kept_as_failed(
     tmp_path: Path, play: tuple[Play, list[list[str]]], flags: list[str], number: int, verdict: str, is_packed: bool
-):
+) -> None:
     play[0](verdict, 1)
     asked, place, steps = ordered(tmp_path, *flags)
     step = steps[number]
@@ -163,7 +163,7 @@ def test_a_result_that_cannot_be_packed_is_kept_as_failed(
 @pytest.mark.parametrize("code", [2, 3, -9])
 def test_a_run_that_does_not_end_by_itself_stops_the_submission(
     tmp_path: Path, play: tuple[Play, list[list[str]]], code: int
-):
+) -> None:
     play[0]("FAILED", code)
     asked, place, steps = ordered(tmp_path)
     with pytest.raises(RunStoppedError, match="--resume") as caught:
@@ -172,7 +172,7 @@ def test_a_run_that_does_not_end_by_itself_stops_the_submission(
     assert not runs.is_done(steps[0], place)
 
 
-def test_trial_runs_are_of_every_scenario_and_short(tmp_path: Path):
+def test_trial_runs_are_of_every_scenario_and_short(tmp_path: Path) -> None:
     asked = ordered(tmp_path)[0]
     probes = plan.probes(asked)
     assert [(step.scenario, step.kind) for step in probes] == [("Offline", PROBE), ("SingleStream", PROBE)]

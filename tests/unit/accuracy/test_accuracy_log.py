@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from squad_by_hand import encode, write_log
 
-from accuracy.log import PAD_LOGIT, AccuracyLogError, read_entries, read_logits
+from accuracy.log import PAD_LOGIT, AccuracyLogError, LoggedLogits, read_entries, read_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +26,13 @@ LOGITS = [np.arange(2 * n, dtype=np.float32).reshape(n, 2) + 10 * n for n in LEN
 WIDTH = 8
 
 
-def entries(**layout: object) -> list[tuple[int, bytes]]:
-    options = {"dtype": "float32"} | layout
-    return [(index, encode(rows, **options)) for index, rows in enumerate(LOGITS)]  # type: ignore[arg-type]
+def entries(**layout: Any) -> list[tuple[int, bytes]]:
+    options: dict[str, Any] = {"dtype": "float32"} | layout
+    return [(index, encode(rows, **options)) for index, rows in enumerate(LOGITS)]
 
 
-def read(path: Path, **options: object) -> object:
-    return read_logits(path, LENGTHS, max_seq_length=WIDTH, **options)  # type: ignore[arg-type]
+def read(path: Path, **options: Any) -> LoggedLogits:
+    return read_logits(path, LENGTHS, max_seq_length=WIDTH, **options)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -213,7 +213,8 @@ lg.DestroySUT(sut)
 def loadgen_log(folder: Path, mode: str, logits: list[np.ndarray]) -> Path:
     """Let LoadGen itself write a log, in a process of its own."""
     pytest.importorskip("mlperf_loadgen", reason="LoadGen is not installed")
-    np.savez(folder / "answers.npz", **{str(index): rows for index, rows in enumerate(logits)})
+    answers: dict[str, Any] = {str(index): rows for index, rows in enumerate(logits)}
+    np.savez(folder / "answers.npz", **answers)
     command = [sys.executable, "-c", RUN_LOADGEN, mode, str(folder), str(folder / "answers.npz")]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     return folder / "mlperf_log_accuracy.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def dataset(tmp_path: Path) -> Path:
     return path
 
 
-def write_log(path: Path, entries: list[tuple[int, tuple[float, ...]]], dtype: str = "<f4") -> Path:
+def write_log(path: Path, entries: Sequence[tuple[int, tuple[float, ...]]], dtype: str = "<f4") -> Path:
     log = [
         {"seq_id": seq, "qsl_idx": index, "data": np.asarray(values, dtype).tobytes().hex().upper()}
         for seq, (index, values) in enumerate(entries)
@@ -84,7 +85,7 @@ def test_wilson_by_hand() -> None:
     ids=["outside", "three numbers", "a row a token", "nan"],
 )
 def test_a_log_of_something_else_is_no_low_score(
-    tmp_path: Path, dataset: Path, entries: list[tuple[int, tuple[float, ...]]], words: str
+    tmp_path: Path, dataset: Path, entries: Sequence[tuple[int, tuple[float, ...]]], words: str
 ) -> None:
     with pytest.raises(AccuracyLogError, match=words):
         score_log(write_log(tmp_path / "log.json", entries), dataset)

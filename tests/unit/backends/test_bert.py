@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,37 +12,43 @@ transformers = pytest.importorskip("transformers")
 from backends.bert.config import BertConfig  # noqa: E402
 from backends.bert.torch_module import BertForQuestionAnswering  # noqa: E402
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LEFT_OUT = ("pooler", "position_ids")
 
 
 @pytest.fixture(scope="module")
-def pair():  # type: ignore[no-untyped-def]
+def pair() -> tuple[Any, Any]:
     """A random model of each library with the same weights, away from the usual small start."""
     torch.manual_seed(0)
-    theirs = transformers.BertForQuestionAnswering(
-        transformers.BertConfig(
-            vocab_size=200, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128
+    theirs = (
+        transformers.BertForQuestionAnswering(
+            transformers.BertConfig(
+                vocab_size=200, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128
+            )
         )
-    ).eval()
+        .eval()
+        .requires_grad_(False)
+    )
     with torch.no_grad():
         for weight in theirs.parameters():
             weight.mul_(3).add_(0.01 * torch.randn_like(weight))
-    ours = BertForQuestionAnswering(BertConfig(200, 64, 3, 4, 128)).eval()
+    ours = BertForQuestionAnswering(BertConfig(200, 64, 3, 4, 128)).eval().requires_grad_(False)
     state = {name: w for name, w in theirs.state_dict().items() if not any(part in name for part in LEFT_OUT)}
     ours.load_state_dict(state, strict=True)
     return theirs, ours
 
 
-def inputs():  # type: ignore[no-untyped-def]
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
     ids = torch.randint(5, 200, (3, 40), generator=torch.Generator().manual_seed(0))
     types = (torch.arange(40) > 12).long().expand(3, 40)
     mask = torch.arange(40) < torch.tensor([[40], [30], [20]])
     return ids, types, mask
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("padded", [False, True])
-def test_it_agrees_with_hugging_face(pair, padded: bool) -> None:  # type: ignore[no-untyped-def]
+def test_it_agrees_with_hugging_face(pair: tuple[Any, Any], padded: bool) -> None:
     theirs, ours = pair
     ids, types, mask = inputs()
     mask = mask if padded else torch.ones_like(mask)
@@ -52,8 +60,7 @@ def test_it_agrees_with_hugging_face(pair, padded: bool) -> None:  # type: ignor
     torch.testing.assert_close(found[..., 1][mask], wanted.end_logits[mask], atol=1e-5, rtol=1e-5)
 
 
-@torch.no_grad()
-def test_padding_changes_no_answer(pair) -> None:  # type: ignore[no-untyped-def]
+def test_padding_changes_no_answer(pair: tuple[Any, Any]) -> None:
     _, ours = pair
     ids, types, mask = inputs()
     alone = ours(ids[2:, :20], types[2:, :20])

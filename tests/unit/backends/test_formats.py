@@ -154,8 +154,8 @@ def test_the_demo_scores_the_same_in_every_format(tmp_path: Path, demo_set: tupl
     samples = [Batch.of([features.sample(index)]) for index in range(len(features))]
     learnt = published.naive_ranges(config, tensors, greatest(config, tensors, samples))
     scores = {}
-    for form, write in FLOAT.items():
-        scores[form] = {run(engine, write(tmp_path / form, config, tensors), demo_set) for engine in FLOAT_ENGINES}
+    for form, give in FLOAT.items():
+        scores[form] = {run(engine, give(tmp_path / form, config, tensors), demo_set) for engine in FLOAT_ENGINES}
     assert len(set.union(*scores.values())) == 1, scores
     ((_, f1),) = scores["safetensors"]
     for form, write in ROUNDED.items():

@@ -120,7 +120,7 @@ def test_int8_dynamic_is_near(classifier: Model, tensors: Tensors) -> None:
 
 def test_the_fake_gives_sums_by_hand() -> None:
     fake = loaded("fake", Model("fake", None, None, answers=CLASSES))
-    batch = Batch.of([(np.array([5, 7]), np.zeros(2)), (np.array([100]), np.zeros(1))])
+    batch = Batch.of([(np.array([5, 7]), np.zeros(2, np.int32)), (np.array([100]), np.zeros(1, np.int32))])
     assert fake.infer(batch).tolist() == [[10.0, 14.0], [99.0, 101.0]]
 
 

@@ -23,14 +23,14 @@ def silent(*_: object) -> None:
     pass
 
 
-def test_rounds_go_to_and_fro():
+def test_rounds_go_to_and_fro() -> None:
     everyone = [contestant(key, []) for key in "abc"]
     assert [(number, one.key) for number, one in order(everyone, 3)] == [
         (0, "a"), (0, "b"), (0, "c"), (1, "c"), (1, "b"), (1, "a"), (2, "a"), (2, "b"), (2, "c"),
     ]  # fmt: skip
 
 
-def test_readings_are_kept_by_round_and_a_failure_leaves_an_error_and_no_figure():
+def test_readings_are_kept_by_round_and_a_failure_leaves_an_error_and_no_figure() -> None:
     told: list[tuple[int, str]] = []
 
     def tell(number: int, one: Contestant, _: object) -> None:
@@ -46,7 +46,7 @@ def test_readings_are_kept_by_round_and_a_failure_leaves_an_error_and_no_figure(
     assert told == [(0, "good"), (0, "breaks"), (1, "breaks"), (1, "good"), (2, "good")]
 
 
-def test_a_ratio_is_of_medians_and_spreads_over_rounds():
+def test_a_ratio_is_of_medians_and_spreads_over_rounds() -> None:
     results = hold([contestant("a", [10, 12, 20]), contestant("b", [5, 4, 5])], 3, silent)
     assert spread(results, "a", "samples_per_s") == Spread(12, 10, 20)
     sides = ("a", "samples_per_s", 2.0), ("b", "samples_per_s", 1.0)
@@ -55,7 +55,7 @@ def test_a_ratio_is_of_medians_and_spreads_over_rounds():
     assert ratio(results, ("a", "p90_ms", 1.0), sides[1]) is None
 
 
-def test_the_best_has_the_highest_median():
+def test_the_best_has_the_highest_median() -> None:
     results = hold([contestant("steady", [3, 3, 3]), contestant("lucky", [1, 1, 9])], 3, silent)
     assert best(results, ["steady", "lucky", "absent"], "samples_per_s") == "steady"
     assert best(results, ["absent"], "samples_per_s") is None
@@ -66,11 +66,11 @@ def test_the_best_has_the_highest_median():
     [(0.69, False, "missed"), (0.7, False, "floor"), (0.8, False, "aim"),
      (0.85, True, "missed"), (0.8, True, "floor"), (0.65, True, "aim")],
 )  # fmt: skip
-def test_verdicts(value: float, lower_is_better: bool, verdict: str):
+def test_verdicts(value: float, lower_is_better: bool, verdict: str) -> None:
     bounds = (0.8, 0.65) if lower_is_better else (0.7, 0.8)
     assert Goal("", *bounds, lower_is_better=lower_is_better).verdict(value) == verdict
 
 
-def test_the_summary_has_three_numbers_or_the_reason():
+def test_the_summary_has_three_numbers_or_the_reason() -> None:
     results = hold([contestant("a", [2, 1, 3]), contestant("b", [])], 3, silent)
     assert summary(results) == {"b": "has nothing more to give", "a": {"samples_per_s": [2, 1, 3]}}

@@ -18,6 +18,7 @@ from paths import ASSETS, SHARED
 from qsl import demo, squad
 from qsl.base import DatasetError
 from qsl.squad import FeatureSettings, SquadFeatures, doc_spans, max_context
+from qsl.wordpiece import WordPiece
 
 DEMO_VOCAB = ASSETS / "demo" / "vocab.txt"
 SHA256 = "209a3e519e55ea12dfa61a62c721809afeeb0db947dfff1c87189cafb5fa85a8"
@@ -77,7 +78,7 @@ def test_windows_cover_every_token_and_each_has_one_best(tokens: int, room: int,
 
 
 def test_a_feature_is_question_and_window_between_special_tokens(generated: Path) -> None:
-    wordpiece = squad.WordPiece(DEMO_VOCAB)
+    wordpiece = WordPiece(DEMO_VOCAB)
     loaded = squad.load(generated, DEMO_VOCAB, None)
     examples = squad.read_examples(generated)
     offsets = loaded.features.offsets.tolist()

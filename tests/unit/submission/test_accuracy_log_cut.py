@@ -17,7 +17,7 @@ def log_of(path: Path, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [10_241, 100_000])
-def test_a_large_log_keeps_its_first_and_last_bytes(tmp_path: Path, size: int):
+def test_a_large_log_keeps_its_first_and_last_bytes(tmp_path: Path, size: int) -> None:
     content = log_of(tmp_path / "log.json", size)
     cut = truncated(tmp_path / "log.json")
     assert cut == content[:4096] + b"\n\n...\n\n" + content[-4096:]
@@ -25,12 +25,12 @@ def test_a_large_log_keeps_its_first_and_last_bytes(tmp_path: Path, size: int):
 
 
 @pytest.mark.parametrize("size", [0, 8199, 10_240])
-def test_a_small_log_stays_as_it_is(tmp_path: Path, size: int):
+def test_a_small_log_stays_as_it_is(tmp_path: Path, size: int) -> None:
     content = log_of(tmp_path / "log.json", size)
     assert truncated(tmp_path / "log.json") == content
 
 
-def test_accuracy_txt_has_the_hash_of_the_whole_log_alone_on_its_last_line(tmp_path: Path):
+def test_accuracy_txt_has_the_hash_of_the_whole_log_alone_on_its_last_line(tmp_path: Path) -> None:
     content = log_of(tmp_path / "log.json", 50_000)
     pack(tmp_path / "log.json", '{"exact_match": 1.0, "f1": 2.0}\na notice', tmp_path / "packed")
     assert (tmp_path / "packed" / "accuracy.txt").read_text().splitlines() == [

@@ -61,14 +61,14 @@ def finish(folder: Path, dataset: Path) -> None:
 
 @pytest.mark.parametrize("division", rounds.DIVISIONS)
 @pytest.mark.parametrize("round_name", rounds.ROUNDS)
-def test_the_tree_of_each_round_passes_the_checks(tmp_path: Path, logs: Logs, round_name: str, division: str):
+def test_the_tree_of_each_round_passes_the_checks(tmp_path: Path, logs: Logs, round_name: str, division: str) -> None:
     made = parts(tmp_path, logs, round_name, division)
     found = verdict.examine(tree.read(build.build(made)), made.order.round)
     assert found.failures == ()
     assert len(found.results) == 2 and not found.is_trial
 
 
-def test_answers_that_are_not_equal_come_with_both_scores(tmp_path: Path, logs: Logs):
+def test_answers_that_are_not_equal_come_with_both_scores(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "closed")
     folder = made.of("Offline")[plan.TEST01].folder(made.place)
     (folder / test01.VERIFY_ACCURACY).write_text("TEST FAIL\n")
@@ -80,7 +80,7 @@ def test_answers_that_are_not_equal_come_with_both_scores(tmp_path: Path, logs: 
     assert "not bit-exact" in said and "TEST FAIL" in said
 
 
-def test_the_documents_speak_of_these_very_runs(tmp_path: Path, logs: Logs):
+def test_the_documents_speak_of_these_very_runs(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v5.1", "closed")
     root = build.build(made)
     where = build.layout(made.order, "SingleStream")
@@ -97,7 +97,7 @@ def test_the_documents_speak_of_these_very_runs(tmp_path: Path, logs: Logs):
     assert (root / where.model_code / "submission" / "package" / "build.py").is_file()
 
 
-def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, logs: Logs):
+def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "open", "--precision", "int8")
     for step in made.steps:
         path = step.folder(made.place) / "run.json"
@@ -110,18 +110,18 @@ def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, l
     assert measured["weight_data_types"] == "int8" and "calibrated" in measured["weight_transformations"]
 
 
-def test_runs_without_a_model_say_so_in_every_document(tmp_path: Path, logs: Logs):
+def test_runs_without_a_model_say_so_in_every_document(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "open", "--backend", "fake", "--allow-fake")
     for step in made.steps:
         path = step.folder(made.place) / "run.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"notices": ["fake backend: no model ran"]}))
     root = build.build(made)
     where = build.layout(made.order, "Offline")
-    for path in (where.readme, where.measurements, where.accuracy_txt):
-        assert documents.FAKE in (root / path).read_text()
+    for document in (where.readme, where.measurements, where.accuracy_txt):
+        assert documents.FAKE in (root / document).read_text()
 
 
-def test_building_and_packing_again_gives_the_same_bytes(tmp_path: Path, logs: Logs):
+def test_building_and_packing_again_gives_the_same_bytes(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.0", "closed")
     build.build(made)
     first = pack.pack(made.place, 1_700_000_000).read_bytes()
@@ -129,7 +129,7 @@ def test_building_and_packing_again_gives_the_same_bytes(tmp_path: Path, logs: L
     assert pack.pack(made.place, 1_700_000_000).read_bytes() == first
 
 
-def test_the_generated_demo_set_has_as_many_samples_as_the_rules_want(tmp_path: Path):
+def test_the_generated_demo_set_has_as_many_samples_as_the_rules_want(tmp_path: Path) -> None:
     from qsl import demo
     from submission.submit.prerequisites import DEMO_QUESTIONS
     from sut.fetch import resolve as asset_paths

@@ -34,6 +34,11 @@ def add(tar: tarfile.TarFile, name: str, content: bytes = b"x", kind: bytes = ta
     tar.addfile(member, io.BytesIO(content))
 
 
+def add_all(tar: tarfile.TarFile, *names: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE) -> None:
+    for name in names:
+        add(tar, name, content, kind)
+
+
 def refused(path: Path) -> str:
     """The one rule that is reported."""
     found = check(path, "v6.1")
@@ -58,8 +63,8 @@ ATTACKS: dict[str, tuple[str, Fill]] = {
     "backslashes": ("archive.name", lambda tar: add(tar, "..\\escaped")),
     "a long name": ("archive.name", lambda tar: add(tar, "a/" * 600)),
     "a long part": ("archive.name", lambda tar: add(tar, "a" * 300)),
-    "twice": ("archive.name", lambda tar: [add(tar, "open/a") for _ in range(2)] and None),
-    "a file, then a directory": ("archive.name", lambda tar: [add(tar, name) for name in ("open", "open/a")] and None),
+    "twice": ("archive.name", lambda tar: add_all(tar, "open/a", "open/a")),
+    "a file, then a directory": ("archive.name", lambda tar: add_all(tar, "open", "open/a")),
     "a symbolic link": ("archive.kind", lambda tar: add(tar, "open", b"", tarfile.SYMTYPE, "/tmp")),
     "a hard link": ("archive.kind", lambda tar: add(tar, "open", b"", tarfile.LNKTYPE, "/etc/passwd")),
     "a character device": ("archive.kind", lambda tar: add(tar, "open", b"", tarfile.CHRTYPE)),
@@ -69,7 +74,7 @@ ATTACKS: dict[str, tuple[str, Fill]] = {
     "zeros": ("archive.limit", lambda tar: add(tar, "open/a", bytes(archive.RATIO_FROM_BYTES + (1 << 20)))),
     "many": (
         "archive.limit",
-        lambda tar: [add(tar, "open", b"", tarfile.DIRTYPE) for _ in range(archive.MAX_MEMBERS + 1)] and None,
+        lambda tar: add_all(tar, *["open"] * (archive.MAX_MEMBERS + 1), content=b"", kind=tarfile.DIRTYPE),
     ),
 }
 

@@ -51,7 +51,7 @@ def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("known_machine")
-def test_machine_and_person_together_give_all_35_keys(tmp_path: Path):
+def test_machine_and_person_together_give_all_35_keys(tmp_path: Path) -> None:
     say(tmp_path, **SAID)
     found = describe(ordered(tmp_path))
     assert sorted(found) == sorted([*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY])
@@ -64,13 +64,13 @@ def test_machine_and_person_together_give_all_35_keys(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("known_machine")
-def test_what_a_person_says_wins(tmp_path: Path):
+def test_what_a_person_says_wins(tmp_path: Path) -> None:
     say(tmp_path, **SAID, host_processor_model_name="Better known as")
     assert describe(ordered(tmp_path))["host_processor_model_name"] == "Better known as"
 
 
 @pytest.mark.usefixtures("known_machine")
-def test_what_is_unknown_is_asked_for_all_at_once_with_a_file_to_fill_in(tmp_path: Path):
+def test_what_is_unknown_is_asked_for_all_at_once_with_a_file_to_fill_in(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         describe(ordered(tmp_path))
     template = tmp_path / "out" / "this-machine.toml"
@@ -82,7 +82,7 @@ def test_what_is_unknown_is_asked_for_all_at_once_with_a_file_to_fill_in(tmp_pat
 
 
 @pytest.mark.usefixtures("known_machine")
-def test_a_trial_says_that_it_does_not_know(tmp_path: Path):
+def test_a_trial_says_that_it_does_not_know(tmp_path: Path) -> None:
     found = describe(ordered(tmp_path, "--short"))
     assert found["cooling"] == found["system_name"] == UNKNOWN
     assert found["status"] == "rdi"
@@ -99,13 +99,13 @@ def test_a_trial_says_that_it_does_not_know(tmp_path: Path):
         ({"accelerators_per_node": "N/A"}, "a number as text"),
     ],
 )
-def test_what_the_checkers_would_refuse_is_refused(tmp_path: Path, values: dict[str, object], words: str):
+def test_what_the_checkers_would_refuse_is_refused(tmp_path: Path, values: dict[str, object], words: str) -> None:
     say(tmp_path, **(SAID | values))
     with pytest.raises(UsageError, match=words):
         describe(ordered(tmp_path))
 
 
-def test_a_file_that_is_no_toml_is_refused(tmp_path: Path):
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "system.toml").write_text("cooling: air")
     with pytest.raises(UsageError, match="TOML"):
         describe(ordered(tmp_path))
@@ -117,7 +117,7 @@ def write(root: Path, files: dict[str, str]) -> None:
         (root / name).write_text(content)
 
 
-def test_two_sockets_with_hyper_threads_are_read(tmp_path: Path):
+def test_two_sockets_with_hyper_threads_are_read(tmp_path: Path) -> None:
     cpus = {
         f"sys/devices/system/cpu/cpu{cpu}/topology/{name}": value
         for cpu in range(8)
@@ -160,11 +160,11 @@ def test_two_sockets_with_hyper_threads_are_read(tmp_path: Path):
     }
 
 
-def test_a_machine_that_tells_nothing_is_not_guessed_at(tmp_path: Path):
+def test_a_machine_that_tells_nothing_is_not_guessed_at(tmp_path: Path) -> None:
     assert set(machine.read(tmp_path)) == {"operating_system"}
 
 
-def test_every_key_that_a_person_is_asked_for_is_one(tmp_path: Path):
+def test_every_key_that_a_person_is_asked_for_is_one(tmp_path: Path) -> None:
     assert set(system_description._HINTS) <= set(rounds.SYSTEM_KEYS)
 
 

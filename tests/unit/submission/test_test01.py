@@ -36,31 +36,31 @@ def compared(baseline: Path, entries: list[tuple[int, list[float]]]) -> Answers:
     return compare_answers(baseline, write_log(baseline.parent / "test01.json", entries), samples=4)
 
 
-def test_equal_answers_pass_in_any_order_and_number(baseline: Path):
+def test_equal_answers_pass_in_any_order_and_number(baseline: Path) -> None:
     found = compared(baseline, [(2, ANSWERS[2]), (0, ANSWERS[0]), (2, ANSWERS[2])])
     assert found == Answers(3, (), 0, (), 0.0)
     assert answers_text(found).splitlines()[-1] == "TEST PASS"
 
 
-def test_one_answer_that_differs_fails_and_is_told_by_how_much(baseline: Path):
+def test_one_answer_that_differs_fails_and_is_told_by_how_much(baseline: Path) -> None:
     found = compared(baseline, [(0, ANSWERS[0]), (1, [3.5, 4.0, 5.0, 6.0])])
     assert found == Answers(2, (1,), 1, (), 0.5)
     text = answers_text(found)
     assert text.splitlines()[-1] == "TEST FAIL" and "answers that differ: 1" in text and "qsl_idx 1" in text
 
 
-def test_a_difference_behind_the_first_number_fails_too(baseline: Path):
+def test_a_difference_behind_the_first_number_fails_too(baseline: Path) -> None:
     found = compared(baseline, [(1, [3.0, 4.0, 5.0, 6.25])])
     assert found == Answers(1, (1,), 0, (), 0.25)
     assert not found.are_equal
 
 
-def test_an_answer_of_another_length_differs(baseline: Path):
+def test_an_answer_of_another_length_differs(baseline: Path) -> None:
     found = compared(baseline, [(1, [3.0, 4.0])])
     assert found.differing == (1,) and found.largest_difference == float("inf")
 
 
-def test_a_sample_that_the_accuracy_run_did_not_answer_fails(baseline: Path):
+def test_a_sample_that_the_accuracy_run_did_not_answer_fails(baseline: Path) -> None:
     found = compared(baseline, [(0, ANSWERS[0]), (3, [1.0, 1.0])])
     assert found.missing == (3,) and not found.are_equal
     assert answers_text(found).splitlines()[-1] == "TEST FAIL"
@@ -92,7 +92,7 @@ OFFLINE, STREAM = "result_samples_per_second", "early_stopping_latency_ss"
 )
 def test_speed_may_lie_ten_percent_either_way(
     tmp_path: Path, scenario: str, key: str, reference: float, test: float, passes: bool
-):
+) -> None:
     one = write_detail(tmp_path / "performance", key, reference, scenario=scenario)
     other = write_detail(tmp_path / "test01", key, test, scenario=scenario)
     found = compare_speed(one, other, scenario)
@@ -101,7 +101,7 @@ def test_speed_may_lie_ten_percent_either_way(
 
 
 @pytest.mark.parametrize("bad", [{"scenario": "Offline", "validity": "INVALID"}, {"scenario": "Server"}])
-def test_a_run_that_is_invalid_or_of_another_scenario_cannot_be_compared(tmp_path: Path, bad: dict[str, str]):
+def test_a_run_that_is_invalid_or_of_another_scenario_cannot_be_compared(tmp_path: Path, bad: dict[str, str]) -> None:
     one = write_detail(tmp_path / "performance", OFFLINE, 100.0, scenario="Offline")
     other = write_detail(tmp_path / "test01", OFFLINE, 100.0, **bad)
     with pytest.raises(RunFailedError, match="expected a valid Offline run"):
@@ -140,7 +140,7 @@ def verified(tmp_path: Path, baseline: Path) -> Verify:
     return run
 
 
-def test_equal_answers_need_no_other_proof(verified: Verify):
+def test_equal_answers_need_no_other_proof(verified: Verify) -> None:
     folder = verified(ANSWERS[:2], 90.0)
     assert (folder / test01.VERIFY_ACCURACY).read_text().endswith("TEST PASS\n")
     assert (folder / test01.VERIFY_PERFORMANCE).read_text().endswith("TEST PASS\n")
@@ -149,7 +149,7 @@ def test_equal_answers_need_no_other_proof(verified: Verify):
 
 
 @pytest.mark.parametrize(("f1", "benchmark"), [(89.2, "bert-99"), (90.8, "bert-99"), (89.95, "bert-99.9")])
-def test_f1_takes_the_place_of_equal_answers(verified: Verify, f1: float, benchmark: str):
+def test_f1_takes_the_place_of_equal_answers(verified: Verify, f1: float, benchmark: str) -> None:
     folder = verified([[1.5, 2.0], ANSWERS[1]], f1, benchmark)
     assert (folder / test01.VERIFY_ACCURACY).read_text().endswith("TEST FAIL\n")
     assert json.loads((folder / test01.BASELINE).read_text())["f1"] == pytest.approx(90.0)
@@ -159,22 +159,22 @@ def test_f1_takes_the_place_of_equal_answers(verified: Verify, f1: float, benchm
 
 
 @pytest.mark.parametrize(("f1", "benchmark"), [(89.0, "bert-99"), (89.8, "bert-99.9"), (0.0, "bert-99")])
-def test_an_f1_too_far_away_fails_with_the_difference(verified: Verify, f1: float, benchmark: str):
+def test_an_f1_too_far_away_fails_with_the_difference(verified: Verify, f1: float, benchmark: str) -> None:
     with pytest.raises(RunFailedError, match=r"1 of 2 answers differ, by up to 0\.5"):
         verified([[1.5, 2.0], ANSWERS[1]], f1, benchmark)
 
 
-def test_a_missing_sample_has_no_other_proof(verified: Verify):
+def test_a_missing_sample_has_no_other_proof(verified: Verify) -> None:
     with pytest.raises(RunFailedError, match="1 unanswered"):
         verified([*ANSWERS, [0.0, 0.0]], 90.0)
 
 
-def test_a_run_that_is_slower_fails(verified: Verify):
+def test_a_run_that_is_slower_fails(verified: Verify) -> None:
     with pytest.raises(RunFailedError, match="within 10%"):
         verified(ANSWERS[:2], 90.0, speed=80.0)
 
 
-def test_the_audit_config_is_the_rules_own():
+def test_the_audit_config_is_the_rules_own() -> None:
     lines = [line.split(" = ") for line in test01.AUDIT_CONFIG.splitlines() if not line.startswith("#")]
     assert {key.removeprefix("*.*."): int(value) for key, value in lines} == {
         "mode": 2,

@@ -40,6 +40,6 @@ def test_what_is_learned_is_in_the_labels(tmp_path: Path, shuffled: bool, low: f
 def short(split: sst2.Split) -> sst2.Split:
     lengths = split.features.lengths
     rows = np.flatnonzero(lengths <= SHORT)
-    ids, types = (np.concatenate([split.features.sample(row)[part] for row in rows]) for part in (0, 1))
+    ids, types = (np.concatenate([split.features.sample(int(row))[part] for row in rows]) for part in (0, 1))
     ends = np.concatenate([[0], np.cumsum(lengths[rows])])
     return sst2.Split(Features(ids, types, ends), split.labels[rows])

@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module", params=["int8", "fp8"])
 def built(request: pytest.FixtureRequest, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("engines") / request.param
+    directory = tmp_path_factory.mktemp("engines") / str(request.param)
     maker("gpu").make(directory, model, SAMPLES, {"precision": request.param}, 1, lambda *_: None)
     return directory
 

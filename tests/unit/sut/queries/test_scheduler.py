@@ -125,10 +125,12 @@ def test_a_failure_is_kept_and_nothing_is_answered_after_it(plan_at_issue: bool)
 
 
 def test_a_wrong_shape_is_a_failure_not_an_answer() -> None:
-    executor, answers = PoolExecutor(1, 0), Answers()
-    scheduler = make(executor, answers, plan_at_issue=True)
-    kept: list[Outcome] = []
-    executor.submit = lambda job, done: (kept.append(Outcome(job, np.zeros((3, 2), np.float32))), done(kept[-1]))[-1]  # type: ignore[method-assign]
+    class WrongShape(PoolExecutor):
+        def submit(self, job: Job, done: Done) -> None:
+            done(Outcome(job, np.zeros((3, 2), np.float32)))
+
+    answers = Answers()
+    scheduler = make(WrongShape(1, 0), answers, plan_at_issue=True)
     issue(scheduler, [(1, 0)])
     assert answers.by_id == {}
     assert "float32" in str(scheduler.failure)

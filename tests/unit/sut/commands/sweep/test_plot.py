@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from sut.commands.sweep import plot, summary
 from sut.commands.sweep.grid import axis, points
 
 
-def one(settings: dict[str, object], **figures: float) -> summary.Summary:
+def one(settings: Mapping[str, object], **figures: float) -> summary.Summary:
     found = {name: summary.figure([value, value * 1.1]) for name, value in figures.items()}
-    return summary.Summary(settings, 2, 0, {"VALID": 2}, found, False, True, ("a trial",))
+    return summary.Summary(dict(settings), 2, 0, {"VALID": 2}, found, False, True, ("a trial",))
 
 
 def test_of_the_latencies_only_the_highest_that_all_have_gets_a_panel() -> None:
