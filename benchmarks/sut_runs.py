@@ -13,7 +13,7 @@ from typing import Any
 from backends import BACKENDS, accelerators, backend_class, check
 from backends.base import Accelerator
 from backends.errors import BackendError
-from sut.run.prepare import MODELLESS
+from sut.run.model_choice import MODELLESS
 
 GPU = "gpu"  # the backend
 LIMIT_S = 900  # a turn that takes longer has failed

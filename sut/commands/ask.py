@@ -29,7 +29,7 @@ from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
 from sut.queries import batching
-from sut.run import engines, prepare
+from sut.run import engines, instances_plan, model_choice, notices
 from sut.settings import flags, fp16_fallback
 from sut.settings.resolve import RunConfig, flag, resolve
 from sut.tasks import TASKS
@@ -71,17 +71,17 @@ class Reader:
 
     def __init__(self, asked: RunConfig) -> None:
         check_backend(asked.backend)
-        if asked.backend in prepare.MODELLESS:
+        if asked.backend in model_choice.MODELLESS:
             raise UsageError(f"expected a --backend that runs a model, found {asked.backend}, which runs none.")
         if asked.task != SQUAD:
             raise UsageError(f"expected a preset whose model answers questions, found one of the task {asked.task}.")
         config = fp16_fallback.resolve(asked)
-        model, vocab = prepare.model_of(config, TASKS[SQUAD]), asset_paths.vocab(config)
-        prepare.check_vocabulary(model, vocab)
+        model, vocab = model_choice.model_of(config, TASKS[SQUAD]), asset_paths.vocab(config)
+        model_choice.check_vocabulary(model, vocab)
         model = engines.ready(config, model, vocab, asset_paths.cache_dir(config))
-        os.environ.update(prepare.environment(config))
+        os.environ.update(instances_plan.environment(config))
         threads = config.threads or machine_facts.cores()
-        self.notices = (*fp16_fallback.notices(asked), *([prepare.RANDOM] if model.is_random else []))
+        self.notices = (*fp16_fallback.notices(asked), *([notices.RANDOM] if model.is_random else []))
         self._vocabulary, self._most = WordPiece(vocab), config.max_batch_tokens
         positions = model.config.max_position_embeddings if model.config else FeatureSettings.max_seq_length
         self._settings = FeatureSettings(max_seq_length=min(FeatureSettings.max_seq_length, positions))

@@ -15,10 +15,8 @@ from backends.bert.model import Model
 from sut.errors import UsageError
 from sut.machine import cgroups
 from sut.machine.topology import Place
-from sut.settings.resolve import RunConfig
 
 _WEIGHT_BYTES = _VALUE_BYTES = 4  # float32, which every model is loaded from and activations are kept in
-_LONGEST = 384  # tokens of a sample
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,11 @@ class Need:
         return self.weights * self.copies + self.activations * self.instances
 
 
-def need(config: RunConfig, model: Model, places: Sequence[Place], total_tokens: int, *, forked: bool) -> Need | None:
+def need(model: Model, places: Sequence[Place], batch_tokens: int, *, forked: bool) -> Need | None:
     """What a run will want; None where the model's geometry is not known.
 
     Args:
-        total_tokens: of the data set; a batch that is not asked for by its samples has no more.
+        batch_tokens: of the largest batch.
         forked: instances of a NUMA node share one copy of the weights.
     """
     geometry = model.config
@@ -47,9 +45,8 @@ def need(config: RunConfig, model: Model, places: Sequence[Place], total_tokens:
         return None
     weights = sum(math.prod(shape) for shape in geometry.shapes().values()) * _WEIGHT_BYTES
     copies = len({place.node for place in places}) if forked else len(places)
-    tokens = min(config.max_batch_tokens, (config.batch_size or 0) * _LONGEST or total_tokens)
     a_token = 4 * geometry.hidden_size + geometry.intermediate_size  # query, key, value, what goes around; inner layer
-    return Need(weights, copies, tokens * a_token * _VALUE_BYTES, len(places))
+    return Need(weights, copies, batch_tokens * a_token * _VALUE_BYTES, len(places))
 
 
 def available(root: Path = Path("/")) -> int | None:

@@ -19,9 +19,9 @@ from sut.queries import loadgen
 from sut.queries.scheduler import Scheduler
 from sut.record import detail_log, run_record
 from sut.run import find_peak, log_dir, terminal_report, watched_test
+from sut.run import target as run_target
 from sut.run.prepare import Prepared, prepare
 from sut.run.region_of_interest import RegionOfInterest
-from sut.settings import target as settings_target
 from sut.settings.resolve import RunConfig
 
 
@@ -79,7 +79,7 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str
     config = prepared.config
     queries = scheduler.progress.completed // facts["plan"]["samples_per_query"]
     result = detail_log.performance(config.logs, config.scenario, queries)
-    gate, is_met = prepared.target, settings_target.is_met(prepared.target, result)
+    gate, is_met = prepared.target, run_target.is_met(prepared.target, result)
     found = asdict(result) | {"counted": detail_log.COUNTED[result.unit]}
     found |= {"target": asdict(gate), "target_met": is_met} if gate else {"target": None}
     reasons = found.pop("reasons")

@@ -14,8 +14,8 @@ from accuracy.targets import Target
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Progress
 from sut.record.detail_log import COUNTED, Result
+from sut.run import target
 from sut.run.prepare import Prepared
-from sut.settings import target
 
 Rows = list[tuple[str, str]]
 

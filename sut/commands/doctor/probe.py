@@ -25,7 +25,7 @@ from foundation.arrays import Float32
 from qsl import demo, squad
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
-from sut.run.prepare import MODELLESS
+from sut.run.model_choice import MODELLESS
 
 _SAMPLES = 8
 _TOLERANCES = {"fp32": 1e-2, "fp16": 0.1}  # in the logits, beside the first backend's

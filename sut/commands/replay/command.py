@@ -130,7 +130,7 @@ def _dry_run(earlier: Earlier) -> int:
     from backends.bert.checkpoints import find_model
     from sut.commands.replay.table import show_differences
     from sut.fetch import resolve as asset_paths
-    from sut.run.prepare import MODELLESS
+    from sut.run.model_choice import MODELLESS
 
     resolved = resolve(_known(earlier.record["config"])) if "config" in earlier.record else earlier.config
     now: _Record = {"machine": machine_facts.facts()}

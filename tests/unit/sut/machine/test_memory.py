@@ -10,7 +10,6 @@ from backends.bert.checkpoints import find_model
 from sut.errors import UsageError
 from sut.machine import memory
 from sut.machine.topology import Place
-from sut.settings.resolve import resolve
 
 LARGE = find_model("random:bert-large")
 
@@ -57,8 +56,7 @@ def places(count: int, nodes: int = 2) -> list[Place]:
 
 
 def test_weights_are_counted_once_a_node_where_they_are_shared() -> None:
-    config = resolve({"model": "random:bert-large"})
-    shared, own = (memory.need(config, LARGE, places(8), 10**6, forked=forked) for forked in (True, False))
+    shared, own = (memory.need(LARGE, places(8), 1536, forked=forked) for forked in (True, False))
     assert shared and own
     assert (shared.copies, own.copies) == (2, 8)
     assert own.total - shared.total == 6 * own.weights
@@ -66,18 +64,18 @@ def test_weights_are_counted_once_a_node_where_they_are_shared() -> None:
 
 
 def test_many_instances_of_a_large_model_are_refused_with_what_to_lower() -> None:
-    wanted = memory.need(resolve({}), LARGE, places(500), 10**6, forked=False)
+    wanted = memory.need(LARGE, places(500), 1536, forked=False)
     with pytest.raises(UsageError, match=r"weights × 500 copies.*found 16\.00 GiB.*Lower --instances"):
         memory.check(wanted, 16 << 30)
     memory.check(wanted, 10**13)
 
 
 def test_a_large_batch_is_refused_with_what_to_lower() -> None:
-    wanted = memory.need(resolve({"batch_size": 10_000}), LARGE, places(1), 10**5, forked=True)
+    wanted = memory.need(LARGE, places(1), 10_000 * 384, forked=True)
     with pytest.raises(UsageError, match=r"largest batch × 1 instance;.*Lower --batch-size"):
         memory.check(wanted, 16 << 30)
 
 
 def test_what_is_not_known_refuses_nothing() -> None:
     memory.check(None, 1)
-    memory.check(memory.need(resolve({}), LARGE, places(1), 10**5, forked=True), None)
+    memory.check(memory.need(LARGE, places(1), 10**5, forked=True), None)

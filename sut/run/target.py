@@ -6,9 +6,11 @@ A run is VALID by LoadGen's rules alone; a gate is the user's, so it decides the
 from __future__ import annotations
 
 from accuracy.targets import Target, target
+from backends.bert.model import Model
+from backends.fake import FAKE
 from sut.errors import UsageError
 from sut.record.detail_log import METRICS, Result
-from sut.settings.resolve import RunConfig
+from sut.settings.resolve import DEMO, RunConfig
 from sut.tasks import Task
 
 
@@ -22,6 +24,17 @@ def wanted(config: RunConfig, task: Task) -> Target | None:
     if config.target is None:
         return None
     return target(config.target, task.metric) if config.mode == "accuracy" else _speed(config.target, config.scenario)
+
+
+def default(config: RunConfig, model: Model, task: Task, samples: int) -> Target | None:
+    """The demo's own on the demo; the official one on the full data set; none for random weights or other data."""
+    if config.mode != "accuracy" or config.backend == FAKE:
+        return None
+    if config.model == DEMO and config.dataset is None:
+        return target(task.demo.target, task.metric)
+    if task.targets and samples == task.full_size and not model.is_random:
+        return target(task.targets[0], task.metric)
+    return None
 
 
 def _speed(text: str, scenario: str) -> Target:

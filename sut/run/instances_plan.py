@@ -1,0 +1,112 @@
+"""The instances of a run: how many, on which cores, with which batches, and whether they fit into memory.
+
+Worked out from the scenario, the model and the machine before one of them starts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backends import BACKENDS
+from backends.base import Accelerator
+from backends.bert.model import Model
+from sut.machine import memory, topology
+from sut.machine.topology import Machine, Place
+from sut.settings.resolve import RunConfig
+
+_SURE_OPERATIONS_PER_S = 20e9  # any core computes these
+_LONGEST = 384  # tokens of a sample
+_TARGET_LATENCY_MS = 130  # the benchmark's
+_QUICK_SHARE = 0.25  # of the target latency that the longest sample may take on one core
+# Fields of RunConfig that engines' libraries read from the environment.
+_VARIABLES = {
+    "fpmath_mode": "DNNL_DEFAULT_FPMATH_MODE",
+    "torch_mkldnn_matmul_min_dim": "TORCH_MKLDNN_MATMUL_MIN_DIM",
+}
+_VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's name for it, and the one that older releases read
+
+
+@dataclass(frozen=True)
+class InstancesPlan:
+    """Where every instance runs, and what is the same for all of them."""
+
+    machine: Machine
+    gpus: tuple[Accelerator, ...]
+    places: tuple[Place, ...]  # one for each instance
+    max_batch_tokens: int
+    forked: bool  # instances share what one loader has loaded
+
+    @property
+    def cores(self) -> int:
+        """Cores of each instance."""
+        return self.places[0].cores
+
+    def check_memory(self, config: RunConfig, model: Model, total_tokens: int) -> None:
+        """Raises UsageError when the instances cannot fit; `total_tokens` are the data set's."""
+        batch_tokens = min(self.max_batch_tokens, (config.batch_size or 0) * _LONGEST or total_tokens)
+        memory.check(memory.need(model, self.places, batch_tokens, forked=self.forked), memory.available())
+
+    def facts(self, variables: Mapping[str, str]) -> dict[str, Any]:
+        """The plan for run.json; `variables` are set for every instance."""
+        return topology.facts(self.machine, self.places, self.forked, variables, [gpu.name for gpu in self.gpus])
+
+
+def plan(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> InstancesPlan:
+    """Instances for this scenario and model on this machine.
+
+    Raises:
+        UsageError: the machine has too few cores for what was asked.
+    """
+    machine = topology.this_machine()
+    cores = config.cores_per_instance or _shared_cores(config, model)
+    places = topology.plan(machine, config.scenario, _instances(config, gpus), cores)
+    return InstancesPlan(
+        machine,
+        gpus,
+        topology.on_gpus(places, len(gpus)),
+        _batch_tokens(config, model, gpus),
+        _can_fork(config) and len(places) > 1,
+    )
+
+
+def environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
+    """(variable, value) pairs that engines' libraries read when they are loaded."""
+    values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
+    verbose = dict.fromkeys(_VERBOSE, 1) if config.verbose else {}
+    return tuple((variable, str(value).upper()) for variable, value in (values | verbose).items() if value is not None)
+
+
+def _instances(config: RunConfig, gpus: tuple[Accelerator, ...]) -> int | None:
+    """What was asked for; else one on each GPU, for a stream on one of them, or None: what the cores hold."""
+    if config.executor == "inline" or config.instances or not gpus:
+        return 1 if config.executor == "inline" else config.instances
+    return 1 if topology.CORES_PER_INSTANCE[config.scenario] is None else len(gpus)
+
+
+def _batch_tokens(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> int:
+    if config.max_batch_tokens != RunConfig.max_batch_tokens or not gpus or model.config is None:
+        return config.max_batch_tokens
+    return gpus[0].batch_tokens(model.config)
+
+
+def _shared_cores(config: RunConfig, model: Model) -> int | None:
+    """Cores of an instance where nothing is lost by having many; None: the scenario's own."""
+    shares = config.instances is None and _can_fork(config)
+    return topology.ALONE if shares and _is_quick_on_one_core(config, model) else None
+
+
+def _can_fork(config: RunConfig) -> bool:
+    """Elsewhere than on Linux, system libraries do not survive a fork."""
+    return config.executor == "processes" and BACKENDS[config.backend].forkable and sys.platform == "linux"
+
+
+def _is_quick_on_one_core(config: RunConfig, model: Model) -> bool:
+    """True in Offline, where no sample is waited for; in Server where even the longest one takes a core, and be it a
+    slow one, a small part of the target latency (docs/guide/tuning.md)."""
+    if config.scenario != "Server" or model.config is None:
+        return config.scenario == "Offline"
+    longest_s = model.config.operations_per_token * _LONGEST / _SURE_OPERATIONS_PER_S
+    return longest_s <= _QUICK_SHARE * (config.target_latency_ms or _TARGET_LATENCY_MS) / 1e3

@@ -1,0 +1,83 @@
+"""The model of a run: found by its name, with the head that the task needs, and fitting the vocabulary and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from backends.bert.checkpoints import find_model, with_answers, with_config
+from backends.bert.heads import HEADS
+from backends.bert.model import Model
+from backends.errors import BackendError
+from backends.fake import FAKE, read_script
+from backends.replay import REPLAY, read_spec
+from qsl.base import Features
+from qsl.wordpiece import WordPiece
+from sut.errors import UsageError
+from sut.fetch import resolve as asset_paths
+from sut.run import engines
+from sut.settings.resolve import DEMO, RunConfig
+from sut.tasks import TASKS, Task
+
+# Backends that run no model: what their --model says is not a model, and is read by themselves.
+MODELLESS: dict[str, Callable[[str], object]] = {FAKE: read_script, REPLAY: read_spec}
+# A published model may have its embedding table padded to a round number of rows, never to more than this many.
+_SPARE_VOCABULARY = 128
+
+
+def model_of(config: RunConfig, task: Task) -> Model:
+    """The model that `config` names, which answers as `task` needs.
+
+    Raises:
+        UsageError, BackendError: there is none, or it is a model for another task.
+    """
+    if config.backend in MODELLESS:
+        spec = config.backend if config.model == DEMO else config.model
+        MODELLESS[config.backend](spec)
+        return Model(spec, None, None, answers=task.head)
+    model = find_model(asset_paths.model_spec(config), task.head)
+    model = with_answers(model) if engines.runs_graph(config, model) else with_config(model)
+    _check_head(model, task)
+    return model
+
+
+def _check_head(model: Model, task: Task) -> None:
+    if model.head != task.head:
+        fitting = next(name for name, other in TASKS.items() if other.head == model.head)
+        raise UsageError(
+            f"expected a model for {HEADS[task.head].title}, found {model.spec}, one for {HEADS[model.head].title} "
+            f"(by its outputs, or the architectures of its config.json). Type: --task {fitting}, or another --model."
+        )
+
+
+def check_vocabulary(model: Model, vocab: Path) -> None:
+    """Raises BackendError where the model's embedding table shows that it was trained with another vocabulary."""
+    words = len(WordPiece(vocab))
+    if model.config is None:
+        return
+    rows = model.config.vocab_size
+    too_few = rows - words >= _SPARE_VOCABULARY and not model.is_random
+    if words > rows or too_few:
+        raise BackendError(
+            f"expected the vocabulary that {model.spec} was trained with, about {rows} tokens; "
+            f"found {words} in {vocab}. Name the model's own with --vocab FILE."
+        )
+
+
+def check_lengths(model: Model, features: Features) -> None:
+    """Raises BackendError where a sample is longer than the model's positions."""
+    longest = int(features.lengths.max())
+    if model.config is not None and longest > model.config.max_position_embeddings:
+        raise BackendError(
+            f"expected a model for samples of {longest} tokens, "
+            f"found {model.spec} with {model.config.max_position_embeddings} positions."
+        )
+
+
+def zero_weights(model: Model) -> float | None:
+    """The share of an .onnx file's weights that are zero; None for other models."""
+    if not model.is_graph or model.path is None:
+        return None
+    from backends.onnxruntime_cpu import sparsity
+
+    return sparsity.share(model.path)

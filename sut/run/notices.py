@@ -1,0 +1,42 @@
+"""The notices of a run: what must stand beside every figure, so that no figure says more than the run did."""
+
+from __future__ import annotations
+
+import hashlib
+
+from accuracy.targets import Target
+from backends.bert.model import Model
+from backends.fake import FAKE
+from backends.replay import REPLAY
+from qsl.base import Features
+from sut.run import engines
+from sut.settings.resolve import RunConfig
+from sut.tasks import Task
+
+RANDOM = "random weights: for speed alone, the answers mean nothing"
+
+
+def of(config: RunConfig, model: Model, task: Task, judged: Target | None, features: Features) -> tuple[str, ...]:
+    """The notices of a resolved configuration; a run with one of them can never be submitted."""
+    found = {
+        "trial run (--execution-mode test): not submittable": config.is_trial,
+        RANDOM: model.is_random,
+        engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
+        "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
+        "replay backend: no model ran, stored answers were given again": config.backend == REPLAY,
+        **({} if config.is_trial else _off_the_benchmark(config, task, judged)),
+    }
+    return tuple(words for words, applies in found.items() if applies)
+
+
+def _off_the_benchmark(config: RunConfig, task: Task, judged: Target | None) -> dict[str, bool]:
+    """What keeps a run from being one of MLPerf's."""
+    if not task.targets:
+        return {"not a task of MLPerf's: not submittable": True}
+    assert config.dataset is not None
+    official = hashlib.sha256(config.dataset.read_bytes()).hexdigest() == task.dataset_sha256
+    own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
+    return {
+        "not the benchmark's data set: not submittable": not official,
+        "not one of the benchmark's accuracy targets: not submittable": own_target,
+    }
