@@ -1,24 +1,24 @@
-// What a kernel hands to the next matrix product: float, bfloat16, or bytes quantized per tensor, after a factor per
-// channel that balances them.
+// The input of the next matrix product, as a kernel writes it: float, bfloat16, or bytes quantized per tensor after a
+// factor per channel that balances them (SmoothQuant).
 #pragma once
 #include "simd.h"
 
-enum Kind : int32_t { kFloat = 0, kBfloat16 = 1, kByte = 2, kSignedByte = 3 };
+enum ElementType : int32_t { kFloat = 0, kBfloat16 = 1, kUint8 = 2, kInt8 = 3 };
 
 struct Activation {
-  int32_t kind;
-  int32_t zero_point;       // bytes only, of the unsigned kind; the signed one is lower by 128, zero point and all
-  void* to;                 // [T, width]; null: not wanted
-  const float* multiplier;  // [width], one over scale times balance; bytes only
+  int32_t type;
+  int32_t zero_point;       // bytes only, in uint8's range; int8 is stored 128 lower, zero point included
+  void* data;               // [T, width]; null: this output is not needed
+  const float* multiplier;  // [width], 1 / (scale * balance); bytes only
 };
 
-inline void put(const Activation& out, int64_t at, int64_t channel, Floats x) {
-  if (out.kind == kFloat) {
-    store((float*)out.to + at, x);
-  } else if (out.kind == kBfloat16) {
-    store((uint16_t*)out.to + at, narrow(x));
+inline void store_activation(const Activation& to, int64_t at, int64_t channel, Floats x) {
+  if (to.type == kFloat) {
+    store((float*)to.data + at, x);
+  } else if (to.type == kBfloat16) {
+    store((uint16_t*)to.data + at, demote_to_bfloat16(x));
   } else {
-    const Bytes bytes = to_bytes(x * read(out.multiplier + channel) + (float)out.zero_point);
-    store((uint8_t*)out.to + at, out.kind == kByte ? bytes : bytes ^ 0x80);
+    const Uint8s bytes = round_to_uint8(x * load_floats(to.multiplier + channel) + (float)to.zero_point);
+    store((uint8_t*)to.data + at, to.type == kUint8 ? bytes : bytes ^ 0x80);
   }
 }

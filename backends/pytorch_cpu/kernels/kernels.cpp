@@ -1,5 +1,5 @@
-// What lies between the matrix products of a packed BERT, as C functions on plain pointers. setup.py builds this file
-// once per instruction set; native.py calls it; plain.py has the same in PyTorch.
+// Everything between the matrix products of a packed BERT, as C functions on plain pointers. setup.py builds this file
+// once per instruction set; native.py calls it; reference.py is the same in PyTorch.
 #if defined(__AMX_BF16__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -9,15 +9,15 @@
 #include "attention.h"
 #include "norm.h"
 
-// The arithmetic for what comes in bfloat16.
+// The arithmetic for bfloat16 inputs.
 #if defined(__AMX_BF16__)
-typedef TileMaths PairMaths;
+typedef AmxArithmetic Bfloat16Input;
 #elif defined(__AVX512BF16__)
-typedef Bfloat16Maths PairMaths;
+typedef Bfloat16Arithmetic Bfloat16Input;
 #elif defined(__AVX512VNNI__)
-typedef WordMaths PairMaths;
+typedef Int16Arithmetic Bfloat16Input;
 #else
-typedef FloatMaths PairMaths;
+typedef FloatArithmetic Bfloat16Input;
 #endif
 
 #if defined(__AVX512F__)
@@ -28,26 +28,27 @@ static bool has_avx512() {
 #endif
 
 #if defined(__AMX_BF16__)
-// The processor has tiles and Linux lets this process use them, for which it has to be asked.
-static bool has_tiles() {
+// True if the processor has AMX tiles and Linux grants this process their use, which must be requested.
+static bool has_amx() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   unsigned a, b, c, d = 0;
-  const bool known = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 24 & 1) && (d >> 22 & 1);  // AMX-TILE, AMX-BF16
-  return known && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  // bits 24 and 22: AMX-TILE and AMX-BF16
+  const bool has_tiles = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 24 & 1) && (d >> 22 & 1);
+  return has_tiles && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #endif
 
 extern "C" {
 
-// Hidden sizes must be multiples of the first, head sizes of the second.
+// Hidden sizes must be multiples of width_multiple(), head sizes of head_multiple().
 int32_t width_multiple() { return kWidth; }
-int32_t head_multiple() { return kWidth * PairMaths::kStep; }
+int32_t head_multiple() { return kWidth * Bfloat16Input::kStep; }
 
-// True on a machine that has all the instructions this library was built with, and runs them at speed: Intel's cores
-// multiply bfloat16 vectors more slowly than floats (155 against 259 GFLOP/s on two cores of an Emerald Rapids).
+// True if this machine has every instruction that the library was built with, and they are worth using: Intel's cores
+// multiply bfloat16 vectors more slowly than floats (155 and 259 GFLOP/s on two cores of an Emerald Rapids).
 int32_t runs_here() {
 #if defined(__AMX_BF16__)
-  return has_avx512() && __builtin_cpu_supports("avx512bf16") && has_tiles();
+  return has_avx512() && __builtin_cpu_supports("avx512bf16") && has_amx();
 #elif defined(__AVX512BF16__)
   return has_avx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
 #elif defined(__AVX512VNNI__)
@@ -63,23 +64,23 @@ int32_t runs_here() {
 
 void sut_embed(const int64_t* ids, const int64_t* type_ids, const int64_t* position_ids, const float* words,
                const float* types, const float* positions, const float* weight, const float* bias, float epsilon,
-               int64_t tokens, int64_t width, float* stream, Activation out) {
-  embed(ids, type_ids, position_ids, {words, types, positions}, stream, tokens, width, {weight, bias, epsilon}, out);
+               int64_t tokens, int64_t width, float* stream, Activation to) {
+  embed(ids, type_ids, position_ids, {words, types, positions}, stream, tokens, width, {weight, bias, epsilon}, to);
 }
 
-void sut_add_norm(const void* projected, int32_t kind, const float* weight, const float* bias, float epsilon,
-                  int64_t tokens, int64_t width, float* stream, Activation out) {
-  if (kind == kBfloat16)
-    add_norm((const uint16_t*)projected, stream, tokens, width, {weight, bias, epsilon}, out);
+void sut_add_norm(const void* projected, int32_t type, const float* weight, const float* bias, float epsilon,
+                  int64_t tokens, int64_t width, float* stream, Activation to) {
+  if (type == kBfloat16)
+    add_norm((const uint16_t*)projected, stream, tokens, width, {weight, bias, epsilon}, to);
   else
-    add_norm((const float*)projected, stream, tokens, width, {weight, bias, epsilon}, out);
+    add_norm((const float*)projected, stream, tokens, width, {weight, bias, epsilon}, to);
 }
 
-void sut_attention(const void* qkv, int32_t kind, const int64_t* ends, int64_t samples, int64_t heads, int64_t size,
-                   Activation out) {
-  if (kind == kFloat)
-    attention<FloatMaths>((const float*)qkv, ends, samples, heads, size, out);
+void sut_attention(const void* qkv, int32_t type, const int64_t* cu_seqlens, int64_t samples, int64_t heads,
+                   int64_t size, Activation to) {
+  if (type == kFloat)
+    attention<FloatArithmetic>((const float*)qkv, cu_seqlens, samples, heads, size, to);
   else
-    attention<PairMaths>((const uint16_t*)qkv, ends, samples, heads, size, out);
+    attention<Bfloat16Input>((const uint16_t*)qkv, cu_seqlens, samples, heads, size, to);
 }
 }

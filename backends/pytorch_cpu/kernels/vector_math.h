@@ -1,5 +1,5 @@
-// The arithmetic of an attention's two products: floats; pairs of bfloat16 or of 16-bit words, in vectors; pairs of
-// bfloat16 in AMX's tiles. Each says what an operand is, how many queries it takes at a time, and how it multiplies.
+// The arithmetic of attention's two matrix products: float; pairs of bfloat16 or of int16 in vectors; pairs of bfloat16
+// in AMX tiles. Each type says what an operand is, how many queries it processes at a time, and how it multiplies.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -7,125 +7,129 @@
 #include "simd.h"
 
 template <class Element>
-struct Rows {  // of one head of one sample: a token's q, k and v, `stride` apart from the next one's
+struct HeadRows {  // one head of one sample: q, k and v of its first token; the next token's are `stride` further on
   const Element *q, *k, *v;
   int64_t stride;
-  float score_factor = 1, value_factor = 1;  // what their products are to be multiplied by
+  float score_factor = 1, value_factor = 1;  // undo the scaling of quantized operands in the two products
 };
 
-// to[r][c] = Σ_k one[r][k] many[k][c] for a tile of Rows x Columns vectors.
-template <class Maths, int Rows, int Columns>
-inline void vector_tile(const typename Maths::Operand* one, int64_t one_stride, const typename Maths::Operand* many,
-                        int64_t many_stride, int64_t steps, float* to, int64_t to_stride) {
-  typename Maths::Sums sums[Rows][Columns] = {};
+// to[r][c] = Σ_k left[r][k] right[k][c] for a tile of Rows x (Columns * kWidth) results: each element of `left` is
+// broadcast, `right` is loaded in vectors.
+template <class Arithmetic, int Rows, int Columns>
+inline void matmul_tile(const typename Arithmetic::Operand* left, int64_t left_stride,
+                        const typename Arithmetic::Operand* right, int64_t right_stride, int64_t steps, float* to,
+                        int64_t to_stride) {
+  typename Arithmetic::Accumulator sums[Rows][Columns] = {};
   for (int64_t k = 0; k < steps; k++) {
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; r++) {
 #pragma GCC unroll 8
       for (int c = 0; c < Columns; c++)
-        sums[r][c] = Maths::accumulate(sums[r][c], one + r * one_stride + k, many + k * many_stride + c * kWidth);
+        sums[r][c] = Arithmetic::mul_add(sums[r][c], left + r * left_stride + k, right + k * right_stride + c * kWidth);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; r++) {
 #pragma GCC unroll 8
-    for (int c = 0; c < Columns; c++) store(to + r * to_stride + c * kWidth, floats(sums[r][c]));
+    for (int c = 0; c < Columns; c++) store(to + r * to_stride + c * kWidth, to_floats(sums[r][c]));
   }
 }
 
-// What the arithmetics in vectors share.
-template <class Maths, class Element, int Step>
-struct VectorMaths {
+// What all arithmetic in vectors shares.
+template <class Arithmetic, class Element, int Step>
+struct VectorArithmetic {
   typedef Element Operand;
-  typedef Floats Sums;
-  static constexpr int kStep = Step;       // neighbours along the summed axis that an operand holds
-  static constexpr int kRows = ::kRows;    // queries at a time
-  static constexpr int kKeys = kWidth;     // keys are filled up to a multiple of these
-  static constexpr float kLogOne = 0;      // to the base of two: what a softmax's weight of one is kept as
+  typedef Floats Accumulator;
+  static constexpr int kStep = Step;            // elements along the summed axis that one operand holds
+  static constexpr int kRows = ::kRows;         // queries at a time
+  static constexpr int kKeys = kWidth;          // the number of keys is padded to a multiple of this
+  static constexpr float kLog2WeightScale = 0;  // softmax weights are stored times 2^this
 
   static void begin() {}
   static void end() {}
 
   template <class From>
-  static Rows<From> take(Rows<From> rows, int64_t, int64_t) {
+  static HeadRows<From> prepare(HeadRows<From> rows, int64_t, int64_t) {
     return rows;
   }
 
-  // kRows rows by any number of columns that is a multiple of the vector's width
-  static void product(const Operand* one, int64_t one_stride, const Operand* many, int64_t many_stride, int64_t steps,
-                      int64_t columns, float* to, int64_t to_stride) {
+  // kRows rows by any number of columns that is a multiple of the vector width.
+  static void matmul(const Operand* left, int64_t left_stride, const Operand* right, int64_t right_stride,
+                     int64_t steps, int64_t columns, float* to, int64_t to_stride) {
     int64_t c = 0;
     for (; c + kColumns * kWidth <= columns; c += kColumns * kWidth)
-      vector_tile<Maths, kRows, kColumns>(one, one_stride, many + c, many_stride, steps, to + c, to_stride);
+      matmul_tile<Arithmetic, kRows, kColumns>(left, left_stride, right + c, right_stride, steps, to + c, to_stride);
     for (; c < columns; c += kWidth)
-      vector_tile<Maths, kRows, 1>(one, one_stride, many + c, many_stride, steps, to + c, to_stride);
+      matmul_tile<Arithmetic, kRows, 1>(left, left_stride, right + c, right_stride, steps, to + c, to_stride);
   }
 };
 
-struct FloatMaths : VectorMaths<FloatMaths, float, 1> {
-  static Floats accumulate(Floats sum, const Operand* one, const Operand* many) {
-    return sum + *one * load<Floats>(many);
+struct FloatArithmetic : VectorArithmetic<FloatArithmetic, float, 1> {
+  static Floats mul_add(Floats sum, const Operand* scalar, const Operand* vec) {
+    return sum + *scalar * load<Floats>(vec);
   }
-  // scores → operands of the second product
-  static void keep(Operand* to, Floats weights) { store(to, weights); }
+  // Stores softmax weights as operands of the second product.
+  static void store_weights(Operand* to, Floats weights) { store(to, weights); }
 };
 
 #if defined(__AVX512BF16__)
-struct Bfloat16Maths : VectorMaths<Bfloat16Maths, uint32_t, 2> {
-  static Floats accumulate(Floats sum, const Operand* one, const Operand* many) {
-    return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(*one), (__m512bh)load<__m512i>(many));
+struct Bfloat16Arithmetic : VectorArithmetic<Bfloat16Arithmetic, uint32_t, 2> {
+  static Floats mul_add(Floats sum, const Operand* scalar, const Operand* vec) {
+    return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(*scalar), (__m512bh)load<__m512i>(vec));
   }
-  static void keep(Operand* to, Floats weights) { store((uint16_t*)to, narrow(weights)); }
+  static void store_weights(Operand* to, Floats weights) { store((uint16_t*)to, demote_to_bfloat16(weights)); }
 };
 #endif
 
 #if defined(__AVX512VNNI__)
-// Words of 16 bits, sums of 32: where bfloat16 pairs are slow and VNNI's words are not (Intel before AMX). A head's
-// queries, keys and values are scaled by their largest; no sum can overflow.
-struct WordMaths : VectorMaths<WordMaths, uint32_t, 2> {
-  typedef Ints Sums;
-  static constexpr float kLogOne = 12;
-  static constexpr float kMost = 2147483000.0f;  // that a sum may reach
+// int16 operands with int32 accumulators, for processors that multiply int16 pairs (VNNI) faster than bfloat16 pairs:
+// Intel's before AMX. Queries, keys and values of a head are scaled by their largest magnitude, so that no accumulator
+// can overflow.
+struct Int16Arithmetic : VectorArithmetic<Int16Arithmetic, uint32_t, 2> {
+  typedef Int32s Accumulator;
+  static constexpr float kLog2WeightScale = 12;
+  static constexpr float kLargestSum = 2147483000.0f;  // just below 2^31
 
-  static Ints accumulate(Ints sum, const Operand* one, const Operand* many) {
-    return (Ints)_mm512_dpwssd_epi32((__m512i)sum, _mm512_set1_epi32(*one), load<__m512i>(many));
+  static Int32s mul_add(Int32s sum, const Operand* scalar, const Operand* vec) {
+    return (Int32s)_mm512_dpwssd_epi32((__m512i)sum, _mm512_set1_epi32(*scalar), load<__m512i>(vec));
   }
-  static void keep(Operand* to, Floats weights) { store((uint16_t*)to, to_words(weights)); }
+  static void store_weights(Operand* to, Floats weights) { store((uint16_t*)to, round_to_int16(weights)); }
 
-  static Rows<uint16_t> take(Rows<uint16_t> from, int64_t length, int64_t size) {
-    static thread_local Scratch<uint16_t> words;
-    uint16_t *q = words.room(3 * length * size), *k = q + length * size, *v = k + length * size;
-    const float limit = std::min(32000.0f, std::sqrt(kMost / size) - 1);
-    const float value_limit = std::min(32000.0f, kMost / (4097.0f * length) - 1);
-    const float query_unit = scale(q, from.q, from.stride, length, size, limit);
-    const float key_unit = scale(k, from.k, from.stride, length, size, limit);
-    const float value_unit = scale(v, from.v, from.stride, length, size, value_limit);
-    return {q, k, v, size, query_unit * key_unit, value_unit};
+  static HeadRows<uint16_t> prepare(HeadRows<uint16_t> from, int64_t length, int64_t size) {
+    static thread_local Scratch<uint16_t> scratch;
+    uint16_t *q = scratch.reserve(3 * length * size), *k = q + length * size, *v = k + length * size;
+    const float limit = std::min(32000.0f, std::sqrt(kLargestSum / size) - 1);
+    const float value_limit = std::min(32000.0f, kLargestSum / (4097.0f * length) - 1);
+    const float query_scale = quantize(q, from.q, from.stride, length, size, limit);
+    const float key_scale = quantize(k, from.k, from.stride, length, size, limit);
+    const float value_scale = quantize(v, from.v, from.stride, length, size, value_limit);
+    return {q, k, v, size, query_scale * key_scale, value_scale};
   }
 
-  // Writes rows of words with the largest at `limit`; returns what one of them stands for.
-  static float scale(uint16_t* to, const uint16_t* from, int64_t stride, int64_t length, int64_t size, float limit) {
+  // Writes `length` bfloat16 rows as int16, the largest magnitude at `limit`; returns the scale (the value of one step).
+  static float quantize(uint16_t* to, const uint16_t* from, int64_t stride, int64_t length, int64_t size, float limit) {
     typedef uint16_t Magnitudes __attribute__((vector_size(2 * kWidth * 2)));
-    Magnitudes top{};  // floats' order is their magnitudes' bits'
+    Magnitudes top{};  // without their sign, floats are ordered as their bits are
     for (int64_t t = 0; t < length; t++) {
       for (int64_t d = 0; d < size; d += 2 * kWidth) {
-        const Magnitudes found = load<Magnitudes>(from + t * stride + d) & 0x7fff;
-        top = top > found ? top : found;
+        const Magnitudes magnitudes = load<Magnitudes>(from + t * stride + d) & 0x7fff;
+        top = top > magnitudes ? top : magnitudes;
       }
     }
-    uint16_t bits = 0x0da2;  // 1e-30: nothing less, lest one over it be infinite
+    uint16_t bits = 0x0da2;  // 1e-30: a lower bound, so that limit / largest stays finite
     for (int i = 0; i < 2 * kWidth; i++) bits = std::max(bits, top[i]);
-    const float most = read(bits), factor = limit / most;
+    const float largest = promote_bfloat16(bits), factor = limit / largest;
     for (int64_t t = 0; t < length; t++)
-      for (int64_t d = 0; d < size; d += kWidth) store(to + t * size + d, to_words(read(from + t * stride + d) * factor));
-    return most / limit;
+      for (int64_t d = 0; d < size; d += kWidth)
+        store(to + t * size + d, round_to_int16(load_floats(from + t * stride + d) * factor));
+    return largest / limit;
   }
 };
 #endif
 
 #if defined(__AMX_BF16__)
-// AMX: 16 rows by 16 columns in a tile register, 16 pairs of bfloat16 a step.
-struct TileMaths : Bfloat16Maths {
+// AMX: 16 rows by 16 columns in a tile register, 16 pairs of bfloat16 per step.
+struct AmxArithmetic : Bfloat16Arithmetic {
   static constexpr int kRows = 16;
   static constexpr int kKeys = 32;
   static constexpr int kPairs = 16;
@@ -140,10 +144,10 @@ struct TileMaths : Bfloat16Maths {
   }
   static void end() { _tile_release(); }
 
-  // `steps` and `columns` are multiples of 16
-  static void product(const Operand* one, int64_t one_stride, const Operand* many, int64_t many_stride, int64_t steps,
-                      int64_t columns, float* to, int64_t to_stride) {
-    const int64_t one_bytes = one_stride * 4, many_bytes = many_stride * 4, to_bytes = to_stride * 4;
+  // `steps` and `columns` are multiples of 16. Four tiles of results (0 to 3) share each tile of `left` (4).
+  static void matmul(const Operand* left, int64_t left_stride, const Operand* right, int64_t right_stride,
+                     int64_t steps, int64_t columns, float* to, int64_t to_stride) {
+    const int64_t left_bytes = left_stride * 4, right_bytes = right_stride * 4, to_bytes = to_stride * 4;
     int64_t c = 0;
     for (; c + 4 * kWidth <= columns; c += 4 * kWidth) {
       _tile_zero(0);
@@ -151,15 +155,15 @@ struct TileMaths : Bfloat16Maths {
       _tile_zero(2);
       _tile_zero(3);
       for (int64_t k = 0; k < steps; k += kPairs) {
-        const Operand* row = many + k * many_stride + c;
-        _tile_loadd(4, one + k, one_bytes);
-        _tile_loadd(5, row, many_bytes);
+        const Operand* row = right + k * right_stride + c;
+        _tile_loadd(4, left + k, left_bytes);
+        _tile_loadd(5, row, right_bytes);
         _tile_dpbf16ps(0, 4, 5);
-        _tile_loadd(6, row + kWidth, many_bytes);
+        _tile_loadd(6, row + kWidth, right_bytes);
         _tile_dpbf16ps(1, 4, 6);
-        _tile_loadd(7, row + 2 * kWidth, many_bytes);
+        _tile_loadd(7, row + 2 * kWidth, right_bytes);
         _tile_dpbf16ps(2, 4, 7);
-        _tile_loadd(5, row + 3 * kWidth, many_bytes);
+        _tile_loadd(5, row + 3 * kWidth, right_bytes);
         _tile_dpbf16ps(3, 4, 5);
       }
       _tile_stored(0, to + c, to_bytes);
@@ -170,8 +174,8 @@ struct TileMaths : Bfloat16Maths {
     for (; c < columns; c += kWidth) {
       _tile_zero(0);
       for (int64_t k = 0; k < steps; k += kPairs) {
-        _tile_loadd(4, one + k, one_bytes);
-        _tile_loadd(5, many + k * many_stride + c, many_bytes);
+        _tile_loadd(4, left + k, left_bytes);
+        _tile_loadd(5, right + k * right_stride + c, right_bytes);
         _tile_dpbf16ps(0, 4, 5);
       }
       _tile_stored(0, to + c, to_bytes);
