@@ -1,64 +1,111 @@
-"""Backends by name: where each class lives and which extra brings its engine.
+"""Backends by name: where each class lives, what it can do, and what brings its engine.
 
-Classes are named as text and imported on first use, so that listing them costs nothing and a missing engine is an
-error only for the one who asked for it. To add one: a file here and a row below (docs/design/adding-a-backend.md).
+Rows hold text and names only, and classes are imported on first use. Listing backends therefore loads neither numpy nor
+an engine, and a missing engine is an error only for the user who asked for it. To add one: a module and a row
+(docs/adding-a-backend.md).
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-from backends.base import Accelerator, Backend
 from backends.errors import BackendError
+from foundation.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from backends.base import Accelerator, Backend
     from backends.quantization.engine_store import Maker
 
+# How a precision comes to be. engine: runs a built engine. graph: runs an .onnx file as it is; weights in any other
+# format are loaded. load: made while the weights are loaded.
+Kind = Literal["engine", "graph", "load"]
+FP16 = "fp16"
+_SIXTEEN_BITS = (FP16, "bf16")
 
-class Entry(NamedTuple):
-    """Where a backend's class lives, and what is known of it without importing its engine."""
 
-    target: str
-    needs: str  # the module that its engine comes as
-    extra: str  # what installs that; "": the core does
-    engine_precisions: tuple[str, ...] = ()  # as the class says
-    forkable: bool = False  # as the class says
-    graph_precisions: tuple[str, ...] = ()  # as the class says
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One backend. Functions and classes are "module:name"."""
+
+    target: str  # its class
+    needs: str = "numpy"  # the module that its engine comes as
+    extra: str = ""  # what installs that; "": the core does
+    precisions: Mapping[str, Kind] = field(default_factory=lambda: {"fp32": "load"})  # the first is tried by `doctor`
+    forkable: bool = False  # loaded with one thread, it can be forked: weights are then shared
     maker: str = "backends.quantization.int8_builder:MAKER"  # of its engines
-    halves: tuple[str, ...] = ()  # its precisions of 16 bits, which `fp16` may become
     accelerators: str = ""  # what finds the devices that it runs on; "": the machine's cores
+    script: str = ""  # what reads its --model instead of a model; "": it runs a model
+    notice: str = ""  # what must stand next to every figure of a backend without a model
+    answers_count: bool = True  # False: its answers mean nothing, so accuracy is never judged
+
+    @property
+    def runs_model(self) -> bool:
+        return not self.script
+
+    @property
+    def engine_precisions(self) -> tuple[str, ...]:
+        """Those that run a built engine."""
+        return self._of_kind("engine")
+
+    @property
+    def graph_precisions(self) -> tuple[str, ...]:
+        """Those that run an .onnx file as it is."""
+        return self._of_kind("graph")
+
+    @property
+    def halves(self) -> tuple[str, ...]:
+        """Its 16-bit precisions, which a request for fp16 may fall back to."""
+        return tuple(name for name in _SIXTEEN_BITS if name in self.precisions)
+
+    def _of_kind(self, kind: Kind) -> tuple[str, ...]:
+        return tuple(name for name, found in self.precisions.items() if found == kind)
 
 
 BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry(
-        "backends.onnxruntime_cpu.backend:OnnxRuntimeBackend", "onnxruntime", "", ("int8",), graph_precisions=("fp32",)
+        target="backends.onnxruntime_cpu.backend:OnnxRuntimeBackend",
+        needs="onnxruntime",
+        precisions={"fp32": "graph", "int8": "engine", "int8-dynamic": "load"},
     ),
     "pytorch": Entry(
-        "backends.pytorch_cpu.backend:PyTorchBackend", "torch", "pytorch", ("int8",), forkable=True, halves=("bf16",)
+        target="backends.pytorch_cpu.backend:PyTorchBackend",
+        needs="torch",
+        extra="pytorch",
+        precisions={"fp32": "load", "bf16": "load", "int8": "engine"},
+        forkable=True,
     ),
     "openvino": Entry(
-        "backends.openvino_cpu.backend:OpenVinoBackend",
-        "openvino",
-        "openvino",
-        ("int8",),
-        graph_precisions=("fp32", "bf16"),
+        target="backends.openvino_cpu.backend:OpenVinoBackend",
+        needs="openvino",
+        extra="openvino",
+        precisions={"fp32": "graph", "bf16": "graph", "int8": "engine"},
         maker="backends.openvino_cpu.quantizer:MAKER",
-        halves=("bf16",),
     ),
     "gpu": Entry(
-        "backends.gpu.backend:GpuBackend",
-        "torch",
-        "gpu",
-        ("fp8", "int8"),
+        target="backends.gpu.backend:GpuBackend",
+        needs="torch",
+        extra="gpu",
+        precisions={"fp16": "load", "bf16": "load", "fp8": "engine", "int8": "engine"},
         maker="backends.gpu.builder:MAKER",
-        halves=("fp16", "bf16"),
         accelerators="backends.gpu.device:find",
     ),
-    "fake": Entry("backends.fake:FakeBackend", "numpy", "", forkable=True),
-    "replay": Entry("backends.replay:ReplayBackend", "numpy", "", forkable=True),
+    "fake": Entry(
+        target="backends.fake:FakeBackend",
+        forkable=True,
+        script="backends.fake:read_script",
+        notice="fake backend: no model ran, the answers mean nothing",
+        answers_count=False,
+    ),
+    "replay": Entry(
+        target="backends.replay:ReplayBackend",
+        forkable=True,
+        script="backends.replay:read_spec",
+        notice="replay backend: no model ran, stored answers were given again",
+    ),
 }
 
 
@@ -69,9 +116,9 @@ def check(name: str) -> None:
         BackendError: it is not; the message has the nearest name, or what to type.
     """
     if name not in BACKENDS:
-        near = difflib.get_close_matches(name, BACKENDS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise BackendError(f"expected a backend out of {', '.join(BACKENDS)}, found {name!r}.{hint}")
+        raise BackendError(
+            f"expected a backend out of {', '.join(BACKENDS)}, found {name!r}.{did_you_mean(name, BACKENDS)}"
+        )
     if importlib.util.find_spec(BACKENDS[name].needs) is None:
         raise _not_installed(name, BACKENDS[name].needs)
 
@@ -83,9 +130,8 @@ def backend_class(name: str) -> type[Backend]:
         BackendError: as `check` does.
     """
     check(name)
-    module, _, attribute = BACKENDS[name].target.partition(":")
     try:
-        found: type[Backend] = getattr(importlib.import_module(module), attribute)
+        found: type[Backend] = _load(BACKENDS[name].target)
     except ModuleNotFoundError as error:
         raise _not_installed(name, error.name) from error
     return found
@@ -93,9 +139,14 @@ def backend_class(name: str) -> type[Backend]:
 
 def maker(name: str) -> Maker:
     """What builds the engines of a backend that has some."""
-    module, _, attribute = BACKENDS[name].maker.partition(":")
-    found: Maker = getattr(importlib.import_module(module), attribute)
+    found: Maker = _load(BACKENDS[name].maker)
     return found
+
+
+def read_script(name: str, spec: str) -> None:
+    """Check what --model says to a backend without a model. Raises BackendError where it says nothing of use."""
+    read: Callable[[str], object] = _load(BACKENDS[name].script)
+    read(spec)
 
 
 def accelerators(name: str) -> tuple[Accelerator, ...]:
@@ -104,11 +155,15 @@ def accelerators(name: str) -> tuple[Accelerator, ...]:
     Raises:
         BackendError: it needs one, and there is none that it can use.
     """
-    module, _, attribute = BACKENDS[name].accelerators.partition(":")
-    if not module:
+    if not BACKENDS[name].accelerators:
         return ()
-    found: tuple[Accelerator, ...] = getattr(importlib.import_module(module), attribute)()
+    found: tuple[Accelerator, ...] = _load(BACKENDS[name].accelerators)()
     return found
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _not_installed(name: str, module: str | None) -> BackendError:

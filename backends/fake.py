@@ -21,6 +21,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from backends import BACKENDS
 from backends.base import Backend, Batch
 from backends.bert.heads import CLASSES, SPANS
 from backends.bert.model import Model
@@ -59,7 +60,7 @@ def read_script(spec: str) -> Script:
 class FakeBackend(Backend):
     name = FAKE
     packed = True
-    forkable = True
+    forkable = BACKENDS[FAKE].forkable
 
     def load(self, model: Model) -> None:
         self._answer_to = _ANSWERS[model.head]

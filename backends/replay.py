@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backends import BACKENDS
 from backends.base import Backend, Batch
 from backends.bert.model import Model
 from backends.errors import BackendError
@@ -76,7 +77,7 @@ def write_answers(path: Path, answers: Iterable[tuple[npt.NDArray[np.integer], F
 class ReplayBackend(Backend):
     name = REPLAY
     packed = True
-    forkable = True
+    forkable = BACKENDS[REPLAY].forkable
 
     def load(self, model: Model) -> None:
         path, sample_ms = read_spec(model.spec)

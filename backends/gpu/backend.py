@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 import numpy as np
 
+from backends import BACKENDS
 from backends.base import Backend, Batch, Pending
 from backends.bert.model import Model
 from backends.gpu import device as devices
@@ -15,12 +15,13 @@ from foundation.arrays import Float32
 
 _GRAPH_TOKENS = 512  # of the longest sample that gets a graph
 _SHORT_TOKENS = 64  # of a sample for which attention has a kernel of its own
+_ROW = BACKENDS["gpu"]
 
 
 class GpuBackend(Backend):
     name = "gpu"
-    precisions: ClassVar[tuple[str, ...]] = ("fp16", "bf16", "fp8", "int8")
-    engine_precisions: ClassVar[tuple[str, ...]] = ("fp8", "int8")
+    precisions = tuple(_ROW.precisions)
+    engine_precisions = _ROW.engine_precisions
     packed = True
 
     def load(self, model: Model) -> None:

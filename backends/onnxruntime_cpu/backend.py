@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from backends import BACKENDS
 from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
@@ -19,12 +20,14 @@ from backends.onnxruntime_cpu import session
 from backends.quantization.int8_model import read_model_engine
 from foundation.arrays import Float32
 
+_ROW = BACKENDS["onnxruntime"]
+
 
 class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
-    precisions = ("fp32", "int8", "int8-dynamic")
-    engine_precisions = ("int8",)
-    graph_precisions = ("fp32",)
+    precisions = tuple(_ROW.precisions)
+    engine_precisions = _ROW.engine_precisions
+    graph_precisions = _ROW.graph_precisions
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)

@@ -8,10 +8,11 @@ would only have the two fight for cores. It gets the padded view, like ONNX Runt
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import openvino as ov
 
+from backends import BACKENDS
 from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
@@ -23,13 +24,14 @@ from backends.quantization.engine_store import built_for
 from foundation.arrays import Float32
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # the arithmetic of what is not int8
+_ROW = BACKENDS["openvino"]
 
 
 class OpenVinoBackend(Backend):
     name = "openvino"
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
-    engine_precisions: ClassVar[tuple[str, ...]] = ("int8",)
-    graph_precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
+    precisions = tuple(_ROW.precisions)
+    engine_precisions = _ROW.engine_precisions
+    graph_precisions = _ROW.graph_precisions
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
+from backends import BACKENDS
 from backends.base import Backend, Batch
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
@@ -14,14 +13,15 @@ from backends.quantization.int8_model import read_engine
 from foundation.arrays import Float32
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_ROW = BACKENDS["pytorch"]
 
 
 class PyTorchBackend(Backend):
     name = "pytorch"
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
-    engine_precisions: ClassVar[tuple[str, ...]] = ("int8",)
+    precisions = tuple(_ROW.precisions)
+    engine_precisions = _ROW.engine_precisions
     packed = True
-    forkable = True
+    forkable = _ROW.forkable
 
     @torch.inference_mode()
     def load(self, model: Model) -> None:
