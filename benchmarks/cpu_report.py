@@ -38,11 +38,11 @@ class Report:
         self._contestants, self._results, self._tokens = contestants, results, tokens_per_sample
         # samples/s × this = GOP/s of the matrix products
         self._gop_per_sample = config.operations_per_token * tokens_per_sample / 1e9
-        self._machine = {**machine_facts.facts(), "without": list(without)}
+        self._machine, self._without = machine_facts.facts(), list(without)
 
     def tables(self) -> Iterator[Grid]:
-        machine = f"{self._machine['cores']} cores of {self._machine['processor']}"
-        machine += "".join(f", {what} off for all" for what in self._machine["without"])
+        machine = f"{self._machine.cores} cores of {self._machine.processor}"
+        machine += "".join(f", {what} off for all" for what in self._without)
         columns: tuple[str, ...] = (
             "contestant",
             "samples/s",
@@ -69,7 +69,7 @@ class Report:
             "gop_per_sample": self._gop_per_sample,
             "figures": summary(self._results),
             "ratios": ratios,
-            "machine": self._machine,
+            "machine": {**asdict(self._machine), "without": self._without},
         }
 
     def _row(self, one: Contestant) -> tuple[str, ...]:

@@ -170,8 +170,8 @@ def as_markdown(root: Path = Path("/")) -> list[str]:
     """The machine for the .md of a package, a line each."""
     facts = machine_facts.facts()
     lines = [f"- {key.replace('_', ' ')}: {value}" for key, value in read(root).items()]
-    lines.append(f"- NUMA nodes: {numa_nodes(root)}; cores that the runs may use: {facts['cores']}")
+    lines.append(f"- NUMA nodes: {numa_nodes(root)}; cores that the runs may use: {facts.cores}")
     lines += [f"- GPU, not used by these runs: {gpu}" for gpu in gpus()]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
-    lines.append(f"- Python {facts['python']} on {facts['architecture']}: {versions}")
+    versions = ", ".join(f"{name} {version}" for name, version in facts.packages.items())
+    lines.append(f"- Python {facts.python} on {facts.architecture}: {versions}")
     return lines

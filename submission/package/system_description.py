@@ -7,6 +7,7 @@ leaves a TOML file with those keys to fill in. A trial says "unknown (trial)" in
 from __future__ import annotations
 
 import difflib
+import platform
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -62,7 +63,7 @@ def describe(order: Order) -> dict[str, str]:
 def known(order: Order) -> dict[str, str]:
     """What needs no person: the order, the machine, the software."""
     used = accelerators(order.run.backend)
-    versions = ", ".join(f"{name} {version}" for name, version in machine_facts.facts()["packages"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in machine_facts.versions().items())
     return {
         **of_accelerators(used),
         **machine.read(),
@@ -71,7 +72,7 @@ def known(order: Order) -> dict[str, str]:
         "system_type": "edge",
         "number_of_nodes": "1",
         "framework": _framework(order.run.backend),
-        "other_software_stack": f"Python {machine_facts.facts()['python']}, {versions}",
+        "other_software_stack": f"Python {platform.python_version()}, {versions}",
         "hw_notes": "; ".join(f"{gpu} is present and not used" for gpu in machine.gpus() if not used),
         "sw_notes": f"backend {order.run.backend}, precision {order.run.precision}",
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 _PACKAGES = (
     "mlperf-bert-sut",
@@ -30,6 +31,21 @@ _VARIABLES = ("LD_PRELOAD", "LRU_CACHE_CAPACITY", "MALLOC_CONF", "THP_MEM_ALLOC_
 _PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "TORCH_MKLDNN_", "TORCHINDUCTOR_")
 
 
+@dataclass(frozen=True, kw_only=True)
+class MachineFacts:
+    """The machine and the software that a run was made on; what older records lack has a default."""
+
+    architecture: str
+    processor: str
+    cores: int  # that the process might use
+    memory_bytes: int | None = None
+    operating_system: str = ""
+    python: str
+    commit: str | None = None
+    packages: Mapping[str, str]  # of what takes part, its version
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -37,18 +53,18 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def facts() -> dict[str, Any]:
+def facts() -> MachineFacts:
     """Processor, cores, memory, operating system, Python and the versions of what takes part."""
-    return {
+    return MachineFacts(
         **kind(),
-        "cores": cores(),
-        "memory_bytes": _memory_bytes(),
-        "operating_system": platform.platform(),
-        "python": platform.python_version(),
-        "commit": commit(),
-        "packages": versions(),
-        "environment": environment(),
-    }
+        cores=cores(),
+        memory_bytes=_memory_bytes(),
+        operating_system=platform.platform(),
+        python=platform.python_version(),
+        commit=commit(),
+        packages=versions(),
+        environment=environment(),
+    )
 
 
 @cache

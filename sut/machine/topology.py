@@ -13,9 +13,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from sut.errors import UsageError
 from sut.machine import cgroups
@@ -59,6 +58,30 @@ class Place:
         """Keep this process, and all threads that it makes from now on, to these cpus; nothing where that cannot be."""
         if self.pinned:
             os.sched_setaffinity(0, self.cpus)
+
+
+@dataclass(frozen=True)
+class InstanceCores:
+    """Where one instance runs, as run.json says it."""
+
+    node: int
+    cores: int
+    cpus: tuple[int, ...]
+    gpu: int | None = None  # None where the backend computes on the cores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """The machine's cores and the plan of a run's instances."""
+
+    pinned: bool
+    weights_shared: bool
+    environment: Mapping[str, str] = field(default_factory=dict)  # set for every instance
+    cpus_by_node: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    physical_cores: int
+    quota_cores: float | None = None
+    gpus: tuple[str, ...] = ()
+    instances: tuple[InstanceCores, ...]
 
 
 def this_machine() -> Machine:
@@ -197,26 +220,25 @@ def facts(
     forked: bool,
     variables: Mapping[str, str] | None = None,
     gpus: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The machine and the plan, for run.json; `variables` are set beside our own for every instance."""
-    return {
-        "pinned": machine.can_pin,
-        "weights_shared": forked,
-        "environment": environment(forked) | dict(variables or {}),
-        "cpus_by_node": _by_core(machine),
-        "physical_cores": len({cpu.core for cpu in machine.cpus}),
-        "quota_cores": machine.quota,
-        "gpus": list(gpus),
-        "instances": [
-            {"node": one.node, "cores": one.cores, "cpus": one.cpus, "gpu": one.gpu if gpus else None} for one in places
-        ],
-    }
+) -> Topology:
+    """The machine and the plan; `variables` are set for every instance in addition to our own."""
+    return Topology(
+        pinned=machine.can_pin,
+        weights_shared=forked,
+        environment=environment(forked) | dict(variables or {}),
+        cpus_by_node={node: tuple(cpus) for node, cpus in _by_core(machine).items()},
+        physical_cores=len({cpu.core for cpu in machine.cpus}),
+        quota_cores=machine.quota,
+        gpus=tuple(gpus),
+        instances=tuple(InstanceCores(one.node, one.cores, one.cpus, one.gpu if gpus else None) for one in places),
+    )
 
 
 def main() -> None:
     machine = this_machine()
     for scenario in CORES_PER_INSTANCE:
-        print(scenario, json.dumps(facts(machine, plan(machine, scenario), False)["instances"]))
+        found = facts(machine, plan(machine, scenario), False).instances
+        print(scenario, json.dumps([asdict(one) for one in found]))
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
             "mean": float(prepared.features.lengths.mean()),
             "longest": int(prepared.features.lengths.max()),
         },
-        "topology": prepared.topology,
+        "topology": asdict(prepared.topology),
         **_engine(prepared.model.engine),
         **({} if verdict in (UNFINISHED, FAILED) else {"checksums": checksums(config, prepared.model)}),
         **more,
-        "machine": machine_facts.facts(),
+        "machine": asdict(machine_facts.facts()),
         **(
             {} if verdict == UNFINISHED else {"distributions": machine_facts.distributions()}
         ),  # not before the first query

@@ -8,13 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backends import BACKENDS
 from backends.base import Accelerator
 from backends.bert.model import Model
 from sut.machine import memory, topology
-from sut.machine.topology import Machine, Place
+from sut.machine.topology import Machine, Place, Topology
 from sut.settings.resolve import RunConfig
 
 _SURE_OPERATIONS_PER_S = 20e9  # any core computes these
@@ -49,7 +48,7 @@ class InstancesPlan:
         batch_tokens = min(self.max_batch_tokens, (config.batch_size or 0) * _LONGEST or total_tokens)
         memory.check(memory.need(model, self.places, batch_tokens, forked=self.forked), memory.available())
 
-    def facts(self, variables: Mapping[str, str]) -> dict[str, Any]:
+    def facts(self, variables: Mapping[str, str]) -> Topology:
         """The plan for run.json; `variables` are set for every instance."""
         return topology.facts(self.machine, self.places, self.forked, variables, [gpu.name for gpu in self.gpus])
 

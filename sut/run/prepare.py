@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from accuracy.targets import Target
 from backends import accelerators
@@ -17,7 +16,7 @@ from backends.bert.heads import HEADS
 from backends.bert.model import Model
 from qsl.base import Features
 from sut.executors.worker import WorkerSpec
-from sut.machine.topology import Place
+from sut.machine.topology import Place, Topology
 from sut.run import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
 from sut.run.inputs import Inputs
 from sut.run.instances_plan import InstancesPlan
@@ -40,7 +39,7 @@ class Prepared:
     samples: int  # size of the QSL: all features, or in an accuracy trial the first few
     worker: WorkerSpec
     places: tuple[Place, ...]  # one for each instance
-    topology: dict[str, Any]  # the machine's cores and that plan, for run.json
+    topology: Topology  # the machine's cores and that plan
     target: Target | None  # what the run must reach; None where nothing is judged
     zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
@@ -54,7 +53,7 @@ class Prepared:
     @property
     def is_forked(self) -> bool:
         """True when instances share what one loader has loaded."""
-        return bool(self.topology["weights_shared"])
+        return self.topology.weights_shared
 
 
 def prepare(asked: RunConfig) -> Prepared:

@@ -13,7 +13,7 @@ import importlib.util
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from qsl import feature_cache
 from sut.commands.doctor import probe, table
@@ -22,6 +22,7 @@ from sut.errors import FAILED, VALID
 from sut.fetch import catalogue
 from sut.fetch.store import Shelf
 from sut.machine import facts as machine_facts
+from sut.machine.facts import MachineFacts
 from sut.rules import SEEDS
 
 _CORE = "onnxruntime"  # the backend of the core install
@@ -79,7 +80,7 @@ class Report:
     """All of it; the JSON has these names."""
 
     works: bool  # LoadGen and the core's backend
-    machine: dict[str, Any]
+    machine: MachineFacts
     loadgen: LoadGen
     backends: tuple[Trial, ...]
     extras: dict[str, bool]  # installed?

@@ -50,11 +50,11 @@ def rows(report: Report) -> Iterator[Row]:
 
 def _machine(report: Report) -> Iterator[Row]:
     machine = report.machine
-    memory = f", {machine['memory_bytes'] / 2**30:.1f} GiB" if machine["memory_bytes"] else ""
-    cores = f"{machine['cores']} core{'s' * (machine['cores'] != 1)}"
-    yield Row("machine", f"{machine['processor']} ({machine['architecture']}), {cores}{memory}")
-    yield Row("system", f"{machine['operating_system']}, Python {machine['python']}")
-    yield Row("packages", ", ".join(f"{name} {version}" for name, version in machine["packages"].items()))
+    memory = f", {machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else ""
+    cores = f"{machine.cores} core{'s' * (machine.cores != 1)}"
+    yield Row("machine", f"{machine.processor} ({machine.architecture}), {cores}{memory}")
+    yield Row("system", f"{machine.operating_system}, Python {machine.python}")
+    yield Row("packages", ", ".join(f"{name} {version}" for name, version in machine.packages.items()))
 
 
 def _loadgen(report: Report) -> Row:

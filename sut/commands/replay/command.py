@@ -14,7 +14,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def _dry_run(earlier: Earlier) -> int:
     from sut.run.model_choice import MODELLESS
 
     resolved = resolve(_known(earlier.record["config"])) if "config" in earlier.record else earlier.config
-    now: _Record = {"machine": machine_facts.facts()}
+    now: _Record = {"machine": asdict(machine_facts.facts())}
     if resolved.backend not in MODELLESS:
         now["checksums"] = run_record.checksums(resolved, find_model(asset_paths.model_spec(resolved)))
     show_differences(differences(earlier.record, now), sections(earlier.record, now))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def finish(folder: Path, dataset: Path) -> None:
         "notices": [NOTICE],
         "config": {"instances": 1, "threads": 2, "dataset": str(dataset)},
         "samples": rounds.SAMPLES,
-        "machine": machine_facts.facts(),
+        "machine": asdict(machine_facts.facts()),
     }
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "accuracy.txt").write_text('{"exact_match": 90.0, "f1": 91.0}\n')
