@@ -13,7 +13,6 @@ from typing import Any
 from backends import BACKENDS, accelerators, backend_class, check
 from backends.base import Accelerator
 from backends.errors import BackendError
-from sut.run.model_choice import MODELLESS
 
 GPU = "gpu"  # the backend
 LIMIT_S = 900  # a turn that takes longer has failed
@@ -36,7 +35,7 @@ class Place:
 def pairs() -> list[tuple[str, str]]:
     """(backend, precision) of every engine that is installed and runs on the machine's cores."""
     found: list[tuple[str, str]] = []
-    for name in (name for name, entry in BACKENDS.items() if not entry.accelerators and name not in MODELLESS):
+    for name in (name for name, entry in BACKENDS.items() if not entry.accelerators and entry.runs_model):
         try:
             precisions = backend_class(name).precisions
         except BackendError:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends import BACKENDS
 from backends.bert import checkpoints
 from backends.replay import REPLAY, read_spec
 from sut.fetch import resolve as asset_paths
-from sut.run import model_choice
 from sut.settings.resolve import DEMO, RunConfig
 
 # What is done to fp32 weights, per precision, and the type that they then have.
@@ -36,7 +36,7 @@ class Weights:
 
 def describe(config: RunConfig) -> Weights:
     """Read the weights' files for their checksum."""
-    if config.backend in model_choice.MODELLESS:
+    if not BACKENDS[config.backend].runs_model:
         return _without_model(config)
     model = checkpoints.find_model(asset_paths.model_spec(config))
     paths = checkpoints.weight_files(model)

@@ -19,7 +19,6 @@ from submission.submit.request import Order
 from submission.submit.workspace import Workspace
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
-from sut.run import model_choice
 from sut.tasks import TASKS
 
 DEMO_QUESTIONS = 10_515  # of the demo's generator, seed 1: they have as many samples as the rules want
@@ -53,7 +52,7 @@ def check(order: Order, place: Workspace) -> Met:
 
 
 def _check_model(order: Order) -> None:
-    is_fake = order.run.backend in model_choice.MODELLESS
+    is_fake = not backends.BACKENDS[order.run.backend].runs_model
     if is_fake and not (order.short or order.allow_fake):
         raise UsageError(
             f"backend {order.run.backend!r} runs no model: its results are no submission. Take another --backend, or "

@@ -19,7 +19,7 @@ import numpy as np
 from accuracy.log import PAD_LOGIT
 from accuracy.n_best import Answer, best_answers
 from accuracy.spans import N_BEST_SIZE
-from backends import backend_class
+from backends import BACKENDS, backend_class
 from backends import check as check_backend
 from backends.base import Backend, Batch, Options
 from foundation.arrays import Float32
@@ -71,7 +71,7 @@ class Reader:
 
     def __init__(self, asked: RunConfig) -> None:
         check_backend(asked.backend)
-        if asked.backend in model_choice.MODELLESS:
+        if not BACKENDS[asked.backend].runs_model:
             raise UsageError(f"expected a --backend that runs a model, found {asked.backend}, which runs none.")
         if asked.task != SQUAD:
             raise UsageError(f"expected a preset whose model answers questions, found one of the task {asked.task}.")

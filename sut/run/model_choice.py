@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+import backends
+from backends import BACKENDS
 from backends.bert.checkpoints import find_model, with_answers, with_config
 from backends.bert.heads import HEADS
 from backends.bert.model import Model
 from backends.errors import BackendError
-from backends.fake import FAKE, read_script
-from backends.replay import REPLAY, read_spec
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
 from sut.errors import UsageError
@@ -19,8 +18,6 @@ from sut.run import engines
 from sut.settings.resolve import DEMO, RunConfig
 from sut.tasks import TASKS, Task
 
-# Backends that run no model: what their --model says is not a model, and is read by themselves.
-MODELLESS: dict[str, Callable[[str], object]] = {FAKE: read_script, REPLAY: read_spec}
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.
 _SPARE_VOCABULARY = 128
 
@@ -31,9 +28,9 @@ def model_of(config: RunConfig, task: Task) -> Model:
     Raises:
         UsageError, BackendError: there is none, or it is a model for another task.
     """
-    if config.backend in MODELLESS:
+    if not BACKENDS[config.backend].runs_model:
         spec = config.backend if config.model == DEMO else config.model
-        MODELLESS[config.backend](spec)
+        backends.read_script(config.backend, spec)
         return Model(spec, None, None, answers=task.head)
     model = find_model(asset_paths.model_spec(config), task.head)
     model = with_answers(model) if engines.runs_graph(config, model) else with_config(model)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from accuracy.targets import Target
+from backends import BACKENDS
 from backends.bert.model import Model
-from backends.fake import FAKE
-from backends.replay import REPLAY
 from qsl.base import Features
 from sut.run import engines
 from sut.settings.resolve import RunConfig
@@ -22,8 +21,7 @@ def of(config: RunConfig, model: Model, task: Task, judged: Target | None, featu
         "trial run (--execution-mode test): not submittable": config.is_trial,
         RANDOM: model.is_random,
         engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
-        "fake backend: no model ran, the answers mean nothing": config.backend == FAKE,
-        "replay backend: no model ran, stored answers were given again": config.backend == REPLAY,
+        BACKENDS[config.backend].notice: not BACKENDS[config.backend].runs_model,
         **({} if config.is_trial else _off_the_benchmark(config, task, judged)),
     }
     return tuple(words for words, applies in found.items() if applies)

@@ -6,8 +6,8 @@ A run is VALID by LoadGen's rules alone; a gate is the user's, so it decides the
 from __future__ import annotations
 
 from accuracy.targets import Target, target
+from backends import BACKENDS
 from backends.bert.model import Model
-from backends.fake import FAKE
 from sut.errors import UsageError
 from sut.record.detail_log import METRICS, Result
 from sut.settings.resolve import DEMO, RunConfig
@@ -28,7 +28,7 @@ def wanted(config: RunConfig, task: Task) -> Target | None:
 
 def default(config: RunConfig, model: Model, task: Task, samples: int) -> Target | None:
     """The demo's own on the demo; the official one on the full data set; none for random weights or other data."""
-    if config.mode != "accuracy" or config.backend == FAKE:
+    if config.mode != "accuracy" or not BACKENDS[config.backend].answers_count:
         return None
     if config.model == DEMO and config.dataset is None:
         return target(task.demo.target, task.metric)

@@ -25,7 +25,6 @@ from foundation.arrays import Float32
 from qsl import demo, squad
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
-from sut.run.model_choice import MODELLESS
 
 _SAMPLES = 8
 _TOLERANCES = {"fp32": 1e-2, "fp16": 0.1}  # in the logits, beside the first backend's
@@ -58,7 +57,7 @@ class _Answers:
 def every_backend(first: str) -> tuple[Trial, ...]:
     """A trial of each backend that runs a model; the others' logits are compared with those of `first`."""
     batch = _batch()
-    names = [first, *(name for name in BACKENDS if name != first and name not in MODELLESS)]
+    names = [first, *(name for name in BACKENDS if name != first and BACKENDS[name].runs_model)]
     wanted: Float32 | None = None
     trials: list[Trial] = []
     for name in names:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from backends import BACKENDS
 from sut.errors import UsageError
 from sut.machine import facts as machine_facts
 from sut.record import detail_log, figures, run_record
@@ -130,11 +131,10 @@ def _dry_run(earlier: Earlier) -> int:
     from backends.bert.checkpoints import find_model
     from sut.commands.replay.table import show_differences
     from sut.fetch import resolve as asset_paths
-    from sut.run.model_choice import MODELLESS
 
     resolved = resolve(_known(earlier.record["config"])) if "config" in earlier.record else earlier.config
     now: _Record = {"machine": asdict(machine_facts.facts())}
-    if resolved.backend not in MODELLESS:
+    if BACKENDS[resolved.backend].runs_model:
         now["checksums"] = run_record.checksums(resolved, find_model(asset_paths.model_spec(resolved)))
     show_differences(differences(earlier.record, now), sections(earlier.record, now))
     return 0
