@@ -17,6 +17,7 @@ from accuracy import report, squad, sst2
 from accuracy.log import AccuracyLogError
 from accuracy.score import Score
 from accuracy.targets import TARGETS, Metric, Target, UnknownTargetError, target
+from foundation.rules import MAX_SEQ_LENGTH
 from qsl import feature_cache
 from qsl import squad as squad_features
 from qsl.base import DatasetError
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dtype", choices=["float32", "float16"], help="type of the logits (default: worked out from sizes)")
     add("--output-transposed", action="store_true", help="logits were logged as [2, rows], not [rows, 2]")
     add("--predictions", type=Path, metavar="FILE", help="also write what was answered there, as JSON")
-    add("--max-seq-length", type=int, default=384, help="tokens of a full feature (default: 384)")
+    add("--max-seq-length", type=int, default=MAX_SEQ_LENGTH, help="tokens of a full feature (default: %(default)s)")
     add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR, help="where features are kept")
     return parser
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from foundation.arrays import Bool, Float32, Int64
 from foundation.errors import UserError
+from foundation.rules import MAX_SEQ_LENGTH
 
 DType = Literal["float32", "float16"]
 
@@ -67,7 +68,7 @@ def read_logits(
     path: Path,
     lengths: Int64,
     *,
-    max_seq_length: int = 384,
+    max_seq_length: int = MAX_SEQ_LENGTH,
     dtype: DType | None = None,
     transposed: bool = False,
 ) -> LoggedLogits:

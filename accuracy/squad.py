@@ -19,6 +19,7 @@ from accuracy.metric import best_match
 from accuracy.spans import best_features, best_spans
 from accuracy.text import NO_ANSWER, join_pieces, passage_text
 from foundation.arrays import Bool, Float32, Float64
+from foundation.rules import MAX_SEQ_LENGTH
 from qsl.squad import Example, SquadFeatures, read_examples
 from qsl.wordpiece import WordPiece
 
@@ -89,7 +90,7 @@ def score_log(
     vocab: Path,
     features: SquadFeatures,
     *,
-    max_seq_length: int = 384,
+    max_seq_length: int = MAX_SEQ_LENGTH,
     dtype: DType | None = None,
     transposed: bool = False,
 ) -> Score:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundation.arrays import Int32, Int64
+from foundation.rules import DOC_STRIDE, MAX_QUERY_LENGTH, MAX_SEQ_LENGTH
 from qsl import feature_cache, wordpiece
 from qsl.base import DatasetError, Features
 from qsl.wordpiece import CLS, SEP, WordPiece
@@ -33,9 +34,9 @@ _FIELDS = ("input_ids", "token_type_ids", "offsets", "example_index", "token_to_
 class FeatureSettings:
     """The reference's lengths, in tokens."""
 
-    max_seq_length: int = 384
-    doc_stride: int = 128
-    max_query_length: int = 64
+    max_seq_length: int = MAX_SEQ_LENGTH
+    doc_stride: int = DOC_STRIDE
+    max_query_length: int = MAX_QUERY_LENGTH
 
 
 @dataclass(frozen=True)

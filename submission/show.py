@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 from rich.table import Table
 
+from foundation.rules import SCENARIOS
 from submission.check import archive, tree
 from submission.check.checks.requirement import is_number
 from submission.check.failure import RefusedError, printable
@@ -22,7 +23,6 @@ from submission.package.contents import Packed
 from submission.rules.rounds import DIVISIONS, TRIAL_MARKER
 from submission.submit import workspace
 from sut.errors import VALID, UsageError
-from sut.record.detail_log import METRICS
 
 _SYSTEM = ("system_name", "status", "host_processor_model_name", "host_memory_capacity", "accelerator_model_name",
            "framework", "operating_system")  # fmt: skip
@@ -82,8 +82,8 @@ def _table(one: Packed) -> Table:
 def _rows(one: Packed) -> Iterator[tuple[str, str]]:
     where = one.where
     yield where.scenario, f"{where.model}, {where.submitter}, {where.division} division, round {where.round.name}"
-    _, metric, unit, _ = METRICS[where.scenario]
-    value = "none" if one.value is None else f"{metric} {one.value:.4g} {unit}"
+    rules = SCENARIOS[where.scenario]
+    value = "none" if one.value is None else f"{rules.metric} {one.value:.4g} {rules.unit}"
     yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"
     yield "length", f"{_queries(one)}; minimum of {_duration(one)} {_met(one.log.get('result_min_duration_met'))}"
     yield "accuracy", "none" if one.f1 is None else f"F1 {one.f1:.5g}, exact match {one.exact_match:.5g}"

@@ -14,6 +14,7 @@ from accuracy import sst2 as sst2_score
 from accuracy.score import Score
 from accuracy.targets import Metric
 from backends.bert.heads import CLASSES, SPANS
+from foundation.rules import SAMPLES
 from qsl import calibration_list, demo, demo_sst2, squad, sst2
 from qsl.base import Features
 
@@ -81,12 +82,12 @@ TASKS = {
             lambda path, split, count: demo.write(path, split, questions=count),
             Path(demo.__file__).parent,
         ),
-        full_size=10_833,
+        full_size=SAMPLES,
         dataset_sha256="95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",  # dev-v1.1.json
         targets=("bert-99", "bert-99.9"),
     ),
     "sst2": Task(
-        model_key="sst2",  # which mlperf.conf does not have: bert's rows, 10,833 samples among them, do not apply
+        model_key="sst2",  # which mlperf.conf does not have: bert's rows and its sample count do not apply
         head=CLASSES,
         metric="accuracy",
         load=sst2.load,

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer, Encoding
 
+from foundation.rules import DOC_STRIDE, MAX_SEQ_LENGTH
 from qsl import demo
 from qsl.demo.compose import Fact, Passage, compose
 from qsl.demo.seeded_choice import Draw
 
-MAX_LENGTH = 384
-STRIDE = 128
+MAX_LENGTH, STRIDE = MAX_SEQ_LENGTH, DOC_STRIDE
 CROPPED = 0.1  # share of passages cut anywhere, as a sliding window cuts them
 SHIFTED = 0.5  # share of samples whose passage is moved to later positions, so that all of them are learned
 Ints = NDArray[np.int64]

@@ -15,9 +15,10 @@ import numpy as np
 
 from backends.bert.model import Model
 from foundation.arrays import Int32, Int64
+from foundation.rules import MAX_SEQ_LENGTH
 from qsl.base import Features
 
-PADDED_LENGTH = 384  # what the MLPerf reference pads every sample to
+PADDED_LENGTH = MAX_SEQ_LENGTH  # what the MLPerf reference pads every sample to
 
 
 class Sample(NamedTuple):

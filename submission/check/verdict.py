@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from foundation.rules import SCENARIOS
 from submission.check.checks import accuracy, compliance, documents, files, models, names, performance, systems
 from submission.check.failure import Failure, RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import Layout, Submitter
-from submission.rules.rounds import DIVISIONS, SCENARIOS, TRIAL_MARKER, WAIVED_IN_TRIALS, Round
+from submission.rules.rounds import DIVISIONS, TRIAL_MARKER, WAIVED_IN_TRIALS, Round
 
 _OF_A_SUBMITTER: tuple[Callable[[Tree, Submitter], Iterator[Failure]], ...] = (
     names.submitter,

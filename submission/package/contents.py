@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from foundation.rules import SCENARIOS
 from submission.check import detail_log
 from submission.check.failure import RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import DETAIL, Layout
-from submission.rules.rounds import DIVISIONS, LATEST, ROUNDS, SCENARIOS, TEST_PASS, Round
-from sut.record.detail_log import METRICS
+from submission.rules.rounds import DIVISIONS, LATEST, ROUNDS, TEST_PASS, Round
 
 Json = dict[str, Any]
 
@@ -37,9 +37,9 @@ class Packed:
     @property
     def value(self) -> float | None:
         """LoadGen's figure: samples/s, or a latency in ms."""
-        key, _, _, divisor = METRICS[self.where.scenario]
-        found = self.log.get(key)
-        return None if found is None else float(found) / divisor
+        rules = SCENARIOS[self.where.scenario]
+        found = self.log.get(rules.result_key)
+        return None if found is None else float(found) / rules.divisor
 
 
 def read(tree: Tree) -> list[Packed]:

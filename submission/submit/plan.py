@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from foundation import rules
 from submission.rules import rounds
 from submission.submit.request import Order
 from submission.submit.workspace import Workspace
@@ -25,7 +26,6 @@ PROBE, ACCURACY, PERFORMANCE, TEST01 = "probe", "accuracy", "performance", round
 _START_S = 5.0  # from a run's command to its first query, and from its last to the score
 _TRIAL_S = 15.0
 _OFFLINE_SLACK = 1.1  # LoadGen makes so much more Offline samples than target_qps × min_duration
-_OFFICIAL_S = rounds.MIN_DURATION_MS / 1e3
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def _expected_s(order: Order, scenario: str, kind: str, speed: float, samples: i
     if order.short:
         return _TRIAL_S
     if scenario != "Offline":
-        return _OFFICIAL_S
+        return rules.MIN_DURATION_S
     asked_qps = loadgen.measured_speed(replace(order.run, scenario=scenario), speed)[1]
-    return max(samples, asked_qps * _OFFLINE_SLACK * _OFFICIAL_S) / speed
+    return max(samples, asked_qps * _OFFLINE_SLACK * rules.MIN_DURATION_S) / speed
 
 
 def show(

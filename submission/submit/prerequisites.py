@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import backends
 from backends.bert.model import RANDOM_PREFIX
+from foundation import rules
 from qsl.base import Features
 from submission.package import system_description, weights
 from submission.package.weights import Weights
-from submission.rules import rounds
 from submission.submit.request import Order
 from submission.submit.workspace import Workspace
 from sut.errors import UsageError
@@ -22,6 +22,7 @@ from sut.fetch import resolve as asset_paths
 from sut.tasks import TASKS
 
 DEMO_QUESTIONS = 10_515  # of the demo's generator, seed 1: they have as many samples as the rules want
+_DEMO_FILE = f"demo-{rules.SAMPLES}.json"
 _BYTES_PER_LOGGED_TOKEN = 16  # two float32 in hexadecimal
 _SPARE_BYTES = 64 << 20
 
@@ -72,13 +73,13 @@ def _features(order: Order) -> Features:
 
 
 def _check_samples(order: Order, samples: int) -> None:
-    if samples == rounds.SAMPLES or order.short:
+    if samples == rules.SAMPLES or order.short:
         return
-    wanted = f"expected the {rounds.SAMPLES:,} samples that the rules ask for"
+    wanted = f"expected the {rules.SAMPLES:,} samples that the rules ask for"
     if order.run.dataset is None:
         raise UsageError(
             f"{wanted}, found {samples:,} in the embedded demo data set. Make as many: python -m qsl.demo dev "
-            f"demo-10833.json --questions {DEMO_QUESTIONS}, and give --dataset demo-10833.json; or --short for a trial."
+            f"{_DEMO_FILE} --questions {DEMO_QUESTIONS}, and give --dataset {_DEMO_FILE}; or --short for a trial."
         )
     raise UsageError(
         f"{wanted}, as SQuAD v1.1's dev-v1.1.json has, found {samples:,} in {order.run.dataset}. Give that with "

@@ -1,6 +1,6 @@
 """Keeps the answers of a finished accuracy run for the replay backend: a whole submission can then be rehearsed.
 
-python -m sut --mode accuracy --dataset demo-10833.json --log-dir logs
+python -m sut --mode accuracy --dataset demo.json --log-dir logs
 python -m submission.submit.rehearsal logs answers.npz
 """
 

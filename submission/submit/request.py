@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundation.rules import F1_TARGETS, SCENARIOS
 from submission.rules import rounds
 from submission.rules.rounds import Round
 from sut.errors import UsageError
@@ -94,7 +95,7 @@ def parse(argv: Sequence[str]) -> tuple[Order, Wishes]:
         division=choose("division", own.division, rounds.DIVISIONS),
         round=wanted,
         scenarios=_scenarios(own.scenarios),
-        benchmark=choose("benchmark", own.benchmark, rounds.TARGETS),
+        benchmark=choose("benchmark", own.benchmark, F1_TARGETS),
         system=_name("system", own.system),
         system_toml=own.system_toml or Path("configs", "systems", f"{own.system}.toml"),
         output_dir=own.output_dir,
@@ -139,7 +140,7 @@ def _name(field: str, text: str) -> str:
 
 
 def _scenarios(text: str) -> tuple[str, ...]:
-    found = [choose("scenarios", name, rounds.SCENARIOS) for name in text.split(",")]
+    found = [choose("scenarios", name, SCENARIOS) for name in text.split(",")]
     return tuple(dict.fromkeys(found))
 
 

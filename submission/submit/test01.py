@@ -16,6 +16,7 @@ import numpy as np
 
 from accuracy.log import read_entries
 from accuracy.squad import Score
+from foundation.rules import SCENARIOS
 from submission.rules import rounds
 from submission.rules.layout import ACCURACY_TXT
 from submission.rules.test01_speed import Speed
@@ -93,7 +94,7 @@ def compare_speed(performance: Path, test01: Path, scenario: str) -> Speed:
                 f"expected a valid {scenario} run in {folder}, found {detail.get('effective_scenario')} that is "
                 f"{detail.get('result_validity')}."
             )
-        found.append(float(detail[detail_log.METRICS[scenario][0]]))
+        found.append(float(detail[SCENARIOS[scenario].result_key]))
     return Speed(scenario, *found)
 
 
@@ -113,7 +114,7 @@ def answers_text(answers: Answers) -> str:
 
 def speed_text(speed: Speed) -> str:
     """verify_performance.txt."""
-    key = detail_log.METRICS[speed.scenario][0]
+    key = SCENARIOS[speed.scenario].result_key
     lines = [
         f"TEST01, performance: {speed.scenario}, {key}",
         f"performance run: {speed.reference}",

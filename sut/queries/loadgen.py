@@ -17,24 +17,23 @@ import mlperf_loadgen as lg
 import numpy as np
 import numpy.typing as npt
 
+from foundation import rules
 from foundation.arrays import Int64
+from foundation.rules import SCENARIOS, Seeds
 from sut.errors import RunFailedError, UsageError
-from sut.rules import SEEDS, Seeds
 from sut.settings import user_conf
 from sut.settings.resolve import RunConfig
 
 IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
 
-OFFICIAL_MIN_DURATION_MS = 600_000
-PERFORMANCE_SAMPLE_COUNT = 10_833
 # A trial run takes about TEST_SECONDS; or up to TEST_PATIENCE_S where that buys the queries of TEST_QUERIES' first
 # column, without which LoadGen's early stopping cannot call the percentile sure. (at least, at most; None: the QSL).
 TEST_SECONDS, TEST_PATIENCE_S = 10, 60
 TEST_QUERIES: dict[str, tuple[int, int | None]] = {
     "Offline": (24, None),
     "Server": (700, 1024),
-    "SingleStream": (64, 1024),
-    "MultiStream": (662, 700),
+    "SingleStream": (SCENARIOS["SingleStream"].early_stopping_queries, 1024),
+    "MultiStream": (SCENARIOS["MultiStream"].early_stopping_queries, 700),
 }
 # How fast the SUT is, per scenario: the field of TestSettings, and user.conf's key for it.
 _SPEED = {
@@ -81,14 +80,14 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) 
     settings.scenario = getattr(lg.TestScenario, config.scenario)
     settings.mode = lg.TestMode.AccuracyOnly if config.mode == "accuracy" else lg.TestMode.PerformanceOnly
     if "performance_sample_count_override" not in given:
-        settings.performance_sample_count_override = min(samples, PERFORMANCE_SAMPLE_COUNT)
+        settings.performance_sample_count_override = min(samples, rules.SAMPLES)
     _set_counts(settings, given, config, samples, samples_per_s)
     _refuse_shortened(settings, official, config)
     _set_speed(settings, given, config, samples_per_s)
     if config.target_latency_ms:
         settings.server_target_latency_ns = round(config.target_latency_ms * 1e6)
     if config.round:
-        for name, seed in SEEDS[config.round]._asdict().items():
+        for name, seed in rules.SEEDS[config.round]._asdict().items():
             setattr(settings, name, seed)
     return _as_plan(settings, config)
 
@@ -129,7 +128,7 @@ def _trial_queries(settings: Any, scenario: str, samples: int, samples_per_s: fl
 
 def _refuse_shortened(settings: Any, official: Any, config: RunConfig) -> None:
     shortened = (
-        settings.min_duration_ms < OFFICIAL_MIN_DURATION_MS or settings.min_query_count < official.min_query_count
+        settings.min_duration_ms < rules.MIN_DURATION_S * 1000 or settings.min_query_count < official.min_query_count
     )
     if shortened and not config.is_trial:
         raise UsageError("a user.conf may not lower min_duration or min_query_count of a valid run; take them out.")
@@ -195,7 +194,7 @@ def start_test(
     log_output.outdir = str(log_dir)
     log_output.copy_summary_to_stdout = False
     log_settings.log_output = log_output
-    performance_samples = min(samples, PERFORMANCE_SAMPLE_COUNT)
+    performance_samples = min(samples, rules.SAMPLES)
     with _qsl(samples, performance_samples, load_query_samples) as qsl, _sut(issue_queries, flush_queries) as sut:
         lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, str(audit_config or ""))
 

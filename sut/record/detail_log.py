@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foundation.rules import SCENARIOS
 from sut.errors import RunFailedError
 
 DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
@@ -18,13 +19,6 @@ RUN = "run.json"
 _MARKER = ":::MLLOG "
 _LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
 _PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
-# A scenario's figure: LoadGen's key, what it is called, its unit, and what LoadGen's number is divided by.
-METRICS = {
-    "Offline": ("result_samples_per_second", "throughput", "samples/s", 1.0),
-    "Server": ("result_completed_samples_per_sec", "throughput", "samples/s", 1.0),
-    "SingleStream": ("early_stopping_latency_ss", "latency", "ms", 1e6),
-    "MultiStream": ("early_stopping_latency_ms", "latency of a query", "ms", 1e6),
-}
 # What a figure of this unit is: it stands beside every one.
 COUNTED = {
     "samples/s": "samples answered, over the time from the first query's issue to the last answer, by LoadGen's clock; "
@@ -86,8 +80,8 @@ def _disk(log_dir: Path) -> str:
 def performance(log_dir: Path, scenario: str, queries: int) -> Result:
     """The result of a performance run of so many queries. Raises RunFailedError when the log is not whole."""
     detail = read_detail(log_dir)
-    key, metric, unit, divisor = METRICS[scenario]
-    value = detail.get(key) or None
+    rules = SCENARIOS[scenario]
+    value = detail.get(rules.result_key) or None
     if "result_validity" not in detail:
         raise RunFailedError(f"expected a verdict in {log_dir / DETAIL}, found none. {_disk(log_dir)}")
     errors = logged_errors(log_dir, detail)
@@ -103,10 +97,10 @@ def performance(log_dir: Path, scenario: str, queries: int) -> Result:
     return Result(
         valid=valid,
         reasons=reasons,
-        metric=metric,
-        unit=unit,
-        value=None if value is None else value / divisor,
-        percentile=100 * detail["effective_target_latency_percentile"] if unit == "ms" else None,
+        metric=rules.metric,
+        unit=rules.unit,
+        value=None if value is None else value / rules.divisor,
+        percentile=100 * detail["effective_target_latency_percentile"] if rules.unit == "ms" else None,
         latency_ms=latency_ms,
         latency_range_ms={
             which: detail[name] / 1e6

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from backends import BACKENDS
 from backends.base import Accelerator
 from backends.bert.model import Model
+from foundation.rules import MAX_SEQ_LENGTH, SERVER_LATENCY_MS
 from sut.machine import memory, topology
 from sut.machine.topology import Machine, Place, Topology
 from sut.settings.resolve import RunConfig
 
 _SURE_OPERATIONS_PER_S = 20e9  # any core computes these
-_LONGEST = 384  # tokens of a sample
-_TARGET_LATENCY_MS = 130  # the benchmark's
 _QUICK_SHARE = 0.25  # of the target latency that the longest sample may take on one core
 # Fields of RunConfig that engines' libraries read from the environment.
 _VARIABLES = {
@@ -45,7 +44,7 @@ class InstancesPlan:
 
     def check_memory(self, config: RunConfig, model: Model, total_tokens: int) -> None:
         """Raises UsageError when the instances cannot fit; `total_tokens` are the data set's."""
-        batch_tokens = min(self.max_batch_tokens, (config.batch_size or 0) * _LONGEST or total_tokens)
+        batch_tokens = min(self.max_batch_tokens, (config.batch_size or 0) * MAX_SEQ_LENGTH or total_tokens)
         memory.check(memory.need(model, self.places, batch_tokens, forked=self.forked), memory.available())
 
     def facts(self, variables: Mapping[str, str]) -> Topology:
@@ -107,5 +106,5 @@ def _is_quick_on_one_core(config: RunConfig, model: Model) -> bool:
     slow one, a small part of the target latency (docs/guide/tuning.md)."""
     if config.scenario != "Server" or model.config is None:
         return config.scenario == "Offline"
-    longest_s = model.config.operations_per_token * _LONGEST / _SURE_OPERATIONS_PER_S
-    return longest_s <= _QUICK_SHARE * (config.target_latency_ms or _TARGET_LATENCY_MS) / 1e3
+    longest_s = model.config.operations_per_token * MAX_SEQ_LENGTH / _SURE_OPERATIONS_PER_S
+    return longest_s <= _QUICK_SHARE * (config.target_latency_ms or SERVER_LATENCY_MS) / 1e3

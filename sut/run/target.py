@@ -8,8 +8,9 @@ from __future__ import annotations
 from accuracy.targets import Target, target
 from backends import BACKENDS
 from backends.bert.model import Model
+from foundation.rules import SCENARIOS
 from sut.errors import UsageError
-from sut.record.detail_log import METRICS, Result
+from sut.record.detail_log import Result
 from sut.settings.resolve import DEMO, RunConfig
 from sut.tasks import Task
 
@@ -38,17 +39,17 @@ def default(config: RunConfig, model: Model, task: Task, samples: int) -> Target
 
 
 def _speed(text: str, scenario: str) -> Target:
-    _, metric, unit, _ = METRICS[scenario]
+    rules = SCENARIOS[scenario]
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
         raise UsageError(
-            f"expected --target as a number of {unit} in --scenario {scenario}, --mode performance, found {text!r}. "
-            f"An accuracy goes with --mode accuracy."
+            f"expected --target as a number of {rules.unit} in --scenario {scenario}, --mode performance, "
+            f"found {text!r}. An accuracy goes with --mode accuracy."
         )
-    return Target(text, metric, value, "the user", at_most=unit == "ms")
+    return Target(text, rules.metric, value, "the user", at_most=rules.unit == "ms")
 
 
 def is_met(gate: Target | None, result: Result) -> bool:

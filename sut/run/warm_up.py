@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from foundation.rules import SCENARIOS
 from qsl.base import Features
 from sut.settings.resolve import RunConfig
 
 Shapes = tuple[tuple[int, int], ...]
-_STREAM_SAMPLES = 8  # of a MultiStream query
+_STREAM_SAMPLES = SCENARIOS["MultiStream"].samples_per_query
 
 
 def warm_up_shapes(config: RunConfig, features: Features) -> Shapes:

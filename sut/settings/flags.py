@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation import rules
+
 _DESCRIPTION = """Run BERT on SQuAD v1.1, or on SST-2, under MLPerf's LoadGen.
 
 python -m sut                                              a trial run of the embedded demo, Offline
@@ -66,10 +68,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="N",
         help="how often each warm-up shape is run before the clock (default: 1)",
     )
-    add("--min-duration-s", type=float, metavar="S", help="shortest run (default: none in test, 600 in valid)")
+    add("--min-duration-s", type=float, metavar="S", help="shortest run (default: none in test, "
+        f"{rules.MIN_DURATION_S} in valid)")  # fmt: skip
     add("--target-qps", type=float, metavar="X", help="LoadGen's target_qps (default: user.conf, else measured)")
     add("--target-latency-ms", type=float, metavar="MS", help="Server's limit at the 99th percentile, in a trial "
-        "(default: user.conf, else the benchmark's 130)")  # fmt: skip
+        f"(default: user.conf, else the benchmark's {rules.SERVER_LATENCY_MS})")  # fmt: skip
     add("--find-peak", action="store_true", help="Server: the highest target_qps that is valid, by bisection; each "
         "probe takes 10 s, or --min-duration-s")  # fmt: skip
     add = parser.add_argument_group("for a submission; `submit` sets these itself").add_argument

@@ -15,12 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from foundation.rules import MAX_POSITIONS, MIN_DURATION_S, SCENARIOS, SEEDS
 from sut.errors import UsageError
-from sut.rules import SEEDS
 from sut.settings import presets
 from sut.tasks import TASKS
 
-SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
 EXECUTION_MODES = ("test", "valid")
 FPMATH_MODES = ("strict", "bf16")
@@ -46,8 +45,8 @@ class RunConfig:
     test_query_count: int | None = None  # as many as fit into about ten seconds
     steps: int | None = None  # so many full batches of every instance, instead of test_query_count
     target_qps: float | None = None  # user.conf, else from the speed measured at warm-up
-    min_duration_s: float | None = None  # test: none; valid: the official 600
-    target_latency_ms: float | None = None  # Server: user.conf, else the benchmark's 130
+    min_duration_s: float | None = None  # test: none; valid: the official one
+    target_latency_ms: float | None = None  # Server: user.conf, else the benchmark's
     find_peak: bool = False  # Server: probe for the highest target_qps that is valid
     round: str | None = None  # whose seeds LoadGen draws with; those of its own release
     audit_config: Path | None = None  # LoadGen's audit.config, for a compliance run; never one that lies about
@@ -119,7 +118,7 @@ def _preset(given: Mapping[str, Any]) -> dict[str, Any]:
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "task": tuple(TASKS),
-    "scenario": SCENARIOS,
+    "scenario": tuple(SCENARIOS),
     "mode": MODES,
     "execution_mode": EXECUTION_MODES,
     "executor": EXECUTORS,
@@ -138,7 +137,6 @@ _PATHS = (
     "audit_config",
     "engine",
 )
-_LONGEST = 512  # tokens of any sample: BERT has no more positions
 _MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
 _POSITIVE = (
     "test_query_count",
@@ -168,7 +166,7 @@ def choose(field: str, value: str, choices: Iterable[str]) -> str:
 
 def _tokens(batch_size: int | None) -> int:
     """max_batch_tokens where it is not given."""
-    return batch_size * _LONGEST if batch_size else RunConfig.max_batch_tokens
+    return batch_size * MAX_POSITIONS if batch_size else RunConfig.max_batch_tokens
 
 
 def flag(field: str) -> str:
@@ -229,7 +227,7 @@ def _check(config: RunConfig) -> None:
         value = getattr(config, field)
         if value is not None and not 0 < value <= _MOST:
             raise UsageError(f"expected {flag(field)} above 0 and up to {_MOST:g}, found {value}.")
-    duration_s = 600 if config.min_duration_s is None else config.min_duration_s
+    duration_s = MIN_DURATION_S if config.min_duration_s is None else config.min_duration_s
     if not 0 <= duration_s <= _MOST:
         raise UsageError(f"expected --min-duration-s from 0 to {_MOST:g}, found {config.min_duration_s}.")
     if not 0 <= config.calibration_seed <= _MOST:
@@ -238,9 +236,9 @@ def _check(config: RunConfig) -> None:
         raise UsageError(
             "--calibration-list says which samples; --calibration-samples and --calibration-seed draw them."
         )
-    if config.execution_mode == "valid" and (config.test_query_count or duration_s < 600):
+    if config.execution_mode == "valid" and (config.test_query_count or duration_s < MIN_DURATION_S):
         raise UsageError(
-            "--execution-mode valid runs the official counts for at least 600 s; "
+            f"--execution-mode valid runs the official counts for at least {MIN_DURATION_S} s; "
             "--test-query-count and a shorter --min-duration-s go with --execution-mode test."
         )
     _check_server(config)

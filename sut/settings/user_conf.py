@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from foundation.rules import SCENARIOS
 from sut.errors import UsageError
-from sut.settings.resolve import SCENARIOS, RunConfig
+from sut.settings.resolve import RunConfig
 
 MODEL_KEYS = ("bert", "sst2")  # LoadGen's one name for bert-99 and bert-99.9; and what it does not know
 # Which keys LoadGen takes from a user.conf, and for which scenarios.

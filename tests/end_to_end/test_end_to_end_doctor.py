@@ -18,8 +18,8 @@ from command import Run
 from installation import CORE, PROJECT, link
 from paths import ROOT
 
+from foundation.rules import SEEDS
 from sut.commands.doctor.command import EXTRAS
-from sut.rules import SEEDS
 
 
 def test_it_says_what_works_here(run: Run, tmp_path: Path) -> None:

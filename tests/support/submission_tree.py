@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from foundation import rules
 from submission.check import tree
 from submission.check.verdict import Verdict, examine
 from submission.rules import rounds
 from submission.rules.layout import Layout
 from sut.queries import loadgen
-from sut.record.detail_log import METRICS
 from sut.settings.resolve import resolve
 
 FIGURE = 1_000_000  # of every performance run and TEST01: samples/s, or ns
@@ -37,7 +37,7 @@ PASSED = "the answers are the same\nTEST PASS\n"
 _NOT_TEXT = {"division": "", "submitter": SUBMITTER, "status": "available", "system_type": "edge"}
 _NUMBERS = {"number_of_nodes": "1", "host_processors_per_node": "2", "accelerators_per_node": "0"}
 _MARKER = ":::MLLOG "
-_QUERIES = {"Offline": rounds.SAMPLES, "SingleStream": 1024, "Server": 1024, "MultiStream": 700}
+_QUERIES = {"Offline": rules.SAMPLES, "SingleStream": 1024, "Server": 1024, "MultiStream": 700}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ class Logs:
             folder.mkdir()
             self._run(folder, round_name, scenario, kind)
             detail = folder / "mlperf_log_detail.txt"
-            official = {"effective_min_duration_ms": rounds.MIN_DURATION_MS, METRICS[scenario][0]: FIGURE}
+            official = {
+                "effective_min_duration_ms": rules.MIN_DURATION_S * 1000,
+                rules.SCENARIOS[scenario].result_key: FIGURE,
+            }
             detail.write_text(rewrite(detail.read_text(encoding="utf-8"), official), encoding="utf-8")
         return folder
 
@@ -116,9 +119,9 @@ class Logs:
         }
         config = resolve({key: value for key, value in flags.items() if value is not None})
         loadgen.start_test(
-            loadgen.plan(config, "bert", rounds.SAMPLES, 20_000.0).settings,
+            loadgen.plan(config, "bert", rules.SAMPLES, 20_000.0).settings,
             folder,
-            samples=rounds.SAMPLES,
+            samples=rules.SAMPLES,
             issue_queries=_answer,
             load_query_samples=lambda indexes: None,
             audit_config=self._audit if kind == "test01" else None,

@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from foundation.rules import F1_TARGETS, SAMPLES
 from submission.check import detail_log
 from submission.check.checks import models, performance
 from submission.check.checks.requirement import Requirement, equals, unmet
 from submission.check.failure import Failure, RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import ACCURACY, DETAIL, Layout
-from submission.rules.rounds import MAX_ACCURACY_LOG_BYTES, SAMPLES, TARGETS, TRUNCATION_MARK
+from submission.rules.rounds import MAX_ACCURACY_LOG_BYTES, TRUNCATION_MARK
 
 _NUMBER = r"[\d.]+"
 # The checkers read a line that begins so, and nothing else on other lines.
@@ -34,7 +35,7 @@ def said(tree: Tree, where: Layout) -> Iterator[Failure]:
         yield Failure(str(where.accuracy_txt), "accuracy.hash", f"{len(hashes)} such lines", wanted, todo)
     yield from _answers(tree, where.accuracy / ACCURACY, hashes)
     found = f1(tree, where.accuracy_txt)
-    target = TARGETS[models.benchmark(tree, where, where.model_dir)]
+    target = F1_TARGETS[models.benchmark(tree, where, where.model_dir)]
     if where.division == "closed" and found < target:
         todo = "A better model or a higher precision; or submit to the open division."
         yield Failure(str(where.accuracy_txt), "accuracy.target", f"F1 {found}", f"at least {target:.6g}", todo)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from foundation.rules import SCENARIOS
 from submission.check import detail_log
 from submission.check.checks import accuracy, files, models, performance
 from submission.check.checks.requirement import Requirement, equals, is_positive, unmet
@@ -26,7 +27,6 @@ from submission.rules.rounds import (
     TEST_PASS,
 )
 from submission.rules.test01_speed import Speed
-from sut.record.detail_log import METRICS
 
 _TOO_FAR = "TEST01's score must be within 10 % of the run's: run both again on a quiet machine."
 _AUDIT = tuple(
@@ -64,7 +64,7 @@ def _same_speed(tree: Tree, where: Layout) -> Iterator[Failure]:
 
 def _same_figures(tree: Tree, where: Layout) -> Iterator[Failure]:
     """The rule itself, by the two logs: the verification's text may be of other runs."""
-    key = METRICS[where.scenario][0]
+    key = SCENARIOS[where.scenario].result_key
     paths = [folder / DETAIL for folder in (where.performance, where.test01_performance)]
     figures = [detail_log.read(tree, path).values.get(key, [None])[0] for path in paths]
     if not all(map(is_positive, figures)):  # the runs' own rules refuse it

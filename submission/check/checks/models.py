@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from foundation.rules import F1_TARGETS, SCENARIOS
 from submission.check.failure import Failure, RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import Submitter
-from submission.rules.rounds import REQUIRED_SCENARIOS, SCENARIOS, TARGETS
+from submission.rules.rounds import REQUIRED_SCENARIOS
 
-_LONGEST_FIRST = sorted(TARGETS, key=len, reverse=True)
+_LONGEST_FIRST = sorted(F1_TARGETS, key=len, reverse=True)
 
 
 def check(tree: Tree, where: Submitter, folder: PurePosixPath) -> Iterator[Failure]:
@@ -23,10 +24,10 @@ def benchmark(tree: Tree, where: Submitter, folder: PurePosixPath) -> str:
     """bert-99 or bert-99.9. Raises RefusedError where the directory's name stands for neither."""
     mapping = tree.json(where.model_mapping) if where.division == "open" and tree.has(where.model_mapping) else {}
     model = folder.name
-    name = model if model in TARGETS else mapping.get(model) or _contained(model)
-    if isinstance(name, str) and name in TARGETS:
+    name = model if model in F1_TARGETS else mapping.get(model) or _contained(model)
+    if isinstance(name, str) and name in F1_TARGETS:
         return name
-    wanted = f"{' or '.join(TARGETS)}, or a name that contains one"
+    wanted = f"{' or '.join(F1_TARGETS)}, or a name that contains one"
     todo = "Rename the directory; in the open division model_mapping.json may say which of them it stands for."
     raise RefusedError(Failure(str(folder), "models.name", f"{model!r}, which stands for {name!r}", wanted, todo))
 

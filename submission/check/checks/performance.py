@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from foundation.rules import MIN_DURATION_S, SAMPLES, SCENARIOS
 from submission.check import detail_log
 from submission.check.checks.requirement import Requirement, at_least, equals, is_positive, unmet
 from submission.check.detail_log import DetailLog
 from submission.check.failure import Failure
 from submission.check.tree import Tree
 from submission.rules.layout import DETAIL, Layout
-from submission.rules.rounds import EARLY_STOPPING_SCENARIOS, MIN_DURATION_MS, SAMPLES, Round
-from sut.record.detail_log import METRICS
+from submission.rules.rounds import EARLY_STOPPING_SCENARIOS, Round
 
 
 def check(tree: Tree, where: Layout) -> Iterator[Failure]:
@@ -49,7 +49,7 @@ def _any_scenario(where: Layout) -> Iterator[Requirement]:
     todo = "Run again; LoadGen's summary says what was not met."
     yield Requirement("validity", "result_validity", equals("VALID"), "VALID", todo)
     yield _count("sample-count", "effective_performance_sample_count", SAMPLES)
-    yield _count("duration", "effective_min_duration_ms", MIN_DURATION_MS)
+    yield _count("duration", "effective_min_duration_ms", MIN_DURATION_S * 1000)
 
 
 def _seeds(of: Round) -> Iterator[Requirement]:
@@ -65,9 +65,9 @@ def _of_scenario(name: str) -> Iterator[Requirement]:
     if name in EARLY_STOPPING_SCENARIOS:
         todo = "Run longer: too few queries for a sure percentile."
         yield Requirement("early-stopping", "early_stopping_met", equals(True), "true", todo)
-    if name in METRICS:
+    if name in SCENARIOS:
         todo = "Run longer: LoadGen gave no result."
-        yield Requirement("metric", METRICS[name][0], is_positive, "a number above 0", todo)
+        yield Requirement("metric", SCENARIOS[name].result_key, is_positive, "a number above 0", todo)
 
 
 def _count(rule: str, key: str, least: int) -> Requirement:

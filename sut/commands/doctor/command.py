@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from foundation.rules import SEEDS
 from qsl import feature_cache
 from sut.commands.doctor import probe, table
 from sut.commands.doctor.probe import Trial
@@ -23,7 +24,6 @@ from sut.fetch import catalogue
 from sut.fetch.store import Shelf
 from sut.machine import facts as machine_facts
 from sut.machine.facts import MachineFacts
-from sut.rules import SEEDS
 
 _CORE = "onnxruntime"  # the backend of the core install
 _PACKAGE = "mlperf-bert-sut"

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from paths import ROOT
 
+from foundation.rules import SCENARIOS
 from sut.errors import UsageError
 from sut.queries import loadgen
 from sut.settings import user_conf
-from sut.settings.resolve import SCENARIOS, resolve
+from sut.settings.resolve import resolve
 
 
 def settings(samples: int = 1200, samples_per_s: float = 100.0, **flags: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from submission_tree import Logs
 
+from foundation import rules
 from submission.check import tree, verdict
 from submission.package import build, documents, pack, weights
 from submission.package.build import Parts
@@ -36,7 +37,7 @@ def parts(folder: Path, logs: Logs, round_name: str, division: str, *flags: str)
     asked, _ = request.parse([*given, "--dataset", str(dataset), "--output-dir", str(folder), *flags])
     place = Workspace(folder)
     place.user_conf.write_text("*.Offline.target_qps = 100\n")
-    steps = plan.runs(asked, place, dict.fromkeys(asked.scenarios, 100.0), rounds.SAMPLES)
+    steps = plan.runs(asked, place, dict.fromkeys(asked.scenarios, 100.0), rules.SAMPLES)
     for step in steps:
         of_kind = logs.of(round_name, step.scenario, step.kind.lower())
         shutil.copytree(of_kind, step.folder(place))
@@ -51,7 +52,7 @@ def finish(folder: Path, dataset: Path) -> None:
         "verdict": "VALID",
         "notices": [NOTICE],
         "config": {"instances": 1, "threads": 2, "dataset": str(dataset)},
-        "samples": rounds.SAMPLES,
+        "samples": rules.SAMPLES,
         "machine": asdict(machine_facts.facts()),
     }
     (folder / "run.json").write_text(json.dumps(record))
@@ -137,4 +138,4 @@ def test_the_generated_demo_set_has_as_many_samples_as_the_rules_want(tmp_path: 
 
     demo.write(tmp_path / "dev.json", "dev", questions=DEMO_QUESTIONS)
     features = TASKS["squad"].load(tmp_path / "dev.json", asset_paths.demo_model() / "vocab.txt", tmp_path)
-    assert len(features) == rounds.SAMPLES
+    assert len(features) == rules.SAMPLES

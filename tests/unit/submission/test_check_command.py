@@ -13,6 +13,7 @@ from breakages import OFFLINE, logged, performance_log
 from paths import ROOT
 from submission_tree import Built, Trees
 
+from foundation.rules import SCENARIOS
 from submission.check.command import SHOWN_FILES, lines, main
 from submission.check.verdict import examine
 from submission.rules import rounds
@@ -31,7 +32,7 @@ def short(built: Built) -> Built:
 @pytest.mark.parametrize("round_name", rounds.ROUNDS)
 @pytest.mark.parametrize(
     ("division", "scenarios"),
-    [("closed", ()), ("open", ()), ("open", rounds.SCENARIOS), *(("open", (name,)) for name in rounds.SCENARIOS)],
+    [("closed", ()), ("open", ()), ("open", tuple(SCENARIOS)), *(("open", (name,)) for name in SCENARIOS)],
 )
 def test_whole_trees_are_ok(
     whole: Trees, round_name: str, division: str, scenarios: tuple[str, ...], capsys: pytest.CaptureFixture[str]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foundation.rules import SCENARIOS
 from sut.errors import UsageError
 from sut.machine.topology import CORES_PER_INSTANCE, Cpu, Machine, plan, read, this_machine
-from sut.settings.resolve import SCENARIOS
 
 STREAMS = ("SingleStream", "MultiStream")
 
@@ -137,7 +137,7 @@ def machines(draw: st.DrawFn) -> Machine:
     return Machine(tuple(sorted(kept, key=lambda cpu: cpu.number)), quota, True)
 
 
-@given(machines(), st.sampled_from(SCENARIOS), st.none() | st.integers(1, 12), st.none() | st.integers(1, 9))
+@given(machines(), st.sampled_from(tuple(SCENARIOS)), st.none() | st.integers(1, 12), st.none() | st.integers(1, 9))
 def test_no_place_straddles_nodes_or_takes_what_is_anothers(
     machine: Machine, scenario: str, instances: int | None, cores: int | None
 ) -> None:
