@@ -39,6 +39,14 @@ def _build(argv: list[str]) -> int:
     return 0
 
 
+def _child(argv: list[str]) -> int:
+    """A run of another command's, which ends with that command (sut.processes.run_process)."""
+    from sut.processes import run_process
+
+    run_process.end_with_parent()
+    return main(argv)
+
+
 def _lazily(door: str) -> Callable[[list[str]], int]:
     """The function behind "module:name", imported when called: a run loads nothing of what lies above `sut`."""
     module, _, name = door.partition(":")
@@ -61,14 +69,16 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "show": _lazily("submission.show:main"),
     "check": _lazily("submission.check.command:main"),
 }
+_HIDDEN: dict[str, Callable[[list[str]], int]] = {"child": _child}
 _OURS = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "assets", "configs")
 
 
 def main(argv: list[str]) -> int:
     """Do what `argv` says; a user's mistake ends in one message, a defect of ours in its traceback."""
-    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in _VERBS else ("run", argv)
+    verbs = _VERBS | _HIDDEN
+    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in verbs else ("run", argv)
     try:
-        return _VERBS[verb](rest)
+        return verbs[verb](rest)
     except KeyboardInterrupt:
         print("\nerror: interrupted.", file=sys.stderr)
         _leave(3)

@@ -1,8 +1,8 @@
-"""A run in a process of its own, which does not outlive the command that wants it: a submission or a sweep.
+"""A run in its own process, which does not outlive the command that started it: a submission, a sweep, a comparison.
 
-LoadGen runs one test well in a process and cannot be told to stop, so each run gets a process: `python -m sut` with the
-same flags, but for a thread that reads standard input, the far end of which that command holds. When it ends, so does
-the run, as after Ctrl-C.
+LoadGen runs one test in a process reliably and has no call that stops it, so each run gets a process: `python -m sut`
+with the same flags, and a thread that reads standard input. The command holds the other end; when the command ends, so
+does the run, as after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+CHILD = "child"  # the first word of such a run, which `sut.__main__` knows and does not list
 _GRACE_S = 15.0  # for a run that is told to end: it lets LoadGen write its logs
 
 
@@ -26,7 +27,7 @@ def run(flags: Sequence[str], lock: int, console: Path | None = None) -> int:
         lock: a file descriptor that the run keeps open for as long as it lives.
         console: the file that takes all it prints; None: it is shown.
     """
-    command = [sys.executable, "-m", "sut.processes.run_process", *flags]
+    command = [sys.executable, "-m", "sut", CHILD, *flags]
     with (
         console.open("wb") if console else nullcontext() as printed,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=printed, stderr=printed, pass_fds=[lock]) as process,
@@ -47,19 +48,12 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """In such a run: end this process as SIGTERM does once the far end of standard input is closed."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _main(argv: list[str]) -> int:
-    from sut import __main__ as sut
-
-    signal.signal(signal.SIGTERM, sut.interrupt)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    return sut.main(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

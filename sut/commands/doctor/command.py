@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +19,11 @@ from foundation.rules import SEEDS
 from qsl import feature_cache
 from sut.commands.doctor import probe, table
 from sut.commands.doctor.probe import Trial
+from sut.commands.doctor.report import LoadGen, Missing, Report, Stored
 from sut.errors import FAILED, VALID
 from sut.fetch import catalogue
 from sut.fetch.store import Shelf
 from sut.machine import facts as machine_facts
-from sut.machine.facts import MachineFacts
 
 _CORE = "onnxruntime"  # the backend of the core install
 _PACKAGE = "mlperf-bert-sut"
@@ -46,48 +46,6 @@ EXTRAS: dict[str, Extra] = {
     "train": Extra(("torch", "tokenizers"), "training the demo model again: make demo"),
     "bench": Extra(("torch", "transformers", "openvino", "nncf"), "the peers of python -m benchmarks.cpu"),
 }
-
-
-@dataclass(frozen=True)
-class LoadGen:
-    """The benchmark's own library."""
-
-    version: str | None
-    round: str | None  # whose seeds it carries; None: of no round that is known here
-    found: str  # what was found where it does not work, else ""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What lies in the cache, of one kind."""
-
-    what: str
-    count: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What is not there, what it would bring, and the line to type."""
-
-    what: str
-    brings: str
-    todo: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """All of it; the JSON has these names."""
-
-    works: bool  # LoadGen and the core's backend
-    machine: MachineFacts
-    loadgen: LoadGen
-    backends: tuple[Trial, ...]
-    extras: dict[str, bool]  # installed?
-    fetched: tuple[str, ...]  # names of `sut assets` that are there, whole
-    cache_dir: str
-    cache: tuple[Stored, ...]
-    missing: tuple[Missing, ...]
 
 
 def main(argv: list[str]) -> int:

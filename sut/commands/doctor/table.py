@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from sut.commands.doctor.probe import Trial
-
-if TYPE_CHECKING:
-    from sut.commands.doctor.command import Report
+from sut.commands.doctor.report import Report
 
 _GOOD, _BAD, _ABSENT = "green", "bold red", "yellow"
 

@@ -21,7 +21,7 @@ from typing import Any
 from backends import BACKENDS
 from sut.errors import UsageError
 from sut.machine import facts as machine_facts
-from sut.record import detail_log, figures, run_record
+from sut.record import detail_log, run_record
 from sut.settings.resolve import DEMO, RunConfig, default_log_dir, resolve, to_flags
 
 _DESCRIPTION = """Make an earlier run again and say what differs: versions, machine, files, plan, result.
@@ -180,9 +180,3 @@ def _flat(facts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{above}{name}.")
         else:
             yield above + name, value
-
-
-def compared(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
-    """(figure, then, now) of every figure that one of two run.json has."""
-    before, after = figures.of(then), figures.of(now)
-    return [(name, before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sut.commands.replay.command import compared
+from sut.record import figures
 from sut.record.figures import label, number
 
 
@@ -26,9 +26,15 @@ def show_differences(found: Mapping[str, tuple[Any, Any]], among: Sequence[str])
 def show_figures(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     table = Table("", "then", "now", "difference", box=None, padding=(0, 2, 0, 0))
     table.add_row("verdict", str(then.get("verdict")), str(now.get("verdict")), "")
-    for name, before, after in compared(then, now):
+    for name, before, after in _compared(then, now):
         table.add_row(label(name), _number(before), _number(after), _change(before, after))
     Console(highlight=False).print(table)
+
+
+def _compared(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
+    """(figure, then, now) of every figure that one of two run.json has."""
+    before, after = figures.of(then), figures.of(now)
+    return [(name, before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]
 
 
 def _said(value: Any) -> str:
