@@ -56,4 +56,4 @@ def deny() -> None:
 
 if __name__ == "__main__":
     deny()
-    os.execvp(sys.argv[1], sys.argv[1:])
+    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - the command that its user typed

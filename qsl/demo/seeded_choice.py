@@ -16,7 +16,7 @@ class Draw:
     """A stream of random choices that one integer decides."""
 
     def __init__(self, seed: int) -> None:
-        self.fraction = random.Random(seed).random
+        self.fraction = random.Random(seed).random  # noqa: S311 - data, no secret
 
     def below(self, end: int) -> int:
         """A whole number from 0 up to, not including, `end`."""

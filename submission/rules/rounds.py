@@ -56,7 +56,7 @@ EARLY_STOPPING_SCENARIOS = tuple(name for name, one in SCENARIOS.items() if one.
 
 # TEST01: what compliance/TEST01/bert/audit.config sets, and how far its score may lie from the run's own.
 TEST01 = "TEST01"
-TEST_PASS = "TEST PASS"  # what the checkers look for in a verification's text
+TEST_PASS = "TEST PASS"  # noqa: S105 - what the checkers look for in a verification's text
 TEST01_LOG_RNG_SEED = 720381539243781796
 TEST01_LOG_SAMPLING_TARGET = 4096
 TEST01_SCORE_DELTA = 0.10

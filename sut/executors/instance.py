@@ -214,7 +214,7 @@ def _answer(slots: Slots, begun: Begun | Exception) -> Sent:
 def _portable(error: Exception) -> Exception:
     """The error itself where it survives pickling, else its words."""
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
     except Exception:  # noqa: BLE001 - whatever pickling trips over, the words travel
         return RunFailedError(f"{type(error).__name__}: {error}")
     return error
