@@ -29,7 +29,6 @@ PACKAGES = {
 # The rooms of sut from the ground up. A module imports its own room and those below; rooms on one floor are strangers.
 FLOORS = (
     ("errors",),
-    ("rules",),
     ("tasks",),
     ("machine",),
     ("settings",),
