@@ -1,6 +1,6 @@
-"""`python -m sut show PATH`: what is in a package, result by result, on the terminal.
+"""`python -m sut show PATH`: prints the results of a package.
 
-PATH is a tarball, a tree (the directory that holds open/ or closed/), or the directory that `submit` wrote to.
+PATH is a tarball, a tree (the directory that holds open/ or closed/), or the output directory of `submit`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from submission.check.checks.requirement import is_number
 from submission.check.failure import RefusedError, printable
 from submission.check.tree import Tree
 from submission.package import contents
-from submission.package.contents import Packed
+from submission.package.contents import PackedResult
 from submission.rules.rounds import DIVISIONS, TRIAL_MARKER
 from submission.submit import workspace
 from sut.errors import VALID, UsageError
@@ -58,19 +58,19 @@ def _root(path: Path) -> Iterator[Path]:
     yield found
 
 
-def _print(path: Path, of: Tree) -> None:
-    results = contents.read(of)
+def _print(path: Path, files: Tree) -> None:
+    results = contents.read(files)
     console = Console(highlight=False, markup=False)
-    size = sum(of.files.values())
-    console.print(f"{path}: {len(results)} results, {len(of.files)} files, {size / 1e6:.1f} MB", soft_wrap=True)
-    if of.has(PurePosixPath(TRIAL_MARKER)):
+    size = sum(files.files.values())
+    console.print(f"{path}: {len(results)} results, {len(files.files)} files, {size / 1e6:.1f} MB", soft_wrap=True)
+    if files.has(PurePosixPath(TRIAL_MARKER)):
         console.print("TRIAL: never submittable")
     for one in results:
         console.print()
         console.print(_table(one))
 
 
-def _table(one: Packed) -> Table:
+def _table(one: PackedResult) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -79,10 +79,10 @@ def _table(one: Packed) -> Table:
     return table
 
 
-def _rows(one: Packed) -> Iterator[tuple[str, str]]:
-    where = one.where
-    yield where.scenario, f"{where.model}, {where.submitter}, {where.division} division, round {where.round.name}"
-    rules = SCENARIOS[where.scenario]
+def _rows(one: PackedResult) -> Iterator[tuple[str, str]]:
+    layout = one.layout
+    yield layout.scenario, f"{layout.model}, {layout.submitter}, {layout.division} division, round {layout.round.name}"
+    rules = SCENARIOS[layout.scenario]
     value = "none" if one.value is None else f"{rules.metric} {one.value:.4g} {rules.unit}"
     yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"
     yield "length", f"{_queries(one)}; minimum of {_duration(one)} {_met(one.log.get('result_min_duration_met'))}"
@@ -98,14 +98,14 @@ def _rows(one: Packed) -> Iterator[tuple[str, str]]:
         yield "note", str(mark)
 
 
-def _queries(one: Packed) -> str:
+def _queries(one: PackedResult) -> str:
     samples = one.log.get("effective_samples_per_query", "unknown")
-    if one.where.scenario == "Offline":
+    if one.layout.scenario == "Offline":
         return f"one query of {samples} samples"
     return f"{one.log.get('result_query_count', 'unknown')} queries"
 
 
-def _duration(one: Packed) -> str:
+def _duration(one: PackedResult) -> str:
     asked_ms = one.log.get("effective_min_duration_ms")
     return f"{asked_ms / 1e3:g} s" if is_number(asked_ms) else "unknown length"
 

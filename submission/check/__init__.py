@@ -1,1 +1,1 @@
-"""check: is a submission package one that the official checker accepts?"""
+"""check: would the official checkers accept a submission package?"""

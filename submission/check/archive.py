@@ -1,8 +1,8 @@
-"""Opens a submission's tarball without trusting it: into a temporary directory that is gone afterwards.
+"""Unpacks an untrusted submission tarball into a temporary directory, which is removed afterwards.
 
-Only plain files and directories are written, by our own code and under names that stay inside; what a link, a device,
-an absolute path or a `..` would do is never tried. The limits are on what comes out of the decompressor, so that
-neither a large member nor a large header gets past them.
+Only plain files and directories are written, by our own code and only inside that directory; links, devices, absolute
+paths and `..` are refused. The limits apply to the decompressor's output, so that neither a large member nor a large
+header gets past them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import IO
 from submission.check.failure import Failure, RefusedError
 
 MAX_TOTAL_BYTES = 1 << 30
-MAX_RATIO = 200  # of unpacked bytes to packed ones, once there are more than RATIO_FROM_BYTES of them
+MAX_RATIO = 200  # unpacked bytes to packed bytes, checked above RATIO_FROM_BYTES unpacked bytes
 RATIO_FROM_BYTES = 16 << 20
 MAX_MEMBERS = 20_000
 MAX_NAME_BYTES = 1024
 _AT_ONCE = 1 << 20
 _GZIP = b"\x1f\x8b"
-# What the standard library raises over headers and streams that are not as they should be.
+# What the standard library raises for malformed headers and streams.
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError, RecursionError)
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _KINDS = {
@@ -41,16 +41,16 @@ _KINDS = {
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """The tarball's content as a directory, for as long as the block lasts.
+    """The tarball's content as a directory that exists inside the `with` block.
 
     Raises:
-        RefusedError: it is no tarball, is cut short, or holds what a submission may not.
+        RefusedError: the file is not a tarball, is truncated, or holds something that a submission must not.
     """
     with TemporaryDirectory(prefix="submission-") as folder:
         try:
             _unpack(path, Path(folder))
         except _BROKEN as error:
-            raise _refused(path, "archive.broken", str(error), "a whole .tar or .tar.gz", "Pack it again.") from error
+            raise _refused(path, "archive.broken", str(error), "a complete .tar or .tar.gz", "Pack again.") from error
         yield Path(folder)
 
 
@@ -63,8 +63,8 @@ def _unpack(path: Path, folder: Path) -> None:
         with tarfile.open(fileobj=limited, mode="r|") as tar:
             for count, member in enumerate(tar):
                 if count >= MAX_MEMBERS:
-                    wanted = f"at most {MAX_MEMBERS:,} files and directories"
-                    raise _refused(path, "archive.limit", "more", wanted, "Pack the submission alone.")
+                    expected = f"at most {MAX_MEMBERS:,} files and directories"
+                    raise _refused(path, "archive.limit", "more", expected, "Pack only the submission.")
                 _write(path, tar, member, folder)
 
 
@@ -73,7 +73,7 @@ def _allowed(packed_bytes: int) -> int:
 
 
 class _Limited(io.BufferedIOBase):
-    """A stream that ends with an error when more comes out of it than `limit` bytes; tarfile needs no more of it."""
+    """A stream that refuses to yield more than `limit` bytes; `read` is all that tarfile needs."""
 
     def __init__(self, path: Path, stream: IO[bytes] | gzip.GzipFile, limit: int) -> None:
         self._path, self._stream, self._limit, self._read = path, stream, limit, 0
@@ -82,8 +82,8 @@ class _Limited(io.BufferedIOBase):
         data = self._stream.read(_AT_ONCE if size is None else min(size, _AT_ONCE))
         self._read += len(data)
         if self._read > self._limit:
-            wanted = f"at most {self._limit:,} bytes unpacked, {MAX_RATIO} times the tarball"
-            raise _refused(self._path, "archive.limit", "more", wanted, "Pack the submission alone.")
+            expected = f"at most {self._limit:,} bytes unpacked, {MAX_RATIO} times the tarball"
+            raise _refused(self._path, "archive.limit", "more", expected, "Pack only the submission.")
         return data
 
 
@@ -98,10 +98,11 @@ def _write(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Pa
                 shutil.copyfileobj(source, written)
         else:
             kind = _KINDS.get(member.type, f"a member of type {member.type!r}")
-            raise _refused(path, "archive.kind", f"{kind}: {member.name}", "files and directories", "Pack copies.")
+            found = f"{kind}: {member.name}"
+            raise _refused(path, "archive.kind", found, "files and directories", "Pack copies instead.")
     except OSError as error:
         found = f"{member.name[:100]!r}: {error.strerror}"
-        raise _refused(path, "archive.name", found, "each name once, and none too long", "Pack it again.") from error
+        raise _refused(path, "archive.name", found, "unique names of legal length", "Pack it again.") from error
 
 
 def _inside(path: Path, name: str) -> PurePosixPath:
@@ -109,9 +110,9 @@ def _inside(path: Path, name: str) -> PurePosixPath:
     is_safe = not relative.is_absolute() and ".." not in relative.parts and "\0" not in name and "\\" not in name
     if not is_safe or len(name.encode(errors="surrogateescape")) > MAX_NAME_BYTES:
         found = repr(name[:100])
-        raise _refused(path, "archive.name", found, "a relative path that stays inside", "Pack with: tar -czf … open")
+        raise _refused(path, "archive.name", found, "a relative path inside the package", "Pack with: tar -czf … open")
     return relative
 
 
-def _refused(path: Path, rule: str, found: str, wanted: str, todo: str) -> RefusedError:
-    return RefusedError(Failure(path.name, rule, found, wanted, todo))
+def _refused(path: Path, rule: str, found: str, expected: str, todo: str) -> RefusedError:
+    return RefusedError(Failure(path.name, rule, found, expected, todo))

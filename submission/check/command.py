@@ -1,7 +1,7 @@
-"""`python -m sut check PATH --round v6.1`: would the official checkers of that round take this submission?
+"""`python -m sut check PATH --round v6.1`: would the official checkers of that round accept this submission?
 
-PATH is the directory that holds closed/ or open/, a tarball of it, or the directory that `submit` wrote to. Exit code 0
-if nothing must be put right, 1 if something must, 2 for a path or a round that is none.
+PATH is the directory that holds closed/ or open/, a tarball of it, or the output directory of `submit`. Exit code 0 if
+the checks pass, 1 if a check fails, 2 for a path or a round that does not exist.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def main(argv: list[str]) -> int:
 
 
 def check(path: Path, round_name: str, *, as_trial: bool = False, ignore_marker: bool = False) -> Verdict:
-    """The verdict on a directory or a tarball. Raises UsageError where there is neither."""
-    of = rounds.find(round_name)
+    """The verdict on a directory or a tarball. Raises UsageError if `path` is neither."""
+    rules = rounds.find(round_name)
     try:
         with _directory(path) as root:
-            return examine(tree.read(root), of, as_trial=as_trial, ignore_marker=ignore_marker)
-    except RefusedError as error:  # it could not even be opened
-        return Verdict(of.name, (), (error.failure,), (), False)
+            return examine(tree.read(root), rules, as_trial=as_trial, ignore_marker=ignore_marker)
+    except RefusedError as error:  # it could not be opened
+        return Verdict(rules.name, (), (error.failure,), (), False)
 
 
 @contextmanager
@@ -67,10 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     strictness = parser.add_mutually_exclusive_group()
     strictness.add_argument(
-        "--trial", action="store_true", help="leave out the rules on length and counts in the open division"
+        "--trial", action="store_true", help="do not apply the rules on length and counts in the open division"
     )
     strictness.add_argument(
-        "--official", action="store_true", help=f"apply them even where {rounds.TRIAL_MARKER} says that it is a trial"
+        "--official", action="store_true", help=f"apply them even if {rounds.TRIAL_MARKER} marks it as a trial"
     )
     return parser
 
@@ -80,7 +80,7 @@ def _record(path: Path, verdict: Verdict) -> dict[str, object]:
 
 
 def show(verdict: Verdict) -> None:
-    """Print the verdict: on a terminal broken between words, elsewhere a line a rule."""
+    """Print the verdict: wrapped on a terminal, otherwise one line per rule."""
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in lines(verdict):
         print(_fitted(line, columns) if columns else line)
@@ -92,10 +92,10 @@ def _fitted(line: str, columns: int) -> str:
 
 
 def lines(verdict: Verdict) -> Iterator[str]:
-    """The verdict for people: failures by file, then one line that sums up."""
+    """The verdict as text: failures by file, then a summary line."""
     yield from _by_file(verdict.failures)
     if verdict.is_trial:
-        yield "Trial package: official rules on length and counts were not applied; as they stand it would break"
+        yield "Trial package: official rules on length and counts were not applied. It would break these:"
         yield from _by_rule(verdict.waived)
     yield _sum(verdict)
 
@@ -104,7 +104,7 @@ def _by_file(failures: tuple[Failure, ...]) -> Iterator[str]:
     by_file = groupby(sorted(failures, key=lambda one: one.file), lambda one: one.file)
     for shown, (file, of_file) in enumerate(by_file):
         if shown == SHOWN_FILES:
-            yield "… and other files: --json has them all."
+            yield "… and other files. Type: --json, for all of them."
             return
         yield printable(file)
         for one in of_file:
@@ -113,7 +113,7 @@ def _by_file(failures: tuple[Failure, ...]) -> Iterator[str]:
 
 
 def _by_rule(waived: tuple[Failure, ...]) -> Iterator[str]:
-    """What nobody need put right, as short as can be; --json has the files."""
+    """The waived failures, one line per kind; --json has the files."""
     files = Counter((one.rule, one.found, one.wanted) for one in waived)
     for (rule, found, wanted), count in files.items():
         yield printable(f"  {rule}: found {found}; expected {wanted} ({count} {'files' if count > 1 else 'file'})")

@@ -1,6 +1,6 @@
-"""LoadGen's detail log as a checker reads it: every value of every key, and the lines that LoadGen marked as errors.
+"""LoadGen's detail log as the checks read it: every value of every key, and the lines that LoadGen marked as errors.
 
-`sut.record.detail_log` reads the log of a run that has just ended, and the last value of a key counts; here a log may
+`sut.record.detail_log` reads the log of a run that just ended, where the last value of a key counts. Here a log may
 come from anywhere, so all values of a key must satisfy a rule, and a broken line is a failure of the submission.
 """
 
@@ -19,7 +19,7 @@ MARKER = ":::MLLOG"
 
 @dataclass(frozen=True)
 class DetailLog:
-    """One log; `values` of a key are in the log's order."""
+    """One log; the values of a key are in the log's order."""
 
     path: PurePosixPath
     values: dict[str, list[Any]]
@@ -27,7 +27,7 @@ class DetailLog:
 
 
 def read(tree: Tree, path: PurePosixPath) -> DetailLog:
-    """Raises RefusedError: the log is missing, empty or has a line that is no log entry."""
+    """Read a log. Raises RefusedError: it is missing, empty or has a line that is not a log entry."""
     values: dict[str, list[Any]] = {}
     errors: list[str] = []
     for number, line in enumerate(tree.text(path).split("\n"), 1):
@@ -37,7 +37,7 @@ def read(tree: Tree, path: PurePosixPath) -> DetailLog:
             if is_error:
                 errors.append(str(value))
     if not values:
-        raise _broken(path, "no line of LoadGen's")
+        raise _broken(path, "no line that LoadGen wrote")
     return DetailLog(path, values, errors)
 
 
@@ -46,12 +46,12 @@ def _entry(path: PurePosixPath, number: int, line: str) -> tuple[str, Any, bool]
         entry = json.loads(line.removeprefix(MARKER))
         key, value, is_error = entry["key"], entry["value"], bool(entry["metadata"]["is_error"])
         if not isinstance(key, str):
-            raise TypeError("its key is no text")
+            raise TypeError("its key is not text")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _broken(path, f"line {number} broken ({type(error).__name__}: {error})") from error
     return key, value, is_error
 
 
 def _broken(path: PurePosixPath, found: str) -> RefusedError:
-    todo = "Copy LoadGen's own file again; if it is broken too, run again."
-    return RefusedError(Failure(str(path), "files.broken-log", found, "LoadGen's whole detail log", todo))
+    todo = "Copy LoadGen's file again; if that one is broken too, repeat the run."
+    return RefusedError(Failure(str(path), "files.broken-log", found, "LoadGen's complete detail log", todo))

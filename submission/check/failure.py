@@ -1,6 +1,6 @@
-"""One rule that a submission breaks, as a record: for the terminal, for JSON, and for tests to compare.
+"""A rule that a submission breaks, as a record: for the terminal, for JSON and for comparison in tests.
 
-A reader that cannot go on raises RefusedError with its record, so that no check needs to look for what another reports.
+A reader that cannot continue raises RefusedError with its record, so that no check repeats what another one reports.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Failure:
-    """`rule` is "family.rule"; `todo` says what to do about it."""
+    """`rule` is "family.rule", `wanted` what was expected, `todo` how to fix it; `check --json` prints these names."""
 
     file: str
     rule: str
@@ -25,18 +25,18 @@ class Failure:
 
 
 class RefusedError(Exception):
-    """What was to be read cannot be: `failure` says why, and the rest of that check is left out."""
+    """A file cannot be read: `failure` says why, and the rest of that check is skipped."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.file}: {failure.found}")
         self.failure = failure
 
 
-def missing(path: PurePosixPath, todo: str = "Put it there.") -> Failure:
-    """A file that a round requires; the same record whoever misses it, so that it is shown once."""
+def missing(path: PurePosixPath, todo: str = "Add it.") -> Failure:
+    """The failure of a missing file: the same record from every check, so that it is shown once."""
     return Failure(str(path), "files.missing", "no such file", "the file", todo)
 
 
 def printable(text: str) -> str:
-    """What a stranger's file says or is called, with nothing in it that a terminal would obey."""
+    """Text or a name from an untrusted file, with control characters escaped, so that a terminal does not obey them."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

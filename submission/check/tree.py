@@ -1,6 +1,6 @@
-"""A submission on disk, listed once and then only read: names and sizes first, contents on request.
+"""A submission on disk: names and sizes are listed once, contents are read on request.
 
-Links, devices and pipes are listed apart and never opened: to every other check they are not there.
+Links, devices and pipes are listed separately and never opened: for every other check they do not exist.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_ENTRIES = 100_000
 
 @dataclass(frozen=True)
 class Tree:
-    """What lies below `root`; every path is relative to it."""
+    """What is below `root`; every path is relative to it."""
 
     root: Path
     files: dict[PurePosixPath, int]  # → bytes
@@ -43,11 +43,11 @@ class Tree:
         return _by_parent(self.folders)
 
     def has(self, path: PurePosixPath) -> bool:
-        """Whether it is a file, or a directory."""
+        """Whether there is a file or a directory at `path`."""
         return path in self.files or path in self.folders
 
     def content(self, path: PurePosixPath) -> bytes:
-        """Raises RefusedError: it is not there, too large, or cannot be read."""
+        """A file's bytes. Raises RefusedError: it is missing, too large or cannot be read."""
         if path not in self.files:
             raise RefusedError(missing(path))
         if self.files[path] > MAX_FILE_BYTES:
@@ -58,7 +58,7 @@ class Tree:
             raise _unreadable(path, error.strerror or str(error), "a file that can be read") from error
 
     def text(self, path: PurePosixPath) -> str:
-        """Line ends as in Python. Raises RefusedError: as `content`, or it is not UTF-8."""
+        """A file's text with \\n as line end. Raises RefusedError: as `content`, or it is not UTF-8."""
         try:
             text = self.content(path).decode()
         except UnicodeDecodeError as error:
@@ -66,40 +66,42 @@ class Tree:
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def json(self, path: PurePosixPath) -> dict[str, Any]:
-        """Raises RefusedError: as `text`, or it is no JSON object."""
+        """A JSON object. Raises RefusedError: as `text`, or it is not a JSON object."""
         try:
             value = json.loads(self.text(path))
         except (ValueError, RecursionError) as error:
-            raise _unreadable(path, f"no JSON: {error}", "a JSON object") from error
+            raise _unreadable(path, f"invalid JSON: {error}", "a JSON object") from error
         if not isinstance(value, dict):
-            raise _unreadable(path, f"JSON's {type(value).__name__}", "a JSON object")
+            raise _unreadable(path, f"JSON of type {type(value).__name__}", "a JSON object")
         return value
 
 
 def too_large(path: PurePosixPath, size: int) -> Failure:
-    """The record of a file above the checkers' limit."""
+    """The failure of a file above the checkers' limit."""
     return Failure(
         str(path),
         "tree.size",
         f"{size:,} bytes",
         f"at most {MAX_FILE_BYTES:,} bytes",
-        "Cut accuracy logs as the rules say; leave out what is no part of the submission.",
+        "Truncate accuracy logs as the rules say, and remove files that are not part of the submission.",
     )
 
 
-def _unreadable(path: PurePosixPath, found: str, wanted: str) -> RefusedError:
-    return RefusedError(Failure(str(path), "files.unreadable", found, wanted, "Write the file again."))
+def _unreadable(path: PurePosixPath, found: str, expected: str) -> RefusedError:
+    return RefusedError(Failure(str(path), "files.unreadable", found, expected, "Write the file again."))
 
 
 def read(root: Path) -> Tree:
-    """List a directory. Raises RefusedError where it has too many entries."""
+    """List a directory. Raises RefusedError if it has too many entries."""
     files: dict[PurePosixPath, int] = {}
     folders: set[PurePosixPath] = set()
     others: dict[PurePosixPath, str] = {}
     for count, entry in enumerate(_entries(root)):
         if count >= MAX_ENTRIES:
-            wanted = f"at most {MAX_ENTRIES:,} files and directories"
-            raise RefusedError(Failure(".", "tree.size", "more", wanted, "Name the directory of the submission."))
+            expected = f"at most {MAX_ENTRIES:,} files and directories"
+            raise RefusedError(
+                Failure(".", "tree.size", "more", expected, "Give the directory of the submission alone.")
+            )
         path = PurePosixPath(Path(entry.path).relative_to(root).as_posix())
         if entry.is_symlink():
             others[path] = "a link"
@@ -113,7 +115,7 @@ def read(root: Path) -> Tree:
 
 
 def _by_parent(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, list[str]]:
-    """Directory → sorted names in it; a tree may be as large as its limits, and is asked often."""
+    """Directory → the sorted names in it: an index, because the checks look into a large tree often."""
     found: dict[PurePosixPath, list[str]] = {}
     for path in sorted(paths):
         found.setdefault(path.parent, []).append(path.name)
@@ -121,7 +123,7 @@ def _by_parent(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, list[str]]
 
 
 def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
-    """Everything below `root`; no link is followed, and depth costs no recursion."""
+    """Everything below `root`: links are not followed, and a deep tree needs no recursion."""
     waiting = [os.fspath(root)]
     while waiting:
         with os.scandir(waiting.pop()) as found:

@@ -1,7 +1,7 @@
-"""All checks over one tree, and what they come to.
+"""All checks of one tree, and the verdict.
 
-A check that cannot read what it needs ends with that one failure and the others go on; the same failure found twice
-counts once. A package that says it is a trial is let off the rules on length and counts, and the verdict says so.
+A check that cannot read a file ends with that one failure and the others continue; a failure found twice counts once.
+The rules on length and counts are waived for a package that is marked as a trial, and the verdict lists them.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from foundation.rules import SCENARIOS
 from submission.check.checks import accuracy, compliance, documents, files, models, names, performance, systems
 from submission.check.failure import Failure, RefusedError
 from submission.check.tree import Tree
-from submission.rules.layout import Layout, Submitter
+from submission.rules.layout import ResultLayout, SubmitterLayout
 from submission.rules.rounds import DIVISIONS, TRIAL_MARKER, WAIVED_IN_TRIALS, Round
 
-_OF_A_SUBMITTER: tuple[Callable[[Tree, Submitter], Iterator[Failure]], ...] = (
+_OF_A_SUBMITTER: tuple[Callable[[Tree, SubmitterLayout], Iterator[Failure]], ...] = (
     names.submitter,
     systems.check,
     documents.submitter,
 )
-_OF_A_RESULT: tuple[Callable[[Tree, Layout], Iterator[Failure]], ...] = (
+_OF_A_RESULT: tuple[Callable[[Tree, ResultLayout], Iterator[Failure]], ...] = (
     files.check,
     documents.check,
     performance.check,
     accuracy.check,
-    accuracy.said,
+    accuracy.check_accuracy_txt,
     compliance.check,
-    compliance.verified,
+    compliance.check_verifications,
 )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was checked, what must be put right, and what a trial was let off."""
+    """What was checked, the failures, and the failures that are waived for a trial."""
 
     round: str
     results: tuple[str, ...]  # the scenario directories
@@ -45,41 +45,41 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Nothing must be put right; of a trial this does not mean that it is a submission."""
+        """Whether there are no failures. A trial that holds is still not a submission."""
         return not self.failures
 
 
-def examine(tree: Tree, of: Round, *, as_trial: bool = False, ignore_marker: bool = False) -> Verdict:
+def examine(tree: Tree, rules: Round, *, as_trial: bool = False, ignore_marker: bool = False) -> Verdict:
     """Check a tree by the rules of a round.
 
     Args:
-        as_trial: let it off the rules on length and counts, in the open division.
-        ignore_marker: do not do so because the tree says that it is a trial.
+        as_trial: waive the rules on length and counts in the open division.
+        ignore_marker: do not waive them for a tree that is marked as a trial.
     """
     marked = tree.has(PurePosixPath(TRIAL_MARKER)) and not ignore_marker
     is_trial = as_trial or marked
-    found = list(dict.fromkeys(_failures(tree, of)))
+    found = list(dict.fromkeys(_failures(tree, rules)))
     waived = tuple(one for one in found if is_trial and _may_be_waived(one))
     kept = tuple(one for one in found if not (is_trial and _may_be_waived(one)))
-    results = tuple(str(one.scenario_dir) for one in _results(tree, of))
-    return Verdict(of.name, results, kept, waived, is_trial)
+    results = tuple(str(one.scenario_dir) for one in _results(tree, rules))
+    return Verdict(rules.name, results, kept, waived, is_trial)
 
 
 def _may_be_waived(failure: Failure) -> bool:
     return failure.rule in WAIVED_IN_TRIALS and PurePosixPath(failure.file).parts[0] == "open"
 
 
-def _failures(tree: Tree, of: Round) -> Iterator[Failure]:
+def _failures(tree: Tree, rules: Round) -> Iterator[Failure]:
     yield from names.check(tree)
-    yield from names.something(tree, len(_results(tree, of)))
-    for where in _submitters(tree, of):
+    yield from names.has_results(tree, len(_results(tree, rules)))
+    for layout in _submitters(tree, rules):
         for check in _OF_A_SUBMITTER:
-            yield from _until_refused(check(tree, where))
-        for system in tree.folders_in(where.results):
-            yield from _until_refused(systems.description(tree, where, system))
-            for model in tree.folders_in(where.results / system):
-                yield from _until_refused(models.check(tree, where, where.results / system / model))
-    for result in _results(tree, of):
+            yield from _until_refused(check(tree, layout))
+        for system in tree.folders_in(layout.results):
+            yield from _until_refused(systems.description(tree, layout, system))
+            for model in tree.folders_in(layout.results / system):
+                yield from _until_refused(models.check(tree, layout, layout.results / system / model))
+    for result in _results(tree, rules):
         for of_result in _OF_A_RESULT:
             yield from _until_refused(of_result(tree, result))
 
@@ -91,19 +91,21 @@ def _until_refused(found: Iterable[Failure]) -> Iterator[Failure]:
         yield error.failure
 
 
-def _submitters(tree: Tree, of: Round) -> list[Submitter]:
+def _submitters(tree: Tree, rules: Round) -> list[SubmitterLayout]:
     return [
-        Submitter(of, division, name) for division in DIVISIONS for name in tree.folders_in(PurePosixPath(division))
+        SubmitterLayout(rules, division, name)
+        for division in DIVISIONS
+        for name in tree.folders_in(PurePosixPath(division))
     ]
 
 
-def _results(tree: Tree, of: Round) -> list[Layout]:
-    """Every scenario that has a name of LoadGen's; `models` refuses others."""
+def _results(tree: Tree, rules: Round) -> list[ResultLayout]:
+    """Every directory with the name of a scenario; `models` refuses other names."""
     return [
-        Layout(of, where.division, where.submitter, system, model, scenario)
-        for where in _submitters(tree, of)
-        for system in tree.folders_in(where.results)
-        for model in tree.folders_in(where.results / system)
-        for scenario in tree.folders_in(where.results / system / model)
+        ResultLayout(rules, layout.division, layout.submitter, system, model, scenario)
+        for layout in _submitters(tree, rules)
+        for system in tree.folders_in(layout.results)
+        for model in tree.folders_in(layout.results / system)
+        for scenario in tree.folders_in(layout.results / system / model)
         if scenario in SCENARIOS
     ]

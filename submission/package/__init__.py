@@ -1,1 +1,1 @@
-"""From finished runs to a package in the official layout."""
+"""Builds a package in the official layout from finished runs."""

@@ -1,7 +1,7 @@
-"""LoadGen's accuracy log on its way into a package: cut as the rules want it, the hash of the whole one kept.
+"""Truncates LoadGen's accuracy log for a package, as the rules require, and records the hash of the complete log.
 
-A whole log is tens of megabytes of hexadecimal; a package holds its first and last bytes, and in accuracy.txt the
-sha256 of all of it, so that the whole log, kept beside the package, can be asked for later.
+A complete log is tens of megabytes of hexadecimal. The package holds its first and last bytes, and accuracy.txt its
+sha256, so that the complete log, which is kept outside the package, can be verified later.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from submission.submit import workspace
 
 
 def digest(log: Path) -> str:
-    """sha256 of the whole log, in hexadecimal."""
+    """sha256 of the complete log, in hexadecimal."""
     with log.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def truncated(log: Path) -> bytes:
-    """The log's first and last bytes around a marker; all of it where it is small enough as it is."""
+    """The log's first and last bytes around a marker, or all of it if it is small enough."""
     size = log.stat().st_size
     with log.open("rb") as file:
         if size <= MAX_ACCURACY_LOG_BYTES:
@@ -32,6 +32,6 @@ def truncated(log: Path) -> bytes:
 
 
 def pack(log: Path, accuracy_txt: str, folder: Path) -> None:
-    """Write the cut log and accuracy.txt, with the whole log's hash as its last line, into `folder`."""
+    """Write the truncated log and accuracy.txt, with the complete log's hash as its last line, into `folder`."""
     workspace.write(folder / log.name, truncated(log))
     workspace.write(folder / ACCURACY_TXT, f"{accuracy_txt.rstrip()}\nhash={digest(log)}\n")

@@ -1,6 +1,6 @@
-"""What is in a package, result by result, read from its tree: for the summaries and for `python -m sut show`.
+"""Reads the results of a package from its tree, for the summaries and for `python -m sut show`.
 
-Nothing is judged here (`python -m sut check` does that): what cannot be read is shown as missing.
+Nothing is checked here (that is `python -m sut check`): what cannot be read counts as missing.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from foundation.rules import SCENARIOS
 from submission.check import detail_log
 from submission.check.failure import RefusedError
 from submission.check.tree import Tree
-from submission.rules.layout import DETAIL, Layout
+from submission.rules.layout import DETAIL, ResultLayout
 from submission.rules.rounds import DIVISIONS, LATEST, ROUNDS, TEST_PASS, Round
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Packed:
-    """One scenario of one model on one system."""
+class PackedResult:
+    """One result: a scenario of a model on a system."""
 
-    where: Layout
+    layout: ResultLayout
     system: Json
     measurements: Json
     log: Json  # the performance log: key → last value
-    errors: int  # that LoadGen logged in it
+    errors: int  # logged by LoadGen in it
     f1: float | None
     exact_match: float | None
     samples: int | None  # of the accuracy run
-    test01: dict[str, bool]  # part → passed; empty where there is none
+    test01: dict[str, bool]  # part → passed; empty if there is no TEST01
 
     @property
     def value(self) -> float | None:
         """LoadGen's figure: samples/s, or a latency in ms."""
-        rules = SCENARIOS[self.where.scenario]
+        rules = SCENARIOS[self.layout.scenario]
         found = self.log.get(rules.result_key)
         return None if found is None else float(found) / rules.divisor
 
 
-def read(tree: Tree) -> list[Packed]:
+def read(tree: Tree) -> list[PackedResult]:
     """Every result of the tree, in the order of its paths."""
     found = []
     for division in DIVISIONS:
@@ -55,36 +55,36 @@ def read(tree: Tree) -> list[Packed]:
     return found
 
 
-def _packed(tree: Tree, names: tuple[str, str, str, str, str]) -> Packed:
-    where = Layout(ROUNDS[LATEST], *names)
-    log, errors = _log(tree, where.performance / DETAIL)
-    where = Layout(_round(tree, where, log), *names)
-    accuracy, _ = _log(tree, where.accuracy / DETAIL)
-    score = _score(tree, where.accuracy_txt)
-    return Packed(
-        where,
-        _json(tree, where.system_json),
-        _json(tree, where.measurements),
+def _packed(tree: Tree, names: tuple[str, str, str, str, str]) -> PackedResult:
+    layout = ResultLayout(ROUNDS[LATEST], *names)
+    log, errors = _log(tree, layout.performance / DETAIL)
+    layout = ResultLayout(_round(tree, layout, log), *names)
+    accuracy, _ = _log(tree, layout.accuracy / DETAIL)
+    score = _score(tree, layout.accuracy_txt)
+    return PackedResult(
+        layout,
+        _json(tree, layout.system_json),
+        _json(tree, layout.measurements),
         log,
         errors,
         score.get("f1"),
         score.get("exact_match"),
         accuracy.get("qsl_reported_total_count"),
-        _test01(tree, where),
+        _test01(tree, layout),
     )
 
 
-def _round(tree: Tree, where: Layout, log: Json) -> Round:
-    """By the seeds of the run; else the latest whose layout has the measurements where they are."""
+def _round(tree: Tree, layout: ResultLayout, log: Json) -> Round:
+    """The round, by the seeds of the run; otherwise the latest round whose layout fits the tree."""
     for one in ROUNDS.values():
         if all(log.get(f"effective_{name}") == seed for name, seed in one.seeds._asdict().items()):
             return one
-    fitting = [one for one in ROUNDS.values() if tree.has(_with(where, one).measurements_dir / "user.conf")]
+    fitting = [one for one in ROUNDS.values() if tree.has(_with(layout, one).measurements_dir / "user.conf")]
     return fitting[-1] if fitting else ROUNDS[LATEST]
 
 
-def _with(where: Layout, of: Round) -> Layout:
-    return Layout(of, where.division, where.submitter, where.system, where.model, where.scenario)
+def _with(layout: ResultLayout, rules: Round) -> ResultLayout:
+    return ResultLayout(rules, layout.division, layout.submitter, layout.system, layout.model, layout.scenario)
 
 
 def _log(tree: Tree, path: PurePosixPath) -> tuple[Json, int]:
@@ -111,11 +111,11 @@ def _score(tree: Tree, path: PurePosixPath) -> Json:
     return found
 
 
-def _test01(tree: Tree, where: Layout) -> dict[str, bool]:
+def _test01(tree: Tree, layout: ResultLayout) -> dict[str, bool]:
     found = {}
-    for part, path in (("accuracy", where.verify_accuracy), ("performance", where.verify_performance)):
+    for part, path in (("accuracy", layout.verify_accuracy), ("performance", layout.verify_performance)):
         if tree.has(path):
             found[part] = TEST_PASS in tree.text(path).splitlines()
-    if not found.get("accuracy", True) and tree.has(where.baseline_accuracy):
+    if not found.get("accuracy", True) and tree.has(layout.baseline_accuracy):
         found["F1 instead"] = True
     return found

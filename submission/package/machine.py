@@ -1,6 +1,6 @@
-"""What this machine tells of itself, in the words of a system description: read from /proc, /sys and os-release.
+"""Facts of this machine under the keys of a system description: read from /proc, /sys and os-release.
 
-What cannot be read is absent and not guessed: a person is asked for it. On macOS that is more, the rest is sysctl's.
+A fact that cannot be read is absent, not guessed, and the user must give it. On macOS a few facts come from sysctl.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,nohea
 
 
 def read(root: Path = Path("/")) -> dict[str, str]:
-    """Keys of a system description, as far as the machine below `root` answers them."""
+    """The keys of a system description that can be read from the machine below `root`."""
     found = {
         "host_processor_model_name": _processor(root),
         "host_processors_per_node": _count(_topology(root, "physical_package_id")),
@@ -57,7 +57,7 @@ def numa_nodes(root: Path = Path("/")) -> int:
 
 
 def gpus() -> list[str]:
-    """Name and memory of each NVIDIA GPU that its driver knows; empty where there is no driver."""
+    """Name and memory of each NVIDIA GPU; empty if there is no driver."""
     if shutil.which(_GPU_QUERY[0]) is None:
         return []
     try:
@@ -79,13 +79,13 @@ def _count(values: Iterable[str]) -> str:
 
 
 def _proc(root: Path, file: str, key: str) -> str:
-    """The value of the first line that starts with `key`."""
+    """The value of the first line of a /proc file that starts with `key`."""
     lines = _text(root / "proc" / file).splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def _processor(root: Path) -> str:
-    """ARM's kernels name no model; lscpu knows their part numbers."""
+    """The processor's name; on ARM the kernel gives none, but lscpu knows the part numbers."""
     named = _proc(root, "cpuinfo", "model name")
     if named or root != Path("/") or shutil.which("lscpu") is None:
         return named
@@ -100,7 +100,7 @@ def _topology(root: Path, name: str) -> list[str]:
 
 
 def _cores(root: Path) -> str:
-    """Of one processor, hyper-threads not counted."""
+    """Cores of one processor, without hyper-threads."""
     packages, siblings = _topology(root, "physical_package_id"), _topology(root, "thread_siblings_list")
     return str(len(set(siblings)) // len(set(packages))) if packages and siblings else ""
 
@@ -129,7 +129,7 @@ def _memory(root: Path) -> str:
 
 
 def _disks(root: Path) -> dict[str, int]:
-    """Name → bytes of each disk that is a device, and not made of others."""
+    """Name → bytes of each physical disk."""
     found = {}
     for path in sorted((root / _BLOCKS).glob("*")):
         size = _text(path / "size")
@@ -167,7 +167,7 @@ def _operating_system(root: Path) -> str:
 
 
 def as_markdown(root: Path = Path("/")) -> list[str]:
-    """The machine for the .md of a package, a line each."""
+    """The machine's facts for the .md file of a package, one line each."""
     facts = machine_facts.facts()
     lines = [f"- {key.replace('_', ' ')}: {value}" for key, value in read(root).items()]
     lines.append(f"- NUMA nodes: {numa_nodes(root)}; cores that the runs may use: {facts.cores}")

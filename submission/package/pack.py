@@ -12,21 +12,21 @@ from submission.submit import workspace
 from submission.submit.workspace import Workspace
 
 
-def pack(place: Workspace, unix_s: int) -> Path:
-    """Pack the tree; every file in it is given the one time `unix_s`, and no owner."""
-    tarball = place.package(".tar.gz")
+def pack(output: Workspace, unix_s: int) -> Path:
+    """Pack the tree; every file gets the modification time `unix_s` and no owner."""
+    tarball = output.package(".tar.gz")
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=unix_s, filename="") as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for path in sorted(place.tree.rglob("*")):
-            member = tarfile.TarInfo(path.relative_to(place.tree).as_posix())
+        for path in sorted(output.tree.rglob("*")):
+            member = tarfile.TarInfo(path.relative_to(output.tree).as_posix())
             member.mtime = unix_s
             _add(tar, member, path)
     workspace.write(tarball, packed.getvalue())
     digest = hashlib.sha256(packed.getvalue()).hexdigest()
-    workspace.write(place.package(".tar.gz.sha256"), f"{digest}  {tarball.name}\n")
+    workspace.write(output.package(".tar.gz.sha256"), f"{digest}  {tarball.name}\n")
     return tarball
 
 

@@ -1,5 +1,6 @@
-"""What lies beside the tarball for people: the exact commands (.run), when each part began and ended (.tstamps), the
-platform (.md); and the last words of `submit`.
+"""The files next to the tarball: the exact commands (.run), start and end of each part (.tstamps), the platform (.md).
+
+Also prints the results at the end of `submit`.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from rich.table import Table
 from submission.package import machine
 from submission.submit import runs, workspace
 from submission.submit.plan import Step
-from submission.submit.request import Order
+from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 
 
-def write(order: Order, place: Workspace, steps: Sequence[Step], marks: Sequence[str]) -> None:
-    """Write the three files; `marks` are what must stand beside every figure."""
-    facts = {step.name: runs.facts(step, place) for step in steps}
-    workspace.write(place.package(".run"), _commands(place, marks, facts))
-    workspace.write(place.package(".tstamps"), _times(marks, facts))
-    workspace.write(place.package(".md"), _platform(order, marks))
+def write(request: SubmissionRequest, output: Workspace, steps: Sequence[Step], marks: Sequence[str]) -> None:
+    """Write the three files; `marks` are the warnings that must appear next to every figure."""
+    facts = {step.name: runs.facts(step, output) for step in steps}
+    workspace.write(output.package(".run"), _commands(output, marks, facts))
+    workspace.write(output.package(".tstamps"), _times(marks, facts))
+    workspace.write(output.package(".md"), _platform(request, marks))
 
 
-def _commands(place: Workspace, marks: Sequence[str], facts: Mapping[str, Mapping[str, Any]]) -> str:
-    ordered = json.loads(place.order.read_text(encoding="utf-8"))["command"]
+def _commands(output: Workspace, marks: Sequence[str], facts: Mapping[str, Mapping[str, Any]]) -> str:
+    ordered = json.loads(output.request_file.read_text(encoding="utf-8"))["command"]
     runs_of_it = [line for name, one in facts.items() for line in (f"# {name}", str(one["command"]))]
-    head = [*(f"# {mark}" for mark in marks), "# All of it", str(ordered), "# The runs that it made, one by one"]
+    head = [*(f"# {mark}" for mark in marks), "# The submission", str(ordered), "# The runs that it made"]
     return "\n".join([*head, *runs_of_it]) + "\n"
 
 
@@ -45,14 +46,17 @@ def _seconds(one: Mapping[str, Any]) -> float:
     return (datetime.fromisoformat(one["ended"]) - datetime.fromisoformat(one["started"])).total_seconds()
 
 
-def _platform(order: Order, marks: Sequence[str]) -> str:
-    head = [f"# {order.system}: the platform of {order.submitter}'s {order.benchmark}, round {order.round.name}", ""]
+def _platform(request: SubmissionRequest, marks: Sequence[str]) -> str:
+    head = [
+        f"# {request.system}: the platform of {request.submitter}'s {request.benchmark}, round {request.round.name}",
+        "",
+    ]
     warnings = [line for mark in marks for line in (f"**{mark}**", "")]
     return "\n".join([*head, *warnings, *machine.as_markdown()]) + "\n"
 
 
-def show(place: Workspace, rows: Sequence[Mapping[str, Any]], marks: Sequence[str]) -> None:
-    """The results, and where the package is."""
+def show(output: Workspace, rows: Sequence[Mapping[str, Any]], marks: Sequence[str]) -> None:
+    """Print the results and the path of the package."""
     console = Console(highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("scenario", "result", "", "F1"):
@@ -63,4 +67,4 @@ def show(place: Workspace, rows: Sequence[Mapping[str, Any]], marks: Sequence[st
     console.print(table)
     for mark in marks:
         console.print(mark, markup=False)
-    console.print(f"packed: {place.package('.tar.gz')}", soft_wrap=True, markup=False)
+    console.print(f"packed: {output.package('.tar.gz')}", soft_wrap=True, markup=False)

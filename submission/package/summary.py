@@ -1,6 +1,6 @@
-"""mlperf_submission_summary: a row for each result, as CSV, JSON and a workbook, in the fields of the checkers' own.
+"""mlperf_submission_summary: one row per result as CSV, JSON and a workbook, with the fields of the official summary.
 
-The rows are read from the tree that is packed, so that they say what is in the tarball and nothing else.
+The rows are read from the tree that is packed, so that they match the tarball.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from submission.check import tree
 from submission.package import contents
-from submission.package.contents import Packed
+from submission.package.contents import PackedResult
 from submission.submit import workspace
 from submission.submit.workspace import Workspace
 
@@ -25,52 +25,52 @@ FIELDS = (
     "inferred has_power Units"
 ).split()
 UNITS = {"Offline": "Samples/s", "Server": "Queries/s", "SingleStream": "Latency (ms)", "MultiStream": "Latency (ms)"}
-# Fields that are keys of the system's description.
+# Fields that are also keys of the system description.
 _OF_THE_SYSTEM = tuple(
     name for name in FIELDS if name.islower() and name.startswith(("number", "host", "accel", "fr", "op"))
 )
 
 
-def write(place: Workspace, made: datetime) -> list[dict[str, Any]]:
-    """Write the three files of the tree in `place`; returns the rows."""
-    rows = [row(one) for one in contents.read(tree.read(place.tree))]
-    workspace.write(place.package("_summary.csv"), _csv(rows))
-    workspace.write(place.package("_summary.json"), json.dumps(rows, indent=2) + "\n")
-    workspace.write(place.package("_summary.xlsx"), _workbook(rows, made))
+def write(output: Workspace, made: datetime) -> list[dict[str, Any]]:
+    """Write the three files for the tree of `output`; returns the rows."""
+    rows = [row(one) for one in contents.read(tree.read(output.tree))]
+    workspace.write(output.package("_summary.csv"), _csv(rows))
+    workspace.write(output.package("_summary.json"), json.dumps(rows, indent=2) + "\n")
+    workspace.write(output.package("_summary.xlsx"), _workbook(rows, made))
     return rows
 
 
-def row(one: Packed) -> dict[str, Any]:
+def row(one: PackedResult) -> dict[str, Any]:
     """The 27 fields of one result."""
-    where, system = one.where, one.system
+    layout, system = one.layout, one.system
     marks = [str(mark) for mark in one.measurements.get("marks", [])]
     notes = [*marks, *(str(system.get(key, "")) for key in ("hw_notes", "sw_notes"))]
     found = {name: system.get(name, "") for name in _OF_THE_SYSTEM} | {
-        "Organization": where.submitter,
+        "Organization": layout.submitter,
         "Availability": system.get("status", ""),
-        "Division": where.division,
+        "Division": layout.division,
         "SystemType": system.get("system_type", ""),
         "SystemName": system.get("system_name", ""),
-        "Platform": where.system,
-        "Model": where.model,
-        "MlperfModel": "bert-99.9" if "bert-99.9" in where.model else "bert-99",
-        "Scenario": where.scenario,
+        "Platform": layout.system,
+        "Model": layout.model,
+        "MlperfModel": "bert-99.9" if "bert-99.9" in layout.model else "bert-99",
+        "Scenario": layout.scenario,
         "Result": one.value,
         "Accuracy": one.f1,
-        "Location": str(where.scenario_dir),
+        "Location": str(layout.scenario_dir),
         "notes": ". ".join(note for note in notes if note),
-        "compliance": int(where.division == "open" or passes(one.test01)),
+        "compliance": int(layout.division == "open" or passes(one.test01)),
         "errors": one.errors,
-        "version": where.round.name,
+        "version": layout.round.name,
         "inferred": 0,
         "has_power": False,
-        "Units": UNITS[where.scenario],
+        "Units": UNITS[layout.scenario],
     }
     return {name: found[name] for name in FIELDS}
 
 
 def passes(test01: Mapping[str, bool]) -> bool:
-    """Answers were equal, or F1 took their place; and the speed agreed."""
+    """Whether TEST01 passed: equal answers (or F1 instead), and the speed agreed."""
     answers = test01.get("accuracy", False) or test01.get("F1 instead", False)
     return answers and test01.get("performance", False)
 

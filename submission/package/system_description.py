@@ -1,7 +1,7 @@
-"""systems/<id>.json: what the machine tells, what the runs used, and what only a person knows, out of a TOML file.
+"""systems/<id>.json: facts of the machine and of the runs, plus those that a person gives in a TOML file.
 
-Nothing is invented: where a key that must say something is left open, the submission stops before its first run and
-leaves a TOML file with those keys to fill in. A trial says "unknown (trial)" instead.
+Nothing is invented: if a required key has no value, the submission stops before its first run and writes a TOML file
+with the missing keys, to be filled in. A trial uses "unknown (trial)" instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from backends.base import Accelerator
 from submission.package import machine
 from submission.rules import rounds
 from submission.submit import workspace
-from submission.submit.request import Order
+from submission.submit.request import SubmissionRequest
 from sut.errors import UsageError
 from sut.machine import facts as machine_facts
 
@@ -31,56 +31,57 @@ _ENGINES = {
     "openvino": ("openvino", "OpenVINO"),
     "gpu": ("torch", "PyTorch"),
 }
-# What a person is asked, in the words of the file that is to be filled in.
+# Comments in the TOML file that is to be filled in.
 _HINTS = {
     "status": "available, preview or rdi (research, development, internal)",
-    "system_name": "what the system is sold or known as",
+    "system_name": "the name under which the system is sold or known",
     "host_memory_configuration": "for example 8 x 32 GB DDR5-4800",
-    "host_networking": "for example 10 GbE; N/A where there is none",
+    "host_networking": "for example 10 GbE; N/A if there is none",
     "host_networking_topology": "for example N/A for a single node",
     "cooling": "air, liquid, passive …",
 }
 
 
-def describe(order: Order) -> dict[str, str]:
+def describe(request: SubmissionRequest) -> dict[str, str]:
     """All 35 keys.
 
     Raises:
-        UsageError: a key is unknown or wrong, or one that must say something is left open (not in a trial).
+        UsageError: a key is unknown or wrong, or a required one has no value (allowed in a trial).
     """
-    said = _said(order.system_toml)
-    found = dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "") | known(order) | said
+    given = _from_toml(request.system_toml)
+    found = dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "") | known(request) | given
     missing = [key for key in rounds.SYSTEM_KEYS if not found.get(key)]
-    if missing and not order.short:
-        raise _open_keys(order, missing)
+    if missing and not request.short:
+        raise _open_keys(request, missing)
     found |= dict.fromkeys(missing, UNKNOWN)
-    if order.short and "status" in missing:
+    if request.short and "status" in missing:
         found["status"] = "rdi"
-    _check_words(order, found)
+    _check_values(request, found)
     return {key: found[key] for key in _KEYS}
 
 
-def known(order: Order) -> dict[str, str]:
-    """What needs no person: the order, the machine, the software."""
-    used = accelerators(order.run.backend)
+def known(request: SubmissionRequest) -> dict[str, str]:
+    """The facts that need no person: from the request, the machine and the software."""
+    used = accelerators(request.run.backend)
     versions = ", ".join(f"{name} {version}" for name, version in machine_facts.versions().items())
     return {
         **of_accelerators(used),
         **machine.read(),
-        "division": order.division,
-        "submitter": order.submitter,
+        "division": request.division,
+        "submitter": request.submitter,
         "system_type": "edge",
         "number_of_nodes": "1",
-        "framework": _framework(order.run.backend),
+        "framework": _framework(request.run.backend),
         "other_software_stack": f"Python {platform.python_version()}, {versions}",
         "hw_notes": "; ".join(f"{gpu} is present and not used" for gpu in machine.gpus() if not used),
-        "sw_notes": f"backend {order.run.backend}, precision {order.run.precision}",
+        "sw_notes": f"backend {request.run.backend}, precision {request.run.precision}",
     }
 
 
 def of_accelerators(used: Sequence[Accelerator]) -> dict[str, str]:
-    """What the driver knows of those that compute; how they are joined it does not. None, where the processor does: an
-    accelerator in the machine takes no part then."""
+    """The keys of the accelerators that compute, as far as the driver knows: it does not know their interconnect.
+
+    Empty `used` means that the processor computes; an accelerator in the machine is then not part of the system."""
     if not used:
         return {key: "N/A" for key in _KEYS if key.startswith("accelerator")} | {"accelerators_per_node": "0"}
     return {
@@ -97,7 +98,7 @@ def _framework(backend: str) -> str:
     return f"{name} {metadata.version(distribution)}"
 
 
-def _said(path: Path) -> dict[str, str]:
+def _from_toml(path: Path) -> dict[str, str]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -114,26 +115,25 @@ def _said(path: Path) -> dict[str, str]:
     return {key: value for key, value in values.items() if value}
 
 
-def _check_words(order: Order, found: Mapping[str, str]) -> None:
+def _check_values(request: SubmissionRequest, found: Mapping[str, str]) -> None:
     if found["status"] not in rounds.STATUSES:
-        wanted = ", ".join(rounds.STATUSES)
-        raise UsageError(f"expected status out of {wanted} in {order.system_toml}, found {found['status']!r}.")
-    for key, value in (("submitter", order.submitter), ("division", order.division), ("system_type", "edge")):
+        expected = " or ".join(rounds.STATUSES)
+        raise UsageError(f"expected status {expected} in {request.system_toml}, found {found['status']!r}.")
+    for key, value in (("submitter", request.submitter), ("division", request.division), ("system_type", "edge")):
         if found[key] != value:
             raise UsageError(f"expected {key} {value!r} as on the command line, found {found[key]!r} in the TOML file.")
     for key in rounds.SYSTEM_KEYS_INTEGER:
-        if not found[key].isdigit() and not order.short:
+        if not found[key].isdigit() and not request.short:
             raise UsageError(f'expected a number as text for {key}, such as "1", found {found[key]!r}.')
 
 
-def _open_keys(order: Order, missing: list[str]) -> UsageError:
-    template = order.output_dir / f"{order.system}.toml"
-    head = f"# What only a person knows of {order.system}. Fill in, and save as {order.system_toml}\n"
+def _open_keys(request: SubmissionRequest, missing: list[str]) -> UsageError:
+    template = request.output_dir / f"{request.system}.toml"
+    head = f"# Facts of {request.system} that the machine does not report. Fill in and save as {request.system_toml}\n"
     lines = [f'{key} = ""{f"  # {_HINTS[key]}" if key in _HINTS else ""}' for key in missing]
     if not template.exists():
         workspace.write(template, head + "\n".join(lines) + "\n")
     return UsageError(
-        f"expected {', '.join(missing)} of the system in {order.system_toml}, found none. Fill in {template} "
-        f"and put it "
-        "there, or name it with --system-toml."
+        f"expected {', '.join(missing)} of the system in {request.system_toml}, found none. Fill in {template} "
+        "and save it there, or type --system-toml with its path."
     )

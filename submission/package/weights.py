@@ -1,4 +1,4 @@
-"""Where the weights of a run came from and what was done to them, for measurements.json and the documents."""
+"""Where the weights of a run came from and how they were transformed, for measurements.json and the documents."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from backends.replay import REPLAY, read_spec
 from sut.fetch import resolve as asset_paths
 from sut.settings.resolve import DEMO, RunConfig
 
-# What is done to fp32 weights, per precision, and the type that they then have.
+# Per precision: the type of the weights, and how they are made from fp32.
 TYPES = {"fp32": "fp32", "bf16": "bf16", "int8": "int8", "int8-dynamic": "int8"}
 TRANSFORMATIONS = {
-    "fp32": "none: used as they are in the file",
+    "fp32": "none: used as in the file",
     "bf16": "rounded from fp32 to bf16 when they are loaded",
     "int8": "rounded from fp32 to int8, one scale for each output channel, balanced and calibrated; see calibration.md",
-    "int8-dynamic": "rounded from fp32 to int8; activations are rounded with scales found anew for each batch",
+    "int8-dynamic": "rounded from fp32 to int8; activations are rounded with scales computed for each batch",
 }
 
 
@@ -35,7 +35,7 @@ class Weights:
 
 
 def describe(config: RunConfig) -> Weights:
-    """Read the weights' files for their checksum."""
+    """Describe the weights of a run; reads their files for the checksum."""
     if not BACKENDS[config.backend].runs_model:
         return _without_model(config)
     model = checkpoints.find_model(asset_paths.model_spec(config))
@@ -45,7 +45,7 @@ def describe(config: RunConfig) -> Weights:
     if config.model == DEMO:
         source = "this project's demo model, part of its source code: assets/demo"
         return _of_files(paths, source, "Yes: trained from scratch by this project (docs/design/demo-model.md)")
-    return _of_files(paths, f"as given with --model {config.model}", "No: used as they are in the file")
+    return _of_files(paths, f"given with --model {config.model}", "No: used as in the file")
 
 
 def _without_model(config: RunConfig) -> Weights:
@@ -56,7 +56,7 @@ def _without_model(config: RunConfig) -> Weights:
 
 
 def _of_files(paths: Sequence[Path], source: str, retraining: str) -> Weights:
-    """One checksum over all of them, in their order."""
+    """Describe weights in files; the checksum is over all of them, in order."""
     sha = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:

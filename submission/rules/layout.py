@@ -1,7 +1,7 @@
-"""Where every file of a submission lies, per round: pure functions of names, for those who write and who check.
+"""The path of every file of a submission, by round: pure functions of names, used by the builder and by the checks.
 
-All paths are relative to the directory that holds `closed/` and `open/`, so that `tree / layout.measurements` is the
-file on disk and the text of a path is what a message shows.
+All paths are relative to the directory that holds `closed/` and `open/`: `root / layout.measurements` is the file on
+disk, and a message shows the relative path.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ RUN_1 = "run_1"
 
 
 @dataclass(frozen=True)
-class Submitter:
-    """`<division>/<submitter>`: what all its systems share."""
+class SubmitterLayout:
+    """The paths under `<division>/<submitter>` that all systems of a submitter share."""
 
     round: Round
     division: str
@@ -51,13 +51,13 @@ class Submitter:
 
     @property
     def model_mapping(self) -> PurePosixPath:
-        """The open division's: model name of its own → the benchmark that it stands for."""
+        """Open division only: maps a model's name to the benchmark that it stands for."""
         return self.folder / "model_mapping.json"
 
 
 @dataclass(frozen=True)
-class Layout(Submitter):
-    """One scenario of one model on one system."""
+class ResultLayout(SubmitterLayout):
+    """The paths of one result: one scenario of one model on one system."""
 
     system: str
     model: str
@@ -96,7 +96,7 @@ class Layout(Submitter):
 
     @property
     def measurements_dir(self) -> PurePosixPath:
-        """Where measurements, user.conf and README.md lie."""
+        """The directory of measurements, user.conf and README.md."""
         return self.scenario_dir if self.round.style.together else self._under("measurements")
 
     @property
@@ -135,10 +135,10 @@ class Layout(Submitter):
 
     @property
     def baseline_accuracy(self) -> PurePosixPath:
-        """The run's F1 over TEST01's samples: only where TEST01's answers were not bit-exact."""
+        """The accuracy run's F1 over TEST01's samples. Present only if TEST01's answers were not bit-exact."""
         return self.test01_accuracy / "baseline_accuracy.txt"
 
     @property
     def compliance_accuracy(self) -> PurePosixPath:
-        """TEST01's F1 over the same samples: only where its answers were not bit-exact."""
+        """TEST01's F1 over the same samples. Present only if its answers were not bit-exact."""
         return self.test01_accuracy / "compliance_accuracy.txt"

@@ -1,7 +1,7 @@
-"""The rules of each round that a BERT submission is checked by, as data; nothing here reads a file.
+"""The rules by which a BERT submission of each round is checked, as data; nothing here reads a file.
 
-Where the two official checkers of a round differ, the stricter rule stands. What changes from round to round is a row
-of `ROUNDS`; everything else is a constant, because it is the same in all four.
+Where the two official checkers of a round differ, the stricter rule is used. What changes between rounds is a row of
+`ROUNDS`; everything else is a constant, because it is the same in all four rounds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class Style:
     """How a round arranges a submitter's directory."""
 
     code: str  # the directory of the source code
-    code_per_model: bool  # the model's own directory in it is required
-    together: bool  # measurements and TEST01 lie in the results' scenario directory, not in trees of their own
+    code_per_model: bool  # each model must have its own directory in it
+    together: bool  # measurements and TEST01 are in the results' scenario directory, not in separate trees
 
 
 @dataclass(frozen=True)
@@ -47,29 +47,29 @@ ROUNDS = {
 LATEST = "v6.1"
 
 DIVISIONS = ("closed", "open")
-BESIDE_DIVISIONS = (".git", ".github", "assets")  # directories that the checkers pass over
-ROOT_SUFFIXES = (".md", ".pdf")  # of files beside the division directories
-# Model → how far TEST01's F1 may lie from the run's own.
+IGNORED_DIRECTORIES = (".git", ".github", "assets")  # directories that the checkers ignore
+ROOT_SUFFIXES = (".md", ".pdf")  # of files next to the division directories
+# Benchmark → how far TEST01's F1 may be from the run's.
 TEST01_ACCURACY_DELTA = {"bert-99": 0.01, "bert-99.9": 0.001}
 REQUIRED_SCENARIOS = ("SingleStream", "Offline")  # of an edge system in the closed division
 EARLY_STOPPING_SCENARIOS = tuple(name for name, one in SCENARIOS.items() if one.early_stopping_queries)
 
-# TEST01: what compliance/TEST01/bert/audit.config sets, and how far its score may lie from the run's own.
+# TEST01: the settings of compliance/TEST01/bert/audit.config, and how far its score may be from the run's.
 TEST01 = "TEST01"
 TEST_PASS = "TEST PASS"  # noqa: S105 - what the checkers look for in a verification's text
 TEST01_LOG_RNG_SEED = 720381539243781796
 TEST01_LOG_SAMPLING_TARGET = 4096
 TEST01_SCORE_DELTA = 0.10
-TEST01_SHORT_LATENCY_NS, TEST01_SHORT_LATENCY_DELTA = 200_000, 0.20  # SingleStream's, when it is that fast
+TEST01_SHORT_LATENCY_NS, TEST01_SHORT_LATENCY_DELTA = 200_000, 0.20  # SingleStream with a latency up to this
 
-# An accuracy log is cut to its first and last bytes around a marker, once its sha256 stands in accuracy.txt.
+# An accuracy log is truncated to its first and last bytes around a marker; accuracy.txt has the sha256 of all of it.
 TRUNCATE_KEEP_BYTES = 4096
 MAX_ACCURACY_LOG_BYTES = 10 * 1024
 MAX_FILE_BYTES = 50 * 1024 * 1024
 
 STATUSES = ("available", "preview", "rdi")
-SYSTEM_TYPES = ("edge", "datacenter,edge", "edge,datacenter")  # "datacenter" alone has had no BERT since v5.0
-# Keys of systems/<system>.json: those that must say something, and those that may be empty.
+SYSTEM_TYPES = ("edge", "datacenter,edge", "edge,datacenter")  # the datacenter suite has had no BERT since v5.0
+# Keys of systems/<system>.json: those that must not be empty, and those that may be.
 SYSTEM_KEYS = (
     "division submitter status system_name system_type number_of_nodes "
     "host_processor_model_name host_processors_per_node host_processor_core_count "
@@ -95,16 +95,16 @@ MEASUREMENTS_KEYS = (
 
 TRUNCATION_MARK = b"\n\n...\n\n"
 
-# In results directories: what must be there, and what may be.
+# Files of a results directory: required and allowed.
 PERFORMANCE_FILES = ("mlperf_log_summary.txt", "mlperf_log_detail.txt")
 ACCURACY_FILES = (*PERFORMANCE_FILES, "accuracy.txt", "mlperf_log_accuracy.json")
-MAY_BE_BESIDE = ("mlperf_log_trace.json", "results.json")
-MAY_BE_BESIDE_PERFORMANCE = (*MAY_BE_BESIDE, "mlperf_log_accuracy.json")
+OPTIONAL_FILES = ("mlperf_log_trace.json", "results.json")
+OPTIONAL_PERFORMANCE_FILES = (*OPTIONAL_FILES, "mlperf_log_accuracy.json")
 TEST01_ACCURACY_FILES = ("mlperf_log_accuracy.json", "accuracy.txt")
 TEST01_FALLBACK_FILES = (*TEST01_ACCURACY_FILES, "baseline_accuracy.txt", "compliance_accuracy.txt")
 
-TRIAL_MARKER = "TRIAL.md"  # beside the division directories: a package too short for the official counts
-# Rules on length and counts, which a trial of the open division need not keep; what is left out is always listed.
+TRIAL_MARKER = "TRIAL.md"  # next to the division directories: a package too short for the official counts
+# Rules on length and counts that a trial in the open division may break; the broken ones are always listed.
 WAIVED_IN_TRIALS = (
     "performance.validity",
     "performance.duration",
@@ -120,5 +120,5 @@ def find(name: str) -> Round:
     if name in ROUNDS:
         return ROUNDS[name]
     near = difflib.get_close_matches(name, ROUNDS, n=1, cutoff=0.3)
-    hint = f"Did you mean {near[0]}?" if near else "Take one of those."
+    hint = f"Did you mean {near[0]}?" if near else "Choose one of them."
     raise UsageError(f"expected a round ({', '.join(ROUNDS)}), found {name!r}. {hint}")

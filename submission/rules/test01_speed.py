@@ -1,4 +1,4 @@
-"""TEST01's figure beside the performance run's: how far apart they may lie, for the run and for the check."""
+"""TEST01's figure against the performance run's: the allowed difference, used by `submit` and by `check`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from submission.rules import rounds
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Two figures in LoadGen's own unit."""
+class SpeedComparison:
+    """The figures of a performance run and of its TEST01 run, in LoadGen's unit."""
 
     scenario: str
     reference: float
@@ -17,7 +17,7 @@ class Speed:
 
     @property
     def delta(self) -> float:
-        """How far TEST01's may lie from the reference, as a share."""
+        """The allowed relative difference from the reference."""
         short = self.scenario == "SingleStream" and self.reference <= rounds.TEST01_SHORT_LATENCY_NS
         return rounds.TEST01_SHORT_LATENCY_DELTA if short else rounds.TEST01_SCORE_DELTA
 

@@ -1,1 +1,1 @@
-"""submit: plan the runs of a submission, do them, and resume after an interruption."""
+"""submit: plan the runs of a submission, make them, and resume after an interruption."""

@@ -1,6 +1,6 @@
-"""What a submission needs before its first run: a model that may be submitted, a whole data set, a system, room.
+"""What a submission needs before its first run: a model, the complete data set, a system description, disk space.
 
-What fails here fails in a second or two, with nothing started.
+A failure here takes a second or two, and no run was started.
 """
 
 from __future__ import annotations
@@ -15,84 +15,85 @@ from foundation import rules
 from qsl.base import Features
 from submission.package import system_description, weights
 from submission.package.weights import Weights
-from submission.submit.request import Order
+from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.tasks import TASKS
 
-DEMO_QUESTIONS = 10_515  # of the demo's generator, seed 1: they have as many samples as the rules want
+DEMO_QUESTIONS = 10_515  # of the demo's generator, seed 1: they make exactly the required number of samples
 _DEMO_FILE = f"demo-{rules.SAMPLES}.json"
 _BYTES_PER_LOGGED_TOKEN = 16  # two float32 in hexadecimal
 _SPARE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Met:
-    """What was found when all was there."""
+class Prerequisites:
+    """What the checks found."""
 
     description: Mapping[str, str]  # of the system
     weights: Weights
     features: Features
 
 
-def check(order: Order, place: Workspace) -> Met:
-    """Look at everything that a submission needs.
+def check(request: SubmissionRequest, output: Workspace) -> Prerequisites:
+    """Check everything that a submission needs.
 
     Raises:
         UsageError, DatasetError, BackendError: the first thing that is missing.
     """
-    backends.check(order.run.backend)
-    _check_model(order)
-    found = weights.describe(order.run)
-    features = _features(order)
-    _check_samples(order, len(features))
-    description = system_description.describe(order)
-    _check_room(order, place, features)
-    return Met(description, found, features)
+    backends.check(request.run.backend)
+    _check_model(request)
+    found = weights.describe(request.run)
+    features = _features(request)
+    _check_samples(request, len(features))
+    description = system_description.describe(request)
+    _check_room(request, output, features)
+    return Prerequisites(description, found, features)
 
 
-def _check_model(order: Order) -> None:
-    is_fake = not backends.BACKENDS[order.run.backend].runs_model
-    if is_fake and not (order.short or order.allow_fake):
+def _check_model(request: SubmissionRequest) -> None:
+    is_fake = not backends.BACKENDS[request.run.backend].runs_model
+    if is_fake and not (request.short or request.allow_fake):
         raise UsageError(
-            f"backend {order.run.backend!r} runs no model: its results are no submission. Take another --backend, or "
-            "say --short for a trial, or --allow-fake to test the package itself."
+            f"expected a backend that runs a model, found {request.run.backend!r}. Type: another --backend, or "
+            "--short for a trial, or --allow-fake to test the package."
         )
-    if order.run.model.startswith(RANDOM_PREFIX) and not order.short:
+    if request.run.model.startswith(RANDOM_PREFIX) and not request.short:
         raise UsageError(
-            f"--model {order.run.model} has random weights, which no submission has. Say --short for a trial."
+            f"expected a trained model, found --model {request.run.model}. Type: another --model, or "
+            "--short for a trial."
         )
 
 
-def _features(order: Order) -> Features:
-    config = order.run
+def _features(request: SubmissionRequest) -> Features:
+    config = request.run
     return TASKS[config.task].load(
         asset_paths.dataset(config), asset_paths.vocab(config), asset_paths.cache_dir(config)
     )
 
 
-def _check_samples(order: Order, samples: int) -> None:
-    if samples == rules.SAMPLES or order.short:
+def _check_samples(request: SubmissionRequest, samples: int) -> None:
+    if samples == rules.SAMPLES or request.short:
         return
-    wanted = f"expected the {rules.SAMPLES:,} samples that the rules ask for"
-    if order.run.dataset is None:
+    expected = f"expected the {rules.SAMPLES:,} samples that the rules require"
+    if request.run.dataset is None:
         raise UsageError(
-            f"{wanted}, found {samples:,} in the embedded demo data set. Make as many: python -m qsl.demo dev "
-            f"{_DEMO_FILE} --questions {DEMO_QUESTIONS}, and give --dataset {_DEMO_FILE}; or --short for a trial."
+            f"{expected}, found {samples:,} in the embedded demo data set. Type: python -m qsl.demo dev "
+            f"{_DEMO_FILE} --questions {DEMO_QUESTIONS}, then --dataset {_DEMO_FILE}; or --short for a trial."
         )
     raise UsageError(
-        f"{wanted}, as SQuAD v1.1's dev-v1.1.json has, found {samples:,} in {order.run.dataset}. Give that with "
-        "--dataset, or --short for a trial."
+        f"{expected}, found {samples:,} in {request.run.dataset}. Type: --dataset with the path of SQuAD v1.1's "
+        "dev-v1.1.json, or --short for a trial."
     )
 
 
-def _check_room(order: Order, place: Workspace, features: Features) -> None:
-    logs = len(order.scenarios) * (2 if order.is_closed else 1)
+def _check_room(request: SubmissionRequest, output: Workspace, features: Features) -> None:
+    logs = len(request.scenarios) * (2 if request.is_closed else 1)
     needed = _SPARE_BYTES + logs * features.total_tokens * _BYTES_PER_LOGGED_TOKEN
-    free = shutil.disk_usage(place.folder).free
-    if free < needed and not place.runs.exists():
+    free = shutil.disk_usage(output.folder).free
+    if free < needed and not output.runs.exists():
         raise UsageError(
-            f"expected {needed >> 20} MiB of disk for the logs in {place.folder}, found {free >> 20} MiB free. "
-            "Make room, or take another --output-dir."
+            f"expected {needed >> 20} MiB of disk space for the logs in {output.folder}, found {free >> 20} MiB free. "
+            "Free some space, or type another --output-dir."
         )

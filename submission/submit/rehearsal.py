@@ -1,4 +1,4 @@
-"""Keeps the answers of a finished accuracy run for the replay backend: a whole submission can then be rehearsed.
+"""Saves the answers of a finished accuracy run for the replay backend, to rehearse a whole submission without a model.
 
 python -m sut --mode accuracy --dataset demo.json --log-dir logs
 python -m submission.submit.rehearsal logs answers.npz
@@ -26,11 +26,11 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("log_dir", type=Path, help="of an accuracy run in fp32")
+    parser.add_argument("log_dir", type=Path, help="the log directory of an accuracy run in fp32")
     parser.add_argument("answers", type=Path, help="the file to write, for --backend replay --model replay:FILE")
     options = parser.parse_args(argv)
     try:
-        count = keep(options.log_dir, options.answers)
+        count = save_answers(options.log_dir, options.answers)
     except (AccuracyLogError, DatasetError, OSError, ValueError, KeyError) as error:
         print(f"error: expected the answers of a run in {options.log_dir}, found: {error}.", file=sys.stderr)
         return 2
@@ -38,8 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def keep(log_dir: Path, answers: Path) -> int:
-    """Store the run's answers by their samples' tokens; returns how many."""
+def save_answers(log_dir: Path, answers: Path) -> int:
+    """Save the run's answers, keyed by their samples' token ids; returns their number."""
     features = _features(log_dir)
     indexes, logged = read_entries(log_dir / detail_log.ACCURACY, len(features))
     pairs = zip(indexes.tolist(), logged, strict=True)

@@ -1,7 +1,7 @@
-"""What `python -m sut submit` was asked for: one frozen `Order`, from the command line, checked before anything runs.
+"""The command line of `python -m sut submit` as a frozen `SubmissionRequest`, checked before any run starts.
 
-The flags of a run (`--backend`, `--model`, `--dataset` …) are those of `python -m sut` itself and are parsed by it;
-those that a submission decides (scenario, mode, lengths, seeds, log directories) may not be given.
+The flags of a run (`--backend`, `--model`, `--dataset` …) are those of `python -m sut` and are parsed by its parser;
+those that a submission sets itself (scenario, mode, lengths, seeds, log directories) are refused.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ All flags of a run may follow, such as --backend, --model, --precision and --dat
 Exit code: 0 packed, 1 a check fails, 2 usage, 3 a run failed or its result cannot be packed.
 See docs/guide/submission.md.
 """
-# Flags of a run that a submission sets for each of its runs, and what a person says instead.
+# Flags of a run that a submission sets for each of its runs → what to type instead.
 _OURS = {
-    "scenario": "--scenarios says which are run.",
-    "mode": "Both are run.",
+    "scenario": "--scenarios lists the scenarios to run.",
+    "mode": "Both modes are run.",
     "execution_mode": "--short makes trial runs.",
-    "log_dir": "--output-dir has the logs of all runs.",
+    "log_dir": "The logs of all runs go below --output-dir.",
     "find_peak": "",
     "min_duration_s": "--short makes shorter runs.",
     "audit_config": "",
-    "target": "--benchmark has the accuracy to reach.",
+    "target": "--benchmark sets the accuracy to reach.",
 }
 _PROG = "python -m sut submit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-# Scenarios that a BERT submission of the edge suite may have; both are wanted in the closed division.
+# The scenarios of BERT in the edge suite; the closed division requires both.
 _SCENARIOS = tuple(reversed(rounds.REQUIRED_SCENARIOS))
 
 
 @dataclass(frozen=True)
-class Order:
-    """One submission. `run` has the flags of its runs; scenario, mode and lengths in it mean nothing."""
+class SubmissionRequest:
+    """One submission. `run` holds the flags of its runs; its scenario, mode and lengths are not used."""
 
     submitter: str
     division: str
@@ -56,7 +56,7 @@ class Order:
     scenarios: tuple[str, ...]
     benchmark: str  # bert-99 or bert-99.9
     system: str  # the name of systems/<system>.json
-    system_toml: Path  # what a person says of that system; need not be there for a trial
+    system_toml: Path  # the facts that a person fills in; may be missing in a trial
     output_dir: Path
     short: bool
     allow_fake: bool
@@ -68,16 +68,16 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What to do with the order."""
+class ResumeOptions:
+    """How to proceed with a request: resume, only plan, or remove the earlier one."""
 
     resume: bool
     dry_run: bool
     clean: bool
 
 
-def parse(argv: Sequence[str]) -> tuple[Order, Wishes]:
-    """The order, and what to do with it.
+def parse(argv: Sequence[str]) -> tuple[SubmissionRequest, ResumeOptions]:
+    """Parse the command line.
 
     Raises:
         UsageError: a flag or a value that cannot be used.
@@ -87,13 +87,13 @@ def parse(argv: Sequence[str]) -> tuple[Order, Wishes]:
     for field, instead in _OURS.items():
         if field in values:
             raise UsageError(
-                f"found {flag(field)}, which a submission sets for each of its runs. Leave it out. {instead}".rstrip()
+                f"found {flag(field)}, which a submission sets for each of its runs. Remove it. {instead}".rstrip()
             )
-    wanted = rounds.find(own.round)
-    order = Order(
+    chosen = rounds.find(own.round)
+    request = SubmissionRequest(
         submitter=_name("submitter", own.submitter),
         division=choose("division", own.division, rounds.DIVISIONS),
-        round=wanted,
+        round=chosen,
         scenarios=_scenarios(own.scenarios),
         benchmark=choose("benchmark", own.benchmark, F1_TARGETS),
         system=_name("system", own.system),
@@ -101,10 +101,10 @@ def parse(argv: Sequence[str]) -> tuple[Order, Wishes]:
         output_dir=own.output_dir,
         short=own.short,
         allow_fake=own.allow_fake,
-        run=resolve(values | {"round": wanted.name}, toml),
+        run=resolve(values | {"round": chosen.name}, toml),
     )
-    _check(order, own)
-    return order, Wishes(own.resume, own.dry_run, own.clean)
+    _check(request, own)
+    return request, ResumeOptions(own.resume, own.dry_run, own.clean)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,20 +115,20 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--submitter", required=True, metavar="NAME", help="your organisation, as its directory is called")
+    add("--submitter", required=True, metavar="NAME", help="your organisation, as in the name of its directory")
     add("--division", default="open", metavar="NAME", help="open (default) or closed")
-    add("--category", default="edge", metavar="NAME", help="edge: the one suite that has BERT since v5.0")
+    add("--category", default="edge", metavar="NAME", help="edge: the only suite with BERT since v5.0")
     add("--round", default=rounds.LATEST, metavar="NAME", help=f"{', '.join(rounds.ROUNDS)} (default: %(default)s)")
     add("--scenarios", default=",".join(_SCENARIOS), metavar="A,B", help=f"default: {','.join(_SCENARIOS)}")
     add("--benchmark", default="bert-99", metavar="NAME", help="bert-99 (default) or bert-99.9: the accuracy to reach")
     add("--system", default="this-machine", metavar="ID", help="the system's short name (default: this-machine)")
-    add("--system-toml", type=Path, metavar="FILE", help="what only a person knows of the system (default: "
+    add("--system-toml", type=Path, metavar="FILE", help="facts that the machine does not report (default: "
         "configs/systems/ID.toml)")  # fmt: skip
     add("--output-dir", type=Path, required=True, metavar="DIR", help="where the package and all runs go")
     add("--short", action="store_true", help="a trial: few queries, open division, marked as one everywhere")
-    add("--resume", action="store_true", help="go on where an interrupted submission stopped")
-    add("--dry-run", action="store_true", help="measure the speed, show the plan, and do no more")
-    add("--clean", action="store_true", help="remove the submission that DIR holds, and start anew")
+    add("--resume", action="store_true", help="continue an interrupted submission")
+    add("--dry-run", action="store_true", help="only measure the speed and show the plan")
+    add("--clean", action="store_true", help="remove the submission in DIR and start again")
     add("--allow-fake", action="store_true", help="pack runs of a backend without a model: for tests of the package")
     return parser
 
@@ -144,27 +144,25 @@ def _scenarios(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _check(order: Order, own: Any) -> None:
-    if order.run.task != "squad":
-        raise UsageError(f"a submission is of task squad, MLPerf's BERT; found --task {order.run.task}. Leave it out.")
+def _check(request: SubmissionRequest, own: Any) -> None:
+    if request.run.task != "squad":
+        raise UsageError(f"expected task squad (MLPerf's BERT), found --task {request.run.task}. Remove it.")
     if own.category.lower() != "edge":
         raise UsageError(f"expected --category edge, found {own.category!r}: no other suite has BERT since round v5.0.")
     if own.resume and own.clean:
-        raise UsageError("--resume keeps what is there and --clean removes it; give one of them.")
-    if order.is_closed and order.short:
-        raise UsageError("--short packs a trial, which goes with --division open.")
+        raise UsageError("--resume continues the earlier submission and --clean removes it. Type only one of them.")
+    if request.is_closed and request.short:
+        raise UsageError("found --short with --division closed. Type: --division open; a trial cannot be closed.")
     if own.system_toml and not own.system_toml.is_file():
+        raise UsageError(f"expected a system description in {own.system_toml}, found no file. Check --system-toml.")
+    missing = set(rounds.REQUIRED_SCENARIOS) - set(request.scenarios)
+    if request.is_closed and missing:
         raise UsageError(
-            f"expected what is known of the system in {own.system_toml}, found no file. Check --system-toml."
+            f"expected {' and '.join(rounds.REQUIRED_SCENARIOS)} for the closed division, "
+            f"found --scenarios {','.join(request.scenarios)}."
         )
-    missing = set(rounds.REQUIRED_SCENARIOS) - set(order.scenarios)
-    if order.is_closed and missing:
-        raise UsageError(
-            f"the closed division wants {' and '.join(rounds.REQUIRED_SCENARIOS)}, "
-            f"found --scenarios {','.join(order.scenarios)}."
-        )
-    extra = set(order.scenarios) - set(rounds.REQUIRED_SCENARIOS)
-    if order.is_closed and extra:
+    extra = set(request.scenarios) - set(rounds.REQUIRED_SCENARIOS)
+    if request.is_closed and extra:
         raise UsageError(f"the closed division's edge suite has no {' or '.join(sorted(extra))} for BERT.")
-    if order.run.test_query_count and not order.short:
-        raise UsageError("--test-query-count goes with --short; a submission keeps the official counts.")
+    if request.run.test_query_count and not request.short:
+        raise UsageError("found --test-query-count without --short. Remove it: a submission needs the official counts.")

@@ -1,8 +1,7 @@
-"""TEST01: does a performance run give the answers of the accuracy run, and is it as fast while it logs them?
+"""TEST01: compares a performance run that logs answers with the accuracy run (answers) and the performance run (speed).
 
-The rules compare the first number of every answer; here all of it is compared, bit for bit, so that a pass means more.
-Where answers differ, as they may when an engine's batches change its rounding, F1 over the very samples that TEST01
-logged decides, as the rules allow.
+The official script compares the first number of each answer; here the whole answer is compared, bit for bit. Answers
+may differ if rounding depends on the batch; then, as the rules allow, F1 over the samples that TEST01 logged decides.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from accuracy.squad import Score
 from foundation.rules import SCENARIOS
 from submission.rules import rounds
 from submission.rules.layout import ACCURACY_TXT
-from submission.rules.test01_speed import Speed
+from submission.rules.test01_speed import SpeedComparison
 from submission.submit import workspace
 from sut.errors import RunFailedError
 from sut.record import detail_log
@@ -36,13 +35,13 @@ AUDIT_CONFIG = f"""# TEST01: a performance run that logs the answers to some of 
 
 
 @dataclass(frozen=True)
-class Answers:
-    """TEST01's logged answers beside the accuracy run's."""
+class AnswerComparison:
+    """TEST01's logged answers, compared with the accuracy run's."""
 
     logged: int  # entries of TEST01's log
-    differing: tuple[int, ...]  # qsl_idx of the entries that are not the accuracy run's, bit for bit
-    first_differing: int  # of these, entries whose first number differs: what the official script counts
-    missing: tuple[int, ...]  # qsl_idx that the accuracy run has no answer to
+    differing: tuple[int, ...]  # qsl_idx of the entries that are not bit-exact
+    first_differing: int  # those of them that differ in the first number, which the official script counts
+    missing: tuple[int, ...]  # qsl_idx without an answer of the accuracy run
     largest_difference: float  # between two logits
 
     @property
@@ -50,23 +49,23 @@ class Answers:
         return self.logged > 0 and not self.differing and not self.missing
 
 
-def compare_answers(accuracy_log: Path, test01_log: Path, samples: int) -> Answers:
+def compare_answers(accuracy_log: Path, test01_log: Path, samples: int) -> AnswerComparison:
     """Compare every entry of TEST01's log with the accuracy run's answer to the same sample.
 
     Raises:
         AccuracyLogError: one of the logs is missing, broken or empty.
     """
-    wanted = dict(zip(*_entries(accuracy_log, samples), strict=True))
+    reference = dict(zip(*_entries(accuracy_log, samples), strict=True))
     indexes, answers = _entries(test01_log, samples)
     differing, missing, first, largest = [], [], 0, 0.0
     for index, answer in zip(indexes, answers, strict=True):
-        if index not in wanted:
+        if index not in reference:
             missing.append(index)
-        elif answer != wanted[index]:
+        elif answer != reference[index]:
             differing.append(index)
-            first += answer[:4] != wanted[index][:4]
-            largest = max(largest, _difference(answer, wanted[index]))
-    return Answers(len(indexes), tuple(differing), first, tuple(missing), largest)
+            first += answer[:4] != reference[index][:4]
+            largest = max(largest, _difference(answer, reference[index]))
+    return AnswerComparison(len(indexes), tuple(differing), first, tuple(missing), largest)
 
 
 def _entries(log: Path, samples: int) -> tuple[list[int], list[bytes]]:
@@ -80,11 +79,11 @@ def _difference(one: bytes, other: bytes) -> float:
     return float(np.abs(np.frombuffer(one, "<f4") - np.frombuffer(other, "<f4")).max(initial=0.0))
 
 
-def compare_speed(performance: Path, test01: Path, scenario: str) -> Speed:
-    """The figures of two finished runs, out of their log directories.
+def compare_speed(performance: Path, test01: Path, scenario: str) -> SpeedComparison:
+    """Compare the figures of two finished runs, given their log directories.
 
     Raises:
-        RunFailedError: one of them is not valid, or of another scenario.
+        RunFailedError: one of them is invalid or of another scenario.
     """
     found = []
     for folder in (performance, test01):
@@ -95,13 +94,13 @@ def compare_speed(performance: Path, test01: Path, scenario: str) -> Speed:
                 f"{detail.get('result_validity')}."
             )
         found.append(float(detail[SCENARIOS[scenario].result_key]))
-    return Speed(scenario, *found)
+    return SpeedComparison(scenario, *found)
 
 
-def answers_text(answers: Answers) -> str:
-    """verify_accuracy.txt."""
+def answers_text(answers: AnswerComparison) -> str:
+    """The text of verify_accuracy.txt."""
     lines = [
-        "TEST01, accuracy: whole answers, bit for bit, against those of the accuracy run",
+        "TEST01, accuracy: whole answers, bit for bit, compared with the accuracy run",
         f"answers logged: {answers.logged}",
         f"answers to samples that the accuracy run did not answer: {len(answers.missing)}",
         f"answers that differ: {len(answers.differing)}, of these in their first number: {answers.first_differing}",
@@ -112,8 +111,8 @@ def answers_text(answers: Answers) -> str:
     return "\n".join([*lines, rounds.TEST_PASS if answers.are_equal else _FAIL]) + "\n"
 
 
-def speed_text(speed: Speed) -> str:
-    """verify_performance.txt."""
+def speed_text(speed: SpeedComparison) -> str:
+    """The text of verify_performance.txt."""
     key = SCENARIOS[speed.scenario].result_key
     lines = [
         f"TEST01, performance: {speed.scenario}, {key}",
@@ -133,15 +132,15 @@ def verify(
     samples: int,
     score: Callable[[Path], Score],
 ) -> None:
-    """Verify the TEST01 run in `folder` and write into it what the package needs.
+    """Verify the TEST01 run in `folder` and write there the files that the package needs.
 
     Args:
-        accuracy, performance: log directories of those runs of the same scenario.
-        samples: of the data set.
+        accuracy, performance: log directories of the other two runs of the scenario.
+        samples: number of samples of the data set.
         score: scores an accuracy log.
 
     Raises:
-        RunFailedError: TEST01 does not pass; the message has by how much.
+        RunFailedError: TEST01 does not pass; the message has the difference.
     """
     log = folder / detail_log.ACCURACY
     answers = compare_answers(accuracy / detail_log.ACCURACY, log, samples)
@@ -151,19 +150,25 @@ def verify(
     tested = score(log)
     workspace.write(folder / ACCURACY_TXT, _line(tested))
     if not answers.are_equal:
-        _fall_back(folder, accuracy / detail_log.ACCURACY, answers, benchmark, tested, score)
+        _compare_f1(folder, accuracy / detail_log.ACCURACY, answers, benchmark, tested, score)
     if not speed.agrees:
         raise RunFailedError(
             f"expected TEST01's {scenario} figure within {speed.delta:.0%} of the performance run's "
             f"{speed.reference:g}, "
-            f"found {speed.test:g}. --resume runs TEST01 again; to repeat the other, remove {performance} first."
+            f"found {speed.test:g}. Type the same command with --resume to repeat TEST01; to repeat the performance "
+            f"run too, remove {performance} first."
         )
 
 
-def _fall_back(
-    folder: Path, accuracy_log: Path, answers: Answers, benchmark: str, tested: Score, score: Callable[[Path], Score]
+def _compare_f1(
+    folder: Path,
+    accuracy_log: Path,
+    answers: AnswerComparison,
+    benchmark: str,
+    tested: Score,
+    score: Callable[[Path], Score],
 ) -> None:
-    """F1 over the samples that TEST01 logged, by its answers and by the accuracy run's."""
+    """Compare F1 over the samples that TEST01 logged, of its answers and of the accuracy run's."""
     if answers.missing:
         raise RunFailedError(
             f"expected an accuracy run that answers every sample of TEST01, found {len(answers.missing)} unanswered."
@@ -181,18 +186,18 @@ def _fall_back(
 
 
 def f1_delta(baseline: Score, tested: Score) -> float:
-    """How far apart the two are, as a share of the second, as the rules reckon it; 1 where that is nothing."""
+    """The difference of the two F1 relative to the second, as in the rules; 1 if the second is 0."""
     return abs(1 - baseline.f1_of_answered / tested.f1_of_answered) if tested.f1_of_answered else 1.0
 
 
 def _restricted(accuracy_log: Path, test01_log: Path, path: Path) -> Path:
-    """The accuracy run's entries for the samples that TEST01 logged, as a log of their own."""
-    wanted = {entry["qsl_idx"] for entry in json.loads(test01_log.read_bytes())}
-    kept = [entry for entry in json.loads(accuracy_log.read_bytes()) if entry["qsl_idx"] in wanted]
+    """Write the accuracy run's entries for the samples that TEST01 logged to `path`."""
+    logged = {entry["qsl_idx"] for entry in json.loads(test01_log.read_bytes())}
+    kept = [entry for entry in json.loads(accuracy_log.read_bytes()) if entry["qsl_idx"] in logged]
     return workspace.write(path, json.dumps(kept))
 
 
 def _line(score: Score) -> str:
-    """The line that the checkers read, over the answered questions alone: TEST01 logs a part of the samples."""
+    """The line that the checkers read, over the answered questions only: TEST01 logs part of the samples."""
     exact = 100.0 * float(score.question_exact_match[score.answered].mean()) if score.answered.any() else 0.0
     return json.dumps({"exact_match": exact, "f1": score.f1_of_answered}) + "\n"

@@ -1,12 +1,12 @@
-"""The output directory of a submission: which file lies where, who may work in it, and what is left of an earlier one.
+"""The output directory of a submission: its paths, its lock, and writing files so that they are never partial.
 
-    DIR/order.json                what was ordered: --resume goes on with it
-    DIR/user.conf, audit.config   what LoadGen is given
-    DIR/runs/<scenario>/<kind>/   each run's logs, whole, and step.json; `<kind>.part` is one that has not ended
+    DIR/order.json                the request that --resume continues
+    DIR/user.conf, audit.config   LoadGen's settings
+    DIR/runs/<scenario>/<kind>/   each run's complete logs and step.json; an unfinished run is in `<kind>.part`
     DIR/mlperf_submission/        the tree
     DIR/mlperf_submission.*, mlperf_submission_summary.*    tarball, its sha256, summaries, commands, times, platform
 
-A file or directory is written aside and renamed, so that one with its own name is whole.
+A file or directory is written under a temporary name and renamed, so that one with its final name is complete.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Workspace:
     folder: Path
 
     @property
-    def order(self) -> Path:
+    def request_file(self) -> Path:
         return self.folder / "order.json"
 
     @property
@@ -55,58 +55,60 @@ class Workspace:
         return self.folder / NAME
 
     def package(self, suffix: str) -> Path:
-        """`mlperf_submission` with one of `SUFFIXES` behind it."""
+        """The path of `mlperf_submission` with one of `SUFFIXES`."""
         assert suffix in SUFFIXES
         return self.folder / f"{NAME}{suffix}"
 
     def clean(self) -> None:
-        """Remove all that a submission writes, and nothing else."""
-        for path in (self.runs, self.tree, aside(self.tree)):
+        """Remove the files that a submission writes, and no others."""
+        for path in (self.runs, self.tree, temporary(self.tree)):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (self.order, self.user_conf, self.audit_config, *(map(self.package, SUFFIXES))):
+        for path in (self.request_file, self.user_conf, self.audit_config, *(map(self.package, SUFFIXES))):
             path.unlink(missing_ok=True)
 
 
 def tree_in(folder: Path) -> Path | None:
-    """The tree that a directory is, or, being the output directory of a submission, holds."""
+    """The submission tree: `folder` itself, or the tree in it if it is an output directory; None if there is none."""
     roots = (folder, Workspace(folder).tree)
     return next((root for root in roots if any((root / name).is_dir() for name in DIVISIONS)), None)
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[tuple[Workspace, int]]:
-    """The directory `folder`, made if need be, and a lock on it that children inherit: a file descriptor.
+    """Create `folder` if necessary and lock it; yields its paths and the lock's file descriptor, inherited by children.
 
     Raises:
-        UsageError: it cannot be written, or another submission is at work there.
+        UsageError: it cannot be written, or another submission uses it.
     """
     with directory_lock.held(folder, "submission") as held:
         yield Workspace(folder), held
 
 
-def aside(path: Path) -> Path:
-    """Where `path` is made."""
+def temporary(path: Path) -> Path:
+    """The temporary name under which `path` is written."""
     return path.with_name(f"{path.name}.part")
 
 
 def write(path: Path, content: str | bytes) -> Path:
-    """Write a file aside, then rename it, its directories made if need be.
+    """Write a file under a temporary name and rename it; creates its directories.
 
     Raises:
         RunFailedError: it cannot be written.
     """
-    part = aside(path)
+    part = temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content.encode() if isinstance(content, str) else content)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise RunFailedError(f"expected to write {path}, found: {error}. Make room there, then --resume.") from error
+        raise RunFailedError(
+            f"expected to write {path}, found: {error}. Make room there, then type the same command with --resume."
+        ) from error
     return path
 
 
 def replace_folder(part: Path, folder: Path) -> None:
-    """Put a finished directory in the place of an older one."""
+    """Replace `folder` by the finished directory `part`."""
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)

@@ -13,10 +13,10 @@ from typing import Any
 from submission_tree import ACCURACY_TXT, Built, rewrite
 
 from submission.rules import rounds
-from submission.rules.layout import DETAIL, Layout
+from submission.rules.layout import DETAIL, ResultLayout
 
 OFFLINE, STREAM = "Offline", "SingleStream"
-Where = Callable[[Layout], PurePosixPath]
+Where = Callable[[ResultLayout], PurePosixPath]
 Break = Callable[[Built, PurePosixPath], None]
 
 
@@ -40,19 +40,19 @@ class Breakage:
         assert all(one.found and one.wanted and one.todo for one in found)
 
 
-def performance_log(where: Layout) -> PurePosixPath:
+def performance_log(where: ResultLayout) -> PurePosixPath:
     return where.performance / DETAIL
 
 
-def accuracy_log(where: Layout) -> PurePosixPath:
+def accuracy_log(where: ResultLayout) -> PurePosixPath:
     return where.accuracy / DETAIL
 
 
-def compliance_log(where: Layout) -> PurePosixPath:
+def compliance_log(where: ResultLayout) -> PurePosixPath:
     return where.test01_performance / DETAIL
 
 
-def answers(where: Layout) -> PurePosixPath:
+def answers(where: ResultLayout) -> PurePosixPath:
     return where.accuracy / "mlperf_log_accuracy.json"
 
 

@@ -20,7 +20,7 @@ from foundation import rules
 from submission.check import tree
 from submission.check.verdict import Verdict, examine
 from submission.rules import rounds
-from submission.rules.layout import Layout
+from submission.rules.layout import ResultLayout
 from sut.queries import loadgen
 from sut.settings.resolve import resolve
 
@@ -48,8 +48,8 @@ class Built:
     round: rounds.Round
     division: str
 
-    def layout(self, scenario: str) -> Layout:
-        return Layout(self.round, self.division, SUBMITTER, SYSTEM, MODEL, scenario)
+    def layout(self, scenario: str) -> ResultLayout:
+        return ResultLayout(self.round, self.division, SUBMITTER, SYSTEM, MODEL, scenario)
 
     def copy(self, root: Path) -> Built:
         shutil.copytree(self.root, root)
@@ -149,7 +149,7 @@ def build(root: Path, of: rounds.Round, division: str, logs: Logs, scenarios: tu
     return built
 
 
-def _result(built: Built, where: Layout, logs: Logs) -> None:
+def _result(built: Built, where: ResultLayout, logs: Logs) -> None:
     run, accuracy = (logs.of(where.round.name, where.scenario, kind) for kind in ("performance", "accuracy"))
     for name in rounds.PERFORMANCE_FILES:
         built.write(where.performance / name, (run / name).read_bytes())
@@ -162,7 +162,7 @@ def _result(built: Built, where: Layout, logs: Logs) -> None:
     built.write(where.readme, "# How it was run\n")
 
 
-def _test01(built: Built, where: Layout, logs: Logs) -> None:
+def _test01(built: Built, where: ResultLayout, logs: Logs) -> None:
     run = logs.of(where.round.name, where.scenario, "test01")
     for name in rounds.PERFORMANCE_FILES:
         built.write(where.test01_performance / name, (run / name).read_bytes())

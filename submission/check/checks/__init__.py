@@ -1,1 +1,1 @@
-"""The checks of a submission tree: one module per family of rules, each a function from what was read to failures."""
+"""The checks of a submission tree: one module per family of rules, each from a tree to failures."""

@@ -1,4 +1,4 @@
-"""The tree as a whole: divisions, stray files, links, sizes and names, whatever the files hold."""
+"""Checks of the tree as a whole: divisions, stray files, links, sizes and names, without a look at contents."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 from submission.check.failure import Failure
 from submission.check.tree import Tree, too_large
-from submission.rules.layout import Submitter
-from submission.rules.rounds import BESIDE_DIVISIONS, DIVISIONS, MAX_FILE_BYTES, ROOT_SUFFIXES
+from submission.rules.layout import SubmitterLayout
+from submission.rules.rounds import DIVISIONS, IGNORED_DIRECTORIES, MAX_FILE_BYTES, ROOT_SUFFIXES
 
 _ROOT = PurePosixPath(".")
 
@@ -17,8 +17,8 @@ def check(tree: Tree) -> Iterator[Failure]:
     yield from _root(tree)
     for division in set(DIVISIONS) & set(tree.folders_in(_ROOT)):
         for name in tree.files_in(PurePosixPath(division)):
-            todo = "Move it into a submitter's directory, or beside the division."
-            yield _named(PurePosixPath(division, name), "stray", "a file", "submitters' directories alone", todo)
+            todo = "Move it into a submitter's directory, or next to the division."
+            yield _named(PurePosixPath(division, name), "stray", "a file", "only directories of submitters", todo)
     for path, kind in tree.others.items():
         yield _named(path, "links", kind, "files and directories", "Put a copy of the file there.")
     for path, size in tree.files.items():
@@ -32,44 +32,46 @@ def check(tree: Tree) -> Iterator[Failure]:
 def _root(tree: Tree) -> Iterator[Failure]:
     for name in tree.files_in(_ROOT):
         if not name.endswith(ROOT_SUFFIXES):
-            wanted = f"files that end in {' or '.join(ROOT_SUFFIXES)} beside the divisions"
-            yield _named(PurePosixPath(name), "stray", "a file", wanted, "Move it out of the submission.")
+            expected = f"only files that end in {' or '.join(ROOT_SUFFIXES)} next to the divisions"
+            yield _named(PurePosixPath(name), "stray", "a file", expected, "Move it out of the submission.")
     for name in tree.folders_in(_ROOT):
-        if name not in (*DIVISIONS, *BESIDE_DIVISIONS):
-            wanted = " or ".join(f"{division}/" for division in DIVISIONS)
-            todo = "Name the directory that holds the divisions; network submissions are not checked here."
-            yield _named(PurePosixPath(name), "division", "another directory", wanted, todo)
+        if name not in (*DIVISIONS, *IGNORED_DIRECTORIES):
+            expected = " or ".join(f"{division}/" for division in DIVISIONS)
+            todo = "Give the directory that holds the divisions. Network submissions are not checked here."
+            yield _named(PurePosixPath(name), "division", "another directory", expected, todo)
 
 
-def something(tree: Tree, results: int) -> Iterator[Failure]:
-    """The official checkers say OK to a tree without results."""
+def has_results(tree: Tree, results: int) -> Iterator[Failure]:
+    """Refuse a tree without results, for which the official checkers would print OK."""
     if not results:
         inner = [path.parent for path in tree.folders if path.name in DIVISIONS and path.parent != _ROOT]
-        todo = f"Name the directory {inner[0]} instead." if inner else "Name the directory that holds closed/ or open/."
+        todo = f"Give the directory {inner[0]} instead." if inner else "Give the directory that holds closed/ or open/."
         yield _named(_ROOT, "results", "no results", "results in closed/ or open/", todo)
 
 
-def submitter(tree: Tree, where: Submitter) -> Iterator[Failure]:
-    """Each submitter has results; a checker that finds none says nothing, or breaks."""
-    if not tree.folders_in(where.results):
-        yield _named(where.results, "results", "nothing", "results of a system", "Put results there, or leave it out.")
+def submitter(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:
+    """Refuse a submitter without results: one official checker ignores that, the other crashes."""
+    if not tree.folders_in(layout.results):
+        yield _named(
+            layout.results, "results", "nothing", "results of a system", "Add results, or remove the directory."
+        )
 
 
 def _name(path: PurePosixPath) -> Iterator[Failure]:
     if path.name.startswith("."):
         yield _named(path, "names", "a name that begins with a dot", "visible names", "Delete or rename it.")
     if " " in path.name:
-        yield _named(path, "names", "a name with spaces", "names without", "Put _ or - for each space.")
+        yield _named(path, "names", "a name with spaces", "names without spaces", "Replace each space by _ or -.")
     if path.name.endswith("__pycache__"):
-        yield _named(path, "names", "Python's cache", "sources alone", "Delete it.")
+        yield _named(path, "names", "Python's cache", "only sources", "Delete it.")
 
 
 def _empty(tree: Tree) -> Iterator[Failure]:
     parents = {path.parent for path in (*tree.files, *tree.folders, *tree.others)}
     for path in tree.folders - parents:
         if path.parts[0] in DIVISIONS and len(path.parts) > 1:
-            yield _named(path, "empty", "an empty directory", "files in it", "Delete it, or put there what is missing.")
+            yield _named(path, "empty", "an empty directory", "files in it", "Delete it, or add the missing files.")
 
 
-def _named(path: PurePosixPath, rule: str, found: str, wanted: str, todo: str) -> Failure:
-    return Failure(str(path), f"tree.{rule}", found, wanted, todo)
+def _named(path: PurePosixPath, rule: str, found: str, expected: str, todo: str) -> Failure:
+    return Failure(str(path), f"tree.{rule}", found, expected, todo)

@@ -1,4 +1,4 @@
-"""LoadGen's log of a performance run: verdict, seeds, durations and counts, as a table of requirements."""
+"""Checks of a performance run's log: verdict, seeds, durations and counts, as a table of requirements."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from submission.check.checks.requirement import Requirement, at_least, equals, i
 from submission.check.detail_log import DetailLog
 from submission.check.failure import Failure
 from submission.check.tree import Tree
-from submission.rules.layout import DETAIL, Layout
+from submission.rules.layout import DETAIL, ResultLayout
 from submission.rules.rounds import EARLY_STOPPING_SCENARIOS, Round
 
 
-def check(tree: Tree, where: Layout) -> Iterator[Failure]:
-    log = detail_log.read(tree, where.performance / DETAIL)
-    yield from run("performance", log, where)
+def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
+    log = detail_log.read(tree, layout.performance / DETAIL)
+    yield from run("performance", log, layout)
 
 
-def run(family: str, log: DetailLog, where: Layout) -> Iterator[Failure]:
-    """What a performance run must satisfy, TEST01's too; `family` is what its rules are filed under."""
-    table = (*_any_scenario(where), *_seeds(where.round), *_of_scenario(where.scenario))
+def run(family: str, log: DetailLog, layout: ResultLayout) -> Iterator[Failure]:
+    """The rules of a performance run, also of TEST01's; `family` is the first part of the names of the rules."""
+    table = (*_any_scenario(layout), *_seeds(layout.round), *_of_scenario(layout.scenario))
     yield from unmet(log.path, log.values, [replace(one, rule=f"{family}.{one.rule}") for one in table])
     yield from errors(family, log)
 
@@ -31,31 +31,33 @@ def errors(family: str, log: DetailLog) -> Iterator[Failure]:
     """Lines that LoadGen marked as errors, in any mode."""
     if log.errors:
         found = f"{len(log.errors)}, the first: {log.errors[0][:100]}"
-        yield Failure(str(log.path), f"{family}.errors", found, "no error of LoadGen's", "Run again without it.")
+        yield Failure(
+            str(log.path), f"{family}.errors", found, "no error logged by LoadGen", "Fix its cause and repeat the run."
+        )
 
 
-def mode(rule: str, wanted: str) -> Requirement:
-    return Requirement(rule, "effective_test_mode", equals(wanted), wanted, f"Put the {wanted} run's log here.")
+def mode(rule: str, expected: str) -> Requirement:
+    return Requirement(rule, "effective_test_mode", equals(expected), expected, f"Put the {expected} run's log here.")
 
 
-def scenario(rule: str, where: Layout) -> Requirement:
-    wanted = where.scenario
-    return Requirement(rule, "effective_scenario", equals(wanted), wanted, "Put the log of this scenario here.")
+def scenario(rule: str, layout: ResultLayout) -> Requirement:
+    expected = layout.scenario
+    return Requirement(rule, "effective_scenario", equals(expected), expected, "Put the log of this scenario here.")
 
 
-def _any_scenario(where: Layout) -> Iterator[Requirement]:
-    yield scenario("scenario", where)
+def _any_scenario(layout: ResultLayout) -> Iterator[Requirement]:
+    yield scenario("scenario", layout)
     yield mode("mode", "PerformanceOnly")
-    todo = "Run again; LoadGen's summary says what was not met."
+    todo = "Repeat the run; LoadGen's summary says what was not met."
     yield Requirement("validity", "result_validity", equals("VALID"), "VALID", todo)
     yield _count("sample-count", "effective_performance_sample_count", SAMPLES)
     yield _count("duration", "effective_min_duration_ms", MIN_DURATION_S * 1000)
 
 
-def _seeds(of: Round) -> Iterator[Requirement]:
-    for name, seed in of.seeds._asdict().items():
-        todo = f"Run again with {of.name}'s seeds, or check it for the round that it was made for."
-        yield Requirement("seeds", f"effective_{name}", equals(seed), f"{seed}, {of.name}'s", todo)
+def _seeds(rules: Round) -> Iterator[Requirement]:
+    for name, seed in rules.seeds._asdict().items():
+        todo = f"Repeat the run with the seeds of {rules.name}, or check for the round that it was made for."
+        yield Requirement("seeds", f"effective_{name}", equals(seed), f"{seed}, the seed of {rules.name}", todo)
 
 
 def _of_scenario(name: str) -> Iterator[Requirement]:
@@ -63,7 +65,7 @@ def _of_scenario(name: str) -> Iterator[Requirement]:
         yield _count("samples-per-query", "effective_samples_per_query", SAMPLES)
         yield _count("queries", "effective_min_query_count", 1)
     if name in EARLY_STOPPING_SCENARIOS:
-        todo = "Run longer: too few queries for a sure percentile."
+        todo = "Run longer: too few queries to bound the percentile at the required confidence."
         yield Requirement("early-stopping", "early_stopping_met", equals(True), "true", todo)
     if name in SCENARIOS:
         todo = "Run longer: LoadGen gave no result."
@@ -71,4 +73,4 @@ def _of_scenario(name: str) -> Iterator[Requirement]:
 
 
 def _count(rule: str, key: str, least: int) -> Requirement:
-    return Requirement(rule, key, at_least(least), f"at least {least:,}", "Run again with the official settings.")
+    return Requirement(rule, key, at_least(least), f"at least {least:,}", "Repeat the run with the official settings.")

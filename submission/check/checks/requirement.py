@@ -1,4 +1,4 @@
-"""One value that a file must have, as data: logs and JSON files are checked by tables of these."""
+"""A requirement on one key of a file, as data: logs and JSON files are checked by tables of these."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ _LARGEST = 1e300
 
 @dataclass(frozen=True)
 class Requirement:
-    """Every value of `key` must satisfy `holds`; `wanted` says so in words."""
+    """Every value of `key` must satisfy `holds`; `expected` describes that to people."""
 
     rule: str
     key: str
     holds: Callable[[Any], bool]
-    wanted: str
+    expected: str
     todo: str
-    if_there: bool = False  # a key that is missing is none the worse
+    is_optional: bool = False  # checked only if the key is present
 
 
 def unmet(path: PurePosixPath, values: Mapping[str, Sequence[Any]], table: Iterable[Requirement]) -> Iterator[Failure]:
-    """The requirements that `values` (of each key, all that the file gives) do not satisfy."""
+    """The failures of a file; `values` holds all values of each key."""
     for one in table:
         found = values.get(one.key, ())
         bad = [value for value in found if not one.holds(value)]
-        if bad or not (found or one.if_there):
+        if bad or not (found or one.is_optional):
             shown = f"{one.key} = {_short(bad[0])}" if bad else f"no {one.key}"
-            yield Failure(str(path), one.rule, shown, one.wanted, one.todo)
+            yield Failure(str(path), one.rule, shown, one.expected, one.todo)
 
 
 def once(values: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """A JSON object as `unmet` takes it: one value for each key."""
+    """A JSON object in the form of `unmet`'s `values`."""
     return {key: [value] for key, value in values.items()}
 
 
-def equals(wanted: Any) -> Callable[[Any], bool]:
-    """Equal, and of the same type: 1 is not true."""
-    return lambda found: type(found) is type(wanted) and found == wanted
+def equals(expected: Any) -> Callable[[Any], bool]:
+    """Tests equality of value and type: 1 is not true."""
+    return lambda found: type(found) is type(expected) and found == expected
 
 
-def at_least(wanted: float) -> Callable[[Any], bool]:
-    return lambda found: is_number(found) and found >= wanted
+def at_least(expected: float) -> Callable[[Any], bool]:
+    return lambda found: is_number(found) and found >= expected
 
 
 def is_number(found: Any) -> TypeGuard[int | float]:
-    """No bool, nor what a float cannot hold: JSON has NaN, infinities and integers of any length."""
+    """Whether it is a number, not a bool, that fits a float: JSON has NaN, infinities and integers of any length."""
     return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < _LARGEST
 
 
@@ -61,7 +61,7 @@ def is_text(found: Any) -> bool:
     return isinstance(found, str)
 
 
-def says_something(found: Any) -> bool:
+def is_nonblank(found: Any) -> bool:
     return isinstance(found, str) and bool(found.strip())
 
 

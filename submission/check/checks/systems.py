@@ -1,14 +1,14 @@
-"""systems/<system>.json: 35 keys, what they may say, and that each described system has results."""
+"""Checks of systems/<system>.json: its 35 keys and their values, and that each described system has results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from submission.check.checks.requirement import Requirement, is_number, is_text, once, says_something, unmet
+from submission.check.checks.requirement import Requirement, is_nonblank, is_number, is_text, once, unmet
 from submission.check.failure import Failure
 from submission.check.tree import Tree
-from submission.rules.layout import Submitter
+from submission.rules.layout import SubmitterLayout
 from submission.rules.rounds import (
     STATUSES,
     SYSTEM_KEYS,
@@ -19,42 +19,42 @@ from submission.rules.rounds import (
 )
 
 
-def check(tree: Tree, where: Submitter) -> Iterator[Failure]:
-    """Every description, and every system that results are of."""
-    described = {name.removesuffix(".json") for name in tree.files_in(where.systems) if name.endswith(".json")}
-    measured = set(tree.folders_in(where.results))
+def check(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:
+    """Refuse a description of a system without results."""
+    described = {name.removesuffix(".json") for name in tree.files_in(layout.systems) if name.endswith(".json")}
+    measured = set(tree.folders_in(layout.results))
     for system in sorted(described - measured):
-        path = str(where.description(system))
-        yield Failure(path, "systems.results", "no results of it", "results", "Delete it, or put its results there.")
+        path = str(layout.description(system))
+        yield Failure(path, "systems.results", "no results of this system", "results", "Delete it, or add its results.")
 
 
-def description(tree: Tree, where: Submitter, system: str) -> Iterator[Failure]:
-    """The keys of one system that has results."""
-    path = where.description(system)
+def description(tree: Tree, layout: SubmitterLayout, system: str) -> Iterator[Failure]:
+    """The description of one system that has results."""
+    path = layout.description(system)
     found = tree.json(path)
-    yield from unmet(path, once(found), requirements(where))
+    yield from unmet(path, once(found), requirements(layout))
     if "is_network" in found:
-        todo = "Leave is_network out: LoadGen's Python SUT is never over a network."
+        todo = "Remove is_network: this SUT is never behind a network."
         yield Failure(str(path), "systems.network", "is_network", "no such key", todo)
 
 
-def requirements(where: Submitter) -> tuple[Requirement, ...]:
-    """One for each key; `where` says which submitter and division it must name."""
-    return (*_said(where), *map(_key, SYSTEM_KEYS), *map(_may_be_empty, SYSTEM_KEYS_MAY_BE_EMPTY))
+def requirements(layout: SubmitterLayout) -> tuple[Requirement, ...]:
+    """One for each key; `where` has the submitter and division that the description must give."""
+    return (*_fixed_values(layout), *map(_key, SYSTEM_KEYS), *map(_may_be_empty, SYSTEM_KEYS_MAY_BE_EMPTY))
 
 
-def _said(where: Submitter) -> Iterator[Requirement]:
+def _fixed_values(layout: SubmitterLayout) -> Iterator[Requirement]:
     fixed = {
-        "division": ((where.division,), "the directory's division"),
-        "submitter": ((where.submitter.lower(),), "the directory's submitter"),
+        "division": ((layout.division,), "the directory's division"),
+        "submitter": ((layout.submitter.lower(),), "the directory's submitter"),
         "status": (STATUSES, "one of the statuses"),
-        "system_type": (SYSTEM_TYPES, "an edge system: BERT is in no other suite"),
+        "system_type": (SYSTEM_TYPES, "an edge system: no other suite has BERT"),
     }
     for key, (allowed, why) in fixed.items():
-        wanted = f"{' or '.join(allowed)} ({why})"
-        # The checkers lower the case of these two alone.
+        expected = f"{' or '.join(allowed)} ({why})"
+        # The official checkers ignore case in these two only.
         is_lowered = key in ("submitter", "status")
-        yield Requirement(f"systems.{key}", key, _among(allowed, is_lowered), wanted, f"Correct {key}.")
+        yield Requirement(f"systems.{key}", key, _among(allowed, is_lowered), expected, f"Correct {key}.")
 
 
 def _among(allowed: tuple[str, ...], is_lowered: bool) -> Any:
@@ -63,10 +63,10 @@ def _among(allowed: tuple[str, ...], is_lowered: bool) -> Any:
 
 def _key(key: str) -> Requirement:
     if key in SYSTEM_KEYS_INTEGER:
-        return Requirement("systems.keys", key, _is_integer, 'a number as text, as "0" or "2"', f"Give {key}.")
+        return Requirement("systems.keys", key, _is_integer, 'a number as text, for example "0" or "2"', f"Set {key}.")
     if key in SYSTEM_KEYS_COUNT:
-        return Requirement("systems.keys", key, _is_count, "text, or a number other than 0", f"Give {key}.")
-    return Requirement("systems.keys", key, says_something, 'text that says something, if only "N/A"', f"Give {key}.")
+        return Requirement("systems.keys", key, _is_count, "text, or a number other than 0", f"Set {key}.")
+    return Requirement("systems.keys", key, is_nonblank, 'text, at least "N/A"', f"Set {key}.")
 
 
 def _may_be_empty(key: str) -> Requirement:
@@ -74,10 +74,10 @@ def _may_be_empty(key: str) -> Requirement:
 
 
 def _is_integer(found: Any) -> bool:
-    """0 as a number is empty to the checkers; "N/A" ends them in a traceback."""
+    """The number 0 counts as empty in the official checkers, and "N/A" crashes them."""
     is_one = isinstance(found, int) and not isinstance(found, bool) and found > 0
     return is_one or (isinstance(found, str) and found.isascii() and found.isdigit())
 
 
 def _is_count(found: Any) -> bool:
-    return says_something(found) or (is_number(found) and found != 0)
+    return is_nonblank(found) or (is_number(found) and found != 0)

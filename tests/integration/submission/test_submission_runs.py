@@ -10,7 +10,7 @@ import pytest
 
 from submission.submit import plan, request, runs, user_conf
 from submission.submit.plan import ACCURACY, PERFORMANCE, PROBE, TEST01, Step
-from submission.submit.request import Order
+from submission.submit.request import SubmissionRequest
 from submission.submit.runs import RunStoppedError, carry_out
 from submission.submit.workspace import Workspace
 from sut.errors import RunFailedError
@@ -43,12 +43,12 @@ def play(monkeypatch: pytest.MonkeyPatch) -> tuple[Play, list[list[str]]]:
     return ending, made
 
 
-def ordered(folder: Path, *flags: str) -> tuple[Order, Workspace, list[Step]]:
+def ordered(folder: Path, *flags: str) -> tuple[SubmissionRequest, Workspace, list[Step]]:
     asked, _ = request.parse(["--submitter", "DemoOrg", "--output-dir", str(folder), *flags])
-    place = Workspace(folder)
+    output = Workspace(folder)
     folder.mkdir(exist_ok=True)
-    place.user_conf.touch()
-    return asked, place, plan.runs(asked, place, dict.fromkeys(asked.scenarios, 50.0), 10_833)
+    output.user_conf.touch()
+    return asked, output, plan.runs(asked, output, dict.fromkeys(asked.scenarios, 50.0), 10_833)
 
 
 def test_the_closed_division_runs_accuracy_first_and_test01_behind_its_performance(tmp_path: Path) -> None:
@@ -81,49 +81,49 @@ def test_user_conf_has_the_measured_speed_behind_what_the_user_says(tmp_path: Pa
 
 def test_a_finished_run_is_not_made_again(tmp_path: Path, play: tuple[Play, list[list[str]]]) -> None:
     ending, made = play
-    asked, place, steps = ordered(tmp_path)
+    asked, output, steps = ordered(tmp_path)
     ending("PASS", 0)
-    carry_out(steps[:1], asked, place, lock=0)
+    carry_out(steps[:1], asked, output, lock=0)
     ending("VALID", 0)
     with pytest.raises(RunFailedError, match="as good as it looks"):
-        carry_out([steps[1]], asked, place, 0, verify=fail)
-    carry_out(steps, asked, place, lock=0)
-    assert [runs.is_done(step, place) for step in steps] == [True] * 4
+        carry_out([steps[1]], asked, output, 0, verify=fail)
+    carry_out(steps, asked, output, lock=0)
+    assert [runs.is_done(step, output) for step in steps] == [True] * 4
     assert len(made) == 1 + 1 + 3
-    facts = runs.facts(steps[0], place)
-    assert facts["command"] == steps[0].command(place) and facts["started"] <= facts["ended"]
+    facts = runs.facts(steps[0], output)
+    assert facts["command"] == steps[0].command(output) and facts["started"] <= facts["ended"]
 
 
-def stopwatch(folder: Path) -> tuple[Order, Workspace, Step]:
+def stopwatch(folder: Path) -> tuple[SubmissionRequest, Workspace, Step]:
     """A SingleStream run that LoadGen is told takes 500 ms a query, where it takes 10."""
-    asked, place, steps = ordered(folder)
-    place.user_conf.write_text("*.SingleStream.target_latency = 500\n")
-    return asked, place, steps[3]
+    asked, output, steps = ordered(folder)
+    output.user_conf.write_text("*.SingleStream.target_latency = 500\n")
+    return asked, output, steps[3]
 
 
 def test_a_run_that_ran_out_of_queries_is_made_again_with_its_own_speed(
     tmp_path: Path, play: tuple[Play, list[list[str]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ending, made = play
-    asked, place, step = stopwatch(tmp_path)
+    asked, output, step = stopwatch(tmp_path)
     ending("INVALID", 1)
     with pytest.raises(RunFailedError, match="so it is"):  # the second is as fast as the first: no better speed
-        carry_out([step], asked, place, lock=0)
+        carry_out([step], asked, output, lock=0)
     assert len(made) == 2
-    assert place.user_conf.read_text().splitlines()[-1] == "bert.SingleStream.target_latency = 4"
-    assert "ran out of queries. Again, with bert.SingleStream.target_latency = 4" in capsys.readouterr().err
+    assert output.user_conf.read_text().splitlines()[-1] == "bert.SingleStream.target_latency = 4"
+    assert "ran out of queries. Repeating it with bert.SingleStream.target_latency = 4" in capsys.readouterr().err
     ending("VALID", 0)
-    carry_out([step], asked, place, lock=0)
-    assert runs.is_done(step, place)
+    carry_out([step], asked, output, lock=0)
+    assert runs.is_done(step, output)
 
 
 def test_a_speed_from_the_command_line_is_not_corrected(tmp_path: Path, play: tuple[Play, list[list[str]]]) -> None:
     ending, made = play
-    asked, place, steps = ordered(tmp_path, "--target-qps", "2")
-    place.user_conf.write_text("*.Offline.target_qps = 2\n")
+    asked, output, steps = ordered(tmp_path, "--target-qps", "2")
+    output.user_conf.write_text("*.Offline.target_qps = 2\n")
     ending("INVALID", 1)
     with pytest.raises(RunFailedError, match="so it is"):
-        carry_out([steps[2]], asked, place, lock=0)
+        carry_out([steps[2]], asked, output, lock=0)
     assert len(made) == 1
 
 
@@ -147,17 +147,17 @@ def test_a_result_that_cannot_be_packed_is_kept_as_failed(
     tmp_path: Path, play: tuple[Play, list[list[str]]], flags: list[str], number: int, verdict: str, is_packed: bool
 ) -> None:
     play[0](verdict, 1)
-    asked, place, steps = ordered(tmp_path, *flags)
+    asked, output, steps = ordered(tmp_path, *flags)
     step = steps[number]
     if is_packed:
-        carry_out([step], asked, place, lock=0)
-        assert runs.is_done(step, place)
+        carry_out([step], asked, output, lock=0)
+        assert runs.is_done(step, output)
         return
-    failed = step.folder(place).with_name(f"{step.kind}.failed")
+    failed = step.folder(output).with_name(f"{step.kind}.failed")
     with pytest.raises(RunFailedError, match="so it is") as caught:
-        carry_out([step], asked, place, lock=0)
+        carry_out([step], asked, output, lock=0)
     assert str(failed) in str(caught.value) and (failed / "run.json").is_file()
-    assert not step.folder(place).exists()
+    assert not step.folder(output).exists()
 
 
 @pytest.mark.parametrize("code", [2, 3, -9])
@@ -165,11 +165,11 @@ def test_a_run_that_does_not_end_by_itself_stops_the_submission(
     tmp_path: Path, play: tuple[Play, list[list[str]]], code: int
 ) -> None:
     play[0]("FAILED", code)
-    asked, place, steps = ordered(tmp_path)
+    asked, output, steps = ordered(tmp_path)
     with pytest.raises(RunStoppedError, match="--resume") as caught:
-        carry_out(steps, asked, place, lock=0)
+        carry_out(steps, asked, output, lock=0)
     assert caught.value.exit_code == (code if code > 0 else 3)
-    assert not runs.is_done(steps[0], place)
+    assert not runs.is_done(steps[0], output)
 
 
 def test_trial_runs_are_of_every_scenario_and_short(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from submission_tree import Logs
 from foundation import rules
 from submission.check import tree, verdict
 from submission.package import build, documents, pack, weights
-from submission.package.build import Parts
+from submission.package.build import TreeInputs
 from submission.rules import rounds
 from submission.submit import plan, request, test01
 from submission.submit.workspace import Workspace
@@ -29,22 +29,22 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
     return Logs(tmp_path_factory.mktemp("build-logs"))
 
 
-def parts(folder: Path, logs: Logs, round_name: str, division: str, *flags: str) -> Parts:
+def parts(folder: Path, logs: Logs, round_name: str, division: str, *flags: str) -> TreeInputs:
     """All that a tree is built from, its runs made of LoadGen's own short logs."""
     dataset = folder / "dev.json"
     dataset.write_text("{}")
     given = ["--submitter", "DemoOrg", "--division", division, "--round", round_name, "--system", "one_box"]
     asked, _ = request.parse([*given, "--dataset", str(dataset), "--output-dir", str(folder), *flags])
-    place = Workspace(folder)
-    place.user_conf.write_text("*.Offline.target_qps = 100\n")
-    steps = plan.runs(asked, place, dict.fromkeys(asked.scenarios, 100.0), rules.SAMPLES)
+    output = Workspace(folder)
+    output.user_conf.write_text("*.Offline.target_qps = 100\n")
+    steps = plan.runs(asked, output, dict.fromkeys(asked.scenarios, 100.0), rules.SAMPLES)
     for step in steps:
         of_kind = logs.of(round_name, step.scenario, step.kind.lower())
-        shutil.copytree(of_kind, step.folder(place))
-        finish(step.folder(place), dataset)
+        shutil.copytree(of_kind, step.folder(output))
+        finish(step.folder(output), dataset)
     known = {"division": division, "submitter": "DemoOrg", "system_type": "edge", "status": "rdi"}
     described = DESCRIPTION | known | dict.fromkeys(rounds.SYSTEM_KEYS_INTEGER, "1")
-    return Parts(asked, place, steps, described, weights.describe(asked.run))
+    return TreeInputs(asked, output, steps, described, weights.describe(asked.run))
 
 
 def finish(folder: Path, dataset: Path) -> None:
@@ -65,48 +65,48 @@ def finish(folder: Path, dataset: Path) -> None:
 @pytest.mark.parametrize("round_name", rounds.ROUNDS)
 def test_the_tree_of_each_round_passes_the_checks(tmp_path: Path, logs: Logs, round_name: str, division: str) -> None:
     made = parts(tmp_path, logs, round_name, division)
-    found = verdict.examine(tree.read(build.build(made)), made.order.round)
+    found = verdict.examine(tree.read(build.build(made)), made.request.round)
     assert found.failures == ()
     assert len(found.results) == 2 and not found.is_trial
 
 
 def test_answers_that_are_not_equal_come_with_both_scores(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "closed")
-    folder = made.of("Offline")[plan.TEST01].folder(made.place)
+    folder = made.steps_of("Offline")[plan.TEST01].folder(made.output)
     (folder / test01.VERIFY_ACCURACY).write_text("TEST FAIL\n")
     for name in (test01.BASELINE, test01.COMPLIANCE):
         (folder / name).write_text('{"exact_match": 90.0, "f1": 91.0}\n')
     root = build.build(made)
-    assert verdict.examine(tree.read(root), made.order.round).failures == ()
-    said = (root / build.layout(made.order, "Offline").readme).read_text()
+    assert verdict.examine(tree.read(root), made.request.round).failures == ()
+    said = (root / build.layout_of(made.request, "Offline").readme).read_text()
     assert "not bit-exact" in said and "TEST FAIL" in said
 
 
 def test_the_documents_speak_of_these_very_runs(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v5.1", "closed")
     root = build.build(made)
-    where = build.layout(made.order, "SingleStream")
+    where = build.layout_of(made.request, "SingleStream")
     said = (root / where.readme).read_text()
-    for step in made.of("SingleStream").values():
-        assert step.command(made.place) in said
+    for step in made.steps_of("SingleStream").values():
+        assert step.command(made.output) in said
     measured = json.loads((root / where.measurements).read_text())
     assert measured["starting_weights_filename"] == "model.safetensors"
     assert measured["weights_sha256"] == made.weights.sha256 and made.weights.sha256 in said
     assert measured["marks"] == [NOTICE] and NOTICE in said and NOTICE in (root / where.accuracy_txt).read_text()
     assert measured["retraining"].startswith("Yes: trained from scratch")
     assert "No calibration" in (root / where.calibration).read_text()
-    assert (root / where.user_conf).read_bytes() == made.place.user_conf.read_bytes()
+    assert (root / where.user_conf).read_bytes() == made.output.user_conf.read_bytes()
     assert (root / where.model_code / "submission" / "package" / "build.py").is_file()
 
 
 def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "open", "--precision", "int8")
     for step in made.steps:
-        path = step.folder(made.place) / "run.json"
+        path = step.folder(made.output) / "run.json"
         engine = {"key": "abc", "calibration_samples": 500, "calibration_seed": 7}
         path.write_text(json.dumps(json.loads(path.read_text()) | {"engine": engine}))
     root = build.build(made)
-    where = build.layout(made.order, "Offline")
+    where = build.layout_of(made.request, "Offline")
     assert "| calibration_samples | 500 |" in (root / where.calibration).read_text()
     measured = json.loads((root / where.measurements).read_text())
     assert measured["weight_data_types"] == "int8" and "calibrated" in measured["weight_transformations"]
@@ -115,10 +115,10 @@ def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, l
 def test_runs_without_a_model_say_so_in_every_document(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "open", "--backend", "fake", "--allow-fake")
     for step in made.steps:
-        path = step.folder(made.place) / "run.json"
+        path = step.folder(made.output) / "run.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"notices": ["fake backend: no model ran"]}))
     root = build.build(made)
-    where = build.layout(made.order, "Offline")
+    where = build.layout_of(made.request, "Offline")
     for document in (where.readme, where.measurements, where.accuracy_txt):
         assert documents.FAKE in (root / document).read_text()
 
@@ -126,9 +126,9 @@ def test_runs_without_a_model_say_so_in_every_document(tmp_path: Path, logs: Log
 def test_building_and_packing_again_gives_the_same_bytes(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.0", "closed")
     build.build(made)
-    first = pack.pack(made.place, 1_700_000_000).read_bytes()
+    first = pack.pack(made.output, 1_700_000_000).read_bytes()
     build.build(made)
-    assert pack.pack(made.place, 1_700_000_000).read_bytes() == first
+    assert pack.pack(made.output, 1_700_000_000).read_bytes() == first
 
 
 def test_the_generated_demo_set_has_as_many_samples_as_the_rules_want(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from submission.package import machine, system_description
 from submission.package.system_description import UNKNOWN, describe
 from submission.rules import rounds
 from submission.submit import request
-from submission.submit.request import Order
+from submission.submit.request import SubmissionRequest
 from sut.errors import UsageError
 
 SAID = {
@@ -26,7 +26,7 @@ SAID = {
 }
 
 
-def ordered(folder: Path, *flags: str) -> Order:
+def ordered(folder: Path, *flags: str) -> SubmissionRequest:
     (folder / "system.toml").touch()
     toml = ("--system-toml", str(folder / "system.toml"))
     return request.parse(["--submitter", "DemoOrg", "--output-dir", str(folder / "out"), *toml, *flags])[0]

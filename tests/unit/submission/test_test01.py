@@ -11,9 +11,9 @@ import pytest
 
 from accuracy.squad import Score
 from submission.rules.layout import ACCURACY_TXT
-from submission.rules.test01_speed import Speed
+from submission.rules.test01_speed import SpeedComparison
 from submission.submit import test01
-from submission.submit.test01 import Answers, answers_text, compare_answers, compare_speed, speed_text, verify
+from submission.submit.test01 import AnswerComparison, answers_text, compare_answers, compare_speed, speed_text, verify
 from sut.errors import RunFailedError
 
 ANSWERS = [[1.0, 2.0], [3.0, 4.0, 5.0, 6.0], [7.0, 8.0]]
@@ -32,26 +32,26 @@ def baseline(tmp_path: Path) -> Path:
     return write_log(tmp_path / "accuracy" / "mlperf_log_accuracy.json", list(enumerate(ANSWERS)))
 
 
-def compared(baseline: Path, entries: list[tuple[int, list[float]]]) -> Answers:
+def compared(baseline: Path, entries: list[tuple[int, list[float]]]) -> AnswerComparison:
     return compare_answers(baseline, write_log(baseline.parent / "test01.json", entries), samples=4)
 
 
 def test_equal_answers_pass_in_any_order_and_number(baseline: Path) -> None:
     found = compared(baseline, [(2, ANSWERS[2]), (0, ANSWERS[0]), (2, ANSWERS[2])])
-    assert found == Answers(3, (), 0, (), 0.0)
+    assert found == AnswerComparison(3, (), 0, (), 0.0)
     assert answers_text(found).splitlines()[-1] == "TEST PASS"
 
 
 def test_one_answer_that_differs_fails_and_is_told_by_how_much(baseline: Path) -> None:
     found = compared(baseline, [(0, ANSWERS[0]), (1, [3.5, 4.0, 5.0, 6.0])])
-    assert found == Answers(2, (1,), 1, (), 0.5)
+    assert found == AnswerComparison(2, (1,), 1, (), 0.5)
     text = answers_text(found)
     assert text.splitlines()[-1] == "TEST FAIL" and "answers that differ: 1" in text and "qsl_idx 1" in text
 
 
 def test_a_difference_behind_the_first_number_fails_too(baseline: Path) -> None:
     found = compared(baseline, [(1, [3.0, 4.0, 5.0, 6.25])])
-    assert found == Answers(1, (1,), 0, (), 0.25)
+    assert found == AnswerComparison(1, (1,), 0, (), 0.25)
     assert not found.are_equal
 
 
@@ -96,7 +96,7 @@ def test_speed_may_lie_ten_percent_either_way(
     one = write_detail(tmp_path / "performance", key, reference, scenario=scenario)
     other = write_detail(tmp_path / "test01", key, test, scenario=scenario)
     found = compare_speed(one, other, scenario)
-    assert found == Speed(scenario, reference, test) and found.agrees is passes
+    assert found == SpeedComparison(scenario, reference, test) and found.agrees is passes
     assert speed_text(found).splitlines()[-1] == ("TEST PASS" if passes else "TEST FAIL")
 
 
