@@ -21,9 +21,9 @@ _MADE = {  # what the commands leave, by section
 
 
 def commands(block: str) -> list[tuple[list[str], int]]:
-    """(the words after `python -m`, the exit code) of each line."""
+    """(the words after `python -m`, the exit code) of each command; a backslash continues a line."""
     found = []
-    for line in block.splitlines():
+    for line in block.replace("\\\n", " ").splitlines():
         command, _, remark = line.partition(" # exit code ")
         python, flag, *words = shlex.split(command)
         assert (python, flag) == ("python", "-m")
