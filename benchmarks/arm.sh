@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Linux on ARM without an ARM machine: an emulated arm64 root, the package installed there as the README says, the demo's
+# Linux on ARM without an ARM machine: an emulated arm64 root, the package installed as docs/guide/arm.md says, the demo's
 # accuracy and a short performance run for every combination of backend and precision, compared with this machine's F1.
 #
 #     sudo benchmarks/arm.sh ROOT_DIRECTORY            # all of it; a step that is done is skipped when it is run again
@@ -145,7 +145,7 @@ environment() {
     inside python -m pip install --upgrade pip
 }
 
-install() {  # as the README says, but for torch's version
+install() {  # as docs/guide/arm.md says, but for torch's version
     echo "torch==$TORCH" > "$ROOT/opt/constraints.txt"
     inside python -m pip install --constraint /opt/constraints.txt --editable '.[pytorch]'
 }

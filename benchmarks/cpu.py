@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their name")
     add("--quick", action="store_true", help="a quarter of the samples, one round")
     add("--without-amx", action="store_true", help="nobody may use AMX (benchmarks/without_amx.py)")
-    add("--markdown", action="store_true", help="print the tables for the README")
+    add("--markdown", action="store_true", help="print the tables of docs/results")
     add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     return parser
 
