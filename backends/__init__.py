@@ -2,7 +2,7 @@
 
 Rows hold text and names only, and classes are imported on first use. Listing backends therefore loads neither numpy nor
 an engine, and a missing engine is an error only for the user who asked for it. To add one: a module and a row
-(docs/adding-a-backend.md).
+(docs/design/adding-a-backend.md).
 """
 
 from __future__ import annotations

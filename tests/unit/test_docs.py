@@ -16,6 +16,8 @@ _OF_OTHERS = ("pip", "pytest", "venv")
 _COMMAND = re.compile(r"python -m ([\w.]+\w)(?: ([a-z]+)\b)?")
 _DOTTED = re.compile(rf"`((?:{'|'.join(_PACKAGES)})\.[\w.]+)[`(:]")
 _PATH = re.compile(r"`([\w.-]+/[\w./-]*)`")
+_PAGE = re.compile(r"\bdocs/[\w/-]+\.(?:md|log)\b")
+_SOURCES = (".py", ".toml", ".sh", ".h", ".cpp")
 _TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
 _FORMER = "CHANGELOG.md"  # names what is gone
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
@@ -53,6 +55,13 @@ def test_commands_exist(page: Path) -> None:
     modules = [module for module, _ in found if module not in _OF_OTHERS and not _runs(module)]
     verbs = [verb for module, verb in found if module == "sut" and verb and verb not in sut_main._VERBS]
     assert (modules, verbs) == ([], [])
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    folders = [*_PACKAGES, "configs", "containers", "tests"]
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in _SOURCES]
+    named = {(path, name) for path in [ROOT / "Makefile", *sources] for name in _PAGE.findall(_text(path))}
+    assert named and [(str(path), name) for path, name in named if not (ROOT / name).is_file()] == []
 
 
 def test_make_targets_exist() -> None:
