@@ -117,8 +117,8 @@ def _from_toml(path: Path) -> dict[str, str]:
 
 def _check_values(request: SubmissionRequest, found: Mapping[str, str]) -> None:
     if found["status"] not in rounds.STATUSES:
-        expected = " or ".join(rounds.STATUSES)
-        raise UsageError(f"expected status {expected} in {request.system_toml}, found {found['status']!r}.")
+        expected = ", ".join(rounds.STATUSES)
+        raise UsageError(f"expected one of {expected} as status in {request.system_toml}, found {found['status']!r}.")
     for key, value in (("submitter", request.submitter), ("division", request.division), ("system_type", "edge")):
         if found[key] != value:
             raise UsageError(f"expected {key} {value!r} as on the command line, found {found[key]!r} in the TOML file.")

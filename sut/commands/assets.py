@@ -1,4 +1,4 @@
-"""`python -m sut assets`: every name, for which flags it stands, what of it is there, and when that was verified."""
+"""`python -m sut assets`: lists all assets: their flags, state, size, and when they were verified."""
 
 from __future__ import annotations
 
@@ -10,94 +10,95 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sut.commands.fetch import add_places, shelf_of
+from sut.commands.fetch import add_places, asset_cache
 from sut.errors import FetchError
 from sut.fetch import catalogue, http, obtain
 from sut.fetch.catalogue import Asset, Catalogue
-from sut.fetch.download import Means
+from sut.fetch.download import DownloadContext
 from sut.fetch.progress_bar import Display
-from sut.fetch.store import Shelf, side
+from sut.fetch.store import AssetCache, partial_path
 
 
 @dataclass(frozen=True)
-class Row:
-    """One asset, as it is now."""
+class AssetRow:
+    """One asset and its current state."""
 
     name: str
     title: str
     licence: str
-    flags: dict[str, str]  # flag → path that it gets
-    state: str  # there, partly, missing, changed: touched since it was verified
+    flags: dict[str, str]  # flag → the path that it gets for this name
+    state: str  # there, partly, missing, or changed (modified since it was verified)
     bytes: int  # on disk
-    bytes_whole: int | None  # None: nobody has said yet
-    verified: str | None  # the oldest of its files'
-    files: dict[str, str]  # path → sha256 as pinned, or ""
+    bytes_whole: int | None  # None: not known yet
+    verified: str | None  # the oldest time of its files
+    files: dict[str, str]  # path → pinned sha256, or ""
 
 
 def main(argv: list[str]) -> int:
     """The verb `assets`."""
     parser = argparse.ArgumentParser("python -m sut assets", description=__doc__, allow_abbrev=False)
     add_places(parser)
-    parser.add_argument("--verify", action="store_true", help="hash what is there anew")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--verify", action="store_true", help="hash the files again")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
-    known, where = catalogue.read(options.catalogue), shelf_of(options.cache_dir)
-    faults = _verify(where, known) if options.verify else []
-    rows = [row(where, asset) for asset in known.values()]
+    known, cache = catalogue.read(options.catalogue), asset_cache(options.cache_dir)
+    faults = _verify(cache, known) if options.verify else []
+    rows = [row(cache, asset) for asset in known.values()]
     if options.json:
-        print(json.dumps({"root": str(where.root), "assets": [asdict(one) for one in rows]}, indent=1))
+        print(json.dumps({"root": str(cache.root), "assets": [asdict(one) for one in rows]}, indent=1))
     else:
-        _print(rows, where.root)
+        _print(rows, cache.root)
     if faults:
-        raise FetchError("expected what was fetched, found " + "; ".join(faults) + ". Fetch it again: it is replaced.")
+        raise FetchError("expected the files that were fetched, found " + "; ".join(faults) + ". Fetch them again.")
     return 0
 
 
-def row(where: Shelf, asset: Asset) -> Row:
-    pins = {file: where.pin(asset, file) for file in asset.files}
-    paths = {file: where.path(asset, file) for file in asset.files}
-    present = [path for file in paths.values() for path in (file, side(file)) if path.is_file()]
+def row(cache: AssetCache, asset: Asset) -> AssetRow:
+    """The current state of `asset`."""
+    pins = {file: cache.pin(asset, file) for file in asset.files}
+    paths = {file: cache.path(asset, file) for file in asset.files}
+    present = [path for file in paths.values() for path in (file, partial_path(file)) if path.is_file()]
     whole = [pin.bytes if pin else asset.files[file].bytes for file, pin in pins.items()]
-    return Row(
+    return AssetRow(
         asset.name,
         asset.title,
         asset.licence,
-        {flag: str(where.path(asset, path)) for flag, path in asset.flags.items()},
-        _state(where, asset, present),
+        {flag: str(cache.path(asset, path)) for flag, path in asset.flags.items()},
+        _state(cache, asset, present),
         sum(path.stat().st_size for path in present),
         None if None in whole else sum(size or 0 for size in whole),
-        min((pin.verified for pin in pins.values() if pin), default=None) if where.is_whole(asset) else None,
+        min((pin.verified for pin in pins.values() if pin), default=None) if cache.is_complete(asset) else None,
         {str(paths[file]): pin.sha256 if pin else "" for file, pin in pins.items()},
     )
 
 
-def _state(where: Shelf, asset: Asset, present: list[Path]) -> str:
-    if where.is_whole(asset):
+def _state(cache: AssetCache, asset: Asset, present: list[Path]) -> str:
+    if cache.is_complete(asset):
         return "there"
-    if all(where.path(asset, file).is_file() for file in asset.files):
+    if all(cache.path(asset, file).is_file() for file in asset.files):
         return "changed"
     return "partly" if present else "missing"
 
 
-def _verify(where: Shelf, known: Catalogue) -> list[str]:
+def _verify(cache: AssetCache, known: Catalogue) -> list[str]:
     with Display() as display:
-        means = Means(http.session(), http.Policy(), display)
-        return [fault for asset in known.values() for fault in obtain.verify(means, where, asset)]
+        context = DownloadContext(http.new_session(), http.RetryPolicy(), display)
+        return [fault for asset in known.values() for fault in obtain.verify(context, cache, asset)]
 
 
-def _print(rows: list[Row], root: Path) -> None:
+def _print(rows: list[AssetRow], root: Path) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("name", "for", "there", "size", "verified", "licence"):
+    for heading in ("name", "for", "state", "size", "verified", "licence"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
     for one in rows:
         flags = " ".join(f"--{flag}" for flag in one.flags) or "–"
         table.add_row(one.name, flags, one.state, _size(one), one.verified or "–", one.licence)
     console = Console(highlight=False, markup=False, width=None if Console().is_terminal else 200)
     console.print(table)
-    console.print(f"below {root}; python -m sut fetch NAME brings what is missing", soft_wrap=True)
+    console.print(f"directory: {root}. To fetch what is missing, type: python -m sut fetch NAME", soft_wrap=True)
 
 
-def _size(one: Row) -> str:
+def _size(one: AssetRow) -> str:
     whole = "?" if one.bytes_whole is None else f"{one.bytes_whole / 1e6:,.1f}"
     have = f"{one.bytes / 1e6:,.1f} of " if one.state == "partly" else ""
     return f"{have}{whole} MB"

@@ -1,9 +1,9 @@
-"""Models and data by name: fetched, checked against what their publisher states, and pinned.
+"""Models and data by name: downloaded, verified against their publisher's checksums, and pinned.
 
-catalogue  what configs/assets.toml holds        checksum   what a file's bytes must hash to
-shelf      where files lie; pins; locks          side       a file on its way
-publisher  sizes and hashes that only it states  web        one answer of one server → side file
-download   mirrors, retries, the check before    local      --from, --bundle, --unbundle
-obtain     one asset, from wherever it comes     bar        what is seen of a fetch
-command    `python -m sut fetch`                 listing    `python -m sut assets`
+catalogue  the entries of configs/assets.toml    checksum      kinds of checksums, and hashing a file
+store      the cache's paths, pins and locks     partial_file  an incomplete download
+publisher  sizes and checksums from their APIs   http          one response of a server → partial file
+download   mirrors, retries, verification        local_source  --from, --bundle, --unbundle
+obtain     one asset, from any source            progress_bar  the progress of a fetch
+resolve    names and paths of a run's flags → checked paths
 """

@@ -1,6 +1,6 @@
-"""configs/assets.toml as frozen dataclasses: what can be fetched by name, from where, and what it must hash to.
+"""configs/assets.toml as frozen dataclasses: what can be fetched by name, from where, and its checksums.
 
-Everything about a publisher is data in that file; a mirror of one's own is another such file, named with --catalogue.
+Everything about a publisher is data in that file; for private mirrors, --catalogue names another such file.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ class Source:
     mirrors: tuple[str, ...]  # in the order in which they are tried
     bytes: int | None
     checksum: Checksum | None
-    record: tuple[str, str] | None  # (kind, url) of who states what is None above
+    record: tuple[str, str] | None  # (kind, url) of the publisher's API that has the missing size or checksum
 
     @property
     def names(self) -> set[str]:
-        """What the publishers call the file."""
+        """The file's names at its publishers."""
         return {PurePosixPath(urlsplit(url).path).name for url in self.mirrors}
 
 
 @dataclass(frozen=True)
 class Asset:
-    """What a user names."""
+    """A model or data set that a user can name."""
 
     name: str
     title: str
     licence: str
-    files: Mapping[str, Source]  # by where they lie in the asset's directory
+    files: Mapping[str, Source]  # by path in the asset's directory
     flags: Mapping[str, str] = field(default_factory=dict)  # flag, without dashes → path in the directory
     unpack: Mapping[str, str] = field(default_factory=dict)  # member of an archive → path in the directory
 
     @property
     def bytes(self) -> int | None:
-        """What is known of its size."""
+        """The total size; None if a file's size is not known."""
         sizes = [source.bytes for source in self.files.values()]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
@@ -61,7 +61,7 @@ def read(path: Path | None = None) -> Catalogue:
     """The catalogue that ships with the package, or the one in `path`.
 
     Raises:
-        UsageError: it cannot be read, or an entry is not what it must be (it is named).
+        UsageError: it cannot be read, or an entry is wrong (the message names it).
     """
     try:
         text = path.read_text("utf-8") if path else files("configs").joinpath("assets.toml").read_text("utf-8")
@@ -76,7 +76,7 @@ def read(path: Path | None = None) -> Catalogue:
 
 
 def find(catalogue: Catalogue, name: str) -> Asset:
-    """The asset of that name; UsageError with the nearest right one otherwise."""
+    """The asset of that name. Raises UsageError, with the nearest known name, if there is none."""
     if name in catalogue:
         return catalogue[name]
     near = difflib.get_close_matches(name, catalogue, n=1)
@@ -92,9 +92,9 @@ def _source(key: str, entry: Mapping[str, Any]) -> Source:
     if kind and kind not in RECORDS:
         raise ValueError(f"[file.{key}] with a record of {kind!r}; known: {', '.join(RECORDS)}")
     if not kind and "checksum" not in entry:
-        raise ValueError(f"[file.{key}] with neither checksum nor record: nothing could be verified")
-    stated = checksum.parse(entry["checksum"]) if "checksum" in entry else None
-    return Source(tuple(entry["mirrors"]), entry.get("bytes"), stated, (kind, url) if kind else None)
+        raise ValueError(f"[file.{key}] without checksum and record: the file could not be verified")
+    digest = checksum.parse(entry["checksum"]) if "checksum" in entry else None
+    return Source(tuple(entry["mirrors"]), entry.get("bytes"), digest, (kind, url) if kind else None)
 
 
 def _asset(name: str, entry: Mapping[str, Any], sources: Mapping[str, Source]) -> Asset:
@@ -102,5 +102,5 @@ def _asset(name: str, entry: Mapping[str, Any], sources: Mapping[str, Source]) -
     for path in inside:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise ValueError(f"[asset.{name}] with a path outside its directory: {path}")
-    wanted = {path: sources[key] for path, key in entry["files"].items()}
-    return Asset(**{**entry, "name": name, "files": wanted})
+    chosen = {path: sources[key] for path, key in entry["files"].items()}
+    return Asset(**{**entry, "name": name, "files": chosen})

@@ -1,6 +1,6 @@
-"""A file's checksum: what a publisher states, whatever kind it is, and what the bytes on disk have.
+"""Checksums: those that a publisher states, of several kinds, and those of a file on disk.
 
-Files are hashed when they are whole, in one pass for all kinds: a download that was resumed needs no state of its own.
+A file is hashed when it is complete, in one pass for all kinds, so a resumed download needs no hash state.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class _Hash(Protocol):
     def hexdigest(self) -> str: ...
 
 
-# md5 and git stop no attacker, but are what some publishers state; a sha256 is pinned beside them.
+# md5 and git are not safe against attackers, but some publishers state no others; a sha256 is pinned in addition.
 _KINDS: dict[str, Callable[[int], _Hash]] = {
     "sha256": lambda size_bytes: hashlib.sha256(),
     "md5": lambda size_bytes: hashlib.md5(usedforsecurity=False),
@@ -40,10 +40,10 @@ class Checksum:
 
 
 def parse(text: str) -> Checksum:
-    """The checksum that "KIND:HEX" states.
+    """Parse "KIND:HEX".
 
     Raises:
-        ValueError: it states none.
+        ValueError: `text` is not of that form.
     """
     kind, _, digits = text.strip().lower().partition(":")
     if len(digits) != _DIGITS.get(kind) or set(digits) - set("0123456789abcdef"):
@@ -52,7 +52,7 @@ def parse(text: str) -> Checksum:
 
 
 def of_file(path: Path, kinds: Iterable[str], on_bytes: Callable[[int], None] = lambda done: None) -> dict[str, str]:
-    """Digits by kind; `on_bytes` hears now and then how many bytes are done."""
+    """Digits by kind; `on_bytes` is called with the number of bytes done so far."""
     hashes = {kind: _KINDS[kind](path.stat().st_size) for kind in kinds}
     done = 0
     with path.open("rb", buffering=0) as file:

@@ -1,7 +1,7 @@
-"""One file from its mirrors: attempts with growing pauses at each, and nothing under its name before it is verified.
+"""Downloads one file from its mirrors, with retries and growing pauses; it gets its name only after verification.
 
-A side file is continued across attempts, mirrors and commands. Where the whole then has another hash than was stated,
-a file made of several pieces is fetched once more in one; one that came in one piece is the mirror's fault.
+A partial file is continued across attempts, mirrors and commands. If the complete file has a wrong checksum and came in
+several parts, it is downloaded once more in one; if it came in one part, the mirror is refused.
 """
 
 from __future__ import annotations
@@ -16,148 +16,149 @@ from sut.errors import FetchError
 from sut.fetch import checksum, http, publisher, store
 from sut.fetch.catalogue import Source
 from sut.fetch.checksum import Checksum
-from sut.fetch.partial_file import Side
+from sut.fetch.partial_file import PartialFile
 from sut.fetch.progress_bar import Display
-from sut.fetch.publisher import Stated
+from sut.fetch.publisher import ExpectedFile
 from sut.fetch.store import Pin
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Means:
-    """What downloads share."""
+class DownloadContext:
+    """What all downloads of a command share."""
 
-    via: http.Session
-    policy: http.Policy
+    session: http.Session
+    policy: http.RetryPolicy
     display: Display
 
 
-def download(means: Means, source: Source, target: Path, pin: Pin | None) -> Pin:
-    """Bring `source` to `target`.
+def download(context: DownloadContext, source: Source, target: Path, pin: Pin | None) -> Pin:
+    """Download `source` to `target`.
 
     Args:
-        pin: what an earlier fetch found.
+        pin: of an earlier fetch of the file.
 
     Raises:
-        FetchError: no mirror gave the right file; it says why each did not.
+        FetchError: no mirror has the right file; the message says why for each.
     """
-    wanted = expected(means, source, pin)
-    aside, refusals = Side.of(target), []
+    expected = expected_file(context, source, pin)
+    partial, refusals = PartialFile.of(target), []
     for url in source.mirrors:
-        means.display.say(f"  from {url}" + (f", continuing at {aside.size:,} bytes" if aside.size else ""))
+        context.display.say(f"  from {url}" + (f", continuing at {partial.size:,} bytes" if partial.size else ""))
         try:
-            found = _from_mirror(means, url, aside, wanted, target.name)
+            found = _from_mirror(context, url, partial, expected, target.name)
         except http.RefusedError as refusal:
             refusals.append(f"\n  {url}\n    found {refusal}")
-            means.display.say(f"  found {refusal}")
+            context.display.say(f"  found {refusal}")
             continue
-        store.put(aside.path, target)
-        aside.clear()
-        return verified(target, found, str(source.checksum or wanted.checksum), url)
-    raise FetchError(_despair(target.name, wanted, refusals, aside, pin))
+        store.put(partial.path, target)
+        partial.clear()
+        return make_pin(target, found, str(source.checksum or expected.checksum), url)
+    raise FetchError(_failure_message(target.name, expected, refusals, partial, pin))
 
 
-def expected(means: Means, source: Source, pin: Pin | None) -> Stated:
-    """What the file must be: as `known`, else as the publisher says."""
-    wanted = known(source, pin)
-    if wanted != Stated(source.bytes, source.checksum):
-        return wanted
+def expected_file(context: DownloadContext, source: Source, pin: Pin | None) -> ExpectedFile:
+    """The expected size and checksum: as `known`, else asked of the publisher."""
+    expected = known_file(source, pin)
+    if expected != ExpectedFile(source.bytes, source.checksum):
+        return expected
     if source.record and None in (source.bytes, source.checksum):
         try:
-            said = persist(means, source.record[1], lambda: publisher.ask(means.via, source, means.policy))
-            return Stated(source.bytes or said.bytes, source.checksum or said.checksum)
+            said = retry(context, source.record[1], lambda: publisher.ask(context.session, source, context.policy))
+            return ExpectedFile(source.bytes or said.bytes, source.checksum or said.checksum)
         except http.RefusedError as refusal:
             if source.checksum is None:
                 raise FetchError(
                     f"expected the checksum of {source.mirrors[0]} from {source.record[1]}, found {refusal}. "
-                    "Nothing unverified is kept: try again later, or bring a bundle (--unbundle FILE)."
+                    "Try again later, or use a bundle: --unbundle FILE. Files that cannot be verified are not kept."
                 ) from refusal
-    return wanted
+    return expected
 
 
-def known(source: Source, pin: Pin | None) -> Stated:
-    """What the file must be without asking anybody: as pinned, or as a changed catalogue says."""
+def known_file(source: Source, pin: Pin | None) -> ExpectedFile:
+    """The expected size and checksum without the network: of the pin, or of the catalogue if that was changed."""
     if pin and (source.checksum is None or str(source.checksum) == pin.stated):
-        return Stated(pin.bytes, Checksum("sha256", pin.sha256))
-    return Stated(source.bytes, source.checksum)
+        return ExpectedFile(pin.bytes, Checksum("sha256", pin.sha256))
+    return ExpectedFile(source.bytes, source.checksum)
 
 
-def persist(means: Means, url: str, step: Callable[[], T], have: Callable[[], int] = lambda: 0) -> T:
-    """`step`, again and again while it asks for it; `have` says how far it has come."""
+def retry(context: DownloadContext, url: str, step: Callable[[], T], have: Callable[[], int] = lambda: 0) -> T:
+    """Repeat `step` while it raises LaterError and `have`, its number of bytes, grows often enough."""
     best, idle = have(), 0
-    for _ in range(means.policy.most_attempts):
+    for _ in range(context.policy.most_attempts):
         try:
             return step()
         except http.LaterError as error:
             idle = 1 if have() > best else idle + 1
             best = max(best, have())
-            if idle >= means.policy.attempts:
+            if idle >= context.policy.attempts:
                 raise http.RefusedError(f"{error}, {idle} times in a row") from error
-            pause_s = _pause_s(means.policy, idle, error.pause_s)
-            means.display.say(f"  found {error}; again in {pause_s:.3g} s, from byte {have():,}")
+            pause_s = _pause_s(context.policy, idle, error.pause_s)
+            context.display.say(f"  found {error}; retrying in {pause_s:.3g} s from byte {have():,}")
             time.sleep(pause_s)
-    raise http.RefusedError(f"a connection that broke {means.policy.most_attempts} times")
+    raise http.RefusedError(f"a connection that broke {context.policy.most_attempts} times")
 
 
-def _pause_s(policy: http.Policy, idle: int, asked_s: float | None) -> float:
+def _pause_s(policy: http.RetryPolicy, idle: int, asked_s: float | None) -> float:
     own_s = policy.first_pause_s * 2 ** (idle - 1)
     return min(own_s if asked_s is None else asked_s, policy.longest_pause_s)
 
 
-def _from_mirror(means: Means, url: str, aside: Side, wanted: Stated, name: str) -> dict[str, str]:
-    """The side file's digits by kind, when they are the right ones."""
-    attempts, once_more = 0, aside.size > 0
+def _from_mirror(
+    context: DownloadContext, url: str, partial: PartialFile, expected: ExpectedFile, name: str
+) -> dict[str, str]:
+    """Complete the partial file from one mirror; returns its digits by kind. Raises RefusedError."""
+    attempts, once_more = 0, partial.size > 0
 
     def attempt() -> dict[str, str]:
         nonlocal attempts, once_more
         attempts += 1
-        if wanted.bytes is not None and aside.size > wanted.bytes:
-            aside.clear()
-        if wanted.bytes is None or aside.size < wanted.bytes or not aside.path.is_file():
-            means.display.begin(name, aside.size, wanted.bytes)
-            http.transfer(means.via, url, aside, wanted.bytes, means.policy, means.display.at)
-        size = aside.size
-        fault, found = check(means.display, aside.path, wanted, name)
+        if expected.bytes is not None and partial.size > expected.bytes:
+            partial.clear()
+        if expected.bytes is None or partial.size < expected.bytes or not partial.path.is_file():
+            context.display.begin(name, partial.size, expected.bytes)
+            http.transfer(context.session, url, partial, expected.bytes, context.policy, context.display.at)
+        size = partial.size
+        fault, found = check(context.display, partial.path, expected, name)
         if not fault:
             return found
-        aside.clear()
+        partial.clear()
         if attempts > 1 or once_more:
             attempts, once_more = 0, False
-            raise http.LaterError(f"{fault} in {size:,} bytes that came in pieces; starting anew", 0)
+            raise http.LaterError(f"{fault} in {size:,} bytes that came in several parts; starting again", 0)
         raise http.RefusedError(fault)
 
-    return persist(means, url, attempt, lambda: aside.size)
+    return retry(context, url, attempt, lambda: partial.size)
 
 
-def check(display: Display, path: Path, wanted: Stated, name: str) -> tuple[str, dict[str, str]]:
-    """(what is wrong with the file, or nothing; its digits by kind)."""
+def check(display: Display, path: Path, expected: ExpectedFile, name: str) -> tuple[str, dict[str, str]]:
+    """Verify a file: (the fault, or ""; its digits by kind)."""
     size = path.stat().st_size
-    if wanted.bytes is not None and size != wanted.bytes:
-        return f"a file of {size:,} bytes, expected {wanted.bytes:,}", {}
-    if wanted.checksum is None:
-        return "no checksum to verify it with: fetch once with a network, or bring a bundle", {}
+    if expected.bytes is not None and size != expected.bytes:
+        return f"a file of {size:,} bytes, expected {expected.bytes:,}", {}
+    if expected.checksum is None:
+        return "no checksum to verify it: fetch it once with a network, or use a bundle", {}
     display.begin(f"checking {name}", 0, size)
-    found = checksum.of_file(path, {"sha256", wanted.checksum.kind}, lambda done: display.at(done, size))
-    if found[wanted.checksum.kind] == wanted.checksum.digits:
+    found = checksum.of_file(path, {"sha256", expected.checksum.kind}, lambda done: display.at(done, size))
+    if found[expected.checksum.kind] == expected.checksum.digits:
         return "", found
-    return f"checksum {wanted.checksum.kind}:{found[wanted.checksum.kind]}, expected {wanted.checksum}", found
+    return f"checksum {expected.checksum.kind}:{found[expected.checksum.kind]}, expected {expected.checksum}", found
 
 
-def verified(path: Path, digits: dict[str, str], stated: str, origin: str) -> Pin:
+def make_pin(path: Path, digits: dict[str, str], stated: str, origin: str) -> Pin:
+    """The pin of a file that was just verified."""
     found = path.stat()
     return Pin(found.st_size, digits["sha256"], found.st_mtime_ns, stated, origin, store.now())
 
 
-def _despair(name: str, wanted: Stated, refusals: list[str], aside: Side, pin: Pin | None) -> str:
-    size = f", {wanted.bytes:,} bytes" if wanted.bytes is not None else ""
-    pinned = (
-        f"\nIt was pinned on {pin.verified}; should its publisher have changed it, remove it from pins.json."
-        if pin
-        else ""
-    )
-    kept = f" The {aside.size:,} bytes that came are kept: the same command continues." if aside.size else ""
+def _failure_message(
+    name: str, expected: ExpectedFile, refusals: list[str], partial: PartialFile, pin: Pin | None
+) -> str:
+    size = f", {expected.bytes:,} bytes" if expected.bytes is not None else ""
+    pinned = f"\nIt was pinned on {pin.verified}. If its publisher changed it, remove it from pins.json." if pin else ""
+    kept = f" The {partial.size:,} bytes that came are kept; the same command continues." if partial.size else ""
     return (
-        f"expected {name} ({wanted.checksum}{size}), found it at no mirror:{''.join(refusals)}{pinned}\n"
-        f"Type the same again later; behind a proxy set https_proxy; or bring the file yourself with --from FILE.{kept}"
+        f"expected {name} ({expected.checksum}{size}), found it on none of the mirrors:{''.join(refusals)}{pinned}\n"
+        f"Type the same command later, set https_proxy if you are behind a proxy, or add --from FILE.{kept}"
     )

@@ -1,7 +1,7 @@
-"""One answer of one server, streamed to a side file; the only module that speaks HTTP.
+"""One response of a server, streamed to a partial file; the only module that uses HTTP.
 
-It never decides what happens next. `LaterError`: the same url may do better in a while, and what has come is kept.
-`RefusedError`: it will not, whatever is tried. Redirects, proxies and ~/.netrc are `requests`' own.
+Retries are the caller's: `LaterError` means that the URL may work later and that the bytes so far are kept,
+`RefusedError` that it will not work. Redirects, proxies and ~/.netrc are handled by `requests`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError, IncompleteRead
 
-from sut.fetch.partial_file import Side
+from sut.fetch.partial_file import PartialFile
 from sut.fetch.store import disk_error
 
 _CHUNK_BYTES = 1 << 18
@@ -31,7 +31,7 @@ _TITLE = re.compile(rb"<title[^>]*>\s*(.{1,80}?)\s*</title>", re.IGNORECASE | re
 
 
 class LaterError(Exception):
-    """This attempt ended; the next one may not. `pause_s`: what the server asks for, 0 for at once."""
+    """This attempt failed, the next may succeed. `pause_s`: requested by the server; 0 to retry at once."""
 
     def __init__(self, found: str, pause_s: float | None = None) -> None:
         super().__init__(found)
@@ -39,113 +39,116 @@ class LaterError(Exception):
 
 
 class RefusedError(Exception):
-    """Nothing more is to be had from this url."""
+    """This URL will not serve the file; do not retry."""
 
 
 @dataclass(frozen=True)
-class Policy:
-    """How patient a download is."""
+class RetryPolicy:
+    """When a download is retried, and when it is given up."""
 
-    attempts: int = 6  # in a row that bring nothing new
-    most_attempts: int = 200  # at one mirror, whatever they bring
-    first_pause_s: float = 1.0  # doubled each time
-    longest_pause_s: float = 60.0  # and the most that a server's Retry-After may ask for
-    timeout_s: float = 60.0  # for a connection, and between two pieces of a file
+    attempts: int = 6  # in a row without new bytes
+    most_attempts: int = 200  # at one mirror, with or without new bytes
+    first_pause_s: float = 1.0  # doubled after each attempt
+    longest_pause_s: float = 60.0  # also the limit for a server's Retry-After
+    timeout_s: float = 60.0  # to connect, and between two parts of a body
     slowest_bytes_per_s: float = 1000.0  # over `slow_after_s`
     slow_after_s: float = 60.0
 
 
 Session = requests.Session
-OnBytes = Callable[[int, int | None], None]  # how many bytes are there, of how many
+OnBytes = Callable[[int, int | None], None]  # (bytes so far, bytes in total or None)
 
 
-def session() -> Session:
-    """Connections that are kept; proxies are those of the environment."""
+def new_session() -> Session:
+    """A session that keeps connections open; proxies come from the environment."""
     made = requests.Session()
     made.headers.update({"User-Agent": "mlperf-bert-sut", "Accept-Encoding": "identity"})
     made.max_redirects = 10
     return made
 
 
-def transfer(via: Session, url: str, aside: Side, size: int | None, policy: Policy, on_bytes: OnBytes) -> None:
-    """Bring `url` to its end, from where the side file stops.
+def transfer(
+    session: Session, url: str, partial: PartialFile, size: int | None, policy: RetryPolicy, on_bytes: OnBytes
+) -> None:
+    """Download `url` from the end of the partial file on.
 
     Args:
-        size: of the whole file, where it is known.
+        size: of the complete file, if known.
 
     Raises:
-        LaterError, RefusedError: see above.
-        FetchError: the disk did not take it.
+        LaterError, RefusedError: as described in the module's docstring.
+        FetchError: the file cannot be written.
     """
-    have = aside.size
-    with _answer(via, "GET", url, policy, _range(aside, url, have)) as answer:
-        if answer.status_code == 416 and _is_all(answer, have):
+    have = partial.size
+    with _request(session, "GET", url, policy, _range(partial, url, have)) as response:
+        if response.status_code == 416 and _is_all(response, have):
             return
-        pieces = _pieces(answer, policy)
+        pieces = _pieces(response, policy)
         head = next(pieces, b"")
-        _check_page(answer, head, is_start=answer.status_code != 206)
-        start, total = _place(answer, aside, url, have, size)
-        aside.check_room((total or 0) - start)
+        _check_page(response, head, is_start=response.status_code != 206)
+        start, total = _start_and_total(response, partial, url, have, size)
+        partial.check_room((total or 0) - start)
         if start == 0:
-            aside.note(url, _validator(answer))
-        end = _write(aside, start, total, head, pieces, on_bytes)
+            partial.note(url, _validator(response))
+        end = _write(partial, start, total, head, pieces, on_bytes)
     if total is not None and end < total:
         raise LaterError(f"the connection closed after {end:,} of {total:,} bytes")
 
 
-def get_json(via: Session, url: str, policy: Policy) -> Any:
-    with _answer(via, "GET", url, policy, {}) as answer:
-        body = b"".join(_pieces(answer, policy))
-        _check_page(answer, body, is_start=True)
+def get_json(session: Session, url: str, policy: RetryPolicy) -> Any:
+    """A JSON document. Raises LaterError, RefusedError."""
+    with _request(session, "GET", url, policy, {}) as response:
+        body = b"".join(_pieces(response, policy))
+        _check_page(response, body, is_start=True)
         try:
             return json.loads(body)
         except ValueError as error:
-            raise RefusedError(f"no JSON ({error})") from error
+            raise RefusedError(f"invalid JSON ({error})") from error
 
 
-def head(via: Session, url: str, policy: Policy) -> dict[str, str]:
-    """The headers of the first answer that is not a redirect within the same host, by lower-case name.
+def head(session: Session, url: str, policy: RetryPolicy) -> dict[str, str]:
+    """The headers of the first response that is not a redirect within the same host, by lower-case name.
 
-    A publisher states a file's hash itself; the store that it redirects to does not.
+    The publisher's own response has the file's hash; that of the storage host to which it redirects has not.
     """
-    for _ in range(via.max_redirects):
-        with _answer(via, "HEAD", url, policy, {}, follow=False) as answer:
-            onward = urljoin(url, answer.headers.get("Location", url))
+    for _ in range(session.max_redirects):
+        with _request(session, "HEAD", url, policy, {}, follow=False) as response:
+            onward = urljoin(url, response.headers.get("Location", url))
             elsewhere = urlsplit(onward).netloc != urlsplit(url).netloc
-            if not answer.is_redirect or elsewhere or "x-linked-etag" in answer.headers:
-                return {name.lower(): value for name, value in answer.headers.items()}
+            if not response.is_redirect or elsewhere or "x-linked-etag" in response.headers:
+                return {name.lower(): value for name, value in response.headers.items()}
             url = onward
-    raise RefusedError(f"more than {via.max_redirects} redirects")
+    raise RefusedError(f"more than {session.max_redirects} redirects")
 
 
 @contextmanager
-def _answer(
-    via: Session, verb: str, url: str, policy: Policy, headers: dict[str, str], follow: bool = True
+def _request(
+    session: Session, verb: str, url: str, policy: RetryPolicy, headers: dict[str, str], follow: bool = True
 ) -> Iterator[requests.Response]:
     try:
-        with via.request(
+        with session.request(
             verb, url, headers=headers, stream=True, timeout=policy.timeout_s, allow_redirects=follow
-        ) as answer:
-            _check_status(answer)
-            yield answer
+        ) as response:
+            _check_status(response)
+            yield response
     except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
         if isinstance(error, requests.exceptions.SSLError):
-            raise RefusedError(f"no trusted connection: {_brief(error)}") from error
+            raise RefusedError(f"a connection that is not trusted: {_brief(error)}") from error
         raise LaterError(_brief(error)) from error
     except requests.RequestException as error:
         raise RefusedError(_brief(error)) from error
 
 
-def _check_status(answer: requests.Response) -> None:
-    said = f"HTTP {answer.status_code} {answer.reason}"
-    if answer.status_code in _LATER:
-        raise LaterError(said, _retry_after_s(answer.headers.get("Retry-After", "")))
-    if answer.status_code >= 400 and answer.status_code != 416:
+def _check_status(response: requests.Response) -> None:
+    said = f"HTTP {response.status_code} {response.reason}"
+    if response.status_code in _LATER:
+        raise LaterError(said, _retry_after_s(response.headers.get("Retry-After", "")))
+    if response.status_code >= 400 and response.status_code != 416:
         raise RefusedError(said)
 
 
 def _retry_after_s(text: str) -> float | None:
-    """Seconds, or a date."""
+    """Seconds from now; the header is a number of seconds or a date."""
     if text.strip().isdigit():
         return float(text)
     with suppress(ValueError, TypeError):
@@ -153,95 +156,101 @@ def _retry_after_s(text: str) -> float | None:
     return None
 
 
-def _range(aside: Side, url: str, have: int) -> dict[str, str]:
+def _range(partial: PartialFile, url: str, have: int) -> dict[str, str]:
     if not have:
         return {}
-    validator = aside.validator(url)
+    validator = partial.validator(url)
     return {"Range": f"bytes={have}-", **({"If-Range": validator} if validator else {})}
 
 
-def _validator(answer: requests.Response) -> str | None:
-    """What If-Range may hold: an ETag that is no weak one, else the date."""
-    etag = answer.headers.get("ETag", "")
-    return etag if etag.startswith('"') else answer.headers.get("Last-Modified")
+def _validator(response: requests.Response) -> str | None:
+    """The value for If-Range: a strong ETag, else the date."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified")
 
 
-def _is_all(answer: requests.Response, have: int) -> bool:
-    """True when a range beyond the end was asked for because nothing is missing."""
-    found = _RANGE.match(answer.headers.get("Content-Range", ""))
+def _is_all(response: requests.Response, have: int) -> bool:
+    """Whether the range was refused because the partial file is already complete."""
+    found = _RANGE.match(response.headers.get("Content-Range", ""))
     return bool(have and found and found[3] == str(have))
 
 
-def _place(answer: requests.Response, aside: Side, url: str, have: int, size: int | None) -> tuple[int, int | None]:
-    """Where the answer's first byte belongs, and how long the file is."""
-    if answer.status_code in (206, 416):
-        return have, _checked_range(answer, aside, url, have, size)
-    length = answer.headers.get("Content-Length", "")
+def _start_and_total(
+    response: requests.Response, partial: PartialFile, url: str, have: int, size: int | None
+) -> tuple[int, int | None]:
+    """(offset of the response's first byte in the file, size of the file)."""
+    if response.status_code in (206, 416):
+        return have, _checked_range(response, partial, url, have, size)
+    length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdigit() else size
     if size is not None and total != size:
         raise RefusedError(f"a file of {total:,} bytes, expected {size:,}")
     return 0, total
 
 
-def _checked_range(answer: requests.Response, aside: Side, url: str, have: int, size: int | None) -> int | None:
-    stated = answer.headers.get("Content-Range", "")
+def _checked_range(
+    response: requests.Response, partial: PartialFile, url: str, have: int, size: int | None
+) -> int | None:
+    stated = response.headers.get("Content-Range", "")
     found = _RANGE.match(stated)
     total = int(found[3]) if found and found[3] != "*" else size
-    before, after = aside.validator(url), _validator(answer)
+    before, after = partial.validator(url), _validator(response)
     if not found or found[1] != str(have) or (size is not None and total != size):
-        aside.clear()
-        raise LaterError(f"Content-Range {stated!r} to a request for bytes={have}-; starting anew", 0)
+        partial.clear()
+        raise LaterError(f"Content-Range {stated!r} for a request of bytes={have}-; starting again", 0)
     if before and after and before != after:
-        aside.clear()
-        raise LaterError(f"another version of the file than before ({after}, was {before}); starting anew", 0)
+        partial.clear()
+        raise LaterError(f"a new version of the file ({after}, was {before}); starting again", 0)
     return total
 
 
-def _check_page(answer: requests.Response, head: bytes, is_start: bool) -> None:
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+def _check_page(response: requests.Response, head: bytes, is_start: bool) -> None:
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in ("text/html", "application/xhtml+xml") or (is_start and _PAGE.match(head)):
         title = _TITLE.search(head)
         named = f", titled {title[1].decode('utf-8', 'replace')!r}" if title else ""
-        raise RefusedError(f"a web page (HTML{named}) in place of the file: a login, an error or a proxy's notice")
+        raise RefusedError(f"a web page (HTML{named}) instead of the file: a login, an error or a proxy's notice")
 
 
-def _pieces(answer: requests.Response, policy: Policy) -> Iterator[bytes]:
-    """The body as it comes: what is there is given at once, so that a dropped connection loses nothing."""
+def _pieces(response: requests.Response, policy: RetryPolicy) -> Iterator[bytes]:
+    """The body as it arrives: bytes are passed on at once, so that a dropped connection loses none."""
     since_s, came = time.monotonic(), 0
-    while piece := answer.raw.read1(_CHUNK_BYTES, decode_content=False):
+    while piece := response.raw.read1(_CHUNK_BYTES, decode_content=False):
         yield piece
         came += len(piece)
         passed_s = time.monotonic() - since_s
         if passed_s >= policy.slow_after_s:
             if came < policy.slowest_bytes_per_s * passed_s:
-                raise RefusedError(f"a body that trickles: {came:,} bytes in {passed_s:.0f} s")
+                raise RefusedError(f"a body that is too slow: {came:,} bytes in {passed_s:.0f} s")
             since_s, came = time.monotonic(), 0
 
 
-def _write(aside: Side, start: int, total: int | None, head: bytes, pieces: Iterator[bytes], on_bytes: OnBytes) -> int:
-    """Append to the side file; where it then ends."""
+def _write(
+    partial: PartialFile, start: int, total: int | None, head: bytes, pieces: Iterator[bytes], on_bytes: OnBytes
+) -> int:
+    """Append to the partial file; returns its new size."""
     at, piece = start, head
     try:
-        with aside.path.open("ab" if start else "wb", buffering=0) as file:
+        with partial.path.open("ab" if start else "wb", buffering=0) as file:
             while piece:
                 if total is not None and at + len(piece) > total:
                     raise RefusedError(f"more than the {total:,} bytes that were expected")
                 view = memoryview(piece)
-                while view:  # a full disk may take a part
+                while view:  # a full disk may write only a part
                     view = view[file.write(view) :]
                 at += len(piece)
                 on_bytes(at, total)
                 piece = next(pieces, b"")
-    except OSError as error:  # the disk's: urllib3 wraps the network's
-        raise disk_error(aside.path, error) from error
+    except OSError as error:  # of the disk: urllib3 wraps errors of the network
+        raise disk_error(partial.path, error) from error
     return at
 
 
 def _brief(error: BaseException) -> str:
-    """What lies at the bottom of an error of errors."""
+    """The text of the innermost error of a chain."""
     while True:
         if isinstance(error, IncompleteRead):
-            return f"a connection that closed with {error.expected:,} bytes to come"
+            return f"a connection that closed with {error.expected:,} bytes missing"
         inner = [one for one in (*error.args, getattr(error, "reason", None)) if isinstance(one, BaseException)]
         if not inner:
             return str(error) or type(error).__name__

@@ -1,6 +1,6 @@
-"""A file on its way: the bytes that have come, and what its server called the version that they are of.
+"""An incomplete download: the bytes so far, and the validator (ETag or date) of the version that they belong to.
 
-Both lie beside the file's own place, so that any later command can continue them.
+Both are next to the final file, so that a later command can continue.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sut.fetch import store
 
 
 @dataclass(frozen=True)
-class Side:
-    """A file on its way, and what the server called the version that it is of."""
+class PartialFile:
+    """An incomplete download at `path`, with the validators of its version."""
 
     path: Path
 
     @classmethod
-    def of(cls, target: Path) -> Side:
-        return cls(store.side(target))
+    def of(cls, target: Path) -> PartialFile:
+        return cls(store.partial_path(target))
 
     @property
     def _notes(self) -> Path:
@@ -42,17 +42,17 @@ class Side:
         return None
 
     def note(self, url: str, validator: str | None) -> None:
-        store.write_aside(self._notes, {url: validator})
+        store.write_json(self._notes, {url: validator})
 
     def clear(self) -> None:
         self.path.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
 
     def check_room(self, needed: int) -> None:
-        """Raise FetchError before the first byte, where the disk could not take the last."""
+        """Raise FetchError if the disk has no space for `needed` more bytes."""
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise FetchError(
-                f"expected {needed:,} bytes of room for {self.path}, found {free:,} free. Make room, or name another "
-                "place with --cache-dir DIR."
+                f"expected {needed:,} bytes of disk space for {self.path}, found {free:,}. Free some space, or type "
+                "--cache-dir DIR for another directory."
             )

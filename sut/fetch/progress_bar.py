@@ -1,4 +1,4 @@
-"""What is seen of a fetch, on standard error: one live bar on a terminal, a line now and then elsewhere."""
+"""The progress of a fetch on standard error: a live bar on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-_EVERY_S = 10.0  # between two lines where there is no terminal
+_EVERY_S = 10.0  # between two lines without a terminal
 
 
 class Display:
-    """A context manager; `at` may be called as often as bytes come."""
+    """Shows progress inside its `with` block; `at` may be called for every read."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, markup=False)
@@ -32,7 +32,7 @@ class Display:
         self._bar.stop()
 
     def begin(self, what: str, have: int = 0, total: int | None = None) -> None:
-        """`what` is under way, and `have` of it was there before."""
+        """Start to show `what`, of which `have` bytes already exist."""
         self._what, self._next_line_s = what, time.monotonic() + _EVERY_S
         self._bar.reset(self._task, description=what, total=total, completed=have, visible=True)
 
@@ -44,5 +44,5 @@ class Display:
             print(f"{self._what}: {have:,}{of} bytes", file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
-        """A line that stays, above the bar."""
+        """Print a line above the bar."""
         self._console.print(line, soft_wrap=True)

@@ -1,6 +1,6 @@
-"""Sizes and hashes that only the publisher states: Zenodo's API, Hugging Face's headers.
+"""Sizes and checksums that are not in the catalogue: asked of Zenodo's API or read from Hugging Face's headers.
 
-What they say is pinned with the file (shelf.Pin), so that it is asked for once.
+They are pinned with the file (store.Pin), so that they are asked for once.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from sut.fetch.checksum import Checksum
 
 
 @dataclass(frozen=True)
-class Stated:
-    """What a file must be; None where nobody says."""
+class ExpectedFile:
+    """The size and checksum that a file must have; None if unknown."""
 
     bytes: int | None
     checksum: Checksum | None
 
 
-def ask(via: http.Session, source: Source, policy: http.Policy) -> Stated:
-    """What `source.record` states.
+def ask(session: http.Session, source: Source, policy: http.RetryPolicy) -> ExpectedFile:
+    """Ask the publisher's API of `source.record`.
 
     Raises:
-        LaterError, RefusedError: the publisher does not answer, or not with that.
+        LaterError, RefusedError: the publisher does not answer, or its answer has no checksum.
     """
     assert source.record
     kind, url = source.record
-    return _ASK[kind](via, url, source, policy)
+    return _ASK[kind](session, url, source, policy)
 
 
-def _zenodo(via: http.Session, url: str, source: Source, policy: http.Policy) -> Stated:
-    record = http.get_json(via, url, policy)
+def _zenodo(session: http.Session, url: str, source: Source, policy: http.RetryPolicy) -> ExpectedFile:
+    record = http.get_json(session, url, policy)
     try:
         entry = next(entry for entry in record["files"] if entry["key"] in source.names)
-        return Stated(int(entry["size"]), checksum.parse(entry["checksum"]))
+        return ExpectedFile(int(entry["size"]), checksum.parse(entry["checksum"]))
     except (StopIteration, KeyError, TypeError, ValueError) as error:
         raise http.RefusedError(f"no size and checksum of {', '.join(sorted(source.names))}") from error
 
 
-def _huggingface(via: http.Session, url: str, source: Source, policy: http.Policy) -> Stated:
-    """A large file's ETag is its sha256, a small one's is git's name for its content."""
-    headers = http.head(via, url, policy)
+def _huggingface(session: http.Session, url: str, source: Source, policy: http.RetryPolicy) -> ExpectedFile:
+    """The ETag of a large file is its sha256, that of a small one its git hash."""
+    headers = http.head(session, url, policy)
     etag = (headers.get("x-linked-etag") or headers.get("etag", "")).removeprefix("W/").strip('"')
     kind = {64: "sha256", 40: "git"}.get(len(etag), "")
     size = headers.get("x-linked-size") or headers.get("content-length", "")
     try:
-        return Stated(int(size) if size.isdigit() else None, checksum.parse(f"{kind}:{etag}"))
+        return ExpectedFile(int(size) if size.isdigit() else None, checksum.parse(f"{kind}:{etag}"))
     except ValueError as error:
         raise http.RefusedError(f"no checksum in the headers (ETag {etag!r})") from error
 
 
-_ASK: dict[str, Callable[[http.Session, str, Source, http.Policy], Stated]] = {
+_ASK: dict[str, Callable[[http.Session, str, Source, http.RetryPolicy], ExpectedFile]] = {
     "zenodo": _zenodo,
     "huggingface": _huggingface,
 }

@@ -1,4 +1,4 @@
-"""Names to checked paths: the embedded demo models and data sets, what `sut fetch` brought, or what the user names."""
+"""Names and paths of a run's flags → checked paths: the embedded demos, fetched assets, or the user's own files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qsl import feature_cache
 from sut.errors import UsageError
 from sut.fetch import catalogue
 from sut.fetch.catalogue import Catalogue
-from sut.fetch.store import Shelf
+from sut.fetch.store import AssetCache
 from sut.settings.resolve import DEMO, RunConfig
 from sut.tasks import TASKS
 
@@ -18,15 +18,15 @@ _SAMPLES = {"dev": None, "train": 1000}  # None: all
 
 
 def demo_model(task: str = "squad") -> Path:
-    """The directory of the small trained BERT that ships with the package for this task."""
+    """The directory of the small trained BERT for this task, which is part of the package."""
     return Path(str(files("assets") / TASKS[task].demo.folder))
 
 
 def demo_dataset(cache_dir: Path, split: str = "dev", task: str = "squad") -> Path:
-    """A generated set, written to the cache on first use; another generator writes another file.
+    """The path of a generated data set, written to the cache on first use; its name depends on the generator's sources.
 
     Args:
-        split: "dev", or "train" for a part of the training set: what the demo's engines are calibrated on.
+        split: "dev", or "train" for the part of the training set on which the demo's engines are calibrated.
     """
     demo = TASKS[task].demo
     sources = sorted(demo.generator.glob("*.py"))
@@ -37,7 +37,7 @@ def demo_dataset(cache_dir: Path, split: str = "dev", task: str = "squad") -> Pa
             demo.write(path, split, _SAMPLES[split])
         except OSError as error:
             raise UsageError(
-                f"expected to write the demo data set to {path}, found: {error}. Try --cache-dir."
+                f"expected to write the demo data set to {path}, found: {error}. Type: --cache-dir DIR."
             ) from error
     return path
 
@@ -47,7 +47,7 @@ def cache_dir(config: RunConfig) -> Path:
 
 
 def model_spec(config: RunConfig) -> str:
-    """What `backends.bert.checkpoints.find_model` understands."""
+    """The model in the form that `backends.bert.checkpoints.find_model` takes."""
     if config.model == DEMO:
         return str(demo_model(config.task))
     return str(fetched(config, "model", config.model) or config.model)
@@ -60,7 +60,7 @@ def dataset(config: RunConfig) -> Path:
 
 
 def calibration_dataset(config: RunConfig) -> Path:
-    """As named; else the demo's training set for the demo, and for other models the data set that is run."""
+    """As given; else the demo's training set for the demo, and the data set of the run for other models."""
     if config.calibration_dataset is not None:
         return fetched(config, "calibration-dataset", config.calibration_dataset) or config.calibration_dataset
     if config.model == DEMO or config.dataset is None:
@@ -69,7 +69,7 @@ def calibration_dataset(config: RunConfig) -> Path:
 
 
 def fetched(config: RunConfig, flag: str, name: str | Path, known: Catalogue | None = None) -> Path | None:
-    """The path of what `sut fetch` calls `name`, for this flag; None for a path and for any other word.
+    """The path of the asset `name` for this flag; None if there is no such asset or `name` is an existing path.
 
     Raises:
         UsageError: it is not there, was changed since it was verified, or is of another kind.
@@ -79,18 +79,18 @@ def fetched(config: RunConfig, flag: str, name: str | Path, known: Catalogue | N
     if asset is None:
         _check_near(flag, str(name), known)
         return None
-    if Path(name).exists():  # what lies here has the older right to its name
+    if Path(name).exists():  # a local path takes precedence over an asset of the same name
         return None
     if flag not in asset.flags:
         fit = ", ".join(other.name for other in known.values() if flag in other.flags)
         raise UsageError(f"expected a --{flag} (fetched by name: {fit}), found {name}: {asset.title}.")
-    where = Shelf(cache_dir(config).absolute() / "assets")
-    if not where.is_whole(asset):
+    cache = AssetCache(cache_dir(config).absolute() / "assets")
+    if not cache.is_complete(asset):
         own = f" --cache-dir {config.cache_dir}" if config.cache_dir else ""
         raise UsageError(
-            f"expected {name} below {where.root}, found it not whole there. Type: python -m sut fetch {name}{own}"
+            f"expected {name} below {cache.root}, found it missing or incomplete. Type: python -m sut fetch {name}{own}"
         )
-    return where.path(asset, asset.flags[flag])
+    return cache.path(asset, asset.flags[flag])
 
 
 def _check_near(flag: str, name: str, known: Catalogue) -> None:
@@ -100,7 +100,7 @@ def _check_near(flag: str, name: str, known: Catalogue) -> None:
 
 
 def vocab(config: RunConfig) -> Path:
-    """The vocabulary: as named, else the model directory's own, else, for the demo data set, the demo's."""
+    """The vocabulary: as given, else the one in the model's directory, else (demo data set) the demo's."""
     if config.vocab:
         return fetched(config, "vocab", config.vocab) or config.vocab
     model = Path(model_spec(config))
@@ -109,4 +109,4 @@ def vocab(config: RunConfig) -> Path:
         return own
     if config.dataset is None:
         return demo_model(config.task) / "vocab.txt"
-    raise UsageError(f"expected the vocabulary of {config.model}, found none beside it. Name it with --vocab FILE.")
+    raise UsageError(f"expected the vocabulary of {config.model}, found none next to it. Type: --vocab FILE.")

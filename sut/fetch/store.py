@@ -1,8 +1,8 @@
-"""Where fetched files lie, what was verified of them, and who is at work on them.
+"""The cache of fetched files: their paths, their pins, and a lock for each asset.
 
-`<cache>/assets/<asset>/<file>`, and beside them `pins.json`: for each file its size, sha256 and the time it was last
-verified. A pin outlives its file, so that what a publisher changes later is noticed. Locks are the kernel's (flock):
-one whose holder was killed is free at once.
+Files are `<cache>/assets/<asset>/<file>`; `pins.json` next to them has each file's size, sha256 and time of
+verification. A pin is kept when its file is removed, so that a later change by the publisher is noticed. Locks are the
+kernel's (flock): it releases them when their holder exits or is killed.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from typing import Any
 from sut.errors import FetchError, UsageError
 from sut.fetch.catalogue import Asset
 
-SIDE = ".part"  # what a file is called while it is on its way
+PARTIAL_SUFFIX = ".part"  # suffix of an incomplete file
 
 
 @dataclass(frozen=True)
 class Pin:
-    """What was found when a file was last verified."""
+    """The state of a file when it was last verified."""
 
     bytes: int
     sha256: str
-    mtime_ns: int  # of the file then; another one now: it was touched since
-    stated: str  # the publisher's checksum that it met
+    mtime_ns: int  # differs from the file's if it was modified since
+    stated: str  # the publisher's checksum that it was verified against
     origin: str  # url or path
     verified: str  # UTC
 
 
 @dataclass(frozen=True)
-class Shelf:
+class AssetCache:
     """The directory of all assets."""
 
     root: Path
@@ -45,7 +45,7 @@ class Shelf:
         return self.root / asset.name / file
 
     def pins(self) -> dict[str, Pin]:
-        """By "asset/file". One that cannot be read counts for nothing: its files are verified anew."""
+        """Pins by "asset/file". Unreadable ones are ignored: their files are verified again."""
         with suppress(OSError, ValueError, TypeError, AttributeError):
             return {key: Pin(**pin) for key, pin in json.loads((self.root / "pins.json").read_bytes()).items()}
         return {}
@@ -54,13 +54,13 @@ class Shelf:
         return self.pins().get(f"{asset.name}/{file}")
 
     def keep(self, asset: Asset, file: str, pin: Pin) -> None:
-        """Write a pin down."""
+        """Store a pin."""
         with self._locked(self.root / "pins.lock", lambda holder: None):
             pins = {**self.pins(), f"{asset.name}/{file}": pin}
-            write_aside(self.root / "pins.json", {key: asdict(one) for key, one in sorted(pins.items())})
+            write_json(self.root / "pins.json", {key: asdict(one) for key, one in sorted(pins.items())})
 
     def is_verified(self, asset: Asset, file: str) -> bool:
-        """True when the file is there and is, by size and time, the one that was verified."""
+        """Whether the file exists and is, by size and time, the one that was verified."""
         pin, stated = self.pin(asset, file), asset.files[file].checksum
         if pin is None or (stated and str(stated) != pin.stated):
             return False
@@ -69,18 +69,18 @@ class Shelf:
             return (found.st_size, found.st_mtime_ns) == (pin.bytes, pin.mtime_ns)
         return False
 
-    def is_whole(self, asset: Asset) -> bool:
+    def is_complete(self, asset: Asset) -> bool:
         unpacked = all(self.path(asset, path).is_file() for path in asset.unpack.values())
         return unpacked and all(self.is_verified(asset, file) for file in asset.files)
 
     @contextmanager
     def locked(self, asset: Asset, waits: Callable[[str], None]) -> Iterator[None]:
-        """One at a time; `waits` is told by whom the asset is held."""
+        """Lock an asset; `waits` is called with the holder's process id if it is locked. Raises UsageError."""
         try:
             self.path(asset, "").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"expected to keep {asset.name} below {self.root}, found: {error.strerror}. Try --cache-dir DIR."
+                f"expected to write {asset.name} below {self.root}, found: {error.strerror}. Type: --cache-dir DIR."
             ) from error
         with self._locked(self.root / f"{asset.name}.lock", waits):
             yield
@@ -94,7 +94,7 @@ class Shelf:
                 waits(path.read_text("utf-8") or "unknown")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             lock.truncate(0)
-            with suppress(OSError):  # on a full disk the name of the holder is dispensable
+            with suppress(OSError):  # a full disk: only the message to those who wait needs the id
                 lock.write(str(os.getpid()).encode())
             yield
 
@@ -103,15 +103,15 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def side(path: Path) -> Path:
-    return path.with_name(path.name + SIDE)
+def partial_path(path: Path) -> Path:
+    return path.with_name(path.name + PARTIAL_SUFFIX)
 
 
-def put(aside: Path, path: Path) -> None:
-    """Rename into place, durably: after a power cut there is the whole file or none."""
+def put(temporary: Path, path: Path) -> None:
+    """Rename into place, durably: after a power failure there is the complete file or none."""
     try:
-        for place, step in ((aside, lambda: aside.replace(path)), (path.parent, lambda: None)):
-            descriptor = os.open(place, os.O_RDONLY)
+        for location, step in ((temporary, lambda: temporary.replace(path)), (path.parent, lambda: None)):
+            descriptor = os.open(location, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
                 step()
@@ -121,21 +121,20 @@ def put(aside: Path, path: Path) -> None:
         raise disk_error(path, error) from error
 
 
-def write_aside(path: Path, data: Any) -> None:
-    """JSON, written aside and renamed."""
-    aside = side(path)
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON to a temporary file and rename it."""
+    temporary = partial_path(path)
     try:
-        aside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise disk_error(path, error) from error
-    put(aside, path)
+    put(temporary, path)
 
 
 def disk_error(path: Path, error: OSError) -> FetchError:
-    """For a write that failed: what came so far lies on its side file and is continued from."""
+    """The error of a failed write: the partial file is kept and continued later."""
     return FetchError(
-        f"expected to write {path}, found: {error.strerror or error}. What has come is kept: make room and type "
-        f"the same "
-        "again, or name another place with --cache-dir DIR."
+        f"expected to write {path}, found: {error.strerror or error}. The bytes so far are kept. Free some space "
+        "and type the same command again, or type --cache-dir DIR for another directory."
     )

@@ -22,7 +22,7 @@ from sut.commands.doctor.probe import Trial
 from sut.commands.doctor.report import LoadGen, Missing, Report, Stored
 from sut.errors import FAILED, VALID
 from sut.fetch import catalogue
-from sut.fetch.store import Shelf
+from sut.fetch.store import AssetCache
 from sut.machine import facts as machine_facts
 
 _CORE = "onnxruntime"  # the backend of the core install
@@ -103,8 +103,8 @@ def _loadgen() -> LoadGen:
 
 
 def _fetched(cache_dir: Path) -> tuple[str, ...]:
-    shelf = Shelf(cache_dir.absolute() / "assets")
-    return tuple(name for name, asset in catalogue.read().items() if shelf.is_whole(asset))
+    cache = AssetCache(cache_dir.absolute() / "assets")
+    return tuple(name for name, asset in catalogue.read().items() if cache.is_complete(asset))
 
 
 def _cache(directory: Path) -> tuple[Stored, ...]:

@@ -99,6 +99,6 @@ def test_a_disk_that_fills(tmp_path: Path, small_disk: Path, chunked: bool) -> N
         with Command(tmp_path, "sut", flags(tmp_path, text, small_disk)) as full:
             ended = full.end()
     assert (ended.code, len(ended.errors), "Traceback" in ended.err) == (3, 1, False)
-    assert "oom" in ended.errors[0]
+    assert "space" in ended.errors[0]
     assert "--cache-dir" in ended.errors[0]
     assert not (small_disk / "assets" / "thing" / "model.bin").exists()
