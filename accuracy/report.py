@@ -1,17 +1,14 @@
-"""What a score is told as: accuracy.txt for the submission checkers, predictions as SQuAD wants them, text for people.
-
-Files are written aside and renamed, so that one that exists is whole.
-"""
+"""A score as accuracy.txt for the submission checkers, as predictions in SQuAD's form, and as text for people."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accuracy.targets import METRICS
+from foundation import atomic_write
 
 if TYPE_CHECKING:
     from accuracy.score import Score
@@ -35,7 +32,7 @@ def write_accuracy(score: Score, output_dir: Path, notices: Iterable[str] = ()) 
         OSError: it cannot be written.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
-    return _write(output_dir / ACCURACY_FILE, "\n".join([accuracy_line(score), *notices]) + "\n")
+    return atomic_write.write_text(output_dir / ACCURACY_FILE, "\n".join([accuracy_line(score), *notices]) + "\n")
 
 
 def notices_beside(log_file: Path) -> list[str]:
@@ -53,17 +50,7 @@ def write_predictions(score: Score, path: Path) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    return _write(path, json.dumps(score.predictions, indent=0, ensure_ascii=False) + "\n")
-
-
-def _write(path: Path, text: str) -> Path:
-    aside = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return path
+    return atomic_write.write_text(path, json.dumps(score.predictions, indent=0, ensure_ascii=False) + "\n")
 
 
 def passes(score: Score, target: Target | None) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal
 
 from foundation.errors import UserError
 from foundation.rules import F1_TARGETS, REFERENCE_F1, SAMPLES
+from foundation.suggest import did_you_mean
 
 Metric = Literal["f1", "accuracy"]
 METRICS: dict[str, str] = {"f1": "F1", "accuracy": "accuracy"}  # as people call them
@@ -61,10 +61,9 @@ def target(name: str, metric: Metric = "f1") -> Target:
     value = _number(name)
     if value is not None:
         return Target(name, metric, value, "the command line")
-    near = difflib.get_close_matches(name, fitting, n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}?" if near else "Take one of those."
+    hint = did_you_mean(name, fitting, similar=0.4) or " Take one of those."
     wanted = f"{', '.join(fitting)}, or a number from 0 to 100 for {METRICS[metric]}"
-    raise UnknownTargetError(f"expected a target ({wanted}), found {name!r}. {hint}")
+    raise UnknownTargetError(f"expected a target ({wanted}), found {name!r}.{hint}")
 
 
 def _number(text: str) -> float | None:

@@ -11,7 +11,6 @@ Answers are found by the sample's tokens, so batches and their order do not matt
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Iterable
 from itertools import pairwise
@@ -25,6 +24,7 @@ from backends import BACKENDS
 from backends.base import Backend, Batch
 from backends.bert.model import Model
 from backends.errors import BackendError
+from foundation import atomic_write
 from foundation.arrays import Float32
 
 REPLAY = "replay"
@@ -57,21 +57,16 @@ def read_spec(spec: str) -> tuple[Path, float]:
 
 
 def write_answers(path: Path, answers: Iterable[tuple[npt.NDArray[np.integer], Float32]]) -> None:
-    """Store each sample's token ids, [its length], with its answer, float32 [rows, 2]; aside, then renamed."""
+    """Store each sample's token ids, [its length], with its answer, float32 [rows, 2]."""
     digests, logits = zip(*((_digest(ids), answer) for ids, answer in answers), strict=True)
     lengths = [len(answer) for answer in logits]
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            np.savez(
-                file,
-                digests=np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1),
-                offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-                logits=np.concatenate(logits).astype(np.float32),
-            )
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with atomic_write.replacing(path) as file:
+        np.savez(
+            file,
+            digests=np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            logits=np.concatenate(logits).astype(np.float32),
+        )
 
 
 class ReplayBackend(Backend):

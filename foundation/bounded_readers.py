@@ -13,7 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30  # of a data set; a file of settings has far fewer
+SETTINGS_BYTES = 16 << 20
 
 
 class UnreadableError(Exception):
@@ -31,10 +32,10 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableError("a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file")
         with path.open("rb") as file:
-            content = file.read(most_bytes + 1)
+            content = file.read(most_bytes + 1) if found.st_size <= most_bytes else b""
     except (OSError, ValueError) as error:
         raise UnreadableError(getattr(error, "strerror", None) or str(error)) from error
-    if len(content) > most_bytes:
+    if max(found.st_size, len(content)) > most_bytes:
         raise UnreadableError(f"more than {most_bytes:,} bytes")
     return content
 

@@ -1,14 +1,12 @@
 """Arrays on disk, keyed by what they were made from, mapped into memory; no pickle.
 
-An entry is a directory of .npy files, written aside and renamed, so that one that exists is whole. The key is a hash
-of every input's content, the code that makes the entry among them; one that does not open is made again.
+An entry is a directory of .npy files, which gets its name when all of it is written. The name is a hash of the content
+of every input and of the code that makes the entry; one that does not open is made again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foundation import atomic_write
 from qsl.base import DatasetError
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -69,13 +68,6 @@ def _open(entry: Path, fields: Collection[str]) -> Arrays | None:
 
 
 def _write(entry: Path, arrays: Arrays) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=entry.parent, prefix=f"{entry.name}.tmp"))
-    try:
+    with atomic_write.replacing_directory(entry, lambda found: _open(found, arrays) is not None) as directory:
         for field, array in arrays.items():
-            np.save(aside / f"{field}.npy", array, allow_pickle=False)
-        if _open(entry, arrays) is None:  # else another process has just written it, and may be reading
-            shutil.rmtree(entry, ignore_errors=True)
-            aside.replace(entry)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            np.save(directory / f"{field}.npy", array, allow_pickle=False)

@@ -1,12 +1,8 @@
-"""The three files of an embedded model, each written aside and then renamed.
-
-An interruption leaves the last complete ones, and a reader never sees half a file.
-"""
+"""The three files of an embedded model. An interruption leaves the last complete ones."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from safetensors.torch import load_file, save
@@ -14,6 +10,7 @@ from torch import nn
 
 from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
+from foundation import atomic_write
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocab.txt"
 
@@ -26,7 +23,7 @@ def write_model(folder: Path, config: BertConfig, entries: list[str], model: nn.
 
 def write_weights(folder: Path, model: nn.Module) -> None:
     tensors = {name: tensor.float().contiguous() for name, tensor in model.state_dict().items()}
-    _write(folder / WEIGHTS, save(tensors, {"format": "pt"}))
+    atomic_write.write_bytes(folder / WEIGHTS, save(tensors, {"format": "pt"}))
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
@@ -51,18 +48,12 @@ def write_config(folder: Path, config: BertConfig) -> None:
         "initializer_range": 0.02,
         "pad_token_id": 0,
     }
-    _write(folder / CONFIG, (json.dumps(fields, indent=2) + "\n").encode())
+    atomic_write.write_text(folder / CONFIG, json.dumps(fields, indent=2) + "\n")
 
 
 def write_vocabulary(folder: Path, entries: list[str]) -> None:
-    _write(folder / VOCABULARY, ("\n".join(entries) + "\n").encode())
+    atomic_write.write_text(folder / VOCABULARY, "\n".join(entries) + "\n")
 
 
 def read_vocabulary(folder: Path) -> list[str]:
     return (folder / VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    aside.write_bytes(content)
-    aside.replace(path)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import onnxruntime as ort
 
 from backends.base import Options
 from backends.onnxruntime_cpu.graph import Built
+from foundation import atomic_write
 
 _GRAPH, _WEIGHTS = "graph.onnx", "graph.weights"
 _PACKED = {
@@ -56,20 +55,15 @@ def open_ready(directory: Path, build: Callable[[], Built], options: Options) ->
 
 
 def _make_ready(path: Path, build: Callable[[], Built]) -> bool:
-    aside = None
     try:
-        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{path.name}.tmp"))
-        options = _options(Options())
-        options.optimized_model_filepath = str(aside / _GRAPH)
-        for name, value in _PACKED.items():
-            options.add_session_config_entry(name, value)
-        _open_built(build(), options)
-        aside.replace(path)
-    except OSError:  # another process may have been first
-        return (path / _GRAPH).is_file()
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        with atomic_write.replacing_directory(path, lambda found: (found / _GRAPH).is_file()) as directory:
+            options = _options(Options())
+            options.optimized_model_filepath = str(directory / _GRAPH)
+            for name, value in _PACKED.items():
+                options.add_session_config_entry(name, value)
+            _open_built(build(), options)
+    except OSError:
+        return False
     return True
 
 

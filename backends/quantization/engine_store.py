@@ -1,14 +1,12 @@
 """A built engine on disk: a directory with engine.json and whatever else its maker writes; and what a maker is.
 
 engine.json holds the `settings` that the engine was made from, under the same names for every maker, so that run.json
-can repeat them without knowing the engine. A directory is written aside and renamed: one that exists is whole.
+can repeat them without knowing the engine. A directory gets its name when all of it is written.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, Protocol
 from backends.base import Batch
 from backends.bert.model import Model
 from backends.errors import BackendError
+from foundation import atomic_write
 
 JSON = "engine.json"
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
@@ -50,27 +49,19 @@ def sources(*names: str) -> tuple[Path, ...]:
 
 
 def write(directory: Path, fill: Callable[[Path], About], is_whole: Callable[[Path], bool]) -> None:
-    """Let `fill` write into a directory aside, make what it returns engine.json, rename; where another process was
-    first, its engine stays.
+    """Let `fill` write an engine into a temporary directory; what it returns becomes engine.json.
+
+    Where another process was first, its engine stays.
 
     Raises:
         BackendError: the disk does not take it.
     """
-    aside = None
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f"{directory.name}.tmp"))
-        content = fill(aside)
-        (aside / JSON).write_text(json.dumps(dict(content), indent=2) + "\n", encoding="utf-8")
-        if directory.exists() and not is_whole(directory):
-            shutil.rmtree(directory, ignore_errors=True)
-        aside.replace(directory)
+        with atomic_write.replacing_directory(directory, is_whole) as temporary:
+            content = fill(temporary)
+            (temporary / JSON).write_text(json.dumps(dict(content), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        if not is_whole(directory):  # else another process was first: its engine is there, and may be read already
-            raise BackendError(f"expected to write an engine to {directory}, found: {error}. Make room.") from error
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        raise BackendError(f"expected to write an engine to {directory}, found: {error}. Make room.") from error
 
 
 def settings(directory: Path) -> dict[str, Any]:

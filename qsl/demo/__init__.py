@@ -7,10 +7,10 @@ come from disjoint streams. Run `python -m qsl.demo dev dev-v1.1.json` to write 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from foundation import atomic_write
 from qsl.demo.compose import Fact, Passage, compose
 from qsl.demo.seeded_choice import Draw
 
@@ -40,13 +40,10 @@ def generate(split: str, seed: int = 1, questions: int | None = None) -> dict[st
 
 
 def write(path: Path | str, split: str, seed: int = 1, questions: int | None = None, displaced: bool = False) -> None:
-    """Writes the data set aside and renames it, so that a reader never sees half a file."""
-    target = Path(path)
-    aside = target.with_name(f"{target.name}.{os.getpid()}.part")
+    """Write the data set; a reader never sees half a file."""
     dataset = generate(split, seed, questions)
     text = json.dumps(displace_questions(dataset) if displaced else dataset, ensure_ascii=False, separators=(",", ":"))
-    aside.write_bytes(text.encode("utf-8"))
-    aside.replace(target)
+    atomic_write.write_text(Path(path), text)
 
 
 def displace_questions(dataset: dict[str, Any]) -> dict[str, Any]:

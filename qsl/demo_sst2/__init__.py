@@ -6,10 +6,10 @@ sizes. Run `python -m qsl.demo_sst2 dev dev.tsv` to write one.
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 
+from foundation import atomic_write
 from qsl.demo.seeded_choice import Draw
 from qsl.demo_sst2.compose import compose
 
@@ -34,13 +34,10 @@ def generate(split: str, seed: int = 1, sentences: int | None = None) -> list[tu
 
 
 def write(path: Path | str, split: str, seed: int = 1, sentences: int | None = None, shuffled: bool = False) -> None:
-    """Writes the data set aside and renames it, so that a reader never sees half a file."""
-    target = Path(path)
-    aside = target.with_name(f"{target.name}.{os.getpid()}.part")
+    """Write the data set; a reader never sees half a file."""
     pairs = generate(split, seed, sentences)
     lines = [HEADER, *(f"{sentence}\t{label}" for sentence, label in (shuffle_labels(pairs) if shuffled else pairs))]
-    aside.write_bytes(("\n".join(lines) + "\n").encode())
-    aside.replace(target)
+    atomic_write.write_text(Path(path), "\n".join(lines) + "\n")
 
 
 def shuffle_labels(pairs: list[tuple[str, int]], seed: int = 1) -> list[tuple[str, int]]:

@@ -6,7 +6,6 @@ with the missing keys, to be filled in. A trial uses "unknown (trial)" instead.
 
 from __future__ import annotations
 
-import difflib
 import platform
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from backends import BACKENDS, accelerators
 from backends.base import Accelerator
+from foundation.suggest import did_you_mean
 from submission.package import machine
 from submission.rules import rounds
 from submission.submit import workspace
@@ -107,9 +107,8 @@ def _from_toml(path: Path) -> dict[str, str]:
         raise UsageError(f"expected a system's description as TOML in {path}, found: {error}.") from error
     for key, value in values.items():
         if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(_KEYS)}."
-            raise UsageError(f"found an unknown key {key!r} in {path}. {hint}")
+            hint = did_you_mean(key, _KEYS) or f" Known: {', '.join(_KEYS)}."
+            raise UsageError(f"found an unknown key {key!r} in {path}.{hint}")
         if not isinstance(value, str):
             raise UsageError(f'expected text for {key} in {path}, found {value!r}. Write {key} = "{value}".')
     return {key: value for key, value in values.items() if value}

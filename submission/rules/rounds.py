@@ -6,10 +6,10 @@ Where the two official checkers of a round differ, the stricter rule is used. Wh
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from foundation.rules import SCENARIOS, SEEDS, Seeds
+from foundation.suggest import did_you_mean
 from sut.errors import UsageError
 
 
@@ -119,6 +119,5 @@ def find(name: str) -> Round:
     """The round called `name`. Raises UsageError, with the nearest name, for any other."""
     if name in ROUNDS:
         return ROUNDS[name]
-    near = difflib.get_close_matches(name, ROUNDS, n=1, cutoff=0.3)
-    hint = f"Did you mean {near[0]}?" if near else "Choose one of them."
-    raise UsageError(f"expected a round ({', '.join(ROUNDS)}), found {name!r}. {hint}")
+    hint = did_you_mean(name, ROUNDS, similar=0.3) or " Choose one of them."
+    raise UsageError(f"expected a round ({', '.join(ROUNDS)}), found {name!r}.{hint}")

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from foundation import rules
+from foundation.people_numbers import clock
 from submission.rules import rounds
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.queries import loadgen
-from sut.run.progress import clock
 from sut.settings.resolve import RunConfig, to_flags
 
 PROBE, ACCURACY, PERFORMANCE, TEST01 = "probe", "accuracy", "performance", rounds.TEST01

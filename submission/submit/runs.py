@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from foundation.people_numbers import clock
 from submission.submit import plan, user_conf, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
@@ -21,7 +22,6 @@ from submission.submit.workspace import Workspace
 from sut.errors import FAILED, RunFailedError, SutError
 from sut.processes import run_process
 from sut.record import detail_log
-from sut.run.progress import clock
 
 STEP = "step.json"  # next to a run's logs: its command, start and end
 _REPEATS = 2  # repetitions of a run that ran out of queries

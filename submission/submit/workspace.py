@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundation import atomic_write
 from submission.rules.rounds import DIVISIONS
 from sut.errors import RunFailedError
 from sut.processes import directory_lock
@@ -95,17 +96,13 @@ def write(path: Path, content: str | bytes) -> Path:
     Raises:
         RunFailedError: it cannot be written.
     """
-    part = temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        part.replace(path)
+        return atomic_write.write_bytes(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise RunFailedError(
             f"expected to write {path}, found: {error}. Make room there, then type the same command with --resume."
         ) from error
-    return path
 
 
 def replace_folder(part: Path, folder: Path) -> None:

@@ -5,7 +5,6 @@ Everything about a publisher is data in that file; for private mirrors, --catalo
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from foundation.suggest import did_you_mean
 from sut.errors import UsageError
 from sut.fetch import checksum
 from sut.fetch.checksum import Checksum
@@ -79,8 +79,7 @@ def find(catalogue: Catalogue, name: str) -> Asset:
     """The asset of that name. Raises UsageError, with the nearest known name, if there is none."""
     if name in catalogue:
         return catalogue[name]
-    near = difflib.get_close_matches(name, catalogue, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(name, catalogue)
     raise UsageError(f"expected one of {', '.join(catalogue)}, found {name!r}.{hint} See: python -m sut assets")
 
 

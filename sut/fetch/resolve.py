@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.resources import files
 from pathlib import Path
 
+from foundation.suggest import did_you_mean
 from qsl import feature_cache
 from sut.errors import UsageError
 from sut.fetch import catalogue
@@ -94,9 +94,9 @@ def fetched(config: RunConfig, flag: str, name: str | Path, known: Catalogue | N
 
 
 def _check_near(flag: str, name: str, known: Catalogue) -> None:
-    near = difflib.get_close_matches(name, [one for one in known if flag in known[one].flags], n=1, cutoff=0.8)
-    if near and not Path(name).exists():
-        raise UsageError(f"expected --{flag} as a path or a name, found no {name!r}. Did you mean {near[0]}?")
+    hint = did_you_mean(name, [one for one in known if flag in known[one].flags], similar=0.8)
+    if hint and not Path(name).exists():
+        raise UsageError(f"expected --{flag} as a path or a name, found no {name!r}.{hint}")
 
 
 def vocab(config: RunConfig) -> Path:

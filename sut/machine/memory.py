@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.bert.model import Model
+from foundation.people_numbers import count, gibibytes
 from sut.errors import UsageError
 from sut.machine import cgroups
 from sut.machine.topology import Place
@@ -62,9 +63,9 @@ def check(wanted: Need | None, found: int | None) -> None:
     if wanted is None or found is None or wanted.total <= found:
         return
     raise UsageError(
-        f"expected about {_gib(wanted.total)} of memory: {_gib(wanted.weights)} of weights × {wanted.copies} "
-        f"cop{'ies' if wanted.copies != 1 else 'y'} and {_gib(wanted.activations)} for the largest batch × "
-        f"{wanted.instances} instance{'s' * (wanted.instances != 1)}; found {_gib(found)} available. "
+        f"expected about {gibibytes(wanted.total)} of memory: {gibibytes(wanted.weights)} of weights × "
+        f"{count(wanted.copies, 'copy', 'copies')} and {gibibytes(wanted.activations)} for the largest batch × "
+        f"{count(wanted.instances, 'instance')}; found {gibibytes(found)} available. "
         f"Lower {_to_lower(wanted)}."
     )
 
@@ -75,7 +76,3 @@ def _to_lower(wanted: Need) -> str:
     return "--instances, or take a smaller --model" + (
         "; --executor processes shares weights where the backend can" * (wanted.copies > 1)
     )
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB"

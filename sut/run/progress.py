@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from foundation.people_numbers import clock
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Progress as Counters
 
@@ -61,10 +62,3 @@ class ProgressLine:
         if not self._console.is_terminal and time.perf_counter() >= self._next_line_s:
             self._next_line_s += _EVERY_S
             print(words, file=sys.stderr, flush=True)
-
-
-def clock(seconds: float) -> str:
-    """m:ss, or h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

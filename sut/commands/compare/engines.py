@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.quantization import engine_store
+from foundation import atomic_write
 from sut.errors import UsageError
 from sut.machine import facts as machine_facts
 from sut.run import engines
@@ -98,10 +99,8 @@ def _read(root: Path) -> dict[str, Any]:
 
 
 def _write(root: Path, index: dict[str, Any]) -> None:
-    aside = root / f"{INDEX}.part"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-        aside.replace(root / INDEX)
+        atomic_write.write_text(root / INDEX, json.dumps(index, indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"expected to write to {root}, found: {error}. Take another --engines.") from error

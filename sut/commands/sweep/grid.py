@@ -7,7 +7,6 @@ No setting is known here by name: they are the fields of RunConfig with its type
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeGuard, get_args, get_type_hints
 
+from foundation.suggest import did_you_mean
 from sut.errors import UsageError
 from sut.settings.resolve import RunConfig, flag, resolve
 
@@ -113,9 +113,8 @@ def _field(name: str) -> str:
     found = name.strip().lower().removeprefix("--").replace("-", "_")
     if found in known:
         return found
-    near = difflib.get_close_matches(found, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
-    raise UsageError(f"expected a setting of a run before the = of --set, found {name!r}. {hint}")
+    hint = did_you_mean(found, known) or f" Known: {', '.join(known)}."
+    raise UsageError(f"expected a setting of a run before the = of --set, found {name!r}.{hint}")
 
 
 def _split(text: str, values: str) -> list[str]:

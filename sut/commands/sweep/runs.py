@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from foundation.people_numbers import clock
 from sut.commands.sweep import rows
 from sut.commands.sweep.grid import Point
 from sut.commands.sweep.rows import Row
 from sut.errors import UsageError
 from sut.processes import run_process
 from sut.record.figures import number
-from sut.run.progress import clock
 from sut.settings.resolve import given, to_flags
 
 

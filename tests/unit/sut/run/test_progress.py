@@ -6,7 +6,7 @@ import pytest
 
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Progress
-from sut.run.progress import ProgressLine, clock
+from sut.run.progress import ProgressLine
 
 PLAN = Plan(
     None, min_query_count=100, samples_per_query=1, min_duration_s=600.0, target_qps=None, target_latency_s=None
@@ -18,8 +18,3 @@ def test_an_accuracy_run_waits_for_its_samples_and_not_for_a_duration(total: int
     counters = Progress(issued=100, completed=100)
     line = ProgressLine(PLAN, counters, total)
     assert line._left_s(elapsed_s=10.0, rate=10.0) == pytest.approx(left_s)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (605.4, "10:05"), (3723, "1:02:03")])
-def test_clock(seconds: float, text: str) -> None:
-    assert clock(seconds) == text

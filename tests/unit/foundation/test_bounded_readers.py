@@ -1,0 +1,118 @@
+"""Whatever lies at a path that was typed ends in content or in a reason of a few words; none hangs, none crashes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation import bounded_readers
+from foundation.bounded_readers import UnreadableError
+
+READERS: list[Callable[[Path], Any]] = [
+    bounded_readers.read_bytes,
+    bounded_readers.read_text,
+    bounded_readers.read_json,
+    bounded_readers.read_toml,
+]
+
+
+def file(folder: Path, content: bytes) -> Path:
+    path = folder / "file"
+    path.write_bytes(content)
+    return path
+
+
+def fifo(folder: Path) -> Path:
+    os.mkfifo(folder / "fifo")
+    return folder / "fifo"
+
+
+def loop(folder: Path) -> Path:
+    (folder / "loop").symlink_to("loop")
+    return folder / "loop"
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda folder: folder / "none", "No such file"),
+        (lambda folder: folder, "a directory"),
+        (fifo, "not a regular file"),
+        (lambda folder: Path("/dev/zero"), "not a regular file"),
+        (loop, "symbolic links"),
+        (lambda folder: folder / ("n" * 300), "too long"),
+        (lambda folder: folder / "nul\0", "null"),
+    ],
+    ids=("nothing", "a directory", "a FIFO", "a device", "a loop", "a long name", "a NUL"),
+)
+def test_what_is_no_regular_file_is_refused(
+    tmp_path: Path, read: Callable[[Path], Any], make: Callable[[Path], Path], reason: str
+) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(make(tmp_path))
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(file(tmp_path, b"content"))
+    assert bounded_readers.read_bytes(link) == b"content"
+
+
+@pytest.mark.parametrize("size", [0, 9, 10])
+def test_files_up_to_the_limit_are_read(tmp_path: Path, size: int) -> None:
+    assert bounded_readers.read_bytes(file(tmp_path, bytes(size)), most_bytes=10) == bytes(size)
+
+
+def test_a_longer_file_is_refused_before_it_fills_memory(tmp_path: Path) -> None:
+    path = file(tmp_path, b"")
+    os.truncate(path, 1 << 40)  # sparse: a terabyte that no disk holds
+    with pytest.raises(UnreadableError, match="more than 10 bytes"):
+        bounded_readers.read_bytes(path, most_bytes=10)
+
+
+def test_text_is_utf_8_with_or_without_its_mark(tmp_path: Path) -> None:
+    assert bounded_readers.read_text(file(tmp_path, "größer".encode("utf-8-sig"))) == "größer"
+    with pytest.raises(UnreadableError, match=r"not UTF-8.*byte 2"):
+        bounded_readers.read_text(file(tmp_path, b"gr\xf6sser"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a": ' * 200_000, "nested too deeply"),
+        (b"[1" + b"0" * 5000 + b"]", "digits"),
+        (b'{"a": 1', "not JSON"),
+        (b"", "not JSON"),
+        (b"\xff\xfe", "not UTF-8"),
+    ],
+    ids=("lists", "objects", "a long number", "cut short", "empty", "binary"),
+)
+def test_json_that_cannot_be_parsed_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        bounded_readers.read_json(file(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a = " + b"[" * 200_000, "TOML"),
+        (b"a = 1" + b"0" * 5000, "digits"),
+        (b"a = ", "not TOML"),
+        (b"a = 1\na = 2", "not TOML"),
+    ],
+    ids=("deep", "a long number", "cut short", "twice"),
+)
+def test_toml_that_cannot_be_parsed_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        bounded_readers.read_toml(file(tmp_path, content))
+
+
+def test_json_and_toml_are_read(tmp_path: Path) -> None:
+    assert bounded_readers.read_json(file(tmp_path, b'{"a": [1, null]}')) == {"a": [1, None]}
+    assert bounded_readers.read_toml(file(tmp_path, b"[a]\nb = 1")) == {"a": {"b": 1}}

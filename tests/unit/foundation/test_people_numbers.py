@@ -1,0 +1,26 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from foundation.people_numbers import clock, count, figure, gibibytes
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.91352, "0.9135"), (812.44, "812.4"), (999.96, "1000"), (12345.6, "12,346"), (-1234.5, "-1,234"), (0, "0")],
+)
+def test_figure(value: float, text: str) -> None:
+    assert figure(value) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (59.6, "1:00"), (605.4, "10:05"), (3723, "1:02:03")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_gibibytes_and_counts() -> None:
+    assert gibibytes(5 << 28) == "1.25 GiB"
+    assert [count(number, "instance") for number in (0, 1, 2000)] == ["0 instances", "1 instance", "2,000 instances"]
+    assert count(2, "copy", "copies") == "2 copies"
