@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
+import io
 import re
 from pathlib import Path
 
@@ -16,6 +19,13 @@ _OF_OTHERS = ("pip", "pytest", "venv")
 _COMMAND = re.compile(r"python -m ([\w.]+\w)(?: ([a-z]+)\b)?")
 _DOTTED = re.compile(rf"`((?:{'|'.join(_PACKAGES)})\.[\w.]+)[`(:]")
 _PATH = re.compile(r"`([\w.-]+/[\w./-]*)`")
+_SUT = re.compile(r"python -m sut(?: ([a-z]+))?([^`]*)")
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+_FLAGS_OF_OTHERS = {
+    *("--cpus", "--cpuset-cpus", "--memory", "--privileged", "--shm-size", "--user"),  # docker
+    *("--bs", "--loop", "--tgt"),  # systems that seed-systems.md compares with
+}
+_TAKE_A_RUNS_FLAGS = ("ask", "build", "compare", "sweep", "submit")
 _PAGE = re.compile(r"\bdocs/[\w/-]+\.(?:md|log)\b")
 _SOURCES = (".py", ".toml", ".sh", ".h", ".cpp")
 _TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
@@ -57,6 +67,29 @@ def test_commands_exist(page: Path) -> None:
     assert (modules, verbs) == ([], [])
 
 
+@every_page_of_today
+def test_flags_of_commands_exist(page: Path) -> None:
+    lines = _text(page).replace("\\\n", " ").splitlines()
+    found = [(match[1], match[2]) for line in lines for match in _SUT.finditer(line.partition(" # ")[0])]
+    unknown = {
+        (verb, flag)
+        for first, rest in found
+        for verb in [first if first in sut_main._VERBS else "run"]
+        for flag in set(_FLAG.findall(rest)) - _flags(verb)
+    }
+    assert unknown == set()
+
+
+@every_page_of_today
+def test_flags_in_backquotes_exist(page: Path) -> None:
+    of_verbs = {flag for verb in sut_main._VERBS for flag in _flags(verb)}
+    of_modules = {
+        flag for folder in _PACKAGES for path in (ROOT / folder).rglob("*.py") for flag in _quoted_flags(path)
+    }
+    named = set(re.findall(r"`(--[a-z][a-z-]+)", _text(page)))
+    assert named - of_verbs - of_modules - _FLAGS_OF_OTHERS == set()
+
+
 def test_pages_that_the_code_names_exist() -> None:
     folders = [*_PACKAGES, "configs", "containers", "tests"]
     sources = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in _SOURCES]
@@ -89,6 +122,20 @@ def test_every_page_is_listed_in_its_room(room: str) -> None:
 
 def _text(page: Path) -> str:
     return page.read_text(encoding="utf-8")
+
+
+@functools.cache
+def _flags(verb: str) -> set[str]:
+    """What `python -m sut VERB --help` lists, and a run's flags where the verb takes them."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
+        sut_main.main([verb, "--help"])
+    return set(_FLAG.findall(said.getvalue())) | (_flags("run") if verb in _TAKE_A_RUNS_FLAGS else set())
+
+
+@functools.cache
+def _quoted_flags(path: Path) -> set[str]:
+    return set(re.findall(r'"(--[a-z][a-z-]+)"', _text(path)))
 
 
 def _file(module: str) -> Path | None:
