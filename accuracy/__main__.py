@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 def _score_squad(args: argparse.Namespace) -> Score:
     if args.vocab is None:
         raise DatasetError("expected the vocabulary of the run's model, found none. Name it with --vocab FILE.")
-    settings = squad_features.FeatureSettings(max_seq_length=args.max_seq_length)
+    settings = squad_features.SquadFeatureSettings(max_seq_length=args.max_seq_length)
     return squad.score_log(
         args.log_file,
         args.dataset,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answer:
+class NBestAnswer:
     """One span's text, its start and end logits' sum, and its share of the n-best."""
 
     text: str
@@ -28,7 +28,7 @@ class Answer:
     probability: float  # 0 to 1
 
 
-def best_answers(logits: Float32, example: Example, features: SquadFeatures, tokens: list[str]) -> list[Answer]:
+def best_answers(logits: Float32, example: Example, features: SquadFeatures, tokens: list[str]) -> list[NBestAnswer]:
     """Up to N_BEST_SIZE answers, the best first; none where no span is valid.
 
     Args:
@@ -46,4 +46,4 @@ def best_answers(logits: Float32, example: Example, features: SquadFeatures, tok
         return []
     weights = np.exp(np.array(list(scores.values())) - max(scores.values()))
     shares = (weights / weights.sum()).tolist()
-    return [Answer(text, score, share) for (text, score), share in zip(scores.items(), shares, strict=True)]
+    return [NBestAnswer(text, score, share) for (text, score), share in zip(scores.items(), shares, strict=True)]

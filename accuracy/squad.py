@@ -25,7 +25,7 @@ from qsl.wordpiece import WordPiece
 
 
 @dataclass(frozen=True)
-class Score:
+class SquadScore:
     """What a run scored, over N samples (features) of Q questions."""
 
     exact_match: float  # percent of all Q questions
@@ -93,7 +93,7 @@ def score_log(
     max_seq_length: int = MAX_SEQ_LENGTH,
     dtype: DType | None = None,
     transposed: bool = False,
-) -> Score:
+) -> SquadScore:
     """Score LoadGen's accuracy log of a run over `features`, which were made from `dataset` with `vocab`.
 
     Args:
@@ -131,7 +131,7 @@ def score_logits(
     *,
     duplicates: int = 0,
     layout: str = "",
-) -> Score:
+) -> SquadScore:
     """Score logits at hand.
 
     Args:
@@ -146,7 +146,7 @@ def score_logits(
         exact[index], f1[index] = best_match(text, examples[index].answers)
     has_answer = np.zeros(len(examples), np.bool_)
     has_answer[list(texts)] = True
-    return Score(
+    return SquadScore(
         exact_match=_percent(exact),
         f1=_percent(f1),
         question_exact_match=exact,

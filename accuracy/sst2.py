@@ -23,7 +23,7 @@ _Z = 1.96  # of a 95 % interval
 
 
 @dataclass(frozen=True)
-class Score:
+class Sst2Score:
     """What a run scored, over N sentences."""
 
     right: Bool  # [N], False where not answered
@@ -88,7 +88,7 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     return 100.0 * max(0.0, centre - half), 100.0 * min(1.0, centre + half)
 
 
-def score_log(log_file: Path, dataset: Path, *, dtype: DType | None = None) -> Score:
+def score_log(log_file: Path, dataset: Path, *, dtype: DType | None = None) -> Sst2Score:
     """Score LoadGen's accuracy log of a run over `dataset`, whose answers are [1, 2] each.
 
     Args:
@@ -112,8 +112,8 @@ def score_logits(
     *,
     duplicates: int = 0,
     dtype: str = "",
-) -> Score:
+) -> Sst2Score:
     """Score logits at hand: float32 [N, 2], which of them count, bool [N], and the labels, int64 [N]."""
     found = logits.argmax(axis=1)
     predictions = {str(row): LABELS[found[row]] for row in np.flatnonzero(answered).tolist()}
-    return Score((found == labels) & answered, answered, predictions, duplicates, dtype)
+    return Sst2Score((found == labels) & answered, answered, predictions, duplicates, dtype)

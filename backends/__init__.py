@@ -18,7 +18,7 @@ from foundation.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from backends.base import Accelerator, Backend
-    from backends.quantization.engine_store import Maker
+    from backends.quantization.engine_store import EngineBuilder
 
 # How a precision comes to be. engine: runs a built engine. graph: runs an .onnx file as it is; weights in any other
 # format are loaded. load: made while the weights are loaded.
@@ -36,7 +36,7 @@ class Entry:
     extra: str = ""  # what installs that; "": the core does
     precisions: Mapping[str, Kind] = field(default_factory=lambda: {"fp32": "load"})  # the first is tried by `doctor`
     forkable: bool = False  # loaded with one thread, it can be forked: weights are then shared
-    maker: str = "backends.quantization.int8_builder:MAKER"  # of its engines
+    builder: str = "backends.quantization.int8_builder:BUILDER"  # of its engines
     accelerators: str = ""  # what finds the devices that it runs on; "": the machine's cores
     script: str = ""  # what reads its --model instead of a model; "": it runs a model
     notice: str = ""  # what must stand next to every figure of a backend without a model
@@ -83,14 +83,14 @@ BACKENDS: dict[str, Entry] = {
         needs="openvino",
         extra="openvino",
         precisions={"fp32": "graph", "bf16": "graph", "int8": "engine"},
-        maker="backends.openvino_cpu.quantizer:MAKER",
+        builder="backends.openvino_cpu.quantizer:BUILDER",
     ),
     "gpu": Entry(
         target="backends.gpu.backend:GpuBackend",
         needs="torch",
         extra="gpu",
         precisions={"fp16": "load", "bf16": "load", "fp8": "engine", "int8": "engine"},
-        maker="backends.gpu.builder:MAKER",
+        builder="backends.gpu.builder:BUILDER",
         accelerators="backends.gpu.device:find",
     ),
     "fake": Entry(
@@ -137,9 +137,9 @@ def backend_class(name: str) -> type[Backend]:
     return found
 
 
-def maker(name: str) -> Maker:
+def engine_builder(name: str) -> EngineBuilder:
     """What builds the engines of a backend that has some."""
-    found: Maker = _load(BACKENDS[name].maker)
+    found: EngineBuilder = _load(BACKENDS[name].builder)
     return found
 
 

@@ -29,8 +29,8 @@ from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.pytorch_cpu import packed_bert
-from backends.pytorch_cpu.kernels import Kernels, best, native
-from backends.pytorch_cpu.kernels.reference import PlainKernels
+from backends.pytorch_cpu.kernels import CpuKernels, best, native
+from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.pytorch_cpu.packed_bert import PackedBert
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
@@ -59,7 +59,7 @@ class _Timed:
 
 
 class _TimedKernels:
-    def __init__(self, kernels: Kernels, times: Times) -> None:
+    def __init__(self, kernels: CpuKernels, times: Times) -> None:
         self.name = kernels.name
         for name in KERNELS:
             setattr(self, name, _Timed(getattr(kernels, name), name, times))
@@ -73,7 +73,7 @@ def _timed(bert: PackedBert, times: Times) -> PackedBert:
     return replace(bert, layers=tuple(timed(layer) for layer in bert.layers), kernels=kernels)
 
 
-def _load(precision: str, kernels: Kernels) -> PackedBert:
+def _load(precision: str, kernels: CpuKernels) -> PackedBert:
     model = find_model("random:bert-large")
     assert model.config is not None
     config = replace(model.config, num_hidden_layers=LAYERS)
@@ -86,11 +86,11 @@ def _load(precision: str, kernels: Kernels) -> PackedBert:
     return packed_bert.from_engine(engine, kernels)
 
 
-def _kernels(name: str | None) -> Kernels:
+def _kernels(name: str | None) -> CpuKernels:
     if name is None:
         return best(1024, 64)
     if name == "plain":
-        return PlainKernels()
+        return ReferenceKernels()
     library = native.load(name)
     if library is None:
         raise SystemExit(f"expected the kernels {name}, found that they were not built or do not run here.")
@@ -110,7 +110,7 @@ def _lengths(max_batch_tokens: int) -> list[int]:
 
 
 @torch.inference_mode()
-def measure(precision: str, max_batch_tokens: int, repeat: int, kernels: Kernels) -> dict[str, Any]:
+def measure(precision: str, max_batch_tokens: int, repeat: int, kernels: CpuKernels) -> dict[str, Any]:
     """Median ms of one layer over the batch, by part."""
     times: Times = Counter()
     bert = _timed(_load(precision, kernels), times)

@@ -32,7 +32,7 @@ from backends.formats.onnx_io_names import INPUTS
 from backends.onnxruntime_cpu import graph as onnx_graph
 from backends.onnxruntime_cpu import int8_graph
 from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
-from backends.onnxruntime_cpu.graph import Built
+from backends.onnxruntime_cpu.graph import BuiltGraph
 from backends.quantization.calibration import CalibrationSettings, observe, quantize
 from benchmarks import outlier_model
 from foundation.arrays import Float32
@@ -100,7 +100,7 @@ def _outliers(samples: int, layers: int) -> Subject:
     return Subject(config, outlier_model.build(config), outlier_model.samples(samples, seed=2)[0], trial, score)
 
 
-def _infer(built: Built, trial: list[Batch]) -> list[Float32]:
+def _infer(built: BuiltGraph, trial: list[Batch]) -> list[Float32]:
     """Logits of each sample; eight of like length are run at a time."""
     session, found = (
         onnxruntime_cpu_session.open_built(built, Options(threads=machine_facts.cores())),

@@ -21,7 +21,7 @@ from backends.bert.config import BertConfig
 from backends.gpu.gemm_variants import way, ways
 from backends.gpu.kernels import TRITON
 from backends.gpu.weights import Product
-from backends.pytorch_cpu.kernels import Form
+from backends.pytorch_cpu.kernels import Encoding
 from benchmarks import sut_runs
 from benchmarks.gemm import products
 
@@ -68,10 +68,10 @@ def _best_ms(precision: str, m: int, k: int, n: int) -> float:
 
 def _product(precision: str, k: int, n: int) -> Product:
     dtype = DTYPES[precision]
-    gives = Form(dtype if precision in ("fp16", "bf16") else torch.bfloat16)
+    gives = Encoding(dtype if precision in ("fp16", "bf16") else torch.bfloat16)
     scale = None if precision in ("fp16", "bf16") else torch.full((n,), 1e-3, device="cuda")
     bias = torch.randn(n, device="cuda")
-    return Product(_random(precision, n, k), scale, bias, False, Form(dtype), gives)
+    return Product(_random(precision, n, k), scale, bias, False, Encoding(dtype), gives)
 
 
 def _random(precision: str, *shape: int) -> Tensor:

@@ -31,7 +31,7 @@ _FIELDS = ("input_ids", "token_type_ids", "offsets", "example_index", "token_to_
 
 
 @dataclass(frozen=True)
-class FeatureSettings:
+class SquadFeatureSettings:
     """The reference's lengths, in tokens."""
 
     max_seq_length: int = MAX_SEQ_LENGTH
@@ -104,7 +104,7 @@ def split_words(passage: str) -> tuple[str, ...]:
 
 
 def load(
-    dataset: Path, vocab: Path, cache_dir: Path | None, settings: FeatureSettings = FeatureSettings()
+    dataset: Path, vocab: Path, cache_dir: Path | None, settings: SquadFeatureSettings = SquadFeatureSettings()
 ) -> SquadFeatures:
     """The features of `dataset`: memory-mapped from the cache, made first when they are not there.
 
@@ -126,18 +126,18 @@ def _from_arrays(arrays: feature_cache.Arrays) -> SquadFeatures:
 
 
 def features_of(
-    examples: list[Example], vocabulary: WordPiece, settings: FeatureSettings = FeatureSettings()
+    examples: list[Example], vocabulary: WordPiece, settings: SquadFeatureSettings = SquadFeatureSettings()
 ) -> SquadFeatures:
     """The features of these questions, in memory. Raises DatasetError where all their passages are empty."""
     return _from_arrays(_arrays(examples, vocabulary, settings, "these questions"))
 
 
-def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> feature_cache.Arrays:
+def _build(dataset: Path, vocab: Path, settings: SquadFeatureSettings) -> feature_cache.Arrays:
     return _arrays(read_examples(dataset), WordPiece(vocab), settings, str(dataset))
 
 
 def _arrays(
-    examples: list[Example], vocabulary: WordPiece, settings: FeatureSettings, whose: str
+    examples: list[Example], vocabulary: WordPiece, settings: SquadFeatureSettings, whose: str
 ) -> feature_cache.Arrays:
     windows = [
         (index, *window)
@@ -158,7 +158,7 @@ def _arrays(
 
 
 def _tokenized(
-    examples: list[Example], vocabulary: WordPiece, settings: FeatureSettings
+    examples: list[Example], vocabulary: WordPiece, settings: SquadFeatureSettings
 ) -> Iterator[tuple[int, Int32, Int32, Int32]]:
     """(example index, question ids, passage ids, passage word of each id); a passage is tokenized once."""
     words: tuple[str, ...] | None = None
@@ -173,7 +173,7 @@ def _tokenized(
 
 
 def _windows(
-    question: Int32, doc_ids: Int32, doc_words: Int32, vocabulary: WordPiece, settings: FeatureSettings
+    question: Int32, doc_ids: Int32, doc_words: Int32, vocabulary: WordPiece, settings: SquadFeatureSettings
 ) -> Iterator[tuple[Int32, Int32, Int32, npt.NDArray[np.bool_]]]:
     """(input_ids, token_type_ids, token_to_word, is_max_context) of each window of one question's passage."""
     cls, sep = np.asarray([vocabulary.ids[CLS]], np.int32), np.asarray([vocabulary.ids[SEP]], np.int32)

@@ -26,7 +26,7 @@ _FIELDS = ("input_ids", "token_type_ids", "offsets")
 
 
 @dataclass(frozen=True)
-class FeatureSettings:
+class Sst2FeatureSettings:
     """The longest sample, in tokens."""
 
     max_seq_length: int = 128
@@ -65,7 +65,9 @@ def read_labels(path: Path) -> npt.NDArray[np.int64]:
     return np.array([int(label) for label in labels], np.int64)
 
 
-def load(dataset: Path, vocab: Path, cache_dir: Path | None, settings: FeatureSettings = FeatureSettings()) -> Features:
+def load(
+    dataset: Path, vocab: Path, cache_dir: Path | None, settings: Sst2FeatureSettings = Sst2FeatureSettings()
+) -> Features:
     """The features of `dataset`: memory-mapped from the cache, made first when they are not there.
 
     Args:
@@ -80,7 +82,7 @@ def load(dataset: Path, vocab: Path, cache_dir: Path | None, settings: FeatureSe
     return Features(**feature_cache.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
 
 
-def _build(dataset: Path, vocab: Path, settings: FeatureSettings) -> feature_cache.Arrays:
+def _build(dataset: Path, vocab: Path, settings: Sst2FeatureSettings) -> feature_cache.Arrays:
     vocabulary = WordPiece(vocab)
     cls, sep = vocabulary.ids[CLS], vocabulary.ids[SEP]
     room = settings.max_seq_length - 2

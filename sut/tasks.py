@@ -53,12 +53,12 @@ def _squad_features(dataset: Path, vocab: Path, cache_dir: Path) -> Features:
     return squad.load(dataset, vocab, cache_dir).features
 
 
-def score_squad(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) -> squad_score.Score:
+def score_squad(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) -> squad_score.SquadScore:
     """SQuAD's own kind of score, of which a submission needs more than every score offers."""
     return squad_score.score_log(log_file, dataset, vocab, squad.load(dataset, vocab, cache_dir), dtype="float32")
 
 
-def _sst2_score(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) -> sst2_score.Score:
+def _sst2_score(log_file: Path, dataset: Path, vocab: Path, cache_dir: Path) -> sst2_score.Sst2Score:
     return sst2_score.score_log(log_file, dataset, dtype="float32")
 
 

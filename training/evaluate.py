@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from accuracy.squad import Score, score_logits
+from accuracy.squad import SquadScore, score_logits
 from backends.bert.torch_module import BertForQuestionAnswering
 from qsl import squad
 from qsl.base import Features
@@ -18,7 +18,7 @@ from sut.queries.batching import by_length
 BATCH_TOKENS = 8192
 
 
-def evaluate(model: BertForQuestionAnswering, dataset: Path, vocab: Path) -> Score:
+def evaluate(model: BertForQuestionAnswering, dataset: Path, vocab: Path) -> SquadScore:
     """Exact match and F1 of `model` on a SQuAD v1.1 file."""
     features = squad.load(dataset, vocab, None)
     answered = np.ones(len(features.features), np.bool_)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from accuracy.sst2 import Score, score_logits
+from accuracy.sst2 import Sst2Score, score_logits
 from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES
 from backends.bert.torch_module import BertForSequenceClassification
@@ -119,7 +119,7 @@ def _inputs(features: Features, rows: Int64) -> tuple[Tensor, ...]:
 
 
 @torch.inference_mode()
-def evaluate(model: BertForSequenceClassification, data: Split) -> Score:
+def evaluate(model: BertForSequenceClassification, data: Split) -> Sst2Score:
     """The accuracy of `model`, by the scorer of runs."""
     was_training = model.training
     model.eval()

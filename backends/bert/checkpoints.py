@@ -19,7 +19,7 @@ from backends.bert.heads import SPANS
 from backends.bert.model import GRAPH_SUFFIX, RANDOM_PREFIX, Model
 from backends.errors import BackendError
 from backends.formats import onnx_graph_walk, onnx_io_names, random_weights
-from backends.formats.base import Tensors, Weights
+from backends.formats.base import ModelWeights, Tensors
 from backends.formats.random_weights import RANDOM_SEED
 
 
@@ -72,7 +72,7 @@ def with_answers(model: Model) -> Model:
     return replace(model, answers=onnx_io_names.head(model, onnx_graph_walk.outputs(model.path)))
 
 
-def read_weights(model: Model) -> Weights:
+def read_weights(model: Model) -> ModelWeights:
     """The model's weights with their geometry and ranges.
 
     Raises:

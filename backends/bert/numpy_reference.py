@@ -17,8 +17,8 @@ from backends.formats.base import Tensors
 from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel
 from foundation.arrays import Float32
 
-Linear = Callable[[int, str, Float32], Float32]  # layer, one of LINEARS, its input [T, K] → [T, N]
-Norm = Callable[[str, Float32], Float32]  # where its weight and bias are, its input [T, H] → [T, H]
+ApplyLinear = Callable[[int, str, Float32], Float32]  # layer, one of LINEARS, its input [T, K] → [T, N]
+ApplyNorm = Callable[[str, Float32], Float32]  # where its weight and bias are, its input [T, H] → [T, H]
 
 
 def infer(model: QuantizedModel, batch: Batch) -> Float32:
@@ -42,7 +42,7 @@ def infer_float(config: BertConfig, tensors: Tensors, batch: Batch) -> Float32:
     return _logits(config, tensors, x, batch)
 
 
-def norm_by(tensors: Mapping[str, Float32], epsilon: float) -> Norm:
+def norm_by(tensors: Mapping[str, Float32], epsilon: float) -> ApplyNorm:
     """LayerNorm with the weights and biases that `tensors` has."""
     return lambda at, x: normalised(x, epsilon) * tensors[f"{at}.weight"] + tensors[f"{at}.bias"]
 
@@ -71,7 +71,9 @@ def gelu(x: Float32) -> Float32:
     return (x * (1 + erf) / 2).astype(np.float32)  # type: ignore[no-any-return]
 
 
-def encode(config: BertConfig, tensors: Mapping[str, Float32], batch: Batch, linear: Linear, norm: Norm) -> Float32:
+def encode(
+    config: BertConfig, tensors: Mapping[str, Float32], batch: Batch, linear: ApplyLinear, norm: ApplyNorm
+) -> Float32:
     """What the last layer gives, [T, H]; `linear` and `norm` are called in the order of the computation."""
     ids = (("word", batch.input_ids), ("position", batch.position_ids), ("token_type", batch.token_type_ids))
     embedded = [tensors[f"bert.embeddings.{name}_embeddings.weight"][where] for name, where in ids]

@@ -85,7 +85,7 @@ class Intermediate(nn.Module):
         return F.gelu(self.dense(x))  # the exact form, through erf
 
 
-class Layer(nn.Module):
+class EncoderLayer(nn.Module):
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
         self.attention = Attention(config, dropout)
@@ -100,7 +100,7 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(Layer(config, dropout) for _ in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(EncoderLayer(config, dropout) for _ in range(config.num_hidden_layers))
 
 
 class Pooler(nn.Module):

@@ -1,7 +1,7 @@
-"""The formats in which BERT is published, one file a family, and the table that finds them: name → how it is read.
+"""The file formats in which BERT is published: one module for each family, and the table that selects it.
 
-A format is told by its file's name alone: nothing is opened in order to guess. Readers give `Weights`, always float32
-under Hugging Face's names; whoever wants them back in their own form does not read them here.
+The format is chosen by file name only; files are never sniffed. Readers return `ModelWeights`: always float32, under
+Hugging Face's names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from backends.bert.config import CONFIGS
 from backends.bert.model import GRAPH_SUFFIX
 from backends.errors import BackendError
 from backends.formats import onnx_reader, state_dicts
-from backends.formats.base import Weights
+from backends.formats.base import ModelWeights
 
 _STORED = (".safetensors", ".bin", ".pytorch", ".pt", ".pth")  # of a file that is named itself
 # In a directory, the first of these that is there.
@@ -31,7 +31,7 @@ _IN_DIRECTORY = (
 class Format:
     """How one family of files is read; each function takes the file that `find` gave."""
 
-    read: Callable[[Path], Weights]
+    read: Callable[[Path], ModelWeights]
     has_ranges: Callable[[Path], bool]  # it brings scales for its int8 linear layers
     files: Callable[[Path], tuple[Path, ...]]  # all that the weights come from
 

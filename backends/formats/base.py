@@ -20,7 +20,7 @@ _UNUSED = ("bert.pooler.", "bert.embeddings.position_ids", "cls.")
 
 
 @dataclass(frozen=True)
-class Range:
+class QatRange:
     """How one linear layer is rounded: x / input_scale + input_zero_point to uint8, each weight row by its scale."""
 
     input_scale: float
@@ -28,18 +28,18 @@ class Range:
     weight_scale: Float32  # [N]
 
     @classmethod
-    def symmetric(cls, input_amax: float, weight_scale: Float32) -> Range:
+    def symmetric(cls, input_amax: float, weight_scale: Float32) -> QatRange:
         """Of an input that reaches from -input_amax to input_amax."""
         return cls(input_amax / 127, 128, weight_scale)
 
 
 @dataclass(frozen=True)
-class Weights:
+class ModelWeights:
     """Exactly the names and shapes of `config.shapes()`, float32."""
 
     config: BertConfig
     tensors: Tensors
-    ranges: Mapping[str, Range] = field(default_factory=dict)  # linear layer, without ".weight" → its range
+    ranges: Mapping[str, QatRange] = field(default_factory=dict)  # linear layer, without ".weight" → its range
 
 
 def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Node:
+class OnnxNode:
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -29,16 +29,16 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Graph:
+class OnnxGraph:
     """Tensors by name. `made_by` has every node under each of its outputs."""
 
     path: Path
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    made_by: Mapping[str, Node]
+    made_by: Mapping[str, OnnxNode]
     constants: dict[str, Array | None] = field(default_factory=dict)  # None: asked for before, and not one
 
-    def node(self, name: str) -> Node | None:
+    def node(self, name: str) -> OnnxNode | None:
         return self.made_by.get(name)
 
     def constant(self, name: str) -> Array | None:
@@ -47,17 +47,19 @@ class Graph:
             self.constants[name] = self._folded(self.node(name))
         return self.constants[name]
 
-    def _folded(self, node: Node | None) -> Array | None:
+    def _folded(self, node: OnnxNode | None) -> Array | None:
         if node is None or node.op not in FOLDED:
             return None
         values = [self.constant(name) for name in node.inputs if name]
         return None if any(value is None for value in values) else FOLDED[node.op](node, *values)
 
-    def variable(self, node: Node) -> list[str]:
+    def variable(self, node: OnnxNode) -> list[str]:
         """Those of the node's inputs that are not constant."""
         return [name for name in node.inputs if name and self.constant(name) is None]
 
-    def upstream(self, name: str, stop: Callable[[str, Node], bool] = lambda *_: False) -> Iterator[tuple[str, Node]]:
+    def upstream(
+        self, name: str, stop: Callable[[str, OnnxNode], bool] = lambda *_: False
+    ) -> Iterator[tuple[str, OnnxNode]]:
         """`name` and all that it is made from, with their nodes, the nearest first; nothing behind where `stop`s."""
         waiting, seen = [name], {name}
         for one in waiting:
@@ -75,7 +77,7 @@ class Graph:
         return next((found for one, _ in self.upstream(name) if (found := find(one)) is not None), None)
 
 
-def load(path: Path) -> Graph:
+def load(path: Path) -> OnnxGraph:
     """The graph in a file.
 
     Raises:
@@ -99,7 +101,7 @@ def load(path: Path) -> Graph:
         for name in node.inputs:
             if name and name not in made_by and name not in constants and name not in inputs:
                 raise BackendError(f"expected the tensor {name}, which a {node.op} of {path} reads, found none.")
-    return Graph(path, inputs, tuple(value.name for value in proto.output), made_by, constants)
+    return OnnxGraph(path, inputs, tuple(value.name for value in proto.output), made_by, constants)
 
 
 def has_op(path: Path, op: str) -> bool:
@@ -140,14 +142,14 @@ def _parse(path: Path, with_weights: bool) -> Any:
     return proto
 
 
-def _node(proto: Any) -> Node:
+def _node(proto: Any) -> OnnxNode:
     from onnx import helper
 
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
-    return Node(proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
+    return OnnxNode(proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
 
 
-def _value(node: Node) -> Array | None:
+def _value(node: OnnxNode) -> Array | None:
     from onnx import numpy_helper
 
     if "value" in node.attributes:
@@ -156,18 +158,18 @@ def _value(node: Node) -> Array | None:
     return np.asarray(found[0]) if found else None
 
 
-def _cast(node: Node, x: Array) -> Array:
+def _cast(node: OnnxNode, x: Array) -> Array:
     from onnx import helper
 
     to: np.dtype[Any] = helper.tensor_dtype_to_np_dtype(node.attributes["to"])
     return x.astype(to)
 
 
-def _unsqueeze(node: Node, x: Array, axes: Array | None = None) -> Array:
+def _unsqueeze(node: OnnxNode, x: Array, axes: Array | None = None) -> Array:
     return np.expand_dims(x, tuple(node.attributes["axes"] if axes is None else axes.tolist()))
 
 
-def _along(node: Node, x: Array, values: Array) -> Array:
+def _along(node: OnnxNode, x: Array, values: Array) -> Array:
     """Scales or zero points in a shape to compute with x: one, or one for each place of an axis."""
     if values.size == 1:
         return values.reshape(())
@@ -176,7 +178,7 @@ def _along(node: Node, x: Array, values: Array) -> Array:
     return values.reshape(shape)
 
 
-def _quantize(node: Node, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
+def _quantize(node: OnnxNode, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
     zero = np.zeros((), np.uint8) if zero_point is None else zero_point
     limits = np.iinfo(zero.dtype)
     steps = np.rint(x / _along(node, x, scale)) + _along(node, x, zero)
@@ -184,7 +186,7 @@ def _quantize(node: Node, x: Array, scale: Array, zero_point: Array | None = Non
     return rounded
 
 
-def _dequantize(node: Node, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
+def _dequantize(node: OnnxNode, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
     zero = 0 if zero_point is None else _along(node, x, zero_point).astype(np.int32)
     steps: Array = x.astype(np.int32) - zero
     return np.asarray(steps * _along(node, x, scale), np.float32)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from backends.errors import BackendError
-from backends.formats.base import Range
-from backends.formats.onnx_graph_walk import Array, Graph, Node
+from backends.formats.base import QatRange
+from backends.formats.onnx_graph_walk import Array, OnnxGraph, OnnxNode
 from foundation.arrays import Float32
 
 # Operators that move or round values without computing with them.
@@ -17,32 +17,32 @@ ROUNDING = {"QuantizeLinear", "DequantizeLinear"}
 
 
 @dataclass(frozen=True)
-class Linear:
+class GraphLinear:
     """y = x Wᵀ + b; the range is there where both x and W are rounded to bytes."""
 
     weight: Array  # [N, K]
     bias: Array  # [N]
     source: str  # x
     product: str  # the tensor before the bias
-    range: Range | None
+    range: QatRange | None
 
 
 @dataclass(frozen=True)
-class Norm:
+class GraphNorm:
     weight: Array  # [H]
     bias: Array  # [H]
     epsilon: float
     source: str
 
 
-def through(graph: Graph, name: str, operators: set[str] = LAYOUT | ROUNDING) -> str:
+def through(graph: OnnxGraph, name: str, operators: set[str] = LAYOUT | ROUNDING) -> str:
     """The tensor that `name` is but for its layout and rounding."""
     while (node := graph.node(name)) is not None and node.op in operators and graph.constant(name) is None:
         name = node.inputs[0]
     return name
 
 
-def linear(graph: Graph, name: str) -> Linear | None:
+def linear(graph: OnnxGraph, name: str) -> GraphLinear | None:
     """The linear layer that gives `name`, or None."""
     name = through(graph, name)
     node = graph.node(name)
@@ -62,14 +62,14 @@ def linear(graph: Graph, name: str) -> Linear | None:
     return _linear(graph, inner, product, weight, split[0], flipped=False)
 
 
-def _linear(graph: Graph, node: Node, product: str, weight: Array, bias: Array, flipped: bool) -> Linear:
+def _linear(graph: OnnxGraph, node: OnnxNode, product: str, weight: Array, bias: Array, flipped: bool) -> GraphLinear:
     if weight.ndim != 2:
         raise BackendError(f"expected a matrix in {node.inputs[1]} of {graph.path}, found shape {weight.shape}.")
     weight = weight if flipped else weight.T
-    return Linear(weight, bias, node.inputs[0], product, _range(graph, node, len(weight)))
+    return GraphLinear(weight, bias, node.inputs[0], product, _range(graph, node, len(weight)))
 
 
-def _range(graph: Graph, node: Node, rows: int) -> Range | None:
+def _range(graph: OnnxGraph, node: OnnxNode, rows: int) -> QatRange | None:
     of_input, of_weight = (_rounding(graph, name) for name in node.inputs[:2])
     if of_input is None or of_weight is None:
         return None
@@ -85,10 +85,10 @@ def _range(graph: Graph, node: Node, rows: int) -> Range | None:
             )
     shift = 128 if zero_point.dtype == np.int8 else 0
     wide: Float32 = np.broadcast_to(weight_scale.astype(np.float32).reshape(-1), (rows,))
-    return Range(float(scale.reshape(())), int(zero_point.reshape(-1)[0]) + shift, wide)
+    return QatRange(float(scale.reshape(())), int(zero_point.reshape(-1)[0]) + shift, wide)
 
 
-def _rounding(graph: Graph, name: str) -> tuple[Array, Array] | None:
+def _rounding(graph: OnnxGraph, name: str) -> tuple[Array, Array] | None:
     """(scale, zero point) of the bytes that `name` is made from."""
     while (node := graph.node(name)) is not None and node.op in LAYOUT:
         name = node.inputs[0]
@@ -100,7 +100,7 @@ def _rounding(graph: Graph, name: str) -> tuple[Array, Array] | None:
     return None if scale is None or zero_point is None else (scale, zero_point)
 
 
-def norm(graph: Graph, name: str) -> Norm | None:
+def norm(graph: OnnxGraph, name: str) -> GraphNorm | None:
     """The LayerNorm that gives `name`, one node or the exporters' nine, or None."""
     node = graph.node(through(graph, name))
     if node is None:
@@ -109,7 +109,7 @@ def norm(graph: Graph, name: str) -> Norm | None:
         parts = [graph.constant(one) for one in node.inputs[1:3]]
         if len(parts) != 2 or parts[0] is None or parts[1] is None:
             return None
-        return Norm(parts[0], parts[1], float(node.attributes.get("epsilon", 1e-5)), node.inputs[0])
+        return GraphNorm(parts[0], parts[1], float(node.attributes.get("epsilon", 1e-5)), node.inputs[0])
     shifted = _constant_and_other(graph, node) if node.op == "Add" else None
     scaled = graph.node(shifted[1]) if shifted else None
     parted = _constant_and_other(graph, scaled) if scaled and scaled.op == "Mul" else None
@@ -118,7 +118,7 @@ def norm(graph: Graph, name: str) -> Norm | None:
     return _unfolded(graph, parted[0], shifted[0], parted[1])
 
 
-def _unfolded(graph: Graph, weight: Array, bias: Array, divided: str) -> Norm | None:
+def _unfolded(graph: OnnxGraph, weight: Array, bias: Array, divided: str) -> GraphNorm | None:
     """(x - mean) / sqrt(variance + epsilon), by its quotient."""
     quotient = graph.node(divided)
     if quotient is None or quotient.op not in ("Div", "Mul"):
@@ -129,15 +129,15 @@ def _unfolded(graph: Graph, weight: Array, bias: Array, divided: str) -> Norm | 
     epsilon = _constant_and_other(graph, inside) if inside and inside.op == "Add" else None
     if centred is None or centred.op != "Sub" or epsilon is None or epsilon[0].size != 1:
         return None
-    return Norm(weight, bias, float(epsilon[0].reshape(())), centred.inputs[0])
+    return GraphNorm(weight, bias, float(epsilon[0].reshape(())), centred.inputs[0])
 
 
-def _is(graph: Graph, name: str, op: str) -> Node | None:
+def _is(graph: OnnxGraph, name: str, op: str) -> OnnxNode | None:
     node = graph.node(name)
     return node if node is not None and node.op == op else None
 
 
-def _constant_and_other(graph: Graph, node: Node) -> tuple[Array, str] | None:
+def _constant_and_other(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:
     """Of a node with two inputs the constant and the name of the other; None where there is not one of each."""
     values = [graph.constant(name) for name in node.inputs[:2]]
     for value, other, other_value in zip(values, node.inputs[1::-1], values[::-1], strict=True):

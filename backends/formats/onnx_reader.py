@@ -14,9 +14,9 @@ from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES, COLUMNS, SPANS
 from backends.errors import BackendError
 from backends.formats import onnx_graph_walk, onnx_io_names
-from backends.formats.base import Weights, checked
-from backends.formats.onnx_graph_walk import Array, Graph, Node
-from backends.formats.onnx_patterns import LAYOUT, ROUNDING, Linear, Norm, linear, norm, through
+from backends.formats.base import ModelWeights, checked
+from backends.formats.onnx_graph_walk import Array, OnnxGraph, OnnxNode
+from backends.formats.onnx_patterns import LAYOUT, ROUNDING, GraphLinear, GraphNorm, linear, norm, through
 
 # Nodes that an exact GELU leaves, and those of the activations that this package does not run.
 _SUMS = {"Add"} | LAYOUT | ROUNDING
@@ -31,16 +31,16 @@ def has_ranges(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _GraphLayer:
     """One encoder layer; parts under their Hugging Face names."""
 
-    linears: Mapping[str, Linear]
-    norms: Mapping[str, Norm]
+    linears: Mapping[str, GraphLinear]
+    norms: Mapping[str, GraphNorm]
     heads: int
     source: str
 
 
-def read(path: Path) -> Weights:
+def read(path: Path) -> ModelWeights:
     """The weights of the graph in `path`.
 
     Raises:
@@ -74,10 +74,10 @@ def read(path: Path) -> Weights:
         head=kind,
     )
     ranges = {at: one.range for at, one in linears.items() if one.range is not None}
-    return Weights(config, checked(path, config, found), ranges)
+    return ModelWeights(config, checked(path, config, found), ranges)
 
 
-def _spans(graph: Graph) -> tuple[dict[str, Linear], str]:
+def _spans(graph: OnnxGraph) -> tuple[dict[str, GraphLinear], str]:
     """The head's linear layer, the start's half first, and what it reads: the last layer of the encoder."""
     head = graph.nearest(graph.outputs[0], lambda name: linear(graph, name))
     if head is None or len(head.weight) != COLUMNS:
@@ -89,7 +89,7 @@ def _spans(graph: Graph) -> tuple[dict[str, Linear], str]:
     return {"qa_outputs": replace(head, weight=head.weight[order], bias=head.bias[order])}, head.source
 
 
-def _classes(graph: Graph) -> tuple[dict[str, Linear], str]:
+def _classes(graph: OnnxGraph) -> tuple[dict[str, GraphLinear], str]:
     """The head's two linear layers, and the last layer of the encoder, whose first token the pooler reads."""
     output = onnx_io_names.classes(graph.outputs)[0]
     classifier = linear(graph, output)
@@ -103,10 +103,10 @@ def _classes(graph: Graph) -> tuple[dict[str, Linear], str]:
     return {"bert.pooler.dense": pooler, "classifier": classifier}, first.inputs[0]
 
 
-_HEADS: dict[str, Callable[[Graph], tuple[dict[str, Linear], str]]] = {SPANS: _spans, CLASSES: _classes}
+_HEADS: dict[str, Callable[[OnnxGraph], tuple[dict[str, GraphLinear], str]]] = {SPANS: _spans, CLASSES: _classes}
 
 
-def _half(graph: Graph, output: str) -> int:
+def _half(graph: OnnxGraph, output: str) -> int:
     """0 or 1: which half of the head's outputs this is, by the node that parts them."""
     for name, node in graph.upstream(output):
         if node.op == "Split":
@@ -117,14 +117,14 @@ def _half(graph: Graph, output: str) -> int:
     raise _no_bert(graph, output, "a half of the logits")
 
 
-def _layers_back_from(graph: Graph, name: str) -> Iterator[_Layer]:
+def _layers_back_from(graph: OnnxGraph, name: str) -> Iterator[_GraphLayer]:
     """The layers whose last gives `name`, the last one first."""
     while (layer := _layer(graph, name)) is not None:
         yield layer
         name = layer.source
 
 
-def _layer(graph: Graph, name: str) -> _Layer | None:
+def _layer(graph: OnnxGraph, name: str) -> _GraphLayer | None:
     """The layer that gives `name`; None where embeddings do."""
     ffn_norm = _norm(graph, name)
     halves = _projected(graph, ffn_norm.source)
@@ -143,17 +143,17 @@ def _layer(graph: Graph, name: str) -> _Layer | None:
             raise _no_bert(graph, one.source, "the layer's input, read by query, key and value")
     names = {"attention.output.dense": projection, "intermediate.dense": inner, "output.dense": outer}
     norms = {"attention.output.LayerNorm": attention_norm, "output.LayerNorm": ffn_norm}
-    return _Layer({**attention, **names}, norms, heads, source)
+    return _GraphLayer({**attention, **names}, norms, heads, source)
 
 
-def _norm(graph: Graph, name: str) -> Norm:
+def _norm(graph: OnnxGraph, name: str) -> GraphNorm:
     found = norm(graph, name)
     if found is None:
         raise _no_bert(graph, name, "a LayerNorm with its weight and bias")
     return found
 
 
-def _projected(graph: Graph, total: str) -> tuple[Linear, str] | None:
+def _projected(graph: OnnxGraph, total: str) -> tuple[GraphLinear, str] | None:
     """(what is projected, what goes around it) of a sum of the two; None where neither comes out of a linear layer."""
     node = graph.node(through(graph, total))
     if node is None or node.op != "Add":
@@ -165,10 +165,10 @@ def _projected(graph: Graph, total: str) -> tuple[Linear, str] | None:
     return None
 
 
-def _activated(graph: Graph, name: str) -> Linear:
+def _activated(graph: OnnxGraph, name: str) -> GraphLinear:
     """The linear layer whose output, through an exact GELU, is `name`."""
     operators: set[str] = set()
-    found: Linear | None = None
+    found: GraphLinear | None = None
     for one, node in graph.upstream(name, lambda one, _: linear(graph, one) is not None):
         found = linear(graph, one) or found
         approximate = node.attributes.get("approximate", b"none") != b"none"
@@ -178,7 +178,7 @@ def _activated(graph: Graph, name: str) -> Linear:
     return found
 
 
-def _attention(graph: Graph, context: str) -> tuple[dict[str, Linear], int]:
+def _attention(graph: OnnxGraph, context: str) -> tuple[dict[str, GraphLinear], int]:
     """Query, key and value, and the number of heads, by what mixes them."""
     mixed = _product(graph, context)
     if mixed is None or not (softmax := graph.nearest(mixed.inputs[0], lambda name: _of(graph, name, "Softmax"))):
@@ -196,7 +196,7 @@ def _attention(graph: Graph, context: str) -> tuple[dict[str, Linear], int]:
     return attention, _heads(graph, sources["query"], width)
 
 
-def _heads(graph: Graph, query: str, width: int) -> int:
+def _heads(graph: OnnxGraph, query: str, width: int) -> int:
     """What the last axis of the query is split into, which its Reshape says."""
     for _, node in graph.upstream(query):
         if node.op == "Reshape":
@@ -207,7 +207,7 @@ def _heads(graph: Graph, query: str, width: int) -> int:
     raise _no_bert(graph, query, "a Reshape to [batch, sequence, heads, head size]")
 
 
-def _last_two(graph: Graph, shape: str) -> list[int]:
+def _last_two(graph: OnnxGraph, shape: str) -> list[int]:
     """The last two numbers of a shape, whose first ones may only be known at run time."""
     whole = graph.constant(shape)
     if whole is not None:
@@ -217,18 +217,18 @@ def _last_two(graph: Graph, shape: str) -> list[int]:
     return [int(part.reshape(-1)[-1]) for part in parts if part is not None]
 
 
-def _product(graph: Graph, name: str) -> Node | None:
+def _product(graph: OnnxGraph, name: str) -> OnnxNode | None:
     """The product of two variable matrices that gives `name`."""
     node = _of(graph, through(graph, name), "MatMul")
     return node if node is not None and len(graph.variable(node)) == 2 else None
 
 
-def _of(graph: Graph, name: str, op: str) -> Node | None:
+def _of(graph: OnnxGraph, name: str, op: str) -> OnnxNode | None:
     node = graph.node(name)
     return node if node is not None and node.op == op else None
 
 
-def _tables(graph: Graph, total: str) -> dict[str, Array]:
+def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
     """The three embedding tables of a sum. What is looked up decides: ids, types (the smaller table), or no input."""
     read_from: list[Array] = []
     fixed: list[Array] = []
@@ -246,7 +246,7 @@ def _tables(graph: Graph, total: str) -> dict[str, Array]:
     return {"word": word, "position": fixed[0], "token_type": types}
 
 
-def _reads_input(graph: Graph, indices: str) -> bool:
+def _reads_input(graph: OnnxGraph, indices: str) -> bool:
     """True where the values, not only the shape, of an input of the graph decide the indices."""
     if indices in graph.inputs:
         return True
@@ -254,7 +254,7 @@ def _reads_input(graph: Graph, indices: str) -> bool:
     return any(name in graph.inputs for _, node in reached if node.op != "Shape" for name in node.inputs)
 
 
-def _check_all_taken(graph: Graph, taken: set[str]) -> None:
+def _check_all_taken(graph: OnnxGraph, taken: set[str]) -> None:
     """No matrix between the inputs and the logits is left over."""
     for output in graph.outputs[:2]:
         for name, node in graph.upstream(output):
@@ -262,7 +262,7 @@ def _check_all_taken(graph: Graph, taken: set[str]) -> None:
                 raise _no_bert(graph, node.inputs[1], "no further weights")
 
 
-def _no_bert(graph: Graph, name: str, wanted: str) -> BackendError:
+def _no_bert(graph: OnnxGraph, name: str, wanted: str) -> BackendError:
     node = graph.node(name)
     found = f"{node.op} ({', '.join(node.inputs)})" if node else "an input"
     return BackendError(

@@ -7,15 +7,15 @@ import zlib
 import numpy as np
 
 from backends.bert.config import BertConfig
-from backends.formats.base import Weights
+from backends.formats.base import ModelWeights
 from foundation.arrays import Float32
 
 RANDOM_SEED = 2018
 
 
-def weights(spec: str, config: BertConfig) -> Weights:
+def weights(spec: str, config: BertConfig) -> ModelWeights:
     """BERT's own initialisation (normal, sigma 0.02; LayerNorm one and zero), each tensor from a seed of its own."""
-    return Weights(config, {name: _tensor(f"{spec}/{name}", shape) for name, shape in config.shapes().items()})
+    return ModelWeights(config, {name: _tensor(f"{spec}/{name}", shape) for name, shape in config.shapes().items()})
 
 
 def _tensor(name: str, shape: tuple[int, ...]) -> Float32:

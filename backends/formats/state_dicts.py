@@ -19,7 +19,7 @@ import safetensors.numpy
 from backends.bert import config as bert_config
 from backends.bert import heads
 from backends.errors import BackendError, brief
-from backends.formats.base import Range, Weights, checked
+from backends.formats.base import ModelWeights, QatRange, checked
 from foundation.arrays import Float32
 
 _INDEX = ".index.json"
@@ -37,13 +37,13 @@ _RENAMED = {
 }
 
 
-def read(path: Path) -> Weights:
+def read(path: Path) -> ModelWeights:
     """The weights in `path`: a file of tensors, or the index of its shards."""
     found = {_modern(name): tensor for name, tensor in _read_all(path).items()}
     plain = {name: tensor for name, tensor in found.items() if _QUANTIZER not in name}
     shapes = {name: tuple(tensor.shape) for name, tensor in plain.items()}
     config = replace(bert_config.beside(path) or bert_config.of_shapes(path, shapes), head=heads.of_tensors(shapes))
-    return Weights(config, checked(path, config, plain), _ranges(path, found))
+    return ModelWeights(config, checked(path, config, plain), _ranges(path, found))
 
 
 def has_ranges(path: Path) -> bool:
@@ -94,7 +94,7 @@ def _modern(name: str) -> str:
     return name
 
 
-def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, Range]:
+def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, QatRange]:
     """Of every linear layer of the encoder that has a quantizer; those inside attention, which stays float, are not.
 
     Weights without a stored range are rounded to their own greatest value, as the publisher's engine does.
@@ -107,7 +107,7 @@ def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, Range]:
         if not name.startswith("bert.encoder.layer."):
             continue
         amax = found.get(name + _WEIGHT, np.abs(weight).max())
-        ranges[name] = Range.symmetric(
+        ranges[name] = QatRange.symmetric(
             _positive(path, name + _INPUT, found[name + _INPUT], 1)[0],
             _positive(path, name + _WEIGHT, amax, len(weight)) / np.float32(127),
         )

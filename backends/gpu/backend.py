@@ -35,10 +35,10 @@ class GpuBackend(Backend):
         torch.cuda.set_device(device)
         bert = loading.on_gpu(model, self.options.precision, device)
         self._is_warm = False
-        self._stream, self._graphs = pipeline.Stream(bert, device), cuda_graphs.Graphs(bert, device)
+        self._pipeline, self._graphs = pipeline.Pipeline(bert, device), cuda_graphs.CudaGraphs(bert, device)
 
     def begin(self, batch: Batch) -> Pending:
-        return self._graphs.begin(batch) if self._graphs.takes(batch) else self._stream.begin(batch)
+        return self._graphs.begin(batch) if self._graphs.takes(batch) else self._pipeline.begin(batch)
 
     def infer(self, batch: Batch) -> Float32:
         return np.array(self.begin(batch).answers())
@@ -58,6 +58,6 @@ class GpuBackend(Backend):
             self._graphs.capture(min(_GRAPH_TOKENS, longest))
             return
         most = max(samples * length for samples, length in shapes) + longest
-        self._stream.reserve(most)
+        self._pipeline.reserve(most)
         short = min(_SHORT_TOKENS, longest)
         super().warm_up((max(1, tokens // short), short) for tokens in BUCKETS if tokens <= most)

@@ -18,12 +18,12 @@ from backends.base import Batch
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
 from backends.errors import BackendError
-from backends.formats.base import Weights
+from backends.formats.base import ModelWeights
 from backends.gpu import device, engine
-from backends.gpu.engine import FP8, INT8, Engine, Linear
+from backends.gpu.engine import FP8, INT8, Engine, FoldedLinear
 from backends.quantization import calibration, qat_ranges
-from backends.quantization.calibration import CalibrationSettings, Sites
-from backends.quantization.engine_store import About, Maker, Progress, sources
+from backends.quantization.calibration import CalibrationSettings, ObservedInputs
+from backends.quantization.engine_store import About, EngineBuilder, Progress, sources
 from backends.quantization.int8_builder import CALIBRATED_BY
 from backends.quantization.int8_model import LINEARS, QuantizedLinear, QuantizedModel
 from foundation.arrays import Float32
@@ -31,26 +31,26 @@ from foundation.arrays import Float32
 _MOST = 448.0  # of e4m3
 _ROOM = 2.0  # for values greater than any that calibration saw
 _HALF = 128  # from unsigned bytes to signed ones
-Linears = Mapping[tuple[int, str], Linear]
+FoldedLinears = Mapping[tuple[int, str], FoldedLinear]
 
 
-def fold_int8(linear: QuantizedLinear) -> Linear:
+def fold_int8(linear: QuantizedLinear) -> FoldedLinear:
     """The CPU's layer for signed bytes: its zero point leaves the product for the bias."""
     zero_point = linear.input_zero_point - _HALF
     scale = linear.weight_scale * np.float32(linear.input_scale)
     constant = linear.weight.sum(1, dtype=np.int64).astype(np.float64) * zero_point * scale
     multiplier = 1 / (linear.input_smooth * np.float32(linear.input_scale))
     bias = (linear.bias - constant).astype(np.float32)
-    return Linear(linear.weight, scale, bias, multiplier.astype(np.float32), zero_point)
+    return FoldedLinear(linear.weight, scale, bias, multiplier.astype(np.float32), zero_point)
 
 
-def round_fp8(weight: Float32, bias: Float32, greatest: float) -> Linear:
+def round_fp8(weight: Float32, bias: Float32, greatest: float) -> FoldedLinear:
     """A layer in fp8, whose inputs are up to about `greatest`."""
     input_scale = max(greatest * _ROOM, 1e-12) / _MOST
     weight_scale = np.maximum(np.abs(weight).max(1), 1e-12).astype(np.float32) / np.float32(_MOST)
     multiplier = np.full(weight.shape[1], 1 / input_scale, np.float32)
     scale = weight_scale * np.float32(input_scale)
-    return Linear(_to_fp8(weight / weight_scale[:, None]), scale, bias, multiplier, 0)
+    return FoldedLinear(_to_fp8(weight / weight_scale[:, None]), scale, bias, multiplier, 0)
 
 
 def _to_fp8(values: Float32) -> Any:
@@ -84,33 +84,37 @@ def _choices(made: Engine) -> dict[str, dict[str, str]]:
     return found | {gpu.name: loading.measure_engine(made)}
 
 
-def _int8(weights: Weights, samples: Sequence[Batch], about: About, threads: int, progress: Progress) -> Linears:
+def _int8(
+    weights: ModelWeights, samples: Sequence[Batch], about: About, threads: int, progress: Progress
+) -> FoldedLinears:
     model = _quantized(weights, samples, about, threads, progress)
     return {place: fold_int8(model.linear(*place)) for place in _places(weights)}
 
 
 def _quantized(
-    weights: Weights, samples: Sequence[Batch], about: About, threads: int, progress: Progress
+    weights: ModelWeights, samples: Sequence[Batch], about: About, threads: int, progress: Progress
 ) -> QuantizedModel:
     if not samples:
         return qat_ranges.quantize(weights, about)
     return calibration.calibrate(weights.config, weights.tensors, samples, CalibrationSettings(), threads, progress)
 
 
-def _fp8(weights: Weights, samples: Sequence[Batch], about: About, threads: int, progress: Progress) -> Linears:
+def _fp8(
+    weights: ModelWeights, samples: Sequence[Batch], about: About, threads: int, progress: Progress
+) -> FoldedLinears:
     greatest = _greatest(weights, samples, about, threads, progress)
     return {place: round_fp8(*_stacked(weights, *place), greatest[place]) for place in _places(weights)}
 
 
 def _greatest(
-    weights: Weights, samples: Sequence[Batch], about: About, threads: int, progress: Progress
+    weights: ModelWeights, samples: Sequence[Batch], about: About, threads: int, progress: Progress
 ) -> dict[tuple[int, str], float]:
     """The greatest size of each linear layer's input: as seen, or as the model's own ranges have it."""
     if not samples:
         model = qat_ranges.quantize(weights, about)
         return {place: _reach(model.linear(*place)) for place in _places(weights)}
     settings = CalibrationSettings(rows=0)
-    sites: Sites = calibration.observe(weights.config, weights.tensors, samples, settings, threads, progress)
+    sites: ObservedInputs = calibration.observe(weights.config, weights.tensors, samples, settings, threads, progress)
     return {place: float(max(site.high.max(), -site.low.min())) for place, site in sites.items()}
 
 
@@ -119,11 +123,11 @@ def _reach(linear: QuantizedLinear) -> float:
     return float(steps * linear.input_scale * linear.input_smooth.max())
 
 
-def _places(weights: Weights) -> Iterator[tuple[int, str]]:
+def _places(weights: ModelWeights) -> Iterator[tuple[int, str]]:
     return ((layer, name) for layer in range(weights.config.num_hidden_layers) for name in LINEARS)
 
 
-def _stacked(weights: Weights, layer: int, name: str) -> tuple[Float32, Float32]:
+def _stacked(weights: ModelWeights, layer: int, name: str) -> tuple[Float32, Float32]:
     weight, bias = (calibration.stacked(weights.tensors, layer, name, part) for part in ("weight", "bias"))
     return weight, bias
 
@@ -135,10 +139,10 @@ def _settings() -> dict[str, Any]:
     return {**asdict(CalibrationSettings()), "fp8_room": _ROOM}
 
 
-MAKER = Maker(
+BUILDER = EngineBuilder(
     sources("gpu/builder", "gpu/engine", *CALIBRATED_BY),
     _settings,
-    engine.is_whole,
+    engine.is_complete,
     _make,
     takes_ranges=True,
 )

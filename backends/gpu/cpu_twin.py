@@ -11,15 +11,15 @@ import torch
 from backends.base import Batch
 from backends.bert.model import Model
 from backends.gpu import gemm_tuning, loading, pipeline
-from backends.gpu.kernels import TWIN, Kernels
+from backends.gpu.kernels import TWIN, GpuKernels
 from backends.gpu.packed_bert import GpuBert
 from foundation.arrays import Float32
 
 
-class Twin:
+class CpuTwin:
     """A loaded model."""
 
-    def __init__(self, model: Model, precision: str, kernels: Kernels = TWIN) -> None:
+    def __init__(self, model: Model, precision: str, kernels: GpuKernels = TWIN) -> None:
         """Raises BackendError as `Backend.load` does."""
         weights, _ = loading.read(model, precision, torch.device("cpu"))
         self._bert = GpuBert(weights, kernels, gemm_tuning.default(precision))

@@ -22,7 +22,7 @@ def bucket(tokens: int) -> int:
     return -(-tokens // STEP) * STEP
 
 
-class _Graph:
+class _CapturedGraph:
     """One bucket's, with memory of its own."""
 
     @torch.inference_mode()
@@ -52,33 +52,33 @@ class _Graph:
         self.host_logits[: self.rows].copy_(self._logits, non_blocking=True)
 
 
-class Graphs:
+class CudaGraphs:
     """Every bucket up to the longest sample that was warmed up."""
 
     def __init__(self, bert: GpuBert, device: torch.device) -> None:
         self._bert, self._device = bert, device
-        self._graphs: dict[int, _Graph] = {}
+        self._graphs: dict[int, _CapturedGraph] = {}
         self._answered = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def capture(self, longest: int) -> None:
         """Make all graphs for samples of up to so many tokens."""
         for tokens in range(STEP, bucket(longest) + 1, STEP):
             if tokens not in self._graphs:
-                self._graphs[tokens] = _Graph(self._bert, tokens, self._device)
+                self._graphs[tokens] = _CapturedGraph(self._bert, tokens, self._device)
 
     def takes(self, batch: Batch) -> bool:
         """True for one sample that a graph was made for."""
         return len(batch) == 1 and bucket(batch.tokens) in self._graphs
 
     def begin(self, batch: Batch) -> Pending:
-        """As `Stream.begin`; the answers hold until the next sample of the same bucket."""
+        """As `Pipeline.begin`; the answers hold until the next sample of the same bucket."""
         graph = self._graphs[bucket(batch.tokens)]
         self._answered.synchronize()
         graph.run(batch)
         self._answered.record()
         return Pending(self._answered.query, lambda: self._answers(graph, batch.tokens))
 
-    def _answers(self, graph: _Graph, tokens: int) -> Float32:
+    def _answers(self, graph: _CapturedGraph, tokens: int) -> Float32:
         self._answered.synchronize()
         found: Float32 = graph.host_logits[: min(tokens, graph.rows)].numpy()
         return found

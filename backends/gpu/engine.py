@@ -35,7 +35,7 @@ Choices = Mapping[str, Mapping[str, str]]  # GPU → "product@tokens" → kernel
 
 
 @dataclass(frozen=True)
-class Linear:
+class FoldedLinear:
     """One linear layer of K inputs and N outputs."""
 
     weight: npt.NDArray[np.int8]  # [N, K]; fp8's bytes for fp8
@@ -60,11 +60,11 @@ class Engine:
     settings: Mapping[str, Any]  # how it was made, and from what
     choices: Choices = field(default_factory=dict)
 
-    def linear(self, layer: int, name: str) -> Linear:
+    def linear(self, layer: int, name: str) -> FoldedLinear:
         """One of LINEARS."""
         at = f"layers.{layer}.{name}."
         arrays = {part: self.tensors[at + part] for part in ("weight", "scale", "bias", "multiplier")}
-        return Linear(**arrays, zero_point=int(self.tensors[f"{at}zero_point"]))
+        return FoldedLinear(**arrays, zero_point=int(self.tensors[f"{at}zero_point"]))
 
 
 def shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
@@ -92,10 +92,10 @@ def write(directory: Path, engine: Engine) -> None:
         known = {name: getattr(engine, name) for name in ("precision", "settings", "choices")}
         return {"config": asdict(engine.config), **known}
 
-    engine_store.write(directory, fill, is_whole)
+    engine_store.write(directory, fill, is_complete)
 
 
-def is_whole(directory: Path) -> bool:
+def is_complete(directory: Path) -> bool:
     """True where `read` would succeed."""
     try:
         read(directory)

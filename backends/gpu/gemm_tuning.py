@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from backends.gpu.engine import BUCKETS
-from backends.gpu.gemm_variants import LIBRARY, Way, way, ways
-from backends.gpu.kernels import Kernels
-from backends.gpu.weights import FLOATS, Layer, Product
+from backends.gpu.gemm_variants import LIBRARY, GemmVariant, way, ways
+from backends.gpu.kernels import GpuKernels
+from backends.gpu.weights import FLOATS, GpuLayer, Product
 from backends.quantization.int8_model import LINEARS
 
 Choices = dict[str, str]  # "product@tokens" → one of products.ways
@@ -35,7 +35,7 @@ def default(precision: str) -> Choices:
     }
 
 
-def measured(layer: Layer, kernels: Kernels, measure: Measure, buckets: Sequence[int] = BUCKETS) -> Choices:
+def measured(layer: GpuLayer, kernels: GpuKernels, measure: Measure, buckets: Sequence[int] = BUCKETS) -> Choices:
     """The fastest of all ways at each bucket's tokens; `measure` times one call."""
     found: Choices = {}
     for name, product in _products(layer).items():
@@ -47,7 +47,7 @@ def measured(layer: Layer, kernels: Kernels, measure: Measure, buckets: Sequence
     return found
 
 
-def _tried(call: Way, x: Tensor, measure: Measure) -> float:
+def _tried(call: GemmVariant, x: Tensor, measure: Measure) -> float:
     """Infinite where this GPU, or this version of the library, does not have it."""
     try:
         return measure(lambda: call(x))
@@ -61,10 +61,10 @@ def _input(product: Product, tokens: int) -> Tensor:
     return (draw if product.scale is None else draw * 30).to(product.weight.dtype)
 
 
-class Chosen:
+class TunedProduct:
     """A product that takes the way of its bucket."""
 
-    def __init__(self, name: str, product: Product, kernels: Kernels, choices: Mapping[str, str]) -> None:
+    def __init__(self, name: str, product: Product, kernels: GpuKernels, choices: Mapping[str, str]) -> None:
         chosen = [choices[key(name, tokens)] for tokens in BUCKETS]
         made = {one: way(one, product, kernels) for one in set(chosen)}
         self._ways = [made[one] for one in chosen]
@@ -77,5 +77,5 @@ def key(name: str, tokens: int) -> str:
     return f"{name}@{tokens}"
 
 
-def _products(layer: Layer) -> dict[str, Product]:
+def _products(layer: GpuLayer) -> dict[str, Product]:
     return {name: getattr(layer, name) for name in LINEARS}

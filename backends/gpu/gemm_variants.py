@@ -11,13 +11,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from backends.gpu.kernels import Kernels
+from backends.gpu.kernels import GpuKernels
 from backends.gpu.kernels.gemm import TILES
 from backends.gpu.weights import Product
 
 LIBRARY = "library"
 LEAST_INT8_TOKENS = 16  # the library's int8 product takes more than these
-Way = Callable[[Tensor], Tensor]  # x [T, K] → y [T, N]
+GemmVariant = Callable[[Tensor], Tensor]  # x [T, K] → y [T, N]
 
 
 def ways(product: Product, tokens: int) -> tuple[str, ...]:
@@ -27,30 +27,30 @@ def ways(product: Product, tokens: int) -> tuple[str, ...]:
     return (LIBRARY, *tiles) if takes_library else tiles
 
 
-def way(name: str, product: Product, kernels: Kernels) -> Way:
+def way(name: str, product: Product, kernels: GpuKernels) -> GemmVariant:
     """One of `ways`."""
     if name == LIBRARY:
         return _LIBRARY[product.weight.dtype](product, kernels)
     return lambda x: _fused(product, kernels, name, x)
 
 
-def _fused(product: Product, kernels: Kernels, tile: str, x: Tensor) -> Tensor:
+def _fused(product: Product, kernels: GpuKernels, tile: str, x: Tensor) -> Tensor:
     to = _room(product, x)
-    kernels.gemm(x, product.weight, product.scale, product.bias, product.gelu, product.gives, to, tile)
+    kernels.gemm(x, product.weight, product.scale, product.bias, product.gelu, product.output_encoding, to, tile)
     return to
 
 
 def _room(product: Product, x: Tensor) -> Tensor:
-    return torch.empty(len(x), len(product.weight), dtype=product.gives.dtype, device=x.device)
+    return torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
 
 
-def _finished(product: Product, kernels: Kernels, sums: Tensor, scale: Tensor | None) -> Tensor:
+def _finished(product: Product, kernels: GpuKernels, sums: Tensor, scale: Tensor | None) -> Tensor:
     to = _room(product, sums)
-    kernels.epilogue(sums, scale, product.bias, product.gelu, product.gives, to)
+    kernels.epilogue(sums, scale, product.bias, product.gelu, product.output_encoding, to)
     return to
 
 
-def _library_float(product: Product, kernels: Kernels) -> Way:
+def _library_float(product: Product, kernels: GpuKernels) -> GemmVariant:
     """The library adds the bias itself; a pass of ours follows only for GELU, which it has as an approximation."""
     transposed, bias = product.weight.T, product.bias.to(product.weight.dtype)
     if product.gelu:
@@ -58,12 +58,12 @@ def _library_float(product: Product, kernels: Kernels) -> Way:
     return lambda x: torch.addmm(bias, x, transposed)
 
 
-def _library_int8(product: Product, kernels: Kernels) -> Way:
+def _library_int8(product: Product, kernels: GpuKernels) -> GemmVariant:
     transposed = product.weight.T
     return lambda x: _finished(product, kernels, torch._int_mm(x, transposed), product.scale)
 
 
-def _library_fp8(product: Product, kernels: Kernels) -> Way:
+def _library_fp8(product: Product, kernels: GpuKernels) -> GemmVariant:
     """The library takes a scale for every row and column; our rows have all the same, which is in the columns'."""
     transposed, bias = product.weight.T, product.bias.to(torch.bfloat16)
     assert product.scale is not None
@@ -78,7 +78,7 @@ def _library_fp8(product: Product, kernels: Kernels) -> Way:
     return lambda x: multiplied(x, bias)
 
 
-_LIBRARY: dict[torch.dtype, Callable[[Product, Kernels], Way]] = {
+_LIBRARY: dict[torch.dtype, Callable[[Product, GpuKernels], GemmVariant]] = {
     torch.float16: _library_float,
     torch.bfloat16: _library_float,
     torch.int8: _library_int8,

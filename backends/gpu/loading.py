@@ -9,7 +9,7 @@ from backends.bert.model import Model
 from backends.gpu import engine, gemm_tuning, weights
 from backends.gpu.kernels import TRITON
 from backends.gpu.packed_bert import GpuBert
-from backends.gpu.weights import FLOATS, Weights
+from backends.gpu.weights import FLOATS, GpuWeights
 
 _CALL_MS = 20  # how long one way is timed
 
@@ -21,7 +21,7 @@ def on_gpu(model: Model, precision: str, device: torch.device) -> GpuBert:
     return GpuBert(found, TRITON, recorded.get(name) or measure(found))
 
 
-def read(model: Model, precision: str, device: torch.device) -> tuple[Weights, engine.Choices]:
+def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights, engine.Choices]:
     """The weights, and what an engine knows of GPUs."""
     if precision in FLOATS:
         source = read_weights(model)
@@ -35,7 +35,7 @@ def measure_engine(built: engine.Engine) -> gemm_tuning.Choices:
     return measure(weights.from_engine(built, torch.device("cuda", 0)))
 
 
-def measure(found: Weights) -> gemm_tuning.Choices:
+def measure(found: GpuWeights) -> gemm_tuning.Choices:
     """The fastest way of each product on the GPU that the weights lie on."""
     return gemm_tuning.measured(found.layers[0], TRITON, _milliseconds)
 

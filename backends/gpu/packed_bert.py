@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.bert.heads import HEADS
-from backends.gpu.gemm_tuning import Chosen
-from backends.gpu.kernels import Kernels
-from backends.gpu.weights import Layer, Weights
-from backends.pytorch_cpu.kernels import Form, Norm
+from backends.gpu.gemm_tuning import TunedProduct
+from backends.gpu.kernels import GpuKernels
+from backends.gpu.weights import GpuLayer, GpuWeights
+from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 from backends.quantization.int8_model import LINEARS
 
 
 @dataclass(frozen=True)
-class Packed:
+class DeviceBatch:
     """A batch on the device: B samples end to end, T tokens; integers of 32 or 64 bits."""
 
     ids: tuple[Tensor, Tensor, Tensor]  # input, token type, position [T]
@@ -33,16 +33,16 @@ class Packed:
 class GpuBert:
     """A loaded model."""
 
-    def __init__(self, weights: Weights, kernels: Kernels, choices: Mapping[str, str]) -> None:
+    def __init__(self, weights: GpuWeights, kernels: GpuKernels, choices: Mapping[str, str]) -> None:
         self._weights, self._kernels = weights, kernels
         self._products = [_chosen(layer, kernels, choices) for layer in weights.layers]
 
-    def __call__(self, batch: Packed) -> Tensor:
+    def __call__(self, batch: DeviceBatch) -> Tensor:
         """The head's answers, float32 [T, 2] or [B, 2]."""
         stream, x = self._embed(batch)
         layers = self._weights.layers
         for number, layer in enumerate(layers):
-            following = layers[number + 1].qkv.reads if number + 1 < len(layers) else None
+            following = layers[number + 1].qkv.input_encoding if number + 1 < len(layers) else None
             x = self._layer(layer, self._products[number], following, x, stream, batch)
         return self._answers(stream, batch.cu_seqlens)
 
@@ -56,45 +56,45 @@ class GpuBert:
         self._kernels.head(x, weight, bias, answers)
         return answers
 
-    def _embed(self, batch: Packed) -> tuple[Tensor, Tensor]:
+    def _embed(self, batch: DeviceBatch) -> tuple[Tensor, Tensor]:
         """The stream [T, H], and the same as the first product reads it."""
-        weights, form = self._weights, self._weights.layers[0].qkv.reads
+        weights, encoding = self._weights, self._weights.layers[0].qkv.input_encoding
         shape = len(batch.ids[0]), weights.config.hidden_size
         stream = torch.empty(shape, dtype=weights.stream, device=batch.ids[0].device)
-        x = self._beside(stream, form)
-        self._kernels.embed(batch.ids, weights.tables, weights.embedding_norm, form, stream, x)
+        x = self._beside(stream, encoding)
+        self._kernels.embed(batch.ids, weights.tables, weights.embedding_norm, encoding, stream, x)
         return stream, stream if x is None else x
 
     def _layer(
         self,
-        layer: Layer,
-        products: Mapping[str, Chosen],
-        following: Form | None,
+        layer: GpuLayer,
+        products: Mapping[str, TunedProduct],
+        following: Encoding | None,
         x: Tensor,
         stream: Tensor,
-        batch: Packed,
+        batch: DeviceBatch,
     ) -> Tensor:
         """One layer over x, the stream as its first product reads it; returns the next layer's x."""
-        form = layer.attention_output.reads
-        context = torch.empty(stream.shape, dtype=form.dtype, device=stream.device)
+        encoding = layer.attention_output.input_encoding
+        context = torch.empty(stream.shape, dtype=encoding.dtype, device=stream.device)
         heads = self._weights.config.num_attention_heads
-        self._kernels.attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, form, context)
+        self._kernels.attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, encoding, context)
         projected = products["attention_output"](context)
-        x = self._add_norm(projected, stream, layer.attention_norm, layer.ffn_inner.reads)
+        x = self._add_norm(projected, stream, layer.attention_norm, layer.ffn_inner.input_encoding)
         projected = products["ffn_output"](products["ffn_inner"](x))
         return self._add_norm(projected, stream, layer.ffn_norm, following)
 
-    def _add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, reader: Form | None) -> Tensor:
+    def _add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, reader: Encoding | None) -> Tensor:
         to = self._beside(stream, reader)
         self._kernels.add_norm(projected, stream, norm, reader, to)
         return stream if to is None else to
 
-    def _beside(self, stream: Tensor, reader: Form | None) -> Tensor | None:
+    def _beside(self, stream: Tensor, reader: Encoding | None) -> Tensor | None:
         """Room for what the next product reads; None where that is the stream itself."""
         if reader is None or reader.dtype == stream.dtype:
             return None
         return torch.empty(stream.shape, dtype=reader.dtype, device=stream.device)
 
 
-def _chosen(layer: Layer, kernels: Kernels, choices: Mapping[str, str]) -> dict[str, Chosen]:
-    return {name: Chosen(name, getattr(layer, name), kernels, choices) for name in LINEARS}
+def _chosen(layer: GpuLayer, kernels: GpuKernels, choices: Mapping[str, str]) -> dict[str, TunedProduct]:
+    return {name: TunedProduct(name, getattr(layer, name), kernels, choices) for name in LINEARS}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from backends.base import Batch, Pending
-from backends.gpu.packed_bert import GpuBert, Packed
+from backends.gpu.packed_bert import DeviceBatch, GpuBert
 from foundation.arrays import Float32
 
 IN_FLIGHT = 3  # batches: one computed, one whose answers are copied and read, one that is being written
@@ -42,11 +42,11 @@ def lay_out(batch: Batch, to: Tensor) -> int:
     return end
 
 
-def packed(numbers: Tensor, tokens: int, samples: int, longest: int) -> Packed:
+def packed(numbers: Tensor, tokens: int, samples: int, longest: int) -> DeviceBatch:
     """Views of what `lay_out` wrote, wherever it lies now."""
     room = rows(tokens)
     word, kind, position = (numbers[row * room : row * room + tokens] for row in range(3))
-    return Packed((word, kind, position), numbers[3 * room : 3 * room + samples + 1], longest)
+    return DeviceBatch((word, kind, position), numbers[3 * room : 3 * room + samples + 1], longest)
 
 
 class _Slot:
@@ -60,7 +60,7 @@ class _Slot:
         self.arrived, self.computed, self.answered = (torch.cuda.Event() for _ in range(3))  # type: ignore[no-untyped-call]
 
 
-class Stream:
+class Pipeline:
     """One GPU's. Answers are views of pinned memory: each holds until IN_FLIGHT batches later."""
 
     def __init__(self, bert: GpuBert, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""A BERT as the kernels read it: every matrix product with its scales and forms, on one device.
+"""A BERT as the kernels read it: every matrix product with its scales and encodings, on one device.
 
 Two kinds of it: products in float16 or bfloat16, out of a checkpoint's tensors; or in int8 or fp8, out of a built
 engine (engine.py). The stream that layers add to is 16 bits wide in either; sums are always wider.
@@ -16,7 +16,7 @@ from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
 from backends.gpu.engine import FP8, Engine
-from backends.pytorch_cpu.kernels import Form, Norm, Tables
+from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 from backends.pytorch_cpu.linear import as_tensor
 from backends.quantization.int8_model import LINEARS, SOURCES, Arrays
 
@@ -31,37 +31,37 @@ class Product:
     scale: Tensor | None  # float32 [N]; None: 1
     bias: Tensor  # float32 [N]
     gelu: bool
-    reads: Form  # how it wants x
-    gives: Form  # how y leaves it
+    input_encoding: Encoding  # of x
+    output_encoding: Encoding  # of y
 
 
 @dataclass(frozen=True)
-class Layer:
+class GpuLayer:
     """One encoder layer: its products under their names in an engine, and what ends its two halves."""
 
     qkv: Product
     attention_output: Product
-    attention_norm: Norm
+    attention_norm: LayerNorm
     ffn_inner: Product
     ffn_output: Product
-    ffn_norm: Norm
+    ffn_norm: LayerNorm
 
 
 @dataclass(frozen=True)
-class Weights:
+class GpuWeights:
     """A whole model."""
 
     config: BertConfig
     stream: torch.dtype
-    tables: Tables
-    embedding_norm: Norm
-    layers: tuple[Layer, ...]
+    tables: EmbeddingTables
+    embedding_norm: LayerNorm
+    layers: tuple[GpuLayer, ...]
     head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of its layers, float32
 
 
-def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device: torch.device) -> Weights:
+def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device: torch.device) -> GpuWeights:
     """A model whose products are in float16 or bfloat16."""
-    form = Form(dtype)
+    encoding = Encoding(dtype)
 
     def products(number: int) -> dict[str, Product]:
         return {name: product(number, name) for name in LINEARS}
@@ -69,31 +69,31 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device
     def product(number: int, name: str) -> Product:
         at = [f"bert.encoder.layer.{number}.{source}" for source in SOURCES[name]]
         weight, bias = (torch.cat([as_tensor(tensors[f"{a}.{part}"]) for a in at]) for part in ("weight", "bias"))
-        return Product(weight.to(device, dtype), None, bias.to(device), name == "ffn_inner", form, form)
+        return Product(weight.to(device, dtype), None, bias.to(device), name == "ffn_inner", encoding, encoding)
 
     return _assemble(config, tensors, dtype, products, device)
 
 
-def from_engine(engine: Engine, device: torch.device) -> Weights:
+def from_engine(engine: Engine, device: torch.device) -> GpuWeights:
     """A model whose products are in int8 or fp8; what is not bytes is float16, or after fp8 products bfloat16.
 
     bfloat16, because that is what the libraries' fp8 product with a scale for every channel can give.
     """
     is_fp8 = engine.precision == FP8
     dtype = torch.float8_e4m3fn if is_fp8 else torch.int8
-    wide = Form(torch.bfloat16 if is_fp8 else torch.float16)
+    wide = Encoding(torch.bfloat16 if is_fp8 else torch.float16)
 
     def products(number: int) -> dict[str, Product]:
         found = {name: product(number, name) for name in LINEARS}
-        return found | {"ffn_inner": replace(found["ffn_inner"], gives=found["ffn_output"].reads)}
+        return found | {"ffn_inner": replace(found["ffn_inner"], output_encoding=found["ffn_output"].input_encoding)}
 
     def product(number: int, name: str) -> Product:
         linear = engine.linear(number, name)
         weight, scale, bias, multiplier = (
             as_tensor(array).to(device) for array in (linear.weight, linear.scale, linear.bias, linear.multiplier)
         )
-        reads = Form(dtype, multiplier, linear.zero_point)
-        return Product(weight.view(dtype), scale, bias, name == "ffn_inner", reads, wide)
+        input_encoding = Encoding(dtype, multiplier, linear.zero_point)
+        return Product(weight.view(dtype), scale, bias, name == "ffn_inner", input_encoding, wide)
 
     return _assemble(engine.config, engine.tensors, torch.float16, products, device)
 
@@ -104,23 +104,23 @@ def _assemble(
     stream: torch.dtype,
     products: Callable[[int], dict[str, Product]],
     device: torch.device,
-) -> Weights:
+) -> GpuWeights:
     def placed(name: str) -> Tensor:
         return as_tensor(tensors[name]).to(device)
 
-    def norm(at: str) -> Norm:
-        return Norm(placed(f"{at}.LayerNorm.weight"), placed(f"{at}.LayerNorm.bias"), config.layer_norm_eps)
+    def norm(at: str) -> LayerNorm:
+        return LayerNorm(placed(f"{at}.LayerNorm.weight"), placed(f"{at}.LayerNorm.bias"), config.layer_norm_eps)
 
-    def layer(number: int) -> Layer:
+    def layer(number: int) -> GpuLayer:
         at, found = f"bert.encoder.layer.{number}.", products(number)
-        return Layer(**found, attention_norm=norm(f"{at}attention.output"), ffn_norm=norm(f"{at}output"))
+        return GpuLayer(**found, attention_norm=norm(f"{at}attention.output"), ffn_norm=norm(f"{at}output"))
 
     head = HEADS[config.head]
     embeddings = (f"bert.embeddings.{name}_embeddings.weight" for name in ("word", "token_type", "position"))
-    return Weights(
+    return GpuWeights(
         config,
         stream,
-        Tables(*map(placed, embeddings)),
+        EmbeddingTables(*map(placed, embeddings)),
         norm("bert.embeddings"),
         tuple(layer(number) for number in range(config.num_hidden_layers)),
         tuple((placed(f"{at}.weight"), placed(f"{at}.bias")) for at in (*head.dense, head.last)),

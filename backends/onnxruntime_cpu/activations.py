@@ -15,12 +15,12 @@ from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
 from backends.quantization.int8_model import LINEARS
 from foundation.arrays import Float32
 
-Sites = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T, K], real tokens only
+LinearInputs = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T, K], real tokens only
 
 
-def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[Sites]:
-    """The sites of one batch after the other: some 700 KB a token for BERT-Large."""
-    built = onnx_graph.build(config, tensors, with_sites=True)
+def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[LinearInputs]:
+    """The linear_inputs of one batch after the other: some 700 KB a token for BERT-Large."""
+    built = onnx_graph.build(config, tensors, with_linear_inputs=True)
     session = onnxruntime_cpu_session.open_built(built, Options(threads=threads))
     places = [(layer, name) for layer in range(config.num_hidden_layers) for name in LINEARS]
     names = [output.name for output in session.get_outputs()][-len(places) :]  # the head's come first

@@ -1,9 +1,9 @@
 """BERT as an ONNX graph, written from its weights without torch.
 
 The graph has the input and output names of MLPerf's published model, so that it and a user's own .onnx file run
-through one door. Inside it uses ONNX Runtime's fused operators (Attention, SkipLayerNormalization, BiasGelu): on a
-CPU they beat plain MatMul/Softmax nodes. Weights stay outside the protobuf, which could not hold more than 2 GB and
-would copy them twice: the graph only names them, the session is handed the arrays.
+through the same code. It uses ONNX Runtime's fused operators (Attention, SkipLayerNormalization, BiasGelu): on a CPU
+they are faster than plain MatMul and Softmax nodes. Weights stay outside the protobuf, which is limited to 2 GB and
+would copy them twice: the graph only names them, and the session gets the arrays.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from backends.formats.onnx_io_names import INPUTS, OUTPUTS
 Array = npt.NDArray[Any]
 
 _INLINE_BYTES = 256  # what is smaller lies in the graph itself
-Built = tuple[ModelProto, dict[str, Array]]  # a model, and the arrays of its outside initializers by name
+BuiltGraph = tuple[ModelProto, dict[str, Array]]  # a model, and the arrays of its outside initializers by name
 FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
 
 
 @dataclass
-class Graph:
+class GraphBuilder:
     """Nodes and weights in the making."""
 
     weights: dict[str, Array] = field(default_factory=dict)
     nodes: list[NodeProto] = field(default_factory=list)
-    sites: list[str] = field(default_factory=list)  # what goes into each linear layer, in the order of LINEARS
+    linear_inputs: list[str] = field(default_factory=list)  # what goes into each linear layer, in the order of LINEARS
 
     def weight(self, name: str, array: Array) -> str:
         self.weights[name] = np.ascontiguousarray(array).reshape(array.shape)  # which alone would make a scalar a list
@@ -45,21 +45,21 @@ class Graph:
         return outputs[0]
 
 
-def build(config: BertConfig, tensors: Tensors, with_sites: bool = False) -> Built:
+def build(config: BertConfig, tensors: Tensors, with_linear_inputs: bool = False) -> BuiltGraph:
     """The graph in fp32.
 
-    Inputs are int64 [B, S], outputs float32 [B, S] (spans) or [B, 2] (classes); `with_sites` adds what goes into each
-    linear layer, [B, S, K], as further outputs, layer by layer in the order of `quantized.LINEARS`.
+    Inputs are int64 [B, S], outputs float32 [B, S] (spans) or [B, 2] (classes). `with_linear_inputs` adds the input of
+    each linear layer, float32 [B, S, K], as a further output, layer by layer in the order of `int8_model.LINEARS`.
     """
-    graph = Graph()
+    graph = GraphBuilder()
     hidden, lengths = embeddings(graph, config, tensors)
     for layer in range(config.num_hidden_layers):
         hidden = _layer(graph, config, tensors, layer, hidden, lengths)
     head(graph, config, tensors, hidden)
-    return finish(graph, config, graph.sites if with_sites else [])
+    return finish(graph, config, graph.linear_inputs if with_linear_inputs else [])
 
 
-def embeddings(graph: Graph, config: BertConfig, tensors: Mapping[str, Array]) -> tuple[str, str]:
+def embeddings(graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Array]) -> tuple[str, str]:
     """Summed and normalised embeddings [B, S, H], and each sample's length int32 [B]."""
     narrow = [graph.node("Cast", [name], f"{name}.int32", to=TensorProto.INT32) for name in INPUTS]
     names = ("word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight")
@@ -73,7 +73,7 @@ def norm(at: str) -> tuple[str, str]:
     return f"{at}.weight", f"{at}.bias"
 
 
-def _layer(graph: Graph, config: BertConfig, tensors: Tensors, layer: int, hidden: str, lengths: str) -> str:
+def _layer(graph: GraphBuilder, config: BertConfig, tensors: Tensors, layer: int, hidden: str, lengths: str) -> str:
     at, out = f"bert.encoder.layer.{layer}.", f"layer{layer}."
     weight = {name.removeprefix(at): tensor for name, tensor in tensors.items() if name.startswith(at)}
     query_key_value = [f"attention.self.{part}" for part in ("query", "key", "value")]
@@ -87,17 +87,17 @@ def _layer(graph: Graph, config: BertConfig, tensors: Tensors, layer: int, hidde
     inner = _matmul(graph, weight, out, "intermediate.dense", attended)
     bias = graph.weight(out + "intermediate.bias", weight["intermediate.dense.bias"])
     active = graph.node("BiasGelu", [inner, bias], out + "gelu", domain=FUSED)
-    graph.sites += [hidden, context, attended, active]
+    graph.linear_inputs += [hidden, context, attended, active]
     return _dense_and_norm(graph, config, weight, out, "output", active, attended)
 
 
-def _matmul(graph: Graph, weight: Tensors, out: str, name: str, source: str) -> str:
+def _matmul(graph: GraphBuilder, weight: Tensors, out: str, name: str, source: str) -> str:
     transposed = graph.weight(f"{out}{name}.weight", weight[f"{name}.weight"].T)
     return graph.node("MatMul", [source, transposed], f"{out}{name}")
 
 
 def _dense_and_norm(
-    graph: Graph, config: BertConfig, weight: Tensors, out: str, name: str, source: str, residual: str
+    graph: GraphBuilder, config: BertConfig, weight: Tensors, out: str, name: str, source: str, residual: str
 ) -> str:
     """LayerNorm(dense(source) + residual)."""
     dense = _matmul(graph, weight, out, f"{name}.dense", source)
@@ -108,13 +108,13 @@ def _dense_and_norm(
     )
 
 
-def head(graph: Graph, config: BertConfig, tensors: Mapping[str, Array], hidden: str) -> None:
+def head(graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Array], hidden: str) -> None:
     """From the last layer, [B, S, H], to the graph's outputs."""
     write = _classes if config.head == CLASSES else _spans
     write(graph, tensors, hidden, OUTPUTS[config.head])
 
 
-def _spans(graph: Graph, tensors: Mapping[str, Array], hidden: str, outputs: Sequence[str]) -> None:
+def _spans(graph: GraphBuilder, tensors: Mapping[str, Array], hidden: str, outputs: Sequence[str]) -> None:
     both = _linear(graph, tensors, "qa_outputs", hidden, "both")
     graph.node("Split", [both], "start", "end", axis=2, num_outputs=2)
     graph.nodes.append(
@@ -124,23 +124,23 @@ def _spans(graph: Graph, tensors: Mapping[str, Array], hidden: str, outputs: Seq
         graph.node("Squeeze", [half, "last"], output)
 
 
-def _classes(graph: Graph, tensors: Mapping[str, Array], hidden: str, outputs: Sequence[str]) -> None:
+def _classes(graph: GraphBuilder, tensors: Mapping[str, Array], hidden: str, outputs: Sequence[str]) -> None:
     first = graph.node("Gather", [hidden, graph.weight("first", np.zeros((), np.int64))], "first.hidden", axis=1)
     pooled = graph.node("Tanh", [_linear(graph, tensors, "bert.pooler.dense", first, "pooler")], "pooled")
     _linear(graph, tensors, "classifier", pooled, outputs[0])
 
 
-def _linear(graph: Graph, tensors: Mapping[str, Array], name: str, source: str, out: str) -> str:
+def _linear(graph: GraphBuilder, tensors: Mapping[str, Array], name: str, source: str, out: str) -> str:
     weight, bias = (graph.weight(f"{name}.{part}", tensors[f"{name}.{part}"].T) for part in ("weight", "bias"))
     return graph.node("Add", [graph.node("MatMul", [source, weight], f"{name}.product"), bias], out)
 
 
-def finish(graph: Graph, config: BertConfig, sites: Sequence[str] = ()) -> Built:
+def finish(graph: GraphBuilder, config: BertConfig, linear_inputs: Sequence[str] = ()) -> BuiltGraph:
     """The graph as a model, opset 18: inputs int64 [B, S], outputs those of the head; and the arrays to hand over."""
     shape: list[str | int | None] = ["batch", "sequence"]
     answers: list[str | int | None] = ["batch", COLUMNS] if config.head == CLASSES else shape
     outputs = [(name, answers) for name in OUTPUTS[config.head]] + [
-        (name, [*shape, "width of " + name]) for name in sites
+        (name, [*shape, "width of " + name]) for name in linear_inputs
     ]
     handed_over = {name: array for name, array in graph.weights.items() if array.nbytes >= _INLINE_BYTES}
     proto = helper.make_graph(

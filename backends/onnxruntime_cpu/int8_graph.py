@@ -16,19 +16,19 @@ import numpy as np
 
 from backends.bert.config import BertConfig
 from backends.formats.base import Tensors
-from backends.onnxruntime_cpu.graph import FUSED, Array, Built, Graph, embeddings, finish, head, norm
+from backends.onnxruntime_cpu.graph import FUSED, Array, BuiltGraph, GraphBuilder, embeddings, finish, head, norm
 from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel, round_weight
 from foundation.arrays import Float32
 
 # A linear layer in the graph: of its name (one of LINEARS) and what goes into it, what comes out.
-Linear = Callable[[str, str], str]
+AddLinear = Callable[[str, str], str]
 
 
-def build(model: QuantizedModel, wide_products: bool) -> Built:
+def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
     """The graph of a quantized model; `wide_products`: uint8 by int8 is exact on this processor."""
-    graph = Graph()
+    graph = GraphBuilder()
 
-    def layer(number: int) -> Linear:
+    def layer(number: int) -> AddLinear:
         linears = _without_balanced_attention(model, number)
 
         def linear(name: str, source: str) -> str:
@@ -45,11 +45,11 @@ def build(model: QuantizedModel, wide_products: bool) -> Built:
     return _assemble(graph, model.config, model.tensors, layer)
 
 
-def build_dynamic(config: BertConfig, tensors: Tensors, wide_products: bool) -> Built:
+def build_dynamic(config: BertConfig, tensors: Tensors, wide_products: bool) -> BuiltGraph:
     """The graph of a float model whose weights are rounded here, and whose inputs are on the way, tensor by tensor."""
-    graph = Graph()
+    graph = GraphBuilder()
 
-    def layer(number: int) -> Linear:
+    def layer(number: int) -> AddLinear:
         def linear(name: str, source: str) -> str:
             at, out = f"bert.encoder.layer.{number}.", f"layer{number}.{name}"
             stacked = (np.concatenate([tensors[f"{at}{one}.{part}"] for one in SOURCES[name]]) for part in _PARTS)
@@ -72,7 +72,9 @@ def build_dynamic(config: BertConfig, tensors: Tensors, wide_products: bool) -> 
 _PARTS = ("weight", "bias")
 
 
-def _assemble(graph: Graph, config: BertConfig, tensors: Mapping[str, Array], layer: Callable[[int], Linear]) -> Built:
+def _assemble(
+    graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Array], layer: Callable[[int], AddLinear]
+) -> BuiltGraph:
     hidden, lengths = embeddings(graph, config, tensors)
     for number in range(config.num_hidden_layers):
         hidden = _layer(graph, config, tensors, number, layer(number), hidden, lengths)
@@ -81,7 +83,13 @@ def _assemble(graph: Graph, config: BertConfig, tensors: Mapping[str, Array], la
 
 
 def _layer(
-    graph: Graph, config: BertConfig, tensors: Mapping[str, Array], number: int, linear: Linear, x: str, lengths: str
+    graph: GraphBuilder,
+    config: BertConfig,
+    tensors: Mapping[str, Array],
+    number: int,
+    linear: AddLinear,
+    x: str,
+    lengths: str,
 ) -> str:
     at, out = f"bert.encoder.layer.{number}.", f"layer{number}."
 
@@ -112,7 +120,7 @@ def _without_balanced_attention(model: QuantizedModel, number: int) -> dict[str,
     return found
 
 
-def _quantize(graph: Graph, linear: QuantizedLinear, out: str, source: str) -> str:
+def _quantize(graph: GraphBuilder, linear: QuantizedLinear, out: str, source: str) -> str:
     if (linear.input_smooth != 1).any():
         by: Float32 = (1 / linear.input_smooth).astype(np.float32)
         source = graph.node("Mul", [source, graph.weight(f"{out}.by", by)], f"{out}.balanced")
@@ -121,11 +129,11 @@ def _quantize(graph: Graph, linear: QuantizedLinear, out: str, source: str) -> s
     return graph.node("QuantizeLinear", [source, scale, zero_point], f"{out}.input")
 
 
-def _scale(graph: Graph, linear: QuantizedLinear, out: str) -> str:
+def _scale(graph: GraphBuilder, linear: QuantizedLinear, out: str) -> str:
     return graph.weight(f"{out}.weight_scale", linear.weight_scale)
 
 
-def _weight(graph: Graph, weight: Array, out: str, wide_products: bool) -> tuple[str, str]:
+def _weight(graph: GraphBuilder, weight: Array, out: str, wide_products: bool) -> tuple[str, str]:
     """Names of the weight [K, N] and of its zero point ("" stands for 0)."""
     if wide_products:
         return graph.weight(f"{out}.weight", weight.T), ""

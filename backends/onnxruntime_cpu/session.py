@@ -16,7 +16,7 @@ from typing import Any
 import onnxruntime as ort
 
 from backends.base import Options
-from backends.onnxruntime_cpu.graph import Built
+from backends.onnxruntime_cpu.graph import BuiltGraph
 from foundation import atomic_write
 
 _GRAPH, _WEIGHTS = "graph.onnx", "graph.weights"
@@ -35,12 +35,12 @@ def open_file(path: Path, options: Options) -> Any:
     return ort.InferenceSession(str(path), _options(options), providers=["CPUExecutionProvider"])
 
 
-def open_built(built: Built, options: Options) -> Any:
+def open_built(built: BuiltGraph, options: Options) -> Any:
     """A session over a graph in memory. It reads the arrays in place: keep them as long as the session."""
     return _open_built(built, _options(options))
 
 
-def open_ready(directory: Path, build: Callable[[], Built], options: Options) -> Any:
+def open_ready(directory: Path, build: Callable[[], BuiltGraph], options: Options) -> Any:
     """A session over what lies ready below `directory`; made ready first when it is not there.
 
     A disk that does not take it costs memory and time, not the run.
@@ -54,7 +54,7 @@ def open_ready(directory: Path, build: Callable[[], Built], options: Options) ->
     return open_file(path / _GRAPH, options)
 
 
-def _make_ready(path: Path, build: Callable[[], Built]) -> bool:
+def _make_ready(path: Path, build: Callable[[], BuiltGraph]) -> bool:
     try:
         with atomic_write.replacing_directory(path, lambda found: (found / _GRAPH).is_file()) as directory:
             options = _options(Options())
@@ -67,7 +67,7 @@ def _make_ready(path: Path, build: Callable[[], Built]) -> bool:
     return True
 
 
-def _open_built(built: Built, options: Any) -> Any:
+def _open_built(built: BuiltGraph, options: Any) -> Any:
     proto, weights = built
     values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
     options.add_external_initializers(list(weights), values)

@@ -24,7 +24,7 @@ from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.formats import onnx_io_names
 from backends.quantization import engine_store
-from backends.quantization.engine_store import JSON, About, Maker, Progress, sources
+from backends.quantization.engine_store import JSON, About, EngineBuilder, Progress, sources
 from foundation.arrays import Int64
 
 GRAPH, WEIGHTS = "openvino.xml", "openvino.bin"
@@ -65,7 +65,7 @@ def _make(
         ov.save_model(graph, str(aside / GRAPH), compress_to_fp16=False)
         return {"settings": {**about, "agreement_with_fp32": agreement}, "files": _sizes(aside)}
 
-    engine_store.write(directory, fill, is_whole)
+    engine_store.write(directory, fill, is_complete)
 
 
 def quantize(graph: Any, samples: Sequence[Batch], *, controlled: bool) -> tuple[Any, float]:
@@ -122,7 +122,7 @@ def _agreement(compiled: Any, asked: Iterable[Asked]) -> tuple[float, list[float
     return sum(each) / max(1, len(each)), each
 
 
-def is_whole(directory: Path) -> bool:
+def is_complete(directory: Path) -> bool:
     """True where engine.json and the model's two files are there, of the sizes that they were written with."""
     try:
         return bool(json.loads((directory / JSON).read_bytes())["files"] == _sizes(directory))
@@ -134,11 +134,11 @@ def _sizes(directory: Path) -> dict[str, int]:
     return {name: (directory / name).stat().st_size for name in (GRAPH, WEIGHTS)}
 
 
-MAKER = Maker(
+BUILDER = EngineBuilder(
     sources(
         "openvino_cpu/quantizer", "openvino_cpu/graph", "bert/config", "bert/heads", "bert/checkpoints", "formats/*"
     ),
     _settings,
-    is_whole,
+    is_complete,
     _make,
 )

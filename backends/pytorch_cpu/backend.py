@@ -17,6 +17,8 @@ _ROW = BACKENDS["pytorch"]
 
 
 class PyTorchBackend(Backend):
+    """Packed batches in fp32, bf16, or int8 from a built engine."""
+
     name = "pytorch"
     precisions = tuple(_ROW.precisions)
     engine_precisions = _ROW.engine_precisions
@@ -27,15 +29,15 @@ class PyTorchBackend(Backend):
     def load(self, model: Model) -> None:
         self.use_threads(self.options.threads)
         if self.options.precision in self.engine_precisions:
-            assert model.engine is not None  # whoever asks for int8 has it built first
+            assert model.engine is not None  # built before any instance starts
             engine = read_engine(model.engine)
             config = engine.config
             self._bert = packed_bert.from_engine(engine, kernels.best(config.hidden_size, config.head_size))
             return
         weights = read_weights(model)
-        found = kernels.best(weights.config.hidden_size, weights.config.head_size)
+        best = kernels.best(weights.config.hidden_size, weights.config.head_size)
         dtype = _DTYPES[self.options.precision]
-        self._bert = packed_bert.from_floats(weights.config, weights.tensors, dtype, found)
+        self._bert = packed_bert.from_floats(weights.config, weights.tensors, dtype, best)
 
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)

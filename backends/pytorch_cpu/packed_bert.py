@@ -1,7 +1,7 @@
 """BERT over packed tokens: samples end to end, no padding, in fp32, bf16 or int8.
 
-A layer is four matrix products and three kernels; nothing else passes over memory. The stream that layers add to stays
-float32 in every precision; what the products read is handed over by the kernels in the products' own form.
+A layer is four matrix products and three kernels; nothing else passes over memory. The residual stream stays float32 in
+every precision; kernels write the input of the next product directly in that product's encoding.
 """
 
 from __future__ import annotations
@@ -17,76 +17,78 @@ from backends.base import Batch
 from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
-from backends.pytorch_cpu.kernels import Activation, Form, Kernels, Norm, Tables
-from backends.pytorch_cpu.linear import ByteLinear, FloatLinear, Linear, as_tensor, has_bfloat16
+from backends.pytorch_cpu.kernels import Activation, CpuKernels, EmbeddingTables, Encoding, LayerNorm
+from backends.pytorch_cpu.linear import FloatLinear, Int8Linear, LinearLayer, as_tensor, has_bfloat16
 from backends.quantization.int8_model import SOURCES, Arrays, QuantizedModel
 
-_FLOAT = Form(torch.float32)
+_FLOAT = Encoding(torch.float32)
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One encoder layer: its products under their names in an engine, and what ends its two halves."""
+class PackedLayer:
+    """One encoder layer: its linear layers under their names in an engine, and its two LayerNorms."""
 
-    qkv: Linear
-    attention_output: Linear
-    attention_norm: Norm
-    ffn_inner: Linear  # GELU included
-    ffn_output: Linear
-    ffn_norm: Norm
+    qkv: LinearLayer
+    attention_output: LinearLayer
+    attention_norm: LayerNorm
+    ffn_inner: LinearLayer  # GELU included
+    ffn_output: LinearLayer
+    ffn_norm: LayerNorm
 
 
 @dataclass(frozen=True)
 class PackedBert:
-    """A loaded model; `kernels` are what lies between its matrix products."""
+    """A loaded model; `kernels` compute everything between its matrix products."""
 
     config: BertConfig
-    kernels: Kernels
-    tables: Tables
-    embedding_norm: Norm
-    layers: tuple[Layer, ...]
-    head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of its layers, Tanh between them
+    kernels: CpuKernels
+    tables: EmbeddingTables
+    embedding_norm: LayerNorm
+    layers: tuple[PackedLayer, ...]
+    head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of each layer, Tanh between them
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The head's answers, float32 [T, 2] or [B, 2]."""
+        """The head's logits, float32 [T, 2] or [B, 2]."""
         ids = as_tensor(batch.input_ids), as_tensor(batch.token_type_ids), as_tensor(batch.position_ids)
-        ends = as_tensor(batch.cu_seqlens)
-        first = self._room(batch.tokens, self.layers[0].qkv)
+        cu_seqlens = as_tensor(batch.cu_seqlens)
+        first = self._empty_input(batch.tokens, self.layers[0].qkv)
         stream = self.kernels.embed(ids, self.tables, self.embedding_norm, first)
         x = first.values if first else stream
         for layer, following in zip(self.layers, (*self.layers[1:], None), strict=True):
-            x = self._layer(layer, following, x, stream, ends)
-        return self._answers(stream, ends)
+            x = self._layer(layer, following, x, stream, cu_seqlens)
+        return self._logits(stream, cu_seqlens)
 
-    def _answers(self, stream: Tensor, ends: Tensor) -> Tensor:
-        x = stream if HEADS[self.config.head].per_token else stream[ends[:-1]]
+    def _logits(self, stream: Tensor, cu_seqlens: Tensor) -> Tensor:
+        x = stream if HEADS[self.config.head].per_token else stream[cu_seqlens[:-1]]
         *dense, last = self.head
         for layer in dense:
             x = torch.tanh(F.linear(x, *layer))
         return F.linear(x, *last)
 
-    def _layer(self, layer: Layer, following: Layer | None, x: Tensor, stream: Tensor, ends: Tensor) -> Tensor:
-        """One layer over x, the stream in the form of its first product; returns the next layer's x."""
-        context = layer.attention_output.form.empty(*stream.shape)
-        self.kernels.attention(layer.qkv(x), ends, self.config.num_attention_heads, context)
+    def _layer(
+        self, layer: PackedLayer, following: PackedLayer | None, x: Tensor, stream: Tensor, cu_seqlens: Tensor
+    ) -> Tensor:
+        """One layer applied to x, the stream in the encoding of its first product; returns the next layer's x."""
+        context = layer.attention_output.input_encoding.empty(*stream.shape)
+        self.kernels.attention(layer.qkv(x), cu_seqlens, self.config.num_attention_heads, context)
         x = self._add_norm(layer.attention_output(context.values), stream, layer.attention_norm, layer.ffn_inner)
         inner = layer.ffn_output(layer.ffn_inner(x))
         return self._add_norm(inner, stream, layer.ffn_norm, following.qkv if following else None)
 
-    def _add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, reader: Linear | None) -> Tensor:
-        to = self._room(len(stream), reader)
+    def _add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, reader: LinearLayer | None) -> Tensor:
+        to = self._empty_input(len(stream), reader)
         self.kernels.add_norm(projected, stream, norm, to)
         return to.values if to else stream
 
-    def _room(self, tokens: int, reader: Linear | None) -> Activation | None:
-        """Room for the reader's input; None where that is the stream itself."""
-        if reader is None or reader.form.dtype == torch.float32:
+    def _empty_input(self, tokens: int, reader: LinearLayer | None) -> Activation | None:
+        """An uninitialized input for `reader`; None if it reads the stream itself."""
+        if reader is None or reader.input_encoding.dtype == torch.float32:
             return None
-        return reader.form.empty(tokens, self.config.hidden_size)
+        return reader.input_encoding.empty(tokens, self.config.hidden_size)
 
 
-def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernels: Kernels) -> PackedBert:
-    """A model whose products are in float32 or bfloat16, out of a checkpoint's tensors."""
+def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernels: CpuKernels) -> PackedBert:
+    """A model whose products run in float32 or bfloat16, from a checkpoint's tensors."""
 
     def linear(layer: int, name: str) -> FloatLinear:
         at = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
@@ -96,29 +98,29 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernel
     return _assemble(config, tensors, linear, kernels)
 
 
-def from_engine(engine: QuantizedModel, kernels: Kernels) -> PackedBert:
-    """A model whose products are in int8, out of a built engine."""
-    to_attention = Form(torch.bfloat16 if has_bfloat16() else torch.float32)
+def from_engine(engine: QuantizedModel, kernels: CpuKernels) -> PackedBert:
+    """A model whose products run in int8, from a built engine."""
+    to_attention = Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
 
-    def linear(layer: int, name: str) -> ByteLinear:
+    def linear(layer: int, name: str) -> Int8Linear:
         if name != "ffn_inner":
-            return ByteLinear(engine.linear(layer, name), to_attention)
-        following = ByteLinear(engine.linear(layer, "ffn_output"), to_attention)
-        return ByteLinear(engine.linear(layer, name), following.form, gelu=True)
+            return Int8Linear(engine.linear(layer, name), to_attention)
+        following = Int8Linear(engine.linear(layer, "ffn_output"), to_attention)
+        return Int8Linear(engine.linear(layer, name), following.input_encoding, gelu=True)
 
     return _assemble(engine.config, engine.tensors, linear, kernels)
 
 
 def _assemble(
-    config: BertConfig, tensors: Arrays, linear: Callable[[int, str], Linear], kernels: Kernels
+    config: BertConfig, tensors: Arrays, linear: Callable[[int, str], LinearLayer], kernels: CpuKernels
 ) -> PackedBert:
-    def norm(at: str) -> Norm:
+    def norm(at: str) -> LayerNorm:
         weight, bias = (as_tensor(tensors[f"{at}.LayerNorm.{part}"]) for part in ("weight", "bias"))
-        return Norm(weight, bias, config.layer_norm_eps)
+        return LayerNorm(weight, bias, config.layer_norm_eps)
 
-    def layer(number: int) -> Layer:
+    def layer(number: int) -> PackedLayer:
         at = f"bert.encoder.layer.{number}."
-        return Layer(
+        return PackedLayer(
             linear(number, "qkv"),
             linear(number, "attention_output"),
             norm(f"{at}attention.output"),
@@ -132,7 +134,7 @@ def _assemble(
     return PackedBert(
         config,
         kernels,
-        Tables(*(as_tensor(tensors[name]) for name in embeddings)),
+        EmbeddingTables(*(as_tensor(tensors[name]) for name in embeddings)),
         norm("bert.embeddings"),
         tuple(layer(number) for number in range(config.num_hidden_layers)),
         tuple(

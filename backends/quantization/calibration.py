@@ -25,7 +25,7 @@ from backends.quantization.engine_store import Progress
 from backends.quantization.int8_model import LINEARS, QuantizedLinear, QuantizedModel, round_weight
 from foundation.arrays import Float32, Int64
 
-Range = tuple[float, float]
+Interval = tuple[float, float]
 _BATCH_TOKENS = 512
 _BINS = 2048
 _SHRINK = np.linspace(1.0, 0.02, 50)  # of a range, what is tried
@@ -50,7 +50,7 @@ class CalibrationSettings:
 
 
 @dataclass
-class Observed:
+class ObservedInput:
     """The input of one linear layer: K channels."""
 
     low: Float32  # [K], over all tokens
@@ -58,7 +58,7 @@ class Observed:
     rows: Float32  # [R, K], some tokens
 
 
-Sites = dict[tuple[int, str], Observed]
+ObservedInputs = dict[tuple[int, str], ObservedInput]
 
 
 def calibrate(
@@ -81,18 +81,18 @@ def observe(
     settings: CalibrationSettings,
     threads: int,
     progress: Progress = lambda *_: None,
-) -> Sites:
+) -> ObservedInputs:
     """Run the float model over the samples and keep what `quantize` needs."""
     from backends.onnxruntime_cpu import activations
 
     batches = _batches(samples)
     kept_share = settings.rows / max(1, sum(batch.tokens for batch in batches))
     draw = np.random.default_rng(settings.seed)
-    seen: dict[tuple[int, str], list[Observed]] = {}
+    seen: dict[tuple[int, str], list[ObservedInput]] = {}
     for done, found in enumerate(activations.run(config, tensors, batches, threads), 1):
         kept = draw.random(batches[done - 1].tokens) < kept_share
         for place, x in found.items():
-            seen.setdefault(place, []).append(Observed(x.min(0), x.max(0), x[kept]))
+            seen.setdefault(place, []).append(ObservedInput(x.min(0), x.max(0), x[kept]))
         progress("observing, batches", done, len(batches))
     return {place: _together(parts) for place, parts in seen.items()}
 
@@ -109,8 +109,8 @@ def _batches(samples: Sequence[Batch]) -> list[Batch]:
     return [Batch.of(group) for group in groups]
 
 
-def _together(parts: list[Observed]) -> Observed:
-    return Observed(
+def _together(parts: list[ObservedInput]) -> ObservedInput:
+    return ObservedInput(
         np.min([part.low for part in parts], axis=0),
         np.max([part.high for part in parts], axis=0),
         np.concatenate([part.rows for part in parts]),
@@ -120,7 +120,7 @@ def _together(parts: list[Observed]) -> Observed:
 def quantize(
     config: BertConfig,
     tensors: Tensors,
-    sites: Sites,
+    sites: ObservedInputs,
     settings: CalibrationSettings,
     progress: Progress = lambda *_: None,
 ) -> QuantizedModel:
@@ -140,7 +140,7 @@ def stacked(tensors: Tensors, layer: int, name: str, part: str) -> Float32:
 
 
 def _quantize_linear(
-    weight: Float32, bias: Float32, site: Observed, settings: CalibrationSettings, balanced: bool
+    weight: Float32, bias: Float32, site: ObservedInput, settings: CalibrationSettings, balanced: bool
 ) -> QuantizedLinear:
     wanted = site.rows @ weight.T
     best, least = None, np.inf
@@ -153,7 +153,7 @@ def _quantize_linear(
     return best
 
 
-def _smooth(weight: Float32, site: Observed, alpha: float) -> Float32:
+def _smooth(weight: Float32, site: ObservedInput, alpha: float) -> Float32:
     """What to divide each input channel by, float32 [K]; its geometric mean is 1."""
     inputs = np.maximum(np.abs(site.low), np.abs(site.high))
     weights = np.abs(weight).max(0)
@@ -166,7 +166,7 @@ def _smooth(weight: Float32, site: Observed, alpha: float) -> Float32:
 
 
 def _rounded(
-    weight: Float32, bias: Float32, site: Observed, smooth: Float32, settings: CalibrationSettings
+    weight: Float32, bias: Float32, site: ObservedInput, smooth: Float32, settings: CalibrationSettings
 ) -> QuantizedLinear:
     rounded, weight_scale = _round_weight(weight * smooth, settings)
     low, high = RANGES[settings.ranges](site, smooth, np.square(weight * smooth).sum(0), settings)
@@ -193,19 +193,19 @@ def _multiply(linear: QuantizedLinear, x: Float32) -> Float32:
     return (steps @ linear.weight.T.astype(np.float32)) * (linear.weight_scale * np.float32(linear.input_scale))
 
 
-def _minmax(site: Observed, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Range:
+def _minmax(site: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
     """From the least to the greatest value of any token."""
     return float((site.low / smooth).min()), float((site.high / smooth).max())
 
 
-def _percentile(site: Observed, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Range:
+def _percentile(site: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
     """What holds the named percentage of the sampled values, as many cut off above as below."""
     cut = (100 - settings.percentile) / 2
     low, high = np.percentile(site.rows / smooth, (cut, 100 - cut))
     return float(low), float(high)
 
 
-def _least_error(site: Observed, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Range:
+def _least_error(site: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
     """The range of least squared error on the sampled rows: first its upper end is moved in, then its lower.
 
     An error counts as much as the weights that read its channel, squared and summed: what it does to the output.
@@ -228,7 +228,7 @@ def _error(counts: Float32, centres: Float32, low: float, high: float) -> float:
 
 
 # By name, of (what was seen, what it is divided by, how much each channel counts [K], the settings).
-RANGES: dict[str, Callable[[Observed, Float32, Float32, CalibrationSettings], Range]] = {
+RANGES: dict[str, Callable[[ObservedInput, Float32, Float32, CalibrationSettings], Interval]] = {
     "minmax": _minmax,
     "percentile": _percentile,
     "mse": _least_error,

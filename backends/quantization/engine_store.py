@@ -22,7 +22,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, how many are d
 About = Mapping[str, Any]  # what an engine was made from, as JSON can hold it
 
 
-class Make(Protocol):
+class BuildEngine(Protocol):
     """Calibrates `model` on `samples`, batches of one sample each, and writes the engine to `directory`."""
 
     def __call__(
@@ -31,13 +31,13 @@ class Make(Protocol):
 
 
 @dataclass(frozen=True)
-class Maker:
+class EngineBuilder:
     """How the engines of a backend come about; two backends with one maker share their engines."""
 
     sources: tuple[Path, ...]  # the code that decides an engine: a change there makes every engine another one
     settings: Callable[[], dict[str, Any]]  # what else decides it, beside the model and the samples
-    is_whole: Callable[[Path], bool]
-    make: Make
+    is_complete: Callable[[Path], bool]
+    build: BuildEngine
     takes_ranges: bool = False  # uses a model's own ranges, and is then given no samples
 
 
@@ -48,7 +48,7 @@ def sources(*names: str) -> tuple[Path, ...]:
     return tuple(path for paths in found.values() for path in paths)
 
 
-def write(directory: Path, fill: Callable[[Path], About], is_whole: Callable[[Path], bool]) -> None:
+def write(directory: Path, fill: Callable[[Path], About], is_complete: Callable[[Path], bool]) -> None:
     """Let `fill` write an engine into a temporary directory; what it returns becomes engine.json.
 
     Where another process was first, its engine stays.
@@ -57,7 +57,7 @@ def write(directory: Path, fill: Callable[[Path], About], is_whole: Callable[[Pa
         BackendError: the disk does not take it.
     """
     try:
-        with atomic_write.replacing_directory(directory, is_whole) as temporary:
+        with atomic_write.replacing_directory(directory, is_complete) as temporary:
             content = fill(temporary)
             (temporary / JSON).write_text(json.dumps(dict(content), indent=2) + "\n", encoding="utf-8")
     except OSError as error:

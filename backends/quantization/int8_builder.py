@@ -12,7 +12,7 @@ from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
 from backends.quantization import calibration, int8_model, qat_ranges
 from backends.quantization.calibration import CalibrationSettings
-from backends.quantization.engine_store import About, Maker, Progress, sources
+from backends.quantization.engine_store import About, EngineBuilder, Progress, sources
 
 
 def _settings() -> dict[str, Any]:
@@ -44,10 +44,10 @@ CALIBRATED_BY = (
     "onnxruntime_cpu/graph",
     "onnxruntime_cpu/activations",
 )
-MAKER = Maker(
+BUILDER = EngineBuilder(
     sources(*CALIBRATED_BY),
     _settings,
-    int8_model.is_whole,
+    int8_model.is_complete,
     _make,
     takes_ranges=True,
 )

@@ -120,11 +120,11 @@ def write_engine(directory: Path, model: QuantizedModel) -> Path:
         safetensors.numpy.save_file(dict(model.tensors), aside / TENSORS)
         return {"config": asdict(model.config), "settings": dict(model.settings)}
 
-    engine_store.write(directory, fill, is_whole)
+    engine_store.write(directory, fill, is_complete)
     return directory
 
 
-def is_whole(directory: Path) -> bool:
+def is_complete(directory: Path) -> bool:
     """True where `read_engine` would succeed."""
     try:
         read_engine(directory)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from backends.errors import BackendError
-from backends.formats.base import Range, Tensors, Weights
+from backends.formats.base import ModelWeights, QatRange, Tensors
 from backends.quantization.int8_model import (
     LINEARS,
     SOURCES,
@@ -22,7 +22,7 @@ from backends.quantization.int8_model import (
 )
 
 
-def quantize(weights: Weights, settings: Mapping[str, Any]) -> QuantizedModel:
+def quantize(weights: ModelWeights, settings: Mapping[str, Any]) -> QuantizedModel:
     """The engine of `weights`.
 
     Raises:
@@ -39,7 +39,7 @@ def quantize(weights: Weights, settings: Mapping[str, Any]) -> QuantizedModel:
     return QuantizedModel(weights.config, found, settings)
 
 
-def _range(weights: Weights, source: str) -> Range:
+def _range(weights: ModelWeights, source: str) -> QatRange:
     if source not in weights.ranges:
         raise BackendError(
             f"expected the range of each linear layer of a model that brings its own ({len(weights.ranges)} are "
@@ -49,14 +49,14 @@ def _range(weights: Weights, source: str) -> Range:
     return weights.ranges[source]
 
 
-def _linear(tensors: Tensors, sources: list[str], ranges: list[Range]) -> QuantizedLinear:
+def _linear(tensors: Tensors, sources: list[str], ranges: list[QatRange]) -> QuantizedLinear:
     weight, bias = (np.concatenate([tensors[f"{source}.{part}"] for source in sources]) for part in ("weight", "bias"))
     rounded, scale = round_weight(weight, np.concatenate([one.weight_scale for one in ranges]))
     input_scale, zero_point = _widest(ranges)
     return QuantizedLinear(rounded, scale, bias, input_scale, zero_point, np.ones(weight.shape[1], np.float32))
 
 
-def _widest(ranges: list[Range]) -> tuple[float, int]:
+def _widest(ranges: list[QatRange]) -> tuple[float, int]:
     """Scale and zero point of the steps that reach as far as any of these."""
     if len({(one.input_scale, one.input_zero_point) for one in ranges}) == 1:
         return ranges[0].input_scale, ranges[0].input_zero_point

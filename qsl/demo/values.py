@@ -94,10 +94,10 @@ def person(draw: Draw) -> Value:
 MONTHS = "January February March April May June July August September October November December".split()
 
 
-Maker = Callable[[Draw], Value]
+DrawValue = Callable[[Draw], Value]
 
 
-def date(low: int, high: int) -> Maker:
+def date(low: int, high: int) -> DrawValue:
     def make(draw: Draw) -> Value:
         rest = f"{draw.pick(MONTHS)} {draw.between(low, high)}"
         text = f"{draw.between(1, 28)} {rest}"
@@ -106,7 +106,7 @@ def date(low: int, high: int) -> Maker:
     return make
 
 
-def year(low: int, high: int) -> Maker:
+def year(low: int, high: int) -> DrawValue:
     return lambda draw: plain(str(draw.between(low, high)))
 
 
@@ -115,7 +115,7 @@ def month(draw: Draw) -> Value:
     return Value(f"{draw.pick(('early', 'late'))} {name}", name, name) if draw.chance(0.3) else plain(name)
 
 
-def count(*scales: int) -> Maker:
+def count(*scales: int) -> DrawValue:
     """Two leading digits at one of these scales, now and then counted to the last one."""
 
     def make(draw: Draw) -> Value:
@@ -130,7 +130,7 @@ def count(*scales: int) -> Maker:
     return make
 
 
-def metres(low: int, high: int) -> Maker:
+def metres(low: int, high: int) -> DrawValue:
     def make(draw: Draw) -> Value:
         number = str(draw.between(low, high))
         return Value(f"{number} metres", f"{number} metres", number)
@@ -202,7 +202,7 @@ def company(draw: Draw) -> Value:
     return plain(company_name(draw))
 
 
-def one_of(words: str) -> Maker:
+def one_of(words: str) -> DrawValue:
     """A maker of one of these words (an underscore stands for a space)."""
     items = [word.replace("_", " ") for word in words.split()]
     return lambda draw: plain(draw.pick(items))

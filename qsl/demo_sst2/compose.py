@@ -11,7 +11,7 @@ from collections.abc import Callable
 from qsl.demo.seeded_choice import Draw
 from qsl.demo_sst2 import words
 
-Maker = Callable[[Draw, int], str]  # label (0 negative, 1 positive) → text
+DrawPhrase = Callable[[Draw, int], str]  # label (0 negative, 1 positive) → text
 
 
 def compose(draw: Draw, label: int) -> str:
@@ -45,14 +45,14 @@ def _neither(draw: Draw, label: int) -> str:
     return f"is neither {first} nor {second}"
 
 
-_PLAIN: tuple[Maker, ...] = (
+_PLAIN: tuple[DrawPhrase, ...] = (
     _is_adjective,
     _is_adjective,
     lambda draw, label: draw.pick(words.VERBS[label]),
     lambda draw, label: f"is full of {draw.pick(words.QUALITIES[label])}",
     lambda draw, label: f"turns out to be {draw.pick(words.OUTCOMES[label])}",
 )
-_DENIED: tuple[Maker, ...] = (
+_DENIED: tuple[DrawPhrase, ...] = (
     _is_not,
     _is_not,
     _neither,
@@ -119,7 +119,7 @@ def _more_than(draw: Draw, label: int) -> str:
     return f"there is more {found} than {lacking} in {draw.pick(words.SUBJECTS)}"
 
 
-_PATTERNS: tuple[Maker, ...] = (
+_PATTERNS: tuple[DrawPhrase, ...] = (
     *(_clause, _clause, _clause, _both, _but, _but, _turn, _although, _although, _degrees),
     *(_phrase, _expected, _instead, _more_than),
 )

@@ -124,7 +124,7 @@ def calibration(request: SubmissionRequest, records: Sequence[Mapping[str, Any]]
         text = f"No calibration: the runs are in {request.run.precision}, which needs no ranges from data."
         return f"# Calibration\n\n{text}\n"
     rows = [f"| {name} | {value} |" for name, value in engine.items()]
-    method = BACKENDS[request.run.backend].maker.partition(":")[0].replace(".", "/")
+    method = BACKENDS[request.run.backend].builder.partition(":")[0].replace(".", "/")
     text = (
         "No calibration: the scales are part of the model and were learned in its training."
         if "ranges_from" in engine

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from accuracy.log import read_entries
-from accuracy.squad import Score
+from accuracy.squad import SquadScore
 from foundation.rules import SCENARIOS
 from submission.rules import rounds
 from submission.rules.layout import ACCURACY_TXT
@@ -130,7 +130,7 @@ def verify(
     scenario: str,
     benchmark: str,
     samples: int,
-    score: Callable[[Path], Score],
+    score: Callable[[Path], SquadScore],
 ) -> None:
     """Verify the TEST01 run in `folder` and write there the files that the package needs.
 
@@ -165,8 +165,8 @@ def _compare_f1(
     accuracy_log: Path,
     answers: AnswerComparison,
     benchmark: str,
-    tested: Score,
-    score: Callable[[Path], Score],
+    tested: SquadScore,
+    score: Callable[[Path], SquadScore],
 ) -> None:
     """Compare F1 over the samples that TEST01 logged, of its answers and of the accuracy run's."""
     if answers.missing:
@@ -185,7 +185,7 @@ def _compare_f1(
         )
 
 
-def f1_delta(baseline: Score, tested: Score) -> float:
+def f1_delta(baseline: SquadScore, tested: SquadScore) -> float:
     """The difference of the two F1 relative to the second, as in the rules; 1 if the second is 0."""
     return abs(1 - baseline.f1_of_answered / tested.f1_of_answered) if tested.f1_of_answered else 1.0
 
@@ -197,7 +197,7 @@ def _restricted(accuracy_log: Path, test01_log: Path, path: Path) -> Path:
     return workspace.write(path, json.dumps(kept))
 
 
-def _line(score: Score) -> str:
+def _line(score: SquadScore) -> str:
     """The line that the checkers read, over the answered questions only: TEST01 logs part of the samples."""
     exact = 100.0 * float(score.question_exact_match[score.answered].mean()) if score.answered.any() else 0.0
     return json.dumps({"exact_match": exact, "f1": score.f1_of_answered}) + "\n"

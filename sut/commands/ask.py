@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from accuracy.log import PAD_LOGIT
-from accuracy.n_best import Answer, best_answers
+from accuracy.n_best import NBestAnswer, best_answers
 from accuracy.spans import N_BEST_SIZE
 from backends import BACKENDS, backend_class
 from backends import check as check_backend
 from backends.base import Backend, Batch, Options
 from foundation.arrays import Float32
-from qsl.squad import Example, FeatureSettings, SquadFeatures, features_of, split_words
+from qsl.squad import Example, SquadFeatures, SquadFeatureSettings, features_of, split_words
 from qsl.wordpiece import WordPiece
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
@@ -55,7 +55,7 @@ _TAKEN = (
 class Reply:
     """Answers to one question, the best first, and what they took."""
 
-    answers: list[Answer]
+    answers: list[NBestAnswer]
     windows: int
     tokens: int
     tokenise_ms: float
@@ -83,8 +83,8 @@ class Reader:
         threads = config.threads or machine_facts.cores()
         self.notices = (*fp16_fallback.notices(asked), *([notices.RANDOM] if model.is_random else []))
         self._vocabulary, self._most = WordPiece(vocab), config.max_batch_tokens
-        positions = model.config.max_position_embeddings if model.config else FeatureSettings.max_seq_length
-        self._settings = FeatureSettings(max_seq_length=min(FeatureSettings.max_seq_length, positions))
+        positions = model.config.max_position_embeddings if model.config else SquadFeatureSettings.max_seq_length
+        self._settings = SquadFeatureSettings(max_seq_length=min(SquadFeatureSettings.max_seq_length, positions))
         self._backend: Backend = backend_class(config.backend)(
             Options(config.precision, threads, config.fpmath_mode or "strict")
         )

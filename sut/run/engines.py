@@ -93,7 +93,7 @@ def _named(directory: Path, config: RunConfig, model: Model) -> Path:
     what = f"expected in --engine {directory} an engine for {config.backend} {config.precision}"
     if not needs_engine(config):
         raise UsageError(f"{what}, which runs none. Leave --engine out, or name another --precision.")
-    if not backends.maker(config.backend).is_whole(directory):
+    if not backends.engine_builder(config.backend).is_complete(directory):
         raise UsageError(f"{what}, found none that is whole. Copy it again, or type: python -m sut build.")
     if engine_store.settings(directory).get("weights_sha256") != checkpoints.digest(model):
         raise UsageError(f"{what} made from the weights of {config.model}, found one made from others.")
@@ -103,15 +103,15 @@ def _named(directory: Path, config: RunConfig, model: Model) -> Path:
 def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path, root: Path | None = None) -> Path:
     """The directory of the engine that `config` asks for, in `root` or in the cache; built first when it is not there
     whole."""
-    maker = backends.maker(config.backend)
+    builder = backends.engine_builder(config.backend)
     samples, about = _made_from(config, model, vocab, cache_dir)
-    settings = maker.settings()
+    settings = builder.settings()
     content = {name: value for name, value in about.items() if name not in _NOT_CONTENT}
-    directory = (root or default_root(config)) / feature_cache.key(settings, content, *maker.sources)
-    if not maker.is_whole(directory):
+    directory = (root or default_root(config)) / feature_cache.key(settings, content, *builder.sources)
+    if not builder.is_complete(directory):
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
         progress = _Progress()
-        maker.make(
+        builder.build(
             directory,
             model,
             samples,
@@ -128,7 +128,7 @@ def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) ->
     engine.json and run.json hold it."""
     weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model), "precision": config.precision}
     asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
-    if not asked and backends.maker(config.backend).takes_ranges and checkpoints.has_ranges(model):
+    if not asked and backends.engine_builder(config.backend).takes_ranges and checkpoints.has_ranges(model):
         return [], weights | {"ranges_from": "the model itself"}
     dataset, task = asset_paths.calibration_dataset(config), TASKS[config.task]
     features = task.load(dataset, vocab, cache_dir)

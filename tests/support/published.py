@@ -16,13 +16,13 @@ from safetensors.numpy import save_file
 
 from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES
-from backends.formats.base import Range, Tensors
+from backends.formats.base import QatRange, Tensors
 
 LINEARS = (
     *(f"attention.self.{name}" for name in ("query", "key", "value")),
     *("attention.output.dense", "intermediate.dense", "output.dense"),
 )
-Ranges = Mapping[str, Range]
+Ranges = Mapping[str, QatRange]
 
 
 def write_config(folder: Path, config: BertConfig, name: str = "config.json") -> Path:
@@ -231,5 +231,5 @@ def naive_ranges(config: BertConfig, tensors: Tensors, inputs: Mapping[tuple[int
             at = f"bert.encoder.layer.{layer}.{name}"
             weight = tensors[f"{at}.weight"]
             scale = np.full(len(weight), np.abs(weight).max() / 127, np.float32)
-            found[at] = Range.symmetric(inputs[layer, of[name]], scale)
+            found[at] = QatRange.symmetric(inputs[layer, of[name]], scale)
     return found

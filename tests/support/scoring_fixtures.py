@@ -9,7 +9,7 @@ import pytest
 from paths import SHARED
 from squad_by_hand import QUESTIONS, SETTINGS, Case, make_case
 
-from qsl.squad import FeatureSettings, load, read_examples
+from qsl.squad import SquadFeatureSettings, load, read_examples
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Case:
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """One question, one window, a passage of 44 one-piece words: fox owl fox owl …"""
     questions = [(" ".join(["fox", "owl"] * 22), "who?", ("fox",))]
-    return make_case(tmp_path_factory.mktemp("wide"), questions, FeatureSettings(max_seq_length=64))
+    return make_case(tmp_path_factory.mktemp("wide"), questions, SquadFeatureSettings(max_seq_length=64))
 
 
 @pytest.fixture(scope="session")

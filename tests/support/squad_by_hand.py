@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from accuracy.squad import Score, score_log
-from qsl.squad import Example, FeatureSettings, SquadFeatures, load, read_examples
+from accuracy.squad import SquadScore, score_log
+from qsl.squad import Example, SquadFeatures, SquadFeatureSettings, load, read_examples
 
 # Blanks stand for the line ends of vocab.txt.
 VOCAB = (
@@ -35,7 +35,7 @@ QUESTIONS = (
     (LONG, "who slept?", ("the old owl", "owl")),
     (LONG, "where?", ("near the river", "river")),
 )
-SETTINGS = FeatureSettings(max_seq_length=24, doc_stride=6, max_query_length=8)
+SETTINGS = SquadFeatureSettings(max_seq_length=24, doc_stride=6, max_query_length=8)
 
 
 def write_log(path: Path, entries: Iterable[tuple[int, bytes]]) -> Path:
@@ -99,7 +99,7 @@ class Case:
         layout = {"dtype": "float32"} | layout
         return write_log(path, [(index, encode(rows, **layout)) for index, rows in enumerate(logits)])
 
-    def score(self, log_file: Path, **options: Any) -> Score:
+    def score(self, log_file: Path, **options: Any) -> SquadScore:
         options = {"max_seq_length": self.max_seq_length} | options
         return score_log(log_file, self.dataset, self.vocab, self.features, **options)
 
@@ -114,7 +114,9 @@ def squad_json(questions: Iterable[tuple[str, str, tuple[str, ...]]]) -> str:
     return json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": paragraphs}]})
 
 
-def make_case(folder: Path, questions: Iterable[tuple[str, str, tuple[str, ...]]], settings: FeatureSettings) -> Case:
+def make_case(
+    folder: Path, questions: Iterable[tuple[str, str, tuple[str, ...]]], settings: SquadFeatureSettings
+) -> Case:
     vocab, dataset = folder / "vocab.txt", folder / "dev.json"
     vocab.write_text(VOCAB, encoding="utf-8")
     dataset.write_text(squad_json(questions), encoding="utf-8")

@@ -1,9 +1,9 @@
-"""The kernels, one file each: Triton's, a function that launches it, and its plain PyTorch twin.
+"""The GPU's kernels, one file each: the Triton kernel, the function that launches it, and its plain PyTorch twin.
 
-Twin and launcher have one signature: what is read, then `to`, which is written. All tensors are contiguous and of one
-device; T packed tokens of B samples, hidden size H. `Form` says how a result is wanted: float16 and bfloat16 as they
-are; bytes (int8, or fp8 in e4m3) as x * multiplier + zero_point, rounded to nearest, ties to even, and held to the
-type's range.
+Twin and launcher have the same signature: the inputs, then `to`, which is written. All tensors are contiguous and on
+one device; T packed tokens of B samples, hidden size H. `Encoding` says how a result is stored: float16 and bfloat16
+as they are; bytes (int8, or fp8 in e4m3) as x * multiplier + zero_point, rounded to nearest, ties to even, and clamped
+to the type's range.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from backends.gpu.kernels import add_norm, attention, embed, epilogue, gemm, hea
 
 
 @dataclass(frozen=True)
-class Kernels:
-    """One way to compute all that lies between a batch's ids and its logits."""
+class GpuKernels:
+    """Everything between a batch's ids and its logits, in Triton or in PyTorch."""
 
     name: str
     embed: Callable[..., None]
@@ -27,5 +27,7 @@ class Kernels:
     head: Callable[..., None]
 
 
-TWIN = Kernels("twin", embed.twin, add_norm.twin, attention.twin, epilogue.twin, gemm.twin, head.twin)
-TRITON = Kernels("triton", embed.launch, add_norm.launch, attention.launch, epilogue.launch, gemm.launch, head.launch)
+TWIN = GpuKernels("twin", embed.twin, add_norm.twin, attention.twin, epilogue.twin, gemm.twin, head.twin)
+TRITON = GpuKernels(
+    "triton", embed.launch, add_norm.launch, attention.launch, epilogue.launch, gemm.launch, head.launch
+)

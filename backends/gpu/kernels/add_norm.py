@@ -9,26 +9,26 @@ from torch.nn import functional as F
 
 from backends.gpu.kernels.norm import norm_row, warps
 from backends.gpu.kernels.rounding import put
-from backends.pytorch_cpu.kernels import Form, Norm
+from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 
 
-def twin(projected: Tensor, stream: Tensor, norm: Norm, form: Form | None, to: Tensor | None) -> None:
-    """stream = LayerNorm(stream + projected), in place; the same into `to` in `form`, unless that is None.
+def twin(projected: Tensor, stream: Tensor, norm: LayerNorm, encoding: Encoding | None, to: Tensor | None) -> None:
+    """stream = LayerNorm(stream + projected), in place; the same into `to` in `encoding`, unless that is None.
 
     Args:
         projected, stream: float16 or bfloat16 [T, H]; sums and LayerNorm are float32.
     """
     y = F.layer_norm(stream.float() + projected.float(), norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
     stream.copy_(y)
-    if to is not None and form is not None:
-        put(y, form, to)
+    if to is not None and encoding is not None:
+        put(y, encoding, to)
 
 
-def launch(projected: Tensor, stream: Tensor, norm: Norm, form: Form | None, to: Tensor | None) -> None:
+def launch(projected: Tensor, stream: Tensor, norm: LayerNorm, encoding: Encoding | None, to: Tensor | None) -> None:
     """As `twin` does."""
     tokens, width = stream.shape
     block = triton.next_power_of_2(width)
-    multiplier, zero_point = (None, 0) if form is None else (form.multiplier, form.zero_point)
+    multiplier, zero_point = (None, 0) if encoding is None else (encoding.multiplier, encoding.zero_point)
     _add_norm[(tokens,)](
         projected, norm.weight, norm.bias, multiplier, stream, to,
         norm.epsilon, float(zero_point), width, block=block, num_warps=warps(block),

@@ -2,7 +2,7 @@
 
 A program takes a block of one sample's queries and one head, and walks over the sample's keys with a running maximum
 and sum (the softmax is rescaled as larger scores come). The grid is as deep as the longest sample; programs beyond a
-shorter one's end leave at once. The result is written in the form that the next product reads.
+shorter one's end leave at once. The result is written in the encoding that the next product reads.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch.nn import functional as F
 
 from backends.gpu.kernels.interpreted import dot
 from backends.gpu.kernels.rounding import put, rounded
-from backends.pytorch_cpu.kernels import Form
+from backends.pytorch_cpu.kernels import Encoding
 
 _LOG2_E = 1 / math.log(2)
 
 
-def twin(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, form: Form, to: Tensor) -> None:
+def twin(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: Encoding, to: Tensor) -> None:
     """softmax(Q Kᵀ / √head_size) V of every sample and head, into `to` [T, H].
 
     Args:
@@ -32,17 +32,17 @@ def twin(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, form: Form, 
     for start, end in zip(cu_seqlens[:-1].tolist(), cu_seqlens[1:].tolist(), strict=True):
         sample = qkv[start:end].float()
         query, key, value = sample.view(end - start, 3, heads, -1).permute(1, 2, 0, 3)  # each [heads, L, head]
-        put(F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1), form, to[start:end])
+        put(F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1), encoding, to[start:end])
 
 
-def launch(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, form: Form, to: Tensor) -> None:
+def launch(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: Encoding, to: Tensor) -> None:
     """As `twin` does."""
     width = to.shape[1]
     size = width // heads
     queries, keys = (64, 64) if longest <= 64 else (128, 64)
     grid = (triton.cdiv(longest, queries), heads, len(cu_seqlens) - 1)
     _attention[grid](
-        qkv, cu_seqlens, form.multiplier, to, _LOG2_E / math.sqrt(size), float(form.zero_point), width, size,
+        qkv, cu_seqlens, encoding.multiplier, to, _LOG2_E / math.sqrt(size), float(encoding.zero_point), width, size,
         queries=queries, keys=keys, block=max(16, triton.next_power_of_2(size)),
         num_warps=queries // 16, num_stages=2,
     )  # fmt: skip

@@ -9,27 +9,31 @@ from torch.nn import functional as F
 
 from backends.gpu.kernels.norm import norm_row, warps
 from backends.gpu.kernels.rounding import put
-from backends.pytorch_cpu.kernels import Form, Norm, Tables
+from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 
 Ids = tuple[Tensor, Tensor, Tensor]  # input, token type, position; integers [T]
 
 
-def twin(ids: Ids, tables: Tables, norm: Norm, form: Form, stream: Tensor, to: Tensor | None) -> None:
+def twin(
+    ids: Ids, tables: EmbeddingTables, norm: LayerNorm, encoding: Encoding, stream: Tensor, to: Tensor | None
+) -> None:
     """LayerNorm of the summed embeddings into `stream`, float16 or bfloat16 [T, H], and into `to`, unless None."""
     words, types, positions = (table[rows].float() for table, rows in zip(tables, ids, strict=True))
     y = F.layer_norm(words + types + positions, norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
     stream.copy_(y)
     if to is not None:
-        put(y, form, to)
+        put(y, encoding, to)
 
 
-def launch(ids: Ids, tables: Tables, norm: Norm, form: Form, stream: Tensor, to: Tensor | None) -> None:
+def launch(
+    ids: Ids, tables: EmbeddingTables, norm: LayerNorm, encoding: Encoding, stream: Tensor, to: Tensor | None
+) -> None:
     """As `twin` does."""
     tokens, width = stream.shape
     block = triton.next_power_of_2(width)
     _embed[(tokens,)](
-        *ids, *tables, norm.weight, norm.bias, form.multiplier, stream, to,
-        norm.epsilon, float(form.zero_point), width, block=block, num_warps=warps(block),
+        *ids, *tables, norm.weight, norm.bias, encoding.multiplier, stream, to,
+        norm.epsilon, float(encoding.zero_point), width, block=block, num_warps=warps(block),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What follows a library's matrix product: scale, bias, GELU and the next product's form, in one pass.
+"""What follows a library's matrix product: scale, bias, GELU and the next product's encoding, in one pass.
 
 A GEMM of our own does the same in its registers (gemm.py); this is for shapes at which the library is faster even so.
 """
@@ -12,26 +12,26 @@ from torch.nn import functional as F
 
 from backends.gpu.kernels.rounding import gelu as gelu_of
 from backends.gpu.kernels.rounding import put, rounded
-from backends.pytorch_cpu.kernels import Form
+from backends.pytorch_cpu.kernels import Encoding
 
 
-def twin(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor) -> None:
-    """act(sums * scale + bias) into `to` [T, N] in `form`.
+def twin(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, encoding: Encoding, to: Tensor) -> None:
+    """act(sums * scale + bias) into `to` [T, N] in `encoding`.
 
     Args:
         sums: int32, float16, bfloat16 or float32 [T, N].
         scale, bias: float32 [N]; a scale of None is 1.
     """
     y = sums.float() + bias if scale is None else sums.float() * scale + bias
-    put(F.gelu(y) if gelu else y, form, to)
+    put(F.gelu(y) if gelu else y, encoding, to)
 
 
-def launch(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor) -> None:
+def launch(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, encoding: Encoding, to: Tensor) -> None:
     """As `twin` does."""
     tokens, width = to.shape
     block = min(1024, triton.next_power_of_2(width))
     _epilogue[(tokens, triton.cdiv(width, block))](
-        sums, scale, bias, form.multiplier, to, float(form.zero_point), width, gelu=gelu, block=block,
+        sums, scale, bias, encoding.multiplier, to, float(encoding.zero_point), width, gelu=gelu, block=block,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The matrix product with all that follows it: y = act((x Wᵀ) * scale + bias) in the next product's form.
+"""The matrix product with all that follows it: y = act((x Wᵀ) * scale + bias) in the next product's encoding.
 
 Both operands lie with K innermost, as tensor cores want bytes. Tiles of one stripe of rows are computed by neighbours
 (`_GROUP`), so that what they read together stays in the L2 cache. Which tile suits a shape is measured (choice.py).
@@ -21,7 +21,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from backends.gpu.kernels.interpreted import dot
 from backends.gpu.kernels.rounding import gelu as gelu_of
 from backends.gpu.kernels.rounding import put, rounded
-from backends.pytorch_cpu.kernels import Form
+from backends.pytorch_cpu.kernels import Encoding
 
 _GROUP = 8  # tiles of rows
 _ALIGNED = 16  # bytes
@@ -56,9 +56,16 @@ DEFAULT = "128x128"
 
 
 def twin(
-    x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor, tile: str = ""
+    x: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    bias: Tensor,
+    gelu: bool,
+    encoding: Encoding,
+    to: Tensor,
+    tile: str = "",
 ) -> None:
-    """Into `to` [T, N], in `form`.
+    """Into `to` [T, N], in `encoding`.
 
     Args:
         x: [T, K] in float16, bfloat16, int8 or fp8; `weight` [N, K] in the same.
@@ -67,11 +74,11 @@ def twin(
     """
     y = x.float() @ weight.float().T
     y = y + bias if scale is None else y * scale + bias
-    put(F.gelu(y) if gelu else y, form, to)
+    put(F.gelu(y) if gelu else y, encoding, to)
 
 
 def launch(
-    x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, form: Form, to: Tensor,
+    x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, encoding: Encoding, to: Tensor,
     tile: str = DEFAULT,
 ) -> None:  # fmt: skip
     """As `twin` does."""
@@ -83,7 +90,7 @@ def launch(
         blocks = [cut.rows, depth], [cut.columns, depth]
         operands = tuple(map(TensorDescriptor.from_tensor, operands, blocks))
     _gemm[(triton.cdiv(m, cut.rows) * triton.cdiv(n, cut.columns),)](
-        *operands, scale, bias, form.multiplier, to, float(form.zero_point), m, n, k,
+        *operands, scale, bias, encoding.multiplier, to, float(encoding.zero_point), m, n, k,
         rows=cut.rows, columns=cut.columns, depth=depth, group=_GROUP, described=cut.described,
         sums=tl.int32 if x.dtype == torch.int8 else tl.float32, gelu=gelu,
         num_warps=cut.warps, num_stages=cut.stages,

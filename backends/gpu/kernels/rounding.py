@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from backends.gpu.kernels.interpreted import representable
-from backends.pytorch_cpu.kernels import Form
+from backends.pytorch_cpu.kernels import Encoding
 
 FP8_MOST = 448.0  # of e4m3: beyond it there is only NaN
 _MOST: dict[torch.dtype, tuple[float, float]] = {
@@ -40,10 +40,10 @@ def gelu(y):
     return 0.5 * y * (1.0 + tl.erf(y * 0.7071067811865476))
 
 
-def put(y: Tensor, form: Form, to: Tensor) -> None:
+def put(y: Tensor, encoding: Encoding, to: Tensor) -> None:
     """The twin of `rounded`: write `y`, float32 [..., N], into `to`."""
-    if form.multiplier is None:
+    if encoding.multiplier is None:
         to.copy_(y)
         return
-    y = (y * form.multiplier + form.zero_point).clamp(*_MOST[form.dtype])
-    to.copy_(y.round() if form.dtype == torch.int8 else y)
+    y = (y * encoding.multiplier + encoding.zero_point).clamp(*_MOST[encoding.dtype])
+    to.copy_(y.round() if encoding.dtype == torch.int8 else y)

@@ -1,4 +1,4 @@
-"""The kernels' contract, and the few words they share."""
+"""The contract of the CPU kernels, and the types that they share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Norm(NamedTuple):
+class LayerNorm(NamedTuple):
     """A LayerNorm's parameters, float32 [H]."""
 
     weight: Tensor
@@ -16,7 +16,10 @@ class Norm(NamedTuple):
     epsilon: float
 
 
-class Tables(NamedTuple):
+Ids = tuple[Tensor, Tensor, Tensor]  # input, token type and position ids, int64 [T] each
+
+
+class EmbeddingTables(NamedTuple):
     """BERT's embedding tables, float32 [rows, H]."""
 
     words: Tensor
@@ -24,10 +27,10 @@ class Tables(NamedTuple):
     positions: Tensor
 
 
-class Form(NamedTuple):
-    """How a matrix product wants its input, [T, K].
+class Encoding(NamedTuple):
+    """How the input [T, K] of a matrix product is stored.
 
-    Bytes are round(x * multiplier + zero_point), ties to even, held to their type's range; floats have neither.
+    Bytes are round(x * multiplier + zero_point), ties to even, clamped to the type's range; floats have neither.
     """
 
     dtype: torch.dtype  # float32, bfloat16, uint8 or int8
@@ -35,30 +38,33 @@ class Form(NamedTuple):
     zero_point: int = 0
 
     def empty(self, tokens: int, width: int) -> Activation:
-        """Room for an input of this form."""
+        """An uninitialized input in this encoding, [tokens, width]."""
         return Activation(torch.empty(tokens, width, dtype=self.dtype), self)
 
 
 class Activation(NamedTuple):
-    """An input of a matrix product, filled or to be filled."""
+    """The input of a matrix product, filled or still to be filled."""
 
     values: Tensor
-    form: Form
+    encoding: Encoding
 
 
-class Kernels(Protocol):
-    """All tensors are contiguous and on the CPU; T tokens of B packed samples, hidden size H."""
+class CpuKernels(Protocol):
+    """All tensors are contiguous and on the CPU; T tokens of B packed samples, hidden size H.
+
+    `to` is the input of the next matrix product; None if that reads the stream itself.
+    """
 
     name: str
 
-    def embed(self, ids: tuple[Tensor, Tensor, Tensor], tables: Tables, norm: Norm, to: Activation | None) -> Tensor:
+    def embed(self, ids: Ids, tables: EmbeddingTables, norm: LayerNorm, to: Activation | None) -> Tensor:
         """LayerNorm of the summed embeddings of (input, token type, position) ids, int64 [T] each.
 
-        Returns float32 [T, H], the stream that layers add to; `to` gets the same in its own form.
+        Returns float32 [T, H], the residual stream; `to` receives the same in its encoding.
         """
 
-    def add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, to: Activation | None) -> None:
-        """stream = LayerNorm(stream + projected), in place; `to` gets the same in its own form.
+    def add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, to: Activation | None) -> None:
+        """stream = LayerNorm(stream + projected), in place; `to` receives the same in its encoding.
 
         Args:
             projected: float32 or bfloat16 [T, H].

@@ -1,6 +1,6 @@
-"""The kernels in C++, one library per instruction set; the widest that runs here is used.
+"""The kernels in C++, one library per instruction set; the first of VARIANTS that runs on this machine is used.
 
-They are loaded after torch and take its OpenMP runtime, so that no two pools of threads get in each other's way.
+They are loaded after torch and share its OpenMP runtime: two thread pools would compete for the same cores.
 """
 
 from __future__ import annotations
@@ -12,58 +12,58 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels.base import Activation, Norm, Tables
+from backends.pytorch_cpu.kernels.base import Activation, EmbeddingTables, Ids, LayerNorm
 
-VARIANTS = (
+VARIANTS = (  # fastest first
     "amx",
     "avx512bf16",
     "avx512vnni",
     "avx512",
     "avx2",
     "portable",
-)  # the first that was built and runs here is used
-_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2, torch.int8: 3}
+)
+_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2, torch.int8: 3}
 
 
 class _Activation(ctypes.Structure):
     _fields_ = (
-        ("kind", ctypes.c_int32),
+        ("type", ctypes.c_int32),
         ("zero_point", ctypes.c_int32),
-        ("to", ctypes.c_void_p),
+        ("data", ctypes.c_void_p),
         ("multiplier", ctypes.c_void_p),
     )
 
 
-_POINTER, _INT, _KIND, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
+_POINTER, _INT, _TYPE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
 _NORM = (_POINTER, _POINTER, _FLOAT, _INT, _INT, _POINTER, _Activation)  # weight, bias, epsilon, T, H, stream, to
 _ARGUMENTS = {
     "sut_embed": (*[_POINTER] * 6, *_NORM),
-    "sut_add_norm": (_POINTER, _KIND, *_NORM),
-    "sut_attention": (_POINTER, _KIND, _POINTER, _INT, _INT, _INT, _Activation),
+    "sut_add_norm": (_POINTER, _TYPE, *_NORM),
+    "sut_attention": (_POINTER, _TYPE, _POINTER, _INT, _INT, _INT, _Activation),
 }
 
 
 class NativeKernels:
-    """See `base.Kernels`."""
+    """`base.CpuKernels` in C++; `name` is the variant."""
 
     def __init__(self, name: str, library: ctypes.CDLL) -> None:
         self.name, self.library = name, library
 
-    def embed(self, ids: tuple[Tensor, Tensor, Tensor], tables: Tables, norm: Norm, to: Activation | None) -> Tensor:
+    def embed(self, ids: Ids, tables: EmbeddingTables, norm: LayerNorm, to: Activation | None) -> Tensor:
         stream = torch.empty(len(ids[0]), norm.weight.numel())
         pointers = [tensor.data_ptr() for tensor in (*ids, *tables)]
         self.library.sut_embed(*pointers, *_norm(norm, stream, to))
         return stream
 
-    def add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, to: Activation | None) -> None:
-        self.library.sut_add_norm(projected.data_ptr(), _KINDS[projected.dtype], *_norm(norm, stream, to))
+    def add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, to: Activation | None) -> None:
+        self.library.sut_add_norm(projected.data_ptr(), _TYPES[projected.dtype], *_norm(norm, stream, to))
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
         sizes = len(cu_seqlens) - 1, heads, to.values.shape[1] // heads
-        self.library.sut_attention(qkv.data_ptr(), _KINDS[qkv.dtype], cu_seqlens.data_ptr(), *sizes, _activation(to))
+        self.library.sut_attention(qkv.data_ptr(), _TYPES[qkv.dtype], cu_seqlens.data_ptr(), *sizes, _activation(to))
 
 
-def _norm(norm: Norm, stream: Tensor, to: Activation | None) -> tuple[object, ...]:
+def _norm(norm: LayerNorm, stream: Tensor, to: Activation | None) -> tuple[object, ...]:
     return (
         norm.weight.data_ptr(),
         norm.bias.data_ptr(),
@@ -81,11 +81,11 @@ def _activation(to: Activation | None) -> _Activation:
     factors = None if multiplier is None else multiplier.data_ptr()
     if dtype == torch.int8:
         zero_point += 128
-    return _Activation(_KINDS[dtype], zero_point, values.data_ptr(), factors)
+    return _Activation(_TYPES[dtype], zero_point, values.data_ptr(), factors)
 
 
 def find(hidden_size: int, head_size: int) -> NativeKernels | None:
-    """The widest variant that was built, runs here and divides these widths; None where there is none."""
+    """The first variant that was built, runs on this machine and supports these sizes; None if there is none."""
     for variant in VARIANTS:
         library = load(variant)
         if library and fits(library, hidden_size, head_size):
@@ -94,13 +94,13 @@ def find(hidden_size: int, head_size: int) -> NativeKernels | None:
 
 
 def fits(library: ctypes.CDLL, hidden_size: int, head_size: int) -> bool:
-    """Its vectors divide these widths."""
+    """True if both sizes are multiples of what the library's vectors need."""
     return not (hidden_size % library.width_multiple() or head_size % library.head_multiple())
 
 
 @functools.cache
 def load(variant: str) -> ctypes.CDLL | None:
-    """The library of one instruction set, where it was built and this machine has all its instructions."""
+    """The library of one instruction set; None if it was not built, or this machine lacks an instruction."""
     spec = importlib.util.find_spec(f"backends.pytorch_cpu.kernels._{variant}")
     if spec is None or spec.origin is None:
         return None

@@ -1,4 +1,4 @@
-"""The kernels in PyTorch: the twin that tests hold the native ones to, and what runs where those were not built."""
+"""The kernels in PyTorch: tests compare the native ones with these, and they run where those were not built."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from backends.pytorch_cpu.kernels.base import Activation, Norm, Tables
+from backends.pytorch_cpu.kernels.base import Activation, EmbeddingTables, Ids, LayerNorm
 
 
-class PlainKernels:
-    """See `base.Kernels`."""
+class ReferenceKernels:
+    """`base.CpuKernels` in PyTorch operators."""
 
     name = "plain"
 
-    def embed(self, ids: tuple[Tensor, Tensor, Tensor], tables: Tables, norm: Norm, to: Activation | None) -> Tensor:
+    def embed(self, ids: Ids, tables: EmbeddingTables, norm: LayerNorm, to: Activation | None) -> Tensor:
         words, types, positions = (table[rows] for table, rows in zip(tables, ids, strict=True))
         stream = _norm(words + types + positions, norm)
-        _put(stream, to)
+        _store(stream, to)
         return stream
 
-    def add_norm(self, projected: Tensor, stream: Tensor, norm: Norm, to: Activation | None) -> None:
+    def add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, to: Activation | None) -> None:
         stream.copy_(_norm(stream + projected, norm))
-        _put(stream, to)
+        _store(stream, to)
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
         contexts = [_attend(sample, heads) for sample in torch.split(qkv, cu_seqlens.diff().tolist())]
-        _put(torch.cat(contexts).float(), to)
+        _store(torch.cat(contexts).float(), to)
 
 
-def _norm(x: Tensor, norm: Norm) -> Tensor:
+def _norm(x: Tensor, norm: LayerNorm) -> Tensor:
     return F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
 
 
@@ -39,12 +39,12 @@ def _attend(qkv: Tensor, heads: int) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1)
 
 
-def _put(x: Tensor, to: Activation | None) -> None:
+def _store(x: Tensor, to: Activation | None) -> None:
     if to is None:
         return
-    values, form = to
-    if form.multiplier is None:
+    values, encoding = to
+    if encoding.multiplier is None:
         values.copy_(x)
     else:
-        held = torch.iinfo(form.dtype)
-        values.copy_((x * form.multiplier + form.zero_point).round_().clamp_(held.min, held.max))
+        limits = torch.iinfo(encoding.dtype)
+        values.copy_((x * encoding.multiplier + encoding.zero_point).round_().clamp_(limits.min, limits.max))

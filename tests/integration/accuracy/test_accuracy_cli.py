@@ -29,10 +29,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """Two questions of one window each at the command's own doc_stride, so that --max-seq-length says it all."""
     from squad_by_hand import QUESTIONS, make_case
 
-    from qsl.squad import FeatureSettings
+    from qsl.squad import SquadFeatureSettings
 
     folder = tmp_path_factory.mktemp("plain")
-    return make_case(folder, QUESTIONS[:2], FeatureSettings(max_seq_length=40))
+    return make_case(folder, QUESTIONS[:2], SquadFeatureSettings(max_seq_length=40))
 
 
 @pytest.fixture

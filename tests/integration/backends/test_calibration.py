@@ -15,7 +15,7 @@ from backends.base import Batch, Options
 from backends.bert.numpy_reference import infer, infer_float
 from backends.errors import BackendError
 from backends.formats.onnx_io_names import INPUTS
-from backends.onnxruntime_cpu.graph import Built
+from backends.onnxruntime_cpu.graph import BuiltGraph
 from backends.onnxruntime_cpu.graph import build as build_fp32
 from backends.onnxruntime_cpu.int8_graph import build as build_int8
 from backends.onnxruntime_cpu.session import has_wide_products, open_built
@@ -87,7 +87,7 @@ LAYERS = 6  # of BERT-Large's 24, for the time of this test; width, heads and in
 Run = Callable[[Batch], np.ndarray]
 
 
-def onnxruntime(built: Built) -> Run:
+def onnxruntime(built: BuiltGraph) -> Run:
     """Both logits, [B, S, 2], by ONNX Runtime."""
     session = open_built(built, Options(threads=2))
 

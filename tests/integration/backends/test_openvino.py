@@ -15,14 +15,14 @@ import published
 from plain_onnx import write_plain_onnx
 from small_bert import SMALL, random_batch, random_tensors
 
-from backends import backend_class, maker
+from backends import backend_class, engine_builder
 from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.openvino_cpu import graph as openvino_cpu_graph
 from backends.openvino_cpu.backend import check_bf16
-from backends.openvino_cpu.quantizer import GRAPH, WEIGHTS, is_whole, quantize
+from backends.openvino_cpu.quantizer import GRAPH, WEIGHTS, is_complete, quantize
 
 LENGTHS = [1, 2, 40, 64, 65, 200, 384]
 SAMPLES = [random_batch([length], seed=length) for length in range(10, 90, 8)]
@@ -43,7 +43,7 @@ def distance(found: np.ndarray, wanted: np.ndarray) -> float:
 def engine(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
     directory = tmp_path_factory.mktemp("engines") / "small"
     # Random weights' answers hang by a thread; that they are kept is tested apart.
-    maker("openvino").make(
+    engine_builder("openvino").build(
         directory, replace(model, spec="random:small"), SAMPLES, {"made": "here"}, 1, lambda *_: None
     )
     return directory
@@ -71,10 +71,10 @@ def test_accuracy_control_gives_back_layers_until_answers_agree() -> None:
 
 @pytest.mark.parametrize("name", [GRAPH, WEIGHTS, "engine.json"])
 def test_an_engine_with_a_file_cut_short_is_not_whole(engine: Path, model: Model, tmp_path: Path, name: str) -> None:
-    assert is_whole(engine)
+    assert is_complete(engine)
     for path in engine.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[: -2 if path.name == name else None])
-    assert not is_whole(tmp_path)
+    assert not is_complete(tmp_path)
 
 
 def test_without_an_engine_it_says_what_to_type(model: Model) -> None:
@@ -121,7 +121,7 @@ def test_a_graph_cut_short_is_named(tmp_path: Path, model: Model, share: float) 
 def test_a_graph_gives_its_weights_to_be_quantized(tmp_path: Path, model: Model) -> None:
     path = published.mlperf_onnx(tmp_path, SMALL, read_tensors(model))
     graph = Model("random:graph", None, path)
-    maker("openvino").make(tmp_path / "engine", graph, SAMPLES, {}, 1, lambda *_: None)
+    engine_builder("openvino").build(tmp_path / "engine", graph, SAMPLES, {}, 1, lambda *_: None)
     batch = random_batch(LENGTHS)
     found = backend(replace(graph, engine=tmp_path / "engine"), "int8").infer(batch)
     assert distance(found, backend(model).infer(batch)) < 0.1

@@ -13,7 +13,7 @@ from squad_by_hand import SETTINGS, SHORT, make_case
 
 from accuracy.metric import best_match, normalize_answer
 from accuracy.spans import best_spans
-from accuracy.squad import Score, score_logits
+from accuracy.squad import SquadScore, score_logits
 from accuracy.text import join_pieces, passage_text
 from qsl.wordpiece import WordPiece
 
@@ -32,7 +32,7 @@ def padded(case: Case, logits: list[np.ndarray], fill: float = -10000.0) -> np.n
     return table
 
 
-def score(case: Case, logits: list[np.ndarray], fill: float = -10000.0, **changes: object) -> Score:
+def score(case: Case, logits: list[np.ndarray], fill: float = -10000.0, **changes: object) -> SquadScore:
     answered = np.asarray(changes.get("answered", np.ones(len(logits))), np.bool_)
     examples = changes.get("examples", case.examples)
     tokens = WordPiece(case.vocab).tokens
@@ -282,9 +282,9 @@ def test_nothing_answered_is_0_of_nothing(small: Case) -> None:
     assert result.f1_interval == (0.0, 100.0)
 
 
-def with_f1(values: list[float], answered: list[bool]) -> Score:
+def with_f1(values: list[float], answered: list[bool]) -> SquadScore:
     f1 = np.asarray(values)
-    return Score(0.0, 100 * f1.mean(), f1 == 1, f1, np.asarray(answered), {}, len(f1), len(f1))
+    return SquadScore(0.0, 100 * f1.mean(), f1 == 1, f1, np.asarray(answered), {}, len(f1), len(f1))
 
 
 def test_interval_by_hand() -> None:

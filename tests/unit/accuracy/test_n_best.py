@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from squad_by_hand import QUESTIONS, SETTINGS, Case
 
-from accuracy.n_best import Answer, best_answers
+from accuracy.n_best import NBestAnswer, best_answers
 from accuracy.spans import N_BEST_SIZE
 from qsl.squad import features_of
 from qsl.wordpiece import WordPiece
 
 
-def answers(case: Case, question: int, logits: list[np.ndarray]) -> list[Answer]:
+def answers(case: Case, question: int, logits: list[np.ndarray]) -> list[NBestAnswer]:
     vocabulary = WordPiece(case.vocab)
     features = features_of([case.examples[question]], vocabulary, SETTINGS)
     rows = [logits[sample] for sample in case.samples_of(question)]

@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels import Activation, Form, Kernels, Norm, Tables, best, native, reference
+from backends.pytorch_cpu.kernels import (
+    Activation,
+    CpuKernels,
+    EmbeddingTables,
+    Encoding,
+    LayerNorm,
+    best,
+    native,
+    reference,
+)
 
 LENGTHS = [1, 2, 63, 64, 65, 183, 383, 384]
 FLOAT, BFLOAT16, BYTE, SIGNED = torch.float32, torch.bfloat16, torch.uint8, torch.int8
@@ -16,26 +25,26 @@ TOLERANCES = {FLOAT: 2e-5, BFLOAT16: 1e-2}
 
 
 @pytest.fixture(params=["plain", *native.VARIANTS])
-def kernels(request: pytest.FixtureRequest) -> Kernels:
+def kernels(request: pytest.FixtureRequest) -> CpuKernels:
     if request.param == "plain":
-        return reference.PlainKernels()
+        return reference.ReferenceKernels()
     library = native.load(request.param)
     if library is None:
         pytest.skip(f"{request.param} was not built, or this machine has not its instructions")
     return native.NativeKernels(request.param, library)
 
 
-def poisoned(form: Form, tokens: int, width: int) -> Activation:
-    to = form.empty(tokens, width)
+def poisoned(encoding: Encoding, tokens: int, width: int) -> Activation:
+    to = encoding.empty(tokens, width)
     to.values.fill_(77)
     return to
 
 
-def form(dtype: torch.dtype, width: int, seed: int) -> Form:
+def encoding(dtype: torch.dtype, width: int, seed: int) -> Encoding:
     if dtype in (FLOAT, BFLOAT16):
-        return Form(dtype)
+        return Encoding(dtype)
     multiplier = torch.from_numpy(np.random.default_rng(seed).uniform(10, 60, width).astype(np.float32))
-    return Form(dtype, multiplier, 121 if dtype == BYTE else -7)
+    return Encoding(dtype, multiplier, 121 if dtype == BYTE else -7)
 
 
 def random(*shape: int, seed: int) -> Tensor:
@@ -65,38 +74,38 @@ def exact_attention(qkv: Tensor, lengths: list[int], heads: int) -> Tensor:
 @pytest.mark.parametrize("out", [FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
 @pytest.mark.parametrize(("heads", "size"), [(2, 64), (3, 32), (1, 16)])
-def test_attention(kernels: Kernels, heads: int, size: int, dtype: torch.dtype, out: torch.dtype) -> None:
+def test_attention(kernels: CpuKernels, heads: int, size: int, dtype: torch.dtype, out: torch.dtype) -> None:
     seed = heads
     if isinstance(kernels, native.NativeKernels) and not native.fits(kernels.library, heads * size, size):
         pytest.skip("its vectors are wider than this head")
     lengths = np.random.default_rng(seed).permutation(LENGTHS).tolist()
     qkv = (2 * random(sum(lengths), 3 * heads * size, seed=seed)).to(dtype)
     ends = torch.tensor([0, *lengths]).cumsum(0)
-    to = poisoned(form(out, heads * size, seed), sum(lengths), heads * size)
+    to = poisoned(encoding(out, heads * size, seed), sum(lengths), heads * size)
     kernels.attention(qkv, ends, heads, to)
     check(to, exact_attention(qkv, lengths, heads), 1e-2 if BFLOAT16 in (dtype, out) else 2e-5)
 
 
-def test_attention_looks_at_large_scores_without_overflow(kernels: Kernels) -> None:
+def test_attention_looks_at_large_scores_without_overflow(kernels: CpuKernels) -> None:
     qkv = 40 * random(65, 3 * 64, seed=3)
-    to = poisoned(Form(FLOAT), 65, 64)
+    to = poisoned(Encoding(FLOAT), 65, 64)
     kernels.attention(qkv, torch.tensor([0, 65]), 1, to)
     check(to, exact_attention(qkv, [65], 1), 2e-3)
 
 
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
-def test_attention_takes_what_is_zero_or_tiny(kernels: Kernels, dtype: torch.dtype) -> None:
+def test_attention_takes_what_is_zero_or_tiny(kernels: CpuKernels, dtype: torch.dtype) -> None:
     qkv = torch.cat([torch.zeros(33, 3 * 64), 1e-36 * random(32, 3 * 64, seed=4)]).to(dtype)
-    to = poisoned(Form(FLOAT), 65, 64)
+    to = poisoned(Encoding(FLOAT), 65, 64)
     kernels.attention(qkv, torch.tensor([0, 33, 65]), 1, to)
     check(to, exact_attention(qkv, [33, 32], 1), 1e-2)
 
 
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
-def test_samples_longer_than_any_of_squads_do_not_overflow(kernels: Kernels, dtype: torch.dtype) -> None:
+def test_samples_longer_than_any_of_squads_do_not_overflow(kernels: CpuKernels, dtype: torch.dtype) -> None:
     qkv = torch.ones(2000, 3 * 64).to(dtype) * 3
     qkv[:, 128:] *= random(2000, 64, seed=5).abs().to(dtype)
-    to = poisoned(Form(FLOAT), 2000, 64)
+    to = poisoned(Encoding(FLOAT), 2000, 64)
     kernels.attention(qkv, torch.tensor([0, 2000]), 1, to)
     check(to, exact_attention(qkv, [2000], 1), 1e-2)
 
@@ -104,30 +113,30 @@ def test_samples_longer_than_any_of_squads_do_not_overflow(kernels: Kernels, dty
 @pytest.mark.parametrize("out", [None, FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
 @pytest.mark.parametrize(("tokens", "width"), [(1, 16), (7, 48), (65, 1024)])
-def test_add_norm(kernels: Kernels, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype | None) -> None:
+def test_add_norm(kernels: CpuKernels, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype | None) -> None:
     projected, stream = random(tokens, width, seed=1).to(dtype), 5 * random(tokens, width, seed=2) + 3
-    norm = Norm(random(width, seed=3), random(width, seed=4), 1e-12)
+    norm = LayerNorm(random(width, seed=3), random(width, seed=4), 1e-12)
     exact = torch.layer_norm(
         projected.double() + stream.double(), (width,), norm.weight.double(), norm.bias.double(), norm.epsilon
     )
-    to = poisoned(form(out, width, 5), tokens, width) if out else None
+    to = poisoned(encoding(out, width, 5), tokens, width) if out else None
     kernels.add_norm(projected, stream, norm, to)
-    check(Activation(stream, Form(FLOAT)), exact, 2e-5)
+    check(Activation(stream, Encoding(FLOAT)), exact, 2e-5)
     if to:
         check(to, exact, 1e-2 if out == BFLOAT16 else 2e-5)
 
 
-def test_embed(kernels: Kernels) -> None:
+def test_embed(kernels: CpuKernels) -> None:
     rows, tokens, width = (100, 2, 384), 67, 64
-    tables = Tables(*(random(count, width, seed=count) for count in rows))
+    tables = EmbeddingTables(*(random(count, width, seed=count) for count in rows))
     rng = np.random.default_rng(7)
     words, types, positions = (torch.from_numpy(rng.integers(0, count, tokens)) for count in rows)
-    norm = Norm(random(width, seed=3), random(width, seed=4), 1e-12)
-    to = poisoned(form(BYTE, width, 5), tokens, width)
+    norm = LayerNorm(random(width, seed=3), random(width, seed=4), 1e-12)
+    to = poisoned(encoding(BYTE, width, 5), tokens, width)
     stream = kernels.embed((words, types, positions), tables, norm, to)
     summed = tables.words[words].double() + tables.types[types].double() + tables.positions[positions].double()
     exact = torch.layer_norm(summed, (width,), norm.weight.double(), norm.bias.double(), norm.epsilon)
-    check(Activation(stream, Form(FLOAT)), exact, 2e-5)
+    check(Activation(stream, Encoding(FLOAT)), exact, 2e-5)
     check(to, exact, 2e-5)
 
 

@@ -15,8 +15,8 @@ from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
 from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
-from backends.pytorch_cpu.kernels import Kernels, best
-from backends.pytorch_cpu.kernels.reference import PlainKernels
+from backends.pytorch_cpu.kernels import CpuKernels, best
+from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.quantization.int8_model import write_engine
 from foundation.arrays import Float32
 
@@ -29,8 +29,8 @@ INT8_SLACK = 0.05  # bfloat16 before the attention turns some bytes by one
 
 
 @pytest.fixture(params=["native", "plain"])
-def kernels(request: pytest.FixtureRequest) -> Kernels:
-    return best(SMALL.hidden_size, SMALL.head_size) if request.param == "native" else PlainKernels()
+def kernels(request: pytest.FixtureRequest) -> CpuKernels:
+    return best(SMALL.hidden_size, SMALL.head_size) if request.param == "native" else ReferenceKernels()
 
 
 def padded(batch: Batch) -> Float32:
@@ -56,14 +56,14 @@ def answers(bert: packed_bert.PackedBert, batch: Batch) -> Float32:
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("dtype", SLACK, ids=str)
-def test_packed_is_padded(kernels: Kernels, dtype: torch.dtype, seed: int) -> None:
+def test_packed_is_padded(kernels: CpuKernels, dtype: torch.dtype, seed: int) -> None:
     batch = random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed)
     bert = packed_bert.from_floats(SMALL, TENSORS, dtype, kernels)
     assert difference(answers(bert, batch), padded(batch)) < SLACK[dtype]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_int8_is_its_numpy_twin(kernels: Kernels, seed: int) -> None:
+def test_int8_is_its_numpy_twin(kernels: CpuKernels, seed: int) -> None:
     engine = round_to_nearest(SMALL, TENSORS)
     batch = random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed)
     found, twin = answers(packed_bert.from_engine(engine, kernels), batch), numpy_reference.infer(engine, batch)

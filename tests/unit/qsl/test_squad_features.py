@@ -17,7 +17,7 @@ from paths import ASSETS, SHARED
 
 from qsl import demo, squad
 from qsl.base import DatasetError
-from qsl.squad import FeatureSettings, SquadFeatures, doc_spans, max_context
+from qsl.squad import SquadFeatures, SquadFeatureSettings, doc_spans, max_context
 from qsl.wordpiece import WordPiece
 
 DEMO_VOCAB = ASSETS / "demo" / "vocab.txt"
@@ -101,7 +101,7 @@ def test_a_feature_is_question_and_window_between_special_tokens(generated: Path
 
 def test_a_question_without_room_for_its_passage_is_refused(generated: Path) -> None:
     with pytest.raises(DatasetError, match="max_seq_length"):
-        squad.load(generated, DEMO_VOCAB, None, FeatureSettings(max_seq_length=8))
+        squad.load(generated, DEMO_VOCAB, None, SquadFeatureSettings(max_seq_length=8))
 
 
 def test_the_cache_gives_what_was_made(generated: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_cache_knows_content_not_names(generated: Path, tmp_path: Path) -> N
     assert len(list(cache.iterdir())) == 1
     demo.write(moved, "dev", questions=61)
     assert len(squad.load(moved, DEMO_VOCAB, cache).features) > len(squad.load(generated, DEMO_VOCAB, cache).features)
-    squad.load(moved, DEMO_VOCAB, cache, FeatureSettings(doc_stride=64))
+    squad.load(moved, DEMO_VOCAB, cache, SquadFeatureSettings(doc_stride=64))
     assert len(list(cache.iterdir())) == 3
 
 

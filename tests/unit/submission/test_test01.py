@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accuracy.squad import Score
+from accuracy.squad import SquadScore
 from submission.rules.layout import ACCURACY_TXT
 from submission.rules.test01_speed import SpeedComparison
 from submission.submit import test01
@@ -108,11 +108,11 @@ def test_a_run_that_is_invalid_or_of_another_scenario_cannot_be_compared(tmp_pat
         compare_speed(one, other, "Offline")
 
 
-def score(f1: float) -> Score:
+def score(f1: float) -> SquadScore:
     """Of four questions, two answered, both as well as `f1` in percent."""
     answered = np.array([True, True, False, False])
     per_question = np.where(answered, f1 / 100, 0.0)
-    return Score(f1 / 2, f1 / 2, per_question, per_question, answered, {}, 2, 4)
+    return SquadScore(f1 / 2, f1 / 2, per_question, per_question, answered, {}, 2, 4)
 
 
 Verify = Callable[..., Path]

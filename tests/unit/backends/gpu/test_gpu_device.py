@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from small_bert import random_batch
 
-from backends import accelerators, backend_class, maker
+from backends import accelerators, backend_class, engine_builder
 from backends.base import Backend, Options
 from backends.bert.model import Model
-from backends.gpu.cpu_twin import Twin
+from backends.gpu.cpu_twin import CpuTwin
 from backends.gpu.device import of
 
 pytestmark = pytest.mark.gpu
@@ -29,7 +29,9 @@ def ready(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
     def with_engine(precision: str) -> Model:
         if precision in ("fp8", "int8") and not (folder / precision).exists():
-            maker("gpu").make(folder / precision, model, samples, {"precision": precision}, 2, lambda *_: None)
+            engine_builder("gpu").build(
+                folder / precision, model, samples, {"precision": precision}, 2, lambda *_: None
+            )
         return replace(model, engine=folder / precision)
 
     return with_engine
@@ -57,7 +59,7 @@ def test_the_gpu_answers_as_its_twin(
     load: Load, ready: Callable[[str], Model], precision: str, lengths: list[int]
 ) -> None:
     batch = random_batch(lengths)
-    found, twin = load(precision).infer(batch), Twin(ready(precision), precision).infer(batch)
+    found, twin = load(precision).infer(batch), CpuTwin(ready(precision), precision).infer(batch)
     assert difference(found, twin) < SLACK[precision]
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gpu_forms import random
+from gpu_encodings import random
 from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
 
-from backends import maker
+from backends import engine_builder
 from backends.bert.model import Model
 from backends.bert.numpy_reference import linear as linear_of_twin
 from backends.errors import BackendError
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module", params=["int8", "fp8"])
 def built(request: pytest.FixtureRequest, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("engines") / str(request.param)
-    maker("gpu").make(directory, model, SAMPLES, {"precision": request.param}, 1, lambda *_: None)
+    engine_builder("gpu").build(directory, model, SAMPLES, {"precision": request.param}, 1, lambda *_: None)
     return directory
 
 
@@ -77,7 +77,7 @@ def test_an_engine_names_a_kernel_for_every_product_and_bucket(built: Path) -> N
 def test_a_broken_engine_is_named(built: Path, tmp_path: Path, broken: str) -> None:
     for path in built.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[: -2 if path.name == broken else None])
-    assert engine.is_whole(built) and not engine.is_whole(tmp_path)
+    assert engine.is_complete(built) and not engine.is_complete(tmp_path)
     with pytest.raises(BackendError, match="sut build"):
         engine.read(tmp_path)
 
@@ -102,7 +102,7 @@ def test_the_librarys_way_is_ours(model: Model, built: Path, precision: str) -> 
         except (RuntimeError, NotImplementedError) as error:
             pytest.skip(f"this library has it for GPUs only: {str(error)[:80]}")
         wanted = way(gemm_tuning.default(precision)["ffn_inner@64"], product, TWIN)(x)
-        assert found.dtype == wanted.dtype == product.gives.dtype
+        assert found.dtype == wanted.dtype == product.output_encoding.dtype
         off = (found.float() - wanted.float()).abs()
         assert off.mean() <= 0.02 * wanted.float().abs().mean() + 1e-6
 

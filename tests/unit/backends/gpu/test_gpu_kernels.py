@@ -7,22 +7,22 @@ import math
 import numpy as np
 import pytest
 import torch
-from gpu_forms import BFLOAT16, BYTE, FORMS, FP8, HALF, check, check_alike, form, on, poisoned, random
+from gpu_encodings import BFLOAT16, BYTE, DTYPES, FP8, HALF, check, check_alike, encoding, on, poisoned, random
 from torch import Tensor
 
-from backends.gpu.kernels import TRITON, TWIN, Kernels
+from backends.gpu.kernels import TRITON, TWIN, GpuKernels
 from backends.gpu.kernels.gemm import TILES
-from backends.pytorch_cpu.kernels import Form, Norm, Tables
+from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 
 LENGTHS = [1, 2, 63, 64, 65, 383, 384]
 BOTH = (TRITON, TWIN)
 
 
-def norm(width: int, device: str) -> Norm:
-    return Norm(random(width, seed=3).to(device), random(width, seed=4).to(device), 1e-12)
+def norm(width: int, device: str) -> LayerNorm:
+    return LayerNorm(random(width, seed=3).to(device), random(width, seed=4).to(device), 1e-12)
 
 
-def exact_norm(x: Tensor, norm: Norm) -> Tensor:
+def exact_norm(x: Tensor, norm: LayerNorm) -> Tensor:
     weight, bias = norm.weight.cpu().double(), norm.bias.cpu().double()
     return torch.layer_norm(x.double(), weight.shape, weight, bias, norm.epsilon)
 
@@ -36,17 +36,17 @@ def exact_attention(qkv: Tensor, lengths: list[int], heads: int) -> Tensor:
     return torch.cat(contexts)
 
 
-def attend(kernels: Kernels, qkv: Tensor, lengths: list[int], heads: int, form: Form, device: str) -> Tensor:
+def attend(kernels: GpuKernels, qkv: Tensor, lengths: list[int], heads: int, encoding: Encoding, device: str) -> Tensor:
     ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(device)
-    to = poisoned(form.dtype, len(qkv), qkv.shape[1] // 3, device=device)
-    kernels.attention(qkv.to(device), ends, max(lengths), heads, on(form, device), to)
+    to = poisoned(encoding.dtype, len(qkv), qkv.shape[1] // 3, device=device)
+    kernels.attention(qkv.to(device), ends, max(lengths), heads, on(encoding, device), to)
     return to
 
 
 @pytest.mark.parametrize(
     ("heads", "size", "dtype", "out"),
     [
-        *((2, 64, HALF, out) for out in FORMS),
+        *((2, 64, HALF, out) for out in DTYPES),
         (1, 64, BFLOAT16, FP8),
         (1, 16, BFLOAT16, BFLOAT16),
         (3, 32, HALF, BYTE),
@@ -58,23 +58,23 @@ def test_attention(device: str, heads: int, size: int, dtype: torch.dtype, out: 
     lengths = np.random.default_rng(size).permutation(LENGTHS if size == 64 else [1, 65, 130]).tolist()
     qkv = random(sum(lengths), 3 * heads * size, seed=heads, size=2.0).to(dtype)
     wanted, slack = exact_attention(qkv, lengths, heads), 0.03 if dtype == BFLOAT16 else 4e-3
-    found, twin = (attend(one, qkv, lengths, heads, form(out, heads * size), device) for one in BOTH)
-    check(found, wanted, form(out, heads * size), slack)
-    check(twin, wanted, form(out, heads * size), 1e-4)
+    found, twin = (attend(one, qkv, lengths, heads, encoding(out, heads * size), device) for one in BOTH)
+    check(found, wanted, encoding(out, heads * size), slack)
+    check(twin, wanted, encoding(out, heads * size), 1e-4)
 
 
 def test_attention_of_one_sample_and_of_many(device: str) -> None:
     for lengths in ([3], [2] * 60):
         qkv = random(sum(lengths), 3 * 16, seed=len(lengths)).half()
-        found = attend(TRITON, qkv, lengths, 1, Form(HALF), device)
-        check(found, exact_attention(qkv, lengths, 1), Form(HALF), 2e-3)
+        found = attend(TRITON, qkv, lengths, 1, Encoding(HALF), device)
+        check(found, exact_attention(qkv, lengths, 1), Encoding(HALF), 2e-3)
 
 
 def test_attention_neither_overflows_nor_divides_by_nothing(device: str) -> None:
     large, tiny = random(65, 3 * 16, seed=3, size=60.0), torch.zeros(33, 3 * 16)
     qkv = torch.cat([large, tiny]).half()
-    found = attend(TRITON, qkv, [65, 33], 1, Form(HALF), device)
-    check(found, exact_attention(qkv, [65, 33], 1), Form(HALF), 0.1)
+    found = attend(TRITON, qkv, [65, 33], 1, Encoding(HALF), device)
+    check(found, exact_attention(qkv, [65, 33], 1), Encoding(HALF), 0.1)
 
 
 def test_attention_leaves_tokens_beyond_the_last_sample_alone(device: str) -> None:
@@ -82,23 +82,23 @@ def test_attention_leaves_tokens_beyond_the_last_sample_alone(device: str) -> No
     qkv = random(96, 3 * 32, seed=3).half().to(device)
     to = poisoned(HALF, 96, 32, device=device)
     ends = torch.tensor([0, 65], dtype=torch.int32, device=device)
-    TRITON.attention(qkv, ends, 96, 1, Form(HALF), to)
-    check(to[:65], exact_attention(qkv[:65].cpu(), [65], 1), Form(HALF), 4e-3)
+    TRITON.attention(qkv, ends, 96, 1, Encoding(HALF), to)
+    check(to[:65], exact_attention(qkv[:65].cpu(), [65], 1), Encoding(HALF), 4e-3)
     assert to[65:].isnan().all()
 
 
-@pytest.mark.parametrize("out", [None, *FORMS], ids=str)
+@pytest.mark.parametrize("out", [None, *DTYPES], ids=str)
 @pytest.mark.parametrize(("tokens", "width", "dtype"), [(1, 16, HALF), (67, 48, BFLOAT16), (3, 1024, HALF)])
 def test_add_norm(device: str, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype | None) -> None:
     projected, before = random(tokens, width, seed=1).to(dtype), (5 * random(tokens, width, seed=2) + 3).half()
     exact = exact_norm(projected.double() + before.double(), norm(width, "cpu"))
-    wanted = form(out, width) if out else None
+    wanted = encoding(out, width) if out else None
     results: list[Tensor] = []
     for kernels in BOTH:
         stream = before.clone().to(device)
         to = None if wanted is None else poisoned(wanted.dtype, tokens, width, device=device)
         kernels.add_norm(projected.to(device), stream, norm(width, device), wanted and on(wanted, device), to)
-        check(stream, exact, Form(HALF), 1e-4)
+        check(stream, exact, Encoding(HALF), 1e-4)
         if to is not None and wanted is not None:
             check(to, exact, wanted, 1e-4)
             results.append(to)
@@ -110,17 +110,20 @@ def test_add_norm(device: str, tokens: int, width: int, dtype: torch.dtype, out:
 @pytest.mark.parametrize("out", [None, BYTE, FP8], ids=str)
 def test_embed(device: str, out: torch.dtype | None) -> None:
     counts, tokens, width = (100, 2, 384), 67, 48
-    tables = Tables(*(random(count, width, seed=count) for count in counts))
+    tables = EmbeddingTables(*(random(count, width, seed=count) for count in counts))
     draw = np.random.default_rng(7)
     words, types, positions = (torch.from_numpy(draw.integers(0, count, tokens)).int() for count in counts)
     summed = tables.words[words].double() + tables.types[types].double() + tables.positions[positions].double()
-    exact, wanted = exact_norm(summed, norm(width, "cpu")), form(out or HALF, width)
-    ids, placed = [one.to(device) for one in (words, types, positions)], Tables(*(one.to(device) for one in tables))
+    exact, wanted = exact_norm(summed, norm(width, "cpu")), encoding(out or HALF, width)
+    ids, placed = (
+        [one.to(device) for one in (words, types, positions)],
+        EmbeddingTables(*(one.to(device) for one in tables)),
+    )
     for kernels in BOTH:
         stream = poisoned(HALF, tokens, width, device=device)
         to = poisoned(out, tokens, width, device=device) if out else None
         kernels.embed(tuple(ids), placed, norm(width, device), on(wanted, device), stream, to)
-        check(stream, exact, Form(HALF), 1e-4)
+        check(stream, exact, Encoding(HALF), 1e-4)
         if to is not None:
             check(to, exact, wanted, 1e-4)
 
@@ -160,7 +163,7 @@ def operands(dtype: torch.dtype, m: int, k: int, n: int) -> tuple[Tensor, Tensor
 @pytest.mark.parametrize(("m", "k", "n"), [(1, 64, 16), (130, 160, 48)])
 def test_gemm(device: str, m: int, k: int, n: int, dtype: torch.dtype, out: torch.dtype, gelu: bool) -> None:
     x, weight, scale, bias = operands(dtype, m, k, n)
-    exact, wanted = exact_product(x, weight, scale, bias, gelu), form(out, n)
+    exact, wanted = exact_product(x, weight, scale, bias, gelu), encoding(out, n)
     placed = [one if one is None else one.to(device) for one in (x, weight, scale, bias)]
     results = []
     for kernels in BOTH:
@@ -177,8 +180,8 @@ def test_every_tile_gives_the_same(device: str, tile: str) -> None:
     x, weight, scale, bias = operands(BYTE, 260, 48, 270)
     to = poisoned(HALF, 260, 270, device=device)
     assert scale is not None
-    TRITON.gemm(*(one.to(device) for one in (x, weight, scale, bias)), False, Form(HALF), to, tile)
-    check(to, exact_product(x, weight, scale, bias, False), Form(HALF), 1e-4)
+    TRITON.gemm(*(one.to(device) for one in (x, weight, scale, bias)), False, Encoding(HALF), to, tile)
+    check(to, exact_product(x, weight, scale, bias, False), Encoding(HALF), 1e-4)
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["plain", "gelu"])
@@ -188,7 +191,7 @@ def test_epilogue(device: str, tokens: int, width: int, dtype: torch.dtype, out:
     sums, scale = random(tokens, width, seed=1, size=2.0), None
     if dtype == torch.int32:
         sums, scale = sums * 1000, random(width, seed=2).abs() / 1000
-    sums, bias, wanted = sums.to(dtype), random(width, seed=3), form(out, width)
+    sums, bias, wanted = sums.to(dtype), random(width, seed=3), encoding(out, width)
     exact = sums.double() * (1 if scale is None else scale.double()) + bias.double()
     exact = torch.nn.functional.gelu(exact) if gelu else exact
     for kernels in BOTH:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from small_bert import SMALL, random_batch, random_tensors, write_model
 
-from backends import backend_class, maker
+from backends import backend_class, engine_builder
 from backends.base import Batch, Options
 from backends.bert import numpy_reference
 from backends.bert.checkpoints import find_model, read_tensors
@@ -18,7 +18,7 @@ from backends.bert.heads import CLASSES
 from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
 from backends.gpu import gemm_tuning, pipeline
-from backends.gpu.cpu_twin import Twin
+from backends.gpu.cpu_twin import CpuTwin
 from backends.gpu.kernels import TRITON, TWIN
 from backends.gpu.packed_bert import GpuBert
 from backends.gpu.weights import from_floats
@@ -56,7 +56,7 @@ def built(model: Model, precision: str, samples: list[Batch], folder: Path) -> M
     """The model with an engine, where the precision needs one."""
     if precision not in ("fp8", "int8"):
         return model
-    maker("gpu").make(folder / precision, model, samples, {"precision": precision}, 2, lambda *_: None)
+    engine_builder("gpu").build(folder / precision, model, samples, {"precision": precision}, 2, lambda *_: None)
     return replace(model, engine=folder / precision)
 
 
@@ -71,14 +71,14 @@ def small(model: Model, tmp_path_factory: pytest.TempPathFactory) -> dict[str, M
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_packed_is_padded(small: dict[str, Model], precision: str) -> None:
     batch = random_batch(np.random.default_rng(0).permutation(LENGTHS).tolist())
-    found = Twin(small[precision], precision).infer(batch)
+    found = CpuTwin(small[precision], precision).infer(batch)
     assert found.shape == (batch.tokens, 2) and found.dtype == np.float32
     assert difference(found, readable(small[precision], batch)) < SLACK[precision]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_sample_is_answered_the_same_in_any_company(small: dict[str, Model], precision: str) -> None:
-    twin = Twin(small[precision], precision)
+    twin = CpuTwin(small[precision], precision)
     alone, among = random_batch([64], seed=5), random_batch([64, 1, 383, 200], seed=5)
     np.testing.assert_allclose(twin.infer(among)[:64], twin.infer(alone), rtol=0.01, atol=0.01)
 
@@ -90,7 +90,7 @@ def test_a_classifier_answers_each_sample_once(tmp_path: Path, precision: str) -
     fp32 = backend_class("pytorch")(Options(threads=2))
     fp32.load(model)
     batch, samples = random_batch([40, 33, 65]), [random_batch([length], seed=length) for length in (20, 40, 60)]
-    found = Twin(built(model, precision, samples, tmp_path), precision).infer(batch)
+    found = CpuTwin(built(model, precision, samples, tmp_path), precision).infer(batch)
     assert found.shape == (3, 2)
     assert difference(found, fp32.infer(batch)) < SLACK[precision]
 
@@ -100,7 +100,7 @@ def test_tritons_kernels_are_their_twins(small: dict[str, Model], precision: str
     if device == "cuda":
         pytest.skip("test_gpu_device.py compares them there")
     batch = random_batch([1, 2, 19])
-    found, twin = (Twin(small[precision], precision, *kernels).infer(batch) for kernels in ((TRITON,), ()))
+    found, twin = (CpuTwin(small[precision], precision, *kernels).infer(batch) for kernels in ((TRITON,), ()))
     # A byte that rounds the other way moves an answer; a wrong kernel moves all of them.
     assert difference(found, twin) < {"fp16": 1e-3, "bf16": 0.03, "fp8": 0.03, "int8": 0.02}[precision]
 
@@ -109,7 +109,7 @@ def test_int8_is_the_engine_that_the_cpu_runs(model: Model, tmp_path: Path) -> N
     samples = [random_batch([length], seed=length) for length in (20, 40, 60)]
     batch, tensors = random_batch(LENGTHS[:6]), read_tensors(model)
     cpu = numpy_reference.infer(calibrate(SMALL, tensors, samples, CalibrationSettings(), 1), batch)
-    found = Twin(built(model, "int8", samples, tmp_path), "int8").infer(batch)
+    found = CpuTwin(built(model, "int8", samples, tmp_path), "int8").infer(batch)
     assert difference(found, cpu) < 0.03  # float16 between the products turns some bytes by one
 
 
@@ -124,7 +124,7 @@ def test_what_lies_beyond_a_sample_in_a_graphs_batch_does_not_reach_it(small: di
         numbers[row * tokens : row * tokens + 50] = torch.from_numpy(ids)
     numbers[3 * tokens + 1] = 50
     found = bert(pipeline.packed(numbers, tokens, 1, tokens))[:50].numpy()
-    np.testing.assert_allclose(found, Twin(small["fp16"], "fp16").infer(sample), atol=1e-3, rtol=1e-3)
+    np.testing.assert_allclose(found, CpuTwin(small["fp16"], "fp16").infer(sample), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("lengths", [[1], [16], [17, 1], [384, 383, 2], [1] * 40], ids=str)
@@ -173,7 +173,7 @@ def test_the_demo_is_answered_as_in_fp32(
     asked: tuple[Batch, np.ndarray], calibration_samples: list[Batch], tmp_path: Path, precision: str
 ) -> None:
     batch, wanted = asked
-    found = answers(Twin(built(DEMO, precision, calibration_samples, tmp_path), precision).infer(batch), batch)
+    found = answers(CpuTwin(built(DEMO, precision, calibration_samples, tmp_path), precision).infer(batch), batch)
     assert (found == wanted).all(1).mean() >= 0.99
 
 
@@ -196,4 +196,4 @@ def test_a_model_with_outliers_keeps_its_answers(
     """BERT-Large's geometry; in every layer a few channels at 48 where the rest deviates by 1."""
     model, batch, wanted = outlying
     ready = built(model, precision, outlier_model.samples(32, seed=2)[0], tmp_path)
-    assert (answers(Twin(ready, precision).infer(batch), batch) == wanted).all(1).mean() >= 0.99
+    assert (answers(CpuTwin(ready, precision).infer(batch), batch) == wanted).all(1).mean() >= 0.99

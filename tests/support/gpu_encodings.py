@@ -1,4 +1,4 @@
-"""What the GPU's kernels write, poisoned before and checked after, in every form that a result can have."""
+"""What the GPU's kernels write, poisoned before and checked after, in every encoding that a result can have."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels import Form
+from backends.pytorch_cpu.kernels import Encoding
 
 HALF, BFLOAT16, BYTE, FP8 = torch.float16, torch.bfloat16, torch.int8, torch.float8_e4m3fn
-FORMS = (HALF, BFLOAT16, BYTE, FP8)
+DTYPES = (HALF, BFLOAT16, BYTE, FP8)
 # What rounding leaves of a value, as a share of it: half a step, or a whole one where the interpreter cuts off.
 _ROUNDING = {HALF: 2**-11, BFLOAT16: 2**-7, FP8: 2**-4}
 _MOST = {BYTE: (-128, 127), FP8: (-448, 448)}
 
 
-def form(dtype: torch.dtype, width: int, seed: int = 0) -> Form:
+def encoding(dtype: torch.dtype, width: int, seed: int = 0) -> Encoding:
     """Bytes with a factor for each channel, such that some values leave the range."""
     if dtype in (HALF, BFLOAT16):
-        return Form(dtype)
+        return Encoding(dtype)
     factors = np.random.default_rng(seed).uniform(20, 70, width).astype(np.float32)
-    return Form(dtype, torch.from_numpy(factors), -7 if dtype == BYTE else 0)
+    return Encoding(dtype, torch.from_numpy(factors), -7 if dtype == BYTE else 0)
 
 
-def on(form: Form, device: str) -> Form:
-    return form if form.multiplier is None else form._replace(multiplier=form.multiplier.to(device))
+def on(encoding: Encoding, device: str) -> Encoding:
+    return encoding if encoding.multiplier is None else encoding._replace(multiplier=encoding.multiplier.to(device))
 
 
 def poisoned(dtype: torch.dtype, *shape: int, device: str = "cpu") -> Tensor:
@@ -37,23 +37,25 @@ def random(*shape: int, seed: int, size: float = 1.0) -> Tensor:
     return torch.from_numpy((size * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32))
 
 
-def check(found: Tensor, exact: Tensor, form: Form, slack: float) -> None:
+def check(found: Tensor, exact: Tensor, encoding: Encoding, slack: float) -> None:
     """`exact` is float64; `slack` is what the arithmetic before the rounding may be off by."""
     found = found.cpu()
-    if form.multiplier is None:
-        _assert_near(found.double(), exact, slack + exact.abs() * _ROUNDING[form.dtype])
+    if encoding.multiplier is None:
+        _assert_near(found.double(), exact, slack + exact.abs() * _ROUNDING[encoding.dtype])
         return
-    factors = form.multiplier.double().cpu()
-    wanted = (exact * factors + form.zero_point).clamp(*_MOST[form.dtype])
-    step = torch.full_like(wanted, 0.5) if form.dtype == BYTE else (wanted.abs() * _ROUNDING[FP8]).clamp(min=2**-10)
+    factors = encoding.multiplier.double().cpu()
+    wanted = (exact * factors + encoding.zero_point).clamp(*_MOST[encoding.dtype])
+    step = torch.full_like(wanted, 0.5) if encoding.dtype == BYTE else (wanted.abs() * _ROUNDING[FP8]).clamp(min=2**-10)
     _assert_near(found.double(), wanted, step + slack * factors + 1e-4)
 
 
-def check_alike(found: Tensor, twin: Tensor, form: Form, slack: float) -> None:
+def check_alike(found: Tensor, twin: Tensor, encoding: Encoding, slack: float) -> None:
     """Where two ways round apart, they are one step apart."""
     found, twin = found.cpu().double(), twin.cpu().double()
-    step = torch.ones_like(twin) if form.dtype == BYTE else twin.abs() * 2 * _ROUNDING.get(form.dtype, 0) + 2**-9
-    _assert_near(found, twin, step * 1.01 + (slack if form.multiplier is None else 0))
+    step = (
+        torch.ones_like(twin) if encoding.dtype == BYTE else twin.abs() * 2 * _ROUNDING.get(encoding.dtype, 0) + 2**-9
+    )
+    _assert_near(found, twin, step * 1.01 + (slack if encoding.multiplier is None else 0))
 
 
 def _assert_near(found: Tensor, wanted: Tensor, most: Tensor) -> None:
