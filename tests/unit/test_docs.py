@@ -148,7 +148,8 @@ def _runs(module: str) -> bool:
     """`python -m module` does something: a package with `__main__`, or a module that says what to do when run."""
     path = _file(module)
     if path is None:
-        return importlib.util.find_spec(module.partition(".")[0]) is not None and module not in _PACKAGES
+        package = module.partition(".")[0]
+        return package not in _PACKAGES and importlib.util.find_spec(package) is not None
     return (path / "__main__.py").is_file() if path.is_dir() else '__name__ == "__main__"' in _text(path)
 
 
