@@ -1,7 +1,7 @@
 """Builds the native kernels, one library per instruction set; everything else is in pyproject.toml.
 
-They are plain C functions, called through ctypes: neither Python's headers nor torch are needed to build them. Where
-there is no compiler the package installs without them, and the kernels' PyTorch twins run instead.
+They are plain C functions, called through ctypes, so building them needs neither Python's headers nor torch. Without a
+compiler the package installs without them, and the kernels' PyTorch twins run instead.
 """
 
 import platform
