@@ -17,7 +17,7 @@ import onnxruntime as ort
 
 from backends.base import Options
 from backends.onnxruntime_cpu.graph import BuiltGraph
-from foundation import atomic_write
+from foundation import atomic_write, cpu_info
 
 _GRAPH, _WEIGHTS = "graph.onnx", "graph.weights"
 _PACKED = {
@@ -85,17 +85,8 @@ def _options(wanted: Options) -> Any:
 
 def has_wide_products() -> bool:
     """False on x86 without VNNI: there the sum of two products of uint8 by int8 is cut off at 16 bits."""
-    return platform.machine().lower() not in ("x86_64", "amd64") or "_vnni" in _flags()
+    return platform.machine().lower() not in ("x86_64", "amd64") or any("_vnni" in flag for flag in cpu_info.flags())
 
 
 def _processor() -> str:
-    return hashlib.sha256(f"{platform.machine()} {_flags()}".encode()).hexdigest()[:8]
-
-
-def _flags() -> str:
-    """What the processor can do, as Linux lists it; "" elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return hashlib.sha256(f"{platform.machine()} {sorted(cpu_info.flags())}".encode()).hexdigest()[:8]

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from foundation import cpu_info
 from sut.machine import facts as machine_facts
 
 _CPUS, _BLOCKS, _NETS = "sys/devices/system/cpu", "sys/block", "sys/class/net"
@@ -27,7 +28,7 @@ _GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,nohea
 def read(root: Path = Path("/")) -> dict[str, str]:
     """The keys of a system description that can be read from the machine below `root`."""
     found = {
-        "host_processor_model_name": _processor(root),
+        "host_processor_model_name": cpu_info.name(root),
         "host_processors_per_node": _count(_topology(root, "physical_package_id")),
         "host_processor_core_count": _cores(root),
         "host_processor_frequency": _frequency(root),
@@ -78,22 +79,6 @@ def _count(values: Iterable[str]) -> str:
     return str(len(set(values)) or "")
 
 
-def _proc(root: Path, file: str, key: str) -> str:
-    """The value of the first line of a /proc file that starts with `key`."""
-    lines = _text(root / "proc" / file).splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
-
-
-def _processor(root: Path) -> str:
-    """The processor's name; on ARM the kernel gives none, but lscpu knows the part numbers."""
-    named = _proc(root, "cpuinfo", "model name")
-    if named or root != Path("/") or shutil.which("lscpu") is None:
-        return named
-    done = subprocess.run(["lscpu"], capture_output=True, text=True, check=False)
-    lines = [line.partition(":") for line in done.stdout.splitlines()]
-    return next((value.strip() for key, _, value in lines if key.strip() == "Model name"), "")
-
-
 def _topology(root: Path, name: str) -> list[str]:
     found = (_text(path / "topology" / name) for path in sorted((root / _CPUS).glob("cpu[0-9]*")))
     return [value for value in found if value]
@@ -107,10 +92,10 @@ def _cores(root: Path) -> str:
 
 def _frequency(root: Path) -> str:
     most_khz = _text(root / _CPUS / "cpu0/cpufreq/cpuinfo_max_freq")
-    now_mhz = _proc(root, "cpuinfo", "cpu MHz")
     if most_khz.isdigit():
         return f"{int(most_khz) / 1e6:.2f} GHz at most"
-    return f"{float(now_mhz) / 1e3:.2f} GHz" if now_mhz else ""
+    now_mhz = cpu_info.mhz(root)
+    return f"{now_mhz / 1e3:.2f} GHz" if now_mhz else ""
 
 
 def _caches(root: Path) -> str:
@@ -124,8 +109,9 @@ def _caches(root: Path) -> str:
 
 
 def _memory(root: Path) -> str:
-    kib = _proc(root, "meminfo", "MemTotal").removesuffix("kB").strip()
-    return f"{int(kib) * 1024 / _GIB:.1f} GiB" if kib.isdigit() else ""
+    lines = [line.split() for line in _text(root / "proc/meminfo").splitlines()]
+    kib = next((int(words[1]) for words in lines if words[:1] == ["MemTotal:"]), 0)
+    return f"{kib * 1024 / _GIB:.1f} GiB" if kib else ""
 
 
 def _disks(root: Path) -> dict[str, int]:

@@ -11,6 +11,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from foundation import cpu_info
+
 _PACKAGES = (
     "mlperf-bert-sut",
     "mlcommons-loadgen",
@@ -24,8 +26,6 @@ _PACKAGES = (
 )
 
 _BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
-
-
 # Variables that decide threads, memory and kernels; by name, so that nothing else of a user's ends up in a record.
 _VARIABLES = ("LD_PRELOAD", "LRU_CACHE_CAPACITY", "MALLOC_CONF", "THP_MEM_ALLOC_ENABLE")
 _PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "TORCH_MKLDNN_", "TORCHINDUCTOR_")
@@ -82,7 +82,7 @@ def commit() -> str | None:
 
 def kind() -> dict[str, str]:
     """What kind of machine this is: its architecture and its processor's name."""
-    return {"architecture": platform.machine(), "processor": _processor()}
+    return {"architecture": platform.machine(), "processor": cpu_info.name() or platform.processor()}
 
 
 def versions() -> dict[str, str]:
@@ -109,23 +109,9 @@ def environment() -> dict[str, str]:
     return {name: os.environ[name] for name in sorted(chosen)}
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def has_fast_bf16() -> bool:
     """True where the processor multiplies bfloat16 itself: AMX or AVX-512's on x86, ARM's own; False where unknown."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
-    flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
-    return not flags.isdisjoint(_BF16_FLAGS)
+    return not cpu_info.flags().isdisjoint(_BF16_FLAGS)
 
 
 def _memory_bytes() -> int | None:

@@ -1,0 +1,64 @@
+"""The processor as Linux describes it in /proc/cpuinfo, on x86 and on ARM; the only reader of that file.
+
+ARM kernels give no name there: `lscpu`, which knows the part numbers, is asked instead. Elsewhere than on Linux nothing
+is known, and the answers are empty.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+
+ROOT = Path("/")
+_LSCPU_TIMEOUT_S = 10.0
+
+
+def name(root: Path = ROOT) -> str:
+    """The processor's name; "" where it is not known."""
+    return _first(root, "model name") or (_lscpu("Model name") if root == ROOT else "")
+
+
+def flags(root: Path = ROOT) -> frozenset[str]:
+    """What the processor can do, as the kernel names it: "avx512_vnni", "amx_int8"; on ARM "bf16", "i8mm"."""
+    return frozenset((_first(root, "flags") or _first(root, "features")).split())
+
+
+def mhz(root: Path = ROOT) -> float | None:
+    """The clock of the first core now; None where it is not known, as on ARM."""
+    try:
+        return float(_first(root, "cpu mhz"))
+    except ValueError:
+        return None
+
+
+def _first(root: Path, key: str) -> str:
+    """The value of the first line with this key, in any case of letters; "" where there is none."""
+    pairs = (line.partition(":") for line in _lines(root / "proc/cpuinfo"))
+    return next((value.strip() for found, _, value in pairs if found.strip().lower() == key), "")
+
+
+@cache
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    except OSError:
+        return ()
+
+
+@cache
+def _lscpu(key: str) -> str:
+    try:
+        done = subprocess.run(
+            ["lscpu"],
+            env={**os.environ, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            timeout=_LSCPU_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    pairs = (line.partition(":") for line in done.stdout.splitlines())
+    return next((value.strip() for found, _, value in pairs if found.strip() == key), "")
