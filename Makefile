@@ -1,4 +1,4 @@
-# Every target makes its own virtual environment in .venv first; nothing outside the checkout is touched.
+# Every target first creates the virtual environment .venv; nothing outside the checkout is changed.
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 .PHONY: run test check format demo demo-sst2 clean
 .SILENT:
 
-run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS="--mode accuracy" and the like go to python -m sut
+run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode accuracy", go to python -m sut
 	$(BIN)/python -m sut $(ARGS)
 
 test: $(VENV)/.dev ## the tests; ARGS go to pytest
@@ -15,7 +15,7 @@ test: $(VENV)/.dev ## the tests; ARGS go to pytest
 check: $(VENV)/.dev ## format, lint, strict types
 	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy --no-error-summary
 
-format: $(VENV)/.dev ## put everything into shape
+format: $(VENV)/.dev ## format and fix everything
 	$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
 demo: $(VENV)/.dev ## train the demo model again (docs/design/demo-model.md)

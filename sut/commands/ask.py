@@ -1,7 +1,7 @@
-"""`python -m sut ask`: a question about a passage, answered by the model itself; without a question, a loop.
+"""`python -m sut ask`: answers a question about a passage with a model; without a question, reads them in a loop.
 
-The backend is loaded once, warm, in this process, and is the one that a run would use; neither LoadGen nor a data set
-takes part. A long passage is read through all its windows, as the benchmark's samples are.
+It uses the backend of a run, loaded and warmed up once in this process, without LoadGen or a data set. A long passage
+is cut into windows like the benchmark's samples.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _PROG, SQUAD = "python -m sut ask", "squad"
 _DESCRIPTION = """Answer questions about a passage.
 
 python -m sut ask --passage TEXT --question TEXT          one answer
-python -m sut ask --passage-file FILE                      a loop: a question a line, until an empty one
+python -m sut ask --passage-file FILE                      a loop: one question per line, until an empty line
 
-In the loop `/passage TEXT` and `/file FILE` change the passage. Of a run's flags those follow that choose and load a
-model: --preset, --backend, --model, --precision, --vocab, --threads and their like, see python -m sut --help.
+In the loop, `/passage TEXT` and `/file FILE` change the passage. The flags of a run that choose and load a model may
+follow: --preset, --backend, --model, --precision, --vocab, --threads and so on; see python -m sut --help.
 """
-# Of a run's settings, those that mean something here.
+# The settings of a run that apply here.
 _TAKEN = (
     *("preset", "backend", "model", "precision", "vocab", "threads", "max_batch_tokens", "cache_dir", "fpmath_mode"),
     *("torch_mkldnn_matmul_min_dim", "calibration_dataset", "calibration_list", "calibration_samples"),
@@ -53,7 +53,7 @@ _TAKEN = (
 
 @dataclass(frozen=True)
 class Reply:
-    """Answers to one question, the best first, and what they took."""
+    """Answers to one question, the best first, and the time they took."""
 
     answers: list[NBestAnswer]
     windows: int
@@ -66,15 +66,15 @@ class Reader:
     """A loaded model that answers questions about any passage.
 
     Raises:
-        UsageError, DatasetError, BackendError: what cannot be used.
+        UsageError, DatasetError, BackendError: a setting or file cannot be used.
     """
 
     def __init__(self, asked: RunConfig) -> None:
         check_backend(asked.backend)
         if not BACKENDS[asked.backend].runs_model:
-            raise UsageError(f"expected a --backend that runs a model, found {asked.backend}, which runs none.")
+            raise UsageError(f"expected a --backend that runs a model, found {asked.backend}.")
         if asked.task != SQUAD:
-            raise UsageError(f"expected a preset whose model answers questions, found one of the task {asked.task}.")
+            raise UsageError(f"expected a preset of task squad, found one of task {asked.task}.")
         config = fp16_fallback.resolve(asked)
         model, vocab = model_choice.model_of(config, TASKS[SQUAD]), asset_paths.vocab(config)
         model_choice.check_vocabulary(model, vocab)
@@ -82,7 +82,7 @@ class Reader:
         os.environ.update(instances_plan.environment(config))
         threads = config.threads or machine_facts.cores()
         self.notices = (*fp16_fallback.notices(asked), *([notices.RANDOM] if model.is_random else []))
-        self._vocabulary, self._most = WordPiece(vocab), config.max_batch_tokens
+        self._vocabulary, self._max_tokens = WordPiece(vocab), config.max_batch_tokens
         positions = model.config.max_position_embeddings if model.config else SquadFeatureSettings.max_seq_length
         self._settings = SquadFeatureSettings(max_seq_length=min(SquadFeatureSettings.max_seq_length, positions))
         self._backend: Backend = backend_class(config.backend)(
@@ -92,7 +92,7 @@ class Reader:
         self._backend.warm_up([(1, self._settings.max_seq_length)])
 
     def ask(self, passage: str, question: str) -> Reply:
-        """The answers to `question` that are spans of `passage`, which has words."""
+        """Spans of `passage`, which must have words, that answer `question`."""
         start_s = time.perf_counter()
         example = Example("", question, split_words(passage), ())
         features = features_of([example], self._vocabulary, self._settings)
@@ -104,10 +104,10 @@ class Reader:
         return Reply(answers, windows, tokens, (tokenised_s - start_s) * 1e3, (done_s - tokenised_s) * 1e3)
 
     def _logits(self, features: SquadFeatures) -> Float32:
-        """[windows, longest, 2]."""
+        """float32[windows, longest window, 2]."""
         lengths = features.features.lengths
         logits = np.full((len(lengths), int(lengths.max()), 2), PAD_LOGIT, np.float32)
-        for rows in batching.by_length(lengths, self._most, packed=self._backend.packed):
+        for rows in batching.by_length(lengths, self._max_tokens, packed=self._backend.packed):
             batch = Batch.of([features.features.sample(row) for row in rows])
             logits[rows[batch.rows], batch.position_ids] = self._backend.infer(batch)
         return logits
@@ -120,19 +120,19 @@ def main(argv: Sequence[str]) -> int:
     for field in values:
         if field not in _TAKEN:
             raise UsageError(
-                f"expected of a run's flags those that choose a model, found {flag(field)}. See {_PROG} -h."
+                f"expected only flags that choose and load a model, found {flag(field)}. Type: {_PROG} --help."
             )
-    passage = _with_words(_read(args.passage_file) if args.passage_file else args.passage)
+    passage = _require_words(_read(args.passage_file) if args.passage_file else args.passage)
     questions = _read(args.question_file).splitlines() if args.question_file else [args.question or ""]
     if (args.question_file or args.question is not None) and not any(map(str.strip, questions)):
         raise UsageError(
-            "expected a question, found none. See --question and --question-file; leave both out for a loop."
+            "expected a question, found none. Type: --question TEXT or --question-file FILE, or neither for a loop."
         )
     reader = Reader(resolve(values, toml))
     print("".join(f"note: {notice}\n" for notice in reader.notices), end="", file=sys.stderr)
-    asked = ((passage, one) for one in questions if one.strip()) if any(questions) else _loop(passage)
-    for about, question in asked:
-        print(_words(reader.ask(about, question), args.n_best), flush=True)
+    pairs = ((passage, one) for one in questions if one.strip()) if any(questions) else _loop(passage)
+    for about, question in pairs:
+        print(_text(reader.ask(about, question), args.n_best), flush=True)
     return 0
 
 
@@ -144,13 +144,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     passage = parser.add_mutually_exclusive_group(required=True)
-    passage.add_argument("--passage", metavar="TEXT", help="what the questions are about")
-    passage.add_argument("--passage-file", type=Path, metavar="FILE", help="the same, from a text file")
+    passage.add_argument("--passage", metavar="TEXT", help="the text that the questions are about")
+    passage.add_argument("--passage-file", type=Path, metavar="FILE", help="a text file with the passage")
     question = parser.add_mutually_exclusive_group()
     question.add_argument("--question", metavar="TEXT", help="one question (default: a loop that reads them)")
-    question.add_argument("--question-file", type=Path, metavar="FILE", help="a question on each line")
+    question.add_argument("--question-file", type=Path, metavar="FILE", help="a file with one question per line")
     parser.add_argument("--n-best", type=int, choices=range(1, N_BEST_SIZE + 1), default=1, metavar="N",
-                        help=f"show so many answers, up to {N_BEST_SIZE} (default: 1)")  # fmt: skip
+                        help=f"show the N best answers, up to {N_BEST_SIZE} (default: 1)")  # fmt: skip
     return parser
 
 
@@ -161,22 +161,25 @@ def _read(path: Path) -> str:
         raise UsageError(f"expected UTF-8 text in {path}, found: {error}.") from error
 
 
-def _with_words(passage: str) -> str:
+def _require_words(passage: str) -> str:
     if not split_words(passage):
-        raise UsageError("expected a passage with words, found none.")
+        raise UsageError("expected a passage with words, found none. Check --passage or --passage-file.")
     return passage
 
 
 def _loop(passage: str) -> Iterator[tuple[str, str]]:
-    """(passage, question) of each line typed, until an empty one; lines that change the passage are heard here."""
-    print("A question a line; /passage TEXT or /file FILE for another passage; an empty line ends.", file=sys.stderr)
+    """(passage, question) for each line typed until an empty one; handles the lines that change the passage."""
+    print(
+        "One question per line; /passage TEXT or /file FILE changes the passage; an empty line ends.",
+        file=sys.stderr,
+    )
     while line := _line():
         command, _, rest = line.partition(" ")
         if command not in ("/passage", "/file"):
             yield passage, line
             continue
         try:
-            passage = _with_words(_read(Path(rest.strip())) if command == "/file" else rest)
+            passage = _require_words(_read(Path(rest.strip())) if command == "/file" else rest)
             print(f"a passage of {len(split_words(passage))} words", file=sys.stderr)
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -191,9 +194,9 @@ def _line() -> str:
         raise UsageError(f"expected questions as UTF-8 text, found: {error}.") from error
 
 
-def _words(reply: Reply, n_best: int) -> str:
+def _text(reply: Reply, n_best: int) -> str:
     if not reply.answers:
-        return "answer       none: no span of the passage can be one"
+        return "answer       none: no valid answer span in this passage"
     best = reply.answers[0]
     windows = f"{reply.windows} window{'s' * (reply.windows != 1)}, {reply.tokens} tokens"
     lines = [

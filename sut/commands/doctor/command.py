@@ -1,7 +1,7 @@
-"""`python -m sut doctor`: what this machine has, what works on it, and what to type for what is missing.
+"""`python -m sut doctor`: what this machine has, what works on it, and what to type to install what is missing.
 
-Nothing is believed that can be tried: every backend answers one batch of the demo in a process of its own, so that one
-which crashes is a line of the report and not its end. The report is data first; tables and JSON are made from it.
+Backends are tried, not only imported: each answers one batch of the demo in its own process, so that a crash is one
+line of the report. The report is data; the table and the JSON are made from it.
 
     python -m sut doctor [--json]
 """
@@ -18,8 +18,8 @@ from typing import NamedTuple
 from foundation.rules import SEEDS
 from qsl import feature_cache
 from sut.commands.doctor import probe, table
-from sut.commands.doctor.probe import Trial
-from sut.commands.doctor.report import LoadGen, Missing, Report, Stored
+from sut.commands.doctor.probe import BackendProbe
+from sut.commands.doctor.report import CacheEntries, DoctorReport, LoadGen, MissingPart
 from sut.errors import FAILED, VALID
 from sut.fetch import catalogue
 from sut.fetch.store import AssetCache
@@ -41,7 +41,7 @@ EXTRAS: dict[str, Extra] = {
     "pytorch": Extra(("torch",), "backend pytorch: tokens packed, never padded; fp32, bf16, int8; pytorch_model.bin"),
     "openvino": Extra(("openvino", "nncf"), "backend openvino: fp32, bf16, int8 quantized by NNCF; .onnx files"),
     "gpu": Extra(("torch", "triton"), "backend gpu: NVIDIA GPUs; fp16, bf16, fp8, int8 (docs/guide/gpu.md)"),
-    "parquet": Extra(("pyarrow",), "SST-2 as its publisher has it, in parquet files"),
+    "parquet": Extra(("pyarrow",), "SST-2 in its publisher's format, parquet files"),
     "plot": Extra(("matplotlib",), "the plot of python -m sut sweep"),
     "train": Extra(("torch", "tokenizers"), "training the demo model again: make demo"),
     "bench": Extra(("torch", "transformers", "openvino", "nncf"), "the peers of python -m benchmarks.cpu"),
@@ -49,11 +49,11 @@ EXTRAS: dict[str, Extra] = {
 
 
 def main(argv: list[str]) -> int:
-    """The verb `doctor`: 0 where the core works, 3 where it does not."""
+    """The verb `doctor`: exit code 0 if the core works, 3 if not."""
     parser = argparse.ArgumentParser("python -m sut doctor", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR, metavar="DIR",
-                        help="what to look at (default: %(default)s)")  # fmt: skip
+                        help="the cache to examine (default: %(default)s)")  # fmt: skip
     args = parser.parse_args(argv)
     report = examine(args.cache_dir.expanduser())
     if args.json:
@@ -63,31 +63,31 @@ def main(argv: list[str]) -> int:
     return VALID if report.works else FAILED
 
 
-def examine(cache_dir: Path) -> Report:
-    """Try everything."""
-    trials = probe.every_backend(_CORE)
+def examine(cache_dir: Path) -> DoctorReport:
+    """Examine the machine; tries every backend."""
+    probes = probe.every_backend(_CORE)
     loadgen = _loadgen()
-    extras = {name: all(map(_is_there, extra.modules)) for name, extra in EXTRAS.items()}
+    extras = {name: all(map(_is_installed, extra.modules)) for name, extra in EXTRAS.items()}
     fetched = _fetched(cache_dir)
-    return Report(
-        works=not loadgen.found and any(trial.works for trial in trials if trial.backend == _CORE),
+    return DoctorReport(
+        works=not loadgen.found and any(probed.works for probed in probes if probed.backend == _CORE),
         machine=machine_facts.facts(),
         loadgen=loadgen,
-        backends=trials,
+        backends=probes,
         extras=extras,
         fetched=fetched,
         cache_dir=str(cache_dir),
         cache=_cache(cache_dir),
         missing=(
             *_missing_extras(extras),
-            *_missing_kernels(trials),
+            *_missing_kernels(probes),
             *_missing_assets(fetched),
-            *_broken_core(loadgen, trials),
+            *_broken_core(loadgen, probes),
         ),
     )
 
 
-def _is_there(module: str) -> bool:
+def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
@@ -107,13 +107,13 @@ def _fetched(cache_dir: Path) -> tuple[str, ...]:
     return tuple(name for name, asset in catalogue.read().items() if cache.is_complete(asset))
 
 
-def _cache(directory: Path) -> tuple[Stored, ...]:
+def _cache(directory: Path) -> tuple[CacheEntries, ...]:
     kinds = {
         "data sets": [path for path in directory.glob("*.json") if path.is_file()],
         "sets of features": [path.parent for path in directory.glob("*/input_ids.npy")],
         "engines": [path.parent for path in directory.glob("engines/*/engine.json")],
     }
-    return tuple(Stored(what, len(paths), sum(map(_size_bytes, paths))) for what, paths in kinds.items())
+    return tuple(CacheEntries(what, len(paths), sum(map(_size_bytes, paths))) for what, paths in kinds.items())
 
 
 def _size_bytes(path: Path) -> int:
@@ -121,27 +121,27 @@ def _size_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _missing_extras(extras: dict[str, bool]) -> list[Missing]:
+def _missing_extras(extras: dict[str, bool]) -> list[MissingPart]:
     return [
-        Missing(f"extra {name}", EXTRAS[name].brings, f"pip install '{_PACKAGE}[{name}]'")
+        MissingPart(f"extra {name}", EXTRAS[name].brings, f"pip install '{_PACKAGE}[{name}]'")
         for name, there in extras.items()
         if not there
     ]
 
 
-def _missing_kernels(trials: tuple[Trial, ...]) -> list[Missing]:
-    brings = "backend pytorch at its full speed: its own kernels in C++ (their twins in PyTorch run instead)"
+def _missing_kernels(probes: tuple[BackendProbe, ...]) -> list[MissingPart]:
+    brings = "backend pytorch at its full speed: its own C++ kernels (their PyTorch references run instead)"
     todo = f"apt install g++, then pip install --force-reinstall --no-deps {_PACKAGE}"
-    return [Missing("native kernels", brings, todo)] if any(trial.kernels == "plain" for trial in trials) else []
+    return [MissingPart("native kernels", brings, todo)] if any(probed.kernels == "plain" for probed in probes) else []
 
 
-def _missing_assets(fetched: tuple[str, ...]) -> list[Missing]:
+def _missing_assets(fetched: tuple[str, ...]) -> list[MissingPart]:
     absent = [name for name in _BENCHMARK if name not in fetched]
-    brings = "the benchmark's own model and data set; python -m sut assets lists all that can be had"
-    return [Missing(", ".join(absent), brings, f"python -m sut fetch {' '.join(absent)}")] if absent else []
+    brings = "the benchmark's model and data set; python -m sut assets lists all names"
+    return [MissingPart(", ".join(absent), brings, f"python -m sut fetch {' '.join(absent)}")] if absent else []
 
 
-def _broken_core(loadgen: LoadGen, trials: tuple[Trial, ...]) -> list[Missing]:
-    broken = {"LoadGen": bool(loadgen.found)} | {one.backend: not one.works for one in trials if one.backend == _CORE}
+def _broken_core(loadgen: LoadGen, probes: tuple[BackendProbe, ...]) -> list[MissingPart]:
+    broken = {"LoadGen": bool(loadgen.found)} | {one.backend: not one.works for one in probes if one.backend == _CORE}
     todo = f"pip install --force-reinstall {_PACKAGE}"
-    return [Missing(name, "every run: it is part of the core", todo) for name, is_so in broken.items() if is_so]
+    return [MissingPart(name, "every run: it is part of the core", todo) for name, is_so in broken.items() if is_so]

@@ -1,7 +1,6 @@
-"""One batch of the demo on every backend: does it load here, how long does it take, are the answers the same.
+"""Runs one batch of the demo on every backend: does it load, how long does it take, are its answers right?
 
-Each backend is tried in a process of its own: libraries that cannot live together, or that end their process, are
-common among engines.
+Each backend runs in its own process, because engines' libraries may conflict with each other or crash the process.
 """
 
 from __future__ import annotations
@@ -27,44 +26,44 @@ from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
 
 _SAMPLES = 8
-_TOLERANCES = {"fp32": 1e-2, "fp16": 0.1}  # in the logits, beside the first backend's
+_TOLERANCES = {"fp32": 1e-2, "fp16": 0.1}  # of the logits, compared with the first backend's
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What came of one backend."""
+class BackendProbe:
+    """The result of one backend."""
 
     backend: str
     works: bool
     installed: bool
     batch_ms: dict[str, float]  # of each precision that ran
-    refused: dict[str, str]  # of each precision that did not, why
-    built: tuple[str, ...]  # precisions that run a built engine, which was not asked for here
-    kernels: str = ""  # the variant of our own kernels, where the backend has some
-    found: str = ""  # what was found where it does not work
-    devices: str = ""  # the GPUs of a backend that runs on some
-    no_device: str = ""  # why there is none for it: a machine without a GPU is not broken
+    refused: dict[str, str]  # precision → why it did not run
+    built: tuple[str, ...]  # precisions that need a built engine and are not tried here
+    kernels: str = ""  # the variant of our C++ kernels, if the backend has them
+    found: str = ""  # the error, if it does not work
+    devices: str = ""  # names of the GPUs that the backend uses
+    no_device: str = ""  # why it has no device: a machine without a GPU is not broken
 
 
 @dataclass(frozen=True)
-class _Answers:
+class _ProbeAnswers:
     batch_ms: dict[str, float]
     refused: dict[str, str]
     logits: Float32 | None  # of the first precision
     kernels: str
 
 
-def every_backend(first: str) -> tuple[Trial, ...]:
-    """A trial of each backend that runs a model; the others' logits are compared with those of `first`."""
+def every_backend(first: str) -> tuple[BackendProbe, ...]:
+    """Try each backend that runs a model; logits are compared with those of `first`."""
     batch = _batch()
     names = [first, *(name for name in BACKENDS if name != first and BACKENDS[name].runs_model)]
-    wanted: Float32 | None = None
-    trials: list[Trial] = []
+    expected: Float32 | None = None
+    probes: list[BackendProbe] = []
     for name in names:
-        trial, logits = _try(name, batch, wanted)
-        wanted = logits if wanted is None else wanted
-        trials.append(trial)
-    return tuple(trials)
+        probed, logits = _probe(name, batch, expected)
+        expected = logits if expected is None else expected
+        probes.append(probed)
+    return tuple(probes)
 
 
 def _batch() -> Batch:
@@ -75,40 +74,42 @@ def _batch() -> Batch:
     return Batch.of([features.sample(index) for index in range(_SAMPLES)])
 
 
-def _try(name: str, batch: Batch, wanted: Float32 | None) -> tuple[Trial, Float32 | None]:
+def _probe(name: str, batch: Batch, expected: Float32 | None) -> tuple[BackendProbe, Float32 | None]:
     built = BACKENDS[name].engine_precisions
     try:
         backends.check(name)
     except BackendError as error:
-        return Trial(name, False, False, {}, {}, built, found=str(error)), None
+        return BackendProbe(name, False, False, {}, {}, built, found=str(error)), None
     try:
         devices = ", ".join(device.name for device in backends.accelerators(name))
     except BackendError as error:
-        return Trial(name, False, True, {}, {}, built, no_device=str(error)), None
+        return BackendProbe(name, False, True, {}, {}, built, no_device=str(error)), None
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             answers = pool.submit(_answer, name, batch).result()
         except BrokenProcessPool:
-            return Trial(name, False, True, {}, {}, built, found="its process ended: the engine crashed"), None
+            return BackendProbe(name, False, True, {}, {}, built, found="the engine crashed: its process exited"), None
         except Exception as error:  # noqa: BLE001 - whatever an engine raises is what there is to report
-            return Trial(name, False, True, {}, {}, built, found=brief(error)), None
-    found = _wrong(backends.backend_class(name).precisions[0], answers.logits, wanted)
-    trial = Trial(name, not found, True, answers.batch_ms, answers.refused, built, answers.kernels, found, devices)
-    return trial, answers.logits
+            return BackendProbe(name, False, True, {}, {}, built, found=brief(error)), None
+    found = _fault(backends.backend_class(name).precisions[0], answers.logits, expected)
+    probed = BackendProbe(
+        name, not found, True, answers.batch_ms, answers.refused, built, answers.kernels, found, devices
+    )
+    return probed, answers.logits
 
 
-def _wrong(precision: str, logits: Float32 | None, wanted: Float32 | None) -> str:
-    """What is wrong with the answers of a backend's first precision; "" where nothing is."""
+def _fault(precision: str, logits: Float32 | None, expected: Float32 | None) -> str:
+    """The fault in the answers of a backend's first precision, or ""."""
     if logits is None:
         return f"{precision} does not run"
     if not np.isfinite(logits).all():
         return f"{precision} gives answers that are not numbers"
-    off = 0.0 if wanted is None else float(np.abs(logits - wanted).max())
+    off = 0.0 if expected is None else float(np.abs(logits - expected).max())
     return f"{precision}'s logits are off by {off:.2g}" if off > _TOLERANCES[precision] else ""
 
 
-def _answer(name: str, batch: Batch) -> _Answers:
-    """Runs in the child."""
+def _answer(name: str, batch: Batch) -> _ProbeAnswers:
+    """Try all precisions of a backend; runs in the child process."""
     kind = backends.backend_class(name)
     batch_ms: dict[str, float] = {}
     refused: dict[str, str] = {}
@@ -122,11 +123,11 @@ def _answer(name: str, batch: Batch) -> _Answers:
             refused[precision] = str(error)
             continue
         logits = found if precision == kind.precisions[0] else logits
-    return _Answers(batch_ms, refused, logits, _kernels() if name == "pytorch" else "")
+    return _ProbeAnswers(batch_ms, refused, logits, _kernels() if name == "pytorch" else "")
 
 
 def _timed(backend: Backend, batch: Batch) -> tuple[float, Float32]:
-    """Milliseconds of the second time, and the answers."""
+    """Milliseconds of the second inference, and the logits."""
     backend.load(find_model(str(asset_paths.demo_model())))
     backend.infer(batch)
     start_s = time.perf_counter()

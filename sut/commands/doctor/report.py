@@ -1,25 +1,25 @@
-"""The doctor's report as data: the table and the JSON are both made from it."""
+"""The doctor's report as data, from which the table and the JSON are made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sut.commands.doctor.probe import Trial
+from sut.commands.doctor.probe import BackendProbe
 from sut.machine.facts import MachineFacts
 
 
 @dataclass(frozen=True)
 class LoadGen:
-    """The benchmark's own library."""
+    """MLCommons' load generator."""
 
     version: str | None
-    round: str | None  # whose seeds it carries; None: of no round that is known here
-    found: str  # what was found where it does not work, else ""
+    round: str | None  # the round of its seeds; None if unknown
+    found: str  # the error if it does not work, else ""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What lies in the cache, of one kind."""
+class CacheEntries:
+    """The entries of one kind in the cache."""
 
     what: str
     count: int
@@ -27,8 +27,8 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """What is not there, what it would bring, and the line to type."""
+class MissingPart:
+    """A missing part, what it is for, and the command to install it."""
 
     what: str
     brings: str
@@ -36,15 +36,15 @@ class Missing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """All of it; the JSON has these names."""
+class DoctorReport:
+    """The whole report; the JSON has these names."""
 
-    works: bool  # LoadGen and the core's backend
+    works: bool  # LoadGen and the core backend work
     machine: MachineFacts
     loadgen: LoadGen
-    backends: tuple[Trial, ...]
-    extras: dict[str, bool]  # installed?
-    fetched: tuple[str, ...]  # names of `sut assets` that are there, whole
+    backends: tuple[BackendProbe, ...]
+    extras: dict[str, bool]  # whether it is installed
+    fetched: tuple[str, ...]  # names of complete assets
     cache_dir: str
-    cache: tuple[Stored, ...]
-    missing: tuple[Missing, ...]
+    cache: tuple[CacheEntries, ...]
+    missing: tuple[MissingPart, ...]
