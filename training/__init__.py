@@ -1,1 +1,1 @@
-"""How the embedded model was made: see `docs/design/demo-model.md`."""
+"""How the embedded models were made: see `docs/design/demo-model.md`."""

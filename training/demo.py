@@ -1,7 +1,7 @@
-"""Trains the embedded model from nothing on fresh generated passages, and writes it under assets/demo.
+"""Trains the embedded model from scratch on generated passages and writes it to assets/demo.
 
-Passages grow only once the present length is learned: matching a name across a text is found in short passages within
-minutes and in long ones hardly ever. Run `python -m training.demo | tee docs/results/demo-model-training.log`.
+Passages get longer in stages, when the current length is learned: the model learns to match a name across a text within
+minutes on short passages, and hardly ever on long ones. Run `python -m training.demo | tee docs/results/demo-model-training.log`.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from training.model import TrainedBert
 from training.samples import Reader, TrainBatch, batches, load_tokenizer
 
 LAYERS, HIDDEN, HEADS = 4, 128, 4
-STAGES = (3, 5, 8, 12, 18)  # most facts in a passage; after them the data set's own lengths
-LEARNED = 0.8  # share of exact spans that ends a stage
-OWN_LENGTHS_FROM = 0.55  # of the time, at the latest
+STAGES = (3, 5, 8, 12, 18)  # maximum facts per passage; after the last stage the data set's own lengths
+LEARNED = 0.8  # share of exact spans at which a stage ends
+OWN_LENGTHS_FROM = 0.55  # share of the time after which all stages end
 BATCH, POOL = 32, 16
 RATE, WARMUP_STEPS, DECAY_FROM = 1.5e-3, 200, 0.4
 AVERAGE = 0.998
 EVALUATE_MINUTES = 5.0
 CHOSEN_ON_SEED, CHOSEN_ON_QUESTIONS = 3, 400
-TRAIN_SEED_OFFSET = 1000  # a stream of its own, beside the train split's
+TRAIN_SEED_OFFSET = 1000  # a different random stream from the train split's
 
 
 @dataclass
-class Progress:
-    """What has been seen, and how well the present stage goes (a running mean of exact spans)."""
+class TrainingProgress:
+    """Counts and running means of a training run, and its current stage."""
 
     minutes: float
     started: float
@@ -51,7 +51,7 @@ class Progress:
     loss: float = 0.0
 
     def elapsed(self) -> float:
-        """Share of the time that has passed."""
+        """The share of the training time that has passed."""
         return (time.monotonic() - self.started) / 60 / self.minutes
 
     def record(self, loss: float, exact: float) -> None:
@@ -70,9 +70,9 @@ class Progress:
         return draw.between(max(2, STAGES[self.stage] // 3), STAGES[self.stage])
 
     def rate(self) -> float:
-        """Linear warm-up, a plateau, then half a cosine down to nothing."""
-        fall = min(1.0, max(0.0, (self.elapsed() - DECAY_FROM) / (1 - DECAY_FROM)))
-        return RATE * min(1.0, (self.steps + 1) / WARMUP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * fall)) / 2)
+        """The learning rate: linear warm-up, a plateau, then half a cosine down to zero."""
+        decayed = min(1.0, max(0.0, (self.elapsed() - DECAY_FROM) / (1 - DECAY_FROM)))
+        return RATE * min(1.0, (self.steps + 1) / WARMUP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * decayed)) / 2)
 
     def line(self) -> str:
         longest = "own" if self.stage == len(STAGES) else STAGES[self.stage]
@@ -83,8 +83,8 @@ class Progress:
         )
 
 
-class Keeper:
-    """Keeps the weights that read best, on questions that are neither trained on nor in the dev split."""
+class BestWeights:
+    """Saves the best weights, scored on questions that are neither trained on nor in the dev split."""
 
     def __init__(self, output: Path, config: BertConfig, entries: list[str], folder: Path) -> None:
         self.output, self.config, self.entries = output, config, entries
@@ -94,9 +94,9 @@ class Keeper:
         demo.write(self.dev, "dev")
         self.best = -1.0
 
-    def consider(self, model: BertForQuestionAnswering, progress: Progress) -> None:
+    def save_if_better(self, model: BertForQuestionAnswering, progress: TrainingProgress) -> None:
         score = evaluate(model, self.chosen_on, self.vocab)
-        _say(f"{progress.line()}  unseen exact {score.exact_match:.1f}  F1 {score.f1:.1f}")
+        _print(f"{progress.line()}  unseen exact {score.exact_match:.1f}  F1 {score.f1:.1f}")
         if score.f1 >= self.best:
             self.best = score.f1
             saving.write_model(self.output, self.config, self.entries, model)
@@ -117,30 +117,30 @@ def main() -> None:
     trained = TrainedBert(config)
     if options.resume:
         saving.load_weights(output, trained.bert)
-    _say(f"{vars(options)}\n{config}\n{sum(weight.numel() for weight in trained.bert.parameters()):,} parameters")
+    _print(f"{vars(options)}\n{config}\n{sum(weight.numel() for weight in trained.bert.parameters()):,} parameters")
     with tempfile.TemporaryDirectory() as folder:
-        train(trained, Keeper(output, config, entries, Path(folder)), options.minutes, options.seed)
+        train(trained, BestWeights(output, config, entries, Path(folder)), options.minutes, options.seed)
 
 
-def train(trained: TrainedBert, keeper: Keeper, minutes: float, seed: int) -> None:
-    progress = Progress(minutes, time.monotonic())
-    reader = Reader(load_tokenizer(keeper.entries), demo.stream("train", TRAIN_SEED_OFFSET + seed))
+def train(trained: TrainedBert, best: BestWeights, minutes: float, seed: int) -> None:
+    progress = TrainingProgress(minutes, time.monotonic())
+    reader = Reader(load_tokenizer(best.entries), demo.stream("train", TRAIN_SEED_OFFSET + seed))
     averaged, due = copy.deepcopy(trained.bert), EVALUATE_MINUTES
     for _ in _steps(trained, averaged, progress, batches(reader, progress.fact_count, BATCH, POOL)):
         if time.monotonic() - progress.started < 60 * due:
             continue
         due += EVALUATE_MINUTES
-        keeper.consider(averaged, progress)
-    keeper.consider(averaged, progress)
-    saving.load_weights(keeper.output, averaged)
-    score = evaluate(averaged, keeper.dev, keeper.vocab)
-    _say(f"kept: dev exact {score.exact_match:.2f}, F1 {score.f1:.2f} on {demo.SPLITS['dev']:,} questions")
+        best.save_if_better(averaged, progress)
+    best.save_if_better(averaged, progress)
+    saving.load_weights(best.output, averaged)
+    score = evaluate(averaged, best.dev, best.vocab)
+    _print(f"kept: dev exact {score.exact_match:.2f}, F1 {score.f1:.2f} on {demo.SPLITS['dev']:,} questions")
 
 
 def _steps(
-    trained: TrainedBert, averaged: BertForQuestionAnswering, progress: Progress, source: Iterator[TrainBatch]
+    trained: TrainedBert, averaged: BertForQuestionAnswering, progress: TrainingProgress, source: Iterator[TrainBatch]
 ) -> Iterator[None]:
-    """Trains until the time is over, stopping for a breath after each batch."""
+    """Train until the time is over; yields after each batch."""
     optimiser = torch.optim.AdamW(trained.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     for batch in source:
         for group in optimiser.param_groups:
@@ -153,7 +153,7 @@ def _steps(
         _average(averaged, trained.bert, min(AVERAGE, progress.steps / (progress.steps + 10)))
         progress.record(loss.item(), int(right) / BATCH)
         if progress.steps % 500 == 0:
-            _say(progress.line())
+            _print(progress.line())
         yield
         if progress.elapsed() >= 1:
             return
@@ -174,7 +174,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A model in training, scored as a run would be: official features, official scorer, no LoadGen between them."""
+"""Scores a model in training with the features and the scorer of a run, without LoadGen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def evaluate(model: BertForQuestionAnswering, dataset: Path, vocab: Path) -> Squ
 
 @torch.inference_mode()
 def _logits(model: BertForQuestionAnswering, features: Features) -> np.ndarray:
-    """float32 [N, S, 2], S the longest sample's tokens."""
+    """float32[samples, longest sample's tokens, 2]."""
     logits = np.full((len(features), int(features.lengths.max()), 2), -1e4, np.float32)
     for rows in by_length(features.lengths, BATCH_TOKENS, packed=False):
         padded = gather(features, rows).padded()

@@ -1,7 +1,8 @@
-"""The network in training: BERT with marking heads below its last layer, and what it starts from.
+"""The network in training: BERT with auxiliary heads below its last layer, and its initial weights.
 
-Two things at the start save most of the learning: positions are sinusoids, so nearness means the same everywhere, and
-the first layers' queries equal their keys, so equal words attend to each other before anything is learned.
+Two properties of the initial weights save most of the training: position embeddings are sinusoids, so that distance
+means the same at every position, and the first layers' queries equal their keys, so that equal words attend to each
+other from the start.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MARK_WEIGHT = 0.5
 
 
 class PlainAttention(SelfAttention):
-    """The same attention in separate steps: the fused kernel is slow in bfloat16 on CPUs, forward and backward."""
+    """Attention in separate steps: the fused kernel is slow in bfloat16 on CPUs, forward and backward."""
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         query, key, value = (self._split(linear(x)) for linear in (self.query, self.key, self.value))
@@ -33,6 +34,8 @@ class PlainAttention(SelfAttention):
 
 
 class TrainedBert(nn.Module):
+    """BERT for question answering, with the heads that predict `TrainBatch.marks`."""
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.bert = BertForQuestionAnswering(config)
@@ -42,7 +45,7 @@ class TrainedBert(nn.Module):
             attention.__class__ = PlainAttention
 
     def forward(self, batch: TrainBatch) -> tuple[Tensor, Tensor]:
-        """The loss, and how many spans are exactly right."""
+        """The loss, and the number of exactly right spans."""
         with torch.autocast("cpu", torch.bfloat16):
             states = list(
                 self.bert.bert.hidden_states(batch.input_ids, batch.token_type_ids, batch.mask, batch.position_ids)
@@ -61,6 +64,7 @@ def attentions(model: nn.Module) -> list[SelfAttention]:
 
 @torch.no_grad()
 def initialise(model: BertForQuestionAnswering | BertForSequenceClassification, config: BertConfig) -> None:
+    """Set the initial weights in place."""
     scale = config.hidden_size**-0.5
     for module in model.modules():
         if isinstance(module, nn.Linear):

@@ -1,7 +1,7 @@
-"""Training samples without end: fresh passages, tokenised once each for all their questions, in batches.
+"""An endless stream of training batches: new passages, each tokenised once for all its questions.
 
-Beside the span, a sample marks which passage tokens speak of the question's subject and which of its relation. The
-generator knows that for free, and it teaches matching far sooner than the answer alone does.
+In addition to the answer's span, a sample marks the passage tokens about the question's subject and those about its
+relation. The generator knows both, and with them the model learns to match much sooner than from answers alone.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from qsl.demo.compose import Fact, Passage, compose
 from qsl.demo.seeded_choice import Draw
 
 MAX_LENGTH, STRIDE = MAX_SEQ_LENGTH, DOC_STRIDE
-CROPPED = 0.1  # share of passages cut anywhere, as a sliding window cuts them
-SHIFTED = 0.5  # share of samples whose passage is moved to later positions, so that all of them are learned
+CROPPED = 0.1  # share of passages cut at random positions, like those of a sliding window
+SHIFTED = 0.5  # share of samples with the passage at later positions, so that all positions are trained
 Ints = NDArray[np.int64]
 
 
@@ -29,9 +29,9 @@ Ints = NDArray[np.int64]
 class Sample:
     question: list[int]
     passage: list[int]
-    start: int  # token in the whole sequence; 0, the [CLS], where the window holds no answer
+    start: int  # token of the sequence; 0 ([CLS]) if the window does not hold the answer
     end: int
-    marks: Ints  # [passage tokens, 2] speaks of the subject; of the relation
+    marks: Ints  # [passage tokens, 2]: about the subject; about the relation
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def load_tokenizer(entries: list[str]) -> BertWordPieceTokenizer:
 
 
 class Reader:
-    """Turns passages into samples with one vocabulary."""
+    """Turns passages into samples, with one tokenizer."""
 
     def __init__(self, tokenizer: BertWordPieceTokenizer, draw: Draw) -> None:
         self.tokenizer, self.draw = tokenizer, draw
@@ -70,7 +70,7 @@ class Reader:
             yield self._sample(question, encoding, clauses, passage, fact, begin, end)
 
     def _window(self, length: int, room: int) -> tuple[int, int]:
-        """One of the windows that a long passage is read in."""
+        """A random one of the windows of a long passage."""
         starts = [0]
         while starts[-1] + room < length:
             starts.append(starts[-1] + STRIDE)
@@ -115,7 +115,7 @@ class Reader:
 
 
 def batches(reader: Reader, fact_count: Callable[[Draw], int], size: int, pool: int) -> Iterator[TrainBatch]:
-    """`pool` batches of near equal length at a time, in random order; `fact_count` may change in between."""
+    """Batches of samples of similar length, made in pools of `pool` batches and shuffled within a pool."""
     while True:
         samples: list[Sample] = []
         while len(samples) < size * pool:
@@ -127,7 +127,7 @@ def batches(reader: Reader, fact_count: Callable[[Draw], int], size: int, pool: 
 
 
 def _clause_of_token(encoding: Encoding, passage: Passage) -> Ints:
-    """For each token the fact it belongs to, or -1."""
+    """The index of each token's fact, or -1."""
     of_character = np.full(len(passage.text), -1)
     for number, fact in enumerate(passage.facts):
         of_character[fact.start : fact.end] = number
@@ -135,7 +135,7 @@ def _clause_of_token(encoding: Encoding, passage: Passage) -> Ints:
 
 
 def _answer_tokens(encoding: Encoding, fact: Fact) -> tuple[int, int]:
-    """The tokens that touch the answer's first and last character."""
+    """The tokens of the answer's first and last character."""
     first, last = encoding.char_to_token(fact.answer_start), encoding.char_to_token(fact.answer_end - 1)
     assert first is not None and last is not None
     return first, last

@@ -1,7 +1,7 @@
-"""Trains the embedded sentiment model on the generated train split, and writes it under assets/demo-sst2.
+"""Trains the embedded sentiment model on the generated train split and writes it to assets/demo-sst2.
 
-It reads the same features and is scored by the same scorer as a run. Epochs are counted, not minutes, so that the same
-machine gives the same weights again. Run `python -m training.sst2 | tee docs/results/demo-sst2-training.log`.
+It uses the features and the scorer of a run. Its length is in epochs, not minutes, so that the same machine gives the
+same weights again. Run `python -m training.sst2 | tee docs/results/demo-sst2-training.log`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from training.model import initialise
 
 LAYERS, HIDDEN, HEADS = 2, 64, 2
 MAX_LENGTH = 128
-VOCABULARY = 1100  # at most; it holds every word of the generator whole
+VOCABULARY = 1100  # at most; holds every word of the generator as one token
 BATCH, RATE, DROPOUT = 32, 1e-3, 0.05
 BATCH_TOKENS = 8192
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split as a run would read it."""
+    """A split's features and labels."""
 
     features: Features
     labels: Int64  # [N]
@@ -61,7 +61,7 @@ def main() -> None:
     saving.write_model(output, config, entries, model)
     score = evaluate(model, dev)
     low, high = score.interval
-    _say(f"kept: dev accuracy {score.accuracy:.2f} ({low:.2f} to {high:.2f}) on {len(dev.labels)} sentences")
+    _print(f"kept: dev accuracy {score.accuracy:.2f} ({low:.2f} to {high:.2f}) on {len(dev.labels)} sentences")
 
 
 def configure(entries: list[str]) -> BertConfig:
@@ -69,7 +69,7 @@ def configure(entries: list[str]) -> BertConfig:
 
 
 def split(folder: Path, name: str, sentences: int | None = None, *, shuffled: bool = False) -> Split:
-    """A split of the generator, read with the vocabulary in `folder`; `shuffled` deals its labels out anew."""
+    """A split of the generator, read with the vocabulary in `folder`; `shuffled` permutes its labels."""
     path = folder / f"{name}.tsv"
     demo_sst2.write(path, name, sentences=sentences, shuffled=shuffled)
     return Split(sst2.load(path, folder / saving.VOCABULARY, None), sst2.read_labels(path))
@@ -78,7 +78,7 @@ def split(folder: Path, name: str, sentences: int | None = None, *, shuffled: bo
 def train(
     config: BertConfig, data: Split, epochs: int, seed: int, dev: Split | None = None
 ) -> BertForSequenceClassification:
-    """A model trained on `data`; progress is told on `dev` where there is one."""
+    """A model trained on `data`; prints its accuracy on `dev`, if given, after each epoch."""
     torch.manual_seed(seed)
     model = BertForSequenceClassification(config, DROPOUT)
     initialise(model, config)
@@ -94,12 +94,14 @@ def train(
         optimiser.step()
         if dev and (step + 1) % (steps // epochs) == 0:
             accuracy = evaluate(model, dev).accuracy
-            _say(f"{time.monotonic() - start_s:5.0f} s  step {step + 1:5}  loss {loss.item():.3f}  dev {accuracy:.2f}")
+            _print(
+                f"{time.monotonic() - start_s:5.0f} s  step {step + 1:5}  loss {loss.item():.3f}  dev {accuracy:.2f}"
+            )
     return model.eval()
 
 
 def _share(step: int, steps: int) -> float:
-    """Of the greatest rate: up over the first tenth, then down half a cosine."""
+    """The learning rate as a share of RATE: up over the first tenth, then down half a cosine."""
     warm = max(1, steps // 10)
     return min((step + 1) / warm, (1 + math.cos(math.pi * max(0, step - warm) / max(1, steps - warm))) / 2)
 
@@ -136,14 +138,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--sentences", type=int, help="of the train split (default: all)")
+    parser.add_argument("--sentences", type=int, help="sentences of the train split (default: all)")
     parser.add_argument(
-        "--shuffled", action="store_true", help="deal the training labels out anew: it must learn nothing"
+        "--shuffled", action="store_true", help="permute the training labels: a control that must learn nothing"
     )
     return parser.parse_args()
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 

@@ -1,7 +1,6 @@
-"""A WordPiece vocabulary learned from the train split: lower-cased, accents stripped, BERT's special tokens first.
+"""Learns a WordPiece vocabulary from the train split: lower-cased, accents stripped, BERT's special tokens first.
 
-The trainer's choice is completed with every single ASCII character and its continuation, so that no plain word is
-unknown.
+Every ASCII character and its continuation are added, so that no ASCII word is unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ SIZE = 3000
 
 
 def learn(texts: Iterable[str], size: int = SIZE) -> list[str]:
-    """The entries in order; at most `size` and those single characters that the trainer left out."""
+    """The entries in order: at most `size`, plus the single characters that the trainer did not choose."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token of text
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

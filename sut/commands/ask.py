@@ -72,7 +72,7 @@ class Reader:
     def __init__(self, asked: RunConfig) -> None:
         check_backend(asked.backend)
         if not BACKENDS[asked.backend].runs_model:
-            raise UsageError(f"expected a --backend that runs a model, found {asked.backend}.")
+            raise UsageError(f"expected a --backend that runs a model, found {asked.backend}. Type another one.")
         if asked.task != SQUAD:
             raise UsageError(f"expected a preset of task squad, found one of task {asked.task}.")
         config = fp16_fallback.resolve(asked)

@@ -74,7 +74,7 @@ def test_random_weights_say_so(run: Run) -> None:
         (("--passage-file", "nowhere.txt"), "nowhere.txt"),
         (("--passage", PASSAGE, "--question-file", "nowhere.txt"), "nowhere.txt"),
         (("--passage", PASSAGE, "--mode", "accuracy"), "--mode"),
-        (("--passage", PASSAGE, "--backend", "fake"), "runs none"),
+        (("--passage", PASSAGE, "--backend", "fake"), "--backend that runs a model, found fake"),
         (("--passage", PASSAGE, "--n-best", "0"), "--n-best"),
         (("--question", "x"), "--passage"),
     ],
