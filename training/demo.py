@@ -1,7 +1,9 @@
 """Trains the embedded model from scratch on generated passages and writes it to assets/demo.
 
 Passages get longer in stages, when the current length is learned: the model learns to match a name across a text within
-minutes on short passages, and hardly ever on long ones. Run `python -m training.demo | tee docs/results/demo-model-training.log`.
+minutes on short passages, and hardly ever on long ones.
+
+    python -m training.demo | tee docs/results/demo-model-training.log
 """
 
 from __future__ import annotations
