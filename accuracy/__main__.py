@@ -19,8 +19,9 @@ from accuracy.score import Score
 from accuracy.targets import TARGETS, Metric, Target, UnknownTargetError, target
 from foundation.rules import MAX_SEQ_LENGTH
 from qsl import feature_cache
-from qsl import squad as squad_features
 from qsl.base import DatasetError
+from qsl.squad import SquadDataSet, SquadFeatureSettings
+from qsl.sst2 import read_labels
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,20 +48,13 @@ def _parser() -> argparse.ArgumentParser:
 def _score_squad(args: argparse.Namespace) -> Score:
     if args.vocab is None:
         raise DatasetError("expected the vocabulary of the run's model, found none. Name it with --vocab FILE.")
-    settings = squad_features.SquadFeatureSettings(max_seq_length=args.max_seq_length)
-    return squad.score_log(
-        args.log_file,
-        args.dataset,
-        args.vocab,
-        squad_features.load(args.dataset, args.vocab, args.cache_dir, settings),
-        max_seq_length=args.max_seq_length,
-        dtype=args.dtype,
-        transposed=args.output_transposed,
-    )
+    settings = SquadFeatureSettings(max_seq_length=args.max_seq_length)
+    data = SquadDataSet(args.dataset, args.vocab, args.cache_dir, settings)
+    return squad.score_log(args.log_file, data, dtype=args.dtype, transposed=args.output_transposed)
 
 
 def _score_sst2(args: argparse.Namespace) -> Score:
-    return sst2.score_log(args.log_file, args.dataset, dtype=args.dtype)
+    return sst2.score_log(args.log_file, read_labels(args.dataset), dtype=args.dtype)
 
 
 # How each task is scored, and by what it is judged.

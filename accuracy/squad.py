@@ -3,7 +3,7 @@
 A score is over all questions of the data set, and a question that the run did not answer counts 0; how much was
 answered stands beside it, because a trial of ten samples that prints "70.0" is no accuracy.
 
-    score = score_log(Path("mlperf_log_accuracy.json"), dataset, vocab, qsl.squad.load(dataset, vocab, None))
+    score = score_log(Path("mlperf_log_accuracy.json"), qsl.squad.SquadDataSet(dataset, vocab, None))
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from accuracy.metric import best_match
 from accuracy.spans import best_features, best_spans
 from accuracy.text import NO_ANSWER, join_pieces, passage_text
 from foundation.arrays import Bool, Float32, Float64
-from foundation.rules import MAX_SEQ_LENGTH
-from qsl.squad import Example, SquadFeatures, read_examples
-from qsl.wordpiece import WordPiece
+from qsl.squad import Example, SquadDataSet, SquadFeatures
 
 
 @dataclass(frozen=True)
@@ -84,17 +82,15 @@ class SquadScore:
         ]
 
 
+def score_run(log_file: Path, data: SquadDataSet) -> SquadScore:
+    """The score of a run of this package, which logs float32. Raises as `score_log` does."""
+    return score_log(log_file, data, dtype="float32")
+
+
 def score_log(
-    log_file: Path,
-    dataset: Path,
-    vocab: Path,
-    features: SquadFeatures,
-    *,
-    max_seq_length: int = MAX_SEQ_LENGTH,
-    dtype: DType | None = None,
-    transposed: bool = False,
+    log_file: Path, data: SquadDataSet, *, dtype: DType | None = None, transposed: bool = False
 ) -> SquadScore:
-    """Score LoadGen's accuracy log of a run over `features`, which were made from `dataset` with `vocab`.
+    """Score LoadGen's accuracy log of a run over `data`.
 
     Args:
         dtype: the type of the logged numbers; None works it out.
@@ -106,17 +102,17 @@ def score_log(
     """
     logged = read_logits(
         log_file,
-        features.features.lengths,
-        max_seq_length=max_seq_length,
+        data.features.lengths,
+        max_seq_length=data.settings.max_seq_length,
         dtype=dtype,
         transposed=transposed,
     )
     return score_logits(
         logged.logits,
         logged.answered,
-        read_examples(dataset),
-        features,
-        WordPiece(vocab).tokens,
+        data.examples,
+        data.squad_features,
+        data.vocabulary.tokens,
         duplicates=logged.duplicates,
         layout=str(logged.layout),
     )

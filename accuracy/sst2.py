@@ -3,7 +3,7 @@
 The same rules as for SQuAD: a score is over all sentences of the data set, and one that the run did not answer counts
 0; how much was answered stands beside it. Equal logits answer 0, negative, as an argmax does.
 
-    score = score_log(Path("mlperf_log_accuracy.json"), Path("dev.tsv"))
+    score = score_log(Path("mlperf_log_accuracy.json"), qsl.sst2.read_labels(Path("dev.tsv")))
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from accuracy.log import DType, read_logits
-from foundation.arrays import Bool
-from qsl.sst2 import LABELS, read_labels
+from foundation.arrays import Bool, Int64
+from qsl.sst2 import LABELS, Sst2DataSet
 
 _Z = 1.96  # of a 95 % interval
 
@@ -88,17 +88,21 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     return 100.0 * max(0.0, centre - half), 100.0 * min(1.0, centre + half)
 
 
-def score_log(log_file: Path, dataset: Path, *, dtype: DType | None = None) -> Sst2Score:
-    """Score LoadGen's accuracy log of a run over `dataset`, whose answers are [1, 2] each.
+def score_run(log_file: Path, data: Sst2DataSet) -> Sst2Score:
+    """The score of a run of this package, which logs float32. Raises as `score_log` does."""
+    return score_log(log_file, data.labels, dtype="float32")
+
+
+def score_log(log_file: Path, labels: Int64, *, dtype: DType | None = None) -> Sst2Score:
+    """Score LoadGen's accuracy log, whose answers are [1, 2] each.
 
     Args:
+        labels: of the run's data set, int64 [N].
         dtype: the type of the logged numbers; None works it out.
 
     Raises:
         AccuracyLogError: the log cannot be used, see `accuracy.log.read_logits`.
-        DatasetError: the data set cannot be used, or has no labels.
     """
-    labels = read_labels(dataset)
     logged = read_logits(log_file, np.ones_like(labels), max_seq_length=1, dtype=dtype)
     return score_logits(
         logged.logits[:, 0], logged.answered, labels, duplicates=logged.duplicates, dtype=logged.layout.dtype
@@ -108,7 +112,7 @@ def score_log(log_file: Path, dataset: Path, *, dtype: DType | None = None) -> S
 def score_logits(
     logits: npt.NDArray[np.float32],
     answered: Bool,
-    labels: npt.NDArray[np.int64],
+    labels: Int64,
     *,
     duplicates: int = 0,
     dtype: str = "",

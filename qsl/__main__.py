@@ -10,32 +10,24 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sized
 from pathlib import Path
 
-from qsl import feature_cache, squad, sst2
-from qsl.base import DatasetError, Features
+from qsl import feature_cache
+from qsl.base import DatasetError
+from qsl.squad import SquadDataSet
+from qsl.sst2 import Sst2DataSet
 
-
-def _squad_features(dataset: Path, vocab: Path, cache_dir: Path | None) -> Features:
-    return squad.load(dataset, vocab, cache_dir).features
-
-
-# Of each task: how its examples are read, and its features.
-_TASKS: dict[str, tuple[Callable[[Path], Sized], Callable[[Path, Path, Path | None], Features]]] = {
-    "squad": (squad.read_examples, _squad_features),
-    "sst2": (sst2.read_sentences, sst2.load),
-}
+_TASKS: dict[str, type[SquadDataSet] | type[Sst2DataSet]] = {"squad": SquadDataSet, "sst2": Sst2DataSet}
 
 
 def describe(dataset: Path, vocab: Path, cache_dir: Path | None, task: str = "squad") -> dict[str, object]:
     """Counts and digest of a data set's features; `seconds` is the time to have them at hand."""
-    read_examples, load = _TASKS[task]
     start_s = time.perf_counter()
-    features = load(dataset, vocab, cache_dir)
+    data = _TASKS[task](dataset, vocab, cache_dir)
+    features = data.features
     seconds = time.perf_counter() - start_s
     return {
-        "examples": len(read_examples(dataset)),
+        "examples": len(data.examples),
         "features": len(features),
         "tokens": features.total_tokens,
         "mean_length": round(features.total_tokens / len(features), 2),

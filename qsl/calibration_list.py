@@ -6,32 +6,36 @@ brings all of its features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from qsl import squad
+from foundation.arrays import Int32
 from qsl.base import DatasetError
 
 
-def read(path: Path, dataset: Path, vocab: Path, cache_dir: Path | None) -> list[int]:
-    """The features of `dataset`, a SQuAD v1.1 file, that the list in `path` names, each once, in their own order.
+def read_list(path: Path, dataset: Path, ids: Sequence[str], example_index: Int32) -> list[int]:
+    """The features of `dataset` that the list in `path` names, each once, in their own order.
+
+    Args:
+        ids: of the questions.
+        example_index: the question of each feature, int32 [N].
 
     Raises:
         DatasetError: the list cannot be read, or names what the data set does not have.
     """
     words = _words(path)
-    features = squad.load(dataset, vocab, cache_dir)
-    number = {example.id: index for index, example in enumerate(squad.read_examples(dataset))}
+    number = {id: index for index, id in enumerate(ids)}
     if words[0] not in number:
-        return read_indices(path, dataset, len(features.features), also="question ids or ")
+        return read_indices(path, dataset, len(example_index), also="question ids or ")
     unknown = [word for word in words if word not in number]
     if unknown:
         raise _unknown(path, dataset, "question ids", unknown[0])
-    wanted = {number[word] for word in words}
-    return [row for row, index in enumerate(features.example_index.tolist()) if index in wanted]
+    asked = {number[word] for word in words}
+    return [row for row, index in enumerate(example_index.tolist()) if index in asked]
 
 
 def read_indices(path: Path, dataset: Path, count: int, also: str = "") -> list[int]:
-    """The feature indices in `path`, each once, in ascending order; all below `count`. Raises as `read` does."""
+    """The feature indices in `path`, each once, in ascending order; all below `count`. Raises as `read_list` does."""
     words = _words(path)
     unknown = [word for word in words if not (word.isdecimal() and int(word) < count)]
     if unknown:

@@ -8,42 +8,68 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from foundation import atomic_write
-from qsl.base import DatasetError
+from qsl.base import DatasetError, Features
+from qsl.data_file import DataFile
 
 Arrays = dict[str, npt.NDArray[Any]]
 DEFAULT_CACHE_DIR = Path("~/.cache/mlperf-bert-sut")
+FEATURES = ("input_ids", "token_type_ids", "offsets")  # the fields of every entry; a task may add its own
+
+
+class Stored(NamedTuple):
+    """An entry's arrays, and the directory that they are mapped from; None where they are in memory alone."""
+
+    arrays: Arrays
+    directory: Path | None
+
+
+@dataclass(frozen=True)
+class FeatureFiles:
+    """Where the cache holds the features of a data set: little enough to send to every process that reads them."""
+
+    directory: Path
+    samples: int
+    tokens: int
+
+    def open(self) -> Features:
+        """The features, memory-mapped.
+
+        Raises:
+            DatasetError: the files are gone, or hold another number of samples or tokens.
+        """
+        arrays = _open(self.directory, FEATURES)
+        found = Features(**arrays) if arrays else None
+        if found is None or (len(found), len(found.input_ids)) != (self.samples, self.tokens):
+            raise DatasetError(
+                f"expected {self.samples} samples of {self.tokens} tokens in {self.directory}, found other files, or "
+                "none: the cache was changed after this run began. Run again."
+            )
+        return found
 
 
 def key(*parts: object) -> str:
-    """Hex name of an entry: a Path counts by its file's content, anything else by its `repr`.
+    """Hex name of an entry: a file counts by its content, anything else by its `repr`.
 
     Raises:
         DatasetError: a file cannot be read.
     """
     sha = hashlib.sha256()
     for part in parts:
-        sha.update(_file_digest(part) if isinstance(part, Path) else repr(part).encode())
+        file = DataFile(part, "a file", "--dataset") if isinstance(part, Path) else part
+        sha.update(bytes.fromhex(file.sha256) if isinstance(file, DataFile) else repr(part).encode())
         sha.update(b"\0")
     return sha.hexdigest()[:32]
 
 
-def _file_digest(path: Path) -> bytes:
-    try:
-        return hashlib.sha256(path.read_bytes()).digest()
-    except OSError as error:
-        raise DatasetError(
-            f"expected a file at {path}, found: {error.strerror or error}. Check --dataset and --vocab."
-        ) from error
-
-
-def cached(cache_dir: Path, name: str, fields: Collection[str], build: Callable[[], Arrays]) -> Arrays:
+def cached(cache_dir: Path, name: str, fields: Collection[str], build: Callable[[], Arrays]) -> Stored:
     """The entry `name` with its `fields`, mapped read-only; built and written first when it is not there whole.
 
     A cache that cannot be written costs time, not the run: the built arrays are returned as they are.
@@ -51,13 +77,14 @@ def cached(cache_dir: Path, name: str, fields: Collection[str], build: Callable[
     entry = cache_dir.expanduser() / name
     found = _open(entry, fields)
     if found is not None:
-        return found
+        return Stored(found, entry)
     arrays = build()
     try:
         _write(entry, arrays)
     except OSError:
-        return arrays
-    return _open(entry, fields) or arrays
+        return Stored(arrays, None)
+    written = _open(entry, fields)
+    return Stored(written, entry) if written else Stored(arrays, None)
 
 
 def _open(entry: Path, fields: Collection[str]) -> Arrays | None:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ import numpy.typing as npt
 
 from foundation.arrays import Int32, Int64
 from foundation.rules import DOC_STRIDE, MAX_QUERY_LENGTH, MAX_SEQ_LENGTH
-from qsl import feature_cache, wordpiece
+from qsl import feature_cache
 from qsl.base import DatasetError, Features
+from qsl.calibration_list import read_list
+from qsl.data_file import DataFile
+from qsl.data_set import DataSet
+from qsl.feature_cache import Arrays
 from qsl.wordpiece import CLS, SEP, WordPiece
 
 # The characters at which the reference splits a passage into words; others (a no-break space) stay inside a word.
 _SPACES = re.compile("[ \t\r\n\u202f]+")
-# What decides the features beside the files: a change here makes every cached entry another one.
-_SOURCES = (Path(__file__), Path(wordpiece.__file__))
-_FIELDS = ("input_ids", "token_type_ids", "offsets", "example_index", "token_to_word", "is_max_context")
+KIND = "a SQuAD v1.1 file"
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,16 @@ class SquadFeatures:
     is_max_context: npt.NDArray[np.bool_]  # [T]
 
 
-def read_examples(path: Path) -> list[Example]:
+def read_examples(source: Path | DataFile) -> list[Example]:
     """All questions of a SQuAD v1.1 file, in the file's order.
 
     Raises:
         DatasetError: the file is missing, is not JSON, or lacks a key of SQuAD v1.1's form (the message says where).
     """
+    file = DataFile.of(source, KIND, "--dataset")
+    path = file.path
     try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(
-            f"expected a SQuAD v1.1 file at {path}, found: {error}. Name one with --dataset FILE."
-        ) from error
+        data = json.loads(file.content)
     except (ValueError, RecursionError) as error:
         raise DatasetError(
             f"expected SQuAD v1.1 JSON in {path}, found something else ({error}). Fetch or copy the file again."
@@ -103,6 +104,44 @@ def split_words(passage: str) -> tuple[str, ...]:
     return tuple(word for word in _SPACES.split(passage) if word)
 
 
+class SquadDataSet(DataSet):
+    """SQuAD v1.1; beside its features it has what leads from their tokens back to the passages."""
+
+    kind = KIND
+    fields = (*feature_cache.FEATURES, "example_index", "token_to_word", "is_max_context")
+    sources = (Path(__file__),)
+    settings: SquadFeatureSettings
+
+    def __init__(
+        self,
+        file: Path | DataFile,
+        vocab: Path | DataFile,
+        cache_dir: Path | None,
+        settings: SquadFeatureSettings = SquadFeatureSettings(),
+    ) -> None:
+        super().__init__(file, vocab, cache_dir, settings)
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        return read_examples(self.file)
+
+    @cached_property
+    def squad_features(self) -> SquadFeatures:
+        return _from_arrays(self.stored.arrays)
+
+    def check_scorable(self) -> None:
+        """It is, where it can be parsed: every question brings its answers."""
+        _ = self.examples
+
+    def listed(self, calibration_list: Path) -> list[int]:
+        """The features that a list names, by their indices or by their questions' ids."""
+        ids = [example.id for example in self.examples]
+        return read_list(calibration_list, self.file.path, ids, self.squad_features.example_index)
+
+    def _build(self) -> Arrays:
+        return _arrays(self.examples, self.vocabulary, self.settings, str(self.file.path))
+
+
 def load(
     dataset: Path, vocab: Path, cache_dir: Path | None, settings: SquadFeatureSettings = SquadFeatureSettings()
 ) -> SquadFeatures:
@@ -114,13 +153,10 @@ def load(
     Raises:
         DatasetError: the data set or the vocabulary cannot be used.
     """
-    if cache_dir is None:
-        return _from_arrays(_build(dataset, vocab, settings))
-    key = feature_cache.key(settings, dataset, vocab, *_SOURCES)
-    return _from_arrays(feature_cache.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
+    return SquadDataSet(dataset, vocab, cache_dir, settings).squad_features
 
 
-def _from_arrays(arrays: feature_cache.Arrays) -> SquadFeatures:
+def _from_arrays(arrays: Arrays) -> SquadFeatures:
     features = Features(arrays["input_ids"], arrays["token_type_ids"], arrays["offsets"])
     return SquadFeatures(features, arrays["example_index"], arrays["token_to_word"], arrays["is_max_context"])
 
@@ -132,13 +168,7 @@ def features_of(
     return _from_arrays(_arrays(examples, vocabulary, settings, "these questions"))
 
 
-def _build(dataset: Path, vocab: Path, settings: SquadFeatureSettings) -> feature_cache.Arrays:
-    return _arrays(read_examples(dataset), WordPiece(vocab), settings, str(dataset))
-
-
-def _arrays(
-    examples: list[Example], vocabulary: WordPiece, settings: SquadFeatureSettings, whose: str
-) -> feature_cache.Arrays:
+def _arrays(examples: list[Example], vocabulary: WordPiece, settings: SquadFeatureSettings, whose: str) -> Arrays:
     windows = [
         (index, *window)
         for index, question, doc_ids, doc_words in _tokenized(examples, vocabulary, settings)

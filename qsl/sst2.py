@@ -7,22 +7,24 @@ Labels are not among the features: what a model is given and what it is scored b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from qsl import feature_cache, wordpiece
+from foundation.arrays import Int64
 from qsl.base import DatasetError, Features
-from qsl.wordpiece import CLS, SEP, WordPiece
+from qsl.calibration_list import read_indices
+from qsl.data_file import DataFile
+from qsl.data_set import DataSet
+from qsl.feature_cache import Arrays
+from qsl.wordpiece import CLS, SEP
 
+KIND = "an SST-2 file"
 LABELS = ("negative", "positive")
 _SENTENCE, _LABEL = "sentence", "label"
 _PARQUET_MAGIC = b"PAR1"
-# What decides the features beside the files: a change here makes every cached entry another one.
-_SOURCES = (Path(__file__), Path(wordpiece.__file__))
-_FIELDS = ("input_ids", "token_type_ids", "offsets")
 
 
 @dataclass(frozen=True)
@@ -32,26 +34,28 @@ class Sst2FeatureSettings:
     max_seq_length: int = 128
 
 
-def read_sentences(path: Path) -> list[str]:
+def read_sentences(source: Path | DataFile) -> list[str]:
     """The sentences, in the file's order.
 
     Raises:
         DatasetError: the file is missing, of another form, or empty.
     """
-    sentences = _columns(path)[_SENTENCE]
+    file = DataFile.of(source, KIND, "--dataset")
+    sentences = _columns(file)[_SENTENCE]
     wrong = next((row for row, text in enumerate(sentences) if not isinstance(text, str)), None)
     if wrong is not None:
-        raise DatasetError(f"expected text as the sentence of row {wrong} of {path}, found {sentences[wrong]!r}.")
+        raise DatasetError(f"expected text as the sentence of row {wrong} of {file.path}, found {sentences[wrong]!r}.")
     return sentences
 
 
-def read_labels(path: Path) -> npt.NDArray[np.int64]:
+def read_labels(source: Path | DataFile) -> Int64:
     """The labels, int64 [N]: 0 negative, 1 positive.
 
     Raises:
         DatasetError: as `read_sentences` does; or there are no labels, or others.
     """
-    labels = _columns(path).get(_LABEL)
+    file = DataFile.of(source, KIND, "--dataset")
+    labels = _columns(file).get(_LABEL)
     found = "no column of that name" if labels is None else None
     for row, label in enumerate(labels or ()):
         if str(label) not in ("0", "1"):
@@ -59,10 +63,56 @@ def read_labels(path: Path) -> npt.NDArray[np.int64]:
             break
     if labels is None or found:
         raise DatasetError(
-            f"expected 0 (negative) or 1 (positive) as every {_LABEL} in {path}, found {found}. GLUE's test set has no "
-            "labels; score its dev set (dev.tsv, or the hubs' validation split)."
+            f"expected 0 (negative) or 1 (positive) as every {_LABEL} in {file.path}, found {found}. "
+            "GLUE's test set has no labels; score its dev set (dev.tsv, or the hubs' validation split)."
         )
     return np.array([int(label) for label in labels], np.int64)
+
+
+class Sst2DataSet(DataSet):
+    """SST-2: GLUE's TSV, or parquet."""
+
+    kind = KIND
+    sources = (Path(__file__),)
+    settings: Sst2FeatureSettings
+
+    def __init__(
+        self,
+        file: Path | DataFile,
+        vocab: Path | DataFile,
+        cache_dir: Path | None,
+        settings: Sst2FeatureSettings = Sst2FeatureSettings(),
+    ) -> None:
+        super().__init__(file, vocab, cache_dir, settings)
+
+    @cached_property
+    def examples(self) -> list[str]:
+        return read_sentences(self.file)
+
+    @cached_property
+    def labels(self) -> Int64:
+        return read_labels(self.file)
+
+    def check_scorable(self) -> None:
+        """It is, where it has labels."""
+        _ = self.labels
+
+    def listed(self, calibration_list: Path) -> list[int]:
+        """The features that a list names, by their indices."""
+        return read_indices(calibration_list, self.file.path, len(self.features))
+
+    def _build(self) -> Arrays:
+        ids_of = self.vocabulary.ids
+        room = self.settings.max_seq_length - 2
+        encoded = [self.vocabulary.encode(text)[:room] for text in self.examples]
+        samples = [[ids_of[CLS], *pieces, ids_of[SEP]] for pieces in encoded]
+        ids = np.array([token for sample in samples for token in sample], np.int32)
+        ends = np.cumsum([len(sample) for sample in samples])
+        return {
+            "input_ids": ids,
+            "token_type_ids": np.zeros_like(ids),
+            "offsets": np.concatenate([[0], ends]).astype(np.int64),
+        }
 
 
 def load(
@@ -76,34 +126,12 @@ def load(
     Raises:
         DatasetError: the data set or the vocabulary cannot be used.
     """
-    if cache_dir is None:
-        return Features(**_build(dataset, vocab, settings))
-    key = feature_cache.key(settings, dataset, vocab, *_SOURCES)
-    return Features(**feature_cache.cached(cache_dir, key, _FIELDS, lambda: _build(dataset, vocab, settings)))
+    return Sst2DataSet(dataset, vocab, cache_dir, settings).features
 
 
-def _build(dataset: Path, vocab: Path, settings: Sst2FeatureSettings) -> feature_cache.Arrays:
-    vocabulary = WordPiece(vocab)
-    cls, sep = vocabulary.ids[CLS], vocabulary.ids[SEP]
-    room = settings.max_seq_length - 2
-    samples = [[cls, *vocabulary.encode(text)[:room], sep] for text in read_sentences(dataset)]
-    ids = np.array([token for sample in samples for token in sample], np.int32)
-    ends = np.cumsum([len(sample) for sample in samples])
-    return {
-        "input_ids": ids,
-        "token_type_ids": np.zeros_like(ids),
-        "offsets": np.concatenate([[0], ends]).astype(np.int64),
-    }
-
-
-def _columns(path: Path) -> dict[str, list[Any]]:
+def _columns(file: DataFile) -> dict[str, list[Any]]:
     """The file's columns by name, `sentence` among them, all of one length, at least one row."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(
-            f"expected an SST-2 file at {path}, found: {error}. Name one with --dataset FILE."
-        ) from error
+    path, content = file.path, file.content
     columns = _read_parquet(path) if content.startswith(_PARQUET_MAGIC) else _read_tsv(path, content)
     if _SENTENCE not in columns:
         raise DatasetError(

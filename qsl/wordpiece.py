@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qsl.base import DatasetError
+from qsl.data_file import DataFile
 
+KIND = "a WordPiece vocabulary (UTF-8 text, one token a line)"
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 MAX_CHARS_PER_WORD = 100
 _BLANKS = re.compile(r"[ \t\r\n]+")
@@ -84,27 +86,31 @@ def basic_tokens(text: str) -> list[str]:
 class WordPiece:
     """A vocabulary and the tokenizer that uses it.
 
+    Args:
+        source: the vocabulary's file, one token a line.
+
     Raises:
         DatasetError: the file is missing, is not text, or lacks one of [PAD], [UNK], [CLS], [SEP].
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: Path | DataFile) -> None:
+        file = DataFile.of(source, KIND, "--vocab")
+        self.path = file.path
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
+            lines = file.content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        except UnicodeDecodeError as error:
             raise DatasetError(
-                f"expected a WordPiece vocabulary (UTF-8 text, one token a line) at {path}, found: {error}. "
-                "Name one with --vocab FILE."
+                f"expected {KIND} at {self.path}, found: {error}. Name one with --vocab FILE."
             ) from error
         if lines and not lines[-1]:
             lines.pop()
-        self.tokens = [line.rstrip("\r") for line in lines]
+        self.tokens = lines
         self.ids = {token: i for i, token in enumerate(self.tokens)}
         missing = [token for token in (PAD, UNK, CLS, SEP) if token not in self.ids]
         if missing:
             raise DatasetError(
-                f"expected a BERT vocabulary at {path}, found {len(self.tokens)} lines without {', '.join(missing)}. "
-                "Name a vocab.txt with --vocab FILE."
+                f"expected a BERT vocabulary at {self.path}, found {len(self.tokens)} lines without "
+                f"{', '.join(missing)}. Name a vocab.txt with --vocab FILE."
             )
         self._seen: dict[str, tuple[int, ...]] = {}
 

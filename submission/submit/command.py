@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from accuracy import squad
 from submission.check import command as check_command
 from submission.package import build, documents, pack, side_files, summary
 from submission.submit import plan, prerequisites, runs, test01, user_conf, workspace
@@ -24,8 +25,6 @@ from submission.submit.prerequisites import Prerequisites
 from submission.submit.request import ResumeOptions, SubmissionRequest, parse
 from submission.submit.workspace import Workspace
 from sut.errors import INVALID, VALID, RunFailedError, UsageError
-from sut.fetch import resolve as asset_paths
-from sut.tasks import score_squad
 
 _ONLY_ONCE = ("--resume", "--clean", "--dry-run")  # how to proceed, not part of the request
 
@@ -48,7 +47,7 @@ def _dry_run(request: SubmissionRequest) -> int:
     with TemporaryDirectory(prefix="submit-") as folder, workspace.claimed(Path(folder)) as (output, lock):
         ready = prerequisites.check(request, output)
         speeds = _speeds(request, output, lock)
-        steps = plan.runs(request, Workspace(request.output_dir), speeds, len(ready.features))
+        steps = plan.runs(request, Workspace(request.output_dir), speeds, len(ready.data.features))
     plan.show(request, Workspace(request.output_dir), steps, speeds, user_conf.measured(request, speeds), set())
     return VALID
 
@@ -120,7 +119,7 @@ def _planned(
     ):
         if not path.exists():
             workspace.write(path, text)
-    steps = plan.runs(request, output, speeds, len(ready.features))
+    steps = plan.runs(request, output, speeds, len(ready.data.features))
     done = {step.name for step in steps if runs.is_done(step, output)}
     plan.show(request, output, steps, speeds, output.user_conf.read_text(encoding="utf-8"), done)
     return steps
@@ -129,16 +128,14 @@ def _planned(
 def _verify(step: Step, folder: Path, request: SubmissionRequest, output: Workspace, ready: Prerequisites) -> None:
     if step.kind != plan.TEST01:
         return
-    config = request.run
-    paths = asset_paths.dataset(config), asset_paths.vocab(config), asset_paths.cache_dir(config)
     test01.verify(
         folder,
         accuracy=output.run(step.scenario, plan.ACCURACY),
         performance=output.run(step.scenario, plan.PERFORMANCE),
         scenario=step.scenario,
         benchmark=request.benchmark,
-        samples=len(ready.features),
-        score=lambda log: score_squad(log, *paths),
+        samples=len(ready.data.features),
+        score=lambda log: squad.score_run(log, ready.data),
     )
 
 

@@ -13,13 +13,13 @@ import backends
 from backends.bert.model import RANDOM_PREFIX
 from foundation import rules
 from qsl.base import Features
+from qsl.squad import SquadDataSet
 from submission.package import system_description, weights
 from submission.package.weights import Weights
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
-from sut.tasks import TASKS
 
 DEMO_QUESTIONS = 10_515  # of the demo's generator, seed 1: they make exactly the required number of samples
 _DEMO_FILE = f"demo-{rules.SAMPLES}.json"
@@ -33,7 +33,7 @@ class Prerequisites:
 
     description: Mapping[str, str]  # of the system
     weights: Weights
-    features: Features
+    data: SquadDataSet
 
 
 def check(request: SubmissionRequest, output: Workspace) -> Prerequisites:
@@ -45,11 +45,11 @@ def check(request: SubmissionRequest, output: Workspace) -> Prerequisites:
     backends.check(request.run.backend)
     _check_model(request)
     found = weights.describe(request.run)
-    features = _features(request)
-    _check_samples(request, len(features))
+    data = _data(request)
+    _check_samples(request, len(data.features))
     description = system_description.describe(request)
-    _check_room(request, output, features)
-    return Prerequisites(description, found, features)
+    _check_room(request, output, data.features)
+    return Prerequisites(description, found, data)
 
 
 def _check_model(request: SubmissionRequest) -> None:
@@ -66,11 +66,9 @@ def _check_model(request: SubmissionRequest) -> None:
         )
 
 
-def _features(request: SubmissionRequest) -> Features:
+def _data(request: SubmissionRequest) -> SquadDataSet:
     config = request.run
-    return TASKS[config.task].load(
-        asset_paths.dataset(config), asset_paths.vocab(config), asset_paths.cache_dir(config)
-    )
+    return SquadDataSet(asset_paths.dataset(config), asset_paths.vocab(config), asset_paths.cache_dir(config))
 
 
 def _check_samples(request: SubmissionRequest, samples: int) -> None:

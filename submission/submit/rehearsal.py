@@ -50,7 +50,7 @@ def save_answers(log_dir: Path, answers: Path) -> int:
 def _features(log_dir: Path) -> Features:
     config = json.loads((log_dir / detail_log.RUN).read_bytes())["config"]
     paths = (Path(config[name]) for name in ("dataset", "vocab", "cache_dir"))
-    return TASKS[config["task"]].load(*paths)
+    return TASKS[config["task"]].open(*paths).features
 
 
 if __name__ == "__main__":

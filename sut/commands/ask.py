@@ -76,13 +76,13 @@ class Reader:
         if asked.task != SQUAD:
             raise UsageError(f"expected a preset of task squad, found one of task {asked.task}.")
         config = fp16_fallback.resolve(asked)
-        model, vocab = model_choice.model_of(config, TASKS[SQUAD]), asset_paths.vocab(config)
-        model_choice.check_vocabulary(model, vocab)
-        model = engines.ready(config, model, vocab, asset_paths.cache_dir(config))
+        model, vocabulary = model_choice.model_of(config, TASKS[SQUAD]), WordPiece(asset_paths.vocab(config))
+        model_choice.check_vocabulary(model, vocabulary)
+        model = engines.ready(config, model, engines.data_of(config))
         os.environ.update(instances_plan.environment(config))
         threads = config.threads or machine_facts.cores()
         self.notices = (*fp16_fallback.notices(asked), *([notices.RANDOM] if model.is_random else []))
-        self._vocabulary, self._max_tokens = WordPiece(vocab), config.max_batch_tokens
+        self._vocabulary, self._max_tokens = vocabulary, config.max_batch_tokens
         positions = model.config.max_position_embeddings if model.config else SquadFeatureSettings.max_seq_length
         self._settings = SquadFeatureSettings(max_seq_length=min(SquadFeatureSettings.max_seq_length, positions))
         self._backend: Backend = backend_class(config.backend)(

@@ -20,7 +20,7 @@ from backends.base import Batch, Options
 from backends.bert.model import Model
 from backends.errors import BackendError, brief
 from qsl.base import Features
-from sut import tasks
+from qsl.feature_cache import FeatureFiles
 from sut.executors.base import Ready
 
 _TIMING_S = 0.2  # how long the last warm-up batch is timed, at least
@@ -42,17 +42,15 @@ class Begun(NamedTuple):
     answer: Callable[[], Answer]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorkerSpec:
     """All that an instance needs to start; small, and the same for every instance."""
 
     backend: str
     options: Options
     model: Model
-    task: str
-    dataset: Path
-    vocab: Path
-    cache_dir: Path
+    features: FeatureFiles | Features  # what is mapped; where no cache could be written, the features themselves
+    vocab: Path  # that token ids are of: for messages, nothing here reads it
     max_tokens: int  # of any batch
     shapes: tuple[tuple[int, int], ...]  # (samples, tokens each) to warm up on; the last one is timed
     environment: tuple[tuple[str, str], ...] = ()  # variables that engines' libraries read, set before they are loaded
@@ -66,7 +64,7 @@ class Worker:
     def __init__(self, spec: WorkerSpec) -> None:
         self._start_s = time.perf_counter()
         self.spec = spec
-        self._features = tasks.TASKS[spec.task].load(spec.dataset, spec.vocab, spec.cache_dir)
+        self._features = spec.features.open()
         self._backend = backend_class(spec.backend)(spec.options)
         self._backend.load(spec.model)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -52,7 +53,11 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
         },
         "topology": asdict(prepared.topology),
         **_engine(prepared.model.engine),
-        **({} if verdict in (UNFINISHED, FAILED) else {"checksums": checksums(config, prepared.model)}),
+        **(
+            {}
+            if verdict in (UNFINISHED, FAILED)
+            else {"checksums": checksums(config, prepared.model, prepared.data.digests())}
+        ),
         **more,
         "machine": asdict(machine_facts.facts()),
         **(
@@ -62,16 +67,19 @@ def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
     return _replace(config.logs / detail_log.RUN, json.dumps(content, indent=2, default=str) + "\n")
 
 
-def checksums(config: RunConfig, model: Model) -> dict[str, str]:
+def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dict[str, str]:
     """sha256 of every file that a prepared run names, and of its weights where they lie in files.
 
     It is taken when a run is over, so that no start waits for it, and not of one that failed, which should end.
+
+    Args:
+        known: the sha256 of files that were read, which is theirs as the run saw them.
     """
     found = {}
     with suppress(OSError):  # one went away since: the result stands all the same
         for field, path in asdict(config).items():
             if isinstance(path, Path) and path.is_file():
-                found[field] = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[field] = known.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()
         if model.path is not None:
             found["weights"] = checkpoints.digest(model)
     return found

@@ -91,9 +91,8 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str
 
 def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
     config = prepared.config
-    assert config.dataset and config.vocab and config.cache_dir
     errors = detail_log.logged_errors(config.logs, detail_log.read_detail(config.logs))
-    score = prepared.task.score(config.logs / detail_log.ACCURACY, config.dataset, config.vocab, config.cache_dir)
+    score = prepared.task.score(config.logs / detail_log.ACCURACY, prepared.data)
     accuracy_report.write_accuracy(score, config.logs, prepared.notices)
     predictions = accuracy_report.write_predictions(score, config.logs / accuracy_report.PREDICTIONS_FILE)
     found = {

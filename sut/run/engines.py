@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from backends.bert.model import Model
 from backends.quantization import engine_store
 from qsl import feature_cache
 from qsl.base import Features
+from qsl.data_set import DataSet
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
@@ -32,6 +34,7 @@ from sut.settings.resolve import RunConfig
 from sut.tasks import TASKS
 
 OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
+OpenData = Callable[[Path], DataSet]
 _DIGEST = "calibration_features_sha256"
 _NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are no part of the key
 _SAMPLES, _RANDOM_SAMPLES = 500, 16  # as many as MLPerf's lists; random weights have nothing to get right
@@ -72,12 +75,20 @@ def build(config: RunConfig, root: Path | None = None) -> Path:
             f"{', '.join(built) or 'none'}), found {config.precision}."
         )
     model = find_model(asset_paths.model_spec(config), TASKS[config.task].head)
+    return engine(config, model, data_of(config), root)
+
+
+def data_of(config: RunConfig) -> OpenData:
+    """What opens the data sets of a configuration that opens none itself."""
     vocab, cache_dir = asset_paths.vocab(config), asset_paths.cache_dir(config)
-    return engine(config, model, vocab, cache_dir, root)
+    return lambda file: TASKS[config.task].open(file, vocab, cache_dir)
 
 
-def ready(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Model:
+def ready(config: RunConfig, model: Model, open_data: OpenData) -> Model:
     """The model with its engine, where the precision runs one: the named one, else that of its key, built if need be.
+
+    Args:
+        open_data: opens the calibration data, with the model's vocabulary.
 
     Raises:
         UsageError: the named one is not whole, is of other weights, or is not for this precision.
@@ -86,7 +97,7 @@ def ready(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> Mode
         return replace(model, engine=_named(config.engine, config, model))
     if not needs_engine(config):
         return model
-    return replace(model, engine=engine(config, model, vocab, cache_dir))
+    return replace(model, engine=engine(config, model, open_data))
 
 
 def _named(directory: Path, config: RunConfig, model: Model) -> Path:
@@ -100,11 +111,11 @@ def _named(directory: Path, config: RunConfig, model: Model) -> Path:
     return directory
 
 
-def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path, root: Path | None = None) -> Path:
+def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | None = None) -> Path:
     """The directory of the engine that `config` asks for, in `root` or in the cache; built first when it is not there
     whole."""
     builder = backends.engine_builder(config.backend)
-    samples, about = _made_from(config, model, vocab, cache_dir)
+    samples, about = _made_from(config, model, open_data)
     settings = builder.settings()
     content = {name: value for name, value in about.items() if name not in _NOT_CONTENT}
     directory = (root or default_root(config)) / feature_cache.key(settings, content, *builder.sources)
@@ -123,17 +134,17 @@ def engine(config: RunConfig, model: Model, vocab: Path, cache_dir: Path, root: 
     return directory
 
 
-def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) -> tuple[list[Batch], dict[str, Any]]:
+def _made_from(config: RunConfig, model: Model, open_data: OpenData) -> tuple[list[Batch], dict[str, Any]]:
     """The samples to calibrate on, none where the model brings its own ranges; and what decides an engine as
     engine.json and run.json hold it."""
     weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model), "precision": config.precision}
     asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
     if not asked and backends.engine_builder(config.backend).takes_ranges and checkpoints.has_ranges(model):
         return [], weights | {"ranges_from": "the model itself"}
-    dataset, task = asset_paths.calibration_dataset(config), TASKS[config.task]
-    features = task.load(dataset, vocab, cache_dir)
+    data = open_data(asset_paths.calibration_dataset(config))
+    features = data.features
     if config.calibration_list:
-        chosen = task.listed(config.calibration_list, dataset, vocab, cache_dir)
+        chosen = data.listed(config.calibration_list)
         drawn: dict[str, Any] = {"calibration_list": str(config.calibration_list), "calibration_indices": chosen}
     else:
         count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
@@ -141,7 +152,7 @@ def _made_from(config: RunConfig, model: Model, vocab: Path, cache_dir: Path) ->
         drawn = {"calibration_seed": config.calibration_seed}
     about = {
         **weights,
-        "calibration_dataset": str(dataset),
+        "calibration_dataset": str(data.file.path),
         _DIGEST: features.digest(),
         "calibration_samples": len(chosen),
         **drawn,

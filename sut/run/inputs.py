@@ -1,12 +1,11 @@
-"""The files that a run reads: the data set as features, the vocabulary, LoadGen's audit settings; each checked."""
+"""The files that a run reads: the data set, the vocabulary, LoadGen's audit settings; each checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from backends.bert.model import Model
-from qsl.base import Features
+from qsl.data_set import DataSet
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.run import model_choice
@@ -16,12 +15,9 @@ from sut.tasks import Task
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data of a run, and where it is read from."""
+    """The data of a run."""
 
-    dataset: Path
-    vocab: Path
-    cache_dir: Path
-    features: Features
+    data: DataSet
     samples: int  # size of the QSL: all features, or in an accuracy trial the first few
 
 
@@ -31,15 +27,14 @@ def read(config: RunConfig, task: Task, model: Model) -> Inputs:
     Raises:
         UsageError, DatasetError, BackendError: what cannot be used.
     """
-    dataset, vocab, cache_dir = asset_paths.dataset(config), asset_paths.vocab(config), asset_paths.cache_dir(config)
-    model_choice.check_vocabulary(model, vocab)
-    features = task.load(dataset, vocab, cache_dir)
-    model_choice.check_lengths(model, features)
-    samples = len(features)
+    data = task.open(asset_paths.dataset(config), asset_paths.vocab(config), asset_paths.cache_dir(config))
+    model_choice.check_vocabulary(model, data.vocabulary)
+    model_choice.check_lengths(model, data.features)
+    samples = len(data.features)
     if config.mode == "accuracy":
-        task.check(dataset)
+        data.check_scorable()
         samples = min(samples, config.test_query_count or samples)
-    return Inputs(dataset, vocab, cache_dir, features, samples)
+    return Inputs(data, samples)
 
 
 def check_audit(config: RunConfig) -> None:

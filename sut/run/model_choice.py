@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import backends
 from backends import BACKENDS
 from backends.bert.checkpoints import find_model, with_answers, with_config
@@ -47,9 +45,9 @@ def _check_head(model: Model, task: Task) -> None:
         )
 
 
-def check_vocabulary(model: Model, vocab: Path) -> None:
+def check_vocabulary(model: Model, vocabulary: WordPiece) -> None:
     """Raises BackendError where the model's embedding table shows that it was trained with another vocabulary."""
-    words = len(WordPiece(vocab))
+    words = len(vocabulary)
     if model.config is None:
         return
     rows = model.config.vocab_size
@@ -57,7 +55,7 @@ def check_vocabulary(model: Model, vocab: Path) -> None:
     if words > rows or too_few:
         raise BackendError(
             f"expected the vocabulary that {model.spec} was trained with, about {rows} tokens; "
-            f"found {words} in {vocab}. Name the model's own with --vocab FILE."
+            f"found {words} in {vocabulary.path}. Name the model's own with --vocab FILE."
         )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from accuracy.targets import Target
 from backends import BACKENDS
 from backends.bert.model import Model
-from qsl.base import Features
+from qsl.data_set import DataSet
 from sut.run import engines
 from sut.settings.resolve import RunConfig
 from sut.tasks import Task
@@ -15,26 +13,24 @@ from sut.tasks import Task
 RANDOM = "random weights: for speed alone, the answers mean nothing"
 
 
-def of(config: RunConfig, model: Model, task: Task, judged: Target | None, features: Features) -> tuple[str, ...]:
+def of(config: RunConfig, model: Model, task: Task, judged: Target | None, data: DataSet) -> tuple[str, ...]:
     """The notices of a resolved configuration; a run with one of them can never be submitted."""
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
         RANDOM: model.is_random,
-        engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, features),
+        engines.OWN_DATA: model.engine is not None and engines.was_calibrated_on(model.engine, data.features),
         BACKENDS[config.backend].notice: not BACKENDS[config.backend].runs_model,
-        **({} if config.is_trial else _off_the_benchmark(config, task, judged)),
+        **({} if config.is_trial else _off_the_benchmark(config, task, judged, data)),
     }
     return tuple(words for words, applies in found.items() if applies)
 
 
-def _off_the_benchmark(config: RunConfig, task: Task, judged: Target | None) -> dict[str, bool]:
+def _off_the_benchmark(config: RunConfig, task: Task, judged: Target | None, data: DataSet) -> dict[str, bool]:
     """What keeps a run from being one of MLPerf's."""
     if not task.targets:
         return {"not a task of MLPerf's: not submittable": True}
-    assert config.dataset is not None
-    official = hashlib.sha256(config.dataset.read_bytes()).hexdigest() == task.dataset_sha256
     own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     return {
-        "not the benchmark's data set: not submittable": not official,
+        "not the benchmark's data set: not submittable": data.file.sha256 != task.dataset_sha256,
         "not one of the benchmark's accuracy targets: not submittable": own_target,
     }

@@ -15,10 +15,10 @@ from backends.base import Options
 from backends.bert.heads import HEADS
 from backends.bert.model import Model
 from qsl.base import Features
+from qsl.data_set import DataSet
 from sut.executors.worker import WorkerSpec
 from sut.machine.topology import Place, Topology
 from sut.run import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
-from sut.run.inputs import Inputs
 from sut.run.instances_plan import InstancesPlan
 from sut.settings import fp16_fallback, user_conf
 from sut.settings.resolve import RunConfig, default_log_dir
@@ -35,7 +35,7 @@ class Prepared:
     config: RunConfig  # dataset, vocab, log_dir, instances, cores_per_instance, threads, cache_dir are set
     task: Task
     model: Model
-    features: Features
+    data: DataSet
     samples: int  # size of the QSL: all features, or in an accuracy trial the first few
     worker: WorkerSpec
     places: tuple[Place, ...]  # one for each instance
@@ -43,6 +43,10 @@ class Prepared:
     target: Target | None  # what the run must reach; None where nothing is judged
     zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
     notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
+
+    @property
+    def features(self) -> Features:
+        return self.data.features
 
     @property
     def counted(self) -> RunConfig:
@@ -71,12 +75,13 @@ def prepare(asked: RunConfig) -> Prepared:
     model = model_choice.model_of(config, task)
     plan = instances_plan.plan(config, model, gpus)
     config = replace(config, max_batch_tokens=plan.max_batch_tokens)
-    data = inputs.read(config, task, model)
+    read = inputs.read(config, task, model)
+    data = read.data
     plan.check_memory(config, model, data.features.total_tokens)
     resolved = _resolved(config, plan, data)
     user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
-    model = engines.ready(config, model, data.vocab, data.cache_dir)
-    judged = wanted or target.default(asked, model, task, data.samples)
+    model = engines.ready(config, model, data.sibling)
+    judged = wanted or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
     log_dir.claim(resolved.logs, _logged_rows(config, task, data.features))
     return Prepared(
@@ -84,23 +89,23 @@ def prepare(asked: RunConfig) -> Prepared:
         config=resolved,
         task=task,
         model=model,
-        features=data.features,
-        samples=data.samples,
+        data=data,
+        samples=read.samples,
         worker=worker,
         places=plan.places,
         topology=plan.facts(dict(worker.environment)),
         target=judged,
         zero_weights=model_choice.zero_weights(model),
-        notices=(*fp16_fallback.notices(asked), *notices.of(resolved, model, task, judged, data.features)),
+        notices=(*fp16_fallback.notices(asked), *notices.of(resolved, model, task, judged, data)),
     )
 
 
-def _resolved(config: RunConfig, plan: InstancesPlan, data: Inputs) -> RunConfig:
+def _resolved(config: RunConfig, plan: InstancesPlan, data: DataSet) -> RunConfig:
     """The configuration with what was chosen in place of what was not given."""
     return replace(
         config,
-        dataset=data.dataset,
-        vocab=data.vocab,
+        dataset=data.file.path,
+        vocab=data.vocab.path,
         cache_dir=data.cache_dir,
         instances=len(plan.places),
         cores_per_instance=plan.cores,
@@ -110,16 +115,14 @@ def _resolved(config: RunConfig, plan: InstancesPlan, data: Inputs) -> RunConfig
     )
 
 
-def _worker(config: RunConfig, model: Model, data: Inputs) -> WorkerSpec:
+def _worker(config: RunConfig, model: Model, data: DataSet) -> WorkerSpec:
     """What each instance of a resolved configuration is started with."""
     return WorkerSpec(
         backend=config.backend,
         options=Options(config.precision, config.threads or 1, config.fpmath_mode or "strict"),
         model=model,
-        task=config.task,
-        dataset=data.dataset,
-        vocab=data.vocab,
-        cache_dir=data.cache_dir,
+        features=data.handle,
+        vocab=data.vocab.path,
         max_tokens=max(config.max_batch_tokens, int(data.features.lengths.max())),
         shapes=warm_up.warm_up_shapes(config, data.features),
         environment=instances_plan.environment(config),

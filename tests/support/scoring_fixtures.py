@@ -9,7 +9,7 @@ import pytest
 from paths import SHARED
 from squad_by_hand import QUESTIONS, SETTINGS, Case, make_case
 
-from qsl.squad import SquadFeatureSettings, load, read_examples
+from qsl.squad import SquadDataSet, SquadFeatureSettings
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def article() -> Case:
     if not (SHARED / "scorer-case.npz").exists():
         pytest.skip(f"the shared trial data are not at {SHARED}")
     dataset, vocab = SHARED / "dev-v1.1-super-bowl-50.json", SHARED / "vocab.txt"
-    return Case(dataset, vocab, load(dataset, vocab, None), read_examples(dataset), 384)
+    return Case(SquadDataSet(dataset, vocab, None))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from accuracy.squad import SquadScore, score_log
-from qsl.squad import Example, SquadFeatures, SquadFeatureSettings, load, read_examples
+from qsl.squad import Example, SquadDataSet, SquadFeatures, SquadFeatureSettings
 
 # Blanks stand for the line ends of vocab.txt.
 VOCAB = (
@@ -59,11 +59,27 @@ def encode(logits: np.ndarray, dtype: str, pad_to: int = 0, transposed: bool = F
 class Case:
     """A data set, its features, and ways to answer and to score it."""
 
-    dataset: Path
-    vocab: Path
-    features: SquadFeatures
-    examples: list[Example]
-    max_seq_length: int
+    data: SquadDataSet
+
+    @property
+    def dataset(self) -> Path:
+        return self.data.file.path
+
+    @property
+    def vocab(self) -> Path:
+        return self.data.vocab.path
+
+    @property
+    def features(self) -> SquadFeatures:
+        return self.data.squad_features
+
+    @property
+    def examples(self) -> list[Example]:
+        return self.data.examples
+
+    @property
+    def max_seq_length(self) -> int:
+        return self.data.settings.max_seq_length
 
     def blank(self) -> list[np.ndarray]:
         """Logits of every sample, [L, 2], all 0."""
@@ -100,8 +116,7 @@ class Case:
         return write_log(path, [(index, encode(rows, **layout)) for index, rows in enumerate(logits)])
 
     def score(self, log_file: Path, **options: Any) -> SquadScore:
-        options = {"max_seq_length": self.max_seq_length} | options
-        return score_log(log_file, self.dataset, self.vocab, self.features, **options)
+        return score_log(log_file, self.data, **options)
 
 
 def squad_json(questions: Iterable[tuple[str, str, tuple[str, ...]]]) -> str:
@@ -120,5 +135,4 @@ def make_case(
     vocab, dataset = folder / "vocab.txt", folder / "dev.json"
     vocab.write_text(VOCAB, encoding="utf-8")
     dataset.write_text(squad_json(questions), encoding="utf-8")
-    features = load(dataset, vocab, None, settings)
-    return Case(dataset, vocab, features, read_examples(dataset), settings.max_seq_length)
+    return Case(SquadDataSet(dataset, vocab, None, settings))

@@ -135,7 +135,7 @@ def _dry_run(earlier: Earlier) -> int:
     resolved = resolve(_known(earlier.record["config"])) if "config" in earlier.record else earlier.config
     now: _Record = {"machine": asdict(machine_facts.facts())}
     if BACKENDS[resolved.backend].runs_model:
-        now["checksums"] = run_record.checksums(resolved, find_model(asset_paths.model_spec(resolved)))
+        now["checksums"] = run_record.checksums(resolved, find_model(asset_paths.model_spec(resolved)), {})
     show_differences(differences(earlier.record, now), sections(earlier.record, now))
     return 0
 

@@ -14,6 +14,7 @@ from accuracy.__main__ import main
 from accuracy.log import AccuracyLogError
 from accuracy.sst2 import score_log, wilson
 from accuracy.targets import UnknownTargetError, target
+from qsl.sst2 import read_labels
 
 LABELS = [1, 0, 1, 1, 0]
 LOGITS = [(-1.0, 2.0), (3.0, -3.0), (0.5, 0.4), (0.0, 0.1), (1.0, 1.0)]  # right, right, wrong, right, right: a tie is 0
@@ -44,7 +45,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("dtype", ["<f4", "<f2"])
 def test_a_score_by_hand(tmp_path: Path, dataset: Path, dtype: str) -> None:
-    score = score_log(write_log(tmp_path / "log.json", list(enumerate(LOGITS)), dtype), dataset)
+    score = score_log(write_log(tmp_path / "log.json", list(enumerate(LOGITS)), dtype), read_labels(dataset))
     assert score.metrics == {"accuracy": 80.0}
     assert score.right.tolist() == [True, True, False, True, True]
     assert [score.predictions[row][:3] for row in "01234"] == ["pos", "neg", "neg", "pos", "neg"]
@@ -53,7 +54,7 @@ def test_a_score_by_hand(tmp_path: Path, dataset: Path, dtype: str) -> None:
 
 
 def test_what_is_missing_counts_0_and_is_told(tmp_path: Path, dataset: Path) -> None:
-    score = score_log(write_log(tmp_path / "log.json", [(0, LOGITS[0]), (2, LOGITS[2])]), dataset)
+    score = score_log(write_log(tmp_path / "log.json", [(0, LOGITS[0]), (2, LOGITS[2])]), read_labels(dataset))
     assert (score.accuracy, score.accuracy_of_answered) == (20.0, 50.0)
     assert (score.samples_answered, score.total_sample_count, score.is_complete) == (2, 5, False)
     assert score.interval == wilson(1, 2)
@@ -62,7 +63,7 @@ def test_what_is_missing_counts_0_and_is_told(tmp_path: Path, dataset: Path) -> 
 
 def test_the_last_of_two_entries_counts(tmp_path: Path, dataset: Path) -> None:
     entries = [*enumerate(LOGITS), (2, (0.0, 1.0))]
-    score = score_log(write_log(tmp_path / "log.json", entries), dataset)
+    score = score_log(write_log(tmp_path / "log.json", entries), read_labels(dataset))
     assert (score.accuracy, score.duplicates) == (100.0, 1)
 
 
@@ -88,7 +89,7 @@ def test_a_log_of_something_else_is_no_low_score(
     tmp_path: Path, dataset: Path, entries: Sequence[tuple[int, tuple[float, ...]]], words: str
 ) -> None:
     with pytest.raises(AccuracyLogError, match=words):
-        score_log(write_log(tmp_path / "log.json", entries), dataset)
+        score_log(write_log(tmp_path / "log.json", entries), read_labels(dataset))
 
 
 def test_the_command(dataset: Path, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from qsl import calibration_list, demo, squad
+from qsl import demo, squad
 from qsl.base import DatasetError
+from qsl.squad import SquadDataSet
 from sut.fetch.resolve import demo_model
 
 VOCAB = demo_model() / "vocab.txt"
@@ -23,7 +24,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(dataset: Path, words: str) -> list[int]:
     path = dataset.parent / "list.txt"
     path.write_text(words, encoding="utf-8")
-    return calibration_list.read(path, dataset, VOCAB, None)
+    return SquadDataSet(dataset, VOCAB, None).listed(path)
 
 
 def test_indices_are_features(dataset: Path) -> None:
@@ -52,4 +53,4 @@ def test_an_id_unknown_among_known_ones_is_named(dataset: Path) -> None:
 
 def test_a_list_that_is_not_there(dataset: Path) -> None:
     with pytest.raises(DatasetError, match="--calibration-list"):
-        calibration_list.read(dataset.parent / "gone.txt", dataset, VOCAB, None)
+        SquadDataSet(dataset, VOCAB, None).listed(dataset.parent / "gone.txt")

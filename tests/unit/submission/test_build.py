@@ -137,5 +137,5 @@ def test_the_generated_demo_set_has_as_many_samples_as_the_rules_want(tmp_path: 
     from sut.fetch import resolve as asset_paths
 
     demo.write(tmp_path / "dev.json", "dev", questions=DEMO_QUESTIONS)
-    features = TASKS["squad"].load(tmp_path / "dev.json", asset_paths.demo_model() / "vocab.txt", tmp_path)
-    assert len(features) == rules.SAMPLES
+    data = TASKS["squad"].open(tmp_path / "dev.json", asset_paths.demo_model() / "vocab.txt", tmp_path)
+    assert len(data.features) == rules.SAMPLES

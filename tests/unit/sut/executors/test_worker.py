@@ -18,6 +18,7 @@ from backends.bert.model import Model
 from backends.errors import BackendError
 from qsl import demo
 from qsl.base import Features
+from qsl.squad import SquadDataSet
 from sut.executors.base import Ready
 from sut.executors.worker import Worker, WorkerSpec, gather
 
@@ -27,7 +28,15 @@ VOCAB = ASSETS / "demo" / "vocab.txt"
 def spec(tmp_path: Path, model: Model, backend: str = "onnxruntime") -> WorkerSpec:
     dataset = tmp_path / "dev.json"
     demo.write(dataset, "dev", questions=10)
-    return WorkerSpec(backend, Options(), model, "squad", dataset, VOCAB, tmp_path / "cache", 200, ((2, 100), (2, 50)))
+    return WorkerSpec(
+        backend=backend,
+        options=Options(),
+        model=model,
+        features=SquadDataSet(dataset, VOCAB, tmp_path / "cache").handle,
+        vocab=VOCAB,
+        max_tokens=200,
+        shapes=((2, 100), (2, 50)),
+    )
 
 
 def test_a_graph_with_fewer_rows_than_the_vocabulary_is_named_before_the_clock(tmp_path: Path) -> None:
