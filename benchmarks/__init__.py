@@ -1,1 +1,1 @@
-"""Side-by-side measurements: each a program that prints a table, then one JSON line."""
+"""Measurements and comparisons: each is a program that prints a table, then one JSON line."""

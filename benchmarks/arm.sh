@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Linux on ARM without an ARM machine: an emulated arm64 root, the package installed as docs/guide/arm.md says, the demo's
-# accuracy and a short performance run for every combination of backend and precision, compared with this machine's F1.
+# Linux on ARM without an ARM machine: installs the package in an emulated arm64 root as docs/guide/arm.md says and runs
+# the demo's accuracy and a short performance run for every combination of backend and precision; compares the F1.
 #
-#     sudo benchmarks/arm.sh ROOT_DIRECTORY            # all of it; a step that is done is skipped when it is run again
+#     sudo benchmarks/arm.sh ROOT_DIRECTORY            # all steps; those that are done are skipped
 #
-# What it needs and what came of it: benchmarks/arm.md. Settings, as environment variables:
+# Requirements and findings: benchmarks/arm.md. Settings, as environment variables:
 #
 #     COMBINATIONS="onnxruntime:fp32 pytorch:fp32"     what to run (default: the list below)
 #     PYTHON=.venv/bin/python                          this machine's Python with the package, for its F1
 #     QUESTIONS=1200                                   of a generated set (default: 240; a question takes seconds)
 #     MIRROR=URL                                       Debian's mirror (default: the one that apt uses here)
-#     PRIORITY=normal                                  beside others' work (default: idle, which leaves the cores to them)
+#     PRIORITY=normal                                  (default: idle, which leaves the cores to others)
 set -euo pipefail
 
 COMBINATIONS=${COMBINATIONS:-onnxruntime:fp32 onnxruntime:int8 pytorch:fp32 pytorch:bf16 pytorch:int8}
 SUITE=bookworm                       # its Python is 3.11
 PACKAGES=python3,python3-venv,python3-dev,g++,ca-certificates
-TORCH=${TORCH:-2.10.0}               # the newest whose wheel for Linux on ARM does not bring CUDA along
+TORCH=${TORCH:-2.10.0}               # the newest whose wheel for Linux on ARM does not include CUDA
 PYTHON=${PYTHON:-python3}
 QUESTIONS=${QUESTIONS:-240}
 TOLERANCE=${TOLERANCE:-$(awk "BEGIN { print 100 / $QUESTIONS + 0.01 }")}  # points of F1: one question's worth
@@ -34,15 +34,15 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 3; }
 say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*"; }
 
 [ $# -eq 1 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
-[ "$(id -u)" = 0 ] || fail "wanted root, to mount and to change root; found user $(id -un). Type: sudo $0 $1"
-mkdir -p "$1" || fail "wanted a directory to build in, found that $1 cannot be made."
+[ "$(id -u)" = 0 ] || fail "expected root, to mount and to change root; found user $(id -un). Type: sudo $0 $1"
+mkdir -p "$1" || fail "expected a directory to build in, found that $1 cannot be made."
 ROOT=$(cd "$1" && pwd)
-[ "$ROOT" != / ] || fail "wanted a directory of its own for the arm64 root, found /."
-DONE="$ROOT.steps"                   # beside the root, which debootstrap wants empty
+[ "$ROOT" != / ] || fail "expected a directory of its own for the arm64 root, found /."
+DONE="$ROOT.steps"                   # next to the root, because debootstrap needs it empty
 mkdir -p "$DONE"
 
-# Emulation uses every core for an hour; idle priority leaves them to whoever else wants them. Where the kernel shares
-# time out among sessions first, it is the session's own weight that counts.
+# Emulation uses every core for an hour; idle priority leaves them to other processes. If the kernel shares time among
+# sessions first (autogroup), the weight of this session counts.
 IDLE=()
 if [ "${PRIORITY:-idle}" = idle ]; then
     if [ -w /proc/$$/autogroup ]; then echo 19 2> /dev/null > /proc/$$/autogroup || true; fi
@@ -73,15 +73,15 @@ host_tools() {
 
 emulation() {  # the kernel hands arm64 programs to qemu; asked every time, because a restart forgets it
     local known=/proc/sys/fs/binfmt_misc
-    [ -e $known/status ] || mount -t binfmt_misc binfmt_misc $known || fail "wanted binfmt_misc, found that this kernel has none."
+    [ -e $known/status ] || mount -t binfmt_misc binfmt_misc $known || fail "expected binfmt_misc, found that this kernel has none."
     [ -e $known/qemu-aarch64 ] || update-binfmts --enable qemu-aarch64 || true
     grep -q '^flags:.*F' $known/qemu-aarch64 2> /dev/null ||
-        fail "wanted qemu-aarch64 registered with flag F in $known. Type: apt-get install --reinstall qemu-user-static"
+        fail "expected qemu-aarch64 registered with flag F in $known. Type: apt-get install --reinstall qemu-user-static"
 }
 
-base() {  # a half-made root cannot be gone on with
+base() {  # a half-made root cannot be continued
     [ -z "$(ls -A "$ROOT")" ] || [ -d "$ROOT/debootstrap" ] ||
-        { echo "wanted $ROOT empty or begun by this script, found something else there"; return 1; }
+        { echo "expected $ROOT empty or begun by this script, found other files. Give another directory."; return 1; }
     find "$ROOT" -mindepth 1 -delete
     "${IDLE[@]}" debootstrap --arch=arm64 --variant=minbase --include="$PACKAGES" "$SUITE" "$ROOT" "$(mirror)"
 }
@@ -121,7 +121,7 @@ unbind() {
     done
 }
 
-pip_settings() {  # what pip is told here, less what names this machine's files; its certificates are copied
+pip_settings() {  # pip's settings on this machine without paths of its files; its certificates are copied
     local cert
     cert=$("$PYTHON" -m pip config list | sed -n "s/^[^=]*\.cert='\(.*\)'$/\1/p" | head -n 1)
     {
@@ -165,7 +165,7 @@ run_one() {  # combination, "here" or "arm", mode → run.json's folder; the com
     rm -rf "$log_dir"
     local -a flags
     read -r -a flags <<< "$(flags_of "$combination")"
-    # Threads that wait spin, and emulated spinning is dear; a warm-up is some batches, whatever their size.
+    # Waiting threads spin, which is expensive when emulated; a warm-up is a few batches of any size.
     flags+=(--mode "$mode" --threads 1 --max-batch-tokens 384 --dataset "$DONE/dev.json" --calibration-samples 2)
     if [ "$mode" = performance ]; then flags+=(--test-query-count "$PERFORMANCE_QUERIES"); fi
     if [ "$where" = arm ]; then

@@ -1,7 +1,7 @@
-"""What a batch costs: the evidence for `--max-batch-tokens` and for `sut.queries.batching.BATCH_OVERHEAD_TOKENS`.
+"""The overhead of a batch: data for `--max-batch-tokens` and `sut.queries.batching.BATCH_OVERHEAD_TOKENS`.
 
 Batches of one length, from one sample up, are timed in turn on each backend. The table gives tokens/s by batch size,
-then the tokens that starting a batch is worth: the intercept of time over tokens, divided by its slope.
+then the overhead in tokens: the intercept of time over tokens, divided by its slope.
 
     python -m benchmarks.batch_overhead --model demo
     python -m benchmarks.batch_overhead --model random:bert-base --rounds 3
@@ -29,7 +29,7 @@ from sut.settings.resolve import DEMO
 BACKENDS = ("onnxruntime", "pytorch")
 LENGTH = 166  # SQuAD's median
 SAMPLES = (1, 2, 4, 8, 16, 32, 64)
-_SETTLE_S = 0.2  # the other engine's threads spin for a while after their last work
+_SETTLE_S = 0.2  # threads of the other engine spin for a while after their last batch
 
 
 def _load(name: str, model: str) -> Backend:
@@ -39,7 +39,7 @@ def _load(name: str, model: str) -> Backend:
 
 
 def measure(model: str, rounds: int) -> dict[str, list[float]]:
-    """Median seconds of a batch, by backend, in the order of SAMPLES."""
+    """Median seconds of a batch: backend → values in the order of SAMPLES."""
     engines = {name: _load(name, model) for name in BACKENDS}
     batches = [Batch.blank(samples, LENGTH) for samples in SAMPLES]
     seconds: dict[tuple[str, int], list[float]] = {}
@@ -54,7 +54,7 @@ def measure(model: str, rounds: int) -> dict[str, list[float]]:
 
 
 def overhead_tokens(seconds: list[float]) -> float:
-    """Tokens that starting a batch is worth, from the batches of up to eight samples."""
+    """The overhead of a batch in tokens, from the batches of up to eight samples."""
     few = [samples for samples in SAMPLES if samples <= 8]
     slope, intercept = np.polyfit([samples * LENGTH for samples in few], seconds[: len(few)], 1)
     return float(intercept / slope)

@@ -1,11 +1,11 @@
-"""Where the packed PyTorch engine's time goes, part by part, on random weights and lengths like SQuAD's.
+"""The time of the packed PyTorch engine by part, on random weights and lengths like SQuAD's.
 
     python -m benchmarks.breakdown --precision int8 --threads 1
-    python -m benchmarks.breakdown --precision int8 --kernels plain    # the kernels' PyTorch twins
-    python -m benchmarks.breakdown --precision int8 --kernels avx512   # those of another instruction set
+    python -m benchmarks.breakdown --precision int8 --kernels plain    # the PyTorch reference kernels
+    python -m benchmarks.breakdown --precision int8 --kernels avx512   # the kernels of another instruction set
 
-A few layers of BERT-Large's geometry run over one batch; each part is timed where it stands, so that caches are as they
-are in a run. The last line is JSON.
+A few layers of BERT-Large's geometry run over one batch; each part is timed in place, so that caches are in the same
+state as in a run. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from backends.quantization.calibration import CalibrationSettings
 LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 KERNELS = ("embed", "attention", "add_norm")
-LENGTHS = (384, 312, 266, 237, 214, 196, 181, 166, 153, 141, 130, 118, 105, 90)  # SQuAD's, at even shares
+LENGTHS = (384, 312, 266, 237, 214, 196, 181, 166, 153, 141, 130, 118, 105, 90)  # evenly spaced quantiles of SQuAD's
 Times = Counter[str]
 
 
 class _Timed:
-    """A callable that notes how long it takes; everything else is the one inside's."""
+    """Wraps a callable and adds up its time; other attributes are those of the wrapped one."""
 
     def __init__(self, inside: Callable[..., Any], name: str, times: Times) -> None:
         self._inside, self._name, self._times = inside, name, times
@@ -93,7 +93,9 @@ def _kernels(name: str | None) -> CpuKernels:
         return ReferenceKernels()
     library = native.load(name)
     if library is None:
-        raise SystemExit(f"expected the kernels {name}, found that they were not built or do not run here.")
+        raise SystemExit(
+            f"expected the kernels {name}, found them not built or not supported by this CPU. Type: --kernels plain."
+        )
     return native.NativeKernels(name, library)
 
 
@@ -103,7 +105,7 @@ def _batch(config: BertConfig, lengths: list[int]) -> Batch:
 
 
 def _lengths(max_batch_tokens: int) -> list[int]:
-    """As many samples as fit, their lengths spread evenly over SQuAD's."""
+    """Lengths of as many samples as fit, spread evenly over SQuAD's."""
     count = max(1, round(max_batch_tokens / float(np.mean(LENGTHS))))
     where = (np.arange(count) + 0.5) / count * (len(LENGTHS) - 1)
     return [int(length) for length in np.interp(where, np.arange(len(LENGTHS)), LENGTHS)]
@@ -111,7 +113,7 @@ def _lengths(max_batch_tokens: int) -> list[int]:
 
 @torch.inference_mode()
 def measure(precision: str, max_batch_tokens: int, repeat: int, kernels: CpuKernels) -> dict[str, Any]:
-    """Median ms of one layer over the batch, by part."""
+    """Median ms of one layer for the batch, by part."""
     times: Times = Counter()
     bert = _timed(_load(precision, kernels), times)
     batch = _batch(bert.config, _lengths(max_batch_tokens))
@@ -129,7 +131,7 @@ def measure(precision: str, max_batch_tokens: int, repeat: int, kernels: CpuKern
         "kernels": bert.kernels.name,
         "tokens": batch.tokens,
         "samples": len(batch),
-        "squares": int((batch.lengths**2).sum()),  # of the samples' lengths
+        "squares": int((batch.lengths**2).sum()),  # sum of the squared lengths of the samples
         "ms": ms,
     }
 
@@ -137,10 +139,10 @@ def measure(precision: str, max_batch_tokens: int, repeat: int, kernels: CpuKern
 def _print(found: dict[str, Any]) -> None:
     ms, tokens = found["ms"], found["tokens"]
     width = 1024
-    operations = {part: 2 * many * width**2 * tokens for part, many in zip(PRODUCTS, (3, 1, 4, 4), strict=True)}
+    operations = {part: 2 * factor * width**2 * tokens for part, factor in zip(PRODUCTS, (3, 1, 4, 4), strict=True)}
     operations["attention"] = 4 * width * found["squares"]
     table = Table(title=f"{found['precision']}, {tokens} tokens in {found['samples']} samples, {found['kernels']}")
-    for column in ("part", "ms a layer", "share", "G(FL)OP/s"):
+    for column in ("part", "ms/layer", "share", "G(FL)OP/s"):
         table.add_column(column, justify="left" if column == "part" else "right")
     for part, spent in ms.items():
         rate = f"{operations[part] / spent / 1e6:.0f}" if part in operations else ""
@@ -149,7 +151,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.breakdown", description="Where the engine's time goes.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.breakdown", description="The engine's time by part.")
     parser.add_argument("--precision", choices=("fp32", "bf16", "int8"), default="int8")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-batch-tokens", type=int, default=1536)

@@ -1,8 +1,8 @@
-"""What each way to choose ranges and balance channels gives: the evidence for the defaults of CalibrationSettings.
+"""Compares ways to choose ranges and balance channels: data for the defaults of CalibrationSettings.
 
-Everything runs in ONNX Runtime. The score is F1 of its development set for the embedded demo, and the share of right
-answers for the model with outliers (benchmarks/outlier_model.py). In addition: in how many samples the greatest start
-and end logit are where fp32 has them, and the error of the logits relative to fp32's deviation.
+Everything runs in ONNX Runtime. The score is F1 on the development set for the embedded demo, and the share of right
+answers for the model with outliers (benchmarks/outlier_model.py). In addition it prints the share of samples with the
+start and end of fp32, and the error of the logits relative to the standard deviation of fp32's.
 
     python -m benchmarks.calibration demo
     python -m benchmarks.calibration outliers --layers 6
@@ -45,7 +45,7 @@ DEFAULT = CalibrationSettings()
 PLAIN = replace(DEFAULT, ranges="minmax", alphas=(0.0,))
 NAIVE = replace(PLAIN, per_channel=False)
 WAYS = {
-    "naive: min/max, one weight scale a tensor": NAIVE,
+    "naive: min/max, one weight scale per tensor": NAIVE,
     "min/max": PLAIN,
     "percentile 99.99": replace(PLAIN, ranges="percentile"),
     "least error": replace(PLAIN, ranges="mse"),
@@ -59,17 +59,17 @@ WAYS = {
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model, what it is calibrated on and tried on, and what it scores."""
+class CalibrationCase:
+    """A model with its calibration batches, its evaluation batches and its score."""
 
     config: BertConfig
     tensors: Tensors
     calibration: list[Batch]
     trial: list[Batch]  # one sample each
-    score: Callable[[list[Float32]], float]  # of logits [S, 2] a sample, in percent
+    score: Callable[[list[Float32]], float]  # from the logits [S, 2] of each sample, in percent
 
 
-def _demo(samples: int) -> Subject:
+def _demo(samples: int) -> CalibrationCase:
     model, vocab = find_model(str(asset_paths.demo_model())), asset_paths.demo_model() / "vocab.txt"
     with tempfile.TemporaryDirectory() as folder:
         paths = {split: Path(folder) / f"{split}.json" for split in demo.SPLITS}
@@ -87,21 +87,21 @@ def _demo(samples: int) -> Subject:
     assert model.config is not None
     trial = [Batch.of([dev.features.sample(i)]) for i in range(len(dev.features))]
     calibration = [Batch.of([train.features.sample(i)]) for i in range(samples)]
-    return Subject(model.config, read_tensors(model), calibration, trial, score)
+    return CalibrationCase(model.config, read_tensors(model), calibration, trial, score)
 
 
-def _outliers(samples: int, layers: int) -> Subject:
+def _outliers(samples: int, layers: int) -> CalibrationCase:
     config = outlier_model.geometry(layers)
     trial, answers = outlier_model.samples(300, seed=1)
 
     def score(logits: list[Float32]) -> float:
         return float(100 * (np.stack([one.argmax(0) for one in logits]) == answers).all(1).mean())
 
-    return Subject(config, outlier_model.build(config), outlier_model.samples(samples, seed=2)[0], trial, score)
+    return CalibrationCase(config, outlier_model.build(config), outlier_model.samples(samples, seed=2)[0], trial, score)
 
 
 def _infer(built: BuiltGraph, trial: list[Batch]) -> list[Float32]:
-    """Logits of each sample; eight of like length are run at a time."""
+    """Logits of each sample; eight of similar length run at a time."""
     session, found = (
         onnxruntime_cpu_session.open_built(built, Options(threads=machine_facts.cores())),
         dict[int, Float32](),
@@ -118,34 +118,34 @@ def _infer(built: BuiltGraph, trial: list[Batch]) -> list[Float32]:
     return [found[index] for index in range(len(trial))]
 
 
-def measure(subject: Subject) -> Iterator[tuple[str, float, float, float]]:
-    """(way, score, share of samples that agree with fp32, error beside fp32's deviation) of fp32 and of each way."""
-    wanted = _infer(onnx_graph.build(subject.config, subject.tensors), subject.trial)
-    yield "fp32", subject.score(wanted), 1.0, 0.0
-    dynamic = int8_graph.build_dynamic(subject.config, subject.tensors, onnxruntime_cpu_session.has_wide_products())
-    yield ("int8-dynamic", *_compare(subject, _infer(dynamic, subject.trial), wanted))
-    sites = observe(subject.config, subject.tensors, subject.calibration, DEFAULT, machine_facts.cores())
+def measure(case: CalibrationCase) -> Iterator[tuple[str, float, float, float]]:
+    """(way, score, share of samples that agree with fp32, error relative to fp32's deviation) of fp32 and each way."""
+    reference = _infer(onnx_graph.build(case.config, case.tensors), case.trial)
+    yield "fp32", case.score(reference), 1.0, 0.0
+    dynamic = int8_graph.build_dynamic(case.config, case.tensors, onnxruntime_cpu_session.has_wide_products())
+    yield ("int8-dynamic", *_compare(case, _infer(dynamic, case.trial), reference))
+    sites = observe(case.config, case.tensors, case.calibration, DEFAULT, machine_facts.cores())
     for way, settings in WAYS.items():
         print(way, file=sys.stderr)
-        model = quantize(subject.config, subject.tensors, sites, settings)
+        model = quantize(case.config, case.tensors, sites, settings)
         built = int8_graph.build(model, onnxruntime_cpu_session.has_wide_products())
-        yield (way, *_compare(subject, _infer(built, subject.trial), wanted))
+        yield (way, *_compare(case, _infer(built, case.trial), reference))
 
 
-def _compare(subject: Subject, found: list[Float32], wanted: list[Float32]) -> tuple[float, float, float]:
-    agree = [(a.argmax(0) == b.argmax(0)).all() for a, b in zip(found, wanted, strict=True)]
-    error = np.sqrt(np.square(np.concatenate(found) - np.concatenate(wanted)).mean())
-    return subject.score(found), float(np.mean(agree)), float(error / np.concatenate(wanted).std())
+def _compare(case: CalibrationCase, found: list[Float32], reference: list[Float32]) -> tuple[float, float, float]:
+    agree = [(a.argmax(0) == b.argmax(0)).all() for a, b in zip(found, reference, strict=True)]
+    error = np.sqrt(np.square(np.concatenate(found) - np.concatenate(reference)).mean())
+    return case.score(found), float(np.mean(agree)), float(error / np.concatenate(reference).std())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
     parser.add_argument("model", choices=("demo", "outliers"))
-    parser.add_argument("--samples", type=int, default=128, help="to calibrate on")
-    parser.add_argument("--layers", type=int, default=6, help="of the model with outliers")
+    parser.add_argument("--samples", type=int, default=128, help="number of samples for calibration")
+    parser.add_argument("--layers", type=int, default=6, help="layers of the model with outliers")
     options = parser.parse_args()
-    subject = _demo(options.samples) if options.model == "demo" else _outliers(options.samples, options.layers)
-    found = list(measure(subject))
+    case = _demo(options.samples) if options.model == "demo" else _outliers(options.samples, options.layers)
+    found = list(measure(case))
     table = Table("way", "score", "agrees with fp32", "error of the logits", box=None)
     for way, score, agree, error in found:
         table.add_row(way, f"{score:.2f}", f"{agree:.2%}", f"{error:.4f}")

@@ -1,14 +1,14 @@
-"""How fast BERT-Large runs here, beside its peers and beside the machine's limit: one sitting, one process at a time.
+"""The speed of BERT-Large on this machine, compared with other engines and with the machine's limit.
 
-Contestants: the machine's own peak at BERT's matrix products; other ways to run the same model (benchmarks/peers);
-every backend and precision of this package, through LoadGen. All are given samples whose lengths are the data set's
-(benchmarks/length_matched.py), and take turns (benchmarks/interleave.py). Then: a table, the ratios with what they must
-reach, one JSON line.
+Contestants: the machine's peak at BERT's matrix products; other ways to run the same model (benchmarks/peers); every
+backend and precision of this package, through LoadGen. All get samples with the data set's lengths
+(benchmarks/length_matched.py) and take turns, one process at a time (benchmarks/interleave.py). Prints a table, the
+ratios with their goals, one JSON line.
 
-    python -m benchmarks.cpu                       # about half an hour on 2 cores, and the first time some minutes more
+    python -m benchmarks.cpu                       # half an hour on 2 cores; some minutes more the first time
     python -m benchmarks.cpu --quick               # one short round: does everything run?
     python -m benchmarks.cpu --only int8 --rounds 5 --dataset dev-v1.1.json --vocab vocab.txt
-    python -m benchmarks.cpu --without-amx         # what a processor without it would give, for all contestants alike
+    python -m benchmarks.cpu --without-amx         # as on a processor without AMX, for all contestants
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from rich.console import Console
 from backends.bert.checkpoints import find_model
 from backends.bert.config import BertConfig
 from benchmarks import cpu_report, demo_server, length_matched, sut_runs, without_amx
-from benchmarks.interleave import Contestant, Reading, hold
+from benchmarks.interleave import Contestant, Reading, run_turns
 from benchmarks.peers import missing, on_cores, peer_class
-from benchmarks.sut_runs import Place
+from benchmarks.sut_runs import BenchmarkData
 from qsl import feature_cache
 from sut.fetch import resolve as asset_paths
 
-# Samples of a turn. Slow: fp32, and whatever is padded; a turn shall last 10 to 30 s.
+# Samples of a turn, so that it lasts 10 to 30 s: fewer for fp32 (SLOW) and for padded samples (PADDED).
 SAMPLES, SLOW, PADDED, QUICK = 128, 48, 12, 0.25
 PRECISIONS = ("fp32", "bf16", "int8")
 
 
-class Sitting:
-    """What the contestants of one sitting share: the model, the data set's lengths, and small sets made of them."""
+class SharedInputs:
+    """What all contestants share: the model, the data set's lengths, and small data sets with these lengths."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.model: str = options.model
@@ -46,8 +46,8 @@ class Sitting:
         self._whole: Path = options.dataset or asset_paths.demo_dataset(self.cache_dir)
         self._vocab: Path = options.vocab or asset_paths.demo_model() / "vocab.txt"
         self._scale: float = options.samples / SAMPLES * (QUICK if options.quick else 1)
-        self._made: dict[int, Place] = {}
-        self.tokens: dict[int, float] = {}  # mean of a set, by its samples
+        self._made: dict[int, BenchmarkData] = {}
+        self.tokens: dict[int, float] = {}  # number of samples of a set → its mean length
 
     @property
     def geometry(self) -> BertConfig:
@@ -55,33 +55,33 @@ class Sitting:
         assert config is not None
         return config
 
-    def place(self, samples: int) -> Place:
-        """A set of about so many samples, scaled by what the user asked for."""
-        count = max(10, round(samples * self._scale))  # fewer make no 90th percentile
+    def data(self, samples: int) -> BenchmarkData:
+        """A data set of about `samples` samples, scaled by --samples and --quick."""
+        count = max(10, round(samples * self._scale))  # LoadGen needs these for a 90th percentile
         if count not in self._made:
             path = self.cache_dir / f"lengths-{feature_cache.key(count, self._whole, self._vocab)}.json"
             features = length_matched.like(self._whole, self._vocab, self.cache_dir, count, path)
             self.tokens[count] = float(features.lengths.mean())
-            self._made[count] = Place(self.model, path, self._vocab, self.cache_dir, count)
+            self._made[count] = BenchmarkData(self.model, path, self._vocab, self.cache_dir, count)
         return self._made[count]
 
 
-def contestants(sitting: Sitting, rounds: int) -> list[Contestant]:
-    """Every row, in the table's order."""
+def contestants(inputs: SharedInputs, rounds: int) -> list[Contestant]:
+    """All contestants, in the table's order."""
     found = [
-        Contestant(
-            f"peak {name}", "matrix products alone, the best kernel of each", name, partial(_peak, sitting, name)
-        )
+        Contestant(f"peak {name}", "matrix products alone, the best kernel of each", name, partial(_peak, inputs, name))
         for name in PRECISIONS
     ]
     for name in on_cores():
         peer = peer_class(name)
-        found.append(peer_turn(name, sitting.place(PADDED if peer.padded_to else _samples(peer.precision))))
+        found.append(peer_turn(name, inputs.data(PADDED if peer.padded_to else _samples(peer.precision))))
     for backend, precision in sut_runs.pairs():
-        place = sitting.place(_samples(precision))
-        turn = sut_runs.Turns(place, backend, precision, stream_turns=rounds if precision.startswith("int8") else 1)
+        data = inputs.data(_samples(precision))
+        turn = sut_runs.BackendTurns(
+            data, backend, precision, stream_turns=rounds if precision.startswith("int8") else 1
+        )
         found.append(Contestant(f"sut {backend} {precision}", "this package, LoadGen", precision, turn))
-    demo = partial(demo_server.measure, sitting.cache_dir)
+    demo = partial(demo_server.measure, inputs.cache_dir)
     return [*found, Contestant("sut demo server", "this package, the demo model, pytorch fp32", "fp32", demo)]
 
 
@@ -89,46 +89,46 @@ def _samples(precision: str) -> int:
     return SAMPLES if precision.startswith("int8") else SLOW
 
 
-def _peak(sitting: Sitting, precision: str) -> Reading:
-    done = sut_runs.turn(["benchmarks.gemm", "--model", sitting.model, "--precision", precision])
+def _peak(inputs: SharedInputs, precision: str) -> Reading:
+    done = sut_runs.turn(["benchmarks.gemm", "--model", inputs.model, "--precision", precision])
     return {"gops": float(json.loads(done.stdout.splitlines()[-1])["gops"][precision])}
 
 
-def peer_turn(name: str, place: Place) -> Contestant:
+def peer_turn(name: str, data: BenchmarkData) -> Contestant:
     """A peer as a contestant."""
     peer = peer_class(name)
-    return Contestant(f"peer {name}", peer.about, peer.precision, partial(_peer, name, place))
+    return Contestant(f"peer {name}", peer.about, peer.precision, partial(_peer, name, data))
 
 
-def _peer(name: str, place: Place) -> Reading:
+def _peer(name: str, data: BenchmarkData) -> Reading:
     absent = missing(name)
     if absent:
         raise RuntimeError(absent)
-    done = sut_runs.turn(_peer_command(name, place))
+    done = sut_runs.turn(_peer_command(name, data))
     reading: Reading = json.loads(done.stdout.splitlines()[-1])
     return reading
 
 
-def _peer_command(name: str, place: Place, *more: str) -> list[str]:
-    files = ["--dataset", str(place.dataset), "--vocab", str(place.vocab), "--cache-dir", str(place.cache_dir)]
-    return ["benchmarks.peers", name, "--model", place.model, *files, *more]
+def _peer_command(name: str, data: BenchmarkData, *more: str) -> list[str]:
+    files = ["--dataset", str(data.dataset), "--vocab", str(data.vocab), "--cache-dir", str(data.cache_dir)]
+    return ["benchmarks.peers", name, "--model", data.model, *files, *more]
 
 
-def prepare(sitting: Sitting, chosen: list[Contestant], tell: Callable[[str], None]) -> None:
-    """What is written once: exported and quantized graphs. What fails here fails again, and is told, in its turn."""
+def prepare(inputs: SharedInputs, chosen: list[Contestant], say: Callable[[str], None]) -> None:
+    """Write the exported and quantized graphs once. A peer that fails here fails again in its turn, with its error."""
     for name in on_cores():
         if any(one.key == f"peer {name}" for one in chosen) and not missing(name):
             start_s = time.perf_counter()
             try:
-                sut_runs.turn(_peer_command(name, sitting.place(SLOW), "--prepare"))
+                sut_runs.turn(_peer_command(name, inputs.data(SLOW), "--prepare"))
             except RuntimeError as error:
-                tell(f"peer {name}: not prepared: {error}")
+                say(f"peer {name}: not prepared: {error}")
             else:
-                tell(f"peer {name}: prepared in {time.perf_counter() - start_s:.0f} s")
+                say(f"peer {name}: prepared in {time.perf_counter() - start_s:.0f} s")
 
 
 def select(everyone: list[Contestant], only: list[str] | None) -> list[Contestant]:
-    """Those with one of the words in their key; all without words."""
+    """The contestants with one of the words in their key; all if `only` is empty."""
     return [one for one in everyone if not only or any(word in one.key for word in only)]
 
 
@@ -138,13 +138,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model", default="random:bert-large", help="random:bert-large (default), random:bert-base, random:bert-tiny")
-    add("--dataset", type=Path, help="a SQuAD v1.1 file whose lengths to take (default: the embedded one's)")
+    add("--dataset", type=Path, help="a SQuAD v1.1 file that gives the lengths (default: the embedded demo)")
     add("--vocab", type=Path, help="its vocabulary (default: the demo's)")
     add("--rounds", type=int, help="turns of each contestant (default: 3; with --quick 1)")
-    add("--samples", type=int, default=SAMPLES, help=f"of an int8 turn (default: {SAMPLES}); the others' follow")
+    add("--samples", type=int, default=SAMPLES, help=f"samples of an int8 turn (default: {SAMPLES}); others are scaled")
     add("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their name")
     add("--quick", action="store_true", help="a quarter of the samples, one round")
-    add("--without-amx", action="store_true", help="nobody may use AMX (benchmarks/without_amx.py)")
+    add("--without-amx", action="store_true", help="no contestant uses AMX (benchmarks/without_amx.py)")
     add("--markdown", action="store_true", help="print the tables of docs/results")
     add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     return parser
@@ -155,21 +155,23 @@ def main() -> None:
     if options.without_amx:
         without_amx.deny()
     rounds = options.rounds or (1 if options.quick else 3)
-    sitting = Sitting(options)
-    sitting.cache_dir.mkdir(parents=True, exist_ok=True)
-    chosen = select(contestants(sitting, rounds), options.only)
-    tell = partial(print, file=sys.stderr, flush=True)
-    prepare(sitting, chosen, tell)
+    inputs = SharedInputs(options)
+    inputs.cache_dir.mkdir(parents=True, exist_ok=True)
+    chosen = select(contestants(inputs, rounds), options.only)
+    say = partial(print, file=sys.stderr, flush=True)
+    prepare(inputs, chosen, say)
     start_s = time.perf_counter()
 
-    def told(number: int, one: Contestant, reading: Reading | str) -> None:
-        tell(f"{time.perf_counter() - start_s:5.0f} s  round {number + 1}  {one.key}: {cpu_report.words(reading)}")
+    def on_reading(number: int, one: Contestant, reading: Reading | str) -> None:
+        say(
+            f"{time.perf_counter() - start_s:5.0f} s  round {number + 1}  {one.key}: {cpu_report.reading_text(reading)}"
+        )
 
-    results = hold(chosen, rounds, told)
-    tokens = sum(sitting.tokens.values()) / len(sitting.tokens)
+    results = run_turns(chosen, rounds, on_reading)
+    tokens = sum(inputs.tokens.values()) / len(inputs.tokens)
     without = ("AMX",) if options.without_amx else ()
-    report = cpu_report.Report(chosen, results, sitting.geometry, tokens, without)
-    # A file or a pipe gets whole lines; a terminal its own width.
+    report = cpu_report.CpuReport(chosen, results, inputs.geometry, tokens, without)
+    # Lines are wrapped only on a terminal.
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for table in report.tables():
         cpu_report.show(table, console, markdown=options.markdown)

@@ -1,4 +1,4 @@
-"""What `benchmarks.cpu` prints: a row for each contestant, the ratios beside what they must reach, and the facts."""
+"""The output of `benchmarks.cpu`: a row for each contestant, the ratios with their goals, and the JSON facts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backends.bert.config import BertConfig
-from benchmarks.interleave import Contestant, Goal, Reading, Results, Side, Spread, best, ratio, spread, summary
+from benchmarks.interleave import Contestant, Goal, RatioTerm, Reading, Results, Spread, best, ratio, spread, summary
 from sut.machine import facts as machine_facts
 
 OFFLINE, P90, PEAK = "samples_per_s", "p90_ms", "gops"
@@ -17,15 +17,15 @@ OFFLINE, P90, PEAK = "samples_per_s", "p90_ms", "gops"
 
 @dataclass(frozen=True)
 class Grid:
-    """A table before it is drawn: a heading, the columns, the rows as text."""
+    """A table as text: heading, columns, rows."""
 
     heading: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
 
-class Report:
-    """The results of one sitting, in the forms that are printed."""
+class CpuReport:
+    """The results as tables and as JSON."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Report:
         results: Results,
         config: BertConfig,
         tokens_per_sample: float,
-        without: tuple[str, ...] = (),  # what of the processor nobody was to use
+        without: tuple[str, ...] = (),  # instruction sets that were disabled
     ) -> None:
         self._contestants, self._results, self._tokens = contestants, results, tokens_per_sample
         # samples/s × this = GOP/s of the matrix products
@@ -52,12 +52,12 @@ class Report:
             "how",
         )
         rows: list[tuple[str, ...]] = [self._row(one) for one in self._contestants]
-        yield Grid(f"{machine}; {self._tokens:.0f} tokens a sample; median (lowest – highest)", columns, rows)
+        yield Grid(f"{machine}; {self._tokens:.0f} tokens per sample; median (lowest – highest)", columns, rows)
         columns = ("ratio", "measured", "floor", "aim", "reached")
-        yield Grid("what must be reached", columns, [self._goal_row(*one) for one in self._goals()])
+        yield Grid("goals", columns, [self._goal_row(*one) for one in self._goals()])
 
     def facts(self) -> dict[str, object]:
-        """For the JSON line."""
+        """The content of the JSON line."""
         ratios = {
             goal.name: None
             if (found := ratio(self._results, above, below)) is None
@@ -76,33 +76,33 @@ class Report:
         if one.key in self._results.missing:
             return (one.key, "–", "–", "–", "–", self._results.missing[one.key])
         if found := spread(self._results, one.key, PEAK):
-            return (one.key, spread_words(found, "GOP/s"), "", "", "", one.about)
+            return (one.key, spread_text(found, "GOP/s"), "", "", "", one.about)
         if not self._results.readings.get(one.key):
             return (one.key, "–", "–", "–", "–", "not measured")
         offline, p90 = (spread(self._results, one.key, metric) for metric in (OFFLINE, P90))
         if one.key == DEMO:
             peak = spread(self._results, DEMO, "peak_qps")
-            server = f"; Server peak {spread_words(peak)} queries/s" if peak else ""
-            return (one.key, spread_words(offline), "", "", "", one.about + server)
+            server = f"; Server peak {spread_text(peak)} queries/s" if peak else ""
+            return (one.key, spread_text(offline), "", "", "", one.about + server)
         tokens = f"{offline.median * self._tokens:,.0f}" if offline else "–"
-        return (one.key, spread_words(offline), tokens, self._share(one), spread_words(p90), one.about)
+        return (one.key, spread_text(offline), tokens, self._share(one), spread_text(p90), one.about)
 
     def _share(self, one: Contestant) -> str:
-        """Of the peak at its precision; weights of any int8 run on the int8 units."""
+        """The share of the peak at its precision; all int8 precisions count against the int8 peak."""
         found = ratio(self._results, self._limit_side(one.key), (_peak_key(one.precision), PEAK, 1.0))
         return f"{found.median:.0%}" if found else "–"
 
-    def _limit_side(self, key: str) -> Side:
+    def _limit_side(self, key: str) -> RatioTerm:
         return key, OFFLINE, self._gop_per_sample
 
-    def _goals(self) -> Iterator[tuple[Goal, Side, Side]]:
+    def _goals(self) -> Iterator[tuple[Goal, RatioTerm, RatioTerm]]:
         int8, fp32 = (self._ours(precision) for precision in ("int8", "fp32"))
         offline = (int8, OFFLINE, 1.0)
         yield Goal("int8 Offline over the int8 GEMM peak", 0.70, 0.80), self._limit_side(int8), ("peak int8", PEAK, 1.0)
         for name, peer, floor, aim in (
             ("ONNX Runtime dynamic int8, natural length", self._fastest("peer onnxruntime-int8"), 1.35, 1.6),
             ("OpenVINO NNCF int8, natural length", self._fastest("peer openvino-int8"), 1.5, 1.8),
-            ("the reference's way in PyTorch", "peer pytorch-reference", 7.0, 9.0),
+            ("the MLPerf reference in PyTorch", "peer pytorch-reference", 7.0, 9.0),
         ):
             yield Goal(f"int8 Offline over {name}", floor, aim), offline, (peer, OFFLINE, 1.0)
         yield Goal("fp32 Offline over the fp32 GEMM peak", 0.85, 0.93), self._limit_side(fp32), ("peak fp32", PEAK, 1.0)
@@ -123,22 +123,22 @@ class Report:
         )
 
     def _ours(self, precision: str) -> str:
-        """The package's fastest backend at this precision; the one to say is missing where none ran."""
+        """The package's fastest backend at this precision, or PyTorch's key if none ran."""
         keys = [one.key for one in self._contestants if one.key.startswith("sut ") and one.precision == precision]
         return best(self._results, [key for key in keys if key != DEMO], OFFLINE) or f"sut pytorch {precision}"
 
     def _fastest(self, peer: str) -> str:
-        """Of a peer's settings, the one with most samples per second."""
+        """The peer's variant with the most samples per second."""
         keys = [one.key for one in self._contestants if one.key.startswith(peer)]
         return best(self._results, keys, OFFLINE) or peer
 
-    def _goal_row(self, goal: Goal, above: Side, below: Side) -> tuple[str, ...]:
+    def _goal_row(self, goal: Goal, above: RatioTerm, below: RatioTerm) -> tuple[str, ...]:
         found = ratio(self._results, above, below)
         bounds = (f"{goal.floor:g}", f"{goal.aim:g}")
         if found is None:
-            absent = [side[0] for side in (above, below) if not self._results.readings.get(side[0])]
+            absent = [term[0] for term in (above, below) if not self._results.readings.get(term[0])]
             return (goal.name, "–", *bounds, f"not measured: {', '.join(dict.fromkeys(absent))}")
-        return (goal.name, spread_words(found), *bounds, goal.verdict(found.median))
+        return (goal.name, spread_text(found), *bounds, goal.verdict(found.median))
 
 
 DEMO = "sut demo server"
@@ -148,7 +148,7 @@ def _peak_key(precision: str) -> str:
     return f"peak {precision.partition('-')[0]}"
 
 
-def spread_words(found: Spread | None, unit: str = "") -> str:
+def spread_text(found: Spread | None, unit: str = "") -> str:
     if found is None:
         return "–"
     text = (
@@ -159,15 +159,15 @@ def spread_words(found: Spread | None, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
-def words(reading: Reading | str) -> str:
-    """One turn, for the line that tells of it."""
+def reading_text(reading: Reading | str) -> str:
+    """The result of one turn as text for the progress line."""
     if isinstance(reading, str):
         return reading
     return ", ".join(f"{name} {value:.4g}" for name, value in reading.items())
 
 
 def show(grid: Grid, console: Console, markdown: bool) -> None:
-    """Print a table, for a person or for a file."""
+    """Print a table, or its Markdown."""
     if markdown:
         print(f"\n{grid.heading}\n")
         for row in (grid.columns, ("---",) * len(grid.columns), *grid.rows):

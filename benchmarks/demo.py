@@ -1,7 +1,7 @@
 """The figures of the embedded demo: speed of both engines, start-up, features, scoring.
 
-Every run is a process of its own, and the engines alternate, so that a machine that slows down slows both. What is
-printed is the median and, in brackets, the lowest and the highest.
+Every run is a separate process, and the engines alternate, so that a machine that slows down affects both. It prints
+the median, the lowest and the highest value.
 
     python -m benchmarks.demo --repeat 5
 """
@@ -31,7 +31,7 @@ Figures = dict[str, list[float]]
 
 
 def _timed(*command: str | Path) -> tuple[float, str]:
-    """Seconds of a whole command and what it printed; a run that is not valid ends the measurement."""
+    """(seconds of the whole command, its output); exits if the command fails."""
     start_s = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", *map(str, command)], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -40,7 +40,7 @@ def _timed(*command: str | Path) -> tuple[float, str]:
 
 
 def _sut(folder: Path, *flags: str | Path) -> tuple[dict[str, Any], float, float]:
-    """(run.json, seconds to the first query, seconds of the whole command) of one run, on caches of its own."""
+    """(run.json, seconds to the first query, seconds of the whole command) of one run, with caches in `folder`."""
     log_dir = Path(tempfile.mkdtemp(dir=folder)) / "run"
     start_unix_s = time.time()
     own = ("--log-dir", log_dir, "--cache-dir", folder / "cache", "--user-conf", USER_CONF)
@@ -73,7 +73,7 @@ def _accuracy(folder: Path, figures: Figures) -> None:
 
 
 def _features(folder: Path, figures: Figures, repeat: int) -> None:
-    """A generated development set as large as SQuAD's: features made, read from the cache, and scored."""
+    """A generated set as large as SQuAD's: the time to make features, to read them from the cache, and to score."""
     dataset = folder / "full.json"
     _timed("qsl.demo", "dev", dataset, "--questions", str(FULL_DEV))
     files = ("--dataset", dataset, "--vocab", VOCAB)
@@ -89,11 +89,11 @@ def _features(folder: Path, figures: Figures, repeat: int) -> None:
 
 
 def measure(repeat: int) -> Figures:
-    """Every figure's readings, in the order measured."""
+    """All readings by figure, in the order of measurement."""
     figures: Figures = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _accuracy(folder, figures)  # first: it also fills the caches
+        _accuracy(folder, figures)  # first, because it fills the caches
         for _ in range(repeat):
             for scenario in SCENARIOS:
                 for backend in BACKENDS:

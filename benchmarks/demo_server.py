@@ -1,4 +1,4 @@
-"""The demo model under Server load: the highest rate that is valid at 130 ms p99, over what Offline reaches."""
+"""The demo model in Server: the highest rate that is valid at 130 ms p99, compared with Offline's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from benchmarks import sut_runs
 
 BACKEND = "pytorch"
-SERVER = ("--scenario", "Server", "--find-peak", "--min-duration-s", "5")  # the benchmark's own target is 130 ms
+SERVER = ("--scenario", "Server", "--find-peak", "--min-duration-s", "5")  # at the benchmark's target latency
 
 
 def measure(cache_dir: Path) -> dict[str, float]:
-    """Offline samples per second and the Server's peak. Raises RuntimeError where the package cannot search for it."""
+    """Offline samples per second and Server's peak. Raises RuntimeError if this version has no --find-peak."""
     if "--find-peak" not in sut_runs.turn(["sut", "--help"]).stdout:
         raise RuntimeError("this version has no --find-peak")
     return {"samples_per_s": _value(cache_dir, "--scenario", "Offline"), "peak_qps": _value(cache_dir, *SERVER)}

@@ -1,8 +1,8 @@
-"""The best that this machine gives at BERT's matrix products: the limit that every share in `benchmarks.cpu` is of.
+"""The machine's peak at BERT's matrix products: the limit to which `benchmarks.cpu` relates its results.
 
-Per precision, the four products of a layer (query-key-value, attention's output, both of the feed-forward) are run by
-every kernel at hand, with all cores on one product or each pinned core on its own, and over a few batch sizes. The
-layer's operations over the sum of the best times is the peak: no combination of these kernels can be faster.
+Per precision, the four products of a layer (query-key-value, attention output, both of the feed-forward) are run by
+every available kernel, with all cores on one product or each pinned core on its own, and with a few batch sizes. The
+layer's operations divided by the sum of the best times is the peak: no combination of these kernels is faster.
 
     python -m benchmarks.gemm --model random:bert-large
 """
@@ -23,7 +23,7 @@ from backends.bert.checkpoints import find_model
 from backends.bert.config import BertConfig
 
 TOKENS = (1024, 1536)  # of a packed batch
-_SECONDS = 0.25  # that one kernel is timed on one product
+_SECONDS = 0.25  # for which one kernel is timed on one product
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Product = tuple[int, int, int]  # M, K, N
 Call = Callable[[], object]
@@ -37,7 +37,7 @@ def products(config: BertConfig, tokens: int) -> list[Product]:
 
 
 def kernels(precision: str, product: Product) -> Iterator[Call]:
-    """Every way at hand to compute one product."""
+    """Every available way to compute one product."""
     m, k, n = product
     if precision == "int8":
         yield from _int8_kernels(m, k, n)
@@ -49,7 +49,7 @@ def kernels(precision: str, product: Product) -> Iterator[Call]:
 
 
 def _int8_kernels(m: int, k: int, n: int) -> Iterator[Call]:
-    """oneDNN's, uint8 by int8: its answers in each type that a next step could want."""
+    """oneDNN's uint8 by int8 products, with each output type that the next operation may need."""
     x = torch.randint(0, 256, (m, k), dtype=torch.uint8)
     packed = torch.ops.onednn.qlinear_prepack(torch.randint(-127, 128, (n, k), dtype=torch.int8), [m, k])
     scales, zeros, bias = torch.full((n,), 0.01), torch.zeros(n, dtype=torch.int32), torch.randn(n)
@@ -71,14 +71,14 @@ def seconds(call: Call) -> float:
 
 
 def layer_rate(precision: str, config: BertConfig, tokens: int) -> float:
-    """GOP/s of a layer's products on this process's threads, each by its fastest kernel."""
+    """GOP/s of a layer's products on this process's threads, each with its fastest kernel."""
     shapes = products(config, tokens)
     total_s = sum(min(seconds(call) for call in kernels(precision, product)) for product in shapes)
     return sum(2 * m * k * n for m, k, n in shapes) / total_s / 1e9
 
 
 def _alone(core: int, precision: str, config: BertConfig, start: object, found: object) -> None:
-    """One pinned core of `pinned_rate`."""
+    """The process of one pinned core in `pinned_rate`."""
     os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
     start.wait()  # type: ignore[attr-defined]
@@ -86,7 +86,7 @@ def _alone(core: int, precision: str, config: BertConfig, start: object, found: 
 
 
 def pinned_rate(precision: str, config: BertConfig, cores: list[int]) -> float:
-    """GOP/s of all cores together, each on products of its own."""
+    """GOP/s of all cores together, each working on its own products."""
     context = multiprocessing.get_context("spawn")
     start, found = context.Barrier(len(cores)), context.Queue()
     workers = [
@@ -101,11 +101,11 @@ def pinned_rate(precision: str, config: BertConfig, cores: list[int]) -> float:
 
 
 def peak(precision: str, config: BertConfig) -> dict[str, float]:
-    """GOP/s of each way to use the machine."""
+    """GOP/s by way to use the machine."""
     found = {f"{tokens} tokens": layer_rate(precision, config, tokens) for tokens in TOKENS}
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) > 1:
-        found["a core each"] = pinned_rate(precision, config, cores)
+        found["one process per core"] = pinned_rate(precision, config, cores)
     return found
 
 

@@ -1,9 +1,9 @@
-"""How fast BERT-Large runs on this machine's first GPU, beside its limits and its peers: one process at a time.
+"""The speed of BERT-Large on this machine's first GPU, compared with its limits and with transformers.
 
-First the limits (benchmarks/gpu_limits.py), then `transformers` in float16, padded and in batches, eager and under
-torch.compile, then this package in each precision through LoadGen: Offline, the Server's peak at 130 ms, SingleStream.
-Lengths are the data set's (benchmarks/length_matched.py); contestants take turns (benchmarks/interleave.py). Then:
-tables, one JSON line.
+Contestants: the limits (benchmarks/gpu_limits.py); `transformers` in float16, in padded batches, eager and with
+torch.compile; this package in each precision through LoadGen (Offline, the peak of Server at 130 ms, SingleStream).
+Lengths are the data set's (benchmarks/length_matched.py); contestants take turns, one process at a time
+(benchmarks/interleave.py). Prints tables, then one JSON line.
 
     python -m benchmarks.gpu                       # BERT-Large, random weights
     python -m benchmarks.gpu --quick               # one short round: does everything run?
@@ -26,28 +26,30 @@ from backends.bert.checkpoints import find_model
 from benchmarks import cpu_report, gpu_report, length_matched, sut_runs
 from benchmarks.cpu import peer_turn, select
 from benchmarks.gpu_report import OFFLINE, P90, PEAK_QPS, RATE, SHARES
-from benchmarks.interleave import Contestant, Reading, hold
-from benchmarks.sut_runs import Place
+from benchmarks.interleave import Contestant, Reading, run_turns
+from benchmarks.sut_runs import BenchmarkData
 from qsl import feature_cache
 from sut.fetch import resolve as asset_paths
 
-SAMPLES, PADDED, QUICK = 8192, 2048, 0.125  # of a turn; each of ours is asked OVER times, so that it lasts some seconds
+SAMPLES, PADDED, QUICK = (
+    8192,
+    2048,
+    0.125,
+)  # of a turn; this package runs each OVER times
 OVER = 8
 PRECISIONS = ("fp16", "bf16", "fp8", "int8")
 PEERS = ("pytorch-gpu", "pytorch-gpu compiled")
 _PROBE_S = "5"
 
 
-def contestants(model: str, place: Place, padded: Place) -> list[Contestant]:
-    """Every row, in the table's order."""
+def contestants(model: str, data: BenchmarkData, padded: BenchmarkData) -> list[Contestant]:
+    """All contestants, in the table's order."""
     limits = [
         Contestant(f"limit {name}", "measured alone", name, partial(_limit, model, name))
         for name in ("copy", *PRECISIONS)
     ]
     peers = [peer_turn(name, padded) for name in PEERS]
-    ours = [
-        Contestant(f"sut {name}", "this package, LoadGen", name, partial(_ours, place, name)) for name in PRECISIONS
-    ]
+    ours = [Contestant(f"sut {name}", "this package, LoadGen", name, partial(_ours, data, name)) for name in PRECISIONS]
     return [*limits, *peers, *ours]
 
 
@@ -56,26 +58,26 @@ def _limit(model: str, name: str) -> Reading:
     return {RATE: next(iter(found.values()))}
 
 
-def _ours(place: Place, precision: str) -> Reading:
+def _ours(data: BenchmarkData, precision: str) -> Reading:
     flags = ("--backend", "gpu", "--precision", precision)
-    offline = sut_runs.run(place, "Offline", OVER * place.samples, *flags)
-    stream = sut_runs.run(place, "SingleStream", place.samples, *flags, "--executor", "inline")
-    parts = _json(["benchmarks.gpu_breakdown", "--model", place.model, "--precision", precision])
+    offline = sut_runs.run(data, "Offline", OVER * data.samples, *flags)
+    stream = sut_runs.run(data, "SingleStream", data.samples, *flags, "--executor", "inline")
+    parts = _json(["benchmarks.gpu_breakdown", "--model", data.model, "--precision", precision])
     return {
         OFFLINE: offline["result"]["value"],
         P90: stream["result"]["latency_ms"]["90.00"],
-        PEAK_QPS: _server_peak(place, *flags),
+        PEAK_QPS: _server_peak(data, *flags),
         **{name: parts[name] for name in SHARES},
     }
 
 
-def _server_peak(place: Place, *flags: str) -> float:
-    """The highest rate that is valid at the benchmark's own target latency."""
+def _server_peak(data: BenchmarkData, *flags: str) -> float:
+    """The highest rate that is valid at the benchmark's target latency."""
     with tempfile.TemporaryDirectory() as folder:
         log_dir = Path(folder) / "run"
         sut_runs.turn([
-            "sut", "--scenario", "Server", "--find-peak", "--min-duration-s", _PROBE_S, "--model", place.model,
-            "--dataset", str(place.dataset), "--vocab", str(place.vocab), "--cache-dir", str(place.cache_dir),
+            "sut", "--scenario", "Server", "--find-peak", "--min-duration-s", _PROBE_S, "--model", data.model,
+            "--dataset", str(data.dataset), "--vocab", str(data.vocab), "--cache-dir", str(data.cache_dir),
             "--log-dir", str(log_dir), *flags,
         ])  # fmt: skip
         return float(json.loads((log_dir / "run.json").read_text(encoding="utf-8"))["result"]["value"])
@@ -86,14 +88,14 @@ def _json(command: list[str]) -> Reading:
     return found
 
 
-def _place(options: argparse.Namespace, cache_dir: Path, samples: int) -> tuple[Place, float]:
-    """A set of so many samples as long as the data set's, and their mean length."""
+def _data(options: argparse.Namespace, cache_dir: Path, samples: int) -> tuple[BenchmarkData, float]:
+    """A set of `samples` samples with the data set's lengths, and their mean length."""
     whole = options.dataset or asset_paths.demo_dataset(cache_dir)
     vocab = options.vocab or asset_paths.demo_model() / "vocab.txt"
     count = max(64, round(samples * (QUICK if options.quick else 1)))
     path = cache_dir / f"lengths-{feature_cache.key(count, whole, vocab)}.json"
     features = length_matched.like(whole, vocab, cache_dir, count, path)
-    return Place(options.model, path, vocab, cache_dir, count), float(features.lengths.mean())
+    return BenchmarkData(options.model, path, vocab, cache_dir, count), float(features.lengths.mean())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model", default="random:bert-large", help="random:bert-large (default), random:bert-base, random:bert-tiny")
-    add("--dataset", type=Path, help="a SQuAD v1.1 file whose lengths to take (default: the embedded one's)")
+    add("--dataset", type=Path, help="a SQuAD v1.1 file that gives the lengths (default: the embedded demo)")
     add("--vocab", type=Path, help="its vocabulary (default: the demo's)")
     add("--rounds", type=int, help="turns of each contestant (default: 3; with --quick 1)")
     add("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their name")
@@ -120,15 +122,15 @@ def main() -> None:
     rounds = options.rounds or (1 if options.quick else 3)
     cache_dir = options.cache_dir.expanduser()
     cache_dir.mkdir(parents=True, exist_ok=True)
-    place, tokens = _place(options, cache_dir, SAMPLES)
-    chosen = select(contestants(options.model, place, _place(options, cache_dir, PADDED)[0]), options.only)
+    data, tokens = _data(options, cache_dir, SAMPLES)
+    chosen = select(contestants(options.model, data, _data(options, cache_dir, PADDED)[0]), options.only)
     start_s = time.perf_counter()
 
-    def told(number: int, one: Contestant, reading: Reading | str) -> None:
-        words = f"round {number + 1}  {one.key}: {cpu_report.words(reading)}"
-        print(f"{time.perf_counter() - start_s:5.0f} s  {words}", file=sys.stderr, flush=True)
+    def on_reading(number: int, one: Contestant, reading: Reading | str) -> None:
+        reading_text = f"round {number + 1}  {one.key}: {cpu_report.reading_text(reading)}"
+        print(f"{time.perf_counter() - start_s:5.0f} s  {reading_text}", file=sys.stderr, flush=True)
 
-    report = gpu_report.Report(chosen, hold(chosen, rounds, told), config, tokens, gpu.name)
+    report = gpu_report.GpuReport(chosen, run_turns(chosen, rounds, on_reading), config, tokens, gpu.name)
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for table in report.tables():
         cpu_report.show(table, console, markdown=options.markdown)

@@ -1,9 +1,9 @@
-"""Where a GPU's time goes while batches follow each other: products, attention, everything else, and idle.
+"""The time of a GPU by part while batches follow each other: matrix products, attention, everything else, idle.
 
     python -m benchmarks.gpu_breakdown --precision fp8
 
-Kernels are told apart by their names, in a trace of the engine at work with as many batches under way as in a run. The
-last line is JSON.
+Kernels are classified by name, in a trace of the engine with as many batches in flight as in a run. The last line is
+JSON.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sut.run import engines
 from sut.settings.resolve import resolve
 
 PARTS = ("gemm", "attention", "elementwise")
-# Words in the names of kernels; whatever has none of them passes over memory and does little else.
+# Parts of the names of kernels; kernels without any of them are elementwise, bound by memory.
 _WORDS = {"attention": ("_attention",), "gemm": ("gemm", "nvjet", "cutlass", "xmma", "cublas", "_scaled_mm")}
 _BATCHES = 12
 
 
 def part_of(kernel: str) -> str:
-    """The part that a kernel belongs to, by its name."""
+    """The part of a kernel, by its name."""
     return next((part for part, words in _WORDS.items() if any(word in kernel.lower() for word in words)), PARTS[2])
 
 
@@ -49,7 +49,7 @@ def loaded(model: str, precision: str) -> Backend:
 
 
 def batch(tokens: int, vocabulary: int) -> Batch:
-    """Samples whose lengths are SQuAD's, `tokens` of them in all or a few more."""
+    """A batch of samples with SQuAD's lengths, of `tokens` tokens or a few more."""
     draw = np.random.default_rng(1)
     lengths: list[int] = []
     while sum(lengths) < tokens:
@@ -58,35 +58,37 @@ def batch(tokens: int, vocabulary: int) -> Batch:
 
 
 def shares(backend: Backend, one: Batch) -> dict[str, float]:
-    """Each part's share of the time that passes, and what is left: idle."""
+    """Each part's share of the elapsed time, and the rest as idle."""
     from torch.profiler import ProfilerActivity, profile
 
-    _follow(backend, one, JOBS_PER_INSTANCE)
+    _run_batches(backend, one, JOBS_PER_INSTANCE)
     with profile(activities=[ProfilerActivity.CUDA]) as trace:
         start_s = time.perf_counter()
-        _follow(backend, one, _BATCHES)
+        _run_batches(backend, one, _BATCHES)
         passed_us = (time.perf_counter() - start_s) * 1e6
     spent: Counter[str] = Counter()
     for event in trace.key_averages():
-        if not event.key.startswith("Mem"):  # copies run beside
+        if not event.key.startswith("Mem"):  # copies overlap with kernels
             spent[part_of(event.key)] += event.self_device_time_total
     found = {part: spent[part] / passed_us for part in PARTS}
     return found | {"idle": max(0.0, 1 - sum(found.values()))}
 
 
-def _follow(backend: Backend, one: Batch, count: int) -> None:
-    """So many batches, as many under way as an instance has jobs."""
-    under_way = [backend.begin(one)]
+def _run_batches(backend: Backend, one: Batch, count: int) -> None:
+    """Run `count` batches, with as many in flight as an instance has jobs."""
+    in_flight = [backend.begin(one)]
     for _ in range(count - 1):
-        under_way.append(backend.begin(one))
-        if len(under_way) == JOBS_PER_INSTANCE:
-            under_way.pop(0).answers()
-    for pending in under_way:
+        in_flight.append(backend.begin(one))
+        if len(in_flight) == JOBS_PER_INSTANCE:
+            in_flight.pop(0).answers()
+    for pending in in_flight:
         pending.answers()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_breakdown", description="Where a GPU's time goes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_breakdown", description="The time of a GPU by part."
+    )
     parser.add_argument("--model", default="random:bert-large")
     parser.add_argument("--precision", choices=("fp16", "bf16", "fp8", "int8"), default="fp16")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The best that this GPU gives: copying memory, and BERT's matrix products in each type. Every share is of these.
+"""The limits of this GPU, to which results are related: copying memory, and BERT's matrix products in each type.
 
-Per type the four products of a layer are run by every kernel at hand, the library's and our own, on random data (zeros
-are multiplied faster); the operations over the sum of the best times is the limit.
+Per type, the four products of a layer are run by every available kernel, the libraries' and our own, on random data
+(zeros run faster); the limit is the operations divided by the sum of the best times.
 
     python -m benchmarks.gpu_limits --model random:bert-large
 """
@@ -27,19 +27,19 @@ from benchmarks.gemm import products
 
 TOKENS = (4096, 16384)  # of a packed batch
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.float8_e4m3fn, "int8": torch.int8}
-_COPIED_BYTES = 2 << 30  # many times any cache
+_COPIED_BYTES = 2 << 30  # many times the size of any cache
 _CALL_MS = 50
 
 
 def milliseconds(call: Callable[[], object]) -> float:
-    """Median of one call."""
+    """Median time of one call."""
     from triton.testing import do_bench
 
     return float(do_bench(call, rep=_CALL_MS, return_mode="median"))
 
 
 def copied_bytes_per_s() -> float:
-    """Read and written, from one place of the device's memory to another."""
+    """Bytes read and written per second by a copy within the device's memory."""
     source = torch.randint(0, 256, (_COPIED_BYTES,), dtype=torch.uint8, device="cuda")
     to = torch.empty_like(source)
     return 2 * _COPIED_BYTES / milliseconds(lambda: to.copy_(source)) * 1e3

@@ -1,4 +1,4 @@
-"""What `benchmarks.gpu` prints: limits and contestants, time by part, what must be reached, and the facts."""
+"""The output of `benchmarks.gpu`: limits and contestants, time by part, goals, and the JSON facts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import asdict
 from importlib import metadata
 
 from backends.bert.config import BertConfig
-from benchmarks.cpu_report import Grid, spread_words
-from benchmarks.interleave import Contestant, Goal, Results, Side, Spread, ratio, spread, summary
+from benchmarks.cpu_report import Grid, spread_text
+from benchmarks.interleave import Contestant, Goal, RatioTerm, Results, Spread, ratio, spread, summary
 
 OFFLINE, P90, PEAK_QPS, RATE = "samples_per_s", "p90_ms", "peak_qps", "rate"
-SHARES = ("gemm", "attention", "elementwise", "idle")  # of the time that passes
-_UNITS = {"limit copy": "GB/s read and written"}  # of a limit; all others': T(FL)OP/s
-_ONE: Side = ("", "", 1.0)  # a figure is no ratio
+SHARES = ("gemm", "attention", "elementwise", "idle")  # of the elapsed time
+_UNITS = {"limit copy": "GB/s read and written"}  # of limits in other units than T(FL)OP/s
+_ONE: RatioTerm = ("", "", 1.0)  # the second term of a plain figure
 # For BERT-Large on one H200, at SQuAD's lengths.
-GOALS: tuple[tuple[Goal, Side, Side], ...] = (
+GOALS: tuple[tuple[Goal, RatioTerm, RatioTerm], ...] = (
     (Goal("fp16 Offline, samples/s", 4500, 5500), ("sut fp16", OFFLINE, 1.0), _ONE),
     (Goal("fp8 Offline, samples/s", 7000, 8500), ("sut fp8", OFFLINE, 1.0), _ONE),
     (Goal("int8 Offline, samples/s", 7000, 9300), ("sut int8", OFFLINE, 1.0), _ONE),
@@ -34,8 +34,8 @@ GOALS: tuple[tuple[Goal, Side, Side], ...] = (
 )
 
 
-class Report:
-    """The results of one sitting, in the forms that are printed."""
+class GpuReport:
+    """The results as tables and as JSON."""
 
     def __init__(
         self,
@@ -49,19 +49,19 @@ class Report:
         self._tops_per_sample = config.operations_per_token * tokens_per_sample / 1e12
 
     def tables(self) -> Iterator[Grid]:
-        heading = f"{self._gpu}; {self._tokens:.0f} tokens a sample; median (lowest – highest)"
+        heading = f"{self._gpu}; {self._tokens:.0f} tokens per sample; median (lowest – highest)"
         columns: tuple[str, ...] = (
             *("contestant", "Offline samples/s", "share of the limit", "Server peak, queries/s"),
             *("SingleStream p90, ms", "how"),
         )
         yield Grid(heading, columns, [self._row(one) for one in self._contestants])
         columns = ("time by part", *SHARES)
-        yield Grid("share of the time that passes, Offline", columns, list(self._parts()))
+        yield Grid("share of the elapsed time, Offline", columns, list(self._parts()))
         columns = ("figure", "measured", "floor", "aim", "reached")
-        yield Grid("what must be reached on one H200", columns, [self._goal_row(*one) for one in GOALS])
+        yield Grid("goals on one H200", columns, [self._goal_row(*one) for one in GOALS])
 
     def facts(self) -> dict[str, object]:
-        """For the JSON line."""
+        """The content of the JSON line."""
         goals = {
             goal.name: {**asdict(found), "floor": goal.floor, "aim": goal.aim, "reached": goal.verdict(found.median)}
             for goal, above, below in GOALS
@@ -81,14 +81,14 @@ class Report:
         if one.key in self._results.missing:
             return (one.key, "–", "–", "–", "–", self._results.missing[one.key])
         if limit := spread(self._results, one.key, RATE):
-            return (one.key, spread_words(limit, _UNITS.get(one.key, "T(FL)OP/s")), "", "", "", one.about)
+            return (one.key, spread_text(limit, _UNITS.get(one.key, "T(FL)OP/s")), "", "", "", one.about)
         offline, peak, p90 = (
-            spread_words(spread(self._results, one.key, metric)) for metric in (OFFLINE, PEAK_QPS, P90)
+            spread_text(spread(self._results, one.key, metric)) for metric in (OFFLINE, PEAK_QPS, P90)
         )
         return (one.key, offline, self._share(one), peak, p90, one.about)
 
     def _share(self, one: Contestant) -> str:
-        """Of the matrix products' limit at its precision, attention not counted; of its real tokens, padded or not."""
+        """The share of the matrix products' limit at its precision, for real tokens and without attention."""
         ours = one.key, OFFLINE, self._tops_per_sample
         found = ratio(self._results, ours, (f"limit {one.precision}", RATE, 1.0))
         return f"{found.median:.0%}" if found else "–"
@@ -99,16 +99,16 @@ class Report:
             if all(found):
                 yield (one.key, *(f"{part.median:.1%}" for part in found if part))
 
-    def _reached(self, above: Side, below: Side) -> Spread | None:
+    def _reached(self, above: RatioTerm, below: RatioTerm) -> Spread | None:
         return spread(self._results, *above[:2]) if below is _ONE else ratio(self._results, above, below)
 
-    def _goal_row(self, goal: Goal, above: Side, below: Side) -> tuple[str, ...]:
+    def _goal_row(self, goal: Goal, above: RatioTerm, below: RatioTerm) -> tuple[str, ...]:
         found, bounds = self._reached(above, below), (f"{goal.floor:g}", f"{goal.aim:g}")
-        return (goal.name, spread_words(found), *bounds, goal.verdict(found.median) if found else "not measured")
+        return (goal.name, spread_text(found), *bounds, goal.verdict(found.median) if found else "not measured")
 
 
 def driver() -> str:
-    """Driver, clocks now and at most, power limit, as the driver's own tool says them; "" where it is not installed."""
+    """Driver, current and maximum clocks and power limit, from nvidia-smi; "" if it is not installed."""
     fields = "driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit"
     command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader", "--id=0"]
     try:

@@ -1,7 +1,7 @@
-"""What everything but the model costs: the fake backend, `--help`, and the time from a command to its first query.
+"""The overhead without a model: the fake backend, `--help`, and the time from a command to its first query.
 
-Each reading is a command of its own; the figures take turns, so that a machine that slows down slows all. The fake's
-batches are large for Offline (`--max-batch-tokens 16384`, some 90 samples), as those of an engine that fast would be.
+Each reading is a separate command; the figures take turns, so that a machine that slows down affects all. Offline uses
+large batches (`--max-batch-tokens 16384`, some 90 samples), as an engine that fast would.
 
     python -m benchmarks.harness_overhead --repeat 5
 """
@@ -31,11 +31,11 @@ Reading = Callable[[Path], float]
 
 @dataclass(frozen=True)
 class Figure:
-    """A row of the table: its readings, and what they should be."""
+    """A row of the table: a figure's readings and its goal."""
 
     name: str
     unit: str
-    wanted: float
+    goal: float
     more_is_better: bool
     readings: list[float]
 
@@ -45,7 +45,7 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
-        return self.median >= self.wanted if self.more_is_better else self.median < self.wanted
+        return self.median >= self.goal if self.more_is_better else self.median < self.goal
 
 
 def _command(*args: str, may_be_invalid: bool = False) -> float:
@@ -70,7 +70,7 @@ def _offline(instances: int) -> Reading:
 
 
 def _server_p99(folder: Path) -> float:
-    """Infinite where LoadGen calls the run invalid."""
+    """The p99 latency in ms; infinite if the run is invalid."""
     found = _run(folder, "--backend", "fake", *_SERVER)
     return float(found["result"]["latency_ms"]["99.00"]) if found["verdict"] == "VALID" else float("inf")
 
@@ -90,8 +90,8 @@ _FIGURES: tuple[tuple[str, str, float, bool, Reading], ...] = (
 
 
 def measure(repeat: int) -> list[Figure]:
-    """Every figure with its readings, after one round that fills the caches."""
-    figures = [Figure(name, unit, wanted, more, []) for name, unit, wanted, more, _ in _FIGURES]
+    """All figures with their readings, after one run that fills the caches."""
+    figures = [Figure(name, unit, goal, more, []) for name, unit, goal, more, _ in _FIGURES]
     with tempfile.TemporaryDirectory() as name:
         _first_query(Path(name))
         for _ in range(repeat):
@@ -104,11 +104,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.harness_overhead", description=__doc__)
     parser.add_argument("--repeat", type=int, default=5)
     figures = measure(parser.parse_args().repeat)
-    table = Table("figure", "median", "lowest", "highest", "wanted", "", box=None)
+    table = Table("figure", "median", "lowest", "highest", "goal", "", box=None)
     for one in figures:
         values = (f"{value:,.4g}" for value in (one.median, min(one.readings), max(one.readings)))
-        wanted = f"{'at least' if one.more_is_better else 'under'} {one.wanted:,g} {one.unit}"
-        table.add_row(one.name, *values, wanted, "met" if one.is_met else "MISSED")
+        goal = f"{'at least' if one.more_is_better else 'under'} {one.goal:,g} {one.unit}"
+        table.add_row(one.name, *values, goal, "met" if one.is_met else "MISSED")
     Console().print(table)
     print(json.dumps([asdict(one) | {"median": one.median, "is_met": one.is_met} for one in figures]))
 

@@ -1,7 +1,7 @@
-"""A contest: contestants that take turns, what they reach, and how they compare.
+"""Contestants that take turns, their results, and the comparison.
 
-Turns go round: every contestant once, then every one again, in the opposite order, so that a machine that drifts (heat,
-neighbours) hurts all alike. A reading is what one turn gave; figures are medians over the rounds.
+In each round every contestant has one turn, in alternating order, so that a drift of the machine (heat, other load)
+affects all alike. A reading is the result of one turn; figures are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Reading = dict[str, float]  # metric → value; the metrics are named where they
 
 @dataclass(frozen=True)
 class Contestant:
-    """One row of the table. `turn` measures it once, in a process of its own, and raises RuntimeError if it cannot."""
+    """One row of the table. `turn` measures it once in a separate process and raises RuntimeError if it cannot."""
 
     key: str  # in the JSON line, and for --only
     about: str  # how it runs
@@ -25,7 +25,7 @@ class Contestant:
 
 @dataclass
 class Results:
-    """What each contestant's turns gave, by key and in the order of rounds; and why one has none."""
+    """The readings of each contestant by key, in the order of rounds, or why it has none."""
 
     readings: dict[str, list[Reading]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -44,39 +44,39 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
 
-def order(contestants: Sequence[Contestant], rounds: int) -> Iterator[tuple[int, Contestant]]:
-    """(round, contestant) of every turn: to and fro."""
+def turn_order(contestants: Sequence[Contestant], rounds: int) -> Iterator[tuple[int, Contestant]]:
+    """(round, contestant) of every turn, in alternating order."""
     for number in range(rounds):
         yield from ((number, one) for one in (contestants if number % 2 == 0 else reversed(contestants)))
 
 
-def hold(
-    contestants: Sequence[Contestant], rounds: int, tell: Callable[[int, Contestant, Reading | str], None]
+def run_turns(
+    contestants: Sequence[Contestant], rounds: int, on_reading: Callable[[int, Contestant, Reading | str], None]
 ) -> Results:
-    """All turns, one after the other, until the end or Ctrl-C.
+    """Run all turns, one after the other, until the end or Ctrl-C.
 
-    A contestant that fails once has no more turns, and its error stands instead of its figures.
+    A contestant that fails once has no more turns, and its error is reported instead of its figures.
     """
     results = Results()
-    for number, one in order(contestants, rounds):
+    for number, one in turn_order(contestants, rounds):
         if one.key in results.missing:
             continue
         try:
             reading = one.turn()
-        except KeyboardInterrupt:  # what was measured until then is worth telling
+        except KeyboardInterrupt:  # report what was measured so far
             break
         except RuntimeError as error:
             results.missing[one.key] = str(error)
             results.readings.pop(one.key, None)
-            tell(number, one, str(error))
+            on_reading(number, one, str(error))
         else:
             results.readings.setdefault(one.key, []).append(reading)
-            tell(number, one, reading)
+            on_reading(number, one, reading)
     return results
 
 
 def spread(results: Results, key: str, metric: str) -> Spread | None:
-    """Over the rounds; None where there is no such reading."""
+    """A metric over the rounds; None if there is no such reading."""
     values = [reading[metric] for reading in results.readings.get(key, []) if metric in reading]
     return Spread.of(values) if values else None
 
@@ -89,7 +89,7 @@ def best(results: Results, keys: Sequence[str], metric: str) -> str | None:
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio to reach: of one contestant's metric to another's."""
+    """A goal for a ratio of one contestant's metric to another's."""
 
     name: str
     floor: float
@@ -99,32 +99,32 @@ class Goal:
     def verdict(self, value: float) -> str:
         """aim, floor or missed."""
         reached = [
-            word
-            for word, bound in (("aim", self.aim), ("floor", self.floor))
+            name
+            for name, bound in (("aim", self.aim), ("floor", self.floor))
             if (value <= bound if self.lower_is_better else value >= bound)
         ]
         return reached[0] if reached else "missed"
 
 
-Side = tuple[str, str, float]  # contestant's key, metric, what to multiply it by
+RatioTerm = tuple[str, str, float]  # contestant's key, metric, factor
 
 
-def ratio(results: Results, above: Side, below: Side) -> Spread | None:
-    """The ratio of medians, with the lowest and highest of the rounds' own ratios; None where a side is missing."""
-    tops, bottoms = (_values(results, side) for side in (above, below))
+def ratio(results: Results, above: RatioTerm, below: RatioTerm) -> Spread | None:
+    """The ratio of medians, with the lowest and highest ratio of a round; None if a term has no readings."""
+    tops, bottoms = (_values(results, term) for term in (above, below))
     if not tops or not bottoms:
         return None
     rounds = [top / bottom for top, bottom in zip(tops, bottoms, strict=False)]
     return Spread(statistics.median(tops) / statistics.median(bottoms), min(rounds), max(rounds))
 
 
-def _values(results: Results, side: Side) -> list[float]:
-    key, metric, factor = side
+def _values(results: Results, term: RatioTerm) -> list[float]:
+    key, metric, factor = term
     return [factor * reading[metric] for reading in results.readings.get(key, []) if metric in reading]
 
 
 def summary(results: Results) -> Mapping[str, object]:
-    """For the JSON line: each contestant's metrics as [median, lowest, highest], or why it has none."""
+    """For the JSON line: each contestant's metrics as [median, lowest, highest], or its error."""
     found: dict[str, object] = dict(results.missing)
     for key, readings in results.readings.items():
         spreads = {metric: spread(results, key, metric) for metric in readings[0]}

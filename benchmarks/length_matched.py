@@ -1,8 +1,8 @@
-"""A small data set whose lengths are those of a large one: what every contestant of `benchmarks.cpu` is given.
+"""A small data set with the lengths of a large one, for all contestants of `benchmarks.cpu`.
 
-An engine that is timed on a few dozen samples must not be lucky in their lengths. So they are not drawn: they are the
-large set's quantiles, nudged until their mean is its mean. Speed does not depend on which tokens they are, so each is
-made of whole words of the vocabulary, in SQuAD v1.1's form: the package's own run and every peer read the same file.
+Random lengths of a few dozen samples would make results depend on luck. So lengths are the large set's quantiles,
+adjusted until their mean is equal. Speed does not depend on the tokens themselves, so texts are random whole words of
+the vocabulary, in SQuAD v1.1's format: this package and every peer read the same file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SEED = 1
 
 
 def quantiles(lengths: npt.NDArray[np.int64], samples: int) -> list[int]:
-    """`samples` lengths spread as `lengths` are, with their mean to within half a token over all."""
+    """`samples` lengths distributed like `lengths`, with the same total up to half a token."""
     middles = (np.arange(samples) + 0.5) / samples
     found = np.quantile(lengths, middles, method="nearest").astype(int)
     low, high = int(lengths.min()), int(lengths.max())
@@ -32,7 +32,7 @@ def quantiles(lengths: npt.NDArray[np.int64], samples: int) -> list[int]:
     while missing:
         step = 1 if missing > 0 else -1
         movable = np.flatnonzero((found < high) if step > 0 else (found > low))[: abs(missing)]
-        if not len(movable):  # all of one length
+        if not len(movable):  # all have the same length
             break
         found[movable] += step
         missing -= step * len(movable)
@@ -40,7 +40,7 @@ def quantiles(lengths: npt.NDArray[np.int64], samples: int) -> list[int]:
 
 
 def write(path: Path, vocab: Path, lengths: list[int]) -> Path:
-    """A SQuAD v1.1 file in which question i becomes exactly one sample of `lengths[i]` tokens, in a shuffled order."""
+    """Write a SQuAD v1.1 file in which each question is one sample with one of `lengths` tokens, in shuffled order."""
     words = _whole_words(vocab)
     rng = np.random.default_rng(_SEED)
     paragraphs = [_paragraph(words, rng, number, length) for number, length in enumerate(rng.permutation(lengths))]
@@ -50,7 +50,7 @@ def write(path: Path, vocab: Path, lengths: list[int]) -> Path:
 
 
 def _whole_words(vocab: Path) -> list[str]:
-    """Words that WordPiece leaves whole."""
+    """Words that are one token of WordPiece."""
     return [word for word in WordPiece(vocab).ids if word.isascii() and word.isalpha() and word.islower()]
 
 
@@ -62,6 +62,6 @@ def _paragraph(words: list[str], rng: np.random.Generator, number: int, length: 
 
 
 def like(dataset: Path, vocab: Path, cache_dir: Path, samples: int, path: Path) -> Features:
-    """Write `samples` samples as long as those of `dataset` to `path`; returns them as features."""
+    """Write `samples` samples with the lengths of `dataset` to `path`; returns their features."""
     whole = squad.load(dataset, vocab, cache_dir).features
     return squad.load(write(path, vocab, quantiles(whole.lengths, samples)), vocab, cache_dir).features

@@ -1,18 +1,17 @@
-"""A model of BERT-Large's geometry with the outliers of a trained one, and a task that it solves in fp32.
+"""A model with BERT-Large's geometry and a trained model's outliers, and a task that it solves in fp32.
 
-Real BERT has a few channels of its LayerNorms' outputs at 20 to 50 times the rest, in every layer, and a few neurons
-whose GELU gives tens; random weights have neither, and their answers are coin tosses. Here
+Trained BERT has a few channels in every layer with LayerNorm outputs 20 to 50 times larger than the rest, and a few
+neurons with GELU outputs of some tens; random weights have neither, and their answers are random. Here
 
-* every LayerNorm lifts a few channels to ±SIZE where the rest deviates by 1; they differ from token to token by more
-  than the others do, and the weights that read them are smaller in turn, so that they matter without swamping all;
-* a few neurons of every inner layer have large weights, and the weights that read them are smaller in turn;
-* the rows of a weight differ in size, as trained ones do;
-* the head is fitted by ridge regression on the last layer's output to find two tokens, one out of STARTS and one out of
-  ENDS. Which ids those are is arbitrary, so the head reads what all layers have kept. Each sample also has a decoy of
-  either kind, whose embedding is near that of a right one, as a passage has other names than the one that is asked for.
+* every LayerNorm scales a few channels to ±SIZE (standard deviation of the rest: 1); they vary more between tokens than
+  the others, and the weights that read them are smaller, so that they matter without dominating;
+* a few neurons of every inner layer have large weights, and the weights that read them are smaller;
+* the rows of a weight differ in size, as in trained models;
+* the head is fitted by ridge regression on the last layer's output to find two tokens, one of STARTS and one of ENDS.
+  These ids are arbitrary, so the head depends on all layers. Each sample also has a decoy of each kind, with an
+  embedding near that of a right token, as a passage also has other names than the one asked for.
 
-Sizes are exact where they can be: weights are scaled on the way through the layers, by what each gives on the samples
-that the head is fitted on.
+Weights are scaled layer by layer by their outputs on the samples that the head is fitted on.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from foundation.arrays import Float32, Int64
 
 VOCABULARY = 1000
 STARTS, ENDS, OTHERS = range(0, 12), range(12, 24), range(48, VOCABULARY)
-DECOY = 24  # a decoy's id is that of the right token and so much
-_NEAR = 0.7  # how a decoy's embedding correlates with the right one's
+DECOY = 24  # offset of a decoy's id from the right token's
+_NEAR = 0.7  # correlation of a decoy's embedding with the right one's
 LENGTH = 32  # tokens of a sample
-CHANNELS, SIZE, SPREAD = 6, 48.0, 6.0  # outliers: how many, their size, their deviation from token to token
+CHANNELS, SIZE, SPREAD = 6, 48.0, 6.0  # outliers: number, size, standard deviation between tokens
 _READ = 0.1  # weights that read an outlier, relative to others
-_NEURONS, _LOUD = 12, 4.0  # heavy GELU outputs, and how many times larger their weights are
-# Deviation of what a linear layer gives, where the rest of a LayerNorm's output has 1.
+_NEURONS, _LOUD = 12, 4.0  # neurons with large GELU outputs, and the factor of their weights
+# Standard deviation of each linear layer's output, where the other channels of a LayerNorm's output have 1.
 _GIVES = {"qkv": 1.2, "attention_output": 0.3, "ffn_inner": 1.0, "ffn_output": 0.3}
 
 
@@ -46,7 +45,7 @@ def geometry(layers: int) -> BertConfig:
 
 
 def samples(count: int, seed: int) -> tuple[list[Batch], Int64]:
-    """`count` samples, each a batch of its own, and where the start and the end are, int64 [count, 2]."""
+    """`count` samples as batches of one, and the positions of start and end, int64[count, 2]."""
     draw = np.random.default_rng(seed)
     ids = draw.choice(OTHERS, (count, LENGTH))
     places = draw.permuted(np.tile(np.arange(1, LENGTH), (count, 1)), axis=1)
@@ -63,7 +62,7 @@ def together(batches: list[Batch]) -> Batch:
 
 
 def build(config: BertConfig, seed: int = 1, fitted_on: int = 100) -> Tensors:
-    """The weights; the head is fitted on samples of another seed than any that `samples` is asked for elsewhere."""
+    """The weights; the head is fitted on samples with a seed that is not used elsewhere."""
     batches, answers = samples(fitted_on, seed=1_000_000 + seed)
     maker = _Maker.of(config, seed)
     hidden = encode(config, maker.tensors, together(batches), maker.linear, maker.norm)
@@ -128,12 +127,12 @@ class _Maker:
 
 def _fit_head(tensors: Tensors, hidden: Float32, answers: Int64) -> None:
     x = hidden.astype(np.float64)
-    wanted = np.zeros((len(x), 2))
+    target = np.zeros((len(x), 2))
     for column in range(2):
-        wanted[np.arange(len(answers)) * LENGTH + answers[:, column], column] = 1
+        target[np.arange(len(answers)) * LENGTH + answers[:, column], column] = 1
     deviation = x.std(0)
     scaled = (x - x.mean(0)) / deviation
     ridge = scaled.T @ scaled + 0.1 * len(x) * np.eye(x.shape[1])
-    head = 10 * np.linalg.solve(ridge, scaled.T @ (wanted - wanted.mean(0))) / deviation[:, None]
+    head = 10 * np.linalg.solve(ridge, scaled.T @ (target - target.mean(0))) / deviation[:, None]
     tensors["qa_outputs.weight"] = np.ascontiguousarray(head.T, np.float32)
     tensors["qa_outputs.bias"] = (-x.mean(0) @ head).astype(np.float32)

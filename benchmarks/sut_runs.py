@@ -1,4 +1,4 @@
-"""This package as a contestant: `python -m sut` in a process of its own, read back from run.json."""
+"""This package as a contestant: runs `python -m sut` in a separate process and reads run.json."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from backends.base import Accelerator
 from backends.errors import BackendError
 
 GPU = "gpu"  # the backend
-LIMIT_S = 900  # a turn that takes longer has failed
-_STREAM_QUERIES = 64  # with fewer LoadGen calls no 90th percentile valid
-# Every sample of the data set equally often, not drawn with replacement: all contestants get the same tokens.
+LIMIT_S = 900  # a turn that takes longer counts as failed
+_STREAM_QUERIES = 64  # LoadGen needs as many for a valid 90th percentile
+# Every sample equally often, not drawn with replacement, so that all contestants get the same tokens.
 _USER_CONF = "*.*.sample_concatenate_permutation = 1\n"
 
 
 @dataclass(frozen=True)
-class Place:
-    """What every contestant is given: a model, a data set of so many samples, a directory for caches."""
+class BenchmarkData:
+    """The inputs of a contestant: a model, a data set with its number of samples, a directory for caches."""
 
     model: str
     dataset: Path
@@ -39,13 +39,13 @@ def pairs() -> list[tuple[str, str]]:
         try:
             precisions = backend_class(name).precisions
         except BackendError:
-            precisions = ("fp32",)  # its turn will say what is missing
+            precisions = ("fp32",)  # its turn reports what is missing
         found += [(name, precision) for precision in precisions]
     return found
 
 
 def first_gpu() -> Accelerator:
-    """The GPU that is measured; without one, the end of the command in one line, with exit code 2."""
+    """The GPU to measure; prints an error and exits with code 2 if there is none."""
     try:
         check(GPU)
         return accelerators(GPU)[0]
@@ -55,7 +55,7 @@ def first_gpu() -> Accelerator:
 
 
 def turn(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """One process to its end. Raises RuntimeError with its last line when it does not end well."""
+    """Run a process to its end. Raises RuntimeError with its last line if it fails."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", *command], capture_output=True, text=True, check=False, timeout=LIMIT_S
@@ -68,15 +68,15 @@ def turn(command: list[str]) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def run(place: Place, scenario: str, queries: int, *flags: str) -> dict[str, Any]:
-    """run.json of one valid performance run, over every sample equally often. Raises RuntimeError where it is not."""
+def run(data: BenchmarkData, scenario: str, queries: int, *flags: str) -> dict[str, Any]:
+    """run.json of one performance run, with every sample equally often. Raises RuntimeError if it is not valid."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         user_conf, log_dir = folder / "user.conf", folder / "run"
         user_conf.write_text(_USER_CONF, encoding="utf-8")
         command = [
-            "sut", "--scenario", scenario, "--model", place.model, "--dataset", str(place.dataset),
-            "--vocab", str(place.vocab), "--cache-dir", str(place.cache_dir), "--user-conf", str(user_conf),
+            "sut", "--scenario", scenario, "--model", data.model, "--dataset", str(data.dataset),
+            "--vocab", str(data.vocab), "--cache-dir", str(data.cache_dir), "--user-conf", str(user_conf),
             "--log-dir", str(log_dir), "--test-query-count", str(queries), *flags,
         ]  # fmt: skip
         try:
@@ -95,19 +95,19 @@ def _reasons(path: Path) -> str:
     return f"{record['verdict']}: {'; '.join(record.get('reasons', []))}"
 
 
-class Turns:
-    """A backend's turns at one precision. SingleStream takes its time: `stream_turns` says how many turns have it."""
+class BackendTurns:
+    """A backend's turns at one precision; only the first `stream_turns` run SingleStream, which is slow."""
 
-    def __init__(self, place: Place, backend: str, precision: str, stream_turns: int) -> None:
-        self._place, self._flags = place, ("--backend", backend, "--precision", precision)
+    def __init__(self, data: BenchmarkData, backend: str, precision: str, stream_turns: int) -> None:
+        self._data, self._flags = data, ("--backend", backend, "--precision", precision)
         self._stream_turns = stream_turns
 
     def __call__(self) -> dict[str, float]:
         """Offline samples per second, and SingleStream's 90th percentile in ms, of the same samples."""
-        offline = run(self._place, "Offline", self._place.samples, *self._flags)
+        offline = run(self._data, "Offline", self._data.samples, *self._flags)
         found: dict[str, float] = {"samples_per_s": offline["result"]["value"]}
         if self._stream_turns:
             self._stream_turns -= 1
-            queries = max(self._place.samples, _STREAM_QUERIES)
-            found["p90_ms"] = run(self._place, "SingleStream", queries, *self._flags)["result"]["latency_ms"]["90.00"]
+            queries = max(self._data.samples, _STREAM_QUERIES)
+            found["p90_ms"] = run(self._data, "SingleStream", queries, *self._flags)["result"]["latency_ms"]["90.00"]
         return found

@@ -1,8 +1,8 @@
-"""The same machine as if it had no AMX, for every engine alike: Linux is told to refuse AMX's tiles to this process.
+"""Disables AMX for this process and its children, so that every engine runs as on a machine without it.
 
-An engine asks Linux for the tiles before it uses them (arch_prctl, ARCH_REQ_XCOMP_PERM); a seccomp filter answers for
-Linux that there are none. oneDNN in PyTorch and in OpenVINO and ONNX Runtime's MLAS all then take AVX-512's kernels.
-The filter is inherited by children and cannot be taken off.
+An engine asks Linux for AMX's tiles before it uses them (arch_prctl, ARCH_REQ_XCOMP_PERM); a seccomp filter refuses
+that. oneDNN in PyTorch and OpenVINO, and ONNX Runtime's MLAS, then use AVX-512 kernels. The filter is inherited by
+children and cannot be removed.
 
     python -m benchmarks.without_amx python -m sut --backend pytorch --precision int8
 """
@@ -17,7 +17,7 @@ import sys
 
 _ARCH_PRCTL, _REQUEST_TILES, _REFUSED = 158, 0x1023, 22  # x86-64's number of the call, its first argument, EINVAL
 _NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER = 38, 22, 2  # prctl's numbers
-_LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06  # a word of the call's description; a jump; the answer
+_LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06  # BPF: load a word, jump if equal, return
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENT_AT, _X86_64 = 0, 4, 16, 0xC000003E
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 
@@ -39,7 +39,7 @@ class _Filter(ctypes.Structure):
 
 
 def deny() -> None:
-    """No AMX for this process and its children from here on; nothing where there is none anyway.
+    """Disable AMX for this process and its children; does nothing on machines without it.
 
     Raises:
         OSError: Linux refuses the filter.

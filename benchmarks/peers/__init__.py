@@ -1,6 +1,6 @@
-"""Other ways to run the same BERT, by name: a file for each engine and precision, imported when it is its turn.
+"""Other ways to run the same BERT, by name: a module for each engine and precision, imported when it is used.
 
-Where it is not plain which setting suits an engine best, both are contestants, and ratios are of the faster.
+If it is not obvious which setting is fastest for an engine, both are contestants, and ratios use the faster one.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def peer_class(name: str) -> type[Peer]:
 
 
 def on_cores() -> list[str]:
-    """Those that run on the machine's cores."""
+    """The names of the peers that run on CPUs."""
     return [name for name in PEERS if not peer_class(name).on_gpu]
 
 
 def missing(name: str) -> str:
-    """What keeps this peer from running here: "" or which modules are not installed."""
+    """The modules of this peer that are not installed, as text; "" if it can run."""
     absent = [module for module in peer_class(name).needs if importlib.util.find_spec(module) is None]
     return f"not installed: {', '.join(absent)} (pip install 'mlperf-bert-sut[bench]')" if absent else ""

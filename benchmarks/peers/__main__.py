@@ -1,4 +1,4 @@
-"""One peer in a process of its own: prepare it, or measure it once. `benchmarks.cpu` calls this; so may you.
+"""Prepares or measures one peer; `benchmarks.cpu` runs this in a separate process.
 
 python -m benchmarks.peers onnxruntime-int8 --dataset dev-v1.1.json --vocab vocab.txt
 """
@@ -18,16 +18,16 @@ from benchmarks.peers.base import Peer, Sample, samples_of
 from qsl import feature_cache, squad
 from sut.machine import facts as machine_facts
 
-_CALIBRATION = 12  # samples; with random weights nothing depends on how many
+_CALIBRATION = 12  # samples; with random weights their number does not matter
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:
-    """LoadGen's percentile: the value that `share` of all are below."""
+    """LoadGen's percentile: the value below which `share` of all values are."""
     return sorted(values)[min(len(values) - 1, math.floor(share * len(values)))]
 
 
 def measure(peer: Peer, samples: Sequence[Sample]) -> dict[str, float]:
-    """Samples per second over all; p90 of one at a time too, where that is how the peer works."""
+    """Samples per second; also the p90 of a sample's latency if the peer runs one sample at a time."""
     by_length = sorted(samples, key=lambda sample: sample.input_ids.shape[1])
     for sample in (by_length[-1], by_length[len(by_length) // 2]):
         peer.answer(sample)
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--vocab", type=Path, required=True)
     parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
-    parser.add_argument("--prepare", action="store_true", help="only write what the peer will load")
+    parser.add_argument("--prepare", action="store_true", help="only write the files that the peer loads")
     options = parser.parse_args()
     model = find_model(options.model)
     folder = options.cache_dir.expanduser() / "peers" / options.model.replace("/", "_").replace(":", "-")

@@ -1,7 +1,7 @@
-"""What a peer is: another way to run the same BERT on the same samples, as somebody would who knows its engine.
+"""The base class of peers: other ways to run the same BERT on the same samples, as an expert in the engine would.
 
-A peer is prepared once (export, quantize: written below a folder), then each turn is a process of its own that loads
-what was prepared. The models are the ones that `backends.bert.checkpoints` finds, so weights and geometry are the same.
+A peer is prepared once (exported and quantized graphs in a folder); then each turn is a separate process that loads
+these files. Models are those of `backends.bert.checkpoints`, so weights and geometry are the same.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from foundation.arrays import Int32, Int64
 from foundation.rules import MAX_SEQ_LENGTH
 from qsl.base import Features
 
-PADDED_LENGTH = MAX_SEQ_LENGTH  # what the MLPerf reference pads every sample to
+PADDED_LENGTH = MAX_SEQ_LENGTH  # the MLPerf reference pads every sample to this length
 
 
 class Sample(NamedTuple):
-    """One sample as every engine here wants it, each int64 [1, S]."""
+    """One sample in the form that all engines here take, each int64[1, S]."""
 
     input_ids: Int64
     attention_mask: Int64
@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 
 
 def samples_of(features: Features, padded_to: int | None) -> list[Sample]:
-    """All samples, at their own lengths or padded."""
+    """All samples, at their natural lengths or padded."""
     return [_sample(*features.sample(index), padded_to) for index in range(len(features))]
 
 
@@ -41,26 +41,26 @@ def _sample(ids: Int32, types: Int32, padded_to: int | None) -> Sample:
 
 
 class Peer(ABC):
-    """`prepare` once and ever; then, in each process, `load` and any number of answers."""
+    """`prepare` is called once; then, in each process, `load` and any number of `answer`."""
 
     needs: Sequence[str]  # modules that it imports
     precision: ClassVar[str]
     padded_to: ClassVar[int | None] = None
-    about: ClassVar[str]  # how it runs, in a few words
-    on_gpu: ClassVar[bool] = False  # it needs one
+    about: ClassVar[str]  # a short description of how it runs
+    on_gpu: ClassVar[bool] = False  # whether it needs a GPU
 
-    def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:  # noqa: B027 - or nothing
-        """Write what `load` opens below `folder`; does nothing where it is there already."""
+    def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:  # noqa: B027 - optional
+        """Write the files that `load` opens to `folder`, unless they exist."""
 
     @abstractmethod
     def load(self, model: Model, folder: Path, threads: int) -> None:
-        """Make the engine ready."""
+        """Load the model into the engine."""
 
     @abstractmethod
     def answer(self, sample: Sample) -> object:
-        """Start and end logits of one sample, in whatever form the engine gives them."""
+        """Start and end logits of one sample, in the engine's own form."""
 
     def answer_all(self, samples: Sequence[Sample]) -> None:
-        """Answer all, as fast as the engine can: one after the other, unless it has something better."""
+        """Answer all samples as fast as the engine can; by default one after the other."""
         for sample in samples:
             self.answer(sample)

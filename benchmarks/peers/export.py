@@ -37,19 +37,19 @@ def plain_onnx(model: Model, folder: Path) -> Path:
     path = folder / "plain.onnx"
     if path.is_file():
         return path
-    aside = path.with_suffix(".part")
+    temporary = path.with_suffix(".part")
     ids = torch.ones((1, 16), dtype=torch.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own remarks on its age
         torch.onnx.export(
             transformers_model(model, attn_implementation="eager"),
             (ids, torch.ones_like(ids), torch.zeros_like(ids)),
-            aside,
+            temporary,
             dynamo=False,
             opset_version=17,
             input_names=list(INPUTS),
             output_names=["start_logits", "end_logits"],
             dynamic_axes={name: {0: "batch", 1: "sequence"} for name in (*INPUTS, "start_logits", "end_logits")},
         )
-    aside.replace(path)
+    temporary.replace(path)
     return path

@@ -25,9 +25,9 @@ class OnnxRuntimeInt8(OnnxRuntimeFp32):
 
         super()._write(model, folder)
         path = folder / self.graph
-        aside = path.with_suffix(".part")
-        quantize_dynamic(folder / OnnxRuntimeFp32.graph, aside, weight_type=QuantType.QInt8, per_channel=True)
-        aside.replace(path)
+        temporary = path.with_suffix(".part")
+        quantize_dynamic(folder / OnnxRuntimeFp32.graph, temporary, weight_type=QuantType.QInt8, per_channel=True)
+        temporary.replace(path)
 
 
 class SideBySide(OnnxRuntimeInt8):

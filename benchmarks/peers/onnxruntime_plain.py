@@ -1,4 +1,4 @@
-"""ONNX Runtime on the exported graph in fp32: the MLPerf reference's way, and the same at natural length."""
+"""ONNX Runtime on the exported graph in fp32: as in the MLPerf reference, and at natural length."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ class OnnxRuntimeFp32(Peer):
 
 class OnnxRuntimeReference(OnnxRuntimeFp32):
     padded_to = PADDED_LENGTH
-    about = "the reference's way: exported graph, one sample at a time, padded to 384"
+    about = "as in the MLPerf reference: exported graph, one sample at a time, padded to 384"

@@ -32,7 +32,7 @@ class OpenVinoInt8(OpenVinoFp32):
 
 
 class LatencyInt8(OpenVinoInt8):
-    about = "NNCF, latency hint, one sample at a time, at its natural length; what is not int8 as OpenVINO prefers"
+    about = "NNCF, latency hint, one sample at a time, at its natural length; OpenVINO's default types outside int8"
     hint = "LATENCY"
     settings: dict[str, str] = {}  # noqa: RUF012
     answer_all = Peer.answer_all

@@ -1,4 +1,4 @@
-"""OpenVINO in fp32, at natural length: as many streams as it likes, each with samples of its own, longest first."""
+"""OpenVINO in fp32 at natural length: its default number of streams, longest samples first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLAIN = "openvino-fp32.xml"
 
 
 def write_plain(model: Model, folder: Path) -> Path:
-    """The exported graph in OpenVINO's own form."""
+    """The exported graph in OpenVINO's format."""
     path = folder / PLAIN
     if not path.is_file():
         import openvino
@@ -31,7 +31,7 @@ class OpenVinoFp32(Peer):
     about = "throughput hint, asynchronous, longest first, at natural length"
     graph = PLAIN
     hint = "THROUGHPUT"
-    settings: dict[str, str] = {"INFERENCE_PRECISION_HINT": "f32"}  # noqa: RUF012 - else bf16 where the CPU has it
+    settings: dict[str, str] = {"INFERENCE_PRECISION_HINT": "f32"}  # noqa: RUF012 - default: bf16 if the CPU has it
 
     def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:
         write_plain(model, folder)

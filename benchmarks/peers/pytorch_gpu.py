@@ -1,4 +1,4 @@
-"""transformers on a GPU as most people run it: float16, SDPA, batches padded to 384; eager and under torch.compile."""
+"""transformers on a GPU in the usual way: float16, SDPA, batches padded to 384; eager and with torch.compile."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PyTorchGpu(Peer):
         return None
 
     def answer_all(self, samples: Sequence[Sample]) -> None:
-        """The last batch is filled up, so that all have one shape; one batch is computed while the next is made."""
+        """The last batch is filled up, so that all have one shape; a batch is computed while the next one is made."""
         found = [self._enqueue(batch) for batch in _batches(samples)]
         for logits in (one for pair in found for one in pair):
             logits.cpu()
@@ -51,7 +51,7 @@ class PyTorchGpu(Peer):
 
 
 class PyTorchGpuCompiled(PyTorchGpu):
-    about = "the same under torch.compile"
+    about = "the same with torch.compile"
     compiled = True
 
 

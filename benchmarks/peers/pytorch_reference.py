@@ -1,4 +1,4 @@
-"""The MLPerf reference's way in PyTorch: one sample at a time, padded to 384."""
+"""The MLPerf reference in PyTorch: one sample at a time, padded to 384."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PyTorchReference(Peer):
     needs: Sequence[str] = ("torch", "transformers")
     precision = "fp32"
     padded_to = PADDED_LENGTH
-    about = "the reference's way: transformers, SDPA, one sample at a time, padded to 384"
+    about = "as in the MLPerf reference: transformers, SDPA, one sample at a time, padded to 384"
 
     def load(self, model: Model, folder: Path, threads: int) -> None:
         import torch

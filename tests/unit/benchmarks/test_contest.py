@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.interleave import Contestant, Goal, Reading, Spread, best, hold, order, ratio, spread, summary
+from benchmarks.interleave import Contestant, Goal, Reading, Spread, best, ratio, run_turns, spread, summary, turn_order
 
 
 def contestant(key: str, values: list[float], precision: str = "fp32") -> Contestant:
@@ -25,7 +25,7 @@ def silent(*_: object) -> None:
 
 def test_rounds_go_to_and_fro() -> None:
     everyone = [contestant(key, []) for key in "abc"]
-    assert [(number, one.key) for number, one in order(everyone, 3)] == [
+    assert [(number, one.key) for number, one in turn_order(everyone, 3)] == [
         (0, "a"), (0, "b"), (0, "c"), (1, "c"), (1, "b"), (1, "a"), (2, "a"), (2, "b"), (2, "c"),
     ]  # fmt: skip
 
@@ -36,7 +36,7 @@ def test_readings_are_kept_by_round_and_a_failure_leaves_an_error_and_no_figure(
     def tell(number: int, one: Contestant, _: object) -> None:
         told.append((number, one.key))
 
-    results = hold(
+    results = run_turns(
         [contestant("good", [3, 1, 2]), contestant("breaks", [5])],
         3,
         lambda number, one, _: told.append((number, one.key)),
@@ -47,7 +47,7 @@ def test_readings_are_kept_by_round_and_a_failure_leaves_an_error_and_no_figure(
 
 
 def test_a_ratio_is_of_medians_and_spreads_over_rounds() -> None:
-    results = hold([contestant("a", [10, 12, 20]), contestant("b", [5, 4, 5])], 3, silent)
+    results = run_turns([contestant("a", [10, 12, 20]), contestant("b", [5, 4, 5])], 3, silent)
     assert spread(results, "a", "samples_per_s") == Spread(12, 10, 20)
     sides = ("a", "samples_per_s", 2.0), ("b", "samples_per_s", 1.0)
     assert ratio(results, *sides) == Spread(2 * 12 / 5, 4.0, 8.0)
@@ -56,7 +56,7 @@ def test_a_ratio_is_of_medians_and_spreads_over_rounds() -> None:
 
 
 def test_the_best_has_the_highest_median() -> None:
-    results = hold([contestant("steady", [3, 3, 3]), contestant("lucky", [1, 1, 9])], 3, silent)
+    results = run_turns([contestant("steady", [3, 3, 3]), contestant("lucky", [1, 1, 9])], 3, silent)
     assert best(results, ["steady", "lucky", "absent"], "samples_per_s") == "steady"
     assert best(results, ["absent"], "samples_per_s") is None
 
@@ -72,5 +72,5 @@ def test_verdicts(value: float, lower_is_better: bool, verdict: str) -> None:
 
 
 def test_the_summary_has_three_numbers_or_the_reason() -> None:
-    results = hold([contestant("a", [2, 1, 3]), contestant("b", [])], 3, silent)
+    results = run_turns([contestant("a", [2, 1, 3]), contestant("b", [])], 3, silent)
     assert summary(results) == {"b": "has nothing more to give", "a": {"samples_per_s": [2, 1, 3]}}

@@ -29,16 +29,16 @@ def never() -> Reading:
 
 
 @pytest.fixture
-def report() -> cpu_report.Report:
+def report() -> cpu_report.CpuReport:
     contestants = [Contestant(key, "how", "int8" if "int8" in key else "fp32", never) for key in (*READINGS, *MISSING)]
-    return cpu_report.Report(contestants, Results(READINGS, MISSING), LARGE, 183.0)
+    return cpu_report.CpuReport(contestants, Results(READINGS, MISSING), LARGE, 183.0)
 
 
 def test_bert_large_takes_604_mflop_a_token() -> None:
     assert LARGE.operations_per_token == 24 * 2 * 12 * 1024**2
 
 
-def test_ratios_are_of_the_fastest_backend(report: cpu_report.Report) -> None:
+def test_ratios_are_of_the_fastest_backend(report: cpu_report.CpuReport) -> None:
     found = report.facts()["ratios"]
     assert isinstance(found, dict)
     share = found["int8 Offline over the int8 GEMM peak"]
@@ -51,7 +51,7 @@ def test_ratios_are_of_the_fastest_backend(report: cpu_report.Report) -> None:
     assert found["fp32 Offline over the fp32 GEMM peak"] is None
 
 
-def test_a_missing_contestant_is_a_row_that_says_so(report: cpu_report.Report) -> None:
+def test_a_missing_contestant_is_a_row_that_says_so(report: cpu_report.CpuReport) -> None:
     contestants, goals = report.tables()
     rows = {row[0]: row for row in contestants.rows}
     assert rows["peer openvino-int8"][-1] == "not installed: openvino, nncf"
@@ -65,7 +65,7 @@ def test_a_missing_contestant_is_a_row_that_says_so(report: cpu_report.Report) -
 
 @pytest.mark.parametrize("markdown", [True, False])
 def test_tables_and_facts_can_be_printed(
-    report: cpu_report.Report, markdown: bool, capsys: pytest.CaptureFixture[str]
+    report: cpu_report.CpuReport, markdown: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for grid in report.tables():
         cpu_report.show(grid, Console(width=200), markdown=markdown)

@@ -22,12 +22,12 @@ MISSING = {"sut fp8": "took longer than 900 s"}
 
 
 @pytest.fixture
-def report() -> gpu_report.Report:
+def report() -> gpu_report.GpuReport:
     everyone = [Contestant(key, "how", "fp8" if "fp8" in key else "fp16", dict) for key in (*READINGS, *MISSING)]
-    return gpu_report.Report(everyone, Results(READINGS, MISSING), LARGE, 183.0, "a GPU")
+    return gpu_report.GpuReport(everyone, Results(READINGS, MISSING), LARGE, 183.0, "a GPU")
 
 
-def test_shares_are_of_the_measured_limit(report: gpu_report.Report) -> None:
+def test_shares_are_of_the_measured_limit(report: gpu_report.GpuReport) -> None:
     table, parts, goals = report.tables()
     rows = {row[0]: row for row in table.rows}
     assert rows["limit copy"][1] == "4,000 (4,000 – 4,000) GB/s read and written"
@@ -40,7 +40,7 @@ def test_shares_are_of_the_measured_limit(report: gpu_report.Report) -> None:
     assert reached["fp8 Offline, samples/s"] == "not measured"
 
 
-def test_the_json_line_holds_all_that_was_measured(report: gpu_report.Report) -> None:
+def test_the_json_line_holds_all_that_was_measured(report: gpu_report.GpuReport) -> None:
     facts = json.loads(json.dumps(report.facts()))
     assert facts["figures"]["sut fp16"]["p90_ms"] == [2.0, 2.0, 2.0]
     assert facts["goals"]["fp16 Offline over transformers fp16 padded"]["median"] == 2.5
