@@ -7,7 +7,6 @@ another precision is an error and never a low score.
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,11 +16,13 @@ from typing import Any, Literal
 import numpy as np
 
 from foundation.arrays import Bool, Float32, Int64
+from foundation.bounded_readers import UnreadableError, parse_json, read_bytes
 from foundation.errors import UserError
 from foundation.rules import MAX_SEQ_LENGTH
 
 DType = Literal["float32", "float16"]
 
+_MOST_BYTES = 4 << 30  # an answer of BERT is 6 kB in hexadecimal, SQuAD is 65 MB of them
 PAD_LOGIT = -10000.0  # what the reference writes beyond the end of a log's shorter answers
 _LITTLE_ENDIAN: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
@@ -128,19 +129,19 @@ def read_entries(path: Path, total_sample_count: int) -> tuple[Int64, list[bytes
 
 def _parse(path: Path) -> Any:
     try:
-        text = path.read_bytes()
-    except OSError as error:
+        content = read_bytes(path, _MOST_BYTES)
+    except UnreadableError as error:
         raise AccuracyLogError(
-            f"expected LoadGen's mlperf_log_accuracy.json at {path}, found: {error.strerror or error}. "
+            f"expected LoadGen's mlperf_log_accuracy.json at {path}, found: {error}. "
             "Name it with --log-file FILE; a run with --mode accuracy writes it."
         ) from error
-    if not text.strip():
+    if not content.strip():
         raise _no_answers(path)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(content)
+    except UnreadableError as error:
         raise AccuracyLogError(
-            f"expected a whole JSON log in {path}, found one that is cut short or broken ({error}). "
+            f"expected a whole JSON log in {path}, found one that is cut short or broken: {error}. "
             "If the run was killed, run it again; if this is a submission's truncated copy, name the original."
         ) from error
 

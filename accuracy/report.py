@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from accuracy.targets import METRICS
 from foundation import atomic_write
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 if TYPE_CHECKING:
     from accuracy.score import Score
@@ -38,8 +39,8 @@ def write_accuracy(score: Score, output_dir: Path, notices: Iterable[str] = ()) 
 def notices_beside(log_file: Path) -> list[str]:
     """What the run that wrote `log_file` says must stand beside its figures; empty where no run.json is there."""
     try:
-        return [str(notice) for notice in json.loads((log_file.parent / RUN_FILE).read_bytes())["notices"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [str(notice) for notice in read_json(log_file.parent / RUN_FILE, SETTINGS_BYTES)["notices"]]
+    except (ValueError, KeyError, TypeError):
         return []
 
 

@@ -17,7 +17,7 @@ MOST_BYTES = 1 << 30  # of a data set; a file of settings has far fewer
 SETTINGS_BYTES = 16 << 20
 
 
-class UnreadableError(Exception):
+class UnreadableError(ValueError):
     """Why the content of a file cannot be used, in a few words."""
 
 
@@ -50,16 +50,16 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
     """The content as JSON. Raises UnreadableError."""
-    return parse_json(read_text(path, most_bytes))
+    return parse_json(read_bytes(path, most_bytes))
 
 
-def parse_json(text: str) -> Any:
-    """`text` as JSON; too deep a nesting or too long a number is an UnreadableError like any other fault."""
+def parse_json(content: str | bytes) -> Any:
+    """`content` as JSON; too deep a nesting or too long a number is an UnreadableError like any other fault."""
     try:
-        return json.loads(text)
+        return json.loads(content)
     except RecursionError as error:
         raise UnreadableError("JSON that is nested too deeply") from error
-    except ValueError as error:  # JSONDecodeError, or an integer of more digits than Python converts
+    except ValueError as error:  # no JSON, no text, or an integer of more digits than Python converts
         raise UnreadableError(f"text that is not JSON ({error})") from error
 
 

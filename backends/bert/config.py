@@ -6,7 +6,6 @@ guess never passes for a fact.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from backends.bert import heads
 from backends.bert.heads import HEADS, SPANS
 from backends.errors import BackendError
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 CONFIGS = ("config.json", "bert_config.json")  # Hugging Face's name, and MLPerf's
 
@@ -91,10 +91,10 @@ def beside(path: Path) -> BertConfig | None:
 
 def read_config(path: Path) -> BertConfig:
     try:
-        data = json.loads(path.read_bytes())
+        data = read_json(path, SETTINGS_BYTES)
         known = {field.name: data[field.name] for field in fields(BertConfig) if field.name in data}
         config = BertConfig(**known)
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise BackendError(f"expected BERT's config.json at {path}, found: {error}.") from error
     config = replace(config, head=heads.of_architectures(data.get("architectures")))
     if data.get("model_type", "bert") != "bert" or config.hidden_act != "gelu":

@@ -6,7 +6,6 @@ training left beside the weights (the greatest value of each quantizer) becomes 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from backends.bert import heads
 from backends.errors import BackendError, brief
 from backends.formats.base import ModelWeights, QatRange, checked
 from foundation.arrays import Float32
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 _INDEX = ".index.json"
 _QUANTIZER = "_quantizer."  # in the name of every tensor that quantized training adds
@@ -75,9 +75,9 @@ def _read_all(path: Path) -> dict[str, Any]:
 def _weight_map(path: Path) -> dict[str, str]:
     """Tensor → the file beside the index that holds it."""
     try:
-        where = json.loads(path.read_bytes())["weight_map"]
+        where = read_json(path, SETTINGS_BYTES)["weight_map"]
         names = {str(name): Path(file).name for name, file in where.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendError(
             f"expected an index of shards (weight_map: tensor → file) in {path}, found: {brief(error)}. "
             f"Copy or fetch it again."

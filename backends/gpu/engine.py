@@ -9,7 +9,6 @@ also holds which kernel was chosen for which product, by the name of the GPU tha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from backends.quantization import engine_store
 from backends.quantization.engine_store import JSON
 from backends.quantization.int8_model import LINEARS, Arrays, engine_shapes, map_tensors
 from foundation.arrays import Float32
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 INT8, FP8 = "int8", "fp8"
 # Tokens at which a product's way is chosen; a batch belongs to the first that holds it, or to the last.
@@ -111,7 +111,7 @@ def read(directory: Path) -> Engine:
         BackendError: there is none, or it is not whole.
     """
     try:
-        about = json.loads((directory / JSON).read_bytes())
+        about = read_json(directory / JSON, SETTINGS_BYTES)
         config = BertConfig(**about.pop("config"))
         found = Engine(config, tensors=map_tensors(directory / TENSORS), **about)
     except (OSError, ValueError, KeyError, TypeError) as error:

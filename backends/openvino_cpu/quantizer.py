@@ -8,7 +8,6 @@ to floating point until enough are. Random weights have no answers to keep and a
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -26,6 +25,7 @@ from backends.formats import onnx_io_names
 from backends.quantization import engine_store
 from backends.quantization.engine_store import JSON, About, EngineBuilder, Progress, sources
 from foundation.arrays import Int64
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 GRAPH, WEIGHTS = "openvino.xml", "openvino.bin"
 LEAST_AGREEMENT = 0.99  # of the answers, first and last token, that must be fp32's
@@ -125,7 +125,7 @@ def _agreement(compiled: Any, asked: Iterable[Asked]) -> tuple[float, list[float
 def is_complete(directory: Path) -> bool:
     """True where engine.json and the model's two files are there, of the sizes that they were written with."""
     try:
-        return bool(json.loads((directory / JSON).read_bytes())["files"] == _sizes(directory))
+        return bool(read_json(directory / JSON, SETTINGS_BYTES)["files"] == _sizes(directory))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

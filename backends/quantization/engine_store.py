@@ -16,6 +16,7 @@ from backends.base import Batch
 from backends.bert.model import Model
 from backends.errors import BackendError
 from foundation import atomic_write
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 JSON = "engine.json"
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
@@ -71,8 +72,8 @@ def settings(directory: Path) -> dict[str, Any]:
         BackendError: there is none.
     """
     try:
-        found: dict[str, Any] = json.loads((directory / JSON).read_bytes())["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found: dict[str, Any] = read_json(directory / JSON, SETTINGS_BYTES)["settings"]
+    except (ValueError, KeyError, TypeError) as error:
         raise missing(directory, error) from error
     return found
 

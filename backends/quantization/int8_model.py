@@ -27,6 +27,7 @@ from backends.errors import BackendError
 from backends.quantization import engine_store
 from backends.quantization.engine_store import JSON
 from foundation.arrays import Float32
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 LINEARS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 # Where each of them lies in a checkpoint, below `bert.encoder.layer.{i}.`; several are stacked along the outputs.
@@ -140,7 +141,7 @@ def read_engine(directory: Path) -> QuantizedModel:
         BackendError: there is none, or it is not whole.
     """
     try:
-        about = json.loads((directory / JSON).read_bytes())
+        about = read_json(directory / JSON, SETTINGS_BYTES)
         config, settings = BertConfig(**about["config"]), about["settings"]
         tensors = map_tensors(directory / TENSORS)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,13 +7,13 @@ with the missing keys, to be filled in. A trial uses "unknown (trial)" instead.
 from __future__ import annotations
 
 import platform
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from backends import BACKENDS, accelerators
 from backends.base import Accelerator
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_toml
 from foundation.suggest import did_you_mean
 from submission.package import machine
 from submission.rules import rounds
@@ -99,11 +99,11 @@ def _framework(backend: str) -> str:
 
 
 def _from_toml(path: Path) -> dict[str, str]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    try:
+        values = read_toml(path, SETTINGS_BYTES)
+    except UnreadableError as error:
         raise UsageError(f"expected a system's description as TOML in {path}, found: {error}.") from error
     for key, value in values.items():
         if key not in _KEYS:

@@ -5,7 +5,6 @@ Everything about a publisher is data in that file; for private mirrors, --catalo
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from foundation.bounded_readers import SETTINGS_BYTES, read_toml
 from foundation.suggest import did_you_mean
 from sut.errors import UsageError
 from sut.fetch import checksum
@@ -64,11 +64,10 @@ def read(path: Path | None = None) -> Catalogue:
         UsageError: it cannot be read, or an entry is wrong (the message names it).
     """
     try:
-        text = path.read_text("utf-8") if path else files("configs").joinpath("assets.toml").read_text("utf-8")
-        data = tomllib.loads(text)
+        data = read_toml(path or Path(str(files("configs") / "assets.toml")), SETTINGS_BYTES)
         sources = {key: _source(key, entry) for key, entry in data.get("file", {}).items()}
         return {name: _asset(name, entry, sources) for name, entry in data.get("asset", {}).items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         where = path or "configs/assets.toml"
         raise UsageError(
             f"expected a catalogue of assets in {where}, found: {error}. See docs/guide/models-and-data.md."

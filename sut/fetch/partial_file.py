@@ -5,12 +5,12 @@ Both are next to the final file, so that a later command can continue.
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 from sut.errors import FetchError
 from sut.fetch import store
 
@@ -36,8 +36,8 @@ class PartialFile:
         return 0
 
     def validator(self, url: str) -> str | None:
-        with suppress(OSError, ValueError, AttributeError):
-            found = json.loads(self._notes.read_bytes()).get(url)
+        with suppress(ValueError, AttributeError):
+            found = read_json(self._notes, SETTINGS_BYTES).get(url)
             return found if isinstance(found, str) else None
         return None
 

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from foundation import atomic_write
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
 from sut.errors import FetchError, UsageError
 from sut.fetch.catalogue import Asset
 
@@ -46,8 +48,8 @@ class AssetCache:
 
     def pins(self) -> dict[str, Pin]:
         """Pins by "asset/file". Unreadable ones are ignored: their files are verified again."""
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            return {key: Pin(**pin) for key, pin in json.loads((self.root / "pins.json").read_bytes()).items()}
+        with suppress(ValueError, TypeError, AttributeError):
+            return {key: Pin(**pin) for key, pin in read_json(self.root / "pins.json", SETTINGS_BYTES).items()}
         return {}
 
     def pin(self, asset: Asset, file: str) -> Pin | None:
@@ -122,14 +124,11 @@ def put(temporary: Path, path: Path) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON to a temporary file and rename it."""
-    temporary = partial_path(path)
+    """Write JSON, the old file or the new one. Raises FetchError."""
     try:
-        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        atomic_write.write_text(path, json.dumps(data, indent=1) + "\n")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise disk_error(path, error) from error
-    put(temporary, path)
 
 
 def disk_error(path: Path, error: OSError) -> FetchError:

@@ -14,6 +14,7 @@ from typing import Any
 
 from backends.quantization import engine_store
 from foundation import atomic_write
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
 from sut.errors import UsageError
 from sut.machine import facts as machine_facts
 from sut.run import engines
@@ -89,11 +90,11 @@ def find(name: str, config: RunConfig, root: Path) -> Built:
 
 
 def _read(root: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((root / INDEX).read_bytes())
-    except FileNotFoundError:
+    if not (root / INDEX).exists():
         return {}
-    except (OSError, ValueError) as error:
+    try:
+        found: dict[str, Any] = read_json(root / INDEX, SETTINGS_BYTES)
+    except UnreadableError as error:
         raise UsageError(f"expected what --build writes in {root / INDEX}, found: {error}.") from error
     return found
 
