@@ -16,11 +16,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from sut.record import run_record
+from sut.record.run_record import RunRecord
 
 BACKENDS = ("onnxruntime", "pytorch")
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
@@ -39,24 +42,35 @@ def _timed(*command: str | Path) -> tuple[float, str]:
     return time.perf_counter() - start_s, done.stdout
 
 
-def _sut(folder: Path, *flags: str | Path) -> tuple[dict[str, Any], float, float]:
-    """(run.json, seconds to the first query, seconds of the whole command) of one run, with caches in `folder`."""
+@dataclass(frozen=True)
+class Timed:
+    """A run, and what its whole command took."""
+
+    record: RunRecord
+    first_query_s: float  # from the start of the command
+    wall_s: float
+
+
+def _sut(folder: Path, *flags: str | Path) -> Timed:
+    """One run, on caches of its own."""
     log_dir = Path(tempfile.mkdtemp(dir=folder)) / "run"
     start_unix_s = time.time()
     own = ("--log-dir", log_dir, "--cache-dir", folder / "cache", "--user-conf", USER_CONF)
     wall_s, _ = _timed("sut", *own, *flags)
-    record = json.loads((log_dir / "run.json").read_text(encoding="utf-8"))
-    return record, record["first_query_unix_s"] - start_unix_s, wall_s
+    record = run_record.read(log_dir)
+    assert record.first_query_unix_s
+    return Timed(record, record.first_query_unix_s - start_unix_s, wall_s)
 
 
 def _run(folder: Path, figures: Figures, scenario: str, backend: str) -> None:
-    record, first_query_s, wall_s = _sut(folder, "--scenario", scenario, "--backend", backend)
-    result = record["result"]
-    latency = "" if result["percentile"] is None else f" p{result['percentile']:g}"
-    figures[f"{scenario}, {backend}: {result['metric']}{latency}, {result['unit']}"].append(result["value"])
+    timed = _sut(folder, "--scenario", scenario, "--backend", backend)
+    result = timed.record.performance
+    assert result and result.value
+    latency = "" if result.percentile is None else f" p{result.percentile:g}"
+    figures[f"{scenario}, {backend}: {result.metric}{latency}, {result.unit}"].append(result.value)
     if scenario == "Offline":
-        figures[f"{backend}: s from command to first query"].append(first_query_s)
-        figures[f"{backend}: s for the whole command"].append(wall_s)
+        figures[f"{backend}: s from command to first query"].append(timed.first_query_s)
+        figures[f"{backend}: s for the whole command"].append(timed.wall_s)
 
 
 def _accuracy(folder: Path, figures: Figures) -> None:
@@ -67,9 +81,10 @@ def _accuracy(folder: Path, figures: Figures) -> None:
     ):
         dataset = folder / f"{len(figures)}.json"
         _timed("qsl.demo", "dev", dataset, *flags)
-        record, _, _ = _sut(folder, "--mode", "accuracy", "--dataset", dataset, "--vocab", VOCAB)
-        for metric in ("exact_match", "f1"):
-            figures[f"demo on {name}: {metric}"].append(record["result"][metric])
+        result = _sut(folder, "--mode", "accuracy", "--dataset", dataset, "--vocab", VOCAB).record.accuracy
+        assert result
+        for metric, percent in result.metrics.items():
+            figures[f"demo on {name}: {metric}"].append(percent)
 
 
 def _features(folder: Path, figures: Figures, repeat: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
 from benchmarks import sut_runs
+from sut.record import run_record
 
 BACKEND = "pytorch"
 SERVER = ("--scenario", "Server", "--find-peak", "--min-duration-s", "5")  # at the benchmark's target latency
@@ -23,4 +23,4 @@ def _value(cache_dir: Path, *flags: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         log_dir = Path(folder) / "run"
         sut_runs.turn(["sut", *flags, "--backend", BACKEND, "--cache-dir", str(cache_dir), "--log-dir", str(log_dir)])
-        return float(json.loads((log_dir / "run.json").read_text(encoding="utf-8"))["result"]["value"])
+        return sut_runs.value(run_record.read(log_dir))

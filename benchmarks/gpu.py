@@ -30,6 +30,7 @@ from benchmarks.interleave import Contestant, Reading, run_turns
 from benchmarks.sut_runs import BenchmarkData
 from qsl import feature_cache
 from sut.fetch import resolve as asset_paths
+from sut.record import run_record
 
 SAMPLES, PADDED, QUICK = (
     8192,
@@ -64,8 +65,8 @@ def _ours(data: BenchmarkData, precision: str) -> Reading:
     stream = sut_runs.run(data, "SingleStream", data.samples, *flags, "--executor", "inline")
     parts = _json(["benchmarks.gpu_breakdown", "--model", data.model, "--precision", precision])
     return {
-        OFFLINE: offline["result"]["value"],
-        P90: stream["result"]["latency_ms"]["90.00"],
+        OFFLINE: sut_runs.value(offline),
+        P90: sut_runs.p90_ms(stream),
         PEAK_QPS: _server_peak(data, *flags),
         **{name: parts[name] for name in SHARES},
     }
@@ -80,7 +81,7 @@ def _server_peak(data: BenchmarkData, *flags: str) -> float:
             "--dataset", str(data.dataset), "--vocab", str(data.vocab), "--cache-dir", str(data.cache_dir),
             "--log-dir", str(log_dir), *flags,
         ])  # fmt: skip
-        return float(json.loads((log_dir / "run.json").read_text(encoding="utf-8"))["result"]["value"])
+        return sut_runs.value(run_record.read(log_dir))
 
 
 def _json(command: list[str]) -> Reading:

@@ -18,10 +18,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks import sut_runs
+from sut.record import run_record
+from sut.record.run_record import RunRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 _OFFLINE = ("--test-query-count", "1000000", "--max-batch-tokens", "16384")
@@ -57,27 +60,26 @@ def _command(*args: str, may_be_invalid: bool = False) -> float:
     return time.perf_counter() - start_s
 
 
-def _run(folder: Path, *flags: str) -> dict[str, Any]:
+def _run(folder: Path, *flags: str) -> RunRecord:
     log_dir = Path(tempfile.mkdtemp(dir=folder)) / "run"
     _command(*flags, "--log-dir", str(log_dir), "--cache-dir", str(folder / "cache"), may_be_invalid=True)
-    found: dict[str, Any] = json.loads((log_dir / "run.json").read_text(encoding="utf-8"))
-    return found
+    return run_record.read(log_dir)
 
 
 def _offline(instances: int) -> Reading:
     flags = ("--backend", "fake", "--instances", str(instances), *_OFFLINE)
-    return lambda folder: float(_run(folder, *flags)["result"]["value"])
+    return lambda folder: sut_runs.value(_run(folder, *flags))
 
 
 def _server_p99(folder: Path) -> float:
     """The p99 latency in ms; infinite if the run is invalid."""
     found = _run(folder, "--backend", "fake", *_SERVER)
-    return float(found["result"]["latency_ms"]["99.00"]) if found["verdict"] == "VALID" else float("inf")
+    return found.performance.latency_ms["99.00"] if found.performance and found.verdict == "VALID" else float("inf")
 
 
 def _first_query(folder: Path) -> float:
     start_unix_s = time.time()
-    return float(_run(folder, "--test-query-count", "24")["first_query_unix_s"]) - start_unix_s
+    return (_run(folder, "--test-query-count", "24").first_query_unix_s or float("inf")) - start_unix_s
 
 
 _FIGURES: tuple[tuple[str, str, float, bool, Reading], ...] = (

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from backends import BACKENDS, accelerators, backend_class, check
 from backends.base import Accelerator
 from backends.errors import BackendError
+from sut.errors import UsageError
+from sut.record import run_record
+from sut.record.run_record import RunRecord
 
 GPU = "gpu"  # the backend
 LIMIT_S = 900  # a turn that takes longer counts as failed
@@ -68,8 +69,8 @@ def turn(command: list[str]) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def run(data: BenchmarkData, scenario: str, queries: int, *flags: str) -> dict[str, Any]:
-    """run.json of one performance run, with every sample equally often. Raises RuntimeError if it is not valid."""
+def run(data: BenchmarkData, scenario: str, queries: int, *flags: str) -> RunRecord:
+    """The record of one performance run, with every sample equally often. Raises RuntimeError if it is not valid."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         user_conf, log_dir = folder / "user.conf", folder / "run"
@@ -82,17 +83,32 @@ def run(data: BenchmarkData, scenario: str, queries: int, *flags: str) -> dict[s
         try:
             turn(command)
         except RuntimeError as error:
-            raise RuntimeError(_reasons(log_dir / "run.json") or str(error)) from error
-        record: dict[str, Any] = json.loads((log_dir / "run.json").read_text(encoding="utf-8"))
-    return record
+            raise RuntimeError(_reasons(log_dir) or str(error)) from error
+        return run_record.read(log_dir)
 
 
-def _reasons(path: Path) -> str:
-    """Why a run that left a run.json was not valid."""
-    if not path.is_file():
+def value(record: RunRecord) -> float:
+    """LoadGen's figure, or the peak that was found. Raises RuntimeError where the run has none."""
+    result = record.performance or record.peak
+    if result is None or result.value is None:
+        raise RuntimeError(f"{record.verdict}: no figure")
+    return result.value
+
+
+def p90_ms(record: RunRecord) -> float:
+    """A query's 90th percentile. Raises RuntimeError where there were too few queries for one."""
+    if record.performance is None or "90.00" not in record.performance.latency_ms:
+        raise RuntimeError(f"{record.verdict}: no 90th percentile")
+    return record.performance.latency_ms["90.00"]
+
+
+def _reasons(log_dir: Path) -> str:
+    """Why a run that left a record was not valid; "" where there is none."""
+    try:
+        record = run_record.read(log_dir)
+    except UsageError:
         return ""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return f"{record['verdict']}: {'; '.join(record.get('reasons', []))}"
+    return f"{record.verdict}: {'; '.join(record.reasons)}"
 
 
 class BackendTurns:
@@ -105,9 +121,9 @@ class BackendTurns:
     def __call__(self) -> dict[str, float]:
         """Offline samples per second, and SingleStream's 90th percentile in ms, of the same samples."""
         offline = run(self._data, "Offline", self._data.samples, *self._flags)
-        found: dict[str, float] = {"samples_per_s": offline["result"]["value"]}
+        found: dict[str, float] = {"samples_per_s": value(offline)}
         if self._stream_turns:
             self._stream_turns -= 1
             queries = max(self._data.samples, _STREAM_QUERIES)
-            found["p90_ms"] = run(self._data, "SingleStream", queries, *self._flags)["result"]["latency_ms"]["90.00"]
+            found["p90_ms"] = p90_ms(run(self._data, "SingleStream", queries, *self._flags))
         return found

@@ -22,6 +22,7 @@ from foundation.bounded_readers import UnreadableError
 
 T = TypeVar("T")
 UNLESS_NONE = {"unless_none": True}  # metadata of a field that has no key in JSON while it is None
+OTHERS = {"others": True}  # metadata of a Mapping field: all keys that are no field, side by side with the fields
 _MOST_DEPTH = 32  # of a value annotated as `object`
 _MOST_INT = 1 << 63
 _SHOWN = 60  # characters of a wrong value
@@ -44,8 +45,14 @@ def decode(kind: type[T], value: object, at: str = "") -> T:
 def encode(value: object) -> Any:
     """Dataclasses as dicts in the order of their fields, tuples as lists, paths as text: what `json.dumps` takes."""
     if is_dataclass(value) and not isinstance(value, type):
-        pairs = ((one, getattr(value, one.name)) for one in fields(value))
-        return {one.name: encode(found) for one, found in pairs if found is not None or not one.metadata}
+        found: dict[str, Any] = {}
+        for one in fields(value):
+            inner = encode(getattr(value, one.name))
+            if one.metadata == OTHERS:
+                found |= inner
+            elif inner is not None or one.metadata != UNLESS_NONE:
+                found[one.name] = inner
+        return found
     if isinstance(value, Mapping):
         return {str(key): encode(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -79,8 +86,12 @@ def _object(kind: type, value: object, at: str) -> object:
         raise _wrong(value, "an object", at)
     hints = _hints(kind)
     found = {}
-    for name in (one.name for one in fields(kind) if one.init and (one.name in value or _is_required(one))):
-        found[name] = _decode(hints[name], value.get(name, _NOTHING), f"{at}.{name}" if at else name)
+    for one in fields(kind):
+        inner, path = value.get(one.name, _NOTHING), f"{at}.{one.name}" if at else one.name
+        if one.metadata == OTHERS:
+            inner, path = {name: value[name] for name in value if name not in hints}, at
+        if inner is not _NOTHING or _is_required(one):
+            found[one.name] = _decode(hints[one.name], inner, path)
     return kind(**found)
 
 
@@ -90,7 +101,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _is_required(one: Field[Any]) -> bool:
-    return one.default is MISSING and one.default_factory is MISSING
+    return one.default is MISSING and one.default_factory is MISSING and one.metadata != OTHERS
 
 
 def _one_of(kinds: Sequence[Any], value: object, at: str) -> object:
@@ -177,9 +188,9 @@ def _mapping(kinds: Sequence[Any], value: object, at: str) -> dict[Any, Any]:
     return {_key(of_key, key, at): _decode(of_value, one, f"{at}[{key!a}]") for key, one in value.items()}
 
 
-def _key(kind: type, key: str, at: str) -> str | int:
-    if kind is str:
-        return _str((), key, f"a key of {at}")
+def _key(kind: Any, key: str, at: str) -> object:
+    if kind is not int:
+        return _decode(kind, key, f"a key of {at}")
     if not key.isdecimal() or not key.isascii() or len(key) > 18:
         raise _wrong(key, "a whole number", f"a key of {at}")
     return int(key)

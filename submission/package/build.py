@@ -16,11 +16,11 @@ from submission.package import accuracy_log, documents
 from submission.package.weights import Weights
 from submission.rules.layout import ACCURACY_TXT, ResultLayout
 from submission.rules.rounds import PERFORMANCE_FILES, TRIAL_MARKER
-from submission.submit import runs, test01, workspace
+from submission.submit import test01, workspace
 from submission.submit.plan import ACCURACY, PERFORMANCE, TEST01, Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
-from sut.record import detail_log
+from sut.record import detail_log, run_record
 
 _CODE = ("sut", "backends", "qsl", "accuracy", "submission", "foundation")
 _SOURCES = ("*.py", "*.h", "*.cpp")
@@ -52,7 +52,7 @@ def build(inputs: TreeInputs) -> Path:
     for scenario in request.scenarios:
         _scenario(inputs, root, scenario)
     layout = layout_of(request, request.scenarios[0])
-    records = [runs.record(step.folder(output)) for step in inputs.steps]
+    records = [run_record.read(step.folder(output)) for step in inputs.steps]
     workspace.write(root / layout.system_json, json.dumps(dict(inputs.description), indent=2) + "\n")
     workspace.write(root / layout.calibration, documents.calibration(request, records))
     _code(root / layout.model_code, request)
@@ -66,7 +66,7 @@ def _scenario(inputs: TreeInputs, root: Path, scenario: str) -> None:
     request, output, steps = inputs.request, inputs.output, inputs.steps_of(scenario)
     layout = layout_of(request, scenario)
     folders = {kind: step.folder(output) for kind, step in steps.items()}
-    records = {kind: runs.record(folder) for kind, folder in folders.items()}
+    records = {kind: run_record.read(folder) for kind, folder in folders.items()}
     commands = {kind: step.command(output) for kind, step in steps.items()}
     _copy(folders[PERFORMANCE], root / layout.performance, PERFORMANCE_FILES)
     _copy(folders[ACCURACY], root / layout.accuracy, PERFORMANCE_FILES)

@@ -9,28 +9,28 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from backends import BACKENDS
+from foundation.typed_json import encode
 from submission.package.weights import TRANSFORMATIONS, TYPES, Weights
 from submission.submit import test01
 from submission.submit.plan import TEST01, Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
+from sut.machine.facts import MachineFacts
+from sut.record.run_record import RunRecord
 
-Records = Mapping[str, Mapping[str, Any]]  # a run's kind → its run.json
+Records = Mapping[str, RunRecord]  # by the run's kind
 TRIAL = "TRIAL: few queries or samples, short runs; not an MLPerf result, never submittable"
 FAKE = "NO MODEL RAN: made to test the package, never submittable"
 
 
-def marks(request: SubmissionRequest, records: Sequence[Mapping[str, Any]]) -> list[str]:
+def marks(request: SubmissionRequest, records: Sequence[RunRecord]) -> list[str]:
     """The warnings that must appear next to every figure of this package."""
     found = [TRIAL] if request.short else []
-    found += (
-        [FAKE] if request.allow_fake and any("no model ran" in str(record["notices"]) for record in records) else []
-    )
+    found += [FAKE] if request.allow_fake and any("no model ran" in str(record.notices) for record in records) else []
     for record in records:
-        found += [str(notice) for notice in record["notices"] if notice not in found]
+        found += [notice for notice in record.notices if notice not in found]
     return found
 
 
@@ -48,8 +48,8 @@ def measurements(request: SubmissionRequest, weights: Weights, records: Records,
         "weights_source": weights.source,
         "backend": request.run.backend,
         "precision": precision,
-        "instances": any_record["config"]["instances"],
-        "threads_per_instance": any_record["config"]["threads"],
+        "instances": any_record.config.instances,
+        "threads_per_instance": any_record.config.threads,
         "commands": dict(commands),
         "marks": marks(request, list(records.values())),
     }
@@ -66,17 +66,18 @@ def readme(
 ) -> str:
     """The text of one scenario's README.md."""
     one = next(iter(records.values()))
-    dataset = Path(one["config"]["dataset"])
+    dataset, machine = one.config.dataset, one.machine
+    assert dataset and machine
     facts = {
         "weights": f"{weights.filename}, {weights.bytes:,} bytes, sha256 {weights.sha256}",
         "source": weights.source,
         "retraining": weights.retraining,
         "precision": f"{request.run.precision}; {TRANSFORMATIONS.get(request.run.precision, request.run.precision)}",
-        "calibration": "see calibration.md" if "engine" in one else "none",
-        "data set": f"{dataset.name}, sha256 {_sha256(dataset)}, {one['samples']:,} samples",
-        "backend": f"{request.run.backend}, {_versions(one)}",
-        "instances": f"{one['config']['instances']} of {one['config']['threads']} threads each",
-        "machine": f"{one['machine']['processor']}, {one['machine']['cores']} cores",
+        "calibration": "see calibration.md" if one.engine else "none",
+        "data set": f"{dataset.name}, sha256 {_sha256(dataset)}, {one.samples:,} samples",
+        "backend": f"{request.run.backend}, {_versions(machine)}",
+        "instances": f"{one.config.instances} of {one.config.threads} threads each",
+        "machine": f"{machine.processor}, {machine.cores} cores",
         "seeds": f"those of round {request.round.name}",
     }
     return "\n".join(
@@ -117,17 +118,17 @@ def _test01(output: Workspace, steps: Sequence[Step]) -> list[str]:
     return lines
 
 
-def calibration(request: SubmissionRequest, records: Sequence[Mapping[str, Any]]) -> str:
+def calibration(request: SubmissionRequest, records: Sequence[RunRecord]) -> str:
     """The text of calibration.md."""
-    engine = next((record["engine"] for record in records if "engine" in record), None)
+    engine = next((record.engine for record in records if record.engine), None)
     if engine is None:
         text = f"No calibration: the runs are in {request.run.precision}, which needs no ranges from data."
         return f"# Calibration\n\n{text}\n"
-    rows = [f"| {name} | {value} |" for name, value in engine.items()]
+    rows = [f"| {name} | {value} |" for name, value in encode(engine).items()]
     method = BACKENDS[request.run.backend].builder.partition(":")[0].replace(".", "/")
     text = (
         "No calibration: the scales are part of the model and were learned in its training."
-        if "ranges_from" in engine
+        if "ranges_from" in engine.settings
         else "Weights have one scale per output channel; the ranges of activations were measured on the samples "
         f"below, once, before the runs. The method is in the code of this package: {method}.py."
     )
@@ -167,8 +168,8 @@ def code(request: SubmissionRequest) -> str:
     )
 
 
-def _versions(record: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in record["machine"]["packages"].items())
+def _versions(machine: MachineFacts) -> str:
+    return ", ".join(f"{name} {version}" for name, version in machine.packages.items())
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -17,33 +16,30 @@ from submission.package import machine
 from submission.submit import runs, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
+from submission.submit.runs import StepTimes
 from submission.submit.workspace import Workspace
 
 
 def write(request: SubmissionRequest, output: Workspace, steps: Sequence[Step], marks: Sequence[str]) -> None:
     """Write the three files; `marks` are the warnings that must appear next to every figure."""
-    facts = {step.name: runs.facts(step, output) for step in steps}
-    workspace.write(output.package(".run"), _commands(output, marks, facts))
-    workspace.write(output.package(".tstamps"), _times(marks, facts))
+    times = {step.name: runs.times(step, output) for step in steps}
+    workspace.write(output.package(".run"), _commands(output, marks, times))
+    workspace.write(output.package(".tstamps"), _times(marks, times))
     workspace.write(output.package(".md"), _platform(request, marks))
 
 
-def _commands(output: Workspace, marks: Sequence[str], facts: Mapping[str, Mapping[str, Any]]) -> str:
+def _commands(output: Workspace, marks: Sequence[str], times: Mapping[str, StepTimes]) -> str:
     ordered = json.loads(output.request_file.read_text(encoding="utf-8"))["command"]
-    runs_of_it = [line for name, one in facts.items() for line in (f"# {name}", str(one["command"]))]
+    runs_of_it = [line for name, one in times.items() for line in (f"# {name}", one.command)]
     head = [*(f"# {mark}" for mark in marks), "# The submission", str(ordered), "# The runs that it made"]
     return "\n".join([*head, *runs_of_it]) + "\n"
 
 
-def _times(marks: Sequence[str], facts: Mapping[str, Mapping[str, Any]]) -> str:
+def _times(marks: Sequence[str], times: Mapping[str, StepTimes]) -> str:
     lines = [*(f"# {mark}" for mark in marks), "# part, start, end, seconds"]
-    for name, one in facts.items():
-        lines.append(f"{name.replace(' ', '-')} {one['started']} {one['ended']} {_seconds(one):.1f}")
+    for name, one in times.items():
+        lines.append(f"{name.replace(' ', '-')} {one.started} {one.ended} {one.seconds:.1f}")
     return "\n".join(lines) + "\n"
-
-
-def _seconds(one: Mapping[str, Any]) -> float:
-    return (datetime.fromisoformat(one["ended"]) - datetime.fromisoformat(one["started"])).total_seconds()
 
 
 def _platform(request: SubmissionRequest, marks: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from submission.submit.prerequisites import Prerequisites
 from submission.submit.request import ResumeOptions, SubmissionRequest, parse
 from submission.submit.workspace import Workspace
 from sut.errors import INVALID, VALID, RunFailedError, UsageError
+from sut.record import run_record
 
 _ONLY_ONCE = ("--resume", "--clean", "--dry-run")  # how to proceed, not part of the request
 
@@ -106,7 +107,7 @@ def _speeds(request: SubmissionRequest, output: Workspace, lock: int) -> dict[st
     """Queries per second of each scenario, measured by the trial runs unless they were made before."""
     probes = plan.probes(request)
     runs.carry_out(probes, request, output, lock)
-    return {step.scenario: plan.queries_per_s(runs.record(step.folder(output))) for step in probes}
+    return {step.scenario: plan.queries_per_s(run_record.read(step.folder(output))) for step in probes}
 
 
 def _planned(
@@ -152,9 +153,9 @@ def _package(request: SubmissionRequest, output: Workspace, ready: Prerequisites
             f"\nThe package was not written. The tree is {output.tree}, its runs are in {output.runs}.", file=sys.stderr
         )
         return INVALID
-    last = max(datetime.fromisoformat(runs.facts(step, output)["ended"]) for step in steps)
+    last = max(datetime.fromisoformat(runs.times(step, output).ended) for step in steps)
     rows = summary.write(output, last)
-    marks = documents.marks(request, [runs.record(step.folder(output)) for step in steps])
+    marks = documents.marks(request, [run_record.read(step.folder(output)) for step in steps])
     side_files.write(request, output, [*plan.probes(request), *steps], marks)
     pack.pack(output, int(last.timestamp()))
     side_files.show(output, rows, marks)

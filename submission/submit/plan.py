@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +19,7 @@ from submission.rules import rounds
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.queries import loadgen
+from sut.record.run_record import RunRecord
 from sut.settings.resolve import RunConfig, to_flags
 
 PROBE, ACCURACY, PERFORMANCE, TEST01 = "probe", "accuracy", "performance", rounds.TEST01
@@ -57,11 +57,10 @@ def probes(request: SubmissionRequest) -> list[Step]:
     return [Step(scenario, PROBE, replace(request.run, scenario=scenario), _TRIAL_S) for scenario in request.scenarios]
 
 
-def queries_per_s(record: Mapping[str, Any]) -> float:
-    """The speed of a run from its run.json: queries per second (Offline: samples)."""
-    progress = record["progress"]
-    seconds = max(progress["last_answer_s"] - progress["first_issue_s"], 1e-6)
-    return float(progress["completed"] / record["plan"]["samples_per_query"] / seconds)
+def queries_per_s(record: RunRecord) -> float:
+    """The speed of a finished run: queries per second (Offline: samples)."""
+    assert record.progress and record.plan
+    return record.progress.completed / record.plan.samples_per_query / max(record.progress.window_s, 1e-6)
 
 
 def runs(request: SubmissionRequest, output: Workspace, speeds: Mapping[str, float], samples: int) -> list[Step]:

@@ -7,16 +7,16 @@ python -m submission.submit.rehearsal logs answers.npz
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from accuracy.log import AccuracyLogError, read_entries
+from accuracy.log import read_entries
 from backends.replay import write_answers
-from qsl.base import DatasetError, Features
-from sut.record import detail_log
+from qsl.base import Features
+from sut.errors import UsageError, UserError
+from sut.record import detail_log, run_record
 from sut.tasks import TASKS
 
 
@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         count = save_answers(options.log_dir, options.answers)
-    except (AccuracyLogError, DatasetError, OSError, ValueError, KeyError) as error:
-        print(f"error: expected the answers of a run in {options.log_dir}, found: {error}.", file=sys.stderr)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{options.answers}: {count} answers")
     return 0
@@ -48,9 +48,10 @@ def save_answers(log_dir: Path, answers: Path) -> int:
 
 
 def _features(log_dir: Path) -> Features:
-    config = json.loads((log_dir / detail_log.RUN).read_bytes())["config"]
-    paths = (Path(config[name]) for name in ("dataset", "vocab", "cache_dir"))
-    return TASKS[config["task"]].open(*paths).features
+    config = run_record.read(log_dir).config
+    if config.task not in TASKS or not (config.dataset and config.vocab and config.cache_dir):
+        raise UsageError(f"expected a run with a task, a data set and a vocabulary in {log_dir}, found none.")
+    return TASKS[config.task].open(config.dataset, config.vocab, config.cache_dir).features
 
 
 if __name__ == "__main__":

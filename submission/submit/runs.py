@@ -10,18 +10,23 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from accuracy.targets import METRICS
+from foundation import bounded_readers
+from foundation.bounded_readers import UnreadableError
 from foundation.people_numbers import clock
+from foundation.typed_json import decode
 from submission.submit import plan, user_conf, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
-from sut.errors import FAILED, RunFailedError, SutError
+from sut.errors import FAILED, RunFailedError, SutError, UsageError
 from sut.processes import run_process
-from sut.record import detail_log
+from sut.record import run_record
+from sut.record.run_record import RunRecord
 
 STEP = "step.json"  # next to a run's logs: its command, start and end
 _REPEATS = 2  # repetitions of a run that ran out of queries
@@ -44,6 +49,20 @@ class UnusableRunError(RunFailedError):
     def __init__(self, why: str, folder: Path) -> None:
         super().__init__(f"{why} Its logs are in {folder}.")
         self.folder = folder
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """What step.json says of a finished run; times are ISO 8601 in UTC."""
+
+    command: str
+    started: str
+    ended: str
+    exit_code: int
+
+    @property
+    def seconds(self) -> float:
+        return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)).total_seconds()
 
 
 def is_done(step: Step, output: Workspace) -> bool:
@@ -83,7 +102,7 @@ def _run_with_retries(
         try:
             return _run_once(step, request, output, lock, verify)
         except UnusableRunError as error:
-            line = user_conf.corrected(step, output, error.folder, record(error.folder))
+            line = user_conf.corrected(step, output, error.folder, run_record.read(error.folder))
             if not line:
                 raise
             print(f"\nThe {step.name} run ran out of queries. Repeating it with {line}", file=sys.stderr, flush=True)
@@ -99,15 +118,16 @@ def _run_once(step: Step, request: SubmissionRequest, output: Workspace, lock: i
     if code not in (0, 1):
         raise RunStoppedError(step, code)
     try:
-        _check(step, request, output, record(part))
+        _check(step, request, output, run_record.read(part))
         if verify:
             verify(step, part)
     except RunFailedError as error:
         failed = folder.with_name(f"{folder.name}.failed")
         workspace.replace_folder(part, failed)
         raise UnusableRunError(str(error), failed) from error
-    facts = {"command": step.command(output), "started": started, "ended": _now(), "exit_code": code}
-    workspace.write(part / STEP, json.dumps(facts, indent=2) + "\n")
+    workspace.write(
+        part / STEP, json.dumps(asdict(StepTimes(step.command(output), started, _now(), code)), indent=2) + "\n"
+    )
     workspace.replace_folder(part, folder)
 
 
@@ -115,40 +135,45 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def record(folder: Path) -> dict[str, Any]:
-    """A run's run.json."""
-    found: dict[str, Any] = json.loads((folder / detail_log.RUN).read_text(encoding="utf-8"))
-    return found
+def times(step: Step, output: Workspace) -> StepTimes:
+    """A finished run's step.json.
+
+    Raises:
+        UsageError: it is broken.
+    """
+    path = step.folder(output) / STEP
+    try:
+        return decode(StepTimes, bounded_readers.read_json(path))
+    except UnreadableError as error:
+        raise UsageError(
+            f"expected what submit writes in {path}, found {error}. To repeat the run, remove {path.parent}."
+        ) from error
 
 
-def facts(step: Step, output: Workspace) -> dict[str, Any]:
-    """A finished run's step.json."""
-    found: dict[str, Any] = json.loads((step.folder(output) / STEP).read_text(encoding="utf-8"))
-    return found
-
-
-def _check(step: Step, request: SubmissionRequest, output: Workspace, found: dict[str, Any]) -> None:
+def _check(step: Step, request: SubmissionRequest, output: Workspace, found: RunRecord) -> None:
     """Refuse a run without a valid result. A trial may hold any result, the open division any accuracy."""
     good = {"VALID", "PASS"}
     if step.kind == plan.PROBE or request.short:
         good |= {"INVALID", "SCORED", "FAIL", "INCOMPLETE"}
     elif not request.is_closed:
         good |= {"SCORED", "FAIL"}
-    if found["verdict"] in good:
+    if found.verdict in good:
         return
-    why = found.get("reasons") or [_missed(found)]
+    why = found.reasons or [_missed(found)]
     todo = (
         ""
         if step.kind == plan.ACCURACY
         else f" Set LoadGen's settings in {output.user_conf}, then type the same command with --resume."
     )
     raise RunFailedError(
-        f"expected the {step.name} run to be {' or '.join(sorted(good))}, found {found['verdict']}: "
+        f"expected the {step.name} run to be {' or '.join(sorted(good))}, found {found.verdict}: "
         f"{'; '.join(why)}.{todo}"
     )
 
 
-def _missed(found: dict[str, Any]) -> str:
-    result = found.get("result") or {}
-    target = (result.get("target") or {}).get("value")
-    return f"F1 {result.get('f1')} of the expected {target}"
+def _missed(found: RunRecord) -> str:
+    result = found.accuracy
+    if result is None or result.target is None:
+        return "no accuracy result"
+    metric = result.target.metric
+    return f"{METRICS[metric]} {result.metrics.get(metric)} of the expected {result.target.value}"

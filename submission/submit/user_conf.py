@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from submission.submit import plan, workspace
 from submission.submit.plan import Step
@@ -17,6 +16,7 @@ from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.queries import loadgen
 from sut.record import detail_log
+from sut.record.run_record import RunRecord
 from sut.settings import user_conf
 from sut.tasks import TASKS
 
@@ -39,14 +39,14 @@ def measured(request: SubmissionRequest, speeds: Mapping[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def corrected(step: Step, output: Workspace, folder: Path, record: Mapping[str, Any]) -> str:
+def corrected(step: Step, output: Workspace, folder: Path, record: RunRecord) -> str:
     """Put the speed of the invalid run in `folder` into user.conf; returns the new line.
 
     Returns "" if that would not help: the queries did not run out, the command line sets the speed, or the scenario is
     Server, where the speed is the result.
     """
     config = step.config
-    if record["verdict"] != "INVALID" or config.target_qps or config.scenario == "Server":
+    if record.verdict != "INVALID" or config.target_qps or config.scenario == "Server":
         return ""
     detail = detail_log.read_detail(folder)
     model_key = TASKS[config.task].model_key

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 import numpy.typing as npt
+
+from sut.record.measurements import Batches, Work
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -30,28 +32,28 @@ class BatchTimes:
         self._batch_s.append(batch_s)
         self._engine_s.append(engine_s)
 
-    def facts(self, instances: int, window_s: float) -> dict[str, Any]:
-        """For run.json: latencies over all samples of all instances in ms, and what each instance did in `window_s`."""
+    def facts(self, instances: int, window_s: float) -> Batches:
+        """Latencies over all samples of all instances in ms, and what each instance did in `window_s`."""
         number, samples = np.array(self._instance), np.array(self._samples)
         batch_s, engine_s = np.array(self._batch_s, np.float64), np.array(self._engine_s, np.float64)
 
-        def of(chosen: npt.NDArray[np.bool_]) -> dict[str, float]:
+        def of(chosen: npt.NDArray[np.bool_]) -> Work:
             done = int(samples[chosen].sum())
-            return {
-                "batches": int(chosen.sum()),
-                "samples": done,
-                "samples_per_s": done / max(window_s, 1e-9),
-                "busy_s": float(batch_s[chosen].sum()),
-                "engine_s": float(engine_s[chosen].sum()),
-            }
+            return Work(
+                batches=int(chosen.sum()),
+                samples=done,
+                samples_per_s=done / max(window_s, 1e-9),
+                busy_s=float(batch_s[chosen].sum()),
+                engine_s=float(engine_s[chosen].sum()),
+            )
 
-        return {
-            "window_s": window_s,
-            **of(np.ones(len(number), bool)),
-            "batch_latency_ms": latencies(batch_s * 1e3, samples),
-            "engine_latency_ms": latencies(engine_s * 1e3, samples),
-            "instances": [of(number == one) for one in range(instances)],
-        }
+        return Batches(
+            **asdict(of(np.ones(len(number), bool))),
+            window_s=window_s,
+            batch_latency_ms=latencies(batch_s * 1e3, samples),
+            engine_latency_ms=latencies(engine_s * 1e3, samples),
+            instances=tuple(of(number == one) for one in range(instances)),
+        )
 
 
 def latencies(batch_ms: npt.NDArray[np.float64], samples: npt.NDArray[np.integer]) -> Mapping[str, float]:

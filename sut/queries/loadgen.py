@@ -21,6 +21,7 @@ from foundation import rules
 from foundation.arrays import Int64
 from foundation.rules import SCENARIOS, Seeds
 from sut.errors import RunFailedError, UsageError
+from sut.record.measurements import QueryPlan
 from sut.settings import user_conf
 from sut.settings.resolve import RunConfig
 
@@ -58,9 +59,9 @@ class Plan:
     target_qps: float | None  # Offline and Server
     target_latency_s: float | None  # Server's, at its percentile
 
-    def facts(self) -> dict[str, Any]:
-        """All but LoadGen's own object, which JSON cannot hold."""
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "settings"}
+    def facts(self) -> QueryPlan:
+        """All but LoadGen's own object, for the run's record."""
+        return QueryPlan(**{one.name: getattr(self, one.name) for one in fields(QueryPlan)})
 
 
 def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) -> Plan:

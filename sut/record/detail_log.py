@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from foundation.rules import SCENARIOS
 from sut.errors import RunFailedError
+from sut.record.results import Percentile, PerformanceResult
 
 DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
-RUN = "run.json"
 _MARKER = ":::MLLOG "
 _LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
-_PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
+_PERCENTILES: tuple[Percentile, ...] = get_args(Percentile)
 # What a figure of this unit is: it stands beside every one.
 COUNTED = {
     "samples/s": "samples answered, over the time from the first query's issue to the last answer, by LoadGen's clock; "
@@ -37,17 +37,11 @@ _REQUIREMENTS = {
 
 
 @dataclass(frozen=True)
-class Result:
-    """One performance run as LoadGen judged it."""
+class Judged:
+    """LoadGen's verdict on a performance run, and why it is not valid."""
 
-    valid: bool
-    reasons: list[str]
-    metric: str
-    unit: str
-    value: float | None  # None where LoadGen gave none, as when there were too few queries to estimate from
-    percentile: float | None  # that a latency is the estimate of, in percent; None for a throughput
-    latency_ms: dict[str, float] = field(default_factory=dict)  # percentile → ms; per query for MultiStream
-    latency_range_ms: dict[str, float] = field(default_factory=dict)  # min, mean and max of the same
+    result: PerformanceResult
+    reasons: tuple[str, ...]
 
 
 def read_detail(log_dir: Path) -> dict[str, Any]:
@@ -77,7 +71,7 @@ def _disk(log_dir: Path) -> str:
     return f"Is the disk of {log_dir} full? Name another place with --log-dir."
 
 
-def performance(log_dir: Path, scenario: str, queries: int) -> Result:
+def performance(log_dir: Path, scenario: str, queries: int) -> Judged:
     """The result of a performance run of so many queries. Raises RunFailedError when the log is not whole."""
     detail = read_detail(log_dir)
     rules = SCENARIOS[scenario]
@@ -85,29 +79,28 @@ def performance(log_dir: Path, scenario: str, queries: int) -> Result:
     if "result_validity" not in detail:
         raise RunFailedError(f"expected a verdict in {log_dir / DETAIL}, found none. {_disk(log_dir)}")
     errors = logged_errors(log_dir, detail)
-    valid = detail["result_validity"] == "VALID" and not errors
-    reasons = [advice for requirement, advice in _REQUIREMENTS.items() if detail.get(requirement) is False] + errors
     per_query = "per_query_" if scenario == "MultiStream" else ""
-    latency_ms = {
-        percentile: detail[name] / 1e6
-        for percentile in _PERCENTILES
-        if (name := f"result_{percentile}_percentile_{per_query}latency_ns") in detail
-        and queries * (100 - float(percentile)) >= 100  # with fewer, the percentile is just the slowest query
-    }
-    return Result(
-        valid=valid,
-        reasons=reasons,
+    result = PerformanceResult(
+        valid=detail["result_validity"] == "VALID" and not errors,
         metric=rules.metric,
         unit=rules.unit,
         value=None if value is None else value / rules.divisor,
         percentile=100 * detail["effective_target_latency_percentile"] if rules.unit == "ms" else None,
-        latency_ms=latency_ms,
+        latency_ms={
+            percentile: detail[name] / 1e6
+            for percentile in _PERCENTILES
+            if (name := f"result_{percentile}_percentile_{per_query}latency_ns") in detail
+            and queries * (100 - float(percentile)) >= 100  # with fewer, the percentile is just the slowest query
+        },
         latency_range_ms={
             which: detail[name] / 1e6
             for which in ("min", "mean", "max")
             if (name := f"result_{which}_{per_query.removeprefix('per_')}latency_ns") in detail
         },
+        counted=COUNTED[rules.unit],
     )
+    missed = (advice for requirement, advice in _REQUIREMENTS.items() if detail.get(requirement) is False)
+    return Judged(result, (*missed, *errors))
 
 
 def logged_errors(log_dir: Path, detail: Mapping[str, Any]) -> list[str]:

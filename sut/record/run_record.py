@@ -1,106 +1,152 @@
 """run.json: what was run, on what, and what came of it, in one file that a program can read.
 
-It is written as "unfinished" before the clock starts and with the verdict at the end, so that a run which was killed
-can be told from one that ended.
+This is the only place that knows the file's keys: they are the fields of these dataclasses. A record is written as
+"unfinished" before the clock starts and with the verdict at the end, so a run that was killed differs from one that
+ended. Version 1, of the first edition, has no `record_version`; it is read as it is.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from backends.bert import checkpoints
-from backends.bert.model import Model
-from backends.quantization import engine_store
-from sut.errors import RunFailedError
-from sut.machine import facts as machine_facts
-from sut.record import detail_log
-from sut.run.prepare import Prepared
-from sut.settings.resolve import RunConfig, given
+from foundation import atomic_write, bounded_readers
+from foundation.bounded_readers import UnreadableError
+from foundation.typed_json import OTHERS, UNLESS_NONE, decode, encode
+from sut.errors import RunFailedError, UsageError
+from sut.machine.facts import MachineFacts
+from sut.machine.topology import Topology
+from sut.record.measurements import Batches, InstanceReady, MarkedTimes, Progress, QueryPlan, SampleTokens
+from sut.record.results import AccuracyResult, PeakResult, PerformanceResult, Result
+from sut.settings.resolve import RunConfig
 
-UNFINISHED, FAILED = "unfinished", "FAILED"
+NAME = "run.json"
+VERSION = 2
+Verdict = Literal["unfinished", "VALID", "INVALID", "PASS", "FAIL", "SCORED", "INCOMPLETE", "PEAK", "FAILED"]
+_MOST_BYTES = 64 << 20
 
 
-def write(prepared: Prepared, verdict: str, **more: Any) -> Path:
-    """Write run.json aside, then rename it.
+@dataclass(frozen=True)
+class Engine:
+    """A built engine: its key, and what it was made from, under the names of its maker."""
 
-    Args:
-        verdict: one of unfinished, VALID, INVALID, PASS, FAIL, SCORED, INCOMPLETE, FAILED.
-        more: what else is known by now, as JSON can hold it.
+    key: str
+    settings: Mapping[str, object] = field(metadata=OTHERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run. What is not known yet, or was not recorded by an older version, is None or empty."""
+
+    record_version: int = VERSION
+    verdict: Verdict
+    submittable: bool = False
+    notices: tuple[str, ...] = ()  # what must stand beside every figure
+    random_weights: bool = False
+    zero_weights_share: float | None = None  # of an .onnx file
+    given: Mapping[str, bool | int | float | str | None] | None = field(default=None, metadata=UNLESS_NONE)
+    directory: str | None = field(default=None, metadata=UNLESS_NONE)  # what paths in `given` start from
+    config: RunConfig  # with every open choice made
+    samples: int | None = field(default=None, metadata=UNLESS_NONE)  # size of the QSL
+    sample_tokens: SampleTokens | None = field(default=None, metadata=UNLESS_NONE)
+    topology: Topology | None = field(default=None, metadata=UNLESS_NONE)
+    engine: Engine | None = field(default=None, metadata=UNLESS_NONE)
+    checksums: Mapping[str, str] | None = field(default=None, metadata=UNLESS_NONE)  # sha256 of what was read
+    reasons: tuple[str, ...] = ()  # why it is not valid
+    result: Result | None = field(default=None, metadata=UNLESS_NONE)
+    first_query_unix_s: float | None = field(default=None, metadata=UNLESS_NONE)
+    instances_ready: tuple[InstanceReady, ...] | None = field(default=None, metadata=UNLESS_NONE)
+    plan: QueryPlan | None = field(default=None, metadata=UNLESS_NONE)
+    progress: Progress | None = field(default=None, metadata=UNLESS_NONE)
+    batches: Batches | None = field(default=None, metadata=UNLESS_NONE)
+    roi: MarkedTimes | None = None
+    instance_died: str | None = None
+    machine: MachineFacts | None = field(default=None, metadata=UNLESS_NONE)
+    distributions: Mapping[str, str] | None = field(default=None, metadata=UNLESS_NONE)  # all that is installed
+
+    @property
+    def performance(self) -> PerformanceResult | None:
+        return self.result if isinstance(self.result, PerformanceResult) else None
+
+    @property
+    def accuracy(self) -> AccuracyResult | None:
+        return self.result if isinstance(self.result, AccuracyResult) else None
+
+    @property
+    def peak(self) -> PeakResult | None:
+        return self.result if isinstance(self.result, PeakResult) else None
+
+    @property
+    def has_ended(self) -> bool:
+        """False where the run was ended from outside, is still running, or failed: there is no whole result then."""
+        return self.verdict not in ("unfinished", "FAILED")
+
+
+@dataclass(frozen=True)
+class _Head:
+    record_version: int = 1
+
+
+def path_of(run: Path) -> Path:
+    """The file, where `run` is a log directory."""
+    return run / NAME if run.is_dir() else run
+
+
+def read(run: Path) -> RunRecord:
+    """The record of `run`, a run's log directory or its run.json.
+
+    Raises:
+        UsageError: there is none, it is broken (the message has the path of the value), or of a newer version.
+    """
+    path = path_of(run)
+    try:
+        return parse(bounded_readers.read_json(path, _MOST_BYTES))
+    except UnreadableError as error:
+        raise UsageError(
+            f"expected the record of a run in {path}, found {error}. Name a run's log directory or its {NAME}."
+        ) from error
+
+
+def parse(content: object) -> RunRecord:
+    """As `read`, of the file's JSON.
+
+    Raises:
+        UnreadableError: it is not the record of a run.
+    """
+    version = decode(_Head, content).record_version
+    if not 1 <= version <= VERSION:
+        raise UnreadableError(f"version {version} of it, where this release reads up to version {VERSION}")
+    return replace(decode(RunRecord, content), record_version=version)
+
+
+def write(log_dir: Path, record: RunRecord) -> Path:
+    """Write run.json in one step: it is the earlier record or this one, never a part of it.
 
     Raises:
         RunFailedError: it cannot be written.
     """
-    config = prepared.config
-    content = {
-        "verdict": verdict,
-        "submittable": not prepared.notices and verdict in ("VALID", "PASS"),
-        "notices": prepared.notices,
-        "random_weights": prepared.model.is_random,
-        "zero_weights_share": prepared.zero_weights,
-        "given": given(prepared.asked),
-        "directory": str(Path.cwd()),  # what paths in `given` start from
-        "config": asdict(config),
-        "samples": prepared.samples,
-        "sample_tokens": {
-            "mean": float(prepared.features.lengths.mean()),
-            "longest": int(prepared.features.lengths.max()),
-        },
-        "topology": asdict(prepared.topology),
-        **_engine(prepared.model.engine),
-        **(
-            {}
-            if verdict in (UNFINISHED, FAILED)
-            else {"checksums": checksums(config, prepared.model, prepared.data.digests())}
-        ),
-        **more,
-        "machine": asdict(machine_facts.facts()),
-        **(
-            {} if verdict == UNFINISHED else {"distributions": machine_facts.distributions()}
-        ),  # not before the first query
-    }
-    return _replace(config.logs / detail_log.RUN, json.dumps(content, indent=2, default=str) + "\n")
-
-
-def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dict[str, str]:
-    """sha256 of every file that a prepared run names, and of its weights where they lie in files.
-
-    It is taken when a run is over, so that no start waits for it, and not of one that failed, which should end.
-
-    Args:
-        known: the sha256 of files that were read, which is theirs as the run saw them.
-    """
-    found = {}
-    with suppress(OSError):  # one went away since: the result stands all the same
-        for field, path in asdict(config).items():
-            if isinstance(path, Path) and path.is_file():
-                found[field] = known.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()
-        if model.path is not None:
-            found["weights"] = checkpoints.digest(model)
-    return found
-
-
-def _engine(directory: Path | None) -> dict[str, Any]:
-    """The key of a built engine and what it was made from, where the run has one."""
-    if directory is None:
-        return {}
-    return {"engine": {"key": directory.name, **engine_store.settings(directory)}}
-
-
-def _replace(path: Path, text: str) -> Path:
-    aside = path.with_suffix(".part")
+    path = log_dir / NAME
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        return atomic_write.write_text(path, json.dumps(encode(record), indent=2) + "\n")
     except OSError as error:
         raise RunFailedError(
             f"expected to write {path}, found: {error}. Make room, or take another --log-dir."
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
-    return path
+
+
+def flat(record: RunRecord) -> dict[str, Any]:
+    """Every value by its dotted path in run.json, such as config.threads."""
+    found: dict[str, Any] = {}
+    _flatten(encode(record), "", found)
+    return found
+
+
+def _flatten(value: Mapping[str, Any], above: str, found: dict[str, Any]) -> None:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            _flatten(inner, f"{above}{name}.", found)
+        else:
+            found[above + name] = inner

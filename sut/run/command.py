@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
@@ -17,8 +15,10 @@ from sut.executors.inline import InlineExecutor
 from sut.executors.processes import ProcessExecutor
 from sut.queries import loadgen
 from sut.queries.scheduler import Scheduler
-from sut.record import detail_log, run_record
-from sut.run import find_peak, log_dir, terminal_report, watched_test
+from sut.record import detail_log
+from sut.record.results import AccuracyResult
+from sut.record.run_record import RunRecord, Verdict
+from sut.run import find_peak, log_dir, recording, terminal_report, watched_test
 from sut.run import target as run_target
 from sut.run.prepare import Prepared, prepare
 from sut.run.region_of_interest import RegionOfInterest
@@ -54,62 +54,52 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     plan = loadgen.plan(prepared.counted, prepared.task.model_key, prepared.samples, samples_per_s)
     roi = RegionOfInterest() if config.roi else None
     scheduler = watched_test.scheduler(prepared, executor, ready, plan, roi)
-    run_record.write(prepared, run_record.UNFINISHED)
+    record = recording.with_instances(recording.begin(prepared), ready)
     print(terminal_report.opening(prepared, plan), file=sys.stderr)
     judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
     try:
         watched_test.drive(prepared, plan, scheduler, executor, roi)
-        facts = {
-            "first_query_unix_s": time.time() - (time.perf_counter() - scheduler.progress.first_issue_s),
-            "instances_ready": [asdict(one) for one in ready],
-            "plan": plan.facts(),
-            "progress": asdict(scheduler.progress),
-            "batches": scheduler.batch_times.facts(executor.instances, scheduler.progress.window_s),
-            "roi": roi.facts() if roi else None,
-        }
-        return judge(prepared, scheduler, facts)
+        return judge(prepared, scheduler, recording.with_measurements(record, plan, scheduler, executor, roi))
     except (RunFailedError, AccuracyLogError, OSError) as error:  # the others: a disk that filled
         died = None if executor.failure is None else str(executor.failure)
-        progress = asdict(scheduler.progress)
-        run_record.write(prepared, "FAILED", reasons=[str(error)], progress=progress, instance_died=died)
+        recording.fail(replace(recording.with_progress(record, scheduler), instance_died=died), str(error))
         raise RunFailedError(str(error)) from error
 
 
-def _judge_performance(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
+def _judge_performance(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> int:
     config = prepared.config
-    queries = scheduler.progress.completed // facts["plan"]["samples_per_query"]
-    result = detail_log.performance(config.logs, config.scenario, queries)
-    gate, is_met = prepared.target, run_target.is_met(prepared.target, result)
-    found = asdict(result) | {"counted": detail_log.COUNTED[result.unit]}
-    found |= {"target": asdict(gate), "target_met": is_met} if gate else {"target": None}
-    reasons = found.pop("reasons")
-    run_record.write(prepared, "VALID" if result.valid else "INVALID", reasons=reasons, result=found, **facts)
-    rows = terminal_report.performance_rows(config.scenario, result, scheduler.progress, gate)
-    terminal_report.closing(prepared, rows + terminal_report.batch_rows(facts["batches"]))
+    queries = scheduler.progress.completed // (record.plan.samples_per_query if record.plan else 1)
+    judged = detail_log.performance(config.logs, config.scenario, queries)
+    gate, result = prepared.target, judged.result
+    is_met = run_target.is_met(gate, result)
+    result = replace(result, target=gate, target_met=is_met if gate else None)
+    recording.finish(record, prepared, "VALID" if result.valid else "INVALID", result, judged.reasons)
+    rows = terminal_report.performance_rows(config.scenario, judged, scheduler.progress, gate)
+    terminal_report.closing(prepared, rows + terminal_report.batch_rows(record.batches))
     return VALID if result.valid and is_met else INVALID
 
 
-def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, facts: dict[str, Any]) -> int:
+def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> int:
     config = prepared.config
     errors = detail_log.logged_errors(config.logs, detail_log.read_detail(config.logs))
     score = prepared.task.score(config.logs / detail_log.ACCURACY, prepared.data)
     accuracy_report.write_accuracy(score, config.logs, prepared.notices)
     predictions = accuracy_report.write_predictions(score, config.logs / accuracy_report.PREDICTIONS_FILE)
-    found = {
-        **score.metrics,
-        "of_answered": score.of_answered,
-        "samples_answered": score.samples_answered,
-        "total_sample_count": score.total_sample_count,
-        "target": asdict(prepared.target) if prepared.target else None,
-    }
-    run_record.write(prepared, _verdict(score, errors, prepared.target), reasons=errors, result=found, **facts)
+    result = AccuracyResult(
+        metrics=score.metrics,
+        of_answered=score.of_answered,
+        samples_answered=score.samples_answered,
+        total_sample_count=score.total_sample_count,
+        target=prepared.target,
+    )
+    recording.finish(record, prepared, _verdict(score, errors, prepared.target), result, errors)
     rows = terminal_report.accuracy_rows(score, errors, prepared)
-    rows += [*terminal_report.throughput_rows(scheduler.progress), *terminal_report.batch_rows(facts["batches"])]
+    rows += [*terminal_report.throughput_rows(scheduler.progress), *terminal_report.batch_rows(record.batches)]
     terminal_report.closing(prepared, [*rows, ("predictions", str(predictions))])
     return VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
 
 
-def _verdict(score: Score, errors: list[str], target: Target | None) -> str:
+def _verdict(score: Score, errors: list[str], target: Target | None) -> Verdict:
     if errors:
         return "INVALID"
     if not score.is_complete:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from sut.errors import INVALID, VALID, RunFailedError
 from sut.executors.base import Executor, Ready
 from sut.queries import loadgen
-from sut.record import detail_log, run_record
-from sut.run import terminal_report, watched_test
+from sut.record import detail_log
+from sut.record.results import PeakResult, Probe
+from sut.run import recording, terminal_report, watched_test
 from sut.run.prepare import Prepared
 
 _PROBE_S = 10.0  # a probe's length, unless the user says otherwise
@@ -28,17 +28,6 @@ _MOST_PROBES = 24
 _FIRST, _STEP = 0.9, 1.2  # of the measured speed; from probe to probe until the peak lies between two
 
 
-@dataclass(frozen=True)
-class Probe:
-    """One short Server run."""
-
-    target_qps: float
-    valid: bool
-    samples_per_s: float
-    p99_ms: float | None  # None where there were too few queries for one
-    reasons: list[str]
-
-
 def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     """Search, tell, record; returns the exit code: valid when a peak was found.
 
@@ -46,7 +35,7 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         RunFailedError: a probe began and did not end; see `run.run`.
     """
     config = prepared.config
-    run_record.write(prepared, run_record.UNFINISHED)
+    record = recording.with_instances(recording.begin(prepared), ready)
     print("\n".join(["Server, find peak", *prepared.notices]), file=sys.stderr)
     probes: list[Probe] = []
     start_qps = config.target_qps or _FIRST * sum(one.samples_per_s for one in ready)
@@ -55,11 +44,10 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
             probes.append(probe)
             print(_line(len(probes), probe), file=sys.stderr, flush=True)
     except (RunFailedError, OSError) as error:
-        run_record.write(prepared, "FAILED", reasons=[str(error)], result=_found(probes))
+        recording.fail(replace(record, result=_found(probes)), str(error))
         raise RunFailedError(str(error)) from error
     found = peak(probes)
-    facts = {"instances_ready": [asdict(one) for one in ready], "result": _found(probes)}
-    run_record.write(prepared, "PEAK" if found else "INVALID", **facts)
+    recording.finish(record, prepared, "PEAK" if found else "INVALID", _found(probes))
     terminal_report.closing(prepared, _rows(found, len(probes)))
     return VALID if found else INVALID
 
@@ -111,8 +99,9 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     plan = loadgen.plan(probing, prepared.task.model_key, prepared.samples, qps)
     scheduler = watched_test.scheduler(one, executor, ready, plan)
     watched_test.drive(one, plan, scheduler, executor)
-    result = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed)
-    return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), result.reasons)
+    judged = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed)
+    result = judged.result
+    return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), judged.reasons)
 
 
 def _line(number: int, probe: Probe) -> str:
@@ -124,14 +113,9 @@ def _ms(probe: Probe) -> str:
     return "unknown" if probe.p99_ms is None else f"{probe.p99_ms:.2f} ms"
 
 
-def _found(probes: list[Probe]) -> dict[str, Any]:
+def _found(probes: list[Probe]) -> PeakResult:
     found = peak(probes)
-    return {
-        "metric": "peak target_qps",
-        "unit": "queries/s",
-        "value": found.target_qps if found else None,
-        "probes": [asdict(probe) for probe in probes],
-    }
+    return PeakResult(value=found.target_qps if found else None, probes=tuple(probes))
 
 
 def _rows(found: Probe | None, probes: int) -> terminal_report.Rows:

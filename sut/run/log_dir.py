@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from sut.errors import UsageError
-from sut.record import detail_log
+from sut.record import detail_log, run_record
 
 _LOG_BYTES = 32 << 20  # room for LoadGen's logs beside the answers
 # An answer is logged in hexadecimal, two characters a byte, two float32 a token.
@@ -23,8 +23,8 @@ def claim(log_dir: Path, logged_tokens: int) -> None:
     try:
         _refuse_a_run(log_dir)
         log_dir.mkdir(parents=True, exist_ok=True)
-        (log_dir / detail_log.RUN).touch()
-        (log_dir / detail_log.RUN).unlink()
+        (log_dir / run_record.NAME).touch()
+        (log_dir / run_record.NAME).unlink()
         free = shutil.disk_usage(log_dir).free
     except OSError as error:
         raise UsageError(f"expected to write logs to {log_dir}, found: {error}. Take another --log-dir.") from error
@@ -38,7 +38,7 @@ def claim(log_dir: Path, logged_tokens: int) -> None:
 
 
 def _refuse_a_run(log_dir: Path) -> None:
-    for name in (detail_log.RUN, detail_log.DETAIL, detail_log.ACCURACY):
+    for name in (run_record.NAME, detail_log.DETAIL, detail_log.ACCURACY):
         if (log_dir / name).exists():
             raise UsageError(
                 f"expected a log directory without a run, found {name} in {log_dir}. Take another --log-dir."

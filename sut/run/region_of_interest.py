@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 import time
 
+from sut.record.measurements import MarkedTimes
+
 BEGIN, END = "Running evaluation", "Evaluating: 100%"
 
 
@@ -26,9 +28,9 @@ class RegionOfInterest:
         """The last answer is with LoadGen."""
         self._mark("end", END)
 
-    def facts(self) -> dict[str, float]:
-        """When each was marked, in seconds since 1970."""
-        return {f"{name}_unix_s": at for name, at in self._unix_s.items()}
+    def facts(self) -> MarkedTimes:
+        """When each was marked."""
+        return MarkedTimes(self._unix_s.get("begin"), self._unix_s.get("end"))
 
     def _mark(self, name: str, line: str) -> None:
         with self._lock:

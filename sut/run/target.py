@@ -10,7 +10,7 @@ from backends import BACKENDS
 from backends.bert.model import Model
 from foundation.rules import SCENARIOS
 from sut.errors import UsageError
-from sut.record.detail_log import Result
+from sut.record.results import PerformanceResult
 from sut.settings.resolve import DEMO, RunConfig
 from sut.tasks import Task
 
@@ -52,12 +52,12 @@ def _speed(text: str, scenario: str) -> Target:
     return Target(text, rules.metric, value, "the user", at_most=rules.unit == "ms")
 
 
-def is_met(gate: Target | None, result: Result) -> bool:
+def is_met(gate: Target | None, result: PerformanceResult) -> bool:
     """True where there is no gate; an invalid result reaches none, however fast."""
     return gate is None or (result.valid and result.value is not None and gate.is_met(result.value))
 
 
-def row(gate: Target, result: Result) -> tuple[str, str]:
+def row(gate: Target, result: PerformanceResult) -> tuple[str, str]:
     """("PASS", "812 samples/s, wanted 150 or more")."""
     figure = "no figure" if result.value is None else f"{result.value:.4g} {result.unit}"
     invalid = "" if result.valid else ", and the result is INVALID"

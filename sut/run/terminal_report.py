@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 
 from accuracy import report as accuracy_report
 from accuracy.score import Score
 from accuracy.targets import Target
+from foundation.people_numbers import count
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Progress
-from sut.record.detail_log import COUNTED, Result
+from sut.record.detail_log import Judged
+from sut.record.measurements import Batches
 from sut.run import target
 from sut.run.prepare import Prepared
 
@@ -43,13 +42,14 @@ def _queries(scenario: str, plan: Plan) -> str:
     return f"at least {plan.min_query_count} {noun}{duration}{qps}"
 
 
-def performance_rows(scenario: str, result: Result, progress: Progress, gate: Target | None) -> Rows:
+def performance_rows(scenario: str, judged: Judged, progress: Progress, gate: Target | None) -> Rows:
     """Verdict, reasons, LoadGen's figure and what it is, the gate, percentiles, tokens."""
+    result = judged.result
     rows = [("result", "VALID" if result.valid else "INVALID")]
-    rows += [("why", reason) for reason in result.reasons]
+    rows += [("why", reason) for reason in judged.reasons]
     value = "none: too few queries to estimate it" if result.value is None else f"{result.value:.4g} {result.unit}"
     estimate = "" if result.percentile is None else f", estimated {result.percentile:g}th percentile"
-    rows += [(result.metric, value + estimate), ("  counted", COUNTED[result.unit])]
+    rows += [(result.metric, value + estimate), ("  counted", result.counted)]
     rows += [target.row(gate, result)] if gate else []
     if scenario != "Offline":  # where latency is only how long ago the one query was issued
         rows += [(f"  p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
@@ -67,12 +67,12 @@ def throughput_rows(progress: Progress) -> Rows:
     ]
 
 
-def batch_rows(batches: Mapping[str, Any]) -> Rows:
-    """How long batches took in their instances, over all samples; `batches` as in run.json."""
-    found = batches["batch_latency_ms"]
-    if not found:
+def batch_rows(batches: Batches | None) -> Rows:
+    """How long batches took in their instances, over all samples."""
+    if batches is None or not batches.batch_latency_ms:
         return []
-    of = f"{batches['batches']:,} in {len(batches['instances'])} instance{'s' * (len(batches['instances']) != 1)}"
+    found = batches.batch_latency_ms
+    of = f"{batches.batches:,} in {count(len(batches.instances), 'instance')}"
     return [("batches", f"{of}; p50 {found['p50']:.3g}, p99 {found['p99']:.3g}, p99.9 {found['p99.9']:.3g} ms each")]
 
 

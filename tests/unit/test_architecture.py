@@ -44,7 +44,6 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Imports that are still to be cut: (module, what it imports).
 KNOWN = {
     ("sut.settings.presets", "sut.settings.resolve"),
-    ("sut.record.run_record", "sut.run.prepare"),
 }
 # A module outside ours → the files that may import it.
 ONLY_IN = {

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from backends.quantization import engine_store
-from foundation import atomic_write
-from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
+from foundation import atomic_write, bounded_readers
+from foundation.bounded_readers import UnreadableError
+from foundation.typed_json import decode, encode
 from sut.errors import UsageError
 from sut.machine import facts as machine_facts
 from sut.run import engines
@@ -31,8 +32,8 @@ class Built:
     precision: str
     model: str
     engine: str | None  # its directory's name
-    build_s: float | None  # None: it was there, and nobody knows any more
-    built_on: dict[str, str] | None
+    build_s: float | None  # None: it was there before, and its time was not noted
+    built_on: Mapping[str, str] | None
 
     def is_for(self, config: RunConfig) -> bool:
         return (self.backend, self.precision, self.model) == (config.backend, config.precision, config.model)
@@ -51,7 +52,7 @@ def build(name: str, config: RunConfig, root: Path) -> Built:
     """
     index = _read(root)
     found = _build(config, root, index.get(name)) if engines.needs_engine(config) else _nothing(config)
-    _write(root, index | {name: asdict(found)})
+    _write(root, index | {name: found})
     return found
 
 
@@ -59,13 +60,13 @@ def _nothing(config: RunConfig) -> Built:
     return Built(config.backend, config.precision, config.model, None, None, None)
 
 
-def _build(config: RunConfig, root: Path, before: dict[str, Any] | None) -> Built:
+def _build(config: RunConfig, root: Path, before: Built | None) -> Built:
     there = {path.name for path in root.iterdir()} if root.is_dir() else set()
     start_s = time.perf_counter()
     directory = engines.build(config, root)
     build_s = None if directory.name in there else time.perf_counter() - start_s
-    if build_s is None and before and before["engine"] == directory.name:
-        build_s = before["build_s"]
+    if build_s is None and before and before.engine == directory.name:
+        build_s = before.build_s
     about = engine_store.settings(directory)
     return Built(config.backend, config.precision, config.model, directory.name, build_s, about.get("built_on"))
 
@@ -77,10 +78,9 @@ def find(name: str, config: RunConfig, root: Path) -> Built:
         UsageError: nothing, or for another model, backend or precision.
     """
     todo = f"Type: python -m sut compare {name} --build --engines {root}, with the same flags"
-    entry = _read(root).get(name)
-    if entry is None:
+    found = _read(root).get(name)
+    if found is None:
         raise UsageError(f"expected what --build left for {name} in {root}, found nothing. {todo}.")
-    found = Built(**entry)
     if not found.is_for(config):
         raise UsageError(
             f"expected in {root} an engine of {name} for {config.model} on {config.backend} {config.precision}, found "
@@ -89,19 +89,20 @@ def find(name: str, config: RunConfig, root: Path) -> Built:
     return found
 
 
-def _read(root: Path) -> dict[str, Any]:
-    if not (root / INDEX).exists():
+def _read(root: Path) -> dict[str, Built]:
+    """Preset → what was built for it; empty where nothing was."""
+    path = root / INDEX
+    if not path.exists():
         return {}
     try:
-        found: dict[str, Any] = read_json(root / INDEX, SETTINGS_BYTES)
+        return decode(dict[str, Built], bounded_readers.read_json(path, bounded_readers.SETTINGS_BYTES))
     except UnreadableError as error:
-        raise UsageError(f"expected what --build writes in {root / INDEX}, found: {error}.") from error
-    return found
+        raise UsageError(f"expected what --build writes in {path}, found {error}. Take another --engines.") from error
 
 
-def _write(root: Path, index: dict[str, Any]) -> None:
+def _write(root: Path, index: Mapping[str, Built]) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
-        atomic_write.write_text(root / INDEX, json.dumps(index, indent=2) + "\n")
+        atomic_write.write_text(root / INDEX, json.dumps(encode(index), indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"expected to write to {root}, found: {error}. Take another --engines.") from error

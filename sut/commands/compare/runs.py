@@ -5,17 +5,15 @@ A row is read out of their run.json and LoadGen's logs alone, so whatever it sho
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from accuracy.targets import METRICS
 from sut.errors import FAILED, INVALID, VALID, RunFailedError, SutError
 from sut.processes import run_process
-from sut.record import detail_log
+from sut.record import run_record
+from sut.record.run_record import RunRecord
 from sut.settings.resolve import RunConfig, to_flags
 from sut.tasks import TASKS
 
@@ -66,37 +64,40 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
     accuracy = _run("accuracy", replace(config, test_query_count=accuracy_samples), folder, lock)
     evaluation_s = time.perf_counter() - started_s
     latency, throughput = (_run(kind, config, folder, lock) for kind in ("latency", "throughput"))
+    scored, streamed, measured = accuracy.accuracy, latency.performance, throughput.performance
+    assert scored and streamed and measured and latency.batches
     return Row(
-        what=f"{config.backend} {throughput['config']['precision']}",
+        what=f"{config.backend} {throughput.config.precision}",
         metric=METRICS[TASKS[config.task].metric],
-        accuracy=accuracy["result"]["of_answered"],
-        samples_answered=accuracy["result"]["samples_answered"],
-        latency_ms=latency["result"]["latency_range_ms"]["mean"],
-        samples_per_s=throughput["result"]["value"] or 0.0,
-        engine_latency_ms=latency["batches"]["engine_latency_ms"]["mean"],
+        accuracy=scored.of_answered,
+        samples_answered=scored.samples_answered,
+        latency_ms=streamed.latency_range_ms["mean"],
+        samples_per_s=measured.value or 0.0,
+        engine_latency_ms=latency.batches.engine_latency_ms["mean"],
         engine_samples_per_s=_engine_samples_per_s(throughput),
         evaluation_s=evaluation_s,
-        instances=throughput["config"]["instances"],
-        cores_per_instance=throughput["config"]["cores_per_instance"],
-        notices=tuple(dict.fromkeys(word for one in (accuracy, latency, throughput) for word in one["notices"])),
+        instances=throughput.config.instances or 1,
+        cores_per_instance=throughput.config.cores_per_instance or 1,
+        notices=tuple(dict.fromkeys(word for one in (accuracy, latency, throughput) for word in one.notices)),
         invalid=(*_invalid("latency", latency), *_invalid("throughput", throughput)),
     )
 
 
-def _engine_samples_per_s(record: Mapping[str, Any]) -> float:
+def _engine_samples_per_s(record: RunRecord) -> float:
     """As fast as all instances would be if they did nothing else."""
-    batches = record["batches"]
-    return float(batches["samples"] * record["config"]["instances"] / batches["engine_s"])
+    batches = record.batches
+    assert batches is not None
+    return batches.samples * len(batches.instances) / batches.engine_s
 
 
-def _invalid(kind: str, record: Mapping[str, Any]) -> tuple[str, ...]:
-    if record["verdict"] == "VALID":
+def _invalid(kind: str, record: RunRecord) -> tuple[str, ...]:
+    if record.verdict == "VALID":
         return ()
-    return tuple(f"{kind}: {why}" for why in record["reasons"] or [record["verdict"]])
+    return tuple(f"{kind}: {why}" for why in record.reasons or [record.verdict])
 
 
-def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> dict[str, Any]:
-    """run.json of one run."""
+def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> RunRecord:
+    """The record of one run."""
     scenario, mode = _KINDS[kind]
     one = replace(config, scenario=scenario, mode=mode, log_dir=folder / kind)
     console = folder / f"{kind}.txt"
@@ -107,5 +108,4 @@ def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> dict[str, Any
         raise RunFailedError(f"expected to write to {folder}, found: {error}. Take another --output-dir.") from error
     if code not in (VALID, INVALID):
         raise RowStoppedError(f"{folder.name} {kind}", code, console)
-    found: dict[str, Any] = json.loads((one.logs / detail_log.RUN).read_text(encoding="utf-8"))
-    return found
+    return run_record.read(one.logs)

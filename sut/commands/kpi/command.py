@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sut.commands.kpi.figures import KILLED, Kpi, Report, report
 from sut.errors import UsageError
-from sut.record import detail_log
+from sut.record import run_record
 
 _FORMATS = ("list", "csv", "xlsx")
 _COLUMNS = ("section", "name", "unit", "primary")
@@ -38,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if options.format == "xlsx" and options.output is None:
         raise UsageError("expected --output FILE.xlsx with --format xlsx, found none.")
-    reports = {str(run): _read(run) for run in options.runs}
+    reports = {str(run): report(run_record.read(run)) for run in options.runs}
     content = _content(options.format, reports, options.primary)
     if options.output is None:
         print(content.decode(), end="")
@@ -46,15 +45,6 @@ def main(argv: Sequence[str]) -> int:
         _write(options.output, content)
         print(f"{len(reports)} run{'s' * (len(reports) != 1)} in {options.output}", file=sys.stderr)
     return 0
-
-
-def _read(run: Path) -> Report:
-    path = run / detail_log.RUN if run.is_dir() else run
-    try:
-        return report(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise UsageError(f"expected a run's log directory with a {detail_log.RUN} in {run}, found: {what}.") from error
 
 
 def _write(path: Path, content: bytes) -> None:

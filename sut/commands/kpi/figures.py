@@ -7,10 +7,10 @@ is over the timed window, a latency is of a batch in its instance, and LoadGen's
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from sut.record import run_record
+from accuracy.targets import METRICS
+from sut.record.run_record import RunRecord
 from sut.settings.resolve import RunConfig, to_flags
 
 UNKNOWN = -1
@@ -50,8 +50,8 @@ class Report:
     sections: Mapping[str, Sequence[Kpi]]
 
 
-def report(run: Mapping[str, Any]) -> Report:
-    """The report of a run.json's content; what that does not hold is -1."""
+def report(run: RunRecord) -> Report:
+    """The report of a run; what its record does not hold is -1."""
     sections = {
         "PARAMS": _params(run),
         "Workload Configuration": _workload(run),
@@ -62,171 +62,163 @@ def report(run: Mapping[str, Any]) -> Report:
     return Report(tuple(_remarks(run)), sections)
 
 
-def mode(run: Mapping[str, Any]) -> str:
+def mode(config: RunConfig) -> str:
     """throughput, latency or accuracy: what was asked for with --kpi, else what mode and scenario are about."""
-    config = run["config"]
-    if config["mode"] == "accuracy":
+    if config.mode == "accuracy":
         return "accuracy"
-    return str(config.get("kpi") or ("latency" if config["scenario"] in _STREAMS else "throughput"))
+    return config.kpi or ("latency" if config.scenario in _STREAMS else "throughput")
 
 
-def _remarks(run: Mapping[str, Any]) -> list[str]:
-    killed = [KILLED, str(run["instance_died"])] if run.get("instance_died") else []
-    unfinished = ["it was ended from outside, or is still running"] if run["verdict"] == run_record.UNFINISHED else []
-    return [*killed, f"result: {run['verdict']}", *unfinished, *run.get("reasons", []), *run["notices"]]
+def _remarks(run: RunRecord) -> list[str]:
+    killed = [KILLED, run.instance_died] if run.instance_died else []
+    unfinished = ["it was ended from outside, or is still running"] if run.verdict == "unfinished" else []
+    return [*killed, f"result: {run.verdict}", *unfinished, *run.reasons, *run.notices]
 
 
-def _of(run: Mapping[str, Any], *path: str) -> Any:
-    """What run.json has at `path`; -1 where there is nothing."""
-    found: Any = run
-    for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return UNKNOWN if found is None else found
+def _tunables(values: Mapping[str, object]) -> list[Kpi]:
+    return [Kpi(name, str(UNKNOWN if value is None else value), is_tunable=True) for name, value in values.items()]
 
 
-def _tunables(values: Mapping[str, Any]) -> list[Kpi]:
-    return [Kpi(name, str(value), is_tunable=True) for name, value in values.items()]
-
-
-def _params(run: Mapping[str, Any]) -> list[Kpi]:
-    known = {field.name for field in fields(RunConfig)}
-    config = RunConfig(**{name: value for name, value in run["config"].items() if name in known})
-    set_for_instances, found = (_of(run, *path) for path in (("topology", "environment"), ("machine", "environment")))
-    variables = {**(found if found != UNKNOWN else {}), **(set_for_instances if set_for_instances != UNKNOWN else {})}
-    packages = dict(_of(run, "machine", "packages"))
+def _params(run: RunRecord) -> list[Kpi]:
+    machine = run.machine
+    packages = dict(machine.packages) if machine else {}
     return _tunables(
         {
-            "CMD": " ".join(["python -m sut", *to_flags(config)]),
-            "TORCH_VER": packages.pop("torch", UNKNOWN),
-            "PYTHON_VER": _of(run, "machine", "python"),
+            "CMD": " ".join(["python -m sut", *to_flags(run.config)]),
+            "TORCH_VER": packages.pop("torch", None),
+            "PYTHON_VER": machine.python if machine else None,
             **{f"{name}_VER": version for name, version in packages.items()},
-            **variables,
+            **(machine.environment if machine else {}),
+            **(run.topology.environment if run.topology else {}),  # set for the instances, over what was set outside
         }
     )
 
 
-def _workload(run: Mapping[str, Any]) -> list[Kpi]:
-    config = run["config"]
+def _workload(run: RunRecord) -> list[Kpi]:
+    config, tokens = run.config, run.sample_tokens
     return _tunables(
         {
-            "WORKLOAD_NAME": f"mlperf-bert-sut {config['task']}",
-            "BASE_MODEL_NAME": config["model"],
+            "WORKLOAD_NAME": f"mlperf-bert-sut {config.task}",
+            "BASE_MODEL_NAME": config.model,
             "RECIPE_TYPE": "public",
-            "FRAMEWORK": config["backend"],
-            "HARDWARE": _of(run, "machine", "processor"),
+            "FRAMEWORK": config.backend,
+            "HARDWARE": run.machine.processor if run.machine else None,
             "FUNCTION": "inference",
-            "MODE": mode(run),
-            "PRECISION": config["precision"],
-            "FPMATH_MODE": _of(config, "fpmath_mode"),
-            "TORCH_MKLDNN_MATMUL_MIN_DIM": _of(config, "torch_mkldnn_matmul_min_dim"),
-            "DATA_TYPE": UNKNOWN,
-            "DATASET": config["dataset"],
-            "BATCH_SIZE": _of(config, "batch_size"),
-            "MAX_BATCH_TOKENS": config["max_batch_tokens"],
-            "STEPS": _of(config, "steps"),
-            "WARMUP_STEPS": _of(config, "warmup_steps"),
-            "CORES_PER_INSTANCE": config["cores_per_instance"],
-            "INSTANCE_NUMBER": config["instances"],
-            "WEIGHT_SHARING": _of(run, "topology", "weights_shared"),
-            "INPUT_TOKENS": _of(run, "sample_tokens", "mean"),
-            "OUTPUT_TOKENS": UNKNOWN,
-            "BEAM": UNKNOWN,
-            "SEQ_LENGTH": _of(run, "sample_tokens", "longest"),
+            "MODE": mode(config),
+            "PRECISION": config.precision,
+            "FPMATH_MODE": config.fpmath_mode,
+            "TORCH_MKLDNN_MATMUL_MIN_DIM": config.torch_mkldnn_matmul_min_dim,
+            "DATA_TYPE": None,
+            "DATASET": config.dataset,
+            "BATCH_SIZE": config.batch_size,
+            "MAX_BATCH_TOKENS": config.max_batch_tokens,
+            "STEPS": config.steps,
+            "WARMUP_STEPS": config.warmup_steps,
+            "CORES_PER_INSTANCE": config.cores_per_instance,
+            "INSTANCE_NUMBER": config.instances,
+            "WEIGHT_SHARING": run.topology.weights_shared if run.topology else None,
+            "INPUT_TOKENS": tokens.mean if tokens else None,
+            "OUTPUT_TOKENS": None,
+            "BEAM": None,
+            "SEQ_LENGTH": tokens.longest if tokens else None,
         }
     )
 
 
-def _application(run: Mapping[str, Any]) -> list[Kpi]:
-    config = run["config"]
+def _application(run: RunRecord) -> list[Kpi]:
     return _tunables(
         {
-            "SCENARIO": config["scenario"],
+            "SCENARIO": run.config.scenario,
             "SERVING_STACK": "MLPerf LoadGen",
-            "MODEL_WORKERS": config["instances"],
-            "REQUEST_PER_WORKER": UNKNOWN,
+            "MODEL_WORKERS": run.config.instances,
+            "REQUEST_PER_WORKER": None,
         }
     )
 
 
-def _metrics(run: Mapping[str, Any]) -> list[Kpi]:
-    batches = [
-        Kpi(f"{name} Latency", _of(run, "batches", "batch_latency_ms", key), "ms") for name, key in _LATENCIES.items()
-    ]
-    engine = Kpi(
-        "Average Engine Latency",
-        _of(run, "batches", "engine_latency_ms", "mean"),
-        "ms",
-        tooltip="inside the engine alone",
-    )
-    quality_name, quality = _quality(run)
+def _metrics(run: RunRecord) -> list[Kpi]:
+    batches, quality = run.batches, _quality(run)
+    latencies = batches.batch_latency_ms if batches else {}
+    engine = batches.engine_latency_ms if batches else {}
+    instances = batches.instances if batches else ()
     return [
-        Kpi("Total Throughput", _of(run, "batches", "samples_per_s"), _RATE, tooltip="all instances together"),
-        Kpi("Throughput per Instance", _mean_rate(run), _RATE, tooltip="mean of the instances"),
-        *(
-            Kpi(f"Throughput of Instance {number}", one["samples_per_s"], _RATE)
-            for number, one in enumerate(_instances(run))
-        ),
-        *batches,
-        engine,
+        _kpi("Total Throughput", batches.samples_per_s if batches else None, _RATE, tooltip="all instances together"),
+        _kpi("Throughput per Instance", _mean_rate(run), _RATE, tooltip="mean of the instances"),
+        *(_kpi(f"Throughput of Instance {number}", one.samples_per_s, _RATE) for number, one in enumerate(instances)),
+        *(_kpi(f"{name} Latency", latencies.get(key), "ms") for name, key in _LATENCIES.items()),
+        _kpi("Average Engine Latency", engine.get("mean"), "ms", tooltip="inside the engine alone"),
         *_loadgen(run),
-        Kpi("TTT", UNKNOWN, "s"),
-        Kpi("Samples", _of(run, "batches", "samples")),
-        Kpi("Compute Utilization", UNKNOWN, "%"),
-        Kpi("Memory Utilization", UNKNOWN, "%"),
-        Kpi("FLOPs", UNKNOWN),
-        Kpi("Model Quality Metric Name", quality_name),
-        Kpi("Model Quality Metric Value", quality),
-        Kpi("Cost Per Million Inference", UNKNOWN),
+        _kpi("TTT", None, "s"),
+        _kpi("Samples", batches.samples if batches else None),
+        _kpi("Compute Utilization", None, "%"),
+        _kpi("Memory Utilization", None, "%"),
+        _kpi("FLOPs", None),
+        _kpi("Model Quality Metric Name", quality.metric if quality else None),
+        _kpi("Model Quality Metric Value", quality.percent if quality else None),
+        _kpi("Cost Per Million Inference", None),
     ]
 
 
-def _loadgen(run: Mapping[str, Any]) -> list[Kpi]:
+def _kpi(name: str, value: float | str | None, unit: str = "", is_primary: bool = False, tooltip: str = "") -> Kpi:
+    return Kpi(name, UNKNOWN if value is None else value, unit, is_primary, tooltip=tooltip)
+
+
+def _loadgen(run: RunRecord) -> list[Kpi]:
     """LoadGen's own figure, and the latency of its queries in the scenarios that have one: any but Offline."""
-    result = _of(run, "result")
-    if result == UNKNOWN or "metric" not in result:
+    result = run.performance or run.peak
+    if result is None:
         return []
-    found = [Kpi(f"LoadGen {result['metric'].capitalize()}", _of(result, "value"), result["unit"])]
-    if run["config"]["scenario"] == "Offline":
+    found = [_kpi(f"LoadGen {result.metric.capitalize()}", result.value, result.unit)]
+    if run.config.scenario == "Offline":
         return found
-    whole = {"Average": "mean", "Max": "max", "Min": "min"}
-    found += [Kpi(f"LoadGen {name} Latency", _of(result, "latency_range_ms", key), "ms") for name, key in whole.items()]
-    for percentile, ms in result.get("latency_ms", {}).items():
-        found.append(Kpi(f"LoadGen P{float(percentile):g} Latency".replace("99.9", "999"), ms, "ms"))
+    latencies, range_ms = (
+        (run.performance.latency_ms, run.performance.latency_range_ms) if run.performance else ({}, {})
+    )
+    found += [
+        _kpi(f"LoadGen {name} Latency", range_ms.get(_LATENCIES[name]), "ms") for name in ("Average", "Max", "Min")
+    ]
+    for percentile, ms in latencies.items():
+        found.append(_kpi(f"LoadGen P{float(percentile):g} Latency".replace("99.9", "999"), ms, "ms"))
     return found
 
 
-def _key(run: Mapping[str, Any]) -> list[Kpi]:
-    which = mode(run)
-    total = Kpi("Throughput", _of(run, "batches", "samples_per_s"), _RATE, which == "throughput", tooltip="the total")
-    mean = Kpi("Throughput per Instance", _mean_rate(run), _RATE, tooltip="mean of the instances")
+def _key(run: RunRecord) -> list[Kpi]:
+    which, batches = mode(run.config), run.batches
+    rate = batches.samples_per_s if batches else None
+    total = _kpi("Throughput", rate, _RATE, which == "throughput", tooltip="the total")
+    mean = _kpi("Throughput per Instance", _mean_rate(run), _RATE, tooltip="mean of the instances")
     if which == "throughput":
         return [total, mean]
     if which == "accuracy":
-        name, value = _quality(run)
-        return [Kpi("Accuracy", value, "%", True, tooltip=str(name)), total, mean]
+        quality = _quality(run)
+        name, value = (quality.metric, quality.percent) if quality else (str(UNKNOWN), None)
+        return [_kpi("Accuracy", value, "%", True, tooltip=name), total, mean]
     return [_latency(run), total, mean]
 
 
-def _latency(run: Mapping[str, Any]) -> Kpi:
-    if run["config"]["scenario"] in _STREAMS:
-        tooltip = f"LoadGen's estimate of the {_of(run, 'result', 'percentile'):g}th percentile of a query's latency"
-        return Kpi("Latency", _of(run, "result", "value"), "ms", True, tooltip=tooltip)
-    tooltip = "mean time of a sample's batch in its instance"
-    return Kpi("Latency", _of(run, "batches", "batch_latency_ms", "mean"), "ms", True, tooltip=tooltip)
+def _latency(run: RunRecord) -> Kpi:
+    if run.config.scenario in _STREAMS:
+        result = run.performance
+        percentile = result.percentile if result and result.percentile is not None else UNKNOWN
+        tooltip = f"LoadGen's estimate of the {percentile:g}th percentile of a query's latency"
+        return _kpi("Latency", result.value if result else None, "ms", True, tooltip=tooltip)
+    mean_ms = run.batches.batch_latency_ms.get("mean") if run.batches else None
+    return _kpi("Latency", mean_ms, "ms", True, tooltip="mean time of a sample's batch in its instance")
 
 
-def _quality(run: Mapping[str, Any]) -> tuple[str | int, float]:
-    """The metric that the task is judged by, and its value in percent."""
-    result = _of(run, "result")
-    names = [name for name in ("f1", "accuracy") if result != UNKNOWN and name in result]
-    return (names[0], result[names[0]]) if names else (UNKNOWN, UNKNOWN)
+@dataclass(frozen=True)
+class Quality:
+    """The metric that a task is judged by."""
+
+    metric: str
+    percent: float
 
 
-def _instances(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    found = _of(run, "batches", "instances")
-    return [] if found == UNKNOWN else found
+def _quality(run: RunRecord) -> Quality | None:
+    metrics = run.accuracy.metrics if run.accuracy else {}
+    return next((Quality(name, metrics[name]) for name in METRICS if name in metrics), None)
 
 
-def _mean_rate(run: Mapping[str, Any]) -> float:
-    rates = [one["samples_per_s"] for one in _instances(run)]
-    return sum(rates) / len(rates) if rates else UNKNOWN
+def _mean_rate(run: RunRecord) -> float | None:
+    rates = [one.samples_per_s for one in run.batches.instances] if run.batches else []
+    return sum(rates) / len(rates) if rates else None

@@ -9,29 +9,27 @@ another machine makes its own plan of instances. (The backend called replay is a
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence, Set
 from contextlib import chdir
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from backends import BACKENDS
-from sut.errors import UsageError
 from sut.machine import facts as machine_facts
-from sut.record import detail_log, run_record
-from sut.settings.resolve import DEMO, RunConfig, default_log_dir, resolve, to_flags
+from sut.record import run_record
+from sut.record.run_record import RunRecord
+from sut.settings.resolve import DEMO, RunConfig, default_log_dir, given, resolve, to_flags
 
 _DESCRIPTION = """Make an earlier run again and say what differs: versions, machine, files, plan, result.
 
 Exit code: that of the run which is made now.
 """
-# What of two run.json is compared, beside the figures.
+# What of two records is compared, in addition to the figures.
 _SECTIONS = ("machine", "distributions", "checksums", "engine", "topology", "config", "samples", "random_weights")
 _OWN = ("config.log_dir",)  # differs always
-_Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Earlier:
     """A run.json that can be replayed."""
 
     path: Path
-    record: _Record
+    record: RunRecord
     config: RunConfig  # as given then
     directory: Path  # what its paths start from
     remarks: list[str]  # what a person should know before
@@ -74,52 +72,46 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def read(run: Path) -> Earlier:
-    """The run.json that `run` is, or holds.
+    """The run of a log directory, or of its run.json.
 
     Raises:
-        UsageError: there is none, it is not JSON, or no run of ours, or its settings are none that can be run.
+        UsageError: there is none, it is broken, or its settings are none that can be run.
     """
-    path = run / detail_log.RUN if run.is_dir() else run
-    try:
-        found = json.loads(path.read_bytes())
-        said = dict(found["given"] if "given" in found else _as_given(found["config"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"expected a run's log directory or its {detail_log.RUN}, found none at {run} "
-            f"({type(error).__name__}: {error})."
-        ) from error
+    record = run_record.read(run)
+    said = _as_given(record.config) if record.given is None else record.given
     known = {field.name for field in fields(RunConfig)}
     values = {name: value for name, value in said.items() if name in known and name != "log_dir"}
-    directory = Path(found.get("directory") or Path.cwd())
-    remarks = list(_remarks(found, {name: value for name, value in said.items() if name not in known}, directory))
-    return Earlier(path, found, resolve(values), directory if directory.is_dir() else Path.cwd(), remarks)
+    directory = Path.cwd() if record.directory is None else Path(record.directory)
+    remarks = list(_remarks(record, said.keys() - known, directory))
+    is_there = directory.is_dir()
+    return Earlier(run_record.path_of(run), record, resolve(values), directory if is_there else Path.cwd(), remarks)
 
 
-def _as_given(config: Mapping[str, Any]) -> _Record:
-    """Out of a resolved configuration, where a run.json has nothing else: what the demo stands for is left out."""
-    said = {name: value for name, value in config.items() if value is not None}
+def _as_given(config: RunConfig) -> dict[str, Any]:
+    """Out of a resolved configuration, where a record has nothing else: what the demo stands for is left out."""
+    said = given(config)
     if Path(said.get("dataset", "")).name.startswith("demo-dev-"):
         del said["dataset"]
-    if said.get("model", DEMO) == DEMO and Path(said.get("vocab", "")).parent.name == DEMO:
+    if config.model == DEMO and Path(said.get("vocab", "")).parent.name == DEMO:
         del said["vocab"]
     return said
 
 
-def _remarks(found: _Record, unknown: _Record, directory: Path) -> Iterator[str]:
-    if found.get("verdict") in (run_record.UNFINISHED, run_record.FAILED):
-        why = "; ".join(found.get("reasons", []))
-        yield f"that run did not end: {found['verdict']}{why and ', ' + why}. There is no result to compare with."
+def _remarks(record: RunRecord, unknown: Set[str], directory: Path) -> Iterator[str]:
+    if not record.has_ended:
+        why = ", ".join([record.verdict, *record.reasons])
+        yield f"that run did not end: {why}. There is no result to compare with."
     if unknown:
         yield f"settings that this version does not have are left out: {', '.join(sorted(unknown))}."
-    if "given" not in found:
+    if record.given is None:
         yield "that run.json is of an older version: instances, cores and threads are taken as they were then."
     if not directory.is_dir():
         yield f"{directory}, where that run was started, is gone: its paths are looked for from here."
 
 
 def _announce(earlier: Earlier, config: RunConfig) -> None:
-    found = earlier.record
-    print(f"replaying {earlier.path}: {config.scenario} {config.mode}, {found.get('verdict')}", file=sys.stderr)
+    verdict = earlier.record.verdict
+    print(f"replaying {earlier.path}: {config.scenario} {config.mode}, {verdict}", file=sys.stderr)
     for remark in earlier.remarks:
         print(f"note: {remark}", file=sys.stderr)
     place = "" if earlier.directory == Path.cwd() else f"cd {shlex.quote(str(earlier.directory))} && "
@@ -131,18 +123,17 @@ def _dry_run(earlier: Earlier) -> int:
     from backends.bert.checkpoints import find_model
     from sut.commands.replay.table import show_differences
     from sut.fetch import resolve as asset_paths
+    from sut.run import recording
 
-    resolved = resolve(_known(earlier.record["config"])) if "config" in earlier.record else earlier.config
-    now: _Record = {"machine": asdict(machine_facts.facts())}
-    if BACKENDS[resolved.backend].runs_model:
-        now["checksums"] = run_record.checksums(resolved, find_model(asset_paths.model_spec(resolved)), {})
-    show_differences(differences(earlier.record, now), sections(earlier.record, now))
+    then, known = earlier.record, ["machine"]
+    now = replace(then, machine=machine_facts.facts())
+    if BACKENDS[earlier.config.backend].runs_model:
+        model = find_model(asset_paths.model_spec(then.config))
+        now = replace(now, checksums=recording.checksums(then.config, model, {}))
+        known.append("checksums")
+    among = sections(then, now, known)
+    show_differences(differences(then, now, among), among)
     return 0
-
-
-def _known(config: Mapping[str, Any]) -> _Record:
-    known = {field.name for field in fields(RunConfig)}
-    return {name: value for name, value in config.items() if name in known and value is not None}
 
 
 def _again(earlier: Earlier, config: RunConfig) -> int:
@@ -150,33 +141,21 @@ def _again(earlier: Earlier, config: RunConfig) -> int:
     from sut.run import command as run_command
 
     code = run_command.run(config)
-    now = json.loads((config.logs / detail_log.RUN).read_bytes())
-    show_differences(differences(earlier.record, now), sections(earlier.record, now))
+    now = run_record.read(config.logs)
+    among = sections(earlier.record, now)
+    show_differences(differences(earlier.record, now, among), among)
     show_figures(earlier.record, now)
     return code
 
 
-def sections(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What both record, and can be compared."""
-    return [name for name in _SECTIONS if name in then and name in now]
+def sections(then: RunRecord, now: RunRecord, among: Sequence[str] = _SECTIONS) -> list[str]:
+    """Those of `among` that both record, and can be compared."""
+    return [name for name in among if getattr(then, name) is not None and getattr(now, name) is not None]
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs between two run.json, by dotted name: (then, now), None where one has no such fact.
-
-    A section that one of them lacks is left out: it was not recorded, or is not known yet.
-    """
-    both = sections(then, now)
-    before = dict(_flat({name: then[name] for name in both}))
-    after = dict(_flat({name: now[name] for name in both}))
-    names = dict.fromkeys([*before, *after])
-    pairs = {name: (before.get(name), after.get(name)) for name in names if name not in _OWN}
+def differences(then: RunRecord, now: RunRecord, among: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """What differs in these sections, by its dotted name in run.json: (then, now), None where one has no such value."""
+    before, after = run_record.flat(then), run_record.flat(now)
+    names = [name for name in dict.fromkeys([*before, *after]) if name.partition(".")[0] in among and name not in _OWN]
+    pairs = {name: (before.get(name), after.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _flat(facts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield above + name, value

@@ -8,12 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from foundation import people_numbers
 from sut.record import figures
-from sut.record.figures import label, number
+from sut.record.figures import label
+from sut.record.run_record import RunRecord
 
 
 def show_differences(found: Mapping[str, tuple[Any, Any]], among: Sequence[str]) -> None:
-    """A line for each; `among` are the sections of both run.json that were compared."""
+    """A line for each; `among` are the sections of both records that were compared."""
     console = Console(highlight=False, markup=False)
     if not found:
         console.print(f"nothing differs in what was compared: {', '.join(among)}", soft_wrap=True)
@@ -23,16 +25,16 @@ def show_differences(found: Mapping[str, tuple[Any, Any]], among: Sequence[str])
         console.print(f"  {name}: {_said(then)} → {_said(now)}", soft_wrap=True)
 
 
-def show_figures(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def show_figures(then: RunRecord, now: RunRecord) -> None:
     table = Table("", "then", "now", "difference", box=None, padding=(0, 2, 0, 0))
-    table.add_row("verdict", str(then.get("verdict")), str(now.get("verdict")), "")
+    table.add_row("verdict", then.verdict, now.verdict, "")
     for name, before, after in _compared(then, now):
         table.add_row(label(name), _number(before), _number(after), _change(before, after))
     Console(highlight=False).print(table)
 
 
-def _compared(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
-    """(figure, then, now) of every figure that one of two run.json has."""
+def _compared(then: RunRecord, now: RunRecord) -> list[tuple[str, float | None, float | None]]:
+    """(figure, then, now) of every figure that one of two records has."""
     before, after = figures.of(then), figures.of(now)
     return [(name, before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]
 
@@ -42,7 +44,7 @@ def _said(value: Any) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else number(value)
+    return "–" if value is None else people_numbers.figure(value)
 
 
 def _change(before: float | None, after: float | None) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sut.commands.sweep import grid, rows, runs, summary
 from sut.commands.sweep.grid import Axis, Point
+from sut.commands.sweep.rows import Row
 from sut.errors import FAILED, INVALID, VALID, UsageError
 from sut.processes import directory_lock
 from sut.settings import flags
@@ -139,7 +139,7 @@ def _draw(sweep: Sweep, found: Sequence[summary.Summary]) -> None:
         print(f"no plot: {error.name} is not installed. Type: {todo}.")
 
 
-def _exit_code(finished: Sequence[dict[str, Any]]) -> int:
-    if any(row["error"] for row in finished):
+def _exit_code(finished: Sequence[Row]) -> int:
+    if any(row.error for row in finished):
         return FAILED
-    return max((row["exit_code"] for row in finished), default=VALID) and INVALID
+    return max((row.exit_code for row in finished), default=VALID) and INVALID

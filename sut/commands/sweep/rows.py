@@ -8,75 +8,112 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from foundation import bounded_readers
+from foundation.bounded_readers import UnreadableError
+from foundation.typed_json import decode, encode
+from sut.commands.sweep.grid import Value
 from sut.errors import INVALID, VALID, RunFailedError, UsageError
-from sut.record import detail_log, figures
+from sut.record import figures, run_record
+from sut.record.results import Result
+from sut.record.run_record import RunRecord, Verdict
 
-Row = dict[str, Any]
 NAME = "rows.jsonl"
 CONSOLE = "console.txt"  # in a run's log directory: all that it printed
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a run."""
+
+    exit_code: int
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    error: str | None  # of a run that did not end well
+    figures: Mapping[str, float]
+    random_weights: bool = False
+    notices: tuple[str, ...] = ()
+    result: Result | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Outcome):
+    """One run of a sweep that ended, well or not."""
+
+    point: Mapping[str, Value]
+    repeat: int  # from 1 on
+    started: str = ""
+    wall_s: float = 0.0
+    trial: bool = True
+    given: Mapping[str, Value | None]
+    log_dir: str = ""  # below the sweep's
 
 
 def read(path: Path) -> list[Row]:
     """Every whole line; a half line at the end is cut off the file.
 
     Raises:
-        UsageError: it cannot be read, or a line before the last is none of ours.
+        UsageError: it cannot be read, or a line before the last is not a row.
     """
+    if not path.exists():
+        return []
     try:
-        content = path.read_bytes() if path.exists() else b""
+        content = bounded_readers.read_bytes(path, _MOST_BYTES)
         whole, newline, half = content.rpartition(b"\n")
         if half:
             os.truncate(path, len(whole) + len(newline))
-        return [_row(line) for line in whole.splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
+        return [_row(line, number) for number, line in enumerate(whole.splitlines(), start=1) if line.strip()]
+    except (OSError, UnreadableError) as error:
         raise UsageError(
-            f"expected the rows of a sweep in {path}, found: {error}. Take another --output-dir."
+            f"expected the rows of a sweep in {path}, found {error}. Take another --output-dir."
         ) from error
 
 
-def _row(line: bytes) -> Row:
-    found = json.loads(line)
-    if not isinstance(found, dict) or not {"point", "given", "repeat", "exit_code", "figures"} <= set(found):
-        raise ValueError(f"a line that is no row: {line[:40]!r}")
-    return found
+def _row(line: bytes, number: int) -> Row:
+    try:
+        return decode(Row, bounded_readers.parse_json(line.decode()))
+    except (UnreadableError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"in line {number} {error}") from error
 
 
 def append(path: Path, row: Row) -> None:
     """Add a row and wait until the disk has it. Raises RunFailedError where the disk does not take it."""
     try:
         with path.open("ab") as file:
-            file.write(json.dumps(row).encode() + b"\n")
+            file.write(json.dumps(encode(row)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise RunFailedError(f"expected to write {path}, found: {error}. Make room there, then --resume.") from error
 
 
-def outcome(log_dir: Path, exit_code: int) -> Row:
-    """What came of a run, out of its run.json where it wrote one, else out of what it printed."""
+def outcome(log_dir: Path, exit_code: int) -> Outcome:
+    """Out of the run's record where it wrote one, else out of what it printed."""
     record = _record(log_dir)
-    ended = exit_code in (VALID, INVALID) and bool(record)
-    return {
-        "exit_code": exit_code,
-        "verdict": record.get("verdict", "FAILED") if ended else "FAILED",
-        "reasons": record.get("reasons", []),
-        "error": None if ended else _last_line(log_dir, exit_code),
-        "figures": figures.of(record) if ended else {},
-        "random_weights": bool(record.get("random_weights")),
-        "notices": record.get("notices", []),
-        "result": record.get("result"),
-    }
+    if record is None:
+        return Outcome(exit_code=exit_code, verdict="FAILED", error=_last_line(log_dir, exit_code), figures={})
+    has_ended = exit_code in (VALID, INVALID)
+    return Outcome(
+        exit_code=exit_code,
+        verdict=record.verdict if has_ended else "FAILED",
+        reasons=record.reasons,
+        error=None if has_ended else _last_line(log_dir, exit_code),
+        figures=figures.of(record) if has_ended else {},
+        random_weights=record.random_weights,
+        notices=record.notices,
+        result=record.result,
+    )
 
 
-def _record(log_dir: Path) -> Row:
+def _record(log_dir: Path) -> RunRecord | None:
     try:
-        found = json.loads((log_dir / detail_log.RUN).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return run_record.read(log_dir)
+    except UsageError:
+        return None
 
 
 def _last_line(log_dir: Path, exit_code: int) -> str:

@@ -12,18 +12,18 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from foundation import people_numbers
 from foundation.people_numbers import clock
 from sut.commands.sweep import rows
-from sut.commands.sweep.grid import Point
+from sut.commands.sweep.grid import Point, Value
 from sut.commands.sweep.rows import Row
 from sut.errors import UsageError
 from sut.processes import run_process
-from sut.record.figures import number
 from sut.settings.resolve import given, to_flags
 
 
@@ -59,18 +59,18 @@ def left(runs: Sequence[Run], finished: Iterable[Row], path: Path) -> list[Run]:
         UsageError: a finished run is not among `runs`: this is another sweep.
     """
     ours = {run.key for run in runs}
-    done = {_key(row["point"], row["given"], row["repeat"]): row for row in finished}
+    done = {_key(row.point, row.given, row.repeat): row for row in finished}
     for key, row in done.items():
         if key not in ours:
             raise UsageError(
                 f"expected a sweep that holds every run of {path}, found one there that it lacks: "
-                f"{row['point']}, repeat {row['repeat']}, with {row['given']}. A sweep that goes on may have more "
+                f"{row.point}, repeat {row.repeat}, with {row.given}. A sweep that goes on may have more "
                 "values and repeats than before, but no other settings. Take another --output-dir."
             )
     return [run for run in runs if run.key not in done]
 
 
-def _key(settings: Row, said: Row, repeat: int) -> str:
+def _key(settings: Mapping[str, Value], said: Mapping[str, Value | None], repeat: int) -> str:
     return json.dumps([settings, said, repeat], sort_keys=True)
 
 
@@ -91,19 +91,21 @@ def _one(run: Run, folder: Path, lock: int) -> Row:
     log_dir.mkdir(parents=True)
     started, start_s = datetime.now(UTC), time.monotonic()
     code = run_process.run(run.flags(folder), lock, log_dir / rows.CONSOLE)
-    return {
-        "point": run.point.settings,
-        "repeat": run.repeat,
-        "started": started.isoformat(timespec="milliseconds"),
-        "wall_s": round(time.monotonic() - start_s, 3),
-        "trial": run.point.config.is_trial,
-        "given": given(run.point.config),
-        "log_dir": str(log_dir.relative_to(folder)),
-        **rows.outcome(log_dir, code),
-    }
+    wall_s = round(time.monotonic() - start_s, 3)
+    found = rows.outcome(log_dir, code)
+    return Row(
+        point=run.point.settings,
+        repeat=run.repeat,
+        started=started.isoformat(timespec="milliseconds"),
+        wall_s=wall_s,
+        trial=run.point.config.is_trial,
+        given=given(run.point.config),
+        log_dir=str(log_dir.relative_to(folder)),
+        **{field.name: getattr(found, field.name) for field in fields(found)},
+    )
 
 
 def _told(row: Row) -> str:
-    speed = row["figures"].get("samples_per_s")
-    found = row["error"] or ("" if speed is None else f"{number(speed)} samples/s")
-    return f"{row['verdict']}  {found}, took {clock(row['wall_s'])}"
+    speed = row.figures.get("samples_per_s")
+    found = row.error or ("" if speed is None else f"{people_numbers.figure(speed)} samples/s")
+    return f"{row.verdict}  {found}, took {clock(row.wall_s)}"

@@ -69,21 +69,21 @@ def figure(values: Sequence[float]) -> Figure:
 
 def summaries(points: Iterable[Point], finished: Sequence[Row]) -> list[Summary]:
     """One for each point that has a row, in the order of the grid."""
-    of_point = [(point, [row for row in finished if row["point"] == point.settings]) for point in points]
+    of_point = [(point, [row for row in finished if row.point == point.settings]) for point in points]
     return [_summary(point.settings, rows) for point, rows in of_point if rows]
 
 
 def _summary(settings: dict[str, Any], rows: Sequence[Row]) -> Summary:
-    names = dict.fromkeys(name for row in rows for name in row["figures"])
+    names = dict.fromkeys(name for row in rows for name in row.figures)
     return Summary(
         settings,
         len(rows),
-        sum(row["error"] is not None for row in rows),
-        dict(Counter(row["verdict"] for row in rows)),
-        {name: figure([row["figures"][name] for row in rows if name in row["figures"]]) for name in names},
-        any(row["random_weights"] for row in rows),
-        any(row["trial"] for row in rows),
-        tuple(dict.fromkeys(notice for row in rows for notice in row["notices"])),
+        sum(row.error is not None for row in rows),
+        dict(Counter(row.verdict for row in rows)),
+        {name: figure([row.figures[name] for row in rows if name in row.figures]) for name in names},
+        any(row.random_weights for row in rows),
+        any(row.trial for row in rows),
+        tuple(dict.fromkeys(notice for row in rows for notice in row.notices)),
     )
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from foundation.people_numbers import figure
 from sut.commands.sweep.grid import Axis, shown
 from sut.commands.sweep.rows import Row
 from sut.commands.sweep.summary import Figure, Summary
-from sut.record.figures import label, number
+from sut.record.figures import label
 from sut.settings.resolve import RunConfig
 
 _WIDTH = 170  # where there is no terminal whose width counts
@@ -53,10 +54,8 @@ def show(summaries: Sequence[Summary], axes: Sequence[Axis], finished: Sequence[
     )
     console.print(f"median (lowest – highest) of the repeats{of_what}", style="dim")
     for row in finished:
-        if row["error"]:
-            console.print(
-                f"FAILED {row['point']}, repeat {row['repeat']}: {row['error']}", markup=False, soft_wrap=True
-            )
+        if row.error:
+            console.print(f"FAILED {row.point}, repeat {row.repeat}: {row.error}", markup=False, soft_wrap=True)
     for notice in notices(summaries):
         console.print(f"note: {notice}", style="dim")
 
@@ -64,15 +63,15 @@ def show(summaries: Sequence[Summary], axes: Sequence[Axis], finished: Sequence[
 def _median(found: Figure | None) -> str:
     if found is None:
         return "–"
-    spread = f" ({number(found.lowest)} – {number(found.highest)})" if found.n > 1 else ""
-    return f"{number(found.median)}{spread}"
+    spread = f" ({figure(found.lowest)} – {figure(found.highest)})" if found.n > 1 else ""
+    return f"{figure(found.median)}{spread}"
 
 
 def _interval(one: Summary, figures: Sequence[str]) -> str:
     found = one.figures.get(figures[0]) if figures else None
     if found is None or found.mean_95 is None or found.n < _SURE_FROM:
         return "–"
-    return " – ".join(map(number, found.mean_95))
+    return " – ".join(map(figure, found.mean_95))
 
 
 def _verdicts(one: Summary) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import records
 
 from submission.submit import plan, request, runs, user_conf
 from submission.submit.plan import ACCURACY, PERFORMANCE, PROBE, TEST01, Step
@@ -15,6 +16,8 @@ from submission.submit.runs import RunStoppedError, carry_out
 from submission.submit.workspace import Workspace
 from sut.errors import RunFailedError
 from sut.processes import run_process
+from sut.record import run_record
+from sut.record.measurements import Progress
 
 Play = Callable[[str, int], None]
 
@@ -29,9 +32,10 @@ def play(monkeypatch: pytest.MonkeyPatch) -> tuple[Play, list[list[str]]]:
             made.append(list(flags))
             folder = Path(flags[flags.index("--log-dir") + 1])
             folder.mkdir(parents=True)
-            shown = {"completed": 1000, "first_issue_s": 0.0, "last_answer_s": 10.0}
-            record = {"verdict": verdict, "reasons": ["so it is"], "progress": shown, "plan": {"samples_per_query": 1}}
-            (folder / "run.json").write_text(json.dumps(record))
+            progress = Progress(
+                issued=1000, completed=1000, tokens=1, computed_tokens=1, first_issue_s=0.0, last_answer_s=10.0
+            )
+            run_record.write(folder, records.record(verdict=verdict, reasons=("so it is",), progress=progress))
             values = {"result_min_duration_met": verdict != "INVALID", "power_end": "now"}
             lines = [{"key": key, "value": value, "metadata": {"is_error": False}} for key, value in values.items()]
             text = "".join(f":::MLLOG {json.dumps(line)}\n" for line in lines)
@@ -90,8 +94,8 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path, play: tuple[Play, list
     carry_out(steps, asked, output, lock=0)
     assert [runs.is_done(step, output) for step in steps] == [True] * 4
     assert len(made) == 1 + 1 + 3
-    facts = runs.facts(steps[0], output)
-    assert facts["command"] == steps[0].command(output) and facts["started"] <= facts["ended"]
+    times = runs.times(steps[0], output)
+    assert times.command == steps[0].command(output) and times.started <= times.ended
 
 
 def stopwatch(folder: Path) -> tuple[SubmissionRequest, Workspace, Step]:

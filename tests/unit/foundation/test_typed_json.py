@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.bounded_readers import UnreadableError, parse_json
-from foundation.typed_json import UNLESS_NONE, decode, encode
+from foundation.typed_json import OTHERS, UNLESS_NONE, decode, encode
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,20 @@ SHEETS = st.builds(
     settings=st.dictionaries(st.text(), st.booleans() | st.integers(0, 9) | st.floats(0, 9) | st.text()),
     about=st.recursive(st.none() | st.booleans() | st.text(), st.lists, max_leaves=5),
 )
+
+
+@dataclass(frozen=True)
+class Scores:
+    metrics: Mapping[str, float] = field(metadata=OTHERS)
+    samples: int = 0
+
+
+def test_keys_that_are_no_field_go_to_the_field_for_others() -> None:
+    content = {"f1": 90.5, "exact_match": 80.0, "samples": 3}
+    assert decode(Scores, content) == Scores({"f1": 90.5, "exact_match": 80.0}, 3)
+    assert encode(decode(Scores, content)) == content
+    with pytest.raises(UnreadableError, match=r"'high' instead of a number at \['f1'\]"):
+        decode(Scores, {"f1": "high"})
 
 
 @given(SHEETS)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import records
 from submission_tree import Logs
 
 from foundation import rules
@@ -18,6 +20,9 @@ from submission.rules import rounds
 from submission.submit import plan, request, test01
 from submission.submit.workspace import Workspace
 from sut.machine import facts as machine_facts
+from sut.record import run_record
+from sut.record.run_record import Engine
+from sut.settings.resolve import RunConfig
 from sut.tasks import TASKS
 
 DESCRIPTION = dict.fromkeys((*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY), "something")
@@ -48,17 +53,16 @@ def parts(folder: Path, logs: Logs, round_name: str, division: str, *flags: str)
 
 
 def finish(folder: Path, dataset: Path) -> None:
-    record = {
-        "verdict": "VALID",
-        "notices": [NOTICE],
-        "config": {"instances": 1, "threads": 2, "dataset": str(dataset)},
-        "samples": rules.SAMPLES,
-        "machine": asdict(machine_facts.facts()),
-    }
-    (folder / "run.json").write_text(json.dumps(record))
+    config = RunConfig(instances=1, threads=2, dataset=dataset, log_dir=folder)
+    made = records.record(notices=(NOTICE,), config=config, samples=rules.SAMPLES, machine=machine_facts.facts())
+    run_record.write(folder, made)
     (folder / "accuracy.txt").write_text('{"exact_match": 90.0, "f1": 91.0}\n')
     for name in (test01.VERIFY_ACCURACY, test01.VERIFY_PERFORMANCE):
         (folder / name).write_text("TEST PASS\n")
+
+
+def change(folder: Path, **changes: Any) -> None:
+    run_record.write(folder, replace(run_record.read(folder), **changes))
 
 
 @pytest.mark.parametrize("division", rounds.DIVISIONS)
@@ -102,9 +106,8 @@ def test_the_documents_speak_of_these_very_runs(tmp_path: Path, logs: Logs) -> N
 def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "open", "--precision", "int8")
     for step in made.steps:
-        path = step.folder(made.output) / "run.json"
-        engine = {"key": "abc", "calibration_samples": 500, "calibration_seed": 7}
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"engine": engine}))
+        engine = Engine("abc", {"calibration_samples": 500, "calibration_seed": 7})
+        change(step.folder(made.output), engine=engine)
     root = build.build(made)
     where = build.layout_of(made.request, "Offline")
     assert "| calibration_samples | 500 |" in (root / where.calibration).read_text()
@@ -115,8 +118,7 @@ def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, l
 def test_runs_without_a_model_say_so_in_every_document(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "open", "--backend", "fake", "--allow-fake")
     for step in made.steps:
-        path = step.folder(made.output) / "run.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"notices": ["fake backend: no model ran"]}))
+        change(step.folder(made.output), notices=("fake backend: no model ran",))
     root = build.build(made)
     where = build.layout_of(made.request, "Offline")
     for document in (where.readme, where.measurements, where.accuracy_txt):

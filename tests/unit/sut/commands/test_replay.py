@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import records
 
 from sut.commands.replay import command as replay_command
 from sut.errors import UsageError
+from sut.record.run_record import Engine
 from sut.settings.resolve import RunConfig, given, resolve
 
 
 def written(tmp_path: Path, **record: Any) -> Path:
-    (tmp_path / "run.json").write_text(json.dumps({"verdict": "VALID", "directory": str(tmp_path), **record}))
+    content = {"verdict": "VALID", "directory": str(tmp_path), "config": {}, **record}
+    (tmp_path / "run.json").write_text(json.dumps(content))
     return tmp_path
 
 
@@ -63,10 +67,14 @@ def test_what_is_no_run_is_one_clear_error(tmp_path: Path, content: str | None) 
 
 
 def test_differences_are_named_with_both_values() -> None:
-    then = {"machine": {"cores": 2, "packages": {"numpy": "1"}}, "config": {"log_dir": "a"}, "engine": {"key": "k"}}
-    now = {"machine": {"cores": 2, "packages": {"numpy": "2", "torch": "3"}}, "config": {"log_dir": "b"}}
-    assert replay_command.differences(then, now) == {
-        "machine.packages.numpy": ("1", "2"),
-        "machine.packages.torch": (None, "3"),
+    then = records.record(engine=Engine("k", {}))
+    assert then.machine is not None
+    machine = replace(then.machine, packages={**then.machine.packages, "numpy": "2.9", "jax": "3"})
+    now = records.record(machine=machine, config=replace(then.config, log_dir=Path("b")))
+    among = replay_command.sections(then, now)
+    assert "engine" not in among  # one of them has none
+    assert replay_command.differences(then, now, among) == {
+        "machine.packages.numpy": (then.machine.packages["numpy"], "2.9"),
+        "machine.packages.jax": (None, "3"),
     }
-    assert replay_command.differences(then, then) == {}
+    assert replay_command.differences(then, then, among) == {}

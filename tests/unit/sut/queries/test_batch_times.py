@@ -27,12 +27,12 @@ def test_instances_add_up_to_the_whole() -> None:
     for number in range(30):
         times.add(number % 3, 1 + number % 5, 0.002, 0.001)
     found = times.facts(4, window_s=2.0)
-    assert found["samples"] == sum(one["samples"] for one in found["instances"]) == 90
-    assert found["samples_per_s"] == pytest.approx(sum(one["samples_per_s"] for one in found["instances"])) == 45
-    assert [one["batches"] for one in found["instances"]] == [10, 10, 10, 0]  # the last one never had any
-    assert found["busy_s"] == pytest.approx(0.06) == 2 * found["engine_s"]
+    assert found.samples == sum(one.samples for one in found.instances) == 90
+    assert found.samples_per_s == pytest.approx(sum(one.samples_per_s for one in found.instances)) == 45
+    assert [one.batches for one in found.instances] == [10, 10, 10, 0]  # the last one never had any
+    assert found.busy_s == pytest.approx(0.06) == 2 * found.engine_s
 
 
 def test_a_run_without_an_answer_has_no_latency() -> None:
     found = BatchTimes().facts(2, window_s=1.0)
-    assert (found["samples"], found["batch_latency_ms"]) == (0, {})
+    assert (found.samples, found.batch_latency_ms) == (0, {})

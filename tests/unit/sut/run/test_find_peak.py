@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.run.find_peak import Probe, peak, search
+from sut.record.results import Probe
+from sut.run.find_peak import peak, search
 
 
 def probes_of(true_peak: float, start_qps: float) -> list[Probe]:
-    return list(search(lambda qps: Probe(qps, qps <= true_peak, qps, 1.0, []), start_qps))
+    return list(search(lambda qps: Probe(qps, qps <= true_peak, qps, 1.0, ()), start_qps))
 
 
 @given(st.floats(0.5, 50_000), st.floats(0.2, 3))
@@ -27,7 +28,7 @@ def test_one_hiccup_hides_nothing() -> None:
 
     def hiccup(qps: float) -> Probe:
         asked.append(qps)
-        return Probe(qps, qps <= 100 and len(asked) != 2, qps, 1.0, [])
+        return Probe(qps, qps <= 100 and len(asked) != 2, qps, 1.0, ())
 
     found = peak(list(search(hiccup, 60)))
     assert found is not None and found.target_qps >= 98

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import records
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sut.commands.sweep import summary
 from sut.commands.sweep.grid import axis, points
+from sut.commands.sweep.rows import Row
 from sut.record import figures
+from sut.record.run_record import Verdict
 
 FINITE = st.floats(0.1, 1e6)
 
@@ -42,16 +47,22 @@ def test_median_and_spread(values: list[float]) -> None:
     assert (found.mean_95 is None) == (len(values) == 1)
 
 
-def row(instances: int, verdict: str = "VALID", speed: float | None = 1.0, **more: object) -> dict[str, object]:
-    found = {} if speed is None else {"samples_per_s": speed}
-    error = "it broke" if speed is None else None
-    same = {"random_weights": False, "trial": True, "notices": ["a trial"]}
-    return {"point": {"instances": instances}, "verdict": verdict, "figures": found, "error": error, **same, **more}
+def row(instances: int, verdict: Verdict = "VALID", speed: float | None = 1.0, notice: str = "a trial") -> Row:
+    return Row(
+        point={"instances": instances},
+        repeat=1,
+        given={},
+        exit_code=0,
+        verdict=verdict,
+        figures={} if speed is None else {"samples_per_s": speed},
+        error="it broke" if speed is None else None,
+        notices=(notice,),
+    )
 
 
 def test_points_are_put_together_in_the_order_of_the_grid() -> None:
     grid = points([axis("instances=1 2 4")], {})
-    rows = [row(2, "INVALID", 5.0), row(1, speed=1.0), row(1, speed=3.0), row(2, "FAILED", None, notices=["odd"])]
+    rows = [row(2, "INVALID", 5.0), row(1, speed=1.0), row(1, speed=3.0), row(2, "FAILED", None, "odd")]
     one, two = summary.summaries(grid, rows)
     assert (one.settings, one.runs, one.figures["samples_per_s"].median) == ({"instances": 1}, 2, 2.0)
     assert one.is_sure
@@ -61,15 +72,20 @@ def test_points_are_put_together_in_the_order_of_the_grid() -> None:
 
 
 def test_offline_has_the_latency_of_its_batches_and_others_loadgens() -> None:
-    result = {"unit": "samples/s", "value": 7.0, "latency_ms": {"50.00": 1.0, "99.90": 2.0}}
-    batches = {"batch_latency_ms": {"mean": 4.0, "p99": 5.0}}
-    offline = figures.of({"config": {"scenario": "Offline"}, "result": result, "batches": batches})
-    assert offline == {"samples_per_s": 7.0, "batch_p99_ms": 5.0}
+    offline = records.record()
+    assert offline.performance and offline.batches
+    result = replace(offline.performance, value=7.0, latency_ms={"50.00": 1.0, "99.90": 2.0})
+    batches = replace(offline.batches, batch_latency_ms={"mean": 4.0, "p99": 5.0})
+    assert figures.of(replace(offline, result=result, batches=batches)) == {"samples_per_s": 7.0, "batch_p99_ms": 5.0}
     assert figures.label("batch_p99_ms") == "batch p99 latency, ms"
-    found = figures.of({"config": {"scenario": "Server"}, "result": result})
-    assert found == {"samples_per_s": 7.0, "p50_ms": 1.0, "p99.9_ms": 2.0}
+    server = replace(offline, config=replace(offline.config, scenario="Server"), result=result)
+    assert figures.of(server) == {"samples_per_s": 7.0, "p50_ms": 1.0, "p99.9_ms": 2.0}
 
 
 def test_a_stream_s_speed_is_what_was_completed_in_its_time() -> None:
-    progress = {"completed": 30, "first_issue_s": 1.0, "last_answer_s": 4.0}
-    assert figures.of({"result": {"unit": "ms", "value": 9.0}, "progress": progress}) == {"samples_per_s": 10.0}
+    stream = records.record()
+    assert stream.performance and stream.progress
+    progress = replace(stream.progress, completed=30, first_issue_s=1.0, last_answer_s=4.0)
+    result = replace(stream.performance, unit="ms", value=9.0, latency_ms={})
+    config = replace(stream.config, scenario="SingleStream")
+    assert figures.of(replace(stream, config=config, result=result, progress=progress)) == {"samples_per_s": 10.0}

@@ -1,0 +1,88 @@
+"""What was measured around a run's timed window: instances, queries, batches, and when each of them was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from foundation.typed_json import UNLESS_NONE
+
+
+@dataclass(frozen=True)
+class SampleTokens:
+    """How long the samples of the data set are."""
+
+    mean: float
+    longest: int
+
+
+@dataclass(frozen=True)
+class InstanceReady:
+    """What an instance measured of itself in its last warm-up batches."""
+
+    load_s: float
+    samples_per_s: float
+    batch_s: float
+    token_s: float
+    packed: bool
+
+
+@dataclass(frozen=True)
+class QueryPlan:
+    """What LoadGen was told."""
+
+    min_query_count: int
+    samples_per_query: int
+    min_duration_s: float
+    target_qps: float | None = None  # Offline and Server
+    target_latency_s: float | None = None  # Server's, at its percentile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What the scheduler counted. Times are of a clock that starts anywhere: only their differences mean something."""
+
+    issued: int
+    completed: int
+    tokens: int
+    computed_tokens: int
+    first_issue_s: float
+    last_answer_s: float
+
+    @property
+    def window_s(self) -> float:
+        """Seconds from the first query to the last answer; 0 where there was none."""
+        return max(self.last_answer_s - self.first_issue_s, 0.0)
+
+    @property
+    def samples_per_s(self) -> float | None:
+        return self.completed / self.window_s if self.window_s else None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was done in the timed window."""
+
+    batches: int
+    samples: int
+    samples_per_s: float
+    busy_s: float  # in the instance, from indexes to answers
+    engine_s: float  # of that, inside the backend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches(Work):
+    """The work of all instances. A latency is of a sample's batch in its instance: mean, min, max, p50 … p99.9."""
+
+    window_s: float
+    batch_latency_ms: Mapping[str, float] = field(default_factory=dict)
+    engine_latency_ms: Mapping[str, float] = field(default_factory=dict)
+    instances: tuple[Work, ...]  # of each
+
+
+@dataclass(frozen=True)
+class MarkedTimes:
+    """When the region of interest was marked for trace tools, in seconds since 1970."""
+
+    begin_unix_s: float | None = field(default=None, metadata=UNLESS_NONE)
+    end_unix_s: float | None = field(default=None, metadata=UNLESS_NONE)

@@ -1,0 +1,63 @@
+"""What came of a run, in three forms: a performance, an accuracy, or the peak that a search found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from accuracy.targets import Target
+from foundation.typed_json import OTHERS, UNLESS_NONE
+
+Percentile = Literal["50.00", "90.00", "95.00", "97.00", "99.00", "99.90"]  # as LoadGen writes them
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerformanceResult:
+    """One performance run as LoadGen judged it."""
+
+    valid: bool
+    metric: str
+    unit: str
+    value: float | None  # None where LoadGen gave none, as when there were too few queries to estimate from
+    percentile: float | None = None  # of which a latency is the estimate, in percent; None for a throughput
+    latency_ms: Mapping[Percentile, float] = field(default_factory=dict)  # per query for MultiStream
+    latency_range_ms: Mapping[str, float] = field(default_factory=dict)  # min, mean and max of the same
+    counted: str = ""  # what the figure counts
+    target: Target | None = None  # the user's own; LoadGen's verdict does not depend on it
+    target_met: bool | None = field(default=None, metadata=UNLESS_NONE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyResult:
+    """The metrics of one task, in percent, and how much of the data set they are of."""
+
+    metrics: Mapping[str, float] = field(metadata=OTHERS)  # under the task's names, such as exact_match and f1
+    of_answered: float  # what targets are of, over the samples that were answered
+    samples_answered: int
+    total_sample_count: int
+    target: Target | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One short Server run of a search for the peak."""
+
+    target_qps: float
+    valid: bool
+    samples_per_s: float
+    p99_ms: float | None  # None where there were too few queries for one
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeakResult:
+    """The highest target_qps that was valid, and every probe."""
+
+    metric: str = "peak target_qps"
+    unit: str = "queries/s"
+    value: float | None  # None where no probe was valid
+    probes: tuple[Probe, ...]
+
+
+Result = PerformanceResult | AccuracyResult | PeakResult

@@ -1,0 +1,117 @@
+"""The record of a run while it grows: written as unfinished before the clock starts, and with the verdict at the end.
+
+What takes time (checksums, the list of all that is installed) is found out when the run is over, so no start waits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from backends.bert import checkpoints
+from backends.bert.model import Model
+from backends.quantization import engine_store
+from sut.executors.base import Executor, Ready
+from sut.machine import facts as machine_facts
+from sut.queries.loadgen import Plan
+from sut.queries.scheduler import Scheduler
+from sut.record import run_record
+from sut.record.measurements import InstanceReady, Progress, SampleTokens
+from sut.record.results import Result
+from sut.record.run_record import Engine, RunRecord, Verdict
+from sut.run.prepare import Prepared
+from sut.run.region_of_interest import RegionOfInterest
+from sut.settings.resolve import RunConfig, given
+
+
+def begin(prepared: Prepared) -> RunRecord:
+    """Write the unfinished record, and return it. Raises RunFailedError where the disk does not take it."""
+    lengths = prepared.features.lengths
+    record = RunRecord(
+        verdict="unfinished",
+        notices=prepared.notices,
+        random_weights=prepared.model.is_random,
+        zero_weights_share=prepared.zero_weights,
+        given=given(prepared.asked),
+        directory=str(Path.cwd()),
+        config=prepared.config,
+        samples=prepared.samples,
+        sample_tokens=SampleTokens(float(lengths.mean()), int(lengths.max())),
+        topology=prepared.topology,
+        engine=_engine(prepared.model.engine),
+        machine=machine_facts.facts(),
+    )
+    run_record.write(prepared.config.logs, record)
+    return record
+
+
+def _engine(directory: Path | None) -> Engine | None:
+    return None if directory is None else Engine(directory.name, engine_store.settings(directory))
+
+
+def with_instances(record: RunRecord, ready: Sequence[Ready]) -> RunRecord:
+    """With what the instances measured of themselves."""
+    return replace(record, instances_ready=tuple(InstanceReady(**asdict(one)) for one in ready))
+
+
+def with_measurements(
+    record: RunRecord, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None
+) -> RunRecord:
+    """With what LoadGen was told and what was counted in the timed window, which is over."""
+    return replace(
+        with_progress(record, scheduler),
+        first_query_unix_s=time.time() - (time.perf_counter() - scheduler.progress.first_issue_s),
+        plan=plan.facts(),
+        batches=scheduler.batch_times.facts(executor.instances, scheduler.progress.window_s),
+        roi=roi.facts() if roi else None,
+    )
+
+
+def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:
+    """With what was counted so far."""
+    return replace(record, progress=Progress(**asdict(scheduler.progress)))
+
+
+def finish(
+    record: RunRecord, prepared: Prepared, verdict: Verdict, result: Result, reasons: Sequence[str] = ()
+) -> RunRecord:
+    """Write the record of a run that ended, and return it. Raises RunFailedError where the disk does not take it."""
+    found = checksums(prepared.config, prepared.model, prepared.data.digests())
+    return _end(replace(record, checksums=found, result=result), verdict, tuple(reasons))
+
+
+def fail(record: RunRecord, reason: str) -> RunRecord:
+    """Write the record of a run that did not end, and return it."""
+    return _end(record, "FAILED", (reason,))
+
+
+def _end(record: RunRecord, verdict: Verdict, reasons: tuple[str, ...]) -> RunRecord:
+    ended = replace(
+        record,
+        verdict=verdict,
+        submittable=not record.notices and verdict in ("VALID", "PASS"),
+        reasons=reasons,
+        distributions=machine_facts.distributions(),
+    )
+    run_record.write(record.config.logs, ended)
+    return ended
+
+
+def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dict[str, str]:
+    """sha256 of every file that a prepared run names, and of its weights where they lie in files.
+
+    Args:
+        known: the sha256 of files that were read before, which is theirs as the run saw them.
+    """
+    found = {}
+    with suppress(OSError):  # one went away since: the result stands all the same
+        for field, path in asdict(config).items():
+            if isinstance(path, Path) and path.is_file():
+                found[field] = known.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()
+        if model.path is not None:
+            found["weights"] = checkpoints.digest(model)
+    return found
