@@ -3,16 +3,26 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: run test check format demo demo-sst2 clean
+.PHONY: run test test-fast coverage check format demo demo-sst2 clean
 .SILENT:
 
 run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode accuracy", go to python -m sut
 	$(BIN)/python -m sut $(ARGS)
 
-test: $(VENV)/.dev ## the tests; ARGS go to pytest
-	$(BIN)/python -m pytest $(ARGS)
+# JOBS test processes, each held to its share of the cores (tests/conftest.py); a test that hangs is ended with its stack.
+JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --timeout 240
 
-check: $(VENV)/.dev ## format, lint, strict types
+test: $(VENV)/.dev ## all tests, as CI runs them; ARGS go to pytest
+	$(PYTEST) $(ARGS)
+
+test-fast: $(VENV)/.dev ## the unit tests: in-process, under a minute; ARGS go to pytest
+	$(PYTEST) tests/unit $(ARGS)
+
+coverage: $(VENV)/.dev ## which lines the in-process tests reach; fails below the floor in pyproject.toml
+	$(PYTEST) tests/unit tests/integration --cov --cov-report=term:skip-covered $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, strict types, the tests' too
 	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy --no-error-summary
 
 format: $(VENV)/.dev ## format and fix everything
@@ -25,7 +35,7 @@ demo-sst2: $(VENV)/.dev ## train the sentiment model again (docs/design/adding-a
 	$(BIN)/python -m training.sst2 $(ARGS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . && touch $@

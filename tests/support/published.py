@@ -14,9 +14,11 @@ import torch
 from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 
+from backends.base import Batch
 from backends.bert.config import BertConfig
 from backends.bert.heads import CLASSES
 from backends.formats.base import QatRange, Tensors
+from backends.quantization import calibration
 
 LINEARS = (
     *(f"attention.self.{name}" for name in ("query", "key", "value")),
@@ -233,3 +235,21 @@ def naive_ranges(config: BertConfig, tensors: Tensors, inputs: Mapping[tuple[int
             scale = np.full(len(weight), np.abs(weight).max() / 127, np.float32)
             found[at] = QatRange.symmetric(inputs[layer, of[name]], scale)
     return found
+
+
+def greatest(config: BertConfig, tensors: Tensors, samples: list[Batch]) -> dict[tuple[int, str], float]:
+    """Of each input of a linear layer, what nearly all of it stays below on these samples."""
+    sites = calibration.observe(config, tensors, samples, calibration.CalibrationSettings(), 1)
+    return {place: float(np.percentile(np.abs(site.rows), 99.99)) for place, site in sites.items()}
+
+
+# Each form of a model in float, and with learned ranges, by a name → what writes it.
+FLOAT = {
+    "safetensors": safetensors,
+    "pytorch_model.bin": pytorch_bin,
+    "sharded safetensors": sharded_safetensors,
+    "sharded pytorch_model.bin": sharded_bin,
+    "MLPerf PyTorch": mlperf_pytorch,
+    "MLPerf ONNX": mlperf_onnx,
+}
+ROUNDED = {"fake-quant ONNX": fake_quant_onnx, "int8 PyTorch": mlperf_int8}

@@ -12,30 +12,18 @@ import onnx
 import published
 import pytest
 import torch
+from published import FLOAT, ROUNDED
 from safetensors.numpy import load_file, save_file
 from small_bert import SMALL, random_batch, random_tensors
 
-from accuracy.squad import score_logits
 from backends import backend_class
 from backends.base import Batch, Options
 from backends.bert.checkpoints import find_model, has_ranges, read_tensors, read_weights, weight_files
 from backends.errors import BackendError
 from backends.formats.base import Tensors
-from backends.quantization import calibration, qat_ranges
+from backends.quantization import qat_ranges
 from backends.quantization.int8_model import LINEARS, write_engine
-from qsl import demo, squad
-from qsl.wordpiece import WordPiece
-from sut.fetch.resolve import demo_model
 
-FLOAT = {
-    "safetensors": published.safetensors,
-    "pytorch_model.bin": published.pytorch_bin,
-    "sharded safetensors": published.sharded_safetensors,
-    "sharded pytorch_model.bin": published.sharded_bin,
-    "MLPerf PyTorch": published.mlperf_pytorch,
-    "MLPerf ONNX": published.mlperf_onnx,
-}
-ROUNDED = {"fake-quant ONNX": published.fake_quant_onnx, "int8 PyTorch": published.mlperf_int8}
 ENGINES = ("onnxruntime", "pytorch")  # that run our own int8 engines
 FLOAT_ENGINES = (*ENGINES, "openvino")
 Write = Callable[..., Path]
@@ -46,14 +34,9 @@ def tensors() -> Tensors:
     return random_tensors(SMALL, 1)
 
 
-def greatest(config: Any, tensors: Tensors, samples: list[Batch]) -> dict[tuple[int, str], float]:
-    sites = calibration.observe(config, tensors, samples, calibration.CalibrationSettings(), 1)
-    return {place: float(np.percentile(np.abs(site.rows), 99.99)) for place, site in sites.items()}
-
-
 @pytest.fixture(scope="module")
 def ranges(tensors: Tensors) -> published.Ranges:
-    return published.naive_ranges(SMALL, tensors, greatest(SMALL, tensors, [random_batch([60])]))
+    return published.naive_ranges(SMALL, tensors, published.greatest(SMALL, tensors, [random_batch([60])]))
 
 
 def answer(engine: str, path: Path, batch: Batch, precision: str = "fp32", built: Path | None = None) -> np.ndarray:
@@ -122,53 +105,6 @@ def test_a_layer_without_a_range_is_named(tmp_path: Path, tensors: Tensors, rang
     weights = read_weights(find_model(str(published.fake_quant_onnx(tmp_path, SMALL, tensors, rest))))
     with pytest.raises(BackendError, match=f"{name}.*--calibration-dataset"):
         qat_ranges.quantize(weights, {})
-
-
-@pytest.fixture(scope="module")
-def demo_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, squad.SquadFeatures]:
-    path = tmp_path_factory.mktemp("demo") / "dev.json"
-    demo.write(path, "dev", questions=150)
-    return path, squad.load(path, demo_model() / "vocab.txt", None)
-
-
-def score(logits_of: Callable[[Batch], np.ndarray], data: tuple[Path, squad.SquadFeatures]) -> tuple[float, float]:
-    path, found = data
-    features = found.features
-    logits = np.full((len(features), int(features.lengths.max()), 2), -np.inf, np.float32)
-    for row in range(0, len(features), 8):
-        rows = range(row, min(row + 8, len(features)))
-        batch = Batch.of([features.sample(one) for one in rows])
-        for one, part in zip(rows, np.split(logits_of(batch), batch.cu_seqlens[1:-1]), strict=True):
-            logits[one, : len(part)] = part
-    tokens = WordPiece(demo_model() / "vocab.txt").tokens
-    scored = score_logits(logits, np.ones(len(features), bool), squad.read_examples(path), found, tokens)
-    return scored.exact_match, scored.f1
-
-
-def test_the_demo_scores_the_same_in_every_format(tmp_path: Path, demo_set: tuple[Path, squad.SquadFeatures]) -> None:
-    weights = read_weights(find_model(str(demo_model())))
-    config, tensors = weights.config, weights.tensors
-    train = tmp_path / "train.json"
-    demo.write(train, "train", questions=60)
-    features = squad.load(train, demo_model() / "vocab.txt", None).features
-    samples = [Batch.of([features.sample(index)]) for index in range(len(features))]
-    learnt = published.naive_ranges(config, tensors, greatest(config, tensors, samples))
-    scores = {}
-    for form, give in FLOAT.items():
-        scores[form] = {run(engine, give(tmp_path / form, config, tensors), demo_set) for engine in FLOAT_ENGINES}
-    assert len(set.union(*scores.values())) == 1, scores
-    ((_, f1),) = scores["safetensors"]
-    for form, write in ROUNDED.items():
-        path = write(tmp_path / form, config, tensors, learnt)
-        built = write_engine(tmp_path / f"{form}.engine", qat_ranges.quantize(read_weights(find_model(str(path))), {}))
-        for engine in ENGINES:
-            assert run(engine, path, demo_set, "int8", built)[1] >= 0.999 * f1
-
-
-def run(engine: str, path: Path, data: Any, precision: str = "fp32", built: Path | None = None) -> tuple[float, float]:
-    backend = backend_class(engine)(Options(precision))
-    backend.load(replace(find_model(str(path)), engine=built))
-    return score(backend.infer, data)
 
 
 # Faults.
