@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foundation.arrays import Int32
+from foundation.bounded_readers import UnreadableError, read_text
 from qsl.base import DatasetError
+
+_MOST_BYTES, _MOST_DIGITS = 64 << 20, 18
 
 
 def read_list(path: Path, dataset: Path, ids: Sequence[str], example_index: Int32) -> list[int]:
@@ -37,7 +40,7 @@ def read_list(path: Path, dataset: Path, ids: Sequence[str], example_index: Int3
 def read_indices(path: Path, dataset: Path, count: int, also: str = "") -> list[int]:
     """The feature indices in `path`, each once, in ascending order; all below `count`. Raises as `read_list` does."""
     words = _words(path)
-    unknown = [word for word in words if not (word.isdecimal() and int(word) < count)]
+    unknown = [word for word in words if not (word.isdecimal() and len(word) <= _MOST_DIGITS and int(word) < count)]
     if unknown:
         raise _unknown(path, dataset, f"{also}feature indices up to {count - 1}", unknown[0])
     return sorted({int(word) for word in words})
@@ -45,15 +48,15 @@ def read_indices(path: Path, dataset: Path, count: int, also: str = "") -> list[
 
 def _unknown(path: Path, dataset: Path, what: str, found: str) -> DatasetError:
     return DatasetError(
-        f"expected {what} of {dataset} in {path}, found {found!r}. "
+        f"expected {what} of {dataset} in {path}, found {found[:40]!r}. "
         f"Name the data set that the list was made for with --calibration-dataset FILE."
     )
 
 
 def _words(path: Path) -> list[str]:
     try:
-        words = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
+        words = read_text(path, _MOST_BYTES).split()
+    except UnreadableError as error:
         raise DatasetError(
             f"expected a calibration list at {path}, found: {error}. Check --calibration-list."
         ) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from foundation.bounded_readers import UnreadableError, read_bytes
 from qsl.base import DatasetError
 
 
@@ -31,11 +32,10 @@ class DataFile:
     def content(self) -> bytes:
         """All of it. Raises DatasetError where it cannot be read."""
         try:
-            return self.path.read_bytes()
-        except OSError as error:
-            found = error.strerror or error
+            return read_bytes(self.path)
+        except UnreadableError as error:
             raise DatasetError(
-                f"expected {self.kind} at {self.path}, found: {found}. Name one with {self.flag} FILE."
+                f"expected {self.kind} at {self.path}, found: {error}. Name one with {self.flag} FILE."
             ) from error
 
     @cached_property

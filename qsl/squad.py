@@ -7,7 +7,6 @@ from, and whether this window is where it has most context: the scorer needs bot
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundation.arrays import Int32, Int64
+from foundation.bounded_readers import UnreadableError, parse_json
 from foundation.rules import DOC_STRIDE, MAX_QUERY_LENGTH, MAX_SEQ_LENGTH
 from qsl import feature_cache
 from qsl.base import DatasetError, Features
@@ -71,10 +71,10 @@ def read_examples(source: Path | DataFile) -> list[Example]:
     file = DataFile.of(source, KIND, "--dataset")
     path = file.path
     try:
-        data = json.loads(file.content)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(file.content)
+    except UnreadableError as error:
         raise DatasetError(
-            f"expected SQuAD v1.1 JSON in {path}, found something else ({error}). Fetch or copy the file again."
+            f"expected SQuAD v1.1 JSON in {path}, found {error}. Fetch or copy the file again."
         ) from error
     try:
         examples = list(_examples(data))

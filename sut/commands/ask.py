@@ -23,6 +23,7 @@ from backends import BACKENDS, backend_class
 from backends import check as check_backend
 from backends.base import Backend, Batch, Options
 from foundation.arrays import Float32
+from foundation.people_numbers import count
 from qsl.squad import Example, SquadFeatures, SquadFeatureSettings, features_of, split_words
 from qsl.wordpiece import WordPiece
 from sut.errors import UsageError
@@ -198,7 +199,7 @@ def _text(reply: Reply, n_best: int) -> str:
     if not reply.answers:
         return "answer       none: no valid answer span in this passage"
     best = reply.answers[0]
-    windows = f"{reply.windows} window{'s' * (reply.windows != 1)}, {reply.tokens} tokens"
+    windows = f"{count(reply.windows, 'window')}, {reply.tokens} tokens"
     lines = [
         f"answer       {best.text}",
         f"probability  {best.probability:.1%} among the {len(reply.answers)} best spans",

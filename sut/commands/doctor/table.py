@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from foundation.people_numbers import count
 from sut.commands.doctor.probe import BackendProbe
 from sut.commands.doctor.report import DoctorReport
 
@@ -51,7 +52,7 @@ def rows(report: DoctorReport) -> Iterator[TableRow]:
 def _machine(report: DoctorReport) -> Iterator[TableRow]:
     machine = report.machine
     memory = f", {machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else ""
-    cores = f"{machine.cores} core{'s' * (machine.cores != 1)}"
+    cores = count(machine.cores, "core")
     yield TableRow("machine", f"{machine.processor} ({machine.architecture}), {cores}{memory}")
     yield TableRow("system", f"{machine.operating_system}, Python {machine.python}")
     yield TableRow("packages", ", ".join(f"{name} {version}" for name, version in machine.packages.items()))

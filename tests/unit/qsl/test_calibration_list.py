@@ -39,7 +39,13 @@ def test_ids_are_questions_with_all_their_features(dataset: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "named"),
-    [("", "found none"), ("3 99999", "99999"), ("573020f7b2c2fd14005688fa", "573020f7b2c2fd14005688fa"), ("-1", "-1")],
+    [
+        ("", "found none"),
+        ("3 99999", "99999"),
+        ("573020f7b2c2fd14005688fa", "573020f7b2c2fd14005688fa"),
+        ("-1", "-1"),
+        ("9" * 5000, "999"),
+    ],
 )
 def test_what_the_data_set_does_not_have_is_named(dataset: Path, words: str, named: str) -> None:
     with pytest.raises(DatasetError, match=named):

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +31,13 @@ def dataset(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read, as often as they are."""
     found: list[str] = []
-    read_bytes = Path.read_bytes
+    open_file = Path.open
 
-    def recorded(path: Path) -> bytes:
+    def recorded(path: Path, *options: Any, **more: Any) -> Any:
         found.append(path.name)
-        return read_bytes(path)
+        return open_file(path, *options, **more)
 
-    monkeypatch.setattr(Path, "read_bytes", recorded)
+    monkeypatch.setattr(Path, "open", recorded)  # which read_bytes and read_text call, too
     return found
 
 
