@@ -58,6 +58,8 @@ def read_script(spec: str) -> Script:
 
 
 class FakeBackend(Backend):
+    """Answers that depend on nothing but the batch, with the delays and faults of a `Script`."""
+
     name = FAKE
     packed = True
     forkable = BACKENDS[FAKE].forkable

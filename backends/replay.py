@@ -70,6 +70,8 @@ def write_answers(path: Path, answers: Iterable[tuple[npt.NDArray[np.integer], F
 
 
 class ReplayBackend(Backend):
+    """Answers that were stored by `write_answers`, found by the sample's token ids."""
+
     name = REPLAY
     packed = True
     forkable = BACKENDS[REPLAY].forkable

@@ -90,6 +90,7 @@ def beside(path: Path) -> BertConfig | None:
 
 
 def read_config(path: Path) -> BertConfig:
+    """The geometry in a config.json. Raises BackendError where it is not BERT's."""
     try:
         data = read_json(path, SETTINGS_BYTES)
         known = {field.name: data[field.name] for field in fields(BertConfig) if field.name in data}

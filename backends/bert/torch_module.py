@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 class Embeddings(nn.Module):
+    """The sum of a token's three embeddings, normalized: int64 [B, S] → float32 [B, S, H]."""
+
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
@@ -36,6 +38,8 @@ class Embeddings(nn.Module):
 
 
 class SelfAttention(nn.Module):
+    """Attention of every token to those that the mask lets through, [B, S, H] → [B, S, H], heads side by side."""
+
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
         self.heads, self.head_size, self.dropout = config.num_attention_heads, config.head_size, dropout
@@ -67,6 +71,8 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
+    """Self-attention with its output layer and the residual around both."""
+
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
         self.self = SelfAttention(config, dropout)
@@ -77,6 +83,8 @@ class Attention(nn.Module):
 
 
 class Intermediate(nn.Module):
+    """The wide half of the feed-forward layers, [B, S, H] → [B, S, I]."""
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
@@ -86,6 +94,8 @@ class Intermediate(nn.Module):
 
 
 class EncoderLayer(nn.Module):
+    """Attention, then feed-forward layers, [B, S, H] → [B, S, H]."""
+
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
         self.attention = Attention(config, dropout)
@@ -98,6 +108,8 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
+    """The layers, under Hugging Face's names; whoever runs them loops over `layer`."""
+
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
         self.layer = nn.ModuleList(EncoderLayer(config, dropout) for _ in range(config.num_hidden_layers))
@@ -115,6 +127,8 @@ class Pooler(nn.Module):
 
 
 class Bert(nn.Module):
+    """Embeddings and encoder, and the pooler for a head that reads it."""
+
     def __init__(self, config: BertConfig, dropout: float) -> None:
         super().__init__()
         if config.hidden_act != "gelu":

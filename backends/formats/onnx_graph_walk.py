@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OnnxNode:
+    """One operator of a graph, with the names of the tensors that it reads and writes."""
+
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

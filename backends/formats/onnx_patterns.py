@@ -29,6 +29,8 @@ class GraphLinear:
 
 @dataclass(frozen=True)
 class GraphNorm:
+    """A layer normalization; `source` is the tensor that it normalizes."""
+
     weight: Array  # [H]
     bias: Array  # [H]
     epsilon: float

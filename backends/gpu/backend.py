@@ -19,6 +19,8 @@ _ROW = BACKENDS["gpu"]
 
 
 class GpuBackend(Backend):
+    """NVIDIA GPUs through Triton kernels of our own: packed tokens, batches in a pipeline, CUDA graphs."""
+
     name = "gpu"
     precisions = tuple(_ROW.precisions)
     engine_precisions = _ROW.engine_precisions

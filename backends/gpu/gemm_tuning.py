@@ -74,6 +74,7 @@ class TunedProduct:
 
 
 def key(name: str, tokens: int) -> str:
+    """The name under which a layer's choice for batches of `tokens` tokens is stored."""
     return f"{name}@{tokens}"
 
 

@@ -24,6 +24,8 @@ _ROW = BACKENDS["onnxruntime"]
 
 
 class OnnxRuntimeBackend(Backend):
+    """ONNX Runtime on CPU cores: padded batches, in the graphs of `graph` and `int8_graph` or a file as it is."""
+
     name = "onnxruntime"
     precisions = tuple(_ROW.precisions)
     engine_precisions = _ROW.engine_precisions

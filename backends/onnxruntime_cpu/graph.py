@@ -70,6 +70,7 @@ def embeddings(graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Ar
 
 
 def norm(at: str) -> tuple[str, str]:
+    """The names of a layer normalization's two tensors."""
     return f"{at}.weight", f"{at}.bias"
 
 

@@ -28,6 +28,8 @@ _ROW = BACKENDS["openvino"]
 
 
 class OpenVinoBackend(Backend):
+    """OpenVINO on CPU cores: padded batches, in the graph of `graph`, one that NNCF quantized, or a file as it is."""
+
     name = "openvino"
     precisions = tuple(_ROW.precisions)
     engine_precisions = _ROW.engine_precisions

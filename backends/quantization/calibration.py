@@ -135,6 +135,7 @@ def quantize(
 
 
 def stacked(tensors: Tensors, layer: int, name: str, part: str) -> Float32:
+    """`part` (weight or bias) of the layers that are multiplied as one, stacked by rows: query, key and value."""
     at = f"bert.encoder.layer.{layer}."
     return np.concatenate([tensors[f"{at}{source}.{part}"] for source in int8_model.SOURCES[name]])
 

@@ -79,6 +79,7 @@ def settings(directory: Path) -> dict[str, Any]:
 
 
 def missing(directory: Path, error: Exception) -> BackendError:
+    """The error that says that `directory` holds no whole engine."""
     return BackendError(
         f"expected a built engine in {directory}, found none that is whole ({error}). Type: python -m sut build."
     )

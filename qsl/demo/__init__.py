@@ -68,11 +68,13 @@ def stream(split: str, seed: int) -> Draw:
 
 
 def fact_count(draw: Draw) -> int:
+    """How many facts the next passage has."""
     share, low, high = LONG
     return draw.between(low, high) if draw.chance(share) else draw.pick(FACT_COUNTS)
 
 
 def ask(draw: Draw, fact: Fact) -> str:
+    """A question whose answer is the fact's value."""
     question = draw.pick(fact.relation.questions).format(s=fact.subject.name)
     return question[0].upper() + question[1:]
 

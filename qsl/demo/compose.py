@@ -43,6 +43,8 @@ _GREEK = str.maketrans(
 
 @dataclass(frozen=True)
 class Subject:
+    """What a passage's sentences are about, and how they call it."""
+
     name: str
     short: str  # "Lindberg", "the town"
     pronoun: str
@@ -66,6 +68,8 @@ class Fact:
 
 @dataclass
 class Passage:
+    """Text and the facts in it, in the text's order."""
+
     text: str = ""
     facts: list[Fact] = field(default_factory=list)
 

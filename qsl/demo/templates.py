@@ -15,6 +15,8 @@ from qsl.demo.values import Value
 
 @dataclass(frozen=True)
 class Relation:
+    """How a kind of fact is drawn, stated and asked for."""
+
     make: Callable[[Draw], Value]
     statements: tuple[str, ...]  # {s} the subject, {v} the value
     questions: tuple[str, ...]

@@ -41,6 +41,7 @@ class TreeInputs:
 
 
 def layout_of(request: SubmissionRequest, scenario: str) -> ResultLayout:
+    """Where the round wants the results of this scenario."""
     return ResultLayout(request.round, request.division, request.submitter, request.system, request.benchmark, scenario)
 
 

@@ -54,6 +54,7 @@ def _macos() -> dict[str, str]:
 
 
 def numa_nodes(root: Path = Path("/")) -> int:
+    """NUMA nodes of the machine below `root`, at least 1."""
     return len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or 1
 
 

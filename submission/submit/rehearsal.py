@@ -21,6 +21,7 @@ from sut.tasks import TASKS
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Store the answers of an accuracy run; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m submission.submit.rehearsal",
         description=__doc__,

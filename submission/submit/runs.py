@@ -66,6 +66,7 @@ class StepTimes:
 
 
 def is_done(step: Step, output: Workspace) -> bool:
+    """Whether the run was made and its files are in place."""
     return (step.folder(output) / STEP).is_file()
 
 

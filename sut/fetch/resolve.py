@@ -43,6 +43,7 @@ def demo_dataset(cache_dir: Path, split: str = "dev", task: str = "squad") -> Pa
 
 
 def cache_dir(config: RunConfig) -> Path:
+    """The directory of features, engines and fetched files."""
     return (config.cache_dir or feature_cache.DEFAULT_CACHE_DIR).expanduser()
 
 
@@ -54,6 +55,7 @@ def model_spec(config: RunConfig) -> str:
 
 
 def dataset(config: RunConfig) -> Path:
+    """The data set of the run: the demo's, one that was fetched, or a path."""
     if config.dataset is None:
         return demo_dataset(cache_dir(config), task=config.task)
     return fetched(config, "dataset", config.dataset) or config.dataset

@@ -102,10 +102,12 @@ class AssetCache:
 
 
 def now() -> str:
+    """The time in UTC, to the second, as ISO 8601 has it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def partial_path(path: Path) -> Path:
+    """Where `path` is written while it is incomplete."""
     return path.with_name(path.name + PARTIAL_SUFFIX)
 
 

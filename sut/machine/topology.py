@@ -235,6 +235,7 @@ def facts(
 
 
 def main() -> None:
+    """Print the plan of each scenario on this machine, as JSON."""
     machine = this_machine()
     for scenario in CORES_PER_INSTANCE:
         found = facts(machine, plan(machine, scenario), False).instances

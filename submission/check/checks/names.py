@@ -14,6 +14,7 @@ _ROOT = PurePosixPath(".")
 
 
 def check(tree: Tree) -> Iterator[Failure]:
+    """Files, links and directories that the round has no place for."""
     yield from _root(tree)
     for division in set(DIVISIONS) & set(tree.folders_in(_ROOT)):
         for name in tree.files_in(PurePosixPath(division)):

@@ -16,6 +16,7 @@ from submission.rules.rounds import EARLY_STOPPING_SCENARIOS, Round
 
 
 def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
+    """The rules of the performance run in a result directory."""
     log = detail_log.read(tree, layout.performance / DETAIL)
     yield from run("performance", log, layout)
 
@@ -37,10 +38,12 @@ def errors(family: str, log: DetailLog) -> Iterator[Failure]:
 
 
 def mode(rule: str, expected: str) -> Requirement:
+    """The log is that of a run in this mode."""
     return Requirement(rule, "effective_test_mode", equals(expected), expected, f"Put the {expected} run's log here.")
 
 
 def scenario(rule: str, layout: ResultLayout) -> Requirement:
+    """The log is that of a run in the directory's scenario."""
     expected = layout.scenario
     return Requirement(rule, "effective_scenario", equals(expected), expected, "Put the log of this scenario here.")
 

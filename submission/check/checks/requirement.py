@@ -45,6 +45,7 @@ def equals(expected: Any) -> Callable[[Any], bool]:
 
 
 def at_least(expected: float) -> Callable[[Any], bool]:
+    """A test for numbers from `expected` on."""
     return lambda found: is_number(found) and found >= expected
 
 
@@ -54,14 +55,17 @@ def is_number(found: Any) -> TypeGuard[int | float]:
 
 
 def is_positive(found: Any) -> bool:
+    """Whether it is a number above 0."""
     return is_number(found) and found > 0
 
 
 def is_text(found: Any) -> bool:
+    """Whether it is text, even empty."""
     return isinstance(found, str)
 
 
 def is_nonblank(found: Any) -> bool:
+    """Whether it is text with a character that shows."""
     return isinstance(found, str) and bool(found.strip())
 
 

@@ -26,6 +26,7 @@ def show_differences(found: Mapping[str, tuple[Any, Any]], among: Sequence[str])
 
 
 def show_figures(then: RunRecord, now: RunRecord) -> None:
+    """Print both verdicts and every figure of both runs, with the difference."""
     table = Table("", "then", "now", "difference", box=None, padding=(0, 2, 0, 0))
     table.add_row("verdict", then.verdict, now.verdict, "")
     for name, before, after in _compared(then, now):

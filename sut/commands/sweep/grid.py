@@ -105,6 +105,7 @@ def is_geometric(values: Sequence[object]) -> bool:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number; a bool is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -49,6 +49,7 @@ class Run:
 
 
 def order(points: Sequence[Point], repeat: int) -> list[Run]:
+    """Every point, then every point again: what drifts with time drifts over all of them."""
     return [Run(point, number) for number in range(1, repeat + 1) for point in points]
 
 
