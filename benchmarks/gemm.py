@@ -105,7 +105,7 @@ def peak(precision: str, config: BertConfig) -> dict[str, float]:
     found = {f"{tokens} tokens": layer_rate(precision, config, tokens) for tokens in TOKENS}
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) > 1:
-        found["one process per core"] = pinned_rate(precision, config, cores)
+        found["a core each"] = pinned_rate(precision, config, cores)
     return found
 
 

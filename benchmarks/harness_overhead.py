@@ -38,7 +38,7 @@ class Figure:
 
     name: str
     unit: str
-    goal: float
+    wanted: float  # the goal; the JSON line has this name
     more_is_better: bool
     readings: list[float]
 
@@ -48,7 +48,7 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
-        return self.median >= self.goal if self.more_is_better else self.median < self.goal
+        return self.median >= self.wanted if self.more_is_better else self.median < self.wanted
 
 
 def _command(*args: str, may_be_invalid: bool = False) -> float:
@@ -109,7 +109,7 @@ def main() -> None:
     table = Table("figure", "median", "lowest", "highest", "goal", "", box=None)
     for one in figures:
         values = (f"{value:,.4g}" for value in (one.median, min(one.readings), max(one.readings)))
-        goal = f"{'at least' if one.more_is_better else 'under'} {one.goal:,g} {one.unit}"
+        goal = f"{'at least' if one.more_is_better else 'under'} {one.wanted:,g} {one.unit}"
         table.add_row(one.name, *values, goal, "met" if one.is_met else "MISSED")
     Console().print(table)
     print(json.dumps([asdict(one) | {"median": one.median, "is_met": one.is_met} for one in figures]))

@@ -9,7 +9,7 @@
         ├── UsageError                  2   flags, files or settings that cannot be used
         ├── FetchError                  3   `fetch` could not bring a file: network, publisher, disk
         ├── RunFailedError              3   the run started and could not end: a backend raised, an instance died
-        │   └── UnfitRunError (submission.submit.runs)  3   a run that a submission cannot use
+        │   └── UnusableRunError (submission.submit.runs)  3   a run that a submission cannot use
         └── RowStoppedError (sut.commands.compare.runs), RunStoppedError (submission.submit.runs): a run's own exit code
 
 0 is a valid result, 1 a result that is invalid or misses its accuracy. Each message says what was expected, what was

@@ -1,1 +1,1 @@
-"""The machine: processor, cores, memory, and the limits that the kernel sets."""
+"""The machine: processor, cores, memory, and the limits set by the kernel."""

@@ -1,7 +1,6 @@
-"""What the cgroups around this process grant: cores' worth of time, and memory.
+"""The limits of this process's cgroups: CPU time and memory.
 
-A process is in a group of groups, each with limits of its own, in either of the kernel's two layouts; what counts is
-the least of all of them.
+Cgroups nest (v1 or v2); the effective limit is the minimum over all ancestors.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _CGROUPS = "sys/fs/cgroup"
-_NO_LIMIT = 1 << 60  # bytes; the older layout writes a number beyond any machine where there is none
+_NO_LIMIT = 1 << 60  # bytes; cgroups v1 reports a larger number if there is no limit
 
 
 def cores(root: Path) -> float | None:
-    """Cores that are granted; None: all there are. `root` has the kernel's /sys and /proc."""
+    """The limit in cores; None without a limit. `root` has the kernel's /sys and /proc."""
     return _least(root, "cpu", _cores_v2, _cores_v1)
 
 
 def memory_bytes(root: Path) -> float | None:
-    """Memory that is granted; None: all there is."""
+    """The memory limit in bytes; None without a limit."""
     return _least(root, "memory", _memory_v2, _memory_v1)
 
 
@@ -31,9 +30,9 @@ def _least(
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """This process's group and those around it; in a container the root is the group itself, and its path is not there.
+    """This process's group and its ancestors; in a container the root is the group itself, and its path does not exist.
 
-    `controller` is "" for the newer layout, where one tree has all of them.
+    `controller` is "" for cgroups v2, where one tree has all controllers.
     """
     for line in text(root / "proc/self/cgroup").splitlines():
         _, controllers, group = line.split(":", maxsplit=2)
@@ -44,7 +43,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def text(path: Path) -> str:
-    """What a file of the kernel's says; "" where there is none."""
+    """The content of a kernel file; "" if it does not exist."""
     try:
         return path.read_text(encoding="ascii").strip()
     except OSError:
@@ -59,10 +58,10 @@ def _cores_v1(group: Path) -> float | None:
     return _cores_of([text(group / "cpu.cfs_quota_us"), text(group / "cpu.cfs_period_us")])
 
 
-def _cores_of(words: list[str]) -> float | None:
-    """`quota period` in µs; "max", -1 and nothing at all grant everything."""
-    if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]):
-        return int(words[0]) / int(words[1])
+def _cores_of(fields: list[str]) -> float | None:
+    """Cores from `quota period` in µs; None (no limit) for "max", -1 and an empty file."""
+    if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit() and int(fields[1]):
+        return int(fields[0]) / int(fields[1])
     return None
 
 
@@ -74,5 +73,5 @@ def _memory_v1(group: Path) -> float | None:
     return _bytes_of(text(group / "memory.limit_in_bytes"))
 
 
-def _bytes_of(word: str) -> float | None:
-    return float(word) if word.isdigit() and int(word) < _NO_LIMIT else None
+def _bytes_of(text_: str) -> float | None:
+    return float(text_) if text_.isdigit() and int(text_) < _NO_LIMIT else None

@@ -26,23 +26,23 @@ _PACKAGES = (
 )
 
 _BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
-# Variables that decide threads, memory and kernels; by name, so that nothing else of a user's ends up in a record.
+# Variables that affect threads, memory and kernels; listed by name, so that no other ones get into a record.
 _VARIABLES = ("LD_PRELOAD", "LRU_CACHE_CAPACITY", "MALLOC_CONF", "THP_MEM_ALLOC_ENABLE")
 _PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "TORCH_MKLDNN_", "TORCHINDUCTOR_")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineFacts:
-    """The machine and the software that a run was made on; what older records lack has a default."""
+    """The machine and the software of a run; facts that older records lack have a default."""
 
     architecture: str
     processor: str
-    cores: int  # that the process might use
+    cores: int  # that the process may use
     memory_bytes: int | None = None
     operating_system: str = ""
     python: str
     commit: str | None = None
-    packages: Mapping[str, str]  # of what takes part, its version
+    packages: Mapping[str, str]  # relevant package → version
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,7 +54,7 @@ def cores() -> int:
 
 
 def facts() -> MachineFacts:
-    """Processor, cores, memory, operating system, Python and the versions of what takes part."""
+    """Processor, cores, memory, operating system, Python and versions of the relevant packages."""
     return MachineFacts(
         **kind(),
         cores=cores(),
@@ -69,9 +69,9 @@ def facts() -> MachineFacts:
 
 @cache
 def commit() -> str | None:
-    """The git commit that this code is of, with "-dirty" where files were changed since; None outside a checkout."""
+    """The git commit of this code, with "-dirty" if files were changed; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():  # installed, or below somebody else's checkout
+    if not (root / ".git").exists():  # installed, or inside another project's checkout
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
@@ -81,12 +81,12 @@ def commit() -> str | None:
 
 
 def kind() -> dict[str, str]:
-    """What kind of machine this is: its architecture and its processor's name."""
+    """The machine's architecture and the processor's name."""
     return {"architecture": platform.machine(), "processor": cpu_info.name() or platform.processor()}
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that take part, those that are installed."""
+    """Versions of the relevant packages that are installed."""
     found = {}
     for name in _PACKAGES:
         try:
@@ -98,19 +98,19 @@ def versions() -> dict[str, str]:
 
 @cache
 def distributions() -> dict[str, str]:
-    """Everything that is installed beside this project, and its version."""
+    """All installed distributions with their versions."""
     found = {one.name: one.version for one in metadata.distributions()}
     return dict(sorted((name, version) for name, version in found.items() if name))
 
 
 def environment() -> dict[str, str]:
-    """What was set outside of what decides threads, memory and kernels."""
+    """Environment variables that affect threads, memory and kernels."""
     chosen = (name for name in os.environ if name in _VARIABLES or name.startswith(_PREFIXES))
     return {name: os.environ[name] for name in sorted(chosen)}
 
 
 def has_fast_bf16() -> bool:
-    """True where the processor multiplies bfloat16 itself: AMX or AVX-512's on x86, ARM's own; False where unknown."""
+    """Whether the processor has bfloat16 matrix instructions (AMX or AVX-512 on x86, or ARM's); False if unknown."""
     return not cpu_info.flags().isdisjoint(_BF16_FLAGS)
 
 

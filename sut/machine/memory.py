@@ -1,7 +1,6 @@
-"""Whether the instances fit into memory, asked before the first of them is started.
+"""Checks that the instances fit into memory before the first one is started.
 
-An estimate from below, of three parts that are all stated: a run that is refused could not have gone well, and a
-kernel that ends an instance in mid-run says less than one sentence does at the start.
+A lower bound: a refused run would certainly have been killed by the OOM killer, which gives no reason.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from sut.errors import UsageError
 from sut.machine import cgroups
 from sut.machine.topology import Place
 
-_WEIGHT_BYTES = _VALUE_BYTES = 4  # float32, which every model is loaded from and activations are kept in
+_WEIGHT_BYTES = _VALUE_BYTES = 4  # float32: the type of every model file and of activations
 
 
 @dataclass(frozen=True)
-class Need:
-    """What the instances want, in bytes."""
+class MemoryNeed:
+    """Memory that the instances need, in bytes."""
 
     weights: int  # one copy
     copies: int
@@ -34,11 +33,11 @@ class Need:
         return self.weights * self.copies + self.activations * self.instances
 
 
-def need(model: Model, places: Sequence[Place], batch_tokens: int, *, forked: bool) -> Need | None:
-    """What a run will want; None where the model's geometry is not known.
+def need(model: Model, places: Sequence[Place], batch_tokens: int, *, forked: bool) -> MemoryNeed | None:
+    """The memory that a run needs; None if the model's geometry is unknown.
 
     Args:
-        batch_tokens: of the largest batch.
+        batch_tokens: tokens of the largest batch.
         forked: instances of a NUMA node share one copy of the weights.
     """
     geometry = model.config
@@ -46,33 +45,33 @@ def need(model: Model, places: Sequence[Place], batch_tokens: int, *, forked: bo
         return None
     weights = sum(math.prod(shape) for shape in geometry.shapes().values()) * _WEIGHT_BYTES
     copies = len({place.node for place in places}) if forked else len(places)
-    a_token = 4 * geometry.hidden_size + geometry.intermediate_size  # query, key, value, what goes around; inner layer
-    return Need(weights, copies, batch_tokens * a_token * _VALUE_BYTES, len(places))
+    values_per_token = 4 * geometry.hidden_size + geometry.intermediate_size  # query, key, value, residual; inner layer
+    return MemoryNeed(weights, copies, batch_tokens * values_per_token * _VALUE_BYTES, len(places))
 
 
 def available(root: Path = Path("/")) -> int | None:
-    """Bytes that the kernel and the cgroups leave to this run; None where neither says."""
+    """Bytes available to this run by the kernel and the cgroups; None if unknown."""
     lines = [line.split() for line in cgroups.text(root / "proc/meminfo").splitlines()]
     free = [float(words[1]) * 1024 for words in lines if words[:1] == ["MemAvailable:"]]
     granted = cgroups.memory_bytes(root)
     return int(min([*free, granted])) if granted is not None else int(free[0]) if free else None
 
 
-def check(wanted: Need | None, found: int | None) -> None:
-    """Raises UsageError when the instances cannot fit; it names what to lower."""
-    if wanted is None or found is None or wanted.total <= found:
+def check(needed: MemoryNeed | None, found: int | None) -> None:
+    """Raises UsageError, which says what to lower, if the instances do not fit."""
+    if needed is None or found is None or needed.total <= found:
         return
     raise UsageError(
-        f"expected about {gibibytes(wanted.total)} of memory: {gibibytes(wanted.weights)} of weights × "
-        f"{count(wanted.copies, 'copy', 'copies')} and {gibibytes(wanted.activations)} for the largest batch × "
-        f"{count(wanted.instances, 'instance')}; found {gibibytes(found)} available. "
-        f"Lower {_to_lower(wanted)}."
+        f"expected about {gibibytes(needed.total)} of memory: {gibibytes(needed.weights)} of weights × "
+        f"{count(needed.copies, 'copy', 'copies')} and {gibibytes(needed.activations)} for the largest batch × "
+        f"{count(needed.instances, 'instance')}; found {gibibytes(found)} available. "
+        f"Lower {_to_lower(needed)}."
     )
 
 
-def _to_lower(wanted: Need) -> str:
-    if wanted.activations * wanted.instances > wanted.weights * wanted.copies:
+def _to_lower(needed: MemoryNeed) -> str:
+    if needed.activations * needed.instances > needed.weights * needed.copies:
         return "--batch-size or --max-batch-tokens, or --instances"
-    return "--instances, or take a smaller --model" + (
-        "; --executor processes shares weights where the backend can" * (wanted.copies > 1)
+    return "--instances, or type a smaller --model" + (
+        "; --executor processes shares weights where the backend can" * (needed.copies > 1)
     )

@@ -1,9 +1,9 @@
-"""Which cores each instance has: read from the machine, planned before anything starts.
+"""The cores of each instance: reads the machine's topology and plans before any instance starts.
 
 An instance stays within one NUMA node and pins itself before it loads its engine, so that its memory is first touched
-on that node. Physical cores are given out; their hyper-threads only when more is asked for than there are cores. Where
-a cgroup grants less time than there are cores, others share those cores: instances are then held to a node, not to
-cores of their own, which a neighbour might have chosen as well.
+on that node. Physical cores are assigned first, hyper-threads only if more cores are requested. If a cgroup limits the
+CPU time to less than the cores, other containers share these cores: instances are then pinned to a node instead of to
+single cores, which another container may use as well.
 
     python -m sut.machine.topology            # this machine, and the plan for each scenario
 """
@@ -19,16 +19,17 @@ from pathlib import Path
 from sut.errors import UsageError
 from sut.machine import cgroups
 
-ALONE = 1  # core of instances that share weights, where nobody waits for one sample: no thread then waits for another
-# Cores of an instance unless asked otherwise; None: one instance with all cores of a node.
+# Cores per instance in throughput scenarios with shared weights: one, which avoids barriers between threads.
+ONE_CORE = 1
+# Default cores per instance; None: one instance with all cores of a node.
 CORES_PER_INSTANCE: dict[str, int | None] = {"Offline": 4, "Server": 4, "SingleStream": None, "MultiStream": None}
 _CPUS, _NODES = "sys/devices/system/cpu", "sys/devices/system/node"
-Nodes = dict[int, list[int]]  # NUMA node → its cpus, in the order in which they are given out
+Nodes = dict[int, list[int]]  # NUMA node → its cpus, in the order of assignment
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """One cpu as the kernel counts them; those of one core are its hyper-threads."""
+    """One logical cpu of the kernel; the cpus of one core are its hyper-threads."""
 
     number: int
     core: int  # the lowest cpu of the same core
@@ -37,37 +38,37 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """What this process may use."""
+    """The cpus and the CPU time that this process may use."""
 
     cpus: tuple[Cpu, ...]
-    quota: float | None  # cores' worth of time that the cgroups grant; None: all there is
+    quota: float | None  # CPU time in cores granted by the cgroups; None: no limit
     can_pin: bool
 
 
 @dataclass(frozen=True)
 class Place:
-    """One instance's cores and the NUMA node that they are of; it may run on any of `cpus`, `cores` at a time."""
+    """One instance's cores and their NUMA node; it may run on any of `cpus`, on `cores` of them at a time."""
 
     node: int
     cores: int
     cpus: tuple[int, ...]
     pinned: bool
-    gpu: int = 0  # for a backend that runs on GPUs, which one
+    gpu: int = 0  # the index of its GPU, for a backend that runs on GPUs
 
     def pin(self) -> None:
-        """Keep this process, and all threads that it makes from now on, to these cpus; nothing where that cannot be."""
+        """Pin this process and the threads that it creates from now on to these cpus, if the platform can."""
         if self.pinned:
             os.sched_setaffinity(0, self.cpus)
 
 
 @dataclass(frozen=True)
 class InstanceCores:
-    """Where one instance runs, as run.json says it."""
+    """The cores of one instance, in the form of run.json."""
 
     node: int
     cores: int
     cpus: tuple[int, ...]
-    gpu: int | None = None  # None where the backend computes on the cores
+    gpu: int | None = None  # None if the backend runs on the cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +86,13 @@ class Topology:
 
 
 def this_machine() -> Machine:
-    """The machine as this process sees it."""
+    """The machine with the cpus that this process may use."""
     can_pin = hasattr(os, "sched_setaffinity")
     return read(Path("/"), os.sched_getaffinity(0) if can_pin else range(os.cpu_count() or 1), can_pin=can_pin)
 
 
 def read(root: Path, allowed: Iterable[int], *, can_pin: bool = True) -> Machine:
-    """The machine below `root`, which has the kernel's /sys and /proc; what is missing there counts as one plain node.
+    """The machine below `root`, which has the kernel's /sys and /proc; without them it is a single node.
 
     Args:
         allowed: cpus that this process may run on.
@@ -108,13 +109,13 @@ def read(root: Path, allowed: Iterable[int], *, can_pin: bool = True) -> Machine
 
 
 def _core(root: Path, number: int) -> int:
-    """Kernels before 5.0 call the same list by the second name."""
+    """The lowest cpu of the same core; kernels before 5.0 use the second file name."""
     at = root / _CPUS / f"cpu{number}" / "topology"
     return min(_cpu_list(at / "core_cpus_list") or _cpu_list(at / "thread_siblings_list") or {number})
 
 
 def _cpu_list(path: Path) -> set[int]:
-    """`0-3,8` as a set; empty when there is no such file."""
+    """`0-3,8` as a set; empty if the file does not exist."""
     found: set[int] = set()
     for part in cgroups.text(path).split(","):
         first, _, last = part.partition("-")
@@ -126,19 +127,19 @@ def _cpu_list(path: Path) -> set[int]:
 def plan(
     machine: Machine, scenario: str, instances: int | None = None, cores_per_instance: int | None = None
 ) -> tuple[Place, ...]:
-    """A place for each instance; what is None is chosen by the scenario and the machine.
+    """A place for each instance; None arguments are chosen by scenario and machine.
 
     Raises:
         UsageError: there are too few cores, or no NUMA node is large enough for an instance.
     """
     limit = max(1, int(machine.quota)) if machine.quota else len(machine.cpus)
     for nodes in (_physical(machine), _by_core(machine)):
-        room = _room(nodes, limit)
-        cores = cores_per_instance or _cores(room, scenario, instances)
-        fitting = sum(free // cores for free in room.values()) if cores else 0
+        available = _available(nodes, limit)
+        cores = cores_per_instance or _cores(available, scenario, instances)
+        fitting = sum(free // cores for free in available.values()) if cores else 0
         count = instances or (min(fitting, 1) if CORES_PER_INSTANCE[scenario] is None else fitting)
         if 0 < count <= fitting:
-            return _assign(machine, nodes, room, count, cores)
+            return _assign(machine, nodes, available, count, cores)
     raise UsageError(_too_few(machine, instances, cores_per_instance))
 
 
@@ -151,7 +152,7 @@ def _physical(machine: Machine) -> Nodes:
 
 
 def _by_core(machine: Machine) -> Nodes:
-    """Every cpu, those of one core side by side: instances share a core only where they must."""
+    """Every cpu, those of one core next to each other, so that instances share a core only if necessary."""
     return _nodes(sorted(machine.cpus, key=lambda cpu: (cpu.core, cpu.number)))
 
 
@@ -162,55 +163,55 @@ def _nodes(cpus: Iterable[Cpu]) -> Nodes:
     return dict(sorted(nodes.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-def _room(nodes: Nodes, limit: int) -> dict[int, int]:
-    """Cores to give out per node, largest node first, `limit` in all."""
-    room: dict[int, int] = {}
+def _available(nodes: Nodes, limit: int) -> dict[int, int]:
+    """Cores to assign per node, largest node first, `limit` in total."""
+    available: dict[int, int] = {}
     for node, cpus in nodes.items():
-        room[node] = min(len(cpus), limit)
-        limit -= room[node]
-    return room
+        available[node] = min(len(cpus), limit)
+        limit -= available[node]
+    return available
 
 
-def _cores(room: dict[int, int], scenario: str, instances: int | None) -> int:
-    """Cores of each instance: as many as let so many instances fit, or about what the table says, evenly cut."""
-    largest = max(room.values())
+def _cores(available: dict[int, int], scenario: str, instances: int | None) -> int:
+    """Cores of each instance: as many as fit `instances`, or about the scenario's default, evenly divided."""
+    largest = max(available.values())
     if instances:
-        fitting = (cores for cores in range(largest, 0, -1) if sum(n // cores for n in room.values()) >= instances)
+        fitting = (cores for cores in range(largest, 0, -1) if sum(n // cores for n in available.values()) >= instances)
         return next(fitting, 0)
-    wanted = CORES_PER_INSTANCE[scenario] or largest
-    return largest // -(-largest // wanted)
+    requested = CORES_PER_INSTANCE[scenario] or largest
+    return largest // -(-largest // requested)
 
 
-def _assign(machine: Machine, nodes: Nodes, room: dict[int, int], count: int, cores: int) -> tuple[Place, ...]:
-    """Nodes take turns, so that few instances have the memory of all nodes."""
-    shared = machine.quota is not None and sum(room.values()) < sum(map(len, nodes.values()))
-    taken = dict.fromkeys(room, 0)
+def _assign(machine: Machine, nodes: Nodes, available: dict[int, int], count: int, cores: int) -> tuple[Place, ...]:
+    """Assign cores to instances; nodes take turns, so that few instances use the memory of all nodes."""
+    shared = machine.quota is not None and sum(available.values()) < sum(map(len, nodes.values()))
+    taken = dict.fromkeys(available, 0)
     places: list[Place] = []
     while len(places) < count:
-        for node in [node for node in room if room[node] - taken[node] >= cores][: count - len(places)]:
-            own = nodes[node][taken[node] : taken[node] + cores]
-            places.append(Place(node, cores, tuple(nodes[node] if shared else own), machine.can_pin))
+        for node in [node for node in available if available[node] - taken[node] >= cores][: count - len(places)]:
+            chosen = nodes[node][taken[node] : taken[node] + cores]
+            places.append(Place(node, cores, tuple(nodes[node] if shared else chosen), machine.can_pin))
             taken[node] += cores
     return tuple(places)
 
 
 def _too_few(machine: Machine, instances: int | None, cores: int | None) -> str:
-    wanted = f"{instances or 'at least 1'} instance{'s' * (instances != 1)} of {cores or 'at least 1'} cores"
+    requested = f"{instances or 'at least 1'} instance{'s' * (instances != 1)} of {cores or 'at least 1'} cores"
     sizes = ", ".join(f"{len(cpus)} on NUMA node {node}" for node, cpus in _by_core(machine).items())
     quota = f" and a cgroup that grants {machine.quota:g}" if machine.quota else ""
     return (
-        f"expected {wanted}, each within one NUMA node; found {sizes}{quota}. Lower --instances or "
+        f"expected {requested}, each within one NUMA node; found {sizes}{quota}. Lower --instances or "
         f"--cores-per-instance."
     )
 
 
 def on_gpus(places: Iterable[Place], gpus: int) -> tuple[Place, ...]:
-    """The same places, the GPUs in turns; as they were where there are none."""
+    """The same places with a GPU each, in turn; unchanged without GPUs."""
     return tuple(replace(place, gpu=number % gpus if gpus else 0) for number, place in enumerate(places))
 
 
 def environment(forked: bool) -> dict[str, str]:
-    """What instances' libraries read on import, so that they make no threads that nobody uses or that a fork loses."""
+    """Variables for instances' libraries, so that they create no unused threads and none that a fork would lose."""
     return {"OPENBLAS_NUM_THREADS": "1"} | ({"OMP_NUM_THREADS": "1"} if forked else {})
 
 
@@ -221,7 +222,7 @@ def facts(
     variables: Mapping[str, str] | None = None,
     gpus: Sequence[str] = (),
 ) -> Topology:
-    """The machine and the plan; `variables` are set for every instance in addition to our own."""
+    """The machine and the plan, for run.json; `variables` are set for every instance in addition to `environment`."""
     return Topology(
         pinned=machine.can_pin,
         weights_shared=forked,

@@ -1,1 +1,1 @@
-"""Runs in processes of their own, and the locks that keep two commands apart."""
+"""Runs in separate processes, and locks on output directories."""

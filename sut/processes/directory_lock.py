@@ -1,6 +1,6 @@
-"""One command at work in an output directory: a lock on it that the runs which the command starts hold too.
+"""A lock on an output directory, held by a command and inherited by the runs that it starts.
 
-The kernel drops it with the last process that has it, so nothing that was killed leaves it behind.
+The kernel releases it with the last process that holds it, so a killed command leaves no stale lock.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from pathlib import Path
 from sut.errors import UsageError
 
 NAME = ".lock"
-_PATIENCE_S = 20.0  # for what an interrupted command left to end
+_PATIENCE_S = 20.0  # how long to wait for the runs of an interrupted command
 _POLL_S = 0.2
 
 
 @contextmanager
 def held(folder: Path, kind: str) -> Iterator[int]:
-    """A lock on `folder`, which is made if need be: a file descriptor that children may inherit.
+    """Create `folder` if necessary and lock it; yields a file descriptor that children may inherit.
 
     Args:
-        kind: what works there, for the message: "submission", "sweep".
+        kind: the kind of command, for the message: "submission", "sweep".
 
     Raises:
-        UsageError: it cannot be written, or another of the kind is at work there.
+        UsageError: it cannot be written, or another command of the kind uses it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise UsageError(f"expected to write to {folder}, found: {error}. Take another --output-dir.") from error
+        raise UsageError(f"expected to write to {folder}, found: {error}. Type another --output-dir.") from error
     try:
         _take(lock, folder, kind)
         yield lock
@@ -43,7 +43,7 @@ def held(folder: Path, kind: str) -> Iterator[int]:
 
 
 def _take(lock: int, folder: Path, kind: str) -> None:
-    """The runs of a command that was killed end within seconds; they hold the lock until then."""
+    """Take the lock; the runs of a killed command hold it for some seconds until they exit."""
     until_s = time.monotonic() + _PATIENCE_S
     while True:
         try:
@@ -52,8 +52,8 @@ def _take(lock: int, folder: Path, kind: str) -> None:
         except BlockingIOError:
             if time.monotonic() > until_s:
                 raise UsageError(
-                    f"expected {folder} to myself, found another {kind} at work in it. Wait for its end, or take "
+                    f"expected {folder} to be free, found that another {kind} uses it. Wait for its end, or type "
                     "another --output-dir."
                 ) from None
-            print(f"waiting for what still works in {folder} to end", end="\r", file=sys.stderr)
+            print(f"waiting for another process that uses {folder}", end="\r", file=sys.stderr)
             time.sleep(_POLL_S)

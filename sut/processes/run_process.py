@@ -1,8 +1,8 @@
-"""A run in its own process, which does not outlive the command that started it: a submission, a sweep, a comparison.
+"""Starts a run in its own process, which exits with the command that started it: a submission, a sweep, a comparison.
 
 LoadGen runs one test in a process reliably and has no call that stops it, so each run gets a process: `python -m sut`
-with the same flags, and a thread that reads standard input. The command holds the other end; when the command ends, so
-does the run, as after Ctrl-C.
+with the same flags, and a thread that reads standard input. The command holds the other end; when the command exits,
+the run ends as after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-CHILD = "child"  # the first word of such a run, which `sut.__main__` knows and does not list
-_GRACE_S = 15.0  # for a run that is told to end: it lets LoadGen write its logs
+CHILD = "child"  # the verb of such a run, which `sut.__main__` does not list
+_GRACE_S = 15.0  # how long an interrupted run may take to let LoadGen write its logs
 
 
 def run(flags: Sequence[str], lock: int, console: Path | None = None) -> int:
-    """Run `python -m sut` with these flags to its end; returns its exit code, below 0 that of a signal.
+    """Run `python -m sut` with these flags to its end; returns its exit code (negative: killed by that signal).
 
     Args:
-        lock: a file descriptor that the run keeps open for as long as it lives.
-        console: the file that takes all it prints; None: it is shown.
+        lock: a file descriptor that the run keeps open until it exits.
+        console: the file for its output; None: the terminal.
     """
     command = [sys.executable, "-m", "sut", CHILD, *flags]
     with (
@@ -49,7 +49,7 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def end_with_parent() -> None:
-    """In such a run: end this process as SIGTERM does once the far end of standard input is closed."""
+    """In such a run: raise SIGTERM in this process when the other end of standard input is closed."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 

@@ -1,1 +1,1 @@
-"""Between LoadGen and the executor: queries in, batches out, responses back."""
+"""Between LoadGen and the executor: queries become batches, outputs become responses."""

@@ -1,10 +1,9 @@
-"""Which samples go together: pure functions from lengths to batches, as positions in the array of lengths.
+"""Which samples form a batch: pure functions from lengths to batches, as positions in the array of lengths.
 
-A batch is as large as a budget of computed tokens allows. An engine that runs packed tokens computes what is there; any
-lengths go together, and towards the end samples are dealt out into batches of like work. One that needs a rectangle
-computes samples × longest: its samples are put together by length, so that hardly a computed token is padding; one that
-would add more padding than a batch of its own costs starts a batch.
-A batch size that was asked for is kept instead: so many samples a batch, nearest in length, to the end.
+A batch is as large as its budget of computed tokens allows. A packed engine computes only real tokens, so any lengths
+may share a batch; the last batches get equal work. A padded engine computes samples × longest, so samples of similar
+length share a batch, and a sample that would add more padding than the overhead of a batch starts a new one. A given
+batch size replaces this: batches of that many samples, nearest in length.
 """
 
 from __future__ import annotations
@@ -16,25 +15,25 @@ import numpy as np
 
 from foundation.arrays import Int64
 
-# What starting a batch costs, in computed tokens: measured by `python -m benchmarks.batch_overhead`.
+# The overhead of a batch in computed tokens, measured by `python -m benchmarks.batch_overhead`.
 BATCH_OVERHEAD_TOKENS = 32
-# So that several instances end together, padded batches shrink towards the end: each is at most this share of what is
-# left for an instance, down to a size where the batch's own cost begins to tell.
+# Padded batches shrink towards the end, so that several instances finish together: each is at most this share of an
+# instance's remaining tokens, down to a size at which the overhead of a batch starts to matter.
 _TAIL_SHARE, _SMALLEST_TOKENS = 0.5, 512
-# Packed batches of the last rounds, one for each instance, are dealt: all alike, and instances that run alike end
-# together. Over more rounds they drift apart: then the last round's are cut in pieces, one more for so many rounds.
-# Both rules were chosen by simulation: docs/guide/tuning.md.
-_DEALT_ROUNDS, _ROUNDS_PER_PIECE = 8, 4
-_CANDIDATES = 256  # of a long queue, so many of the oldest are looked at
+# In the last rounds (one batch per instance), packed batches get equal work, so that instances of equal speed finish
+# together. Over many rounds instances drift apart, so the last round is cut into pieces: one per _ROUNDS_PER_PIECE.
+# Both numbers were chosen by simulation: docs/guide/tuning.md.
+_BALANCED_ROUNDS, _ROUNDS_PER_PIECE = 8, 4
+_CANDIDATES = 256  # of a long queue, only this many of the oldest are considered
 
 
 def by_length(
     lengths: Int64, max_batch_tokens: int, *, packed: bool, instances: int = 1, batch_size: int | None = None
 ) -> Iterator[Int64]:
-    """All samples of a query in batches, the longest first, and so that instances end together.
+    """All samples of a query in batches, the longest first, such that instances finish together.
 
     Every sample is in exactly one batch; a batch over the budget holds a single sample. With a `batch_size` all batches
-    have that many samples, but for the last and those that the budget cuts.
+    have that many samples, except the last one and those that the budget limits.
     """
     order = np.argsort(-lengths, kind="stable")
     if batch_size:
@@ -47,41 +46,42 @@ def by_length(
 def _counted(falling: Int64, max_batch_tokens: int, batch_size: int, packed: bool) -> Iterator[Int64]:
     start = 0
     while start < len(falling):
-        some = falling[start : start + batch_size]
-        computed = np.cumsum(some) if packed else some[0] * np.arange(1, len(some) + 1)
+        candidates = falling[start : start + batch_size]
+        computed = np.cumsum(candidates) if packed else candidates[0] * np.arange(1, len(candidates) + 1)
         end = start + max(1, int(np.searchsorted(computed, max_batch_tokens, side="right")))
         yield np.arange(start, end)
         start = end
 
 
 def _packed(falling: Int64, max_batch_tokens: int, instances: int) -> Iterator[Int64]:
-    """Full batches, then some rounds of batches of like work."""
+    """Full batches, then some rounds of batches with equal work."""
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(falling)])  # tokens ahead of each sample
-    dealt = before[-1] - _DEALT_ROUNDS * max_batch_tokens * instances
+    balanced_from = before[-1] - _BALANCED_ROUNDS * max_batch_tokens * instances
     start = 0
-    while start < len(falling) and (before[start] < dealt or falling[start] > max_batch_tokens):
+    while start < len(falling) and (before[start] < balanced_from or falling[start] > max_batch_tokens):
         end = max(int(np.searchsorted(before, before[start] + max_batch_tokens, side="right")) - 1, start + 1)
         yield np.arange(start, end)
         start = end
     if start < len(falling):
-        yield from (start + batch for batch in _dealt(falling[start:], max_batch_tokens, instances))
+        yield from (start + batch for batch in _balanced(falling[start:], max_batch_tokens, instances))
 
 
-def _dealt(falling: Int64, max_batch_tokens: int, instances: int) -> Iterator[Int64]:
+def _balanced(falling: Int64, max_batch_tokens: int, instances: int) -> Iterator[Int64]:
     rounds = -(-int(falling.sum()) // (max_batch_tokens * instances))
-    batch_of = _deal(falling, rounds, instances, max_batch_tokens)
+    batch_of = _assign(falling, rounds, instances, max_batch_tokens)
     while np.bincount(batch_of, falling).max() > max_batch_tokens:
         rounds += 1
-        batch_of = _deal(falling, rounds, instances, max_batch_tokens)
+        batch_of = _assign(falling, rounds, instances, max_batch_tokens)
     for batch in range(int(batch_of.max()) + 1):
         samples = np.flatnonzero(batch_of == batch)
         if len(samples):
             yield samples
 
 
-def _deal(falling: Int64, rounds: int, instances: int, max_batch_tokens: int) -> Int64:
-    """The batch that each sample goes to: always to that with the fewest tokens, of pieces that are then put together,
-    but for the last round's."""
+def _assign(falling: Int64, rounds: int, instances: int, max_batch_tokens: int) -> Int64:
+    """The batch of each sample: the one with the fewest tokens so far.
+
+    Samples are assigned to pieces; the pieces of a batch are then merged, except in the last round."""
     pieces = 1
     if instances > 1:
         pieces = max(1, min(1 + rounds // _ROUNDS_PER_PIECE, max_batch_tokens // _SMALLEST_TOKENS))
@@ -111,24 +111,24 @@ def _budget(left: int, max_batch_tokens: int, instances: int) -> int:
 
 def _padded_end(falling: Int64, start: int, budget: int) -> int:
     longest = int(falling[start])
-    some = falling[start : start + max(1, budget // longest)]
-    return start + int(np.searchsorted(-some, BATCH_OVERHEAD_TOKENS - longest, side="right"))
+    candidates = falling[start : start + max(1, budget // longest)]
+    return start + int(np.searchsorted(-candidates, BATCH_OVERHEAD_TOKENS - longest, side="right"))
 
 
 def oldest_first(lengths: Int64, max_batch_tokens: int, *, packed: bool, batch_size: int | None = None) -> Int64:
-    """The next batch out of a queue, oldest first: its oldest sample, and as many others as fit.
+    """The next batch of a queue, given oldest first: its oldest sample and as many others as fit.
 
-    The oldest always leaves, so no sample waits for ever. Packed, the others are those that follow; else those nearest
-    to it in length, ties going to the older one. Never more than `batch_size`.
+    The oldest is always included, so no sample waits for ever. For a packed engine the others are the next in the
+    queue, else those nearest in length, the older first. Never more than `batch_size`.
     """
-    most = batch_size or len(lengths)
+    at_most = batch_size or len(lengths)
     if packed:
         fitting = int(np.searchsorted(np.cumsum(lengths), max_batch_tokens, side="right"))
-        return np.arange(max(1, min(fitting, most)))
+        return np.arange(max(1, min(fitting, at_most)))
     lengths = lengths[:_CANDIDATES]
     nearest = np.argsort(np.abs(lengths - lengths[0]), kind="stable")
     batch, longest = 0, 0
-    for length in lengths[nearest[:most]].tolist():
+    for length in lengths[nearest[:at_most]].tolist():
         grown = max(longest, length)
         padding = batch * (grown - longest) + grown - length
         if batch and (padding > BATCH_OVERHEAD_TOKENS or (batch + 1) * grown > max_batch_tokens):

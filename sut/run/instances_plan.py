@@ -93,7 +93,7 @@ def _batch_tokens(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]
 def _shared_cores(config: RunConfig, model: Model) -> int | None:
     """Cores of an instance where nothing is lost by having many; None: the scenario's own."""
     shares = config.instances is None and _can_fork(config)
-    return topology.ALONE if shares and _is_quick_on_one_core(config, model) else None
+    return topology.ONE_CORE if shares and _is_quick_on_one_core(config, model) else None
 
 
 def _can_fork(config: RunConfig) -> bool:
