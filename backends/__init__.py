@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from backends.base import Accelerator, Backend
     from backends.quantization.engine_store import EngineBuilder
 
-# How a precision comes to be. engine: runs a built engine. graph: runs an .onnx file as it is; weights in any other
-# format are loaded. load: made while the weights are loaded.
+# What a precision runs. engine: an engine that was built before. graph: an .onnx file as it is, or the weights of any
+# other format. load: weights, converted while they are loaded.
 Kind = Literal["engine", "graph", "load"]
 FP16 = "fp16"
 _SIXTEEN_BITS = (FP16, "bf16")
@@ -32,15 +32,15 @@ class Entry:
     """One backend. Functions and classes are "module:name"."""
 
     target: str  # its class
-    needs: str = "numpy"  # the module that its engine comes as
-    extra: str = ""  # what installs that; "": the core does
+    needs: str = "numpy"  # the module of its engine
+    extra: str = ""  # the extra that installs that module; "": the core install
     precisions: Mapping[str, Kind] = field(default_factory=lambda: {"fp32": "load"})  # the first is tried by `doctor`
-    forkable: bool = False  # loaded with one thread, it can be forked: weights are then shared
-    builder: str = "backends.quantization.int8_builder:BUILDER"  # of its engines
-    accelerators: str = ""  # what finds the devices that it runs on; "": the machine's cores
-    script: str = ""  # what reads its --model instead of a model; "": it runs a model
-    notice: str = ""  # what must stand next to every figure of a backend without a model
-    answers_count: bool = True  # False: its answers mean nothing, so accuracy is never judged
+    forkable: bool = False  # can be forked once loaded with one thread, so that instances share the weights
+    builder: str = "backends.quantization.int8_builder:BUILDER"  # builds its engines
+    accelerators: str = ""  # finds the devices that it runs on; "": it runs on the CPU
+    script: str = ""  # parses its --model, which names no model; "": it runs a model
+    notice: str = ""  # shown with every figure of a backend without a model
+    answers_count: bool = True  # False: its answers are meaningless, so accuracy is never judged
 
     @property
     def runs_model(self) -> bool:
@@ -48,12 +48,12 @@ class Entry:
 
     @property
     def engine_precisions(self) -> tuple[str, ...]:
-        """Those that run a built engine."""
+        """The precisions that run a built engine."""
         return self._of_kind("engine")
 
     @property
     def graph_precisions(self) -> tuple[str, ...]:
-        """Those that run an .onnx file as it is."""
+        """The precisions that run an .onnx file as it is."""
         return self._of_kind("graph")
 
     @property
@@ -110,21 +110,19 @@ BACKENDS: dict[str, Entry] = {
 
 
 def check(name: str) -> None:
-    """See that `name` is a backend and that its engine is installed, without importing it.
+    """Check that `name` is a backend and that its engine is installed, without importing the engine.
 
     Raises:
-        BackendError: it is not; the message has the nearest name, or what to type.
+        BackendError: it is not; the message suggests the nearest name, or says what to type.
     """
     if name not in BACKENDS:
-        raise BackendError(
-            f"expected a backend out of {', '.join(BACKENDS)}, found {name!r}.{did_you_mean(name, BACKENDS)}"
-        )
+        raise BackendError(f"expected a backend ({', '.join(BACKENDS)}), found {name!r}.{did_you_mean(name, BACKENDS)}")
     if importlib.util.find_spec(BACKENDS[name].needs) is None:
         raise _not_installed(name, BACKENDS[name].needs)
 
 
 def backend_class(name: str) -> type[Backend]:
-    """The class behind `name`; its engine is imported now.
+    """The class of backend `name`; this imports its engine.
 
     Raises:
         BackendError: as `check` does.
@@ -138,7 +136,7 @@ def backend_class(name: str) -> type[Backend]:
 
 
 def engine_builder(name: str) -> EngineBuilder:
-    """What builds the engines of a backend that has some."""
+    """The builder of a backend's engines, for its precisions of kind "engine"."""
     found: EngineBuilder = _load(BACKENDS[name].builder)
     return found
 
@@ -150,10 +148,10 @@ def read_script(name: str, spec: str) -> None:
 
 
 def accelerators(name: str) -> tuple[Accelerator, ...]:
-    """The devices that a backend runs on; none where it runs on the machine's cores.
+    """The devices that a backend runs on; empty if it runs on the CPU.
 
     Raises:
-        BackendError: it needs one, and there is none that it can use.
+        BackendError: it needs a device, and no usable one was found.
     """
     if not BACKENDS[name].accelerators:
         return ()

@@ -1,7 +1,7 @@
-"""What a backend is: packed token ids in, one pair of logits per token out, or one per sample (`heads.py`).
+"""The contract of a backend: packed token ids in, one pair of logits per token or per sample out (bert/heads.py).
 
-A `Batch` is packed, not padded: an engine that can run packed tokens wastes nothing, and one that needs a rectangle
-asks for the padded view. Nothing here knows of LoadGen, queries or data sets.
+A `Batch` is packed, not padded: an engine that can run packed tokens computes no padding, and one that needs a
+rectangle asks for the padded view. Nothing here knows LoadGen, queries or data sets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from foundation.arrays import Float32, Int64
 
 @dataclass(frozen=True)
 class Padded:
-    """The rectangle of a batch: B samples, each filled up with zeros to the longest, S tokens."""
+    """A batch as a rectangle: B samples, each padded with zeros to the length of the longest, S tokens."""
 
     input_ids: Int64  # [B, S]
     token_type_ids: Int64  # [B, S]
@@ -31,7 +31,7 @@ class Padded:
 
 @dataclass(frozen=True)
 class Batch:
-    """B samples laid end to end, T tokens in all; sample i owns tokens `cu_seqlens[i]:cu_seqlens[i + 1]`."""
+    """B samples end to end, T tokens in total; sample i owns tokens `cu_seqlens[i]:cu_seqlens[i + 1]`."""
 
     input_ids: Int64  # [T]
     token_type_ids: Int64  # [T]
@@ -40,7 +40,7 @@ class Batch:
 
     @classmethod
     def of(cls, samples: Sequence[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]]) -> Batch:
-        """A batch out of (input_ids, token_type_ids) pairs, each of one sample's length."""
+        """A batch of (input_ids, token_type_ids) pairs, one pair of integer arrays [length] for each sample."""
         lengths = [len(ids) for ids, _ in samples]
         return cls(
             np.concatenate([ids for ids, _ in samples]).astype(np.int64),
@@ -51,7 +51,7 @@ class Batch:
 
     @classmethod
     def blank(cls, samples: int, length: int) -> Batch:
-        """`samples` samples of `length` tokens, all of them id 0: for warming up."""
+        """`samples` samples of `length` tokens, all with id 0: for warm-up."""
         zeros = np.zeros(length, np.int64)
         return cls.of([(zeros, zeros)] * samples)
 
@@ -60,19 +60,22 @@ class Batch:
 
     @property
     def tokens(self) -> int:
+        """T, the tokens of all samples."""
         return len(self.input_ids)
 
     @property
     def lengths(self) -> Int64:
+        """Tokens of each sample, int64 [B]."""
         return np.diff(self.cu_seqlens)
 
     @property
     def max_length(self) -> int:
+        """Tokens of the longest sample."""
         return int(self.lengths.max())
 
     @property
     def rows(self) -> Int64:
-        """The sample that each token belongs to, int64 [T]."""
+        """The index of the sample that each token belongs to, int64 [T]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def padded(self) -> Padded:
@@ -83,55 +86,86 @@ class Batch:
         return Padded(ids, types, mask)
 
     def pack(self, padded: npt.NDArray[np.float32]) -> Float32:
-        """Answers of the padded view, [B, S, ...], cut back to [T, ...]: padding never leaves a backend."""
+        """Outputs for the padded view, [B, S, ...], without the padding, float32 [T, ...]."""
         return np.ascontiguousarray(padded[self.rows, self.position_ids], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can choose about any backend."""
+    """The settings that every backend has."""
 
     precision: str = "fp32"
     threads: int = 1
-    fpmath_mode: str = "strict"  # "bf16": float32 products may be multiplied in bfloat16, ARM's fast math
-    gpu: int = 0  # which of the GPUs that this process sees
+    fpmath_mode: str = "strict"  # "bf16": float32 matrix products may be computed in bfloat16 (ARM's fast math)
+    gpu: int = 0  # index among the GPUs that this process sees
 
 
 class Pending(NamedTuple):
-    """A batch that was begun: whether its answers can be had without waiting, and the answers, float32 [T, 2]."""
+    """A batch that was enqueued."""
 
-    is_ready: Callable[[], bool]
-    answers: Callable[[], Float32]
+    is_ready: Callable[[], bool]  # True if `answers` will not block
+    answers: Callable[[], Float32]  # blocks until the batch is computed; returns what `Backend.infer` does
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A device that computes instead of the machine's cores, as its driver knows it."""
+    """A device that runs the model instead of the CPU's cores, as its driver describes it."""
 
     name: str
     memory_bytes: int
-    capability: tuple[int, int]  # of an NVIDIA GPU, its generation
+    capability: tuple[int, int]  # compute capability (major, minor) of an NVIDIA GPU
 
     def batch_tokens(self, config: BertConfig) -> int:
-        """Tokens of the largest batch: enough to keep the device busy, and a small part of its memory."""
-        bytes_per_token = 2 * (8 * config.hidden_size + config.intermediate_size)  # what one layer holds at a time
-        return max(512, min(_MOST_BATCH_TOKENS, int(self.memory_bytes * _BATCH_SHARE / bytes_per_token)))
+        """Tokens of the largest batch: enough to keep the device busy, in a small part of its memory."""
+        bytes_per_token = 2 * (8 * config.hidden_size + config.intermediate_size)  # activations of one layer
+        return max(512, min(_MAX_BATCH_TOKENS, int(self.memory_bytes * _BATCH_SHARE / bytes_per_token)))
 
 
-_BATCH_SHARE, _MOST_BATCH_TOKENS = 1 / 16, 32768
+_BATCH_SHARE, _MAX_BATCH_TOKENS = 1 / 16, 32768
 
 
 class Backend(ABC):
-    """One engine. `load` comes first, once; then `infer` any number of times, from one thread; then `close`."""
+    """One inference engine: `load` is called once, then `infer` any number of times from one thread, then `close`.
+
+    A backend of this package is a module and a row of `backends.BACKENDS`, which its class reads. A backend of your
+    own needs neither: a script registers its row and becomes the command. This is such a script, complete; it scores
+    every token by its word embedding alone. Run it as `python my_backend.py --backend embedding --scenario Server`.
+
+        import sys
+
+        from backends import BACKENDS, Entry
+        from backends.base import Backend, Batch
+        from backends.bert.checkpoints import read_tensors
+        from backends.bert.model import Model
+        from foundation.arrays import Float32
+        from sut.__main__ import main
+
+        class EmbeddingBackend(Backend):
+            name = "embedding"
+            packed = True
+
+            def load(self, model: Model) -> None:
+                tensors = read_tensors(model)  # float32, under Hugging Face's names
+                embeddings, head = tensors["bert.embeddings.word_embeddings.weight"], tensors["qa_outputs.weight"]
+                self.logits = embeddings @ head.T  # [vocabulary, 2]
+
+            def infer(self, batch: Batch) -> Float32:
+                return self.logits[batch.input_ids]  # [T, 2]
+
+        BACKENDS["embedding"] = Entry(target="my_backend:EmbeddingBackend")
+        if __name__ == "__main__":  # instance processes import this file, and so have the row as well
+            sys.exit(main(sys.argv[1:]))
+    """
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
-    engine_precisions: ClassVar[tuple[str, ...]] = ()  # those that run a built engine: `Model.engine` is set for them
-    graph_precisions: ClassVar[tuple[str, ...]] = ()  # those that run an .onnx file as it is, not its weights
-    packed: ClassVar[bool] = False  # runs tokens end to end: any lengths go together, and none is padded
-    forkable: ClassVar[bool] = False  # loaded with one thread, it can be forked: weights are then shared
+    engine_precisions: ClassVar[tuple[str, ...]] = ()  # they run a built engine, the directory `Model.engine`
+    graph_precisions: ClassVar[tuple[str, ...]] = ()  # they run an .onnx file as it is
+    packed: ClassVar[bool] = False  # computes packed tokens: samples of any lengths share a batch without padding
+    forkable: ClassVar[bool] = False  # can be forked once loaded with one thread, so that instances share the weights
 
     def __init__(self, options: Options) -> None:
+        """Raises BackendError if the backend does not have the precision."""
         if options.precision not in self.precisions:
             raise BackendError(
                 f"backend {self.name!r} runs {', '.join(self.precisions)}, found --precision {options.precision}."
@@ -140,29 +174,40 @@ class Backend(ABC):
 
     @abstractmethod
     def load(self, model: Model) -> None:
-        """Make the engine ready for `model`. Raises BackendError when the model is not one that it can run."""
+        """Load `model`, so that `infer` can be called.
 
-    def use_threads(self, threads: int) -> None:  # noqa: B027 - most engines have theirs since `load`
-        """Work with so many threads from now on; a forked instance's first call. `load` was told one thread."""
+        Raises:
+            BackendError: the engine cannot run this model; the message says what was expected, what was found and
+                what to type.
+        """
+
+    def use_threads(self, threads: int) -> None:  # noqa: B027 - most engines set their threads in `load`
+        """Use `threads` threads from now on. The first call in a forked instance, whose `load` ran with one thread."""
 
     @abstractmethod
     def infer(self, batch: Batch) -> Float32:
-        """What the model's head answers, float32, in the batch's order: start and end logits of every token, [T, 2];
-        or the logits of the two classes of every sample, [B, 2]."""
+        """The logits of the model's head, float32, in the order of the batch.
+
+        Returns:
+            [T, 2], the start and end logit of every token; or [B, 2], the logits of the two classes of every sample.
+        """
 
     def begin(self, batch: Batch) -> Pending:
-        """Enqueue a batch on an engine that computes by itself, so that the next can be made ready meanwhile; any other
-        computes when it is asked for the answers. These may lie in memory that later batches use again."""
+        """Enqueue a batch and return at once, on an engine that computes asynchronously (a GPU).
+
+        The default computes the batch when its answers are requested. Answers may lie in memory that later batches
+        reuse.
+        """
         return Pending(lambda: True, lambda: self.infer(batch))
 
     def computed_tokens(self, batch: Batch) -> int:
-        """Tokens that the engine works on for this batch: those of the padded view, unless it runs packed."""
+        """Tokens that the engine computes for this batch, padding included."""
         return batch.tokens if self.packed else len(batch) * batch.max_length
 
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
-        """Run blank batches of these (samples, length) shapes, so that nothing is created on the clock."""
+        """Run blank batches of these (samples, length) shapes: nothing is then allocated or compiled in a test."""
         for samples, length in shapes:
             self.infer(Batch.blank(samples, length))
 
-    def close(self) -> None:  # noqa: B027 - most engines have nothing to give back
-        """Give back what `load` took."""
+    def close(self) -> None:  # noqa: B027 - most engines hold nothing that must be released
+        """Release what `load` allocated."""
