@@ -22,7 +22,7 @@ import numpy as np
 
 from backends.base import Batch
 from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
-from backends.bert.numpy_reference import encode, normalised
+from backends.bert.numpy_reference import encode, normalized
 from backends.formats.base import Tensors
 from backends.quantization.int8_model import SOURCES
 from foundation.arrays import Float32, Int64
@@ -114,7 +114,7 @@ class _Maker:
         return given + bias  # type: ignore[no-any-return]
 
     def norm(self, at: str, x: Float32) -> Float32:
-        x = normalised(x, self.config.layer_norm_eps)
+        x = normalized(x, self.config.layer_norm_eps)
         rest = np.delete(x, self.outliers, axis=1)
         weight: Float32 = np.full(x.shape[1], 1 / rest.std(), dtype=np.float32)
         bias: Float32 = self.draw.standard_normal((x.shape[1],), np.float32) * np.float32(0.1)

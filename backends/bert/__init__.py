@@ -1,1 +1,1 @@
-"""BERT itself: its configuration, heads, checkpoints and readable reference implementations."""
+"""BERT: its configuration, heads, checkpoints and readable reference implementations."""

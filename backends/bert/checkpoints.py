@@ -1,8 +1,7 @@
-"""A model by what the user calls it: where it lies, its weights in plain numpy arrays, and what identifies them.
+"""Finds the model that a user names, reads its weights into numpy arrays, and identifies them by a digest.
 
-Everything downstream (the ONNX graph, the PyTorch module, later engines) takes a `BertConfig` and a mapping of
-Hugging Face tensor names to float32 arrays, so that a new weight format is one more reader in `formats` and nothing
-else.
+Every engine takes a `BertConfig` and a mapping of Hugging Face tensor names to float32 arrays, so a new weight format
+is one more reader in `formats` and nothing else.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ def find_model(spec: str, head: str = SPANS) -> Model:
     """The model that `spec` names: a directory or file of weights, an .onnx file, or `random:<geometry>`.
 
     Args:
-        head: what random weights, which can have any head, get; of `heads.HEADS`.
+        head: the head of random weights, a key of `heads.HEADS`; other models bring theirs.
 
     Raises:
-        BackendError: there is no such thing, or its config.json is not BERT's.
+        BackendError: there is no such model, or its config.json is not that of a BERT.
     """
     if spec.startswith(RANDOM_PREFIX):
         return _find_random(spec, head)
     path = Path(spec)
-    with suppress(OSError):  # a name that no file system takes
+    with suppress(OSError):  # raised for names that no file system accepts
         file = formats.find(path)
         if file is not None:
             return Model(spec, None if file.suffix == GRAPH_SUFFIX else bert_config.beside(file), file)
-    wanted = (
-        f"'demo', a directory with config.json and weights, a file of weights beside its config.json, an .onnx file, "
+    accepted = (
+        f"'demo', a directory with config.json and weights, a file of weights next to its config.json, an .onnx file, "
         f"or {_random_names()}"
     )
-    raise BackendError(f"expected a model ({wanted}), found nothing of the kind at {spec!r}. Check --model.")
+    raise BackendError(f"expected a model ({accepted}), found none at {spec!r}. Check --model.")
 
 
 def _random_names() -> str:
@@ -53,22 +52,22 @@ def _random_names() -> str:
 def _find_random(spec: str, head: str) -> Model:
     config = RANDOM_GEOMETRIES.get(spec.removeprefix(RANDOM_PREFIX))
     if config is None:
-        raise BackendError(f"expected random weights out of {_random_names()}, found --model {spec}.")
+        raise BackendError(f"expected one of {_random_names()}, found --model {spec}.")
     return Model(spec, replace(config, head=head), None)
 
 
 def with_config(model: Model) -> Model:
-    """The same model, its geometry read out of its weights where nothing else says it."""
+    """The same model with its config, which is read from its weights if no config.json has it."""
     return model if model.config else replace(model, config=read_weights(model).config)
 
 
 def with_answers(model: Model) -> Model:
-    """The same model, a graph that runs as it is, with the head that its outputs show.
+    """The same model, an ONNX graph, with the head that the names of its outputs show.
 
     Raises:
-        BackendError: they are those of no head.
+        BackendError: no head has such outputs.
     """
-    assert model.path is not None  # a graph has one
+    assert model.path is not None  # a graph has a path
     return replace(model, answers=onnx_io_names.head(model, onnx_graph_walk.outputs(model.path)))
 
 
@@ -76,27 +75,27 @@ def read_weights(model: Model) -> ModelWeights:
     """The model's weights with their geometry and ranges.
 
     Raises:
-        BackendError: the file is missing, cut short or no BERT's, or a tensor is missing, has another shape or has no
-            place (it is named).
+        BackendError: the file is missing, truncated or not a BERT, or a tensor is missing, unknown or has the wrong
+            shape; the message names it.
     """
     if model.path is not None:
         return formats.of(model.path).read(model.path)
-    assert model.config is not None  # random weights have one
+    assert model.config is not None  # random weights have a config
     return random_weights.weights(model.spec, model.config)
 
 
 def read_tensors(model: Model) -> Tensors:
-    """The weights alone, float32, exactly the names and shapes of their geometry. Raises as `read_weights` does."""
+    """The tensors only, float32, with exactly the names and shapes of `BertConfig.shapes`. Raises as `read_weights`."""
     return read_weights(model).tensors
 
 
 def has_ranges(model: Model) -> bool:
-    """True where the model brings scales of its own for int8; found without reading its weights."""
+    """True if the model has its own scales for int8; checked without reading its weights."""
     return model.path is not None and formats.of(model.path).has_ranges(model.path)
 
 
 def digest(model: Model) -> str:
-    """sha256 of the bytes that the weights come from: their files and the config beside, or what names random ones."""
+    """sha256 of the weight files and their config.json, or of the name and seed of random weights."""
     if model.path is None:
         return hashlib.sha256(f"{model.spec} {model.head} {RANDOM_SEED}".encode()).hexdigest()
     sha = hashlib.sha256()
@@ -108,5 +107,5 @@ def digest(model: Model) -> str:
 
 
 def weight_files(model: Model) -> tuple[Path, ...]:
-    """The files that the weights are read from; none for random ones."""
+    """The files that the weights are read from; empty for random weights."""
     return () if model.path is None else formats.of(model.path).files(model.path)

@@ -1,7 +1,7 @@
-"""BERT's geometry: what config.json says of it, or what the shapes of its tensors do.
+"""BERT's geometry, from config.json or from the shapes of its tensors.
 
-Heads leave no trace in a shape. Without a config.json they are known only for a geometry that was published, so that a
-guess never passes for a fact.
+The number of attention heads cannot be read from a shape. Without a config.json it is known only for the published
+geometries; it is never guessed.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ class BertConfig:
     type_vocab_size: int = 2
     layer_norm_eps: float = 1e-12
     hidden_act: str = "gelu"
-    head: str = SPANS  # of heads.HEADS
+    head: str = SPANS  # a key of heads.HEADS
 
     @property
     def head_size(self) -> int:
+        """Channels of one attention head."""
         return self.hidden_size // self.num_attention_heads
 
     @property
     def operations_per_token(self) -> int:
-        """Multiplications and additions of all layers' matrix products; attention, a few per cent more, left out."""
+        """Multiplications and additions in the linear layers; attention adds a few per cent, which are not counted."""
         weights = self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
         return 2 * weights * self.num_hidden_layers
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every tensor of BERT and its head: name → shape."""
+        """The shape of every tensor of BERT and its head, by name."""
         hidden, inner = self.hidden_size, self.intermediate_size
         found: dict[str, tuple[int, ...]] = {
             "bert.embeddings.word_embeddings.weight": (self.vocab_size, hidden),
@@ -79,10 +80,10 @@ RANDOM_GEOMETRIES = {
 
 
 def beside(path: Path) -> BertConfig | None:
-    """What the config file beside `path` (in it, for a directory) says; None where there is none.
+    """The config file next to the file `path`, or in the directory `path`; None if there is none.
 
     Raises:
-        BackendError: it is not BERT's.
+        BackendError: it is not the configuration of a BERT.
     """
     folder = path if path.is_dir() else path.parent
     found = [folder / name for name in CONFIGS if (folder / name).is_file()]
@@ -90,7 +91,11 @@ def beside(path: Path) -> BertConfig | None:
 
 
 def read_config(path: Path) -> BertConfig:
-    """The geometry in a config.json. Raises BackendError where it is not BERT's."""
+    """The configuration in a config.json.
+
+    Raises:
+        BackendError: it is not that of a BERT with exact GELU, or its sizes are impossible.
+    """
     try:
         data = read_json(path, SETTINGS_BYTES)
         known = {field.name: data[field.name] for field in fields(BertConfig) if field.name in data}
@@ -105,15 +110,17 @@ def read_config(path: Path) -> BertConfig:
     wrong = [f"{name} {size!r}" for name, size in sizes.items() if not (isinstance(size, int) and size > 0)]
     if wrong or config.hidden_size % config.num_attention_heads:
         found = ", ".join(wrong) or f"hidden_size {config.hidden_size} for {config.num_attention_heads} heads"
-        raise BackendError(f"expected BERT's sizes in {path}, hidden_size a multiple of the heads, found {found}.")
+        raise BackendError(
+            f"expected positive sizes in {path} and a hidden_size that the attention heads divide, found {found}."
+        )
     return config
 
 
 def of_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> BertConfig:
-    """The geometry of tensors under Hugging Face's names.
+    """The geometry of tensors with these shapes, under Hugging Face's names.
 
     Raises:
-        BackendError: it is none that was published, so its number of heads is not known.
+        BackendError: it is not a published geometry, so its number of attention heads is unknown.
     """
     word, position, kind = (
         shapes.get(f"bert.embeddings.{name}_embeddings.weight", (0, 0)) for name in ("word", "position", "token_type")
@@ -125,6 +132,6 @@ def of_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> BertConfig:
         if sizes == (known.hidden_size, known.num_hidden_layers, known.intermediate_size):
             return replace(known, vocab_size=word[0], max_position_embeddings=position[0], type_vocab_size=kind[0])
     raise BackendError(
-        f"expected a config.json beside {path}, which says how many heads its BERT has, found none (hidden size "
-        f"{sizes[0]}, {sizes[1]} layers, inner size {sizes[2]}). Copy the model's own there."
+        f"expected a config.json next to {path} with the number of attention heads, found none (hidden size "
+        f"{sizes[0]}, {sizes[1]} layers, intermediate size {sizes[2]}). Copy the model's config.json there."
     )

@@ -1,7 +1,7 @@
-"""The heads of a BERT, as a table: what it answers with, and how many rows of numbers that is for a sample.
+"""The heads of a BERT, as a table: what its output is, and how many rows of it belong to a sample.
 
-Every head gives rows of two numbers, so that all which carries answers (shared memory, LoadGen's log) knows one width
-and asks the head for nothing but the number of rows.
+Every head returns rows of two numbers, so that everything that transports answers (shared memory, LoadGen's log) has
+one width and needs only the number of rows.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ import numpy as np
 from foundation.arrays import Int64
 
 SPANS, CLASSES = "spans", "classes"
-COLUMNS = 2  # a start and an end logit; a logit for either class
+COLUMNS = 2  # a start and an end logit, or one logit per class
 
 
 @dataclass(frozen=True)
 class Head:
-    """One kind of answer."""
+    """One kind of output."""
 
-    title: str  # what a model that has it is for
-    architecture: str  # Hugging Face's name of such a model, in its config.json
-    dense: tuple[str, ...]  # its square layers, [hidden, hidden]
-    last: str  # its last layer, [2, hidden]
-    per_token: bool  # a row for every token of a sample; else one for the sample, from its first token
+    title: str  # the task of such a model, in words
+    architecture: str  # Hugging Face's name for it in config.json
+    dense: tuple[str, ...]  # names of its square layers, [hidden, hidden]
+    last: str  # name of its last layer, [2, hidden]
+    per_token: bool  # a row for every token; otherwise one per sample, from its first token
 
     def shapes(self, hidden: int) -> dict[str, tuple[int, ...]]:
-        """Its tensors: name → shape."""
+        """The shapes of its tensors, by name."""
         found: dict[str, tuple[int, ...]] = {f"{self.last}.weight": (COLUMNS, hidden), f"{self.last}.bias": (COLUMNS,)}
         for name in self.dense:
             found |= {f"{name}.weight": (hidden, hidden), f"{name}.bias": (hidden,)}
         return found
 
     def rows(self, lengths: Int64) -> Int64:
-        """Rows of the answers to samples of so many tokens, int64 [B] both."""
+        """The number of output rows for samples of `lengths` tokens; both int64 [B]."""
         return lengths if self.per_token else np.ones_like(lengths)
 
 
@@ -52,12 +52,12 @@ HEADS = {
 
 
 def of_architectures(names: object) -> str:
-    """The head that a config.json's `architectures` names; MLPerf's has none, and spans."""
+    """The head named by `architectures` in config.json; SPANS if it names none, as MLPerf's does not."""
     found = names if isinstance(names, list) else []
     return next((name for name, head in HEADS.items() if head.architecture in found), SPANS)
 
 
 def of_tensors(names: Iterable[str]) -> str:
-    """The head whose last layer is among these tensors; spans where none is."""
+    """The head that has its last layer among these tensors; SPANS if none has."""
     there = set(names)
     return next((name for name, head in HEADS.items() if f"{head.last}.weight" in there), SPANS)

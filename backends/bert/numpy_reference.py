@@ -1,7 +1,7 @@
-"""BERT in plain numpy, packed, in fp32 and quantized: the twin that every engine's int8 is compared with.
+"""BERT in plain numpy, packed, in fp32 and int8: the reference for every engine's int8.
 
-Written for reading and for tests, not for speed. Both run one forward pass, which is handed what a linear layer does;
-quantized products are float32 of small integers, so exact to 1e-7.
+Written for reading and for tests, not for speed. Both precisions share one forward pass that takes the linear layer as
+a function; int8 products are computed in float32 on small integers, exact to 1e-7.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from backends.formats.base import Tensors
 from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel
 from foundation.arrays import Float32
 
-ApplyLinear = Callable[[int, str, Float32], Float32]  # layer, one of LINEARS, its input [T, K] → [T, N]
-ApplyNorm = Callable[[str, Float32], Float32]  # where its weight and bias are, its input [T, H] → [T, H]
+ApplyLinear = Callable[[int, str, Float32], Float32]  # (layer, one of LINEARS, input [T, K]) → [T, N]
+ApplyNorm = Callable[[str, Float32], Float32]  # (name of the LayerNorm, input [T, H]) → [T, H]
 
 
 def infer(model: QuantizedModel, batch: Batch) -> Float32:
-    """The head's answers: float32 [T, 2] for spans, [B, 2] for classes."""
+    """The logits of a quantized model: float32 [T, 2] for spans, [B, 2] for classes."""
 
     def dense(layer: int, name: str, x: Float32) -> Float32:
         return linear(model.linear(layer, name), x)
@@ -32,7 +32,7 @@ def infer(model: QuantizedModel, batch: Batch) -> Float32:
 
 
 def infer_float(config: BertConfig, tensors: Tensors, batch: Batch) -> Float32:
-    """The same in fp32."""
+    """The logits of a float model, of the same shapes."""
 
     def dense(layer: int, name: str, x: Float32) -> Float32:
         sources = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
@@ -43,25 +43,25 @@ def infer_float(config: BertConfig, tensors: Tensors, batch: Batch) -> Float32:
 
 
 def norm_by(tensors: Mapping[str, Float32], epsilon: float) -> ApplyNorm:
-    """LayerNorm with the weights and biases that `tensors` has."""
-    return lambda at, x: normalised(x, epsilon) * tensors[f"{at}.weight"] + tensors[f"{at}.bias"]
+    """A LayerNorm function over the weights and biases in `tensors`."""
+    return lambda at, x: normalized(x, epsilon) * tensors[f"{at}.weight"] + tensors[f"{at}.bias"]
 
 
-def normalised(x: Float32, epsilon: float) -> Float32:
-    """Each row with mean 0 and variance 1."""
+def normalized(x: Float32, epsilon: float) -> Float32:
+    """Each row with mean 0 and variance 1, float32 [T, H]."""
     centred = x - x.mean(-1, keepdims=True)
     return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(epsilon))  # type: ignore[no-any-return]
 
 
 def linear(layer: QuantizedLinear, x: Float32) -> Float32:
-    """float32 [T, K] → [T, N] through uint8."""
+    """A quantized linear layer: float32 [T, K] → [T, N] through uint8."""
     steps = layer.quantize(x).astype(np.float32) - np.float32(layer.input_zero_point)
     scale = layer.weight_scale * np.float32(layer.input_scale)
     return (steps @ layer.weight.T.astype(np.float32)) * scale + layer.bias
 
 
 def gelu(x: Float32) -> Float32:
-    """x times the normal distribution's Φ(x), through an erf good to 1.5e-7 (Abramowitz and Stegun, 7.1.26)."""
+    """x Φ(x), Φ being the standard normal CDF; erf has an error of at most 1.5e-7 (Abramowitz and Stegun, 7.1.26)."""
     size = np.abs(x) * np.float32(np.sqrt(0.5))
     t = 1 / (1 + np.float32(0.3275911) * size)
     series = np.zeros_like(t)
@@ -74,7 +74,7 @@ def gelu(x: Float32) -> Float32:
 def encode(
     config: BertConfig, tensors: Mapping[str, Float32], batch: Batch, linear: ApplyLinear, norm: ApplyNorm
 ) -> Float32:
-    """What the last layer gives, [T, H]; `linear` and `norm` are called in the order of the computation."""
+    """The output of the last layer, float32 [T, H]; `linear` and `norm` are called in the order of the computation."""
     ids = (("word", batch.input_ids), ("position", batch.position_ids), ("token_type", batch.token_type_ids))
     embedded = [tensors[f"bert.embeddings.{name}_embeddings.weight"][where] for name, where in ids]
     x = norm("bert.embeddings.LayerNorm", embedded[0] + embedded[1] + embedded[2])
@@ -97,7 +97,7 @@ def _logits(config: BertConfig, tensors: Mapping[str, Float32], x: Float32, batc
 
 
 def _attention(config: BertConfig, qkv: Float32, batch: Batch) -> Float32:
-    """[T, 3H] → [T, H], each sample attending to itself alone."""
+    """[T, 3H] → [T, H]; each sample attends to its own tokens only."""
     split = qkv.reshape(len(qkv), 3, config.num_attention_heads, config.head_size)
     mixed = [_attend(split[start:stop]) for start, stop in zip(batch.cu_seqlens, batch.cu_seqlens[1:], strict=False)]
     return np.concatenate(mixed).reshape(len(qkv), config.hidden_size)

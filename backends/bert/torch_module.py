@@ -1,7 +1,7 @@
 """BERT for question answering and for classification in PyTorch, one readable file.
 
-Its parameters bear Hugging Face's names, so a checkpoint loads with `load_state_dict(strict=True)` and nothing is
-renamed on the way; the pooler is there only with the head that reads it.
+Parameters have Hugging Face's names, so a checkpoint loads with `load_state_dict(strict=True)` without renaming. The
+pooler exists only with the head that reads it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class SelfAttention(nn.Module):
 
 
 class Residual(nn.Module):
-    """A projection added to what went around it, then normalised; it ends both halves of a layer."""
+    """LayerNorm(projection + residual), which ends both halves of a layer."""
 
     def __init__(self, width: int, config: BertConfig, dropout: float) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ class Residual(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, around: Tensor) -> Tensor:
-        return self.LayerNorm(self.dropout(self.dense(x)) + around)  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        return self.LayerNorm(self.dropout(self.dense(x)) + residual)  # type: ignore[no-any-return]
 
 
 class Attention(nn.Module):
@@ -139,8 +139,8 @@ class Bert(nn.Module):
             self.pooler = Pooler(config)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """What the last layer gives, [B, S, H]."""
-        for x in self.hidden_states(input_ids, token_type_ids, attention_mask):  # noqa: B007 - the last one counts
+        """The output of the last layer, [B, S, H]."""
+        for x in self.hidden_states(input_ids, token_type_ids, attention_mask):  # noqa: B007 - only the last one is returned
             pass
         return x
 
@@ -148,10 +148,10 @@ class Bert(nn.Module):
         self,
         input_ids: Tensor,  # [B, S] int64
         token_type_ids: Tensor,  # [B, S] 0 question, 1 passage
-        attention_mask: Tensor | None = None,  # [B, S] bool, False at padding; None where there is none
+        attention_mask: Tensor | None = None,  # [B, S] bool, False at padding; None: no padding
         position_ids: Tensor | None = None,  # [B, S]; None counts from 0
     ) -> Iterator[Tensor]:
-        """What each layer gives, [B, S, H], one after the other, so that no more than one is held."""
+        """The output of each layer, [B, S, H], as an iterator, so that only one is in memory."""
         mask = None if attention_mask is None else attention_mask[:, None, None, :]  # over heads and queries
         x = self.embeddings(input_ids, token_type_ids, position_ids)
         for layer in self.encoder.layer:
@@ -160,7 +160,7 @@ class Bert(nn.Module):
 
 
 class BertForQuestionAnswering(nn.Module):
-    """Token ids in, a start and an end score for every token out."""
+    """Token ids in, a start and an end logit for every token out."""
 
     def __init__(self, config: BertConfig, dropout: float = 0.0) -> None:
         super().__init__()
@@ -168,12 +168,12 @@ class BertForQuestionAnswering(nn.Module):
         self.qa_outputs = nn.Linear(config.hidden_size, COLUMNS)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Of what `Bert.hidden_states` takes, float32 [B, S, 2]."""
+        """float32 [B, S, 2]; the arguments are those of `Bert.hidden_states`."""
         return self.qa_outputs(self.bert(input_ids, token_type_ids, attention_mask)).float()  # type: ignore[no-any-return]
 
 
 class BertForSequenceClassification(nn.Module):
-    """Token ids in, a score for either class of every sample out. `config.head` is CLASSES."""
+    """Token ids in, two class logits for every sample out. `config.head` is CLASSES."""
 
     def __init__(self, config: BertConfig, dropout: float = 0.0) -> None:
         super().__init__()
@@ -181,6 +181,6 @@ class BertForSequenceClassification(nn.Module):
         self.classifier = nn.Linear(config.hidden_size, COLUMNS)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Of what `Bert.hidden_states` takes, float32 [B, 2]."""
+        """float32 [B, 2]; the arguments are those of `Bert.hidden_states`."""
         pooled = self.bert.pooler(self.bert(input_ids, token_type_ids, attention_mask))
         return self.classifier(pooled).float()  # type: ignore[no-any-return]

@@ -16,8 +16,8 @@ from backends.errors import BackendError
 from backends.formats import onnx_reader, state_dicts
 from backends.formats.base import ModelWeights
 
-_STORED = (".safetensors", ".bin", ".pytorch", ".pt", ".pth")  # of a file that is named itself
-# In a directory, the first of these that is there.
+_STORED = (".safetensors", ".bin", ".pytorch", ".pt", ".pth")  # suffixes of a file of tensors
+# In a directory, the first of these that exists.
 _IN_DIRECTORY = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -29,11 +29,11 @@ _IN_DIRECTORY = (
 
 @dataclass(frozen=True)
 class Format:
-    """How one family of files is read; each function takes the file that `find` gave."""
+    """How one family of files is read; every function takes the file that `find` returned."""
 
     read: Callable[[Path], ModelWeights]
-    has_ranges: Callable[[Path], bool]  # it brings scales for its int8 linear layers
-    files: Callable[[Path], tuple[Path, ...]]  # all that the weights come from
+    has_ranges: Callable[[Path], bool]  # True if it has scales for int8 linear layers
+    files: Callable[[Path], tuple[Path, ...]]  # every file that holds weights
 
 
 _GRAPH = Format(onnx_reader.read, onnx_reader.has_ranges, onnx_reader.files)
@@ -41,15 +41,15 @@ _TENSORS = Format(state_dicts.read, state_dicts.has_ranges, state_dicts.files)
 
 
 def of(path: Path) -> Format:
-    """The format of a file that `find` gave."""
+    """The format of a file that `find` returned."""
     return _GRAPH if path.suffix == GRAPH_SUFFIX else _TENSORS
 
 
 def find(path: Path) -> Path | None:
-    """The file to begin with of the model at `path`, a file or a directory; None where there is no model.
+    """The file to read of the model at `path`, a file or a directory; None if there is no model.
 
     Raises:
-        BackendError: a directory has a config.json and nothing that could be its weights.
+        BackendError: a directory has a config.json but no weights.
     """
     if path.is_file():
         return path if path.suffix in (GRAPH_SUFFIX, *_STORED) else None

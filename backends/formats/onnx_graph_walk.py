@@ -1,7 +1,7 @@
-"""An ONNX graph as a reader of weights sees it: what makes a tensor, and which tensors are constant.
+"""An ONNX graph as a reader of weights needs it: the node that produces a tensor, and which tensors are constant.
 
-Constants are folded as they are asked for (a transposed, rounded or rescaled weight is a constant too), so that it does
-not matter how much of that the exporter has done already.
+Constants are folded on request (a transposed, quantized or rescaled weight is a constant too), so it does not matter
+how much of that the exporter has folded already.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """One operator of a graph, with the names of the tensors that it reads and writes."""
+    """One operator, with the names of its input and output tensors."""
 
     op: str
     inputs: tuple[str, ...]
@@ -32,19 +32,20 @@ class OnnxNode:
 
 @dataclass(frozen=True)
 class OnnxGraph:
-    """Tensors by name. `made_by` has every node under each of its outputs."""
+    """A graph of tensors, which are known by name."""
 
     path: Path
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    made_by: Mapping[str, OnnxNode]
-    constants: dict[str, Array | None] = field(default_factory=dict)  # None: asked for before, and not one
+    made_by: Mapping[str, OnnxNode]  # output → the node that computes it
+    constants: dict[str, Array | None] = field(default_factory=dict)  # a cache; None: known not to be constant
 
     def node(self, name: str) -> OnnxNode | None:
+        """The node that computes `name`; None for an input or an initializer."""
         return self.made_by.get(name)
 
     def constant(self, name: str) -> Array | None:
-        """The tensor's value; None where it depends on the graph's inputs."""
+        """The tensor's value; None if it depends on the graph's inputs."""
         if name not in self.constants:
             self.constants[name] = self._folded(self.node(name))
         return self.constants[name]
@@ -56,13 +57,13 @@ class OnnxGraph:
         return None if any(value is None for value in values) else FOLDED[node.op](node, *values)
 
     def variable(self, node: OnnxNode) -> list[str]:
-        """Those of the node's inputs that are not constant."""
+        """The names of the node's inputs that are not constant."""
         return [name for name in node.inputs if name and self.constant(name) is None]
 
     def upstream(
         self, name: str, stop: Callable[[str, OnnxNode], bool] = lambda *_: False
     ) -> Iterator[tuple[str, OnnxNode]]:
-        """`name` and all that it is made from, with their nodes, the nearest first; nothing behind where `stop`s."""
+        """`name` and all tensors that it depends on, with their nodes, nearest first; not beyond where `stop` holds."""
         waiting, seen = [name], {name}
         for one in waiting:
             node = self.node(one)
@@ -75,7 +76,7 @@ class OnnxGraph:
                 waiting.extend(further)
 
     def nearest(self, name: str, find: Callable[[str], T | None]) -> T | None:
-        """What `find` gives for the first of `upstream` that it gives anything for."""
+        """The first result of `find` over `upstream` that is not None."""
         return next((found for one, _ in self.upstream(name) if (found := find(one)) is not None), None)
 
 
@@ -83,7 +84,7 @@ def load(path: Path) -> OnnxGraph:
     """The graph in a file.
 
     Raises:
-        BackendError: it is no ONNX graph, or cut short: a tensor is used that is nowhere.
+        BackendError: it is not an ONNX graph, or incomplete: it reads a tensor that it does not have.
     """
     from onnx import numpy_helper
 
@@ -107,7 +108,7 @@ def load(path: Path) -> OnnxGraph:
 
 
 def has_op(path: Path, op: str) -> bool:
-    """True where the graph has such a node; a file that is no graph has none."""
+    """True if the graph has a node with this operator; False if the file is not a graph."""
     try:
         return any(node.op_type == op for node in _parse(path, with_weights=False).graph.node)
     except BackendError:
@@ -115,12 +116,12 @@ def has_op(path: Path, op: str) -> bool:
 
 
 def outputs(path: Path) -> tuple[str, ...]:
-    """The names of the graph's outputs; its weights stay unread. Raises as `load` does."""
+    """The names of the graph's outputs, without reading its weights. Raises as `load`."""
     return tuple(value.name for value in _parse(path, with_weights=False).graph.output)
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """The file, and those beside it that hold its larger tensors."""
+    """The file, and the files next to it that hold its larger tensors."""
     try:
         tensors = _parse(path, with_weights=False).graph.initializer
     except BackendError:
@@ -136,11 +137,11 @@ def _parse(path: Path, with_weights: bool) -> Any:
         proto = onnx.load(path, load_external_data=with_weights)
     except Exception as error:
         raise BackendError(
-            f"expected an ONNX graph in {path}, found a file that is none, or cut short ({brief(error)}). "
+            f"expected an ONNX graph in {path}, found another file, or one cut short ({brief(error)}). "
             f"Copy or fetch it again."
         ) from error
     if not proto.graph.node:
-        raise BackendError(f"expected an ONNX graph in {path}, found nothing in it. Copy or fetch it again.")
+        raise BackendError(f"expected an ONNX graph in {path}, found an empty one. Copy or fetch it again.")
     return proto
 
 
@@ -172,7 +173,7 @@ def _unsqueeze(node: OnnxNode, x: Array, axes: Array | None = None) -> Array:
 
 
 def _along(node: OnnxNode, x: Array, values: Array) -> Array:
-    """Scales or zero points in a shape to compute with x: one, or one for each place of an axis."""
+    """Scales or zero points reshaped to broadcast with x: a scalar, or one value for each index of an axis."""
     if values.size == 1:
         return values.reshape(())
     shape = [1] * x.ndim
@@ -194,7 +195,7 @@ def _dequantize(node: OnnxNode, x: Array, scale: Array, zero_point: Array | None
     return np.asarray(steps * _along(node, x, scale), np.float32)
 
 
-# What can be computed beforehand: node and its constant inputs → its one output.
+# Operators that can be folded: (node, *constant inputs) → the output.
 FOLDED: dict[str, Callable[..., Array | None]] = {
     "Constant": _value,
     "Identity": lambda _, x: x,

@@ -1,7 +1,7 @@
-"""The names under which published BERT graphs have their inputs and outputs, for whatever engine runs them.
+"""The names of inputs and outputs in published BERT graphs, for every engine that runs them.
 
-MLPerf's two graphs differ from each other and both from what exporters write, so inputs are told by their names and
-never by their place. What we write ourselves has the names of MLPerf's fp32 graph.
+MLPerf's two graphs differ from each other and from what exporters write, so inputs are matched by name, never by
+position. Graphs written here have the names of MLPerf's fp32 graph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 OUTPUTS = {SPANS: ("output_start_logits", "output_end_logits"), CLASSES: ("logits",)}  # of the graphs written here
-# A graph's input → the field of `Padded` that is fed to it.
+# Name of a graph's input → the field of `Padded` that it receives.
 _FIELDS = {
     "input_ids": "input_ids",
     "input_mask": "attention_mask",
@@ -29,7 +29,7 @@ _FIELDS = {
     "segment_ids": "token_type_ids",
     "token_type_ids": "token_type_ids",
 }
-# What a head gives, each under the names that exporters use.
+# For each output of a head, the names that exporters use.
 _OUTPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     SPANS: (("output_start_logits", "start_logits"), ("output_end_logits", "end_logits")),
     CLASSES: (("logits", "output_logits"),),
@@ -38,10 +38,10 @@ Inputs = dict[str, str]
 
 
 def match_inputs(model: Model, found: list[str]) -> Inputs:
-    """Input name of the graph → field of `Padded`.
+    """Name of each of the graph's inputs → field of `Padded`.
 
     Raises:
-        BackendError: they are not the three of a BERT.
+        BackendError: `found` is not the three inputs of a BERT.
     """
     matched = {name: _FIELDS[name] for name in found if name in _FIELDS}
     if len(matched) != len(found) or sorted(matched.values()) != sorted(set(_FIELDS.values())):
@@ -53,21 +53,21 @@ def match_inputs(model: Model, found: list[str]) -> Inputs:
 
 
 def match_outputs(model: Model, found: Iterable[str]) -> list[str]:
-    """The graph's names for what its head gives: start and end logits, or the logits of the classes.
+    """The names of the head's outputs: start and end logits, or class logits.
 
     Raises:
-        BackendError: it has neither.
+        BackendError: the graph has neither.
     """
     return _match(model, list(found))[1]
 
 
 def head(model: Model, found: Iterable[str]) -> str:
-    """The head, of `heads.HEADS`, of a graph with these outputs. Raises as `match_outputs` does."""
+    """The head (a key of `heads.HEADS`) of a graph with these outputs. Raises as `match_outputs`."""
     return _match(model, list(found))[0]
 
 
 def classes(found: Iterable[str]) -> list[str]:
-    """The output that holds the logits of classes; nothing where none has that name."""
+    """The name of the output with class logits, in a list; empty if there is none."""
     return _named(CLASSES, list(found))
 
 
@@ -87,10 +87,10 @@ def _match(model: Model, found: list[str]) -> tuple[str, list[str]]:
 
 
 def answers(batch: Batch, outputs: Sequence[Float32]) -> Float32:
-    """What a backend gives, out of a graph's outputs: [B, S] twice, cut back to [T, 2]; or [B, 2] as it is.
+    """What `Backend.infer` returns, from a graph's outputs: two [B, S] become [T, 2]; one [B, 2] stays as it is.
 
     Raises:
-        BackendError: they have other shapes.
+        BackendError: the outputs have other shapes.
     """
     if len(outputs) == COLUMNS:
         return batch.pack(np.stack(outputs, axis=-1))
@@ -100,5 +100,5 @@ def answers(batch: Batch, outputs: Sequence[Float32]) -> Float32:
 
 
 def feed(inputs: Inputs, padded: Padded) -> dict[str, Int64]:
-    """What to hand to the graph: its input names, each with int64 [B, S]."""
+    """The graph's inputs: name → int64 [B, S]."""
     return {name: getattr(padded, field) for name, field in inputs.items()}

@@ -1,4 +1,4 @@
-"""The parts of BERT that have weights, known in an ONNX graph by what their nodes compute, whatever their names."""
+"""Recognizes linear layers and LayerNorms in an ONNX graph by what their nodes compute, whatever their names."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from backends.formats.base import QatRange
 from backends.formats.onnx_graph_walk import Array, OnnxGraph, OnnxNode
 from foundation.arrays import Float32
 
-# Operators that move or round values without computing with them.
+# Operators that move or quantize values without computing with them.
 LAYOUT = {"Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Dropout"}
 ROUNDING = {"QuantizeLinear", "DequantizeLinear"}
 
 
 @dataclass(frozen=True)
 class GraphLinear:
-    """y = x Wᵀ + b; the range is there where both x and W are rounded to bytes."""
+    """y = x Wᵀ + b; it has a range if both x and W are quantized."""
 
     weight: Array  # [N, K]
     bias: Array  # [N]
-    source: str  # x
-    product: str  # the tensor before the bias
+    source: str  # name of x
+    product: str  # name of x Wᵀ
     range: QatRange | None
 
 
 @dataclass(frozen=True)
 class GraphNorm:
-    """A layer normalization; `source` is the tensor that it normalizes."""
+    """A LayerNorm; `source` is the name of its input."""
 
     weight: Array  # [H]
     bias: Array  # [H]
@@ -38,14 +38,14 @@ class GraphNorm:
 
 
 def through(graph: OnnxGraph, name: str, operators: set[str] = LAYOUT | ROUNDING) -> str:
-    """The tensor that `name` is but for its layout and rounding."""
+    """The tensor that `name` was before changes of layout and quantization."""
     while (node := graph.node(name)) is not None and node.op in operators and graph.constant(name) is None:
         name = node.inputs[0]
     return name
 
 
 def linear(graph: OnnxGraph, name: str) -> GraphLinear | None:
-    """The linear layer that gives `name`, or None."""
+    """The linear layer with the output `name`, or None."""
     name = through(graph, name)
     node = graph.node(name)
     if node is None:
@@ -81,9 +81,8 @@ def _range(graph: OnnxGraph, node: OnnxNode, rows: int) -> QatRange | None:
     for name, is_wrong in wrong.items():
         if is_wrong:
             raise BackendError(
-                f"expected one scale for the input of a linear layer, and symmetric ones for its weights, one "
-                f"or one an "
-                f"output, found others at {name} in {graph.path}. Name the model before it was quantized."
+                f"expected one scale for a linear layer's input, and one or one per output for its weights, symmetric, "
+                f"found others at {name} in {graph.path}. Name the model before quantization."
             )
     shift = 128 if zero_point.dtype == np.int8 else 0
     wide: Float32 = np.broadcast_to(weight_scale.astype(np.float32).reshape(-1), (rows,))
@@ -91,7 +90,7 @@ def _range(graph: OnnxGraph, node: OnnxNode, rows: int) -> QatRange | None:
 
 
 def _rounding(graph: OnnxGraph, name: str) -> tuple[Array, Array] | None:
-    """(scale, zero point) of the bytes that `name` is made from."""
+    """(scale, zero point) of the quantized tensor that `name` is computed from; None if there is none."""
     while (node := graph.node(name)) is not None and node.op in LAYOUT:
         name = node.inputs[0]
     if node is None or node.op != "DequantizeLinear":
@@ -103,7 +102,7 @@ def _rounding(graph: OnnxGraph, name: str) -> tuple[Array, Array] | None:
 
 
 def norm(graph: OnnxGraph, name: str) -> GraphNorm | None:
-    """The LayerNorm that gives `name`, one node or the exporters' nine, or None."""
+    """The LayerNorm with the output `name`, as one node or as the nine that exporters write; or None."""
     node = graph.node(through(graph, name))
     if node is None:
         return None
@@ -121,7 +120,7 @@ def norm(graph: OnnxGraph, name: str) -> GraphNorm | None:
 
 
 def _unfolded(graph: OnnxGraph, weight: Array, bias: Array, divided: str) -> GraphNorm | None:
-    """(x - mean) / sqrt(variance + epsilon), by its quotient."""
+    """The LayerNorm of a quotient (x - mean) / sqrt(variance + epsilon); None if `divided` is another quotient."""
     quotient = graph.node(divided)
     if quotient is None or quotient.op not in ("Div", "Mul"):
         return None
@@ -140,7 +139,7 @@ def _is(graph: OnnxGraph, name: str, op: str) -> OnnxNode | None:
 
 
 def _constant_and_other(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:
-    """Of a node with two inputs the constant and the name of the other; None where there is not one of each."""
+    """The constant input of a node and the name of its other input; None unless exactly one of the two is constant."""
     values = [graph.constant(name) for name in node.inputs[:2]]
     for value, other, other_value in zip(values, node.inputs[1::-1], values[::-1], strict=True):
         if value is not None and other_value is None:

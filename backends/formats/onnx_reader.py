@@ -1,7 +1,7 @@
-"""BERT's weights out of an exported ONNX graph, found by structure: names may be numbers, matrices turned round.
+"""BERT's weights from an exported ONNX graph, found by structure: names may be numbers, matrices may be transposed.
 
-The walk goes from the logits back to the inputs, layer by layer, and takes nothing for granted: what it meets that is
-not BERT is an error that names the tensor there. Rounding to bytes on the way is kept as the layers' ranges.
+The walk goes from the logits back to the inputs, layer by layer, and verifies every step: anything that is not BERT is
+an error that names the tensor. Quantization on the way becomes the layers' ranges.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from backends.formats.base import ModelWeights, checked
 from backends.formats.onnx_graph_walk import Array, OnnxGraph, OnnxNode
 from backends.formats.onnx_patterns import LAYOUT, ROUNDING, GraphLinear, GraphNorm, linear, norm, through
 
-# Nodes that an exact GELU leaves, and those of the activations that this package does not run.
+# Operators of an exact GELU, and of activations that are not supported.
 _SUMS = {"Add"} | LAYOUT | ROUNDING
 _GELU, _OTHERS = {"Erf", "Gelu"}, {"Tanh", "Relu", "Sigmoid"}
 
@@ -26,13 +26,13 @@ files = onnx_graph_walk.files
 
 
 def has_ranges(path: Path) -> bool:
-    """True where the graph rounds to bytes."""
+    """True if the graph is quantized."""
     return onnx_graph_walk.has_op(path, "DequantizeLinear")
 
 
 @dataclass(frozen=True)
 class _GraphLayer:
-    """One encoder layer; parts under their Hugging Face names."""
+    """One encoder layer; its parts by their Hugging Face names."""
 
     linears: Mapping[str, GraphLinear]
     norms: Mapping[str, GraphNorm]
@@ -44,7 +44,7 @@ def read(path: Path) -> ModelWeights:
     """The weights of the graph in `path`.
 
     Raises:
-        BackendError: it is no graph, or not one of a BERT with a head of ours as exporters write it.
+        BackendError: it is not a graph, or not that of a BERT with a head of `heads.HEADS` as exporters write it.
     """
     graph = onnx_graph_walk.load(path)
     kind = CLASSES if onnx_io_names.classes(graph.outputs) else SPANS
@@ -78,7 +78,7 @@ def read(path: Path) -> ModelWeights:
 
 
 def _spans(graph: OnnxGraph) -> tuple[dict[str, GraphLinear], str]:
-    """The head's linear layer, the start's half first, and what it reads: the last layer of the encoder."""
+    """The head's linear layer, with the start logits first, and the name of its input, the encoder's output."""
     head = graph.nearest(graph.outputs[0], lambda name: linear(graph, name))
     if head is None or len(head.weight) != COLUMNS:
         raise _no_bert(graph, graph.outputs[0], "the two outputs, start and end, of a linear layer")
@@ -90,7 +90,7 @@ def _spans(graph: OnnxGraph) -> tuple[dict[str, GraphLinear], str]:
 
 
 def _classes(graph: OnnxGraph) -> tuple[dict[str, GraphLinear], str]:
-    """The head's two linear layers, and the last layer of the encoder, whose first token the pooler reads."""
+    """The head's two linear layers, and the name of the encoder's output, of which the pooler reads the first token."""
     output = onnx_io_names.classes(graph.outputs)[0]
     classifier = linear(graph, output)
     if classifier is None or len(classifier.weight) != COLUMNS:
@@ -107,7 +107,7 @@ _HEADS: dict[str, Callable[[OnnxGraph], tuple[dict[str, GraphLinear], str]]] = {
 
 
 def _half(graph: OnnxGraph, output: str) -> int:
-    """0 or 1: which half of the head's outputs this is, by the node that parts them."""
+    """0 or 1: which half of the head's outputs this is, by the node that splits them."""
     for name, node in graph.upstream(output):
         if node.op == "Split":
             return node.outputs.index(name)
@@ -118,14 +118,14 @@ def _half(graph: OnnxGraph, output: str) -> int:
 
 
 def _layers_back_from(graph: OnnxGraph, name: str) -> Iterator[_GraphLayer]:
-    """The layers whose last gives `name`, the last one first."""
+    """The encoder layers up to the one that computes `name`, the last one first."""
     while (layer := _layer(graph, name)) is not None:
         yield layer
         name = layer.source
 
 
 def _layer(graph: OnnxGraph, name: str) -> _GraphLayer | None:
-    """The layer that gives `name`; None where embeddings do."""
+    """The layer that computes `name`; None if the embeddings do."""
     ffn_norm = _norm(graph, name)
     halves = _projected(graph, ffn_norm.source)
     if halves is None:
@@ -135,7 +135,7 @@ def _layer(graph: OnnxGraph, name: str) -> _GraphLayer | None:
     attention_norm = _norm(graph, middle)
     halves = _projected(graph, attention_norm.source)
     if halves is None or through(graph, inner.source) != through(graph, middle):
-        raise _no_bert(graph, middle, "the input of both the inner layer and the sum after it")
+        raise _no_bert(graph, middle, "the input of both the intermediate layer and the residual sum after it")
     projection, source = halves
     attention, heads = _attention(graph, projection.source)
     for one in attention.values():
@@ -154,7 +154,7 @@ def _norm(graph: OnnxGraph, name: str) -> GraphNorm:
 
 
 def _projected(graph: OnnxGraph, total: str) -> tuple[GraphLinear, str] | None:
-    """(what is projected, what goes around it) of a sum of the two; None where neither comes out of a linear layer."""
+    """(linear layer, name of the residual) of their sum; None if neither addend is the output of a linear layer."""
     node = graph.node(through(graph, total))
     if node is None or node.op != "Add":
         raise _no_bert(graph, total, "a sum")
@@ -166,7 +166,7 @@ def _projected(graph: OnnxGraph, total: str) -> tuple[GraphLinear, str] | None:
 
 
 def _activated(graph: OnnxGraph, name: str) -> GraphLinear:
-    """The linear layer whose output, through an exact GELU, is `name`."""
+    """The linear layer before the exact GELU that computes `name`."""
     operators: set[str] = set()
     found: GraphLinear | None = None
     for one, node in graph.upstream(name, lambda one, _: linear(graph, one) is not None):
@@ -179,7 +179,7 @@ def _activated(graph: OnnxGraph, name: str) -> GraphLinear:
 
 
 def _attention(graph: OnnxGraph, context: str) -> tuple[dict[str, GraphLinear], int]:
-    """Query, key and value, and the number of heads, by what mixes them."""
+    """Query, key and value, and the number of heads, found from the attention's output."""
     mixed = _product(graph, context)
     if mixed is None or not (softmax := graph.nearest(mixed.inputs[0], lambda name: _of(graph, name, "Softmax"))):
         raise _no_bert(graph, context, "softmax(query x key) x value")
@@ -190,14 +190,14 @@ def _attention(graph: OnnxGraph, context: str) -> tuple[dict[str, GraphLinear], 
     found = {name: graph.nearest(source, lambda one: linear(graph, one)) for name, source in sources.items()}
     for name, one in found.items():
         if one is None:
-            raise _no_bert(graph, sources[name], f"the linear layer that gives {name}")
+            raise _no_bert(graph, sources[name], f"the linear layer that computes {name}")
     width = len(found["query"].weight) if found["query"] else 0
     attention = {f"attention.self.{name}": one for name, one in found.items() if one is not None}
     return attention, _heads(graph, sources["query"], width)
 
 
 def _heads(graph: OnnxGraph, query: str, width: int) -> int:
-    """What the last axis of the query is split into, which its Reshape says."""
+    """The number of heads, from the Reshape that splits the last axis of the query."""
     for _, node in graph.upstream(query):
         if node.op == "Reshape":
             sizes = _last_two(graph, node.inputs[1])
@@ -208,7 +208,7 @@ def _heads(graph: OnnxGraph, query: str, width: int) -> int:
 
 
 def _last_two(graph: OnnxGraph, shape: str) -> list[int]:
-    """The last two numbers of a shape, whose first ones may only be known at run time."""
+    """The last two sizes of a shape; the first ones may be known at run time only."""
     whole = graph.constant(shape)
     if whole is not None:
         return [int(size) for size in whole.reshape(-1)[-2:]]
@@ -218,7 +218,7 @@ def _last_two(graph: OnnxGraph, shape: str) -> list[int]:
 
 
 def _product(graph: OnnxGraph, name: str) -> OnnxNode | None:
-    """The product of two variable matrices that gives `name`."""
+    """The product of two non-constant matrices that computes `name`; None for any other node."""
     node = _of(graph, through(graph, name), "MatMul")
     return node if node is not None and len(graph.variable(node)) == 2 else None
 
@@ -229,7 +229,7 @@ def _of(graph: OnnxGraph, name: str, op: str) -> OnnxNode | None:
 
 
 def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
-    """The three embedding tables of a sum. What is looked up decides: ids, types (the smaller table), or no input."""
+    """The three embedding tables of a sum, told apart by their indices: ids, types (the smaller table), or no input."""
     read_from: list[Array] = []
     fixed: list[Array] = []
     for name, node in graph.upstream(total, lambda _, node: node.op not in _SUMS):
@@ -247,7 +247,7 @@ def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
 
 
 def _reads_input(graph: OnnxGraph, indices: str) -> bool:
-    """True where the values, not only the shape, of an input of the graph decide the indices."""
+    """True if the indices depend on the values, not only on the shape, of an input of the graph."""
     if indices in graph.inputs:
         return True
     reached = graph.upstream(indices, lambda _, node: node.op == "Shape")
@@ -255,17 +255,17 @@ def _reads_input(graph: OnnxGraph, indices: str) -> bool:
 
 
 def _check_all_taken(graph: OnnxGraph, taken: set[str]) -> None:
-    """No matrix between the inputs and the logits is left over."""
+    """Raise if a constant matrix between the inputs and the logits was not read."""
     for output in graph.outputs[:2]:
         for name, node in graph.upstream(output):
             if node.op in ("MatMul", "Gemm") and len(graph.variable(node)) < 2 and name not in taken:
-                raise _no_bert(graph, node.inputs[1], "no further weights")
+                raise _no_bert(graph, node.inputs[1], "no other weights")
 
 
-def _no_bert(graph: OnnxGraph, name: str, wanted: str) -> BackendError:
+def _no_bert(graph: OnnxGraph, name: str, expected: str) -> BackendError:
     node = graph.node(name)
     found = f"{node.op} ({', '.join(node.inputs)})" if node else "an input"
     return BackendError(
-        f"expected {wanted} at {name!r} in {graph.path}, whose weights are read as those of an exported BERT; found "
-        f"{found}. Run the graph as it is with --backend onnxruntime, or name the model that it was exported from."
+        f"expected {expected} at {name!r} in {graph.path} (its weights are read by the structure of an exported BERT), "
+        f"found {found}. Run the graph as it is with --backend onnxruntime, or name the model it was exported from."
     )

@@ -14,7 +14,10 @@ RANDOM_SEED = 2018
 
 
 def weights(spec: str, config: BertConfig) -> ModelWeights:
-    """BERT's own initialisation (normal, sigma 0.02; LayerNorm one and zero), each tensor from a seed of its own."""
+    """BERT's initialization (normal, sigma 0.02; LayerNorm one and zero), with a seed for each tensor.
+
+    `spec` is part of the seed.
+    """
     return ModelWeights(config, {name: _tensor(f"{spec}/{name}", shape) for name, shape in config.shapes().items()})
 
 

@@ -1,7 +1,7 @@
 """Tensors stored by name: safetensors and PyTorch state dicts, in one file or sharded, Hugging Face's and MLPerf's.
 
-PyTorch files are opened with `weights_only`, so that they can bring tensors and nothing that runs. What quantized
-training left beside the weights (the greatest value of each quantizer) becomes the ranges of the linear layers.
+PyTorch files are opened with `weights_only`, so that they can contain tensors but no code. The maxima that quantizers
+stored next to the weights in quantization-aware training become the ranges of the linear layers.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from foundation.arrays import Float32
 from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 _INDEX = ".index.json"
-_QUANTIZER = "_quantizer."  # in the name of every tensor that quantized training adds
+_QUANTIZER = "_quantizer."  # in the name of every tensor that quantization-aware training adds
 _INPUT, _WEIGHT = "._input_quantizer._amax", "._weight_quantizer._amax"
-_WRAPPED = ("model", "state_dict", "model_state_dict")  # what trainers put the tensors under
-# Other names of the same: of models converted from TensorFlow, trained on several devices, or with fused activations.
+_WRAPPED = ("model", "state_dict", "model_state_dict")  # keys under which training scripts store the tensors
+# Names in models converted from TensorFlow, trained on several devices, or with fused activations → our names.
 _RENAMED = {
     "LayerNorm.gamma": "LayerNorm.weight",
     "LayerNorm.beta": "LayerNorm.bias",
@@ -39,7 +39,7 @@ _RENAMED = {
 
 def read(path: Path) -> ModelWeights:
     """The weights in `path`: a file of tensors, or the index of its shards."""
-    found = {_modern(name): tensor for name, tensor in _read_all(path).items()}
+    found = {_renamed(name): tensor for name, tensor in _read_all(path).items()}
     plain = {name: tensor for name, tensor in found.items() if _QUANTIZER not in name}
     shapes = {name: tuple(tensor.shape) for name, tensor in plain.items()}
     config = replace(bert_config.beside(path) or bert_config.of_shapes(path, shapes), head=heads.of_tensors(shapes))
@@ -47,7 +47,7 @@ def read(path: Path) -> ModelWeights:
 
 
 def has_ranges(path: Path) -> bool:
-    """True where quantized training left its ranges; the tensors themselves stay unread."""
+    """True if quantization-aware training stored ranges; checked without reading the tensors."""
     return any(name.endswith(_INPUT) for file in files(path) for name in _reader(file)[1](file))
 
 
@@ -73,7 +73,7 @@ def _read_all(path: Path) -> dict[str, Any]:
 
 
 def _weight_map(path: Path) -> dict[str, str]:
-    """Tensor → the file beside the index that holds it."""
+    """Name of each tensor → name of the file next to the index that holds it."""
     try:
         where = read_json(path, SETTINGS_BYTES)["weight_map"]
         names = {str(name): Path(file).name for name, file in where.items()}
@@ -88,16 +88,16 @@ def _weight_map(path: Path) -> dict[str, str]:
     return names
 
 
-def _modern(name: str) -> str:
+def _renamed(name: str) -> str:
     for old, new in _RENAMED.items():
         name = name.replace(old, new)
     return name
 
 
 def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, QatRange]:
-    """Of every linear layer of the encoder that has a quantizer; those inside attention, which stays float, are not.
+    """The range of every linear layer of the encoder with a quantizer; quantizers inside attention are not used.
 
-    Weights without a stored range are rounded to their own greatest value, as the publisher's engine does.
+    Weights without a stored range get their own maximum, as in the publisher's engine.
     """
     ranges = {}
     for name in sorted(name.removesuffix(_INPUT) for name in found if name.endswith(_INPUT)):
@@ -115,11 +115,11 @@ def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, QatRange]:
 
 
 def _positive(path: Path, name: str, amax: Any, size: int) -> Float32:
-    """`size` ranges, out of one or as many."""
+    """The maxima as an array [size], from one value or `size` values."""
     values = np.asarray(amax, np.float32).reshape(-1)
     if values.size not in (1, size) or not (np.isfinite(values).all() and (values > 0).all()):
-        wanted = "one value" if size == 1 else f"one value or {size}"
-        raise BackendError(f"expected {wanted} above 0 for {name} in {path}, found {values[:4].tolist()}.")
+        count = "one value" if size == 1 else f"one value or {size}"
+        raise BackendError(f"expected {count} above 0 for {name} in {path}, found {values[:4].tolist()}.")
     return np.broadcast_to(values, (size,))
 
 
@@ -137,7 +137,7 @@ def _safetensors_names(path: Path) -> Iterable[str]:
         with safetensors.safe_open(path, "numpy") as file:
             return list(file.keys())
     except (OSError, ValueError, safetensors.SafetensorError):
-        return ()  # who reads it says why
+        return ()  # the reader reports why
 
 
 def _read_torch(path: Path) -> Mapping[str, Any]:
@@ -149,7 +149,8 @@ def _load_torch(path: Path) -> Mapping[str, Any]:
         import torch
     except ModuleNotFoundError as error:
         raise BackendError(
-            f"{path} needs torch to be read. Type: pip install 'mlperf-bert-sut[pytorch]', or use model.safetensors."
+            f"expected torch, to read {path}, found none. Type: pip install 'mlperf-bert-sut[pytorch]', or use "
+            f"model.safetensors."
         ) from error
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
@@ -167,7 +168,9 @@ def _load_torch(path: Path) -> Mapping[str, Any]:
     return found
 
 
-_Reader = tuple[Callable[[Path], Mapping[str, Any]], Callable[[Path], Iterable[str]]]  # tensors, their names alone
+_Reader = tuple[
+    Callable[[Path], Mapping[str, Any]], Callable[[Path], Iterable[str]]
+]  # (reads the tensors, reads only their names)
 _READERS: dict[str, _Reader] = {".safetensors": (_read_safetensors, _safetensors_names)}
 
 

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs through PyTorch and Triton: what a run sees of this package."""
+"""NVIDIA GPUs through PyTorch and Triton: the `Backend` of this package."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from backends.gpu import device as devices
 from backends.gpu.engine import BUCKETS
 from foundation.arrays import Float32
 
-_GRAPH_TOKENS = 512  # of the longest sample that gets a graph
-_SHORT_TOKENS = 64  # of a sample for which attention has a kernel of its own
+_GRAPH_TOKENS = 512  # the longest sample for which a CUDA graph is captured
+_SHORT_TOKENS = 64  # up to this length attention has its own kernel
 _ROW = BACKENDS["gpu"]
 
 
@@ -27,7 +27,7 @@ class GpuBackend(Backend):
     packed = True
 
     def load(self, model: Model) -> None:
-        """Raises BackendError, as `device.of` does."""
+        """Load `model` on the GPU. Raises BackendError as `device.of`, and if the weights cannot be read."""
         devices.of(self.options.gpu, self.options.precision)
         import torch
 
@@ -46,15 +46,15 @@ class GpuBackend(Backend):
         return np.array(self.begin(batch).answers())
 
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
-        """The first time, everything is made and compiled that batches of up to these shapes can need."""
+        """The first call compiles and allocates everything that batches up to these shapes need."""
         shapes = list(shapes)
         if not self._is_warm:
             self._is_warm = True
-            self._make_ready(shapes)
+            self._prepare(shapes)
         super().warm_up(shapes)
 
-    def _make_ready(self, shapes: list[tuple[int, int]]) -> None:
-        """A scenario that brings one sample at a time has its graphs captured; any other the kernels of each size."""
+    def _prepare(self, shapes: list[tuple[int, int]]) -> None:
+        """Capture CUDA graphs if every batch is one sample; otherwise compile the kernels for each size."""
         longest = max(length for _, length in shapes)
         if all(samples == 1 for samples, _ in shapes):
             self._graphs.capture(min(_GRAPH_TOKENS, longest))

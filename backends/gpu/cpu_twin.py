@@ -1,7 +1,7 @@
-"""The backend's own engine on the CPU: the same weights, forward pass and batch layout, without a device.
+"""The gpu backend's engine on the CPU: the same weights, forward pass and batch layout, without a device.
 
-For tests, and for whoever wants to look inside; no flag of a run leads here. The kernels are PyTorch's twins, or
-Triton's where TRITON_INTERPRET=1 was set before this was imported.
+For tests and debugging; no flag of a run leads here. The kernels are the PyTorch twins, or Triton's if
+TRITON_INTERPRET=1 was set before this module was imported.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class CpuTwin:
     """A loaded model."""
 
     def __init__(self, model: Model, precision: str, kernels: GpuKernels = TWIN) -> None:
-        """Raises BackendError as `Backend.load` does."""
+        """Load `model`. Raises BackendError as `Backend.load`."""
         weights, _ = loading.read(model, precision, torch.device("cpu"))
         self._bert = GpuBert(weights, kernels, gemm_tuning.default(precision))
 
     @torch.inference_mode()
     def infer(self, batch: Batch) -> Float32:
-        """As `Backend.infer`."""
+        """The logits, as `Backend.infer` returns them."""
         numbers = torch.empty(pipeline.integers(batch.tokens), dtype=torch.int32)
         pipeline.lay_out(batch, numbers)
-        found: Float32 = self._bert(pipeline.packed(numbers, batch.tokens, len(batch), batch.max_length)).numpy()
-        return found
+        logits: Float32 = self._bert(pipeline.packed(numbers, batch.tokens, len(batch), batch.max_length)).numpy()
+        return logits

@@ -1,8 +1,7 @@
-"""One sample at a time: a whole forward pass captured once as a CUDA graph, started as one launch.
+"""One sample at a time: a whole forward pass captured as a CUDA graph and started with one launch.
 
-A graph has fixed shapes, so there is one for each bucket of tokens; a sample runs in the smallest that holds it. The
-tokens beyond its end are computed and dropped: no kernel lets a token reach another but the attention, which reads
-the true end from the device.
+A graph has fixed shapes, so there is one per bucket of tokens; a sample runs in the smallest graph that fits it. Tokens
+beyond its end are computed and dropped: only attention mixes tokens, and it reads the true end from the device.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from backends.gpu.packed_bert import GpuBert
 from backends.gpu.pipeline import blank, integers, lay_out, packed
 from foundation.arrays import Float32
 
-STEP = 32  # tokens between two buckets
+STEP = 32  # tokens from one bucket to the next
 
 
 def bucket(tokens: int) -> int:
-    """The tokens of the graph that a sample of so many runs in."""
+    """The size, in tokens, of the graph in which a sample of `tokens` tokens runs."""
     return -(-tokens // STEP) * STEP
 
 
 class _CapturedGraph:
-    """One bucket's, with memory of its own."""
+    """The graph of one bucket, with its own memory."""
 
     @torch.inference_mode()
     def __init__(self, bert: GpuBert, tokens: int, device: torch.device) -> None:
@@ -33,16 +32,16 @@ class _CapturedGraph:
         lay_out(blank(tokens), self._host_ids)
         self._ids = self._host_ids.to(device)
         batch = packed(self._ids, tokens, 1, tokens)
-        bert(batch)  # compiles what is not yet: a capture must not
+        bert(batch)  # compiles the kernels, which a capture must not do
         torch.cuda.synchronize(device)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._logits = bert(batch)
-        self.rows = len(self._logits)  # one a token, or one
+        self.rows = len(self._logits)  # one per token, or one
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> None:
-        """Enqueue a sample, put where the bucket's blank one was; its rows keep the bucket's places."""
+        """Enqueue a sample in place of the bucket's blank one; rows of ids stay at the bucket's offsets."""
         numbers = self._host_ids.numpy()
         for row, values in enumerate((batch.input_ids, batch.token_type_ids, batch.position_ids)):
             numbers[row * self.tokens : row * self.tokens + batch.tokens] = values
@@ -53,7 +52,7 @@ class _CapturedGraph:
 
 
 class CudaGraphs:
-    """Every bucket up to the longest sample that was warmed up."""
+    """A graph for every bucket up to the longest sample of the warm-up."""
 
     def __init__(self, bert: GpuBert, device: torch.device) -> None:
         self._bert, self._device = bert, device
@@ -61,17 +60,17 @@ class CudaGraphs:
         self._answered = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def capture(self, longest: int) -> None:
-        """Make all graphs for samples of up to so many tokens."""
+        """Capture the graphs for samples of up to `longest` tokens."""
         for tokens in range(STEP, bucket(longest) + 1, STEP):
             if tokens not in self._graphs:
                 self._graphs[tokens] = _CapturedGraph(self._bert, tokens, self._device)
 
     def takes(self, batch: Batch) -> bool:
-        """True for one sample that a graph was made for."""
+        """True if the batch is one sample and its bucket was captured."""
         return len(batch) == 1 and bucket(batch.tokens) in self._graphs
 
     def begin(self, batch: Batch) -> Pending:
-        """As `Pipeline.begin`; the answers hold until the next sample of the same bucket."""
+        """Like `Pipeline.begin`; the answers are valid until the next sample of the same bucket."""
         graph = self._graphs[bucket(batch.tokens)]
         self._answered.synchronize()
         graph.run(batch)

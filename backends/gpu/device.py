@@ -1,6 +1,6 @@
-"""Which NVIDIA GPUs there are, asked of the driver itself: no torch is loaded, so a run without one ends at once.
+"""Finds NVIDIA GPUs through the driver, without loading torch, so that a run without a GPU ends at once.
 
-What torch was built for is read from the file that says so, for the same reason.
+The CUDA version that torch was built for is read from torch's version.py, for the same reason.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from backends.errors import BackendError
 
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 _NAME_BYTES = 256
-# The first generation whose tensor cores have a type, and that Triton compiles for.
-_LEAST_CAPABILITY = {"fp16": (7, 5), "bf16": (8, 0), "int8": (8, 0), "fp8": (8, 9)}
+# The lowest compute capability with tensor cores for the type that Triton supports.
+_MIN_CAPABILITY = {"fp16": (7, 5), "bf16": (8, 0), "int8": (8, 0), "fp8": (8, 9)}
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_…
 
 
@@ -26,7 +26,7 @@ def find() -> tuple[Accelerator, ...]:
     """Every GPU that this process may use, in the driver's order.
 
     Raises:
-        BackendError: there is none, or torch cannot use one; the message says which, and what to type.
+        BackendError: there is none, or torch or Triton cannot use it; the message says why and what to type.
     """
     if importlib.util.find_spec("triton") is None:
         raise BackendError("backend 'gpu' needs triton, which is not installed: pip install 'mlperf-bert-sut[gpu]'")
@@ -39,37 +39,37 @@ def find() -> tuple[Accelerator, ...]:
                            f"onnxruntime, to run on this machine's cores.") from error  # fmt: skip
     if built_for is None:
         raise BackendError(
-            f"expected a PyTorch built for CUDA, found {_torch_words()} beside {gpus[0].name}. "
+            f"expected a PyTorch built for CUDA, found {_torch_words()} for {gpus[0].name}. "
             f"Type: pip install --force-reinstall torch triton (PyTorch's own index has every build)."
         )
     return gpus
 
 
 def of(number: int, precision: str) -> Accelerator:
-    """One of them, which has the arithmetic of a precision.
+    """GPU `number`, if it has the arithmetic of `precision`.
 
     Raises:
-        BackendError: as `find` does, or this one has not.
+        BackendError: as `find`, or its compute capability is too low.
     """
-    gpu, least = find()[number], _LEAST_CAPABILITY[precision]
+    gpu, least = find()[number], _MIN_CAPABILITY[precision]
     if gpu.capability < least:
-        can = [name for name, needs in _LEAST_CAPABILITY.items() if gpu.capability >= needs]
+        can = [name for name, needs in _MIN_CAPABILITY.items() if gpu.capability >= needs]
         raise BackendError(
             f"expected a GPU of compute capability {least[0]}.{least[1]} or higher for --precision {precision}, found "
-            f"{gpu.name} with {gpu.capability[0]}.{gpu.capability[1]}, which has {', '.join(can) or 'none of ours'}."
+            f"{gpu.name} with {gpu.capability[0]}.{gpu.capability[1]}, which has {', '.join(can) or 'none of them'}."
         )
     return gpu
 
 
 def _of_driver() -> tuple[Accelerator, ...]:
-    """Raises OSError, with the reason in few words, where there is no GPU."""
+    """The GPUs that the driver lists. Raises OSError with a short reason if there is none."""
     driver = _driver()
     if (code := driver.cuInit(0)) != 0:
-        raise OSError(f"the driver answers {_words(driver, code)}")
+        raise OSError(f"the driver returned {_words(driver, code)}")
     count = ctypes.c_int()
     _check(driver, driver.cuDeviceGetCount(ctypes.byref(count)))
     if not count.value:
-        raise OSError("the driver knows of none")
+        raise OSError("the driver lists none")
     return tuple(_gpu(driver, number) for number in range(count.value))
 
 
@@ -98,7 +98,7 @@ def _attribute(driver: Any, which: int, handle: ctypes.c_int) -> int:
 
 def _check(driver: Any, code: int) -> None:
     if code:
-        raise OSError(f"the driver answers {_words(driver, code)}")
+        raise OSError(f"the driver returned {_words(driver, code)}")
 
 
 def _words(driver: Any, code: int) -> str:
@@ -108,7 +108,7 @@ def _words(driver: Any, code: int) -> str:
 
 
 def torch_cuda() -> str | None:
-    """The CUDA that the installed torch was built for; None: it was built without."""
+    """The CUDA version that the installed torch was built for; None if it was built without CUDA."""
     found = _torch_version().get("cuda")
     return str(found) if found else None
 

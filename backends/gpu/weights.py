@@ -18,7 +18,8 @@ from backends.formats.base import Tensors
 from backends.gpu.engine import FP8, Engine
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 from backends.pytorch_cpu.linear import as_tensor
-from backends.quantization.int8_model import LINEARS, SOURCES, Arrays
+from backends.quantization.engine_tensors import Arrays
+from backends.quantization.int8_model import LINEARS, SOURCES
 
 FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -1,4 +1,4 @@
-"""What goes into every linear layer of a model, as ONNX Runtime computes it in fp32: what calibration looks at."""
+"""The inputs of every linear layer of a model, computed in fp32 by ONNX Runtime: the data of a calibration."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
 from backends.quantization.int8_model import LINEARS
 from foundation.arrays import Float32
 
-LinearInputs = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T, K], real tokens only
+LinearInputs = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T, K], without padding
 
 
 def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[LinearInputs]:
-    """The linear_inputs of one batch after the other: some 700 KB a token for BERT-Large."""
+    """The inputs of all linear layers, batch by batch: about 700 KB per token for BERT-Large."""
     built = onnx_graph.build(config, tensors, with_linear_inputs=True)
     session = onnxruntime_cpu_session.open_built(built, Options(threads=threads))
     places = [(layer, name) for layer in range(config.num_hidden_layers) for name in LINEARS]
@@ -28,4 +28,4 @@ def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int
         padded = batch.padded()
         feed = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
         found = session.run(names, dict(zip(INPUTS, feed, strict=True)))
-        yield {place: batch.pack(np.asarray(site)) for place, site in zip(places, found, strict=True)}
+        yield {place: batch.pack(np.asarray(x)) for place, x in zip(places, found, strict=True)}

@@ -1,8 +1,8 @@
 """ONNX Runtime on the CPU: the default backend, and the only one that the core install needs.
 
-It runs the graph that `onnx_graph` or `onnx_int8` writes from a model's weights, or a user's .onnx file as it is. ONNX
-Runtime has no packed attention on CPUs, so it gets the padded view; the scheduler's batches of like length keep that
-nearly free.
+It runs the graph that `graph` or `int8_graph` writes from a model's weights, or a user's .onnx file as it is. ONNX
+Runtime has no packed attention on CPUs, so it gets the padded view; the scheduler batches samples of similar length, so
+little is padded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OnnxRuntimeBackend(Backend):
         self._outputs = onnx_io_names.match_outputs(model, [node.name for node in self._session.get_outputs()])
 
     def _open_file(self, path: Path | None) -> Any:
-        assert path is not None  # a graph has one
+        assert path is not None  # a graph has a path
         try:
             return session.open_file(path, self.options)
         except Exception as error:
@@ -59,8 +59,7 @@ class OnnxRuntimeBackend(Backend):
         wide = session.has_wide_products()
         if self.options.precision == "int8":
             engine, directory = read_model_engine(model)
-            ready = session.open_ready
-            return ready(directory, lambda: int8_graph.build(engine, wide), self.options)
+            return session.open_cached(directory, lambda: int8_graph.build(engine, wide), self.options)
         weights = read_weights(model)
         if self.options.precision == "int8-dynamic":
             built = int8_graph.build_dynamic(weights.config, weights.tensors, wide)

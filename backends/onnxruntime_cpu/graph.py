@@ -23,24 +23,26 @@ from backends.formats.onnx_io_names import INPUTS, OUTPUTS
 
 Array = npt.NDArray[Any]
 
-_INLINE_BYTES = 256  # what is smaller lies in the graph itself
-BuiltGraph = tuple[ModelProto, dict[str, Array]]  # a model, and the arrays of its outside initializers by name
+_INLINE_BYTES = 256  # smaller arrays are stored in the graph itself
+BuiltGraph = tuple[ModelProto, dict[str, Array]]  # a model, and the arrays of its external initializers by name
 FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
 
 
 @dataclass
 class GraphBuilder:
-    """Nodes and weights in the making."""
+    """Collects nodes and weights."""
 
     weights: dict[str, Array] = field(default_factory=dict)
     nodes: list[NodeProto] = field(default_factory=list)
-    linear_inputs: list[str] = field(default_factory=list)  # what goes into each linear layer, in the order of LINEARS
+    linear_inputs: list[str] = field(default_factory=list)  # inputs of the linear layers, in the order of LINEARS
 
     def weight(self, name: str, array: Array) -> str:
-        self.weights[name] = np.ascontiguousarray(array).reshape(array.shape)  # which alone would make a scalar a list
+        """Add an initializer; returns its name."""
+        self.weights[name] = np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray makes scalars 1-d
         return name
 
     def node(self, operator: str, inputs: list[str], *outputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add a node; returns the name of its first output."""
         self.nodes.append(helper.make_node(operator, inputs, list(outputs), domain=domain, **attributes))
         return outputs[0]
 
@@ -60,7 +62,7 @@ def build(config: BertConfig, tensors: Tensors, with_linear_inputs: bool = False
 
 
 def embeddings(graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Array]) -> tuple[str, str]:
-    """Summed and normalised embeddings [B, S, H], and each sample's length int32 [B]."""
+    """Names of the normalized embeddings [B, S, H] and of the samples' lengths, int32 [B]."""
     narrow = [graph.node("Cast", [name], f"{name}.int32", to=TensorProto.INT32) for name in INPUTS]
     names = ("word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight")
     tables = [graph.weight(name, tensors[f"bert.embeddings.{name}"]) for name in (*names, *norm("LayerNorm"))]
@@ -70,7 +72,7 @@ def embeddings(graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Ar
 
 
 def norm(at: str) -> tuple[str, str]:
-    """The names of a layer normalization's two tensors."""
+    """The tensor names of a LayerNorm's weight and bias."""
     return f"{at}.weight", f"{at}.bias"
 
 
@@ -110,7 +112,7 @@ def _dense_and_norm(
 
 
 def head(graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Array], hidden: str) -> None:
-    """From the last layer, [B, S, H], to the graph's outputs."""
+    """Add the head: from the last layer, [B, S, H], to the graph's outputs."""
     write = _classes if config.head == CLASSES else _spans
     write(graph, tensors, hidden, OUTPUTS[config.head])
 
@@ -137,30 +139,30 @@ def _linear(graph: GraphBuilder, tensors: Mapping[str, Array], name: str, source
 
 
 def finish(graph: GraphBuilder, config: BertConfig, linear_inputs: Sequence[str] = ()) -> BuiltGraph:
-    """The graph as a model, opset 18: inputs int64 [B, S], outputs those of the head; and the arrays to hand over."""
+    """The model, opset 18, with inputs int64 [B, S] and the head's outputs; and the arrays to pass to the session."""
     shape: list[str | int | None] = ["batch", "sequence"]
     answers: list[str | int | None] = ["batch", COLUMNS] if config.head == CLASSES else shape
     outputs = [(name, answers) for name in OUTPUTS[config.head]] + [
         (name, [*shape, "width of " + name]) for name in linear_inputs
     ]
-    handed_over = {name: array for name, array in graph.weights.items() if array.nbytes >= _INLINE_BYTES}
+    external = {name: array for name, array in graph.weights.items() if array.nbytes >= _INLINE_BYTES}
     proto = helper.make_graph(
         graph.nodes,
         "bert",
         [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in INPUTS],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in outputs],
         [
-            _outside(name, array) if name in handed_over else numpy_helper.from_array(array, name)
+            _external(name, array) if name in external else numpy_helper.from_array(array, name)
             for name, array in graph.weights.items()
         ],
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(FUSED, 1)]
-    return helper.make_model(proto, opset_imports=opsets, ir_version=9), handed_over
+    return helper.make_model(proto, opset_imports=opsets, ir_version=9), external
 
 
-def _outside(name: str, array: Array) -> TensorProto:
-    """An initializer whose bytes are handed to the session, not stored in the graph."""
+def _external(name: str, array: Array) -> TensorProto:
+    """An initializer with its data outside the graph: the session gets the array."""
     kind = helper.np_dtype_to_tensor_dtype(array.dtype)
     tensor = TensorProto(name=name, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
-    tensor.external_data.add(key="location", value="handed-over")
+    tensor.external_data.add(key="location", value="memory")
     return tensor

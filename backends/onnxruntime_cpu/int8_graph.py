@@ -1,10 +1,10 @@
-"""BERT as an ONNX graph with int8 linear layers: calibrated, or with ranges that each batch gives anew.
+"""BERT as an ONNX graph with int8 linear layers, calibrated or with dynamic ranges, computed for each batch.
 
-Every linear layer is one MatMulIntegerToFloat (uint8 by int8, scales and bias applied on the way out); calibrated
-inputs are rounded by a QuantizeLinear before it, dynamic ones inside DynamicQuantizeMatMul. Attention, LayerNorm and
-GELU stay float, as ONNX Runtime's fused operators. Two things are folded: what balances attention's output goes into
-the value rows of the layer that makes it, and where the processor multiplies uint8 by int8 in 16 bits, which could
-overflow, weights are stored as uint8 around 128.
+Every linear layer is one MatMulIntegerToFloat (uint8 by int8, then scales and bias) after a QuantizeLinear; with
+dynamic ranges it is one DynamicQuantizeMatMul. Attention, LayerNorm and GELU stay float, in ONNX Runtime's fused
+operators. Two things are folded: the balancing of attention's output into the value rows of the layer before it, and,
+where the processor adds products of uint8 and int8 in 16 bits, which can overflow, weights are stored as uint8 around
+128.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from backends.onnxruntime_cpu.graph import FUSED, Array, BuiltGraph, GraphBuilde
 from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel, round_weight
 from foundation.arrays import Float32
 
-# A linear layer in the graph: of its name (one of LINEARS) and what goes into it, what comes out.
+# Adds a linear layer to the graph: (one of LINEARS, name of its input) → name of its output.
 AddLinear = Callable[[str, str], str]
 
 
 def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
-    """The graph of a quantized model; `wide_products`: uint8 by int8 is exact on this processor."""
+    """The graph of a quantized model. `wide_products`: this processor multiplies uint8 by int8 without overflow."""
     graph = GraphBuilder()
 
     def layer(number: int) -> AddLinear:
@@ -46,7 +46,7 @@ def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
 
 
 def build_dynamic(config: BertConfig, tensors: Tensors, wide_products: bool) -> BuiltGraph:
-    """The graph of a float model whose weights are rounded here, and whose inputs are on the way, tensor by tensor."""
+    """The graph of a float model: weights are quantized here, the inputs of linear layers at run time, per tensor."""
     graph = GraphBuilder()
 
     def layer(number: int) -> AddLinear:
@@ -110,7 +110,10 @@ def _layer(
 
 
 def _without_balanced_attention(model: QuantizedModel, number: int) -> dict[str, QuantizedLinear]:
-    """The four linear layers, attention's output already divided by what balances it: a mean of values is linear."""
+    """The four linear layers, with the balancing of attention's output folded into the values.
+
+    A context is a weighted mean of values, so dividing the values divides the context.
+    """
     found = {name: model.linear(number, name) for name in SOURCES}
     smooth = found["attention_output"].input_smooth
     by = np.concatenate([np.ones(2 * len(smooth), np.float32), smooth])
@@ -134,7 +137,7 @@ def _scale(graph: GraphBuilder, linear: QuantizedLinear, out: str) -> str:
 
 
 def _weight(graph: GraphBuilder, weight: Array, out: str, wide_products: bool) -> tuple[str, str]:
-    """Names of the weight [K, N] and of its zero point ("" stands for 0)."""
+    """Names of the weight [K, N] and of its zero point ("" is 0)."""
     if wide_products:
         return graph.weight(f"{out}.weight", weight.T), ""
     shifted = (weight.T.astype(np.int16) + 128).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""ONNX Runtime sessions: over a file, over a graph made here, or over one that was made ready on disk before.
+"""ONNX Runtime sessions: of a file, of a graph in memory, or of an optimized graph that is cached on disk.
 
-Ready means optimized, with the weights packed as this processor's kernels read them. The file is mapped, so instances
-share one copy of the packed weights; packed in memory, each would hold its own. It lies beside the engine that it was
-made from, named after ONNX Runtime's version and the processor, since both decide the packing.
+The cached graph is optimized and its weights are packed for this processor's kernels. The file is mapped, so instances
+share one copy of the packed weights; packed in memory, each would hold its own. It is stored in the engine's directory,
+under a name with ONNX Runtime's version and the processor, which both determine the packing.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ _PACKED = {
     "session.optimized_model_external_initializers_min_size_in_bytes": "256",
 }
 
-# What ONNX Runtime would log it also raises; its own lines have no place among ours.
+# Whatever ONNX Runtime logs it also raises.
 ort.set_default_logger_severity(4)
 
 
 def open_file(path: Path, options: Options) -> Any:
-    """A session over an .onnx file."""
+    """A session of an .onnx file."""
     return ort.InferenceSession(str(path), _options(options), providers=["CPUExecutionProvider"])
 
 
 def open_built(built: BuiltGraph, options: Options) -> Any:
-    """A session over a graph in memory. It reads the arrays in place: keep them as long as the session."""
+    """A session of a graph in memory. It reads the arrays in place: keep them as long as the session."""
     return _open_built(built, _options(options))
 
 
-def open_ready(directory: Path, build: Callable[[], BuiltGraph], options: Options) -> Any:
-    """A session over what lies ready below `directory`; made ready first when it is not there.
+def open_cached(directory: Path, build: Callable[[], BuiltGraph], options: Options) -> Any:
+    """A session of the optimized graph in `directory`, which is written first if it is not there.
 
-    A disk that does not take it costs memory and time, not the run.
+    If it cannot be written, the session is made in memory, which costs memory and time.
     """
     path = directory / f"onnxruntime-{ort.__version__}-{_processor()}"
-    if not (path / _GRAPH).is_file() and not _make_ready(path, build):
+    if not (path / _GRAPH).is_file() and not _cache(path, build):
         built = build()
         session = open_built(built, options)
         session.arrays = built
@@ -54,7 +54,7 @@ def open_ready(directory: Path, build: Callable[[], BuiltGraph], options: Option
     return open_file(path / _GRAPH, options)
 
 
-def _make_ready(path: Path, build: Callable[[], BuiltGraph]) -> bool:
+def _cache(path: Path, build: Callable[[], BuiltGraph]) -> bool:
     try:
         with atomic_write.replacing_directory(path, lambda found: (found / _GRAPH).is_file()) as directory:
             options = _options(Options())
@@ -74,17 +74,17 @@ def _open_built(built: BuiltGraph, options: Any) -> Any:
     return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _options(wanted: Options) -> Any:
+def _options(chosen: Options) -> Any:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = wanted.threads
+    options.intra_op_num_threads = chosen.threads
     options.log_severity_level = 4
-    if wanted.fpmath_mode == "bf16":
+    if chosen.fpmath_mode == "bf16":
         options.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     return options
 
 
 def has_wide_products() -> bool:
-    """False on x86 without VNNI: there the sum of two products of uint8 by int8 is cut off at 16 bits."""
+    """False on x86 without VNNI, where the sum of two uint8 by int8 products saturates at 16 bits."""
     return platform.machine().lower() not in ("x86_64", "amd64") or any("_vnni" in flag for flag in cpu_info.flags())
 
 

@@ -1,8 +1,8 @@
 """How sparse a user's ONNX graph is: the share of zeros among its weights.
 
-Pruned models are published with their zeros in place, and neither ONNX Runtime nor OpenVINO is told to skip them: the
-share is reported beside the speed, so that nobody takes one for the reason of the other. A quantized weight is zero
-where it equals its zero point.
+Pruned models are published with their zeros stored, and neither ONNX Runtime nor OpenVINO skips them as used here. The
+share is reported next to the speed so that it is not mistaken for the cause. A quantized weight is zero if it equals
+its zero point.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-# Operator → its inputs that hold a quantized tensor, each with the input that holds the zero point.
+# Operator → {index of an input with a quantized tensor: index of the input with its zero point}.
 _ZERO_POINTS = {
     "DequantizeLinear": {0: 2},
     "MatMulInteger": {1: 3},
@@ -26,20 +26,20 @@ _ZERO_POINTS = {
 
 
 def share(path: Path) -> float | None:
-    """Zeros among all weights of two dimensions or more; None where the file has none, or is not an ONNX graph."""
+    """Zeros as a share of all weights of two or more dimensions; None if there are none, or it is no ONNX graph."""
     try:
         graph = onnx.load(path).graph
         arrays = {one.name: one for one in graph.initializer if len(one.dims) > 1}
         points = _zero_points(graph)
         counts = [_count(one, points.get(name, 0), path.parent) for name, one in arrays.items()]
-    except Exception:  # noqa: BLE001 - whatever is wrong with the file, the engine says it in its own words
+    except Exception:  # noqa: BLE001 - the engine reports what is wrong with the file when it loads it
         return None
     weights = sum(size for _, size in counts)
     return sum(zeros for zeros, _ in counts) / weights if weights else None
 
 
 def _zero_points(graph: Any) -> dict[str, Any]:
-    """Name of a quantized weight → its zero point, a scalar or one for each channel."""
+    """Name of each quantized weight → its zero point, a scalar or one per channel."""
     values = {one.name: one for one in graph.initializer if len(one.dims) <= 1}
     found: dict[str, Any] = {}
     for node in graph.node:
@@ -51,6 +51,6 @@ def _zero_points(graph: Any) -> dict[str, Any]:
 
 
 def _count(weight: Any, zero_point: Any, folder: Path) -> tuple[int, int]:
-    """(zeros, all). Zero points that differ between channels are not told apart: the first stands for all."""
+    """(number of zeros, number of elements). Of zero points per channel, the first is used for all."""
     array = numpy_helper.to_array(weight, str(folder))
     return int((array == np.ravel(zero_point)[0]).sum()), array.size

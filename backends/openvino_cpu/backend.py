@@ -1,8 +1,8 @@
-"""OpenVINO on the CPU: fp32, bf16 where the processor has it, int8 that NNCF quantized; or a user's .onnx file.
+"""OpenVINO on the CPU: fp32, bf16 if the processor has it, int8 quantized by NNCF; or a user's .onnx file.
 
-OpenVINO can run several requests side by side in streams of its own. Here an instance is one stream with one request:
-the instances are pinned processes already, and the scheduler hands each its batches, so that a second level of the same
-would only have the two fight for cores. It gets the padded view, like ONNX Runtime, in batches of like length.
+OpenVINO can run several requests in parallel streams of its own. Here an instance is one stream with one request: the
+instances are pinned processes already and the scheduler gives each its batches, so streams would only compete with them
+for cores. Like ONNX Runtime it gets the padded view, in batches of similar length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from backends.openvino_cpu.quantizer import GRAPH
 from backends.quantization.engine_store import built_for
 from foundation.arrays import Float32
 
-_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # the arithmetic of what is not int8
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # the arithmetic of everything that is not int8
 _ROW = BACKENDS["openvino"]
 
 
@@ -59,13 +59,13 @@ class OpenVinoBackend(Backend):
             "INFERENCE_PRECISION_HINT": _HINTS[self.options.precision],
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": self.options.threads,
-            "ENABLE_CPU_PINNING": False,  # the instance has pinned itself, and OpenVINO's threads stay where it did
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # else fp32 activations beside int8 weights are rounded, unasked
+            "ENABLE_CPU_PINNING": False,  # the instance has pinned itself, and OpenVINO's threads inherit that
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # otherwise fp32 inputs of int8 weights are quantized too
         }
 
     def _graph(self, model: Model) -> Any:
         if model.is_graph and self.options.precision in self.graph_precisions:
-            assert model.path is not None  # a graph has one
+            assert model.path is not None  # a graph has a path
             return self._read(model.path, "an ONNX graph")
         if self.options.precision == "int8":
             return self._read(built_for(model) / GRAPH, "an engine that `python -m sut build` wrote")
@@ -91,7 +91,11 @@ class OpenVinoBackend(Backend):
 
 
 def check_bf16(capabilities: list[str]) -> None:
-    """`capabilities`: what OpenVINO says of a processor. Raises BackendError where bfloat16 is not among it."""
+    """Check that OpenVINO lists bfloat16 among a processor's `capabilities`.
+
+    Raises:
+        BackendError: it does not.
+    """
     if "BF16" not in capabilities:
         raise BackendError(
             f"expected a processor with bfloat16 for --precision bf16, found one with {', '.join(capabilities)}. "
@@ -100,6 +104,6 @@ def check_bf16(capabilities: list[str]) -> None:
 
 
 def _brief(error: RuntimeError) -> str:
-    """OpenVINO's first line says where in its own source it gave up; the reason is in the last."""
+    """The last line: OpenVINO's first lines name places in its own source, the last gives the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else brief(error)

@@ -1,8 +1,8 @@
 """BERT as an OpenVINO model, written from its weights in OpenVINO's own operators.
 
-No exporter and no ONNX file lie in between: constants share the memory of the arrays, and the attention has the form
-that OpenVINO's CPU plugin knows how to fuse, in float and after NNCF has put int8 around it. Inputs are named as in
-MLPerf's published graph, so that a user's .onnx file and this run through one door.
+No exporter or ONNX file is needed: constants share the memory of the arrays, and attention is written in the pattern
+that OpenVINO's CPU plugin fuses, in float and after NNCF has quantized it. Inputs are named as in MLPerf's published
+graph, so that a user's .onnx file and this one run through the same code.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from backends.bert.heads import CLASSES
 from backends.formats.base import Tensors
 from backends.formats.onnx_io_names import INPUTS, OUTPUTS
 
-Node = Any  # an output of a node: openvino's stubs call both by many names
-_MASKED = np.float32(-10_000)  # added to the scores of padding: its exponential is 0
+Node = Any  # an output of a node: openvino's stubs have several types for it
+_MASKED = np.float32(-10_000)  # added to the scores of padding: their exponential is 0
 
 
 def build(config: BertConfig, tensors: Tensors) -> ov.Model:
     """The model in fp32: inputs int64 [B, S], outputs float32 [B, S] (spans) or [B, 2] (classes).
 
-    It reads `tensors` in place: keep them.
+    It reads `tensors` in place: keep them as long as the model.
     """
     inputs = [op.parameter([-1, -1], np.int64, name) for name in INPUTS]
     for parameter, name in zip(inputs, INPUTS, strict=True):
         parameter.output(0).tensor.set_names({name})
     ids, mask, types = inputs
     hidden = _embeddings(config, tensors, ids, types)
-    hide = op.multiply(op.subtract(np.float32(1), op.convert(op.unsqueeze(mask, [1, 2]), "f32")), _MASKED)
+    mask_scores = op.multiply(op.subtract(np.float32(1), op.convert(op.unsqueeze(mask, [1, 2]), "f32")), _MASKED)
     for layer in range(config.num_hidden_layers):
         at = f"bert.encoder.layer.{layer}."
         weight = {name.removeprefix(at): tensor for name, tensor in tensors.items() if name.startswith(at)}
-        hidden = _layer(config, weight, hidden, hide)
+        hidden = _layer(config, weight, hidden, mask_scores)
     return ov.Model(_head(config, tensors, hidden), inputs, "bert")
 
 
@@ -53,12 +53,12 @@ def _embeddings(config: BertConfig, tensors: Tensors, ids: Node, types: Node) ->
     return _norm(config, tensors, f"{at}LayerNorm", summed)
 
 
-def _layer(config: BertConfig, weight: Tensors, hidden: Node, hide: Node) -> Node:
+def _layer(config: BertConfig, weight: Tensors, hidden: Node, mask_scores: Node) -> Node:
     query, key, value = (
         _heads(config, _linear(weight, f"attention.self.{part}", hidden)) for part in ("query", "key", "value")
     )
     scores = op.multiply(op.matmul(query, key, False, True), np.float32(config.head_size**-0.5))
-    context = op.matmul(op.softmax(op.add(scores, hide), -1), value, False, False)  # [B, heads, S, size]
+    context = op.matmul(op.softmax(op.add(scores, mask_scores), -1), value, False, False)  # [B, heads, S, size]
     together = op.reshape(op.transpose(context, [0, 2, 1, 3]), [0, 0, config.hidden_size], True)
     attended = _linear(weight, "attention.output.dense", together)
     hidden = _norm(config, weight, "attention.output.LayerNorm", op.add(attended, hidden))
@@ -101,5 +101,5 @@ def _classes(tensors: Tensors, hidden: Node) -> list[Node]:
 
 
 def _constant(array: Any) -> Node:
-    weights = np.ascontiguousarray(array, np.float32)
-    return op.constant(weights, shared_memory=weights.flags.writeable)  # OpenVINO shares no others: a mapped file's
+    weights = np.ascontiguousarray(array, np.float32)  # read-only memory, such as a mapped file, cannot be shared
+    return op.constant(weights, shared_memory=weights.flags.writeable)

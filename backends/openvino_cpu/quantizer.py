@@ -1,13 +1,14 @@
-"""The maker of OpenVINO's int8 engines: NNCF's post-training quantization, held to the answers of fp32.
+"""Builds OpenVINO's int8 engines: NNCF's post-training quantization, checked against the answers of fp32.
 
-NNCF balances (SmoothQuant), calibrates and corrects biases. What it made is then asked the calibration samples' own
-questions: where fewer than LEAST_AGREEMENT of the answers are those of fp32, NNCF's accuracy control takes layers back
-to floating point until enough are. Random weights have no answers to keep and are not asked.
+NNCF balances channels (SmoothQuant), calibrates and corrects biases. The result then answers the calibration samples:
+if fewer than MIN_AGREEMENT of its answers equal those of fp32, NNCF's accuracy control returns layers to floating point
+until enough do. Models with random weights are not checked: their answers are arbitrary.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -28,29 +29,29 @@ from foundation.arrays import Int64
 from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 GRAPH, WEIGHTS = "openvino.xml", "openvino.bin"
-LEAST_AGREEMENT = 0.99  # of the answers, first and last token, that must be fp32's
-_RANKED_SAMPLES = 32  # what accuracy control judges each layer by
+MIN_AGREEMENT = 0.99  # share of the answers (first and last token) that must equal fp32's
+_RANKED_SAMPLES = 32  # samples by which accuracy control ranks the layers
 _DISTRIBUTIONS = ("openvino", "nncf")
 Feed = dict[str, Int64]
-Asked = tuple[Feed, Int64]  # one sample, and fp32's answer to it
+Reference = tuple[Feed, Int64]  # one sample and fp32's answer
 
 
 def _settings() -> dict[str, Any]:
-    """The versions count: they decide what an engine looks like."""
+    """The libraries' versions are part of the key: they determine the engine."""
     try:
-        return {name: metadata.version(name) for name in _DISTRIBUTIONS} | {"least_agreement": LEAST_AGREEMENT}
+        return {name: metadata.version(name) for name in _DISTRIBUTIONS} | {"least_agreement": MIN_AGREEMENT}
     except metadata.PackageNotFoundError as error:
         raise _not_installed(str(error.name)) from error
 
 
 def _not_installed(module: str) -> BackendError:
     return BackendError(
-        f"an int8 engine of backend 'openvino' is made by {module}, which is not installed: "
+        f"an int8 engine of backend 'openvino' needs {module}, which is not installed: "
         f"pip install 'mlperf-bert-sut[openvino]'"
     )
 
 
-def _make(
+def _build(
     directory: Path, model: Model, samples: Sequence[Batch], about: About, threads: int, progress: Progress
 ) -> None:
     import openvino as ov
@@ -69,23 +70,29 @@ def _make(
 
 
 def quantize(graph: Any, samples: Sequence[Batch], *, controlled: bool) -> tuple[Any, float]:
-    """An int8 model of `graph`, and the share of the samples that it answers as `graph` does."""
+    """An int8 model of `graph`, and the share of samples on which its answer equals that of `graph`.
+
+    Args:
+        graph: an fp32 openvino.Model.
+        samples: batches of one sample each.
+        controlled: return layers to floating point while that share is below MIN_AGREEMENT.
+    """
     nncf = _nncf()
     compiled = _compile(graph)
     feeds = [onnx_io_names.feed(_INPUTS, sample.padded()) for sample in samples]
-    asked = [(feed, _answer(compiled, feed)) for feed in feeds]
-    data = nncf.Dataset(asked, lambda pair: pair[0])
-    wanted = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(asked)}
-    with contextlib.redirect_stdout(sys.stderr):  # where its progress bars belong
-        found = nncf.quantize(graph, data, **wanted)
-        agreement, _ = _agreement(_compile(found), asked)
-        if controlled and agreement < LEAST_AGREEMENT:
-            ranked = nncf.AdvancedAccuracyRestorerParameters(ranking_subset_size=min(_RANKED_SAMPLES, len(asked)))
+    references = [(feed, _answer(compiled, feed)) for feed in feeds]
+    data = nncf.Dataset(references, lambda pair: pair[0])
+    options = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(references)}
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results, and NNCF prints progress bars
+        found = nncf.quantize(graph, data, **options)
+        agreement, _ = _agreement(_compile(found), references)
+        if controlled and agreement < MIN_AGREEMENT:
+            ranked = nncf.AdvancedAccuracyRestorerParameters(ranking_subset_size=min(_RANKED_SAMPLES, len(references)))
             found = nncf.quantize_with_accuracy_control(
-                graph, data, data, _agreement, max_drop=1 - LEAST_AGREEMENT,
-                advanced_accuracy_restorer_parameters=ranked, **wanted,
+                graph, data, data, _agreement, max_drop=1 - MIN_AGREEMENT,
+                advanced_accuracy_restorer_parameters=ranked, **options,
             )  # fmt: skip
-            agreement, _ = _agreement(_compile(found), asked)
+            agreement, _ = _agreement(_compile(found), references)
     return found, agreement
 
 
@@ -95,12 +102,12 @@ _INPUTS: onnx_io_names.Inputs = dict(
 
 
 def _nncf() -> Any:
-    os.environ["NNCF_CI"] = "1"  # read on import: it reports nothing to its makers
+    os.environ["NNCF_CI"] = "1"  # read on import: turns NNCF's telemetry off
     try:
         import nncf
     except ModuleNotFoundError as error:
         raise _not_installed(error.name or "nncf") from error
-    nncf.set_log_level(40)  # errors
+    nncf.set_log_level(logging.ERROR)
     return nncf
 
 
@@ -111,19 +118,19 @@ def _compile(graph: Any) -> Any:
 
 
 def _answer(compiled: Any, feed: Feed) -> Int64:
-    """Where the greatest logit of each output is: a start and an end, int64 [2]; or a class, int64 [1]."""
+    """The index of the largest logit of each output: start and end, int64 [2]; or the class, int64 [1]."""
     found = compiled(feed)
     return np.array([int(found[output].argmax()) for output in compiled.outputs])
 
 
-def _agreement(compiled: Any, asked: Iterable[Asked]) -> tuple[float, list[float]]:
-    """The share of samples that are answered as fp32 does, and that of each sample."""
-    each = [float((_answer(compiled, feed) == answer).all()) for feed, answer in asked]
+def _agreement(compiled: Any, references: Iterable[Reference]) -> tuple[float, list[float]]:
+    """The share of samples with fp32's answer, and 1 or 0 for each sample."""
+    each = [float((_answer(compiled, feed) == answer).all()) for feed, answer in references]
     return sum(each) / max(1, len(each)), each
 
 
 def is_complete(directory: Path) -> bool:
-    """True where engine.json and the model's two files are there, of the sizes that they were written with."""
+    """True if engine.json and the two model files are there with the sizes recorded in engine.json."""
     try:
         return bool(read_json(directory / JSON, SETTINGS_BYTES)["files"] == _sizes(directory))
     except (OSError, ValueError, KeyError, TypeError):
@@ -140,5 +147,5 @@ BUILDER = EngineBuilder(
     ),
     _settings,
     is_complete,
-    _make,
+    _build,
 )

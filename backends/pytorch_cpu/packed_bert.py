@@ -19,7 +19,8 @@ from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
 from backends.pytorch_cpu.kernels import Activation, CpuKernels, EmbeddingTables, Encoding, LayerNorm
 from backends.pytorch_cpu.linear import FloatLinear, Int8Linear, LinearLayer, as_tensor, has_bfloat16
-from backends.quantization.int8_model import SOURCES, Arrays, QuantizedModel
+from backends.quantization.engine_tensors import Arrays
+from backends.quantization.int8_model import SOURCES, QuantizedModel
 
 _FLOAT = Encoding(torch.float32)
 

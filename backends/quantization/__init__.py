@@ -1,1 +1,1 @@
-"""int8 models: calibration, learned ranges, and the engines that are built from them and kept."""
+"""int8 models: calibration, ranges from quantization-aware training, and the engines built from them on disk."""

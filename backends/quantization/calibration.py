@@ -1,11 +1,11 @@
-"""From a float model and some of its inputs to a quantized one: observe, balance, choose ranges, round.
+"""Post-training quantization: observe a float model on samples, balance channels, choose ranges, round.
 
-Observed are, for the input of every linear layer, each channel's least and greatest value over all tokens, and a
-random sample of whole rows. Rows, and not a histogram, because balancing changes the values after they were seen.
+For the input of every linear layer, the minimum and maximum of each channel over all tokens are recorded, and a random
+sample of whole rows. Rows and not a histogram, because balancing changes the values after they were recorded.
 
-Balancing (SmoothQuant) divides an input channel by s and multiplies the weights that read it by s, with
-s = max|x|^alpha / max|w|^(1 - alpha) of that channel: outliers move out of the activations, which share one scale,
-into weights. Alpha is chosen for each linear layer by the error of its output on the sampled rows.
+Balancing (SmoothQuant, arXiv:2211.10438) divides an input channel by s and multiplies its weights by s, with
+s = max|x|^alpha / max|w|^(1 - alpha) of that channel: outliers move from the activations, which share one scale, into
+the weights. Alpha is chosen for each linear layer by the error of its output on the sampled rows.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from foundation.arrays import Float32, Int64
 Interval = tuple[float, float]
 _BATCH_TOKENS = 512
 _BINS = 2048
-_SHRINK = np.linspace(1.0, 0.02, 50)  # of a range, what is tried
-_CLIP = np.linspace(1.0, 0.7, 7)  # of a weight row's greatest, what is tried
+_SHRINK = np.linspace(1.0, 0.02, 50)  # factors by which a range is narrowed in the search
+_CLIP = np.linspace(1.0, 0.7, 7)  # factors of a weight row's maximum in the search
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,28 @@ class CalibrationSettings:
     """How ranges and scales are chosen; the defaults are those of docs/results/experiments.md."""
 
     ranges: str = "mse"  # one of RANGES
-    percentile: float = 99.99  # of the values, what a "percentile" range keeps
-    alphas: tuple[float, ...] = (0.0, 0.5, 0.65, 0.8, 0.9)  # what is tried; 0 stands for no balancing
-    clip_weights: bool = False  # scales of least squared error instead of each row's greatest weight
-    per_channel: bool = True  # one weight scale an output channel; False: one a tensor
-    rows: int = 1024  # tokens whose inputs are kept
-    seed: int = 0  # which tokens
+    percentile: float = 99.99  # percent of the values that a "percentile" range keeps
+    alphas: tuple[float, ...] = (0.0, 0.5, 0.65, 0.8, 0.9)  # candidates; 0: no balancing
+    clip_weights: bool = False  # True: weight scales of least squared error; False: of each row's maximum
+    per_channel: bool = True  # True: one weight scale per output channel; False: one per tensor
+    rows: int = 1024  # number of tokens whose inputs are sampled
+    seed: int = 0  # selects the tokens
 
     def __post_init__(self) -> None:
         if self.ranges not in RANGES:
-            raise BackendError(f"expected ranges out of {', '.join(RANGES)}, found {self.ranges!r}.")
+            raise BackendError(f"expected ranges to be one of {', '.join(RANGES)}, found {self.ranges!r}.")
 
 
 @dataclass
 class ObservedInput:
-    """The input of one linear layer: K channels."""
+    """What was observed of the input of one linear layer, K channels."""
 
-    low: Float32  # [K], over all tokens
-    high: Float32  # [K]
-    rows: Float32  # [R, K], some tokens
+    low: Float32  # [K], minimum over all tokens
+    high: Float32  # [K], maximum
+    rows: Float32  # [R, K], the sampled tokens
 
 
-ObservedInputs = dict[tuple[int, str], ObservedInput]
+ObservedInputs = dict[tuple[int, str], ObservedInput]  # (layer, one of LINEARS) → its input
 
 
 def calibrate(
@@ -70,8 +70,8 @@ def calibrate(
     progress: Progress = lambda *_: None,
 ) -> QuantizedModel:
     """The quantized model of float32 `tensors`, calibrated on `samples`, batches of one sample each."""
-    sites = observe(config, tensors, samples, settings, threads, progress)
-    return quantize(config, tensors, sites, settings, progress)
+    observed_inputs = observe(config, tensors, samples, settings, threads, progress)
+    return quantize(config, tensors, observed_inputs, settings, progress)
 
 
 def observe(
@@ -82,7 +82,7 @@ def observe(
     threads: int,
     progress: Progress = lambda *_: None,
 ) -> ObservedInputs:
-    """Run the float model over the samples and keep what `quantize` needs."""
+    """Run the float model on the samples and record what `quantize` needs of each linear layer's input."""
     from backends.onnxruntime_cpu import activations
 
     batches = _batches(samples)
@@ -91,14 +91,14 @@ def observe(
     seen: dict[tuple[int, str], list[ObservedInput]] = {}
     for done, found in enumerate(activations.run(config, tensors, batches, threads), 1):
         kept = draw.random(batches[done - 1].tokens) < kept_share
-        for place, x in found.items():
-            seen.setdefault(place, []).append(ObservedInput(x.min(0), x.max(0), x[kept]))
+        for key, x in found.items():
+            seen.setdefault(key, []).append(ObservedInput(x.min(0), x.max(0), x[kept]))
         progress("observing, batches", done, len(batches))
-    return {place: _together(parts) for place, parts in seen.items()}
+    return {key: _merged(parts) for key, parts in seen.items()}
 
 
 def _batches(samples: Sequence[Batch]) -> list[Batch]:
-    """Samples of like length together, `_BATCH_TOKENS` at most."""
+    """Batches of samples of similar length, `_BATCH_TOKENS` at most."""
     pairs = sorted(((s.input_ids, s.token_type_ids) for s in samples), key=lambda pair: len(pair[0]))
     groups: list[list[tuple[Int64, Int64]]] = []
     for pair in pairs:
@@ -109,7 +109,7 @@ def _batches(samples: Sequence[Batch]) -> list[Batch]:
     return [Batch.of(group) for group in groups]
 
 
-def _together(parts: list[ObservedInput]) -> ObservedInput:
+def _merged(parts: list[ObservedInput]) -> ObservedInput:
     return ObservedInput(
         np.min([part.low for part in parts], axis=0),
         np.max([part.high for part in parts], axis=0),
@@ -120,43 +120,43 @@ def _together(parts: list[ObservedInput]) -> ObservedInput:
 def quantize(
     config: BertConfig,
     tensors: Tensors,
-    sites: ObservedInputs,
+    observed_inputs: ObservedInputs,
     settings: CalibrationSettings,
     progress: Progress = lambda *_: None,
 ) -> QuantizedModel:
-    """Round every linear layer, each for itself, after what was observed of its input."""
+    """Quantize every linear layer independently, given what was observed of its input."""
     found = {name: tensor for name, tensor in tensors.items() if name in int8_model.engine_shapes(config)}
-    for done, ((layer, name), site) in enumerate(sites.items(), 1):
+    for done, ((layer, name), observed) in enumerate(observed_inputs.items(), 1):
         weight, bias = (stacked(tensors, layer, name, part) for part in ("weight", "bias"))
-        linear = _quantize_linear(weight, bias, site, settings, balanced=name != "ffn_output")
+        linear = _quantize_linear(weight, bias, observed, settings, balanced=name != "ffn_output")
         found |= linear.tensors(f"layers.{layer}.{name}")
         progress("rounding, linear layers", done, config.num_hidden_layers * len(LINEARS))
     return QuantizedModel(config, found, asdict(settings))
 
 
 def stacked(tensors: Tensors, layer: int, name: str, part: str) -> Float32:
-    """`part` (weight or bias) of the layers that are multiplied as one, stacked by rows: query, key and value."""
+    """The weight [N, K] or bias [N] (`part`) of one of LINEARS; query, key and value are stacked along N."""
     at = f"bert.encoder.layer.{layer}."
     return np.concatenate([tensors[f"{at}{source}.{part}"] for source in int8_model.SOURCES[name]])
 
 
 def _quantize_linear(
-    weight: Float32, bias: Float32, site: ObservedInput, settings: CalibrationSettings, balanced: bool
+    weight: Float32, bias: Float32, observed: ObservedInput, settings: CalibrationSettings, balanced: bool
 ) -> QuantizedLinear:
-    wanted = site.rows @ weight.T
+    exact = observed.rows @ weight.T
     best, least = None, np.inf
     for alpha in settings.alphas if balanced else (0.0,):
-        linear = _rounded(weight, bias, site, _smooth(weight, site, alpha), settings)
-        error = float(np.square(_multiply(linear, site.rows) - wanted).sum())
+        linear = _rounded(weight, bias, observed, _smooth(weight, observed, alpha), settings)
+        error = float(np.square(_multiply(linear, observed.rows) - exact).sum())
         if best is None or error < least:
             best, least = linear, error
     assert best is not None
     return best
 
 
-def _smooth(weight: Float32, site: ObservedInput, alpha: float) -> Float32:
-    """What to divide each input channel by, float32 [K]; its geometric mean is 1."""
-    inputs = np.maximum(np.abs(site.low), np.abs(site.high))
+def _smooth(weight: Float32, observed: ObservedInput, alpha: float) -> Float32:
+    """The divisor of each input channel, float32 [K], with a geometric mean of 1."""
+    inputs = np.maximum(np.abs(observed.low), np.abs(observed.high))
     weights = np.abs(weight).max(0)
     smooth = np.ones_like(inputs)
     if alpha:
@@ -167,11 +167,11 @@ def _smooth(weight: Float32, site: ObservedInput, alpha: float) -> Float32:
 
 
 def _rounded(
-    weight: Float32, bias: Float32, site: ObservedInput, smooth: Float32, settings: CalibrationSettings
+    weight: Float32, bias: Float32, observed: ObservedInput, smooth: Float32, settings: CalibrationSettings
 ) -> QuantizedLinear:
     rounded, weight_scale = _round_weight(weight * smooth, settings)
-    low, high = RANGES[settings.ranges](site, smooth, np.square(weight * smooth).sum(0), settings)
-    low, high = min(low, 0.0), max(high, 0.0)  # zero must be a step of its own
+    low, high = RANGES[settings.ranges](observed, smooth, np.square(weight * smooth).sum(0), settings)
+    low, high = min(low, 0.0), max(high, 0.0)  # zero must be represented exactly
     scale = max((high - low) / 255, 1e-12)
     return QuantizedLinear(rounded, weight_scale, bias, float(np.float32(scale)), round(-low / scale), smooth)
 
@@ -189,31 +189,31 @@ def _round_weight(weight: Float32, settings: CalibrationSettings) -> tuple[npt.N
 
 
 def _multiply(linear: QuantizedLinear, x: Float32) -> Float32:
-    """The layer's product without its bias."""
+    """The output of the layer without its bias, [R, N]."""
     steps = linear.quantize(x).astype(np.float32) - np.float32(linear.input_zero_point)
     return (steps @ linear.weight.T.astype(np.float32)) * (linear.weight_scale * np.float32(linear.input_scale))
 
 
-def _minmax(site: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
-    """From the least to the greatest value of any token."""
-    return float((site.low / smooth).min()), float((site.high / smooth).max())
+def _minmax(observed: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
+    """From the minimum to the maximum over all tokens."""
+    return float((observed.low / smooth).min()), float((observed.high / smooth).max())
 
 
-def _percentile(site: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
-    """What holds the named percentage of the sampled values, as many cut off above as below."""
+def _percentile(observed: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
+    """The range that keeps `percentile` percent of the sampled values and clips as many above as below."""
     cut = (100 - settings.percentile) / 2
-    low, high = np.percentile(site.rows / smooth, (cut, 100 - cut))
+    low, high = np.percentile(observed.rows / smooth, (cut, 100 - cut))
     return float(low), float(high)
 
 
-def _least_error(site: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
-    """The range of least squared error on the sampled rows: first its upper end is moved in, then its lower.
+def _least_error(observed: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:
+    """The range of least squared error on the sampled rows: first the upper end is searched, then the lower.
 
-    An error counts as much as the weights that read its channel, squared and summed: what it does to the output.
+    The error of a channel is weighted by the sum of its squared weights, which is its effect on the output.
     """
-    low, high = _minmax(site, smooth, weights, settings)
-    reach, counts = (min(low, 0.0), max(high, 1e-12)), np.broadcast_to(weights, site.rows.shape)
-    counts, edges = np.histogram(site.rows / smooth, bins=_BINS, range=reach, weights=counts)
+    low, high = _minmax(observed, smooth, weights, settings)
+    reach, counts = (min(low, 0.0), max(high, 1e-12)), np.broadcast_to(weights, observed.rows.shape)
+    counts, edges = np.histogram(observed.rows / smooth, bins=_BINS, range=reach, weights=counts)
     centres = (edges[:-1] + edges[1:]) / 2
     high = min((float(high * share) for share in _SHRINK), key=lambda end: _error(counts, centres, low, end))
     low = min((float(low * share) for share in _SHRINK), key=lambda end: _error(counts, centres, end, high))
@@ -223,12 +223,12 @@ def _least_error(site: ObservedInput, smooth: Float32, weights: Float32, setting
 def _error(counts: Float32, centres: Float32, low: float, high: float) -> float:
     low, high = min(low, 0.0), max(high, 0.0)
     inside = np.clip(centres, low, high)
-    # What is cut off counts as it is; rounding as a step's average, since a bin may be wider than a step.
+    # Clipping errors are exact; rounding errors are the mean over a step, step² / 12, as bins may be wider than steps.
     rounding = (inside == centres) * max(high - low, 1e-12) ** 2 / (255**2 * 12)
     return float((counts * (np.square(centres - inside) + rounding)).sum())
 
 
-# By name, of (what was seen, what it is divided by, how much each channel counts [K], the settings).
+# By name: functions of (observed input, divisors [K], weight of each channel's error [K], settings).
 RANGES: dict[str, Callable[[ObservedInput, Float32, Float32, CalibrationSettings], Interval]] = {
     "minmax": _minmax,
     "percentile": _percentile,

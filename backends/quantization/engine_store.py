@@ -1,7 +1,8 @@
-"""A built engine on disk: a directory with engine.json and whatever else its maker writes; and what a maker is.
+"""Built engines on disk: a directory with engine.json and the files of its builder; and the contract of a builder.
 
-engine.json holds the `settings` that the engine was made from, under the same names for every maker, so that run.json
-can repeat them without knowing the engine. A directory gets its name when all of it is written.
+engine.json holds the `settings` that the engine was built from, under the same names for every builder, so that
+run.json can repeat them without knowing the engine. An engine is written to a temporary directory and renamed: a
+directory that exists is complete.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from foundation import atomic_write
 from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
 JSON = "engine.json"
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
-About = Mapping[str, Any]  # what an engine was made from, as JSON can hold it
+Progress = Callable[[str, int, int], None]  # the step's name, items done, items in total
+About = Mapping[str, Any]  # what an engine was built from, as JSON values
 
 
 class BuildEngine(Protocol):
@@ -33,29 +34,29 @@ class BuildEngine(Protocol):
 
 @dataclass(frozen=True)
 class EngineBuilder:
-    """How the engines of a backend come about; two backends with one maker share their engines."""
+    """How the engines of a backend are built; backends with the same builder share their engines."""
 
-    sources: tuple[Path, ...]  # the code that decides an engine: a change there makes every engine another one
-    settings: Callable[[], dict[str, Any]]  # what else decides it, beside the model and the samples
+    sources: tuple[Path, ...]  # the code that determines an engine, part of its key
+    settings: Callable[[], dict[str, Any]]  # what else determines it, besides model and samples
     is_complete: Callable[[Path], bool]
     build: BuildEngine
-    takes_ranges: bool = False  # uses a model's own ranges, and is then given no samples
+    takes_ranges: bool = False  # can use the model's own ranges; it then gets no samples
 
 
 def sources(*names: str) -> tuple[Path, ...]:
-    """Files of `backends` by their modules' paths below it, or patterns of paths."""
+    """Files of `backends`, given as module paths below it or as patterns of such paths."""
     found = {name: sorted(Path(__file__).parents[1].glob(f"{name}.py")) for name in names}
-    assert all(found.values()), found  # a module that moved must not drop out of the engines' key
+    assert all(found.values()), found  # a module that moved must not silently leave the engines' key
     return tuple(path for paths in found.values() for path in paths)
 
 
 def write(directory: Path, fill: Callable[[Path], About], is_complete: Callable[[Path], bool]) -> None:
     """Let `fill` write an engine into a temporary directory; what it returns becomes engine.json.
 
-    Where another process was first, its engine stays.
+    If another process was faster, its engine stays.
 
     Raises:
-        BackendError: the disk does not take it.
+        BackendError: it cannot be written.
     """
     try:
         with atomic_write.replacing_directory(directory, is_complete) as temporary:
@@ -66,10 +67,10 @@ def write(directory: Path, fill: Callable[[Path], About], is_complete: Callable[
 
 
 def settings(directory: Path) -> dict[str, Any]:
-    """What the engine in `directory` was made from.
+    """What the engine in `directory` was built from.
 
     Raises:
-        BackendError: there is none.
+        BackendError: there is no complete engine.
     """
     try:
         found: dict[str, Any] = read_json(directory / JSON, SETTINGS_BYTES)["settings"]
@@ -79,9 +80,9 @@ def settings(directory: Path) -> dict[str, Any]:
 
 
 def missing(directory: Path, error: Exception) -> BackendError:
-    """The error that says that `directory` holds no whole engine."""
+    """The error for a directory without a complete engine."""
     return BackendError(
-        f"expected a built engine in {directory}, found none that is whole ({error}). Type: python -m sut build."
+        f"expected a built engine in {directory}, found none that is complete ({error}). Type: python -m sut build."
     )
 
 
@@ -89,7 +90,7 @@ def built_for(model: Model) -> Path:
     """The directory of the engine that was built for `model`.
 
     Raises:
-        BackendError: none was.
+        BackendError: no engine was built for it.
     """
     if model.engine is None:
         raise BackendError(f"expected a built engine for {model.spec}, found none. Type: python -m sut build.")

@@ -1,4 +1,7 @@
-"""The maker of int8 engines that no library lends a form: calibrated here, and run by ONNX Runtime and by PyTorch."""
+"""Builds the int8 engines that ONNX Runtime and PyTorch run, with the calibration of this package.
+
+The format is neutral (`int8_model`), so both backends share one engine.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,38 @@ from typing import Any
 from backends.base import Batch
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
+from backends.formats.base import ModelWeights
 from backends.quantization import calibration, int8_model, qat_ranges
 from backends.quantization.calibration import CalibrationSettings
 from backends.quantization.engine_store import About, EngineBuilder, Progress, sources
+from backends.quantization.int8_model import QuantizedModel
 
 
 def _settings() -> dict[str, Any]:
     return asdict(CalibrationSettings())
 
 
-def _make(
+def _build(
     directory: Path, model: Model, samples: Sequence[Batch], about: About, threads: int, progress: Progress
 ) -> None:
-    weights = read_weights(model)
+    quantized = quantize(read_weights(model), samples, about, threads, progress)
+    int8_model.write_engine(directory, replace(quantized, settings=about))
+
+
+def quantize(
+    weights: ModelWeights, samples: Sequence[Batch], about: About, threads: int, progress: Progress
+) -> QuantizedModel:
+    """The model calibrated on `samples`, batches of one sample each; without samples, with its own ranges.
+
+    Raises:
+        BackendError: there are no samples, and a linear layer has no range.
+    """
     if not samples:
-        found = qat_ranges.quantize(weights, about)
-    else:
-        found = calibration.calibrate(
-            weights.config, weights.tensors, samples, CalibrationSettings(), threads, progress
-        )
-    int8_model.write_engine(directory, replace(found, settings=about))
+        return qat_ranges.quantize(weights, about)
+    return calibration.calibrate(weights.config, weights.tensors, samples, CalibrationSettings(), threads, progress)
 
 
-# The code between a checkpoint and a calibrated model.
+# The modules that determine a calibrated model, from its checkpoint on.
 CALIBRATED_BY = (
     "bert/config",
     "bert/heads",
@@ -41,13 +53,14 @@ CALIBRATED_BY = (
     "quantization/calibration",
     "quantization/qat_ranges",
     "quantization/int8_model",
+    "quantization/engine_tensors",
     "onnxruntime_cpu/graph",
     "onnxruntime_cpu/activations",
 )
 BUILDER = EngineBuilder(
     sources(*CALIBRATED_BY),
     _settings,
-    int8_model.is_complete,
-    _make,
+    int8_model.FORMAT.is_complete,
+    _build,
     takes_ranges=True,
 )

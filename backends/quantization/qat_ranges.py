@@ -1,6 +1,6 @@
-"""An int8 engine out of a model that brings its own ranges: what quantized training learned is used, nothing observed.
+"""An int8 engine from a model with ranges of its own (quantization-aware training): nothing is calibrated.
 
-Query, key and value are one product here and read one input, so where their ranges differ the widest is theirs.
+Query, key and value are one matrix product here with one input; where their ranges differ, the widest is used.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from backends.quantization.int8_model import (
 
 
 def quantize(weights: ModelWeights, settings: Mapping[str, Any]) -> QuantizedModel:
-    """The engine of `weights`.
+    """The quantized model of `weights`.
 
     Raises:
-        BackendError: a linear layer has no range; it is named.
+        BackendError: a linear layer has no range; the message names it.
     """
     found: dict[str, Any] = {
         name: weights.tensors[name] for name in engine_shapes(weights.config) if name in weights.tensors
@@ -42,9 +42,9 @@ def quantize(weights: ModelWeights, settings: Mapping[str, Any]) -> QuantizedMod
 def _range(weights: ModelWeights, source: str) -> QatRange:
     if source not in weights.ranges:
         raise BackendError(
-            f"expected the range of each linear layer of a model that brings its own ({len(weights.ranges)} are "
-            f"there), "
-            f"found none for {source}. To have it calibrated instead, name samples with --calibration-dataset FILE."
+            f"expected a range for every linear layer of a model with ranges of its own, of which it has "
+            f"{len(weights.ranges)}, "
+            f"found none for {source}. To calibrate it instead, name samples with --calibration-dataset FILE."
         )
     return weights.ranges[source]
 
@@ -57,7 +57,7 @@ def _linear(tensors: Tensors, sources: list[str], ranges: list[QatRange]) -> Qua
 
 
 def _widest(ranges: list[QatRange]) -> tuple[float, int]:
-    """Scale and zero point of the steps that reach as far as any of these."""
+    """Scale and zero point of the union of these ranges."""
     if len({(one.input_scale, one.input_zero_point) for one in ranges}) == 1:
         return ranges[0].input_scale, ranges[0].input_zero_point
     low = min(-one.input_zero_point * one.input_scale for one in ranges)

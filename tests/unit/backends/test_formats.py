@@ -164,7 +164,7 @@ def test_a_pickle_with_code_is_refused_as_such(tmp_path: Path) -> None:
 def test_a_state_dict_alone_needs_a_config_unless_its_geometry_was_published(tmp_path: Path, tensors: Tensors) -> None:
     published.mlperf_pytorch(tmp_path, SMALL, tensors)
     (tmp_path / "bert_config.json").unlink()
-    with pytest.raises(BackendError, match=r"config\.json beside .*model\.pytorch"):
+    with pytest.raises(BackendError, match=r"config\.json next to .*model\.pytorch"):
         read_weights(find_model(str(tmp_path / "model.pytorch")))
     tiny = find_model("random:bert-tiny").config
     assert tiny is not None

@@ -49,7 +49,7 @@ def test_fp8_keeps_four_bits_of_every_value_and_has_room_above_what_was_seen() -
         random(8, 32, seed=1).numpy() * np.logspace(-3, 3, 8, dtype=np.float32)[:, None],
         random(8, seed=2).numpy(),
     )
-    layer = round_fp8(weight, bias, greatest=50.0)
+    layer = round_fp8(weight, bias, largest=50.0)
     values = torch.from_numpy(layer.weight).view(torch.float8_e4m3fn).float().numpy() * layer.scale[:, None]
     np.testing.assert_allclose(values * layer.multiplier, weight, rtol=2**-4, atol=np.abs(weight).max() * 1e-6)
     assert 50.0 * layer.multiplier.max() < 448 / 1.9
@@ -73,11 +73,11 @@ def test_an_engine_names_a_kernel_for_every_product_and_bucket(built: Path) -> N
         assert chosen in ways(getattr(layer, where.partition("@")[0]), 1)
 
 
-@pytest.mark.parametrize("broken", ["engine.json", engine.TENSORS])
+@pytest.mark.parametrize("broken", ["engine.json", engine.FORMAT.file])
 def test_a_broken_engine_is_named(built: Path, tmp_path: Path, broken: str) -> None:
     for path in built.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[: -2 if path.name == broken else None])
-    assert engine.is_complete(built) and not engine.is_complete(tmp_path)
+    assert engine.FORMAT.is_complete(built) and not engine.FORMAT.is_complete(tmp_path)
     with pytest.raises(BackendError, match="sut build"):
         engine.read(tmp_path)
 

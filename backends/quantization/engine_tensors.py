@@ -1,0 +1,98 @@
+"""Engines that are one safetensors file next to engine.json: every format of our own.
+
+The tensors are views of the mapped file, so that instances share one copy in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from backends.bert.config import BertConfig
+from backends.errors import BackendError
+from backends.quantization import engine_store
+from backends.quantization.engine_store import JSON, About
+from foundation.bounded_readers import SETTINGS_BYTES, read_json
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I8": np.dtype(np.int8), "U8": np.dtype(np.uint8)}
+
+
+@dataclass(frozen=True)
+class EngineFormat:
+    """One kind of engine: the name of its file, and the shape of every tensor in it, by name."""
+
+    file: str
+    shapes: Callable[[BertConfig], dict[str, tuple[int, ...]]]
+
+    def write(self, directory: Path, config: BertConfig, tensors: Arrays, about: About) -> None:
+        """Write an engine; if another process was faster, its engine stays.
+
+        Args:
+            about: the other keys of engine.json, `settings` among them.
+
+        Raises:
+            BackendError: it cannot be written.
+        """
+
+        def fill(temporary: Path) -> About:
+            safetensors.numpy.save_file(dict(tensors), temporary / self.file)
+            return {"config": asdict(config), **about}
+
+        engine_store.write(directory, fill, self.is_complete)
+
+    def read(self, directory: Path) -> tuple[BertConfig, Arrays, dict[str, Any]]:
+        """The geometry, the mapped tensors and the other keys of engine.json.
+
+        Raises:
+            BackendError: there is no engine, or it is not complete.
+        """
+        try:
+            about = read_json(directory / JSON, SETTINGS_BYTES)
+            config = BertConfig(**about.pop("config"))
+            tensors = map_tensors(directory / self.file)
+            about["settings"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise engine_store.missing(directory, error) from error
+        found, shapes = {name: tensor.shape for name, tensor in tensors.items()}, self.shapes(config)
+        if found != shapes:
+            wrong = min(name for name, _ in set(found.items()) ^ set(shapes.items()))
+            raise BackendError(
+                f"expected a complete engine in {directory}, found {wrong} missing, unknown or with another shape. "
+                f"Type: python -m sut build."
+            )
+        return config, tensors, about
+
+    def is_complete(self, directory: Path) -> bool:
+        """True if `read` would succeed."""
+        try:
+            self.read(directory)
+        except BackendError:
+            return False
+        return True
+
+
+def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read-only views of the tensors in a safetensors file: 8 bytes of header length, the header (JSON), the data.
+
+    Raises:
+        OSError, ValueError, KeyError: the file is missing or incomplete.
+    """
+    content = np.memmap(path, np.uint8, mode="r")
+    start = 8 + int(content[:8].view("<u8")[0])
+    header = json.loads(content[8:start].tobytes())
+    header.pop("__metadata__", None)
+    data = content[start:]
+    if max(entry["data_offsets"][1] for entry in header.values()) != len(data):
+        raise ValueError(f"{path.name} is cut short")
+    return {
+        name: data[slice(*entry["data_offsets"])].view(_DTYPES[str(entry["dtype"])]).reshape(entry["shape"])
+        for name, entry in header.items()
+    }
