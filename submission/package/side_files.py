@@ -5,15 +5,14 @@ Also prints the results at the end of `submit`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from submission.package import machine
-from submission.submit import runs, workspace
+from submission.package import machine, summary
+from submission.package.contents import PackedResult
+from submission.submit import request_file, runs, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.runs import StepTimes
@@ -29,9 +28,9 @@ def write(request: SubmissionRequest, output: Workspace, steps: Sequence[Step], 
 
 
 def _commands(output: Workspace, marks: Sequence[str], times: Mapping[str, StepTimes]) -> str:
-    ordered = json.loads(output.request_file.read_text(encoding="utf-8"))["command"]
+    command = request_file.read(output).command
     runs_of_it = [line for name, one in times.items() for line in (f"# {name}", one.command)]
-    head = [*(f"# {mark}" for mark in marks), "# The submission", str(ordered), "# The runs that it made"]
+    head = [*(f"# {mark}" for mark in marks), "# The submission", command, "# The runs that it made"]
     return "\n".join([*head, *runs_of_it]) + "\n"
 
 
@@ -51,15 +50,16 @@ def _platform(request: SubmissionRequest, marks: Sequence[str]) -> str:
     return "\n".join([*head, *warnings, *machine.as_markdown()]) + "\n"
 
 
-def show(output: Workspace, rows: Sequence[Mapping[str, Any]], marks: Sequence[str]) -> None:
+def show(output: Workspace, results: Sequence[PackedResult], marks: Sequence[str]) -> None:
     """Print the results and the path of the package."""
     console = Console(highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("scenario", "result", "", "F1"):
         table.add_column(heading, justify="right" if heading in ("result", "F1") else "left")
-    for row in rows:
-        result = "none" if row["Result"] is None else f"{row['Result']:.4g}"
-        table.add_row(row["Scenario"], result, row["Units"], f"{row['Accuracy']:.3f}" if row["Accuracy"] else "none")
+    for one in results:
+        scenario = one.layout.scenario
+        value = "none" if one.value is None else f"{one.value:.4g}"
+        table.add_row(scenario, value, summary.UNITS[scenario], f"{one.f1:.3f}" if one.f1 else "none")
     console.print(table)
     for mark in marks:
         console.print(mark, markup=False)

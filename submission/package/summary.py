@@ -10,7 +10,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from submission.check import tree
 from submission.package import contents
@@ -24,6 +23,7 @@ FIELDS = (
     "accelerator_model_name accelerators_per_node Location framework operating_system notes compliance errors version "
     "inferred has_power Units"
 ).split()
+Row = Mapping[str, str | float | None]  # by field
 UNITS = {"Offline": "Samples/s", "Server": "Queries/s", "SingleStream": "Latency (ms)", "MultiStream": "Latency (ms)"}
 # Fields that are also keys of the system description.
 _OF_THE_SYSTEM = tuple(
@@ -31,16 +31,17 @@ _OF_THE_SYSTEM = tuple(
 )
 
 
-def write(output: Workspace, made: datetime) -> list[dict[str, Any]]:
-    """Write the three files for the tree of `output`; returns the rows."""
-    rows = [row(one) for one in contents.read(tree.read(output.tree))]
+def write(output: Workspace, made: datetime) -> list[PackedResult]:
+    """Write the three files for the tree of `output`; returns the results that are in it."""
+    results = contents.read(tree.read(output.tree))
+    rows = [row(one) for one in results]
     workspace.write(output.package("_summary.csv"), _csv(rows))
     workspace.write(output.package("_summary.json"), json.dumps(rows, indent=2) + "\n")
     workspace.write(output.package("_summary.xlsx"), _workbook(rows, made))
-    return rows
+    return results
 
 
-def row(one: PackedResult) -> dict[str, Any]:
+def row(one: PackedResult) -> Row:
     """The 27 fields of one result."""
     layout, system = one.layout, one.system
     marks = [str(mark) for mark in one.measurements.get("marks", [])]
@@ -75,7 +76,7 @@ def passes(test01: Mapping[str, bool]) -> bool:
     return answers and test01.get("performance", False)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def _csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
@@ -83,7 +84,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _workbook(rows: Sequence[Mapping[str, Any]], made: datetime) -> bytes:
+def _workbook(rows: Sequence[Row], made: datetime) -> bytes:
     from openpyxl import Workbook
     from openpyxl.styles import Font
 

@@ -6,28 +6,22 @@ request → prerequisites → plan → runs (each in its own process; test01 ver
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from accuracy import squad
 from submission.check import command as check_command
 from submission.package import build, documents, pack, side_files, summary
-from submission.submit import plan, prerequisites, runs, test01, user_conf, workspace
+from submission.submit import plan, prerequisites, request_file, runs, test01, user_conf, workspace
 from submission.submit.plan import Step
 from submission.submit.prerequisites import Prerequisites
 from submission.submit.request import ResumeOptions, SubmissionRequest, parse
 from submission.submit.workspace import Workspace
 from sut.errors import INVALID, VALID, RunFailedError, UsageError
 from sut.record import run_record
-
-_ONLY_ONCE = ("--resume", "--clean", "--dry-run")  # how to proceed, not part of the request
 
 
 def main(argv: list[str]) -> int:
@@ -60,10 +54,7 @@ def _submit(request: SubmissionRequest, options: ResumeOptions, argv: Sequence[s
         _refuse_another(request, options, output)
         ready = prerequisites.check(request, output)
         if not output.request_file.exists():
-            command = shlex.join(["python", "-m", "sut", "submit", *(word for word in argv if word not in _ONLY_ONCE)])
-            workspace.write(
-                output.request_file, json.dumps({"command": command, "order": _plain(request)}, indent=2) + "\n"
-            )
+            request_file.write(request, output, argv)
         speeds = _speeds(request, output, lock)
         steps = _planned(request, output, ready, speeds)
         runs.carry_out(steps, request, output, lock, lambda step, folder: _verify(step, folder, request, output, ready))
@@ -85,22 +76,7 @@ def _refuse_another(request: SubmissionRequest, options: ResumeOptions, output: 
             f"found a submission in {output.folder}. Type: --resume to continue it, --clean to remove it and start "
             "again, or another --output-dir."
         )
-    earlier = json.loads(output.request_file.read_text(encoding="utf-8"))["order"]
-    differing = [name for name, value in _plain(request).items() if earlier.get(name) != value]
-    if differing:
-        found = ", ".join(f"{name} {_plain(request)[name]!r} (was {earlier.get(name)!r})" for name in differing)
-        raise UsageError(
-            f"expected the flags of the submission in {output.folder}, found {found}. "
-            "Type the flags of that submission with --resume, or another --output-dir."
-        )
-
-
-def _plain(request: SubmissionRequest) -> dict[str, Any]:
-    """The request as JSON values; the fields of `run` are named run.<field>."""
-    fields = asdict(request)
-    fields |= {f"run.{name}": value for name, value in fields.pop("run").items()} | {"round": request.round.name}
-    found: dict[str, Any] = json.loads(json.dumps(fields, default=str))
-    return found
+    request_file.refuse_another(request, output)
 
 
 def _speeds(request: SubmissionRequest, output: Workspace, lock: int) -> dict[str, float]:
@@ -154,9 +130,9 @@ def _package(request: SubmissionRequest, output: Workspace, ready: Prerequisites
         )
         return INVALID
     last = max(datetime.fromisoformat(runs.times(step, output).ended) for step in steps)
-    rows = summary.write(output, last)
+    results = summary.write(output, last)
     marks = documents.marks(request, [run_record.read(step.folder(output)) for step in steps])
     side_files.write(request, output, [*plan.probes(request), *steps], marks)
     pack.pack(output, int(last.timestamp()))
-    side_files.show(output, rows, marks)
+    side_files.show(output, results, marks)
     return VALID

@@ -87,13 +87,12 @@ def compare_speed(performance: Path, test01: Path, scenario: str) -> SpeedCompar
     """
     found = []
     for folder in (performance, test01):
-        detail = detail_log.read_detail(folder)
-        if detail.get("result_validity") != "VALID" or detail.get("effective_scenario") != scenario:
-            raise RunFailedError(
-                f"expected a valid {scenario} run in {folder}, found {detail.get('effective_scenario')} that is "
-                f"{detail.get('result_validity')}."
-            )
-        found.append(float(detail[SCENARIOS[scenario].result_key]))
+        log = detail_log.read(folder)
+        verdict, logged = log.values.get("result_validity"), log.values.get("effective_scenario")
+        figure = log.number(SCENARIOS[scenario].result_key)
+        if verdict != "VALID" or logged != scenario or figure is None:
+            raise RunFailedError(f"expected a valid {scenario} run in {folder}, found {logged} that is {verdict}.")
+        found.append(figure)
     return SpeedComparison(scenario, *found)
 
 

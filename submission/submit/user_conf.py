@@ -48,12 +48,12 @@ def corrected(step: Step, output: Workspace, folder: Path, record: RunRecord) ->
     config = step.config
     if record.verdict != "INVALID" or config.target_qps or config.scenario == "Server":
         return ""
-    detail = detail_log.read_detail(folder)
+    detail = detail_log.read(folder)
     model_key = TASKS[config.task].model_key
     key, value = loadgen.measured_speed(config, plan.queries_per_s(record))
     configured = float(user_conf.read(config, model_key).get(key, value))
     is_faster = value > configured if key == "target_qps" else value < configured
-    if not is_faster or all(detail.get(name) is not False for name in _RAN_OUT):
+    if not is_faster or not any(detail.is_missed(name) for name in _RAN_OUT):
         return ""
     name = f"{model_key}.{config.scenario}.{key}"  # takes precedence over lines for any model or scenario
     line = f"{name} = {value:.6g}"

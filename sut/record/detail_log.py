@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from foundation.rules import SCENARIOS
 from sut.errors import RunFailedError
@@ -19,6 +19,7 @@ DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
 _MARKER = ":::MLLOG "
 _LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
 _PERCENTILES: tuple[Percentile, ...] = get_args(Percentile)
+_FULL = "Is the disk full? Name another place with --log-dir."
 # What a figure of this unit is: it stands beside every one.
 COUNTED = {
     "samples/s": "samples answered, over the time from the first query's issue to the last answer, by LoadGen's clock; "
@@ -44,66 +45,80 @@ class Judged:
     reasons: tuple[str, ...]
 
 
-def read_detail(log_dir: Path) -> dict[str, Any]:
-    """Every key of the detail log and its last value; `num_errors` is counted here, from the lines marked as errors.
+@dataclass(frozen=True)
+class DetailLog:
+    """Every key of the log with its last value."""
+
+    path: Path
+    values: Mapping[str, object]
+    errors: int  # lines that LoadGen marked as errors
+
+    def number(self, key: str) -> float | None:
+        """The value as a number; None where there is none."""
+        value = self.values.get(key)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def is_missed(self, requirement: str) -> bool:
+        """True where LoadGen says that a requirement was not met."""
+        return self.values.get(requirement) is False
+
+    def logged_errors(self) -> list[str]:
+        """What to say of the errors that LoadGen logged, in any mode: a checker refuses a log that has one."""
+        return [f"LoadGen logged {self.errors} errors: see {self.path}"] if self.errors else []
+
+
+def read(log_dir: Path) -> DetailLog:
+    """The detail log of a run that has just ended.
 
     Raises:
         RunFailedError: the log is missing or cut short, as when a disk fills.
     """
     path = log_dir / DETAIL
-    found: dict[str, Any] = {}
+    values: dict[str, object] = {}
+    errors = 0
     try:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith(_MARKER):
                 entry = json.loads(line.removeprefix(_MARKER))
-                found[entry["key"]] = entry["value"]
-                found["num_errors"] = found.get("num_errors", 0) + bool(entry["metadata"]["is_error"])
-    except (OSError, ValueError, KeyError) as error:
-        raise RunFailedError(
-            f"expected LoadGen's whole log in {path}, found it broken ({error}). {_disk(log_dir)}"
-        ) from error
-    if _LAST_KEY not in found:
-        raise RunFailedError(f"expected LoadGen's whole log in {path}, found it cut short. {_disk(log_dir)}")
-    return found
-
-
-def _disk(log_dir: Path) -> str:
-    return f"Is the disk of {log_dir} full? Name another place with --log-dir."
+                values[entry["key"]] = entry["value"]
+                errors += bool(entry["metadata"]["is_error"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFailedError(f"expected LoadGen's whole log in {path}, found it broken ({error}). {_FULL}") from error
+    if _LAST_KEY not in values:
+        raise RunFailedError(f"expected LoadGen's whole log in {path}, found it cut short. {_FULL}")
+    return DetailLog(path, values, errors)
 
 
 def performance(log_dir: Path, scenario: str, queries: int) -> Judged:
     """The result of a performance run of so many queries. Raises RunFailedError when the log is not whole."""
-    detail = read_detail(log_dir)
-    rules = SCENARIOS[scenario]
-    value = detail.get(rules.result_key) or None
-    if "result_validity" not in detail:
-        raise RunFailedError(f"expected a verdict in {log_dir / DETAIL}, found none. {_disk(log_dir)}")
-    errors = logged_errors(log_dir, detail)
-    per_query = "per_query_" if scenario == "MultiStream" else ""
+    log, rules = read(log_dir), SCENARIOS[scenario]
+    if "result_validity" not in log.values:
+        raise RunFailedError(f"expected a verdict in {log.path}, found none. {_FULL}")
+    errors = log.logged_errors()
+    value = log.number(rules.result_key) or None
+    percentile = log.number("effective_target_latency_percentile") if rules.unit == "ms" else None
     result = PerformanceResult(
-        valid=detail["result_validity"] == "VALID" and not errors,
+        valid=log.values["result_validity"] == "VALID" and not errors,
         metric=rules.metric,
         unit=rules.unit,
         value=None if value is None else value / rules.divisor,
-        percentile=100 * detail["effective_target_latency_percentile"] if rules.unit == "ms" else None,
-        latency_ms={
-            percentile: detail[name] / 1e6
-            for percentile in _PERCENTILES
-            if (name := f"result_{percentile}_percentile_{per_query}latency_ns") in detail
-            and queries * (100 - float(percentile)) >= 100  # with fewer, the percentile is just the slowest query
-        },
-        latency_range_ms={
-            which: detail[name] / 1e6
-            for which in ("min", "mean", "max")
-            if (name := f"result_{which}_{per_query.removeprefix('per_')}latency_ns") in detail
-        },
+        percentile=None if percentile is None else 100 * percentile,
+        latency_ms=_percentiles_ms(log, scenario, queries),
+        latency_range_ms=_range_ms(log, scenario),
         counted=COUNTED[rules.unit],
     )
-    missed = (advice for requirement, advice in _REQUIREMENTS.items() if detail.get(requirement) is False)
+    missed = (advice for requirement, advice in _REQUIREMENTS.items() if log.is_missed(requirement))
     return Judged(result, (*missed, *errors))
 
 
-def logged_errors(log_dir: Path, detail: Mapping[str, Any]) -> list[str]:
-    """What to say of the errors that LoadGen logged, in any mode: a checker refuses a log that has one."""
-    count = detail["num_errors"]
-    return [f"LoadGen logged {count} errors: see {log_dir / DETAIL}"] if count else []
+def _percentiles_ms(log: DetailLog, scenario: str, queries: int) -> dict[Percentile, float]:
+    """Those that so many queries have: with fewer, a percentile is just the slowest query."""
+    per_query = "per_query_" if scenario == "MultiStream" else ""
+    found = {one: log.number(f"result_{one}_percentile_{per_query}latency_ns") for one in _PERCENTILES}
+    return {one: ns / 1e6 for one, ns in found.items() if ns is not None and queries * (100 - float(one)) >= 100}
+
+
+def _range_ms(log: DetailLog, scenario: str) -> dict[str, float]:
+    query = "query_" if scenario == "MultiStream" else ""
+    found = {which: log.number(f"result_{which}_{query}latency_ns") for which in ("min", "mean", "max")}
+    return {which: ns / 1e6 for which, ns in found.items() if ns is not None}

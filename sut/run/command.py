@@ -81,7 +81,7 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, record: RunReco
 
 def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> int:
     config = prepared.config
-    errors = detail_log.logged_errors(config.logs, detail_log.read_detail(config.logs))
+    errors = detail_log.read(config.logs).logged_errors()
     score = prepared.task.score(config.logs / detail_log.ACCURACY, prepared.data)
     accuracy_report.write_accuracy(score, config.logs, prepared.notices)
     predictions = accuracy_report.write_predictions(score, config.logs / accuracy_report.PREDICTIONS_FILE)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
+from foundation.typed_json import encode
 from sut.commands.compare.engines import Built
 from sut.commands.compare.runs import Row
 
@@ -53,9 +53,9 @@ class Comparison:
             notes.append(f"the engine was built on another kind of machine: {', '.join(on.values())}")
         return notes
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """All of it, for JSON."""
-        return {**asdict(self), "lost": self.lost, "passed": self.passed, "notes": self.notes()}
+        return {**encode(self), "lost": self.lost, "passed": self.passed, "notes": self.notes()}
 
 
 def show(one: Comparison) -> None:

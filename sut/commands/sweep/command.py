@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from foundation.typed_json import encode
 from sut.commands.sweep import grid, rows, runs, summary
 from sut.commands.sweep.grid import Axis, Point
 from sut.commands.sweep.rows import Row
@@ -116,7 +117,7 @@ def _tell(sweep: Sweep) -> int:
 
     finished = rows.read(sweep.folder / rows.NAME)
     found = summary.summaries(sweep.points, finished)
-    lines = [json.dumps(one.facts()) + "\n" for one in found]
+    lines = [json.dumps(encode(one)) + "\n" for one in found]
     (sweep.folder / summary.NAME).write_text("".join(lines), encoding="utf-8")
     table.show(found, sweep.axes, finished)
     _draw(sweep, found)

@@ -70,8 +70,8 @@ def _panel(panel: Any, name: str, summaries: Sequence[Summary], axes: Sequence[A
     ticks = dict(zip(first.values, _ticks(first), strict=True))
     for number, others in enumerate(itertools.product(*(axis.values for axis in axes[1:]))):
         rest = dict(zip([axis.field for axis in axes[1:]], others, strict=True))
-        of_line = [one for one in summaries if name in one.figures and rest.items() <= one.settings.items()]
-        places = [ticks[one.settings[first.field]] + aside * number for one in of_line]
+        of_line = [one for one in summaries if name in one.figures and rest.items() <= one.point.items()]
+        places = [ticks[one.point[first.field]] + aside * number for one in of_line]
         _line(panel, places, of_line, name, number, ", ".join(map(shown, others)), "" if aside else "-")
     _below(panel, first, list(ticks.values()))
     panel.set_ylabel(label(name))

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from sut.commands.sweep.grid import Point
+from sut.commands.sweep.grid import Point, Value
 from sut.commands.sweep.rows import Row
 
 NAME = "summary.jsonl"
-INTERVAL = "95 % of the mean, Student's t over the repeats"
 # Quantiles of Student's t at 0.975 for 1, 2, 3 … degrees of freedom; beyond, the expansion in `_t` is as good.
 _T = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
 _Z = 1.959964
@@ -39,24 +37,20 @@ class Figure:
 class Summary:
     """One point: all its runs that have ended so far."""
 
-    settings: dict[str, Any]
+    point: Mapping[str, Value]
     runs: int
     failures: int
-    verdicts: dict[str, int]
-    figures: dict[str, Figure]
+    verdicts: Mapping[str, int]
+    figures: Mapping[str, Figure]
     random_weights: bool
     trial: bool
     notices: tuple[str, ...]  # what must stand beside the figures
+    interval: str = "95 % of the mean, Student's t over the repeats"  # what `mean_95` is
 
     @property
     def is_sure(self) -> bool:
         """True where no run failed, was invalid or missed its accuracy."""
         return set(self.verdicts) <= _GOOD
-
-    def facts(self) -> dict[str, Any]:
-        """A line of summary.jsonl."""
-        found = asdict(self)
-        return {"point": found.pop("settings"), **found, "interval": INTERVAL}
 
 
 def figure(values: Sequence[float]) -> Figure:
@@ -73,10 +67,10 @@ def summaries(points: Iterable[Point], finished: Sequence[Row]) -> list[Summary]
     return [_summary(point.settings, rows) for point, rows in of_point if rows]
 
 
-def _summary(settings: dict[str, Any], rows: Sequence[Row]) -> Summary:
+def _summary(point: Mapping[str, Value], rows: Sequence[Row]) -> Summary:
     names = dict.fromkeys(name for row in rows for name in row.figures)
     return Summary(
-        settings,
+        point,
         len(rows),
         sum(row.error is not None for row in rows),
         dict(Counter(row.verdict for row in rows)),

@@ -47,7 +47,7 @@ def show(summaries: Sequence[Summary], axes: Sequence[Axis], finished: Sequence[
     table.add_column("95 % of the mean", justify="right")
     for one in summaries:
         cells = [_median(one.figures.get(name)) for name in figures]
-        table.add_row(*map(shown, one.settings.values()), _verdicts(one), *cells, _interval(one, figures))
+        table.add_row(*map(shown, one.point.values()), _verdicts(one), *cells, _interval(one, figures))
     console.print(table)
     of_what = (
         f"; the last column is of {label(figures[0])}, by Student's t, from {_SURE_FROM} repeats on" if figures else ""

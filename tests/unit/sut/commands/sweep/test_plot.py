@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from sut.commands.sweep import plot, summary
-from sut.commands.sweep.grid import axis, points
+from sut.commands.sweep.grid import Value, axis, points
 
 
-def one(settings: Mapping[str, object], **figures: float) -> summary.Summary:
+def one(point: Mapping[str, Value], **figures: float) -> summary.Summary:
     found = {name: summary.figure([value, value * 1.1]) for name, value in figures.items()}
-    return summary.Summary(dict(settings), 2, 0, {"VALID": 2}, found, False, True, ("a trial",))
+    return summary.Summary(point, 2, 0, {"VALID": 2}, found, False, True, ("a trial",))
 
 
 def test_of_the_latencies_only_the_highest_that_all_have_gets_a_panel() -> None:
@@ -36,6 +36,6 @@ def test_every_kind_of_axis_can_be_drawn(tmp_path: Path, texts: list[str]) -> No
     pytest.importorskip("matplotlib")
     axes = [axis(text) for text in texts]
     found = [one(point.settings, samples_per_s=5, p99_ms=3) for point in points(axes, {})]
-    found[0] = one(found[0].settings)  # a point all of whose runs failed
+    found[0] = one(found[0].point)  # a point all of whose runs failed
     plot.draw(found, axes, "a heading", tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000

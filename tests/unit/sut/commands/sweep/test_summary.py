@@ -64,7 +64,7 @@ def test_points_are_put_together_in_the_order_of_the_grid() -> None:
     grid = points([axis("instances=1 2 4")], {})
     rows = [row(2, "INVALID", 5.0), row(1, speed=1.0), row(1, speed=3.0), row(2, "FAILED", None, "odd")]
     one, two = summary.summaries(grid, rows)
-    assert (one.settings, one.runs, one.figures["samples_per_s"].median) == ({"instances": 1}, 2, 2.0)
+    assert (one.point, one.runs, one.figures["samples_per_s"].median) == ({"instances": 1}, 2, 2.0)
     assert one.is_sure
     assert (two.failures, two.verdicts, two.figures["samples_per_s"].n) == (1, {"INVALID": 1, "FAILED": 1}, 1)
     assert not two.is_sure

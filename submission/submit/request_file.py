@@ -1,0 +1,72 @@
+"""order.json: the request that the runs of an output directory belong to, and the command that it was typed as.
+
+--resume continues that request and no other, so that the runs of two requests never end up in one package.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from foundation import bounded_readers
+from foundation.bounded_readers import UnreadableError
+from foundation.typed_json import decode
+from submission.submit import workspace
+from submission.submit.request import SubmissionRequest
+from submission.submit.workspace import Workspace
+from sut.errors import UsageError
+
+_ONLY_ONCE = ("--resume", "--clean", "--dry-run")  # how to proceed, not part of the request
+
+
+@dataclass(frozen=True)
+class RequestFile:
+    """What order.json says; the fields of the request's run are named run.<field>."""
+
+    command: str
+    order: Mapping[str, object]
+
+
+def read(output: Workspace) -> RequestFile:
+    """The file of an output directory.
+
+    Raises:
+        UsageError: there is none, or it is broken.
+    """
+    try:
+        return decode(RequestFile, bounded_readers.read_json(output.request_file, bounded_readers.SETTINGS_BYTES))
+    except UnreadableError as error:
+        raise UsageError(
+            f"expected what submit writes in {output.request_file}, found {error}. "
+            "Type: --clean to start again, or another --output-dir."
+        ) from error
+
+
+def write(request: SubmissionRequest, output: Workspace, argv: Sequence[str]) -> None:
+    """Write the file. Raises RunFailedError where the disk does not take it."""
+    command = shlex.join(["python", "-m", "sut", "submit", *(word for word in argv if word not in _ONLY_ONCE)])
+    content = asdict(RequestFile(command, _plain(request)))
+    workspace.write(output.request_file, json.dumps(content, indent=2) + "\n")
+
+
+def refuse_another(request: SubmissionRequest, output: Workspace) -> None:
+    """Raises UsageError where the runs of `output` are those of another request."""
+    earlier = read(output).order
+    now = _plain(request)
+    differing = [name for name, value in now.items() if earlier.get(name) != value]
+    if differing:
+        found = ", ".join(f"{name} {now[name]!r} (was {earlier.get(name)!r})" for name in differing)
+        raise UsageError(
+            f"expected the flags of the submission in {output.folder}, found {found}. "
+            "Type the flags of that submission with --resume, or another --output-dir."
+        )
+
+
+def _plain(request: SubmissionRequest) -> Mapping[str, object]:
+    """The request as JSON values."""
+    fields = asdict(request)
+    fields |= {f"run.{name}": value for name, value in fields.pop("run").items()} | {"round": request.round.name}
+    found: dict[str, object] = json.loads(json.dumps(fields, default=str))
+    return found
