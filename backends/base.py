@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.errors import BackendError
 from foundation.arrays import Float32, Int64
+
+Answers = TypeVar("Answers")
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,11 @@ class Options:
     gpu: int = 0  # index among the GPUs that this process sees
 
 
-class Pending(NamedTuple):
+class Pending(NamedTuple, Generic[Answers]):
     """A batch that was enqueued."""
 
     is_ready: Callable[[], bool]  # True if `answers` will not block
-    answers: Callable[[], Float32]  # blocks until the batch is computed; returns what `Backend.infer` does
+    answers: Callable[[], Answers]  # blocks until the batch is computed; a backend returns what `infer` does
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ class Backend(ABC):
             [T, 2], the start and end logit of every token; or [B, 2], the logits of the two classes of every sample.
         """
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch) -> Pending[Float32]:
         """Enqueue a batch and return at once, on an engine that computes asynchronously (a GPU).
 
         The default computes the batch when its answers are requested. Answers may lie in memory that later batches

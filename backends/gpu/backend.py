@@ -39,7 +39,7 @@ class GpuBackend(Backend):
         self._is_warm = False
         self._pipeline, self._graphs = pipeline.Pipeline(bert, device), cuda_graphs.CudaGraphs(bert, device)
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch) -> Pending[Float32]:
         return self._graphs.begin(batch) if self._graphs.takes(batch) else self._pipeline.begin(batch)
 
     def infer(self, batch: Batch) -> Float32:

@@ -69,7 +69,7 @@ class CudaGraphs:
         """True if the batch is one sample and its bucket was captured."""
         return len(batch) == 1 and bucket(batch.tokens) in self._graphs
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch) -> Pending[Float32]:
         """Like `Pipeline.begin`; the answers are valid until the next sample of the same bucket."""
         graph = self._graphs[bucket(batch.tokens)]
         self._answered.synchronize()

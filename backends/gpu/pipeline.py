@@ -71,7 +71,7 @@ class Pipeline:
         torch.cuda.synchronize(device)  # the weights are there: these streams do not wait for the one that brought them
 
     @torch.inference_mode()
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch) -> Pending[Float32]:
         """Enqueue a batch."""
         slot = self._slot(batch.tokens)
         used = lay_out(batch, slot.host_ids)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from foundation.arrays import Float32
-from sut.executors.base import JOBS_PER_INSTANCE
+from sut.executors.base import JOBS_PER_INSTANCE, Answer
 
 _SLOTS = JOBS_PER_INSTANCE + 1
 
@@ -27,25 +27,25 @@ class Slots:
         self._memory: Any = context.RawArray(ctypes.c_float, _SLOTS * tokens * 2)
         self._jobs = 0
 
-    def put(self, outputs: Float32 | None) -> int | Float32 | None:
-        """What to send for these answers: their rows; or, where they are none that fit, the answers themselves. None
-        stands for an error."""
-        slot = self._next()
-        if (
-            outputs is None
-            or outputs.dtype != np.float32
-            or outputs.ndim != 2
-            or outputs.shape[1] != 2
-            or len(outputs) > self._tokens
-        ):
-            return outputs
+    def put(self, answer: Answer) -> Answer:
+        """The answer to send: its outputs stay here, unless they do not fit."""
+        slot, outputs = self._next(), answer.outputs
+        if outputs is None or not self._fits(outputs):
+            return answer
         slot[: len(outputs)] = outputs
-        return len(outputs)
+        return answer._replace(outputs=None, slot_rows=len(outputs))
 
-    def take(self, sent: int | Float32 | None) -> Float32 | None:
-        """What `put` was given; the answers as a view."""
+    def take(self, sent: Answer) -> Answer:
+        """The answer that `put` was given; its outputs as a view."""
         slot = self._next()
-        return slot[:sent] if isinstance(sent, int) else sent
+        if sent.slot_rows is None:
+            return sent
+        return sent._replace(outputs=slot[: sent.slot_rows], slot_rows=None)
+
+    def _fits(self, outputs: Float32) -> bool:
+        """False for what a backend may not answer, which the scheduler refuses."""
+        is_pairs = outputs.ndim == 2 and outputs.shape[1] == 2
+        return outputs.dtype == np.float32 and is_pairs and len(outputs) <= self._tokens
 
     def _next(self) -> Float32:
         number = self._jobs % _SLOTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from foundation.arrays import Float32, Int64
 
@@ -20,20 +20,24 @@ class Job:
     indexes: Int64
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What became of a job: the answers end to end, float32 [rows, 2], or the error that stands in their place.
+class Answer(NamedTuple):
+    """What an instance made of a job: outputs end to end, float32 [rows, 2], or the error that took their place."""
 
-    The answers may lie in memory that is used again: they hold until `done` returns.
-    """
-
-    job: Job
     outputs: Float32 | None
     computed_tokens: int = 0
-    error: Exception | None = None
-    instance: int = 0
-    batch_s: float = 0.0  # in the instance, from indexes to answers
+    batch_s: float = 0.0  # in the instance, from indexes to outputs
     engine_s: float = 0.0  # of that, inside the backend
+    error: Exception | None = None
+    slot_rows: int | None = None  # on its way between processes: outputs are these rows of a slot (`answer_slots`)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A job with its answer, whose outputs may lie in memory that is used again: they hold until `done` returns."""
+
+    job: Job
+    answer: Answer
+    instance: int = 0
 
 
 @dataclass(frozen=True)

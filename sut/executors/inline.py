@@ -53,13 +53,5 @@ class InlineExecutor:
         self._ready.put(ready)
         while (item := self._jobs.get()) is not None and not self._closing.is_set():
             job, done = item
-            done(_outcome(worker, job))
+            done(Outcome(job, worker.infer(job.indexes)))
         worker.close()
-
-
-def _outcome(worker: Worker, job: Job) -> Outcome:
-    try:
-        answer = worker.infer(job.indexes)
-    except Exception as error:  # noqa: BLE001 - it travels to the scheduler, which fails the run with it
-        return Outcome(job, None, error=error)
-    return Outcome(job, answer.outputs, answer.computed_tokens, batch_s=answer.batch_s, engine_s=answer.engine_s)

@@ -26,17 +26,14 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from foundation.arrays import Float32, Int64
+from backends.base import Pending
 from sut.errors import RunFailedError
 from sut.executors.answer_slots import Slots
-from sut.executors.base import JOBS_PER_INSTANCE
-from sut.executors.worker import Begun, Worker, WorkerSpec
+from sut.executors.base import JOBS_PER_INSTANCE, Answer
+from sut.executors.worker import Worker, WorkerSpec
 from sut.machine.topology import Place
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-# What an instance sends of a job: what its slot needs; tokens computed, seconds in the instance and in the backend; or
-# what went wrong.
-Sent = tuple[int | Float32 | None, tuple[int, float, float], Exception | None]
 _CLOSE_S = 1.0  # how long forked instances may take to end by themselves
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _MOST_MMAP_THRESHOLD = 32 << 20  # the largest that glibc takes
@@ -162,34 +159,26 @@ def _work(worker: Worker, link: Link) -> None:
     except Exception as error:  # noqa: BLE001 - it is raised again in the main process
         pipe.send(_portable(error))
         return
-    under_way: deque[Begun | Exception] = deque()
+    under_way: deque[Pending[Answer]] = deque()
     try:
         while True:
             if _is_next_first(pipe, under_way):
-                under_way.append(_begin(worker, pipe.recv()))
+                under_way.append(worker.begin(pipe.recv()))
             else:
-                pipe.send(_answer(link.slots, under_way.popleft()))
+                pipe.send(_sent(link.slots, under_way.popleft().answers()))
     finally:
         worker.close()
 
 
-def _is_next_first(pipe: Connection, under_way: deque[Begun | Exception]) -> bool:
+def _is_next_first(pipe: Connection, under_way: deque[Pending[Answer]]) -> bool:
     """True when another job is to be begun before the oldest one's answers are taken: an engine that computes by itself
     is then never idle. Until either comes this thread has nothing to do, and no time to lose."""
     if not under_way or len(under_way) >= JOBS_PER_INSTANCE:
         return not under_way
-    oldest = under_way[0]
-    while not isinstance(oldest, Exception) and not oldest.is_ready():
+    while not under_way[0].is_ready():
         if pipe.poll():
             return True
     return False
-
-
-def _begin(worker: Worker, indexes: Int64) -> Begun | Exception:
-    try:
-        return worker.begin(indexes)
-    except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
-        return error
 
 
 def _keep_memory() -> None:
@@ -201,14 +190,9 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _answer(slots: Slots, begun: Begun | Exception) -> Sent:
-    try:
-        if isinstance(begun, Exception):
-            raise begun
-        answer = begun.answer()
-    except Exception as error:  # noqa: BLE001 - it travels to the main process, which fails the run with it
-        return slots.put(None), (0, 0.0, 0.0), _portable(error)
-    return slots.put(answer.outputs), answer[1:], None
+def _sent(slots: Slots, answer: Answer) -> Answer:
+    """The answer in the form in which it goes through the pipe."""
+    return slots.put(answer if answer.error is None else answer._replace(error=_portable(answer.error)))
 
 
 def _portable(error: Exception) -> Exception:

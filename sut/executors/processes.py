@@ -18,7 +18,7 @@ from typing import Any
 
 from sut.executors import process_group
 from sut.executors.answer_slots import Slots
-from sut.executors.base import Done, Job, Outcome, Ready
+from sut.executors.base import Answer, Done, Job, Outcome, Ready
 from sut.executors.process_group import Group
 from sut.executors.worker import WorkerSpec
 from sut.machine.topology import Place
@@ -112,9 +112,9 @@ class ProcessExecutor:
         """Pass on what the instance has sent; False once it is gone."""
         try:
             while instance.pipe.poll():
-                sent, (tokens, batch_s, engine_s), error = instance.pipe.recv()
+                answer = instance.slots.take(instance.pipe.recv())
                 job, done = instance.under_way.popleft()
-                done(Outcome(job, instance.slots.take(sent), tokens, error, instance.index, batch_s, engine_s))
+                done(Outcome(job, answer, instance.index))
             is_gone = is_in_doubt and instance.group.has_ended(instance.number) and not instance.pipe.poll()
         except (EOFError, OSError):
             is_gone = True
@@ -130,7 +130,7 @@ class ProcessExecutor:
             lost, instance.under_way = instance.under_way, deque()
         self.failure = self.failure or error
         for job, done in lost:
-            done(Outcome(job, None, error=error))
+            done(Outcome(job, Answer(None, error=error), instance.index))
 
     def close(self) -> None:
         self._closing.set()

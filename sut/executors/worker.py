@@ -7,39 +7,21 @@ indexes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from backends import backend_class
-from backends.base import Batch, Options
+from backends.base import Batch, Options, Pending
 from backends.bert.model import Model
 from backends.errors import BackendError, brief
+from foundation.arrays import Int64
 from qsl.base import Features
 from qsl.feature_cache import FeatureFiles
-from sut.executors.base import Ready
+from sut.executors.base import Answer, Ready
 
 _TIMING_S = 0.2  # how long the last warm-up batch is timed, at least
-
-
-class Answer(NamedTuple):
-    """What came of a batch, and what it cost."""
-
-    outputs: npt.NDArray[np.float32]  # the samples' answers end to end, [rows, 2]
-    computed_tokens: int
-    batch_s: float  # from indexes to answers
-    engine_s: float  # of that, inside the backend
-
-
-class Begun(NamedTuple):
-    """A batch under way."""
-
-    is_ready: Callable[[], bool]  # its answer can be had without waiting
-    answer: Callable[[], Answer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,28 +96,35 @@ class Worker:
                 f"fails there ({brief(error)})."
             ) from error
 
-    def infer(self, indexes: npt.NDArray[np.int64]) -> Answer:
-        """Answer these samples."""
-        return self.begin(indexes).answer()
+    def infer(self, indexes: Int64) -> Answer:
+        """The answer to these samples, int64 [B]. Never raises: what goes wrong is the answer."""
+        return self.begin(indexes).answers()
 
-    def begin(self, indexes: npt.NDArray[np.int64]) -> Begun:
-        """Let the engine begin with these samples, where it computes by itself."""
+    def begin(self, indexes: Int64) -> Pending[Answer]:
+        """Let the engine begin with these samples, where it computes by itself; `infer` does both."""
         start_s = time.perf_counter()
-        batch = gather(self._features, indexes)
-        gathered_s = time.perf_counter()
-        pending = self._backend.begin(batch)
+        try:
+            batch = gather(self._features, indexes)
+            gathered_s = time.perf_counter()
+            pending = self._backend.begin(batch)
+        except Exception as error:  # noqa: BLE001 - it travels to the scheduler, which fails the run with it
+            failed = Answer(None, error=error)
+            return Pending(lambda: True, lambda: failed)
 
         def answer() -> Answer:
-            outputs, end_s = pending.answers(), time.perf_counter()
-            return Answer(outputs, self._backend.computed_tokens(batch), end_s - start_s, end_s - gathered_s)
+            try:
+                outputs, end_s = pending.answers(), time.perf_counter()
+                return Answer(outputs, self._backend.computed_tokens(batch), end_s - start_s, end_s - gathered_s)
+            except Exception as error:  # noqa: BLE001 - as above
+                return Answer(None, error=error)
 
-        return Begun(pending.is_ready, answer)
+        return Pending(pending.is_ready, answer)
 
     def close(self) -> None:
         self._backend.close()
 
 
-def gather(features: Features, indexes: npt.NDArray[np.int64]) -> Batch:
+def gather(features: Features, indexes: Int64) -> Batch:
     """These samples, int64 [B], end to end."""
     starts = features.offsets[indexes]
     lengths = features.offsets[indexes + 1] - starts

@@ -18,16 +18,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from foundation.arrays import Int64
+from foundation.arrays import Float32, Int64
 from sut.executors.base import JOBS_PER_INSTANCE, Executor, Job, Outcome
 from sut.queries import batching
 from sut.queries.batch_times import BatchTimes
 from sut.queries.server_queue import Pace, ServerQueue, Waiting
 
 # Hands answers to LoadGen: response ids, the answers end to end, each answer's rows.
-Complete = Callable[[Int64, npt.NDArray[np.float32], Int64], None]
+Complete = Callable[[Int64, Float32, Int64], None]
 
 
 @dataclass
@@ -79,7 +78,7 @@ class Scheduler:
         self._pace = pace
         self._under_way = 0  # jobs
         self._plan_at_issue = plan_at_issue
-        self._plans: deque[Iterator[tuple[Int64, Int64]]] = deque()
+        self._plans: deque[Iterator[Job]] = deque()
         self._queue = ServerQueue(pace)
         self._lock = threading.Lock()
 
@@ -108,7 +107,7 @@ class Scheduler:
         if self._all_issued and self._answered == self.progress.issued:
             self._over()
 
-    def _plan(self, ids: Int64, indexes: Int64) -> Iterator[tuple[Int64, Int64]]:
+    def _plan(self, ids: Int64, indexes: Int64) -> Iterator[Job]:
         batches = batching.by_length(
             self._lengths[indexes],
             self._pace.max_batch_tokens,
@@ -116,16 +115,16 @@ class Scheduler:
             instances=self._executor.instances,
             batch_size=self._pace.batch_size,
         )
-        return ((ids[batch], indexes[batch]) for batch in batches)
+        return (Job(ids[batch], indexes[batch]) for batch in batches)
 
     def fail(self, error: BaseException) -> None:
         """Remember the first failure; from then on nothing is submitted or answered."""
         self.failure = self.failure or error
 
     def _dispatch(self) -> None:
-        while self._has_room() and not self.failure and (batch := self._next_batch()):
+        while self._has_room() and not self.failure and (job := self._next_job()):
             self._under_way += 1
-            self._executor.submit(Job(*batch), self._done)
+            self._executor.submit(job, self._done)
 
     def _has_room(self) -> bool:
         """An instance without work has room; a busy one for the job after that, in a Server while a whole batch waits:
@@ -133,25 +132,27 @@ class Scheduler:
         is_ahead = self._plan_at_issue or self._queue.has_whole_batch
         return self._under_way < self._executor.instances * (JOBS_PER_INSTANCE if is_ahead else 1)
 
-    def _next_batch(self) -> tuple[Int64, Int64] | None:
+    def _next_job(self) -> Job | None:
         while self._plans:
-            if batch := next(self._plans[0], None):
-                return batch
+            if job := next(self._plans[0], None):
+                return job
             self._plans.popleft()
-        return self._queue.pop_batch(time.perf_counter())
+        return self._queue.pop_job(time.perf_counter())
 
     def _done(self, outcome: Outcome) -> None:
-        if outcome.error or outcome.outputs is None:
-            self.fail(outcome.error or RuntimeError("a backend gave no answer"))
-        if self.failure or outcome.outputs is None:
+        answer = outcome.answer
+        if answer.error or answer.outputs is None:
+            self.fail(answer.error or RuntimeError("a backend gave no answer"))
+        if self.failure or answer.outputs is None:
             return
         try:
-            self._answer(outcome, outcome.outputs)
+            self._answer(outcome, answer.outputs)
         except Exception as error:  # noqa: BLE001 - the executor's thread must live; run.py raises this
             self.fail(error)
 
-    def _answer(self, outcome: Outcome, outputs: npt.NDArray[np.float32]) -> None:
-        rows = self._rows[outcome.job.indexes]
+    def _answer(self, outcome: Outcome, outputs: Float32) -> None:
+        job, answer = outcome.job, outcome.answer
+        rows = self._rows[job.indexes]
         wanted = (int(rows.sum()), 2)
         if outputs.dtype != np.float32 or outputs.shape != wanted:
             raise RuntimeError(f"expected float32 {wanted} from the backend, found {outputs.dtype} {outputs.shape}")
@@ -160,11 +161,11 @@ class Scheduler:
             self._dispatch()
         progress = self.progress  # counted before LoadGen hears of it: the last answer ends the run
         progress.completed += len(rows)
-        progress.tokens += int(self._lengths[outcome.job.indexes].sum())
-        progress.computed_tokens += outcome.computed_tokens
+        progress.tokens += int(self._lengths[job.indexes].sum())
+        progress.computed_tokens += answer.computed_tokens
         progress.last_answer_s = time.perf_counter()
-        self.batch_times.add(outcome.instance, len(rows), outcome.batch_s, outcome.engine_s)
+        self.batch_times.add(outcome.instance, len(rows), answer.batch_s, answer.engine_s)
         if not self.failure:
-            self._complete(outcome.job.ids, outputs, rows)
+            self._complete(job.ids, outputs, rows)
             self._answered += len(rows)
             self._look_whether_over()

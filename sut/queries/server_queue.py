@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foundation.arrays import Int64
+from sut.executors.base import Job
 from sut.queries import batching
 
 _CANDIDATES = 256  # of a long queue, so many of the oldest are looked at for a batch
@@ -57,8 +58,8 @@ class ServerQueue:
         self._in_time.append(sample)
         self.tokens += sample.length
 
-    def pop_batch(self, now_s: float) -> tuple[Int64, Int64] | None:
-        """(response ids, QSL indexes) of the next batch; None when nothing waits."""
+    def pop_job(self, now_s: float) -> Job | None:
+        """The next batch; None when nothing waits."""
         while self._in_time and now_s - self._in_time[0].arrived_s > self._pace.patience_s:
             self._late.append(self._in_time.popleft())
         queue = self._in_time or self._late
@@ -70,7 +71,8 @@ class ServerQueue:
         chosen = batching.oldest_first(lengths, pace.max_batch_tokens, packed=pace.packed, batch_size=pace.batch_size)
         self._remove(queue, candidates, chosen)
         batch = [candidates[position] for position in chosen]
-        return np.array([sample.id for sample in batch]), np.array([sample.sample_index for sample in batch])
+        ids, indexes = zip(*((sample.id, sample.sample_index) for sample in batch), strict=True)
+        return Job(np.array(ids, np.int64), np.array(indexes, np.int64))
 
     def _remove(self, queue: deque[Waiting], candidates: list[Waiting], chosen: Int64) -> None:
         gone = set(chosen.tolist())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sut.executors.answer_slots import Slots
-from sut.executors.base import JOBS_PER_INSTANCE
+from sut.executors.base import JOBS_PER_INSTANCE, Answer
 
 
 def both_sides(tokens: int) -> tuple[Slots, Slots]:
@@ -24,11 +24,11 @@ def test_what_is_put_is_taken_and_lives_until_the_jobs_behind_it_are_answered() 
     outputs = [np.full((number % 10 + 1, 2), number, np.float32) for number in range(20)]
     taken: list[np.ndarray] = []
     for number, output in enumerate(outputs):
-        sent = theirs.put(output)
-        assert sent == len(output)
+        sent = theirs.put(Answer(output, computed_tokens=number))
+        assert (sent.outputs, sent.slot_rows) == (None, len(output))
         found = ours.take(sent)
-        assert found is not None
-        taken.append(found)
+        assert found.outputs is not None and found.computed_tokens == number
+        taken.append(found.outputs)
         for before in range(max(0, number - JOBS_PER_INSTANCE), number + 1):
             np.testing.assert_array_equal(taken[before], outputs[before])
 
@@ -38,5 +38,12 @@ def test_what_is_put_is_taken_and_lives_until_the_jobs_behind_it_are_answered() 
 )
 def test_what_does_not_fit_travels_as_it_is(outputs: np.ndarray) -> None:
     theirs, ours = both_sides(tokens=10)
-    assert ours.take(theirs.put(outputs)) is outputs
-    assert ours.take(theirs.put(None)) is None
+    assert ours.take(theirs.put(Answer(outputs))).outputs is outputs
+
+
+def test_an_error_takes_its_turn() -> None:
+    theirs, ours = both_sides(tokens=10)
+    error, outputs = RuntimeError("told to fail"), np.ones((2, 2), np.float32)
+    assert ours.take(theirs.put(Answer(None, error=error))).error is error
+    found = ours.take(theirs.put(Answer(outputs)))
+    np.testing.assert_array_equal(found.outputs, outputs)

@@ -70,3 +70,14 @@ def test_samples_are_gathered_end_to_end(indexes: list[int]) -> None:
     for field in fields(Batch):
         np.testing.assert_array_equal(getattr(batch, field.name), getattr(wanted, field.name))
         assert getattr(batch, field.name).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("script", "index", "kind"), [("fake:raise_at=1", 0, RuntimeError), ("fake", 10**6, IndexError)]
+)
+def test_what_goes_wrong_is_the_answer(tmp_path: Path, script: str, index: int, kind: type[Exception]) -> None:
+    worker = Worker(spec(tmp_path, Model(script, None, None), "fake"))
+    failed, good = worker.infer(np.array([index])), worker.infer(np.array([1]))
+    assert failed.outputs is None and isinstance(failed.error, kind)
+    assert good.outputs is not None and good.error is None
+    assert 0 < good.engine_s <= good.batch_s

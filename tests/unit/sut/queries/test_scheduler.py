@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sut.executors.base import Done, Job, Outcome, Ready
+from sut.executors.base import Answer, Done, Job, Outcome, Ready
 from sut.queries.scheduler import Scheduler
 from sut.queries.server_queue import Pace
 
@@ -53,9 +53,10 @@ class PoolExecutor:
                 return False
             job, done = self._waiting.pop(self._random.randrange(len(self._waiting)))
         if self._fail_at and self.jobs >= self._fail_at:
-            done(Outcome(job, None, error=RuntimeError("told to fail")))
+            done(Outcome(job, Answer(None, error=RuntimeError("told to fail"))))
         else:
-            done(Outcome(job, np.concatenate([answer(index) for index in job.indexes]), computed_tokens=1))
+            outputs = np.concatenate([answer(index) for index in job.indexes])
+            done(Outcome(job, Answer(outputs, computed_tokens=1)))
         return True
 
 
@@ -127,7 +128,7 @@ def test_a_failure_is_kept_and_nothing_is_answered_after_it(plan_at_issue: bool)
 def test_a_wrong_shape_is_a_failure_not_an_answer() -> None:
     class WrongShape(PoolExecutor):
         def submit(self, job: Job, done: Done) -> None:
-            done(Outcome(job, np.zeros((3, 2), np.float32)))
+            done(Outcome(job, Answer(np.zeros((3, 2), np.float32))))
 
     answers = Answers()
     scheduler = make(WrongShape(1, 0), answers, plan_at_issue=True)

@@ -31,11 +31,10 @@ def test_every_sample_leaves_once_with_its_own_index(
 def drain(queue: ServerQueue, now_s: float, most: int = 1000) -> list[int]:
     left: list[int] = []
     for _ in range(most):
-        if (batch := queue.pop_batch(now_s)) is None:
+        if (job := queue.pop_job(now_s)) is None:
             break
-        ids, indexes = batch
-        assert (ids - 1000 == indexes).all()
-        left += indexes.tolist()
+        assert (job.ids - 1000 == job.indexes).all()
+        left += job.indexes.tolist()
     return left
 
 
@@ -76,13 +75,13 @@ def late_share(load: float, target_latency_s: float, packed: bool, seed: int) ->
         while came < queries and arrivals[came] <= now_s:
             queue.push(Waiting(came, came, int(lengths[came]), float(arrivals[came])))
             came += 1
-        batch = queue.pop_batch(now_s)
-        if batch is None:
+        job = queue.pop_job(now_s)
+        if job is None:
             now_s = float(arrivals[came])
             continue
-        of = lengths[batch[1]]
+        of = lengths[job.indexes]
         now_s += token_s * (32 + int(of.sum() if packed else len(of) * of.max()))
-        late += int((now_s - arrivals[batch[1]] > target_latency_s).sum())
+        late += int((now_s - arrivals[job.indexes] > target_latency_s).sum())
         answered += len(of)
     return late / queries
 
