@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 from rich.table import Table
 
+from foundation.people_numbers import figure
 from foundation.rules import SCENARIOS
 from submission.check import archive, tree
 from submission.check.checks.requirement import is_number
@@ -83,7 +84,7 @@ def _rows(one: PackedResult) -> Iterator[tuple[str, str]]:
     layout = one.layout
     yield layout.scenario, f"{layout.model}, {layout.submitter}, {layout.division} division, round {layout.round.name}"
     rules = SCENARIOS[layout.scenario]
-    value = "none" if one.value is None else f"{rules.metric} {one.value:.4g} {rules.unit}"
+    value = "none" if one.value is None else f"{rules.metric} {figure(one.value)} {rules.unit}"
     yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"
     yield "length", f"{_queries(one)}; minimum of {_duration(one)} {_met(one.log.get('result_min_duration_met'))}"
     yield "accuracy", "none" if one.f1 is None else f"F1 {one.f1:.5g}, exact match {one.exact_match:.5g}"

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from foundation import rules
-from foundation.people_numbers import clock
+from foundation.people_numbers import clock, figure
 from submission.rules import rounds
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
@@ -112,7 +112,7 @@ def show(
     for heading in ("run", "measured", "takes about", ""):
         table.add_column(heading, justify="right" if heading == "takes about" else "left")
     for step in steps:
-        measured = f"{speeds[step.scenario]:.4g} {'samples' if step.scenario == 'Offline' else 'queries'}/s"
+        measured = f"{figure(speeds[step.scenario])} {'samples' if step.scenario == 'Offline' else 'queries'}/s"
         table.add_row(step.name, measured, clock(step.expected_s), "done before" if step.name in done else "")
     left_s = sum(step.expected_s for step in steps if step.name not in done)
     table.add_row("remaining", "", clock(left_s), "")

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from foundation.people_numbers import figure
 from sut.errors import INVALID, VALID, RunFailedError
 from sut.executors.base import Executor, Ready
 from sut.queries import loadgen
@@ -122,7 +123,7 @@ def _rows(found: Probe | None, probes: int) -> terminal_report.Rows:
     if found is None:
         return [("peak", f"none: not one of {probes} probes was valid")]
     return [
-        ("peak", f"{found.target_qps:.4g} queries/s, the highest valid target_qps of {probes} probes"),
+        ("peak", f"{figure(found.target_qps)} queries/s, the highest valid target_qps of {probes} probes"),
         ("  p99", _ms(found)),
-        ("  completed", f"{found.samples_per_s:.4g} samples/s"),
+        ("  completed", f"{figure(found.samples_per_s)} samples/s"),
     ]

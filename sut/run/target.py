@@ -8,6 +8,7 @@ from __future__ import annotations
 from accuracy.targets import Target, target
 from backends import BACKENDS
 from backends.bert.model import Model
+from foundation.people_numbers import figure
 from foundation.rules import SCENARIOS
 from sut.errors import UsageError
 from sut.record.results import PerformanceResult
@@ -59,7 +60,7 @@ def is_met(gate: Target | None, result: PerformanceResult) -> bool:
 
 def row(gate: Target, result: PerformanceResult) -> tuple[str, str]:
     """("PASS", "812 samples/s, wanted 150 or more")."""
-    figure = "no figure" if result.value is None else f"{result.value:.4g} {result.unit}"
+    found = "no figure" if result.value is None else f"{figure(result.value)} {result.unit}"
     invalid = "" if result.valid else ", and the result is INVALID"
     side = "less" if gate.at_most else "more"
-    return "PASS" if is_met(gate, result) else "FAIL", f"{figure}, expected {gate.value:g} or {side}{invalid}"
+    return "PASS" if is_met(gate, result) else "FAIL", f"{found}, expected {gate.value:g} or {side}{invalid}"

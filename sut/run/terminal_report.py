@@ -8,7 +8,7 @@ from rich.table import Table
 from accuracy import report as accuracy_report
 from accuracy.score import Score
 from accuracy.targets import Target
-from foundation.people_numbers import count
+from foundation.people_numbers import count, figure
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Progress
 from sut.record.detail_log import Judged
@@ -23,7 +23,7 @@ def opening(prepared: Prepared, plan: Plan) -> str:
     """What is about to run and for how long, in two lines, and the notices."""
     config = prepared.config
     what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {config.precision}"
-    where = f"{config.instances} instance{'s' * (config.instances != 1)} × {config.threads} threads"
+    where = f"{count(len(prepared.places), 'instance')} × {config.threads} threads"
     much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     knobs = [f"LoadGen's knobs from {config.user_conf}"] if config.user_conf else []
     return "\n".join([what, f"{where}; {much}", *_zeros(prepared), *knobs, *prepared.notices])
@@ -38,7 +38,7 @@ def _zeros(prepared: Prepared) -> list[str]:
 def _queries(scenario: str, plan: Plan) -> str:
     noun = "samples in one query" if scenario == "Offline" else "queries"
     duration = f" and {plan.min_duration_s:g} s" if plan.min_duration_s else ""
-    qps = "" if plan.target_qps is None else f", target_qps {plan.target_qps:.4g}"
+    qps = "" if plan.target_qps is None else f", target_qps {figure(plan.target_qps)}"
     return f"at least {plan.min_query_count} {noun}{duration}{qps}"
 
 
@@ -47,7 +47,7 @@ def performance_rows(scenario: str, judged: Judged, progress: Progress, gate: Ta
     result = judged.result
     rows = [("result", "VALID" if result.valid else "INVALID")]
     rows += [("why", reason) for reason in judged.reasons]
-    value = "none: too few queries to estimate it" if result.value is None else f"{result.value:.4g} {result.unit}"
+    value = "none: too few queries to estimate it" if result.value is None else f"{figure(result.value)} {result.unit}"
     estimate = "" if result.percentile is None else f", estimated {result.percentile:g}th percentile"
     rows += [(result.metric, value + estimate), ("  counted", result.counted)]
     rows += [target.row(gate, result)] if gate else []
@@ -61,7 +61,7 @@ def throughput_rows(progress: Progress) -> Rows:
     seconds = progress.window_s
     wasted = 1 - progress.tokens / progress.computed_tokens if progress.computed_tokens else 0.0
     return [
-        ("samples", f"{progress.completed:,} in {seconds:.3g} s, {progress.completed / seconds:.4g} a second"),
+        ("samples", f"{progress.completed:,} in {figure(seconds)} s, {figure(progress.completed / seconds)} a second"),
         ("tokens", f"{progress.tokens:,}, {progress.tokens / seconds:,.0f} a second"),
         ("padding", f"{wasted:.2%} of the computed tokens"),
     ]
