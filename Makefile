@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: run test test-fast coverage check format demo demo-sst2 clean
+.PHONY: run test test-fast coverage check format docs demo demo-sst2 clean
 .SILENT:
 
 run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode accuracy", go to python -m sut
@@ -27,6 +27,9 @@ check: $(VENV)/.dev ## format, lint, strict types, the tests' too
 
 format: $(VENV)/.dev ## format and fix everything
 	$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+
+docs: $(VENV)/.core ## the tables in docs/ that are made from the code
+	$(BIN)/python -m sut.settings.markdown docs/guide/settings.md
 
 demo: $(VENV)/.dev ## train the demo model again (docs/design/demo-model.md)
 	$(BIN)/python -m training.demo $(ARGS)

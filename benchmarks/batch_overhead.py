@@ -24,7 +24,7 @@ from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import find_model
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
-from sut.settings.resolve import DEMO
+from sut.settings.settings import DEMO
 
 BACKENDS = ("onnxruntime", "pytorch")
 LENGTH = 166  # SQuAD's median

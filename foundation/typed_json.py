@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
@@ -22,6 +22,7 @@ from foundation.bounded_readers import UnreadableError
 
 T = TypeVar("T")
 UNLESS_NONE = {"unless_none": True}  # metadata of a field that has no key in JSON while it is None
+NOT_STORED = {"not_stored": True}  # metadata of a field with a default that never has a key in JSON
 OTHERS = {"others": True}  # metadata of a Mapping field: all keys that are no field, side by side with the fields
 _MOST_DEPTH = 32  # of a value annotated as `object`
 _MOST_INT = 1 << 63
@@ -46,7 +47,7 @@ def encode(value: object) -> Any:
     """Dataclasses as dicts in the order of their fields, tuples as lists, paths as text: what `json.dumps` takes."""
     if is_dataclass(value) and not isinstance(value, type):
         found: dict[str, Any] = {}
-        for one in fields(value):
+        for one in _stored(type(value)):
             inner = encode(getattr(value, one.name))
             if one.metadata == OTHERS:
                 found |= inner
@@ -86,13 +87,17 @@ def _object(kind: type, value: object, at: str) -> object:
         raise _wrong(value, "an object", at)
     hints = _hints(kind)
     found = {}
-    for one in fields(kind):
+    for one in _stored(kind):
         inner, path = value.get(one.name, _NOTHING), f"{at}.{one.name}" if at else one.name
         if one.metadata == OTHERS:
             inner, path = {name: value[name] for name in value if name not in hints}, at
         if inner is not _NOTHING or _is_required(one):
             found[one.name] = _decode(hints[one.name], inner, path)
     return kind(**found)
+
+
+def _stored(kind: Any) -> Iterator[Field[Any]]:
+    return (one for one in fields(kind) if one.metadata != NOT_STORED)
 
 
 @cache

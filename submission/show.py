@@ -5,7 +5,6 @@ PATH is a tarball, a tree (the directory that holds open/ or closed/), or the ou
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -24,6 +23,7 @@ from submission.package.contents import PackedResult
 from submission.rules.rounds import DIVISIONS, TRIAL_MARKER
 from submission.submit import workspace
 from sut.errors import VALID, UsageError
+from sut.settings.parser import Parser, new_parser
 
 _SYSTEM = ("system_name", "status", "host_processor_model_name", "host_memory_capacity", "accelerator_model_name",
            "framework", "operating_system")  # fmt: skip
@@ -32,9 +32,7 @@ _SOURCE = ("starting_weights_filename", "weights_sha256", "weight_data_types", "
 
 def main(argv: list[str]) -> int:
     """The verb `show`."""
-    parser = argparse.ArgumentParser("python -m sut show", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("path", type=Path, metavar="PATH", help="a tarball or a directory")
-    path = parser.parse_args(argv).path
+    path = parser().read(argv).path
     try:
         with _root(path) as root:
             _print(path, tree.read(root))
@@ -42,6 +40,13 @@ def main(argv: list[str]) -> int:
         failure = error.failure
         raise UsageError(f"expected {failure.wanted} in {path}, found {failure.found}. {failure.todo}") from error
     return VALID
+
+
+def parser() -> Parser:
+    """The command line of `show`."""
+    found = new_parser("show", (__doc__ or "").partition("\n\n")[2])
+    found.add_argument("path", type=Path, metavar="PATH", help="a tarball or a directory")
+    return found
 
 
 @contextmanager

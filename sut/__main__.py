@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from sut.errors import RunFailedError, UserError
+from foundation.suggest import did_you_mean
+from sut.errors import RunFailedError, UsageError, UserError
+from sut.settings.verbs import VERBS
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
@@ -18,67 +19,20 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _run(argv: list[str]) -> int:
-    from sut.settings import flags
-
-    values, toml = flags.parse(argv)
-    from sut.run import command as run_command
-    from sut.settings.resolve import resolve
-
-    return run_command.run(resolve(values, toml))
-
-
-def _build(argv: list[str]) -> int:
-    from sut.settings import flags
-
-    values, toml = flags.parse(argv)
-    from sut.run import engines
-    from sut.settings.resolve import resolve
-
-    print(engines.build(resolve(values, toml)))
-    return 0
-
-
-def _child(argv: list[str]) -> int:
-    """A run of another command's, which ends with that command (sut.processes.run_process)."""
-    from sut.processes import run_process
-
-    run_process.end_with_parent()
-    return main(argv)
-
-
-def _lazily(door: str) -> Callable[[list[str]], int]:
-    """The function behind "module:name", imported when called: a run loads nothing of what lies above `sut`."""
-    module, _, name = door.partition(":")
-    return lambda argv: int(getattr(import_module(module), name)(argv))
-
-
-_VERBS: dict[str, Callable[[list[str]], int]] = {
-    "run": _run,
-    "build": _build,
-    "presets": _lazily("sut.settings.presets:main"),
-    "kpi": _lazily("sut.commands.kpi.command:main"),
-    "ask": _lazily("sut.commands.ask:main"),
-    "compare": _lazily("sut.commands.compare.command:main"),
-    "fetch": _lazily("sut.commands.fetch:main"),
-    "assets": _lazily("sut.commands.assets:main"),
-    "doctor": _lazily("sut.commands.doctor.command:main"),
-    "sweep": _lazily("sut.commands.sweep.command:main"),
-    "replay": _lazily("sut.commands.replay.command:main"),
-    "submit": _lazily("submission.submit.command:main"),
-    "show": _lazily("submission.show:main"),
-    "check": _lazily("submission.check.command:main"),
-}
-_HIDDEN: dict[str, Callable[[list[str]], int]] = {"child": _child}
+_CHILD = "child"  # a run of another command's, which ends with that command (sut.processes.run_process)
 _OURS = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "assets", "configs")
+
+
+def command() -> int:
+    """The console script `sut`."""
+    signal.signal(signal.SIGTERM, interrupt)
+    return main(sys.argv[1:])
 
 
 def main(argv: list[str]) -> int:
     """Do what `argv` says; a user's mistake ends in one message, a defect of ours in its traceback."""
-    verbs = _VERBS | _HIDDEN
-    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in verbs else ("run", argv)
     try:
-        return verbs[verb](rest)
+        return _do(argv)
     except KeyboardInterrupt:
         print("\nerror: interrupted.", file=sys.stderr)
         _leave(3)
@@ -96,6 +50,20 @@ def main(argv: list[str]) -> int:
         return error.exit_code
 
 
+def _do(argv: list[str]) -> int:
+    """The verb's module is imported only now: a run loads nothing of what lies above `sut`."""
+    if argv[:1] == [_CHILD]:
+        from sut.processes import run_process
+
+        run_process.end_with_parent()
+        return _do(argv[1:])
+    verb, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
+    if verb not in VERBS:
+        hint = did_you_mean(verb, VERBS) or f" They are {', '.join(VERBS)}."
+        raise UsageError(f"expected a verb, or a flag of a run, found {verb!r}.{hint} See: python -m sut --help")
+    return int(import_module(VERBS[verb].module).main(rest))
+
+
 def _leave(code: int) -> NoReturn:
     """End without tearing the interpreter down: LoadGen's threads may still wait for answers that will not come."""
     sys.stdout.flush()
@@ -104,5 +72,4 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, interrupt)
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command())

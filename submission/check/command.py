@@ -6,7 +6,6 @@ the checks pass, 1 if a check fails, 2 for a path or a round that does not exist
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -24,13 +23,14 @@ from submission.check.verdict import Verdict, examine
 from submission.rules import rounds
 from submission.submit import workspace
 from sut.errors import INVALID, VALID, UsageError
+from sut.settings.parser import Parser, new_parser
 
 SHOWN_FILES = 100  # on the terminal
 
 
 def main(argv: list[str]) -> int:
     """The verb `check`."""
-    args = _parser().parse_args(argv)
+    args = parser().read(argv)
     verdict = check(args.path, args.round, as_trial=args.trial, ignore_marker=args.official)
     if args.json:
         print(json.dumps(_record(args.path, verdict), indent=2))
@@ -60,19 +60,20 @@ def _directory(path: Path) -> Iterator[Path]:
         raise UsageError(f"expected a submission's directory or tarball, found nothing at {path}. Is the path right?")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m sut check", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("path", type=Path, metavar="PATH", help="a directory that holds closed/ or open/, or a .tar.gz")
-    parser.add_argument("--round", default=rounds.LATEST, help=f"{', '.join(rounds.ROUNDS)} (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    strictness = parser.add_mutually_exclusive_group()
+def parser() -> Parser:
+    """The command line of `check`."""
+    found = new_parser("check", (__doc__ or "").partition("\n\n")[2])
+    found.add_argument("path", type=Path, metavar="PATH", help="a directory that holds closed/ or open/, or a .tar.gz")
+    found.add_argument("--round", default=rounds.LATEST, help=f"{', '.join(rounds.ROUNDS)} (default: %(default)s)")
+    found.add_argument("--json", action="store_true", help="print one JSON object")
+    strictness = found.add_mutually_exclusive_group()
     strictness.add_argument(
         "--trial", action="store_true", help="do not apply the rules on length and counts in the open division"
     )
     strictness.add_argument(
         "--official", action="store_true", help=f"apply them even if {rounds.TRIAL_MARKER} marks it as a trial"
     )
-    return parser
+    return found
 
 
 def _record(path: Path, verdict: Verdict) -> dict[str, object]:

@@ -11,7 +11,7 @@ from backends import BACKENDS
 from backends.bert import checkpoints
 from backends.replay import REPLAY, read_spec
 from sut.fetch import resolve as asset_paths
-from sut.settings.resolve import DEMO, RunConfig
+from sut.settings.settings import DEMO, RunConfig
 
 # Per precision: the type of the weights, and how they are made from fp32.
 TYPES = {"fp32": "fp32", "bf16": "bf16", "int8": "int8", "int8-dynamic": "int8"}

@@ -20,7 +20,8 @@ from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.queries import loadgen
 from sut.record.run_record import RunRecord
-from sut.settings.resolve import RunConfig, to_flags
+from sut.settings.resolve import to_flags
+from sut.settings.settings import RunConfig
 
 PROBE, ACCURACY, PERFORMANCE, TEST01 = "probe", "accuracy", "performance", rounds.TEST01
 _START_S = 5.0  # from a run's command to its first query, and from its last to the score

@@ -6,7 +6,6 @@ those that a submission sets itself (scenario, mode, lengths, seeds, log directo
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,29 +17,27 @@ from submission.rules import rounds
 from submission.rules.rounds import Round
 from sut.errors import UsageError
 from sut.settings import flags
-from sut.settings.resolve import RunConfig, choose, flag, resolve
+from sut.settings.parser import Parser, new_parser
+from sut.settings.resolve import choose, resolve
+from sut.settings.settings import RunConfig
 
-_DESCRIPTION = """A package for a round of MLPerf inference: runs, compliance, tree, checks, tarball and summaries.
+_MORE = """Runs, compliance, tree, checks, tarball and summaries.
 
 python -m sut submit --short --submitter NAME --output-dir DIR          a trial of the embedded demo, in minutes
 python -m sut submit --submitter NAME --division closed --model DIR --dataset dev-v1.1.json --output-dir DIR
 
-All flags of a run may follow, such as --backend, --model, --precision and --dataset: see python -m sut --help.
 Exit code: 0 packed, 1 a check fails, 2 usage, 3 a run failed or its result cannot be packed.
 See docs/guide/submission.md.
 """
 # Flags of a run that a submission sets for each of its runs → what to type instead.
-_OURS = {
+_INSTEAD = {
     "scenario": "--scenarios lists the scenarios to run.",
     "mode": "Both modes are run.",
     "execution_mode": "--short makes trial runs.",
     "log_dir": "The logs of all runs go below --output-dir.",
-    "find_peak": "",
     "min_duration_s": "--short makes shorter runs.",
-    "audit_config": "",
     "target": "--benchmark sets the accuracy to reach.",
 }
-_PROG = "python -m sut submit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 # The scenarios of BERT in the edge suite; the closed division requires both.
 _SCENARIOS = tuple(reversed(rounds.REQUIRED_SCENARIOS))
@@ -82,13 +79,8 @@ def parse(argv: Sequence[str]) -> tuple[SubmissionRequest, ResumeOptions]:
     Raises:
         UsageError: a flag or a value that cannot be used.
     """
-    own, rest = _parser().parse_known_args(argv)
-    values, toml = flags.parse(rest, f"{_PROG} [its own flags]")
-    for field, instead in _OURS.items():
-        if field in values:
-            raise UsageError(
-                f"found {flag(field)}, which a submission sets for each of its runs. Remove it. {instead}".rstrip()
-            )
+    own = parser().read(argv)
+    values, toml = flags.split(own, "submit", _INSTEAD)
     chosen = rounds.find(own.round)
     request = SubmissionRequest(
         submitter=_name("submitter", own.submitter),
@@ -107,14 +99,10 @@ def parse(argv: Sequence[str]) -> tuple[SubmissionRequest, ResumeOptions]:
     return request, ResumeOptions(own.resume, own.dry_run, own.clean)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROG,
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
+def parser() -> Parser:
+    """The command line of `submit`."""
+    found = new_parser("submit", _MORE)
+    add = found.add_argument
     add("--submitter", required=True, metavar="NAME", help="your organisation, as in the name of its directory")
     add("--division", default="open", metavar="NAME", help="open (default) or closed")
     add("--category", default="edge", metavar="NAME", help="edge: the only suite with BERT since v5.0")
@@ -130,7 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="only measure the speed and show the plan")
     add("--clean", action="store_true", help="remove the submission in DIR and start again")
     add("--allow-fake", action="store_true", help="pack runs of a backend without a model: for tests of the package")
-    return parser
+    flags.add(found, "submit")
+    return found
 
 
 def _name(field: str, text: str) -> str:

@@ -17,6 +17,7 @@ from submission.submit import workspace
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.errors import UsageError
+from sut.settings import settings
 
 _ONLY_ONCE = ("--resume", "--clean", "--dry-run")  # how to proceed, not part of the request
 
@@ -66,7 +67,7 @@ def refuse_another(request: SubmissionRequest, output: Workspace) -> None:
 
 def _plain(request: SubmissionRequest) -> Mapping[str, object]:
     """The request as JSON values."""
-    fields = asdict(request)
-    fields |= {f"run.{name}": value for name, value in fields.pop("run").items()} | {"round": request.round.name}
+    fields = {name: value for name, value in asdict(request).items() if name != "run"} | {"round": request.round.name}
+    fields |= {f"run.{name}": value for name, value in settings.values(request.run).items()}
     found: dict[str, object] = json.loads(json.dumps(fields, default=str))
     return found

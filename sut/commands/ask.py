@@ -6,7 +6,6 @@ is cut into windows like the benchmark's samples.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -32,24 +31,17 @@ from sut.machine import facts as machine_facts
 from sut.queries import batching
 from sut.run import engines, instances_plan, model_choice, notices
 from sut.settings import flags, fp16_fallback
-from sut.settings.resolve import RunConfig, flag, resolve
+from sut.settings.parser import Parser, new_parser
+from sut.settings.resolve import resolve
+from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
-_PROG, SQUAD = "python -m sut ask", "squad"
-_DESCRIPTION = """Answer questions about a passage.
-
-python -m sut ask --passage TEXT --question TEXT          one answer
+SQUAD = "squad"
+_MORE = """python -m sut ask --passage TEXT --question TEXT          one answer
 python -m sut ask --passage-file FILE                      a loop: one question per line, until an empty line
 
-In the loop, `/passage TEXT` and `/file FILE` change the passage. The flags of a run that choose and load a model may
-follow: --preset, --backend, --model, --precision, --vocab, --threads and so on; see python -m sut --help.
+In the loop, `/passage TEXT` and `/file FILE` change the passage.
 """
-# The settings of a run that apply here.
-_TAKEN = (
-    *("preset", "backend", "model", "precision", "vocab", "threads", "max_batch_tokens", "cache_dir", "fpmath_mode"),
-    *("torch_mkldnn_matmul_min_dim", "calibration_dataset", "calibration_list", "calibration_samples"),
-    *("calibration_seed", "engine"),
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ class Reader:
         os.environ.update(instances_plan.environment(config))
         threads = config.threads or machine_facts.cores()
         self.notices = (*fp16_fallback.notices(asked), *([notices.RANDOM] if model.is_random else []))
-        self._vocabulary, self._max_tokens = vocabulary, config.max_batch_tokens
+        self._vocabulary, self._max_tokens = vocabulary, instances_plan.asked_batch_tokens(config)
         positions = model.config.max_position_embeddings if model.config else SquadFeatureSettings.max_seq_length
         self._settings = SquadFeatureSettings(max_seq_length=min(SquadFeatureSettings.max_seq_length, positions))
         self._backend: Backend = backend_class(config.backend)(
@@ -116,13 +108,8 @@ class Reader:
 
 def main(argv: Sequence[str]) -> int:
     """The verb `ask`."""
-    args, rest = _parser().parse_known_args(argv)
-    values, toml = flags.parse(rest, _PROG)
-    for field in values:
-        if field not in _TAKEN:
-            raise UsageError(
-                f"expected only flags that choose and load a model, found {flag(field)}. Type: {_PROG} --help."
-            )
+    args = parser().read(argv)
+    values, toml = flags.split(args, "ask")
     passage = _require_words(_read(args.passage_file) if args.passage_file else args.passage)
     questions = _read(args.question_file).splitlines() if args.question_file else [args.question or ""]
     if (args.question_file or args.question is not None) and not any(map(str.strip, questions)):
@@ -137,22 +124,19 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROG,
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    passage = parser.add_mutually_exclusive_group(required=True)
+def parser() -> Parser:
+    """The command line of `ask`."""
+    found = new_parser("ask", _MORE)
+    passage = found.add_mutually_exclusive_group(required=True)
     passage.add_argument("--passage", metavar="TEXT", help="the text that the questions are about")
     passage.add_argument("--passage-file", type=Path, metavar="FILE", help="a text file with the passage")
-    question = parser.add_mutually_exclusive_group()
+    question = found.add_mutually_exclusive_group()
     question.add_argument("--question", metavar="TEXT", help="one question (default: a loop that reads them)")
     question.add_argument("--question-file", type=Path, metavar="FILE", help="a file with one question per line")
-    parser.add_argument("--n-best", type=int, choices=range(1, N_BEST_SIZE + 1), default=1, metavar="N",
+    found.add_argument("--n-best", type=int, choices=range(1, N_BEST_SIZE + 1), default=1, metavar="N",
                         help=f"show the N best answers, up to {N_BEST_SIZE} (default: 1)")  # fmt: skip
-    return parser
+    flags.add(found, "ask")
+    return found
 
 
 def _read(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from sut.fetch.catalogue import Asset, Catalogue
 from sut.fetch.download import DownloadContext
 from sut.fetch.progress_bar import Display
 from sut.fetch.store import AssetCache, partial_path
+from sut.settings.parser import Parser, new_parser
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,7 @@ class AssetRow:
 
 def main(argv: list[str]) -> int:
     """The verb `assets`."""
-    parser = argparse.ArgumentParser("python -m sut assets", description=__doc__, allow_abbrev=False)
-    add_places(parser)
-    parser.add_argument("--verify", action="store_true", help="hash the files again")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(argv)
+    options = parser().read(argv)
     known, cache = catalogue.read(options.catalogue), asset_cache(options.cache_dir)
     faults = _verify(cache, known) if options.verify else []
     rows = [row(cache, asset) for asset in known.values()]
@@ -51,6 +47,15 @@ def main(argv: list[str]) -> int:
     if faults:
         raise FetchError("expected the files that were fetched, found " + "; ".join(faults) + ". Fetch them again.")
     return 0
+
+
+def parser() -> Parser:
+    """The command line of `assets`."""
+    found = new_parser("assets")
+    add_places(found)
+    found.add_argument("--verify", action="store_true", help="hash the files again")
+    found.add_argument("--json", action="store_true", help="print JSON")
+    return found
 
 
 def row(cache: AssetCache, asset: Asset) -> AssetRow:

@@ -15,8 +15,9 @@ from sut.fetch.catalogue import Asset, Catalogue
 from sut.fetch.download import DownloadContext
 from sut.fetch.progress_bar import Display
 from sut.fetch.store import AssetCache
+from sut.settings.parser import Parser, new_parser
 
-_DESCRIPTION = """Download models and data sets of configs/assets.toml, each verified by size and checksum.
+_MORE = """The names are those of configs/assets.toml. Every file is verified by size and checksum.
 
 python -m sut fetch bert-large-mlperf squad-dev      then: --model bert-large-mlperf --dataset squad-dev
 python -m sut fetch bert-large-mlperf --from DIR     from your files
@@ -30,7 +31,7 @@ Proxies come from the environment (https_proxy, no_proxy). Exit code: 0 all fetc
 
 def main(argv: list[str]) -> int:
     """The verb `fetch`."""
-    options = _parser().parse_args(argv)
+    options = parser().read(argv)
     known = catalogue.read(options.catalogue)
     assets = [catalogue.find(known, name) for name in dict.fromkeys(options.names)]
     if not assets and not options.unbundle:
@@ -53,7 +54,7 @@ def asset_cache(cache_dir: Path | None) -> AssetCache:
     return AssetCache((cache_dir or DEFAULT_CACHE_DIR).expanduser().absolute() / "assets")
 
 
-def add_places(parser: argparse.ArgumentParser) -> None:
+def add_places(parser: Parser) -> None:
     """Add the flags that `fetch` and `assets` share."""
     parser.add_argument("--cache-dir", type=Path, metavar="DIR", help="assets go below DIR/assets (default: "
         "~/.cache/mlperf-bert-sut); a run must be given the same one")  # fmt: skip
@@ -62,13 +63,11 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
+    """The command line of `fetch`."""
     patience = http.RetryPolicy()
-    parser = argparse.ArgumentParser(
-        "python -m sut fetch", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )  # fmt: skip
-    add = parser.add_argument
+    found = new_parser("fetch", _MORE)
+    add = found.add_argument
     add("names", nargs="*", metavar="NAME", help="see python -m sut assets")
     add(
         "--from",
@@ -80,14 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--offline", action="store_true", help="do not use the network")
     add("--bundle", type=Path, metavar="FILE", help="pack the fetched files for a machine without a network")
     add("--unbundle", type=Path, metavar="FILE", help="unpack NAMEs, or everything, from such a bundle")
-    add_places(parser)
+    add_places(found)
     add("--attempts", type=int, default=patience.attempts, metavar="N", help="give up a mirror after N attempts in a "
         "row without new bytes (default: %(default)s)")  # fmt: skip
     add("--pause-s", type=float, default=patience.first_pause_s, metavar="S", help="wait before the second attempt; "
         "doubled each time, up to a minute (default: %(default)g)")  # fmt: skip
     add("--timeout-s", type=float, default=patience.timeout_s, metavar="S", help="give up an attempt without a "
         "response, or almost without bytes, for S seconds (default: %(default)g)")  # fmt: skip
-    return parser
+    return found
 
 
 def _policy(options: argparse.Namespace) -> http.RetryPolicy:

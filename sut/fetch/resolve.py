@@ -11,7 +11,7 @@ from sut.errors import UsageError
 from sut.fetch import catalogue
 from sut.fetch.catalogue import Catalogue
 from sut.fetch.store import AssetCache
-from sut.settings.resolve import DEMO, RunConfig
+from sut.settings.settings import DEMO, RunConfig
 from sut.tasks import TASKS
 
 _SAMPLES = {"dev": None, "train": 1000}  # None: all

@@ -23,7 +23,7 @@ from foundation.rules import SCENARIOS, Seeds
 from sut.errors import RunFailedError, UsageError
 from sut.record.measurements import QueryPlan
 from sut.settings import user_conf
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
 

@@ -21,7 +21,7 @@ from sut.machine.facts import MachineFacts
 from sut.machine.topology import Topology
 from sut.record.measurements import Batches, InstanceReady, MarkedTimes, Progress, QueryPlan, SampleTokens
 from sut.record.results import AccuracyResult, PeakResult, PerformanceResult, Result
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 NAME = "run.json"
 VERSION = 2

@@ -22,7 +22,7 @@ from sut.run import find_peak, log_dir, recording, terminal_report, watched_test
 from sut.run import target as run_target
 from sut.run.prepare import Prepared, prepare
 from sut.run.region_of_interest import RegionOfInterest
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 
 def run(config: RunConfig) -> int:
@@ -39,7 +39,7 @@ def run(config: RunConfig) -> int:
         return (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
     finally:
         executor.close()
-        log_dir.release(prepared.config.logs)
+        log_dir.release(prepared.made)
 
 
 def _executor(prepared: Prepared) -> Executor:

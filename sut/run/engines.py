@@ -30,7 +30,7 @@ from qsl.data_set import DataSet
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
 OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"

@@ -9,7 +9,7 @@ from qsl.data_set import DataSet
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.run import model_choice
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 from sut.tasks import Task
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from backends import BACKENDS
 from backends.base import Accelerator
 from backends.bert.model import Model
-from foundation.rules import MAX_SEQ_LENGTH, SERVER_LATENCY_MS
+from foundation.rules import MAX_POSITIONS, MAX_SEQ_LENGTH, SERVER_LATENCY_MS
 from sut.machine import memory, topology
 from sut.machine.topology import Machine, Place, Topology
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import MAX_BATCH_TOKENS, RunConfig
 
 _SURE_OPERATIONS_PER_S = 20e9  # any core computes these
 _QUICK_SHARE = 0.25  # of the target latency that the longest sample may take on one core
@@ -70,6 +70,11 @@ def plan(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> Inst
     )
 
 
+def asked_batch_tokens(config: RunConfig) -> int:
+    """Tokens of the largest batch on a CPU; a batch that is counted in samples takes the longest of them."""
+    return config.max_batch_tokens or (config.batch_size or 0) * MAX_POSITIONS or MAX_BATCH_TOKENS
+
+
 def environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
     """(variable, value) pairs that engines' libraries read when they are loaded."""
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
@@ -85,9 +90,9 @@ def _instances(config: RunConfig, gpus: tuple[Accelerator, ...]) -> int | None:
 
 
 def _batch_tokens(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> int:
-    if config.max_batch_tokens != RunConfig.max_batch_tokens or not gpus or model.config is None:
-        return config.max_batch_tokens
-    return gpus[0].batch_tokens(model.config)
+    if config.max_batch_tokens or config.batch_size:
+        return asked_batch_tokens(config)
+    return gpus[0].batch_tokens(model.config) if gpus and model.config else asked_batch_tokens(config)
 
 
 def _shared_cores(config: RunConfig, model: Model) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from sut.errors import UsageError
@@ -14,14 +15,18 @@ _LOG_BYTES = 32 << 20  # room for LoadGen's logs beside the answers
 _BYTES_PER_LOGGED_TOKEN = 16
 
 
-def claim(log_dir: Path, logged_tokens: int) -> None:
+def claim(log_dir: Path, logged_tokens: int) -> tuple[Path, ...]:
     """Make `log_dir`, and see that it holds no run, can be written, and has room for so many tokens' answers.
+
+    Returns:
+        The directories that were made, the deepest first: what `release` takes.
 
     Raises:
         UsageError: one of these is not so.
     """
     try:
         _refuse_a_run(log_dir)
+        made = tuple(path for path in (log_dir, *log_dir.parents) if not path.exists())
         log_dir.mkdir(parents=True, exist_ok=True)
         (log_dir / run_record.NAME).touch()
         (log_dir / run_record.NAME).unlink()
@@ -30,11 +35,12 @@ def claim(log_dir: Path, logged_tokens: int) -> None:
         raise UsageError(f"expected to write logs to {log_dir}, found: {error}. Take another --log-dir.") from error
     needed = _LOG_BYTES + logged_tokens * _BYTES_PER_LOGGED_TOKEN
     if free < needed:
-        release(log_dir)
+        release(made)
         raise UsageError(
             f"expected {needed >> 20} MiB of disk for the logs in {log_dir}, found {free >> 20} MiB free. "
             "Make room, or take another --log-dir."
         )
+    return made
 
 
 def _refuse_a_run(log_dir: Path) -> None:
@@ -45,7 +51,8 @@ def _refuse_a_run(log_dir: Path) -> None:
             )
 
 
-def release(log_dir: Path) -> None:
-    """Remove `log_dir` if nothing is in it."""
+def release(made: Iterable[Path]) -> None:
+    """Remove the directories that `claim` made, as far as nothing is in them."""
     with contextlib.suppress(OSError):
-        log_dir.rmdir()
+        for path in made:
+            path.rmdir()

@@ -13,7 +13,7 @@ from qsl.wordpiece import WordPiece
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.run import engines
-from sut.settings.resolve import DEMO, RunConfig
+from sut.settings.settings import DEMO, RunConfig
 from sut.tasks import TASKS, Task
 
 # A published model may have its embedding table padded to a round number of rows, never to more than this many.

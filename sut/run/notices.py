@@ -7,7 +7,7 @@ from backends import BACKENDS
 from backends.bert.model import Model
 from qsl.data_set import DataSet
 from sut.run import engines
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 from sut.tasks import Task
 
 RANDOM = "random weights: for speed alone, the answers mean nothing"

@@ -21,7 +21,8 @@ from sut.machine.topology import Place, Topology
 from sut.run import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
 from sut.run.instances_plan import InstancesPlan
 from sut.settings import fp16_fallback, user_conf
-from sut.settings.resolve import RunConfig, default_log_dir
+from sut.settings.resolve import default_log_dir
+from sut.settings.settings import RunConfig
 from sut.tasks import TASKS, Task
 
 _USER_CONF = Path("user.conf")  # read where it is in the current directory
@@ -38,6 +39,7 @@ class Prepared:
     data: DataSet
     samples: int  # size of the QSL: all features, or in an accuracy trial the first few
     worker: WorkerSpec
+    made: tuple[Path, ...]  # directories that were made for the logs
     places: tuple[Place, ...]  # one for each instance
     topology: Topology  # the machine's cores and that plan
     target: Target | None  # what the run must reach; None where nothing is judged
@@ -83,7 +85,7 @@ def prepare(asked: RunConfig) -> Prepared:
     model = engines.ready(config, model, data.sibling)
     judged = wanted or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
-    log_dir.claim(resolved.logs, _logged_rows(config, task, data.features))
+    made = log_dir.claim(resolved.logs, _logged_rows(config, task, data.features))
     return Prepared(
         asked=asked,
         config=resolved,
@@ -92,6 +94,7 @@ def prepare(asked: RunConfig) -> Prepared:
         data=data,
         samples=read.samples,
         worker=worker,
+        made=made,
         places=plan.places,
         topology=plan.facts(dict(worker.environment)),
         target=judged,
@@ -123,7 +126,7 @@ def _worker(config: RunConfig, model: Model, data: DataSet) -> WorkerSpec:
         model=model,
         features=data.handle,
         vocab=data.vocab.path,
-        max_tokens=max(config.max_batch_tokens, int(data.features.lengths.max())),
+        max_tokens=max(config.batch_tokens, int(data.features.lengths.max())),
         shapes=warm_up.warm_up_shapes(config, data.features),
         environment=instances_plan.environment(config),
         warmup_steps=config.warmup_steps,

@@ -25,7 +25,8 @@ from sut.record.results import Result
 from sut.record.run_record import Engine, RunRecord, Verdict
 from sut.run.prepare import Prepared
 from sut.run.region_of_interest import RegionOfInterest
-from sut.settings.resolve import RunConfig, given
+from sut.settings.resolve import given
+from sut.settings.settings import RunConfig
 
 
 def begin(prepared: Prepared) -> RunRecord:

@@ -12,7 +12,7 @@ from foundation.people_numbers import figure
 from foundation.rules import SCENARIOS
 from sut.errors import UsageError
 from sut.record.results import PerformanceResult
-from sut.settings.resolve import DEMO, RunConfig
+from sut.settings.settings import DEMO, RunConfig
 from sut.tasks import Task
 
 

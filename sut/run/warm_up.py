@@ -10,7 +10,7 @@ import numpy as np
 
 from foundation.rules import SCENARIOS
 from qsl.base import Features
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 Shapes = tuple[tuple[int, int], ...]
 _STREAM_SAMPLES = SCENARIOS["MultiStream"].samples_per_query
@@ -21,7 +21,7 @@ def warm_up_shapes(config: RunConfig, features: Features) -> Shapes:
     longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
     asked = config.batch_size or len(features)
     most = min({"SingleStream": 1, "MultiStream": _STREAM_SAMPLES}.get(config.scenario, asked), asked)
-    return tuple((max(1, min(config.max_batch_tokens // length, most)), length) for length in (longest, typical))
+    return tuple((max(1, min(config.batch_tokens // length, most)), length) for length in (longest, typical))
 
 
 def queries(config: RunConfig, shapes: Shapes, instances: int) -> int | None:

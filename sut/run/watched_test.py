@@ -32,7 +32,7 @@ def scheduler(
 ) -> Scheduler:
     """The slowest instance sets the pace."""
     pace = server_queue.pace(
-        prepared.config.max_batch_tokens,
+        prepared.config.batch_tokens,
         packed=all(one.packed for one in ready),
         batch_s=max(one.batch_s for one in ready),
         token_s=max(one.token_s for one in ready),

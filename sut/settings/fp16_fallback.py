@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from backends import BACKENDS
 from sut.machine import facts as machine_facts
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 FP16 = "fp16"
 

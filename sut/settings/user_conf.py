@@ -11,7 +11,7 @@ from pathlib import Path
 
 from foundation.rules import SCENARIOS
 from sut.errors import UsageError
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 MODEL_KEYS = ("bert", "sst2")  # LoadGen's one name for bert-99 and bert-99.9; and what it does not know
 # Which keys LoadGen takes from a user.conf, and for which scenarios.

@@ -41,10 +41,6 @@ FLOORS = (
     ("__main__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# Imports that are still to be cut: (module, what it imports).
-KNOWN = {
-    ("sut.settings.presets", "sut.settings.resolve"),
-}
 # A module outside ours → the files that may import it.
 ONLY_IN = {
     "mlperf_loadgen": {"sut/queries/loadgen.py"},
@@ -120,19 +116,14 @@ def test_rooms_of_sut_import_only_what_lies_below() -> None:
     inside = {(a, b): (room(a), room(b)) for a, b in EDGES}
     between = {edge: rooms for edge, rooms in inside.items() if all(rooms) and rooms[0] != rooms[1]}
     upwards = {edge for edge, (above, below) in between.items() if FLOOR[str(above)] <= FLOOR[str(below)]}
-    assert upwards - KNOWN == set()
+    assert upwards == set()
 
 
 def test_no_module_stands_in_a_circle() -> None:
-    cut = {module: {other for other in others if (module, other) not in KNOWN} for module, others in GRAPH.items()}
     try:
-        TopologicalSorter(cut).prepare()
+        TopologicalSorter(GRAPH).prepare()
     except CycleError as error:
         pytest.fail(" → ".join(reversed(error.args[1])))
-
-
-def test_known_exceptions_are_still_there() -> None:
-    assert KNOWN <= EDGES
 
 
 @pytest.mark.parametrize("module", sorted(ONLY_IN))

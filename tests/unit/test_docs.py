@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
-import io
 import re
 from pathlib import Path
 
 import pytest
 from paths import ROOT
 
-from sut import __main__ as sut_main
+from sut.commands.completion import parser_of
+from sut.settings.verbs import VERBS
 
 _PACKAGES = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "training", "benchmarks")
 _OF_OTHERS = ("pip", "pytest", "venv")
@@ -25,7 +24,6 @@ _FLAGS_OF_OTHERS = {
     *("--cpus", "--cpuset-cpus", "--memory", "--privileged", "--shm-size", "--user"),  # docker
     *("--bs", "--loop", "--tgt"),  # systems that seed-systems.md compares with
 }
-_TAKE_A_RUNS_FLAGS = ("ask", "build", "compare", "sweep", "submit")
 _PAGE = re.compile(r"\bdocs/[\w/-]+\.(?:md|log)\b")
 _SOURCES = (".py", ".toml", ".sh", ".h", ".cpp")
 _TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
@@ -63,7 +61,7 @@ def test_dotted_names_in_backquotes_exist(page: Path) -> None:
 def test_commands_exist(page: Path) -> None:
     found = _COMMAND.findall(_text(page))
     modules = [module for module, _ in found if module not in _OF_OTHERS and not _runs(module)]
-    verbs = [verb for module, verb in found if module == "sut" and verb and verb not in sut_main._VERBS]
+    verbs = [verb for module, verb in found if module == "sut" and verb and verb not in VERBS]
     assert (modules, verbs) == ([], [])
 
 
@@ -74,7 +72,7 @@ def test_flags_of_commands_exist(page: Path) -> None:
     unknown = {
         (verb, flag)
         for first, rest in found
-        for verb in [first if first in sut_main._VERBS else "run"]
+        for verb in [first if first in VERBS else "run"]
         for flag in set(_FLAG.findall(rest)) - _flags(verb)
     }
     assert unknown == set()
@@ -82,7 +80,7 @@ def test_flags_of_commands_exist(page: Path) -> None:
 
 @every_page_of_today
 def test_flags_in_backquotes_exist(page: Path) -> None:
-    of_verbs = {flag for verb in sut_main._VERBS for flag in _flags(verb)}
+    of_verbs = {flag for verb in VERBS for flag in _flags(verb)}
     of_modules = {
         flag for folder in _PACKAGES for path in (ROOT / folder).rglob("*.py") for flag in _quoted_flags(path)
     }
@@ -126,11 +124,8 @@ def _text(page: Path) -> str:
 
 @functools.cache
 def _flags(verb: str) -> set[str]:
-    """What `python -m sut VERB --help` lists, and a run's flags where the verb takes them."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
-        sut_main.main([verb, "--help"])
-    return set(_FLAG.findall(said.getvalue())) | (_flags("run") if verb in _TAKE_A_RUNS_FLAGS else set())
+    """What `python -m sut VERB --help` lists."""
+    return set(parser_of(verb).shown)
 
 
 @functools.cache

@@ -16,14 +16,15 @@ from sut.commands.compare import runs, table
 from sut.commands.compare.engines import Built
 from sut.commands.compare.runs import Row
 from sut.commands.compare.table import Comparison
-from sut.errors import INVALID, VALID, UsageError
+from sut.errors import INVALID, VALID
 from sut.processes import directory_lock
 from sut.run import engines
 from sut.settings import flags, presets
-from sut.settings.resolve import RunConfig, flag, resolve
+from sut.settings.parser import Parser, new_parser
+from sut.settings.resolve import resolve
+from sut.settings.settings import RunConfig
 
-_PROG = "python -m sut compare"
-_DESCRIPTION = """Run presets beside the plain way, fp32 on ONNX Runtime one sample at a time: gains and losses.
+_MORE = """Plain fp32 is ONNX Runtime with one sample at a time.
 
 python -m sut compare PRESET...                                builds what is needed, executes, prints a table for each
 python -m sut compare PRESET... --build --engines DIR          only builds: DIR can be copied to another machine
@@ -32,17 +33,12 @@ python -m sut compare PRESET... --execute --engines DIR        only executes wha
 A run's flags may follow and override every preset's settings, such as --model, --dataset and --test-query-count.
 Exit code: 0 all keep their accuracy, 1 one does not or a run was invalid, 2 usage, 3 a run failed.
 """
-# Of a run's settings, those that a comparison sets for each of its runs.
-_OURS = ("preset", "scenario", "mode", "log_dir", "target", "engine", "find_peak", "audit_config", "target_latency_ms")
 
 
 def main(argv: Sequence[str]) -> int:
     """Do what `argv` says; the last line is JSON."""
-    args, rest = _parser().parse_known_args(argv)
-    values, toml = flags.parse(rest, _PROG)
-    for field in values:
-        if field in _OURS:
-            raise UsageError(f"found {flag(field)}: a comparison sets it for each of its runs. See {_PROG} -h.")
+    args = parser().read(argv)
+    values, toml = flags.split(args, "compare")
     configs = {name: _config(resolve({"preset": name, **values}, toml)) for name in args.presets}
     both = args.build == args.execute
     engine_of = compare_engines.build if args.build or both else compare_engines.find
@@ -62,21 +58,18 @@ def main(argv: Sequence[str]) -> int:
     return VALID if all(one.passed for one in compared) else INVALID
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROG,
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
+def parser() -> Parser:
+    """The command line of `compare`."""
+    found = new_parser("compare", _MORE)
+    add = found.add_argument
     add("presets", nargs="+", metavar="PRESET", help="names that `python -m sut presets` lists")
     add("--build", action="store_true", help="only build the engines")
     add("--execute", action="store_true", help="only execute, with engines that were built before")
     add("--engines", type=Path, metavar="DIR", help="where engines lie (default: the cache)")
     add("--output-dir", type=Path, metavar="DIR", help="all logs (default: a new one below runs/)")
     add("--accuracy-samples", type=int, metavar="N", help="score only the first N samples (default: all)")
-    return parser
+    flags.add(found, "compare")
+    return found
 
 
 def _config(asked: RunConfig) -> RunConfig:
@@ -129,7 +122,7 @@ def reference(config: RunConfig) -> RunConfig:
         cores_per_instance=None,
         threads=None,
         batch_size=1,
-        max_batch_tokens=RunConfig.max_batch_tokens,
+        max_batch_tokens=None,
         steps=None,
         kpi=None,
         fpmath_mode=None,

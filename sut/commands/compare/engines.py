@@ -19,7 +19,7 @@ from foundation.typed_json import decode, encode
 from sut.errors import UsageError
 from sut.machine import facts as machine_facts
 from sut.run import engines
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 INDEX = "compare.json"
 

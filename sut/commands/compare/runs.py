@@ -14,7 +14,8 @@ from sut.errors import FAILED, INVALID, VALID, RunFailedError, SutError
 from sut.processes import run_process
 from sut.record import run_record
 from sut.record.run_record import RunRecord
-from sut.settings.resolve import RunConfig, to_flags
+from sut.settings.resolve import to_flags
+from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
 # What is run of each row: scenario and mode.

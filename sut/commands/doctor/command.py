@@ -8,7 +8,6 @@ line of the report. The report is data; the table and the JSON are made from it.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from sut.errors import FAILED, VALID
 from sut.fetch import catalogue
 from sut.fetch.store import AssetCache
 from sut.machine import facts as machine_facts
+from sut.settings.parser import Parser, new_parser
 
 _CORE = "onnxruntime"  # the backend of the core install
 _PACKAGE = "mlperf-bert-sut"
@@ -50,17 +50,22 @@ EXTRAS: dict[str, Extra] = {
 
 def main(argv: list[str]) -> int:
     """The verb `doctor`: exit code 0 if the core works, 3 if not."""
-    parser = argparse.ArgumentParser("python -m sut doctor", description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
-    parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR, metavar="DIR",
-                        help="the cache to examine (default: %(default)s)")  # fmt: skip
-    args = parser.parse_args(argv)
+    args = parser().read(argv)
     report = examine(args.cache_dir.expanduser())
     if args.json:
         print(json.dumps(asdict(report), indent=2))
     else:
         table.show(report)
     return VALID if report.works else FAILED
+
+
+def parser() -> Parser:
+    """The command line of `doctor`."""
+    found = new_parser("doctor")
+    found.add_argument("--json", action="store_true", help="the report as JSON")
+    found.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR, metavar="DIR",
+                       help="the cache to examine (default: %(default)s)")  # fmt: skip
+    return found
 
 
 def examine(cache_dir: Path) -> DoctorReport:

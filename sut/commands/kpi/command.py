@@ -7,7 +7,6 @@ The decimal point is a point in every locale. Several runs follow each other as 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from sut.commands.kpi.figures import KILLED, Kpi, Report, report
 from sut.errors import UsageError
 from sut.record import run_record
+from sut.settings.parser import Parser, new_parser
 
 _FORMATS = ("list", "csv", "xlsx")
 _COLUMNS = ("section", "name", "unit", "primary")
@@ -29,12 +29,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UsageError: one of them is no run, or the file cannot be written.
     """
-    parser = argparse.ArgumentParser(prog="python -m sut kpi", description="Key figures of runs, a line each.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's log directory, or its run.json")
-    parser.add_argument("--primary", action="store_true", help="the primary figure alone")
-    parser.add_argument("--format", choices=_FORMATS, default="list", help="lines (default), or a column for each run")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there (xlsx: needed)")
-    options = parser.parse_args(argv)
+    options = parser().read(argv)
     if options.format == "xlsx" and options.output is None:
         raise UsageError("expected --output FILE.xlsx with --format xlsx, found none.")
     reports = {str(run): report(run_record.read(run)) for run in options.runs}
@@ -45,6 +40,16 @@ def main(argv: Sequence[str]) -> int:
         _write(options.output, content)
         print(f"{len(reports)} run{'s' * (len(reports) != 1)} in {options.output}", file=sys.stderr)
     return 0
+
+
+def parser() -> Parser:
+    """The command line of `kpi`."""
+    found = new_parser("kpi")
+    found.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's log directory, or its run.json")
+    found.add_argument("--primary", action="store_true", help="the primary figure alone")
+    found.add_argument("--format", choices=_FORMATS, default="list", help="lines (default), or a column for each run")
+    found.add_argument("--output", type=Path, metavar="FILE", help="write there (xlsx: needed)")
+    return found
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from accuracy.targets import METRICS
 from sut.record.run_record import RunRecord
-from sut.settings.resolve import RunConfig, to_flags
+from sut.settings.resolve import to_flags
+from sut.settings.settings import RunConfig
 
 UNKNOWN = -1
 KILLED = "INVALID RESULT: Some instances were killed"

@@ -8,12 +8,11 @@ another machine makes its own plan of instances. (The backend called replay is a
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Iterator, Sequence, Set
 from contextlib import chdir
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,11 @@ from backends import BACKENDS
 from sut.machine import facts as machine_facts
 from sut.record import run_record
 from sut.record.run_record import RunRecord
-from sut.settings.resolve import DEMO, RunConfig, default_log_dir, given, resolve, to_flags
+from sut.settings.parser import Parser, new_parser
+from sut.settings.resolve import default_log_dir, given, resolve, to_flags
+from sut.settings.settings import DEMO, SETTINGS, RunConfig
 
-_DESCRIPTION = """Make an earlier run again and say what differs: versions, machine, files, plan, result.
-
-Exit code: that of the run which is made now.
-"""
+_MORE = """What may differ: versions, machine, files, plan, result. Exit code: that of the run which is made now."""
 # What of two records is compared, in addition to the figures.
 _SECTIONS = ("machine", "distributions", "checksums", "engine", "topology", "config", "samples", "random_weights")
 _OWN = ("config.log_dir",)  # differs always
@@ -49,7 +47,7 @@ def main(argv: list[str]) -> int:
     Raises:
         UsageError: there is no run.json, or none that says what was run. Whatever else a run raises.
     """
-    options = _parser().parse_args(argv)
+    options = parser().read(argv)
     earlier = read(options.run)
     log_dir = (options.log_dir or default_log_dir(earlier.config)).absolute()
     config = replace(earlier.config, log_dir=log_dir)
@@ -58,17 +56,13 @@ def main(argv: list[str]) -> int:
         return _dry_run(earlier) if options.dry_run else _again(earlier, config)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sut replay",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's log directory, or its run.json")
-    parser.add_argument("--log-dir", type=Path, metavar="DIR", help="of the new run (default: a new one below runs/)")
-    parser.add_argument("--dry-run", action="store_true", help="only the command, and what differs before it runs")
-    return parser
+def parser() -> Parser:
+    """The command line of `replay`."""
+    found = new_parser("replay", _MORE)
+    found.add_argument("run", type=Path, metavar="RUN", help="a run's log directory, or its run.json")
+    found.add_argument("--log-dir", type=Path, metavar="DIR", help="of the new run (default: a new one below runs/)")
+    found.add_argument("--dry-run", action="store_true", help="only the command, and what differs before it runs")
+    return found
 
 
 def read(run: Path) -> Earlier:
@@ -79,10 +73,9 @@ def read(run: Path) -> Earlier:
     """
     record = run_record.read(run)
     said = _as_given(record.config) if record.given is None else record.given
-    known = {field.name for field in fields(RunConfig)}
-    values = {name: value for name, value in said.items() if name in known and name != "log_dir"}
+    values = {name: value for name, value in said.items() if name in SETTINGS and name != "log_dir"}
     directory = Path.cwd() if record.directory is None else Path(record.directory)
-    remarks = list(_remarks(record, said.keys() - known, directory))
+    remarks = list(_remarks(record, said.keys() - SETTINGS.keys(), directory))
     is_there = directory.is_dir()
     return Earlier(run_record.path_of(run), record, resolve(values), directory if is_there else Path.cwd(), remarks)
 

@@ -5,7 +5,6 @@ Interrupted or killed, it keeps every finished run, and the same command with --
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import sys
@@ -21,15 +20,16 @@ from sut.commands.sweep.rows import Row
 from sut.errors import FAILED, INVALID, VALID, UsageError
 from sut.processes import directory_lock
 from sut.settings import flags
+from sut.settings.parser import Parser, new_parser
 
-_DESCRIPTION = """Run a grid of settings under LoadGen, each run in a process of its own.
+_MORE = """Each run is a process of its own.
 
 python -m sut sweep --set "batch_size=1 2 4 8" --set "instances=1|2" --repeat 3
 python -m sut sweep --set "BATCH_SIZE=1 2 4 ...64" --backend pytorch --model random:bert-base --output-dir out
 
-NAME is any flag of a run, without its dashes; all other flags of a run go on the same line and hold for every run
-(python -m sut --help lists them). Values stand between blanks or |. "1 2 4 ...64" multiplies on, "2 4 ...16" adds on:
-three numbers or more of one ratio are multiplied, anything else is added. Several --set make every combination.
+NAME is any flag of a run, without its dashes; the other flags hold for every run. Values stand
+between blanks or |. "1 2 4 ...64" multiplies on, "2 4 ...16" adds on: three numbers or more of one ratio are
+multiplied, anything else is added. Several --set make every combination.
 
 Exit code: 0 all valid, 1 some invalid, 2 usage, 3 some failed or interrupted.
 """
@@ -64,8 +64,8 @@ def main(argv: list[str]) -> int:
 
 
 def _read(argv: list[str]) -> Sweep:
-    options, others = _parser().parse_known_args(argv)
-    values, toml = flags.parse(others, "python -m sut sweep")
+    options = parser().read(argv)
+    values, toml = flags.split(options, "sweep", {"log_dir": "Logs go below --output-dir."})
     if options.repeat < 1:
         raise UsageError(f"expected --repeat from 1 on, found {options.repeat}.")
     axes = [grid.axis(text) for text in options.set]
@@ -76,22 +76,18 @@ def _read(argv: list[str]) -> Sweep:
     return Sweep(axes, points, runs.order(points, options.repeat), folder, options.resume, options.dry_run)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sut sweep",
-        usage='%(prog)s --set "NAME=VALUES" [--set …] [flags of a run]',
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
+def parser() -> Parser:
+    """The command line of `sweep`."""
+    found = new_parser("sweep", _MORE)
+    add = found.add_argument
     add("--set", action="append", required=True, metavar="NAME=VALUES", help="a setting, and the values it takes")
     add("--repeat", type=int, default=1, metavar="N", help="the whole grid so many times over (default: 1)")
     add("--output-dir", type=Path, metavar="DIR", help="rows.jsonl, summary.jsonl, sweep.png and runs/ (default: a "
         "new directory below runs/)")  # fmt: skip
     add("--resume", action="store_true", help="go on with the sweep in DIR; it may have more values and repeats now")
     add("--dry-run", action="store_true", help="only print the command of each run")
-    return parser
+    flags.add(found, "sweep")
+    return found
 
 
 def _carry_out(sweep: Sweep, held: int) -> None:

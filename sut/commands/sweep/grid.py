@@ -1,6 +1,6 @@
 """What `--set` says: the values that a setting takes, and the grid of all of them.
 
-No setting is known here by name: they are the fields of RunConfig with its types, so a new one can be swept at once.
+No setting is known here by name: they are the rows of the table of settings, so a new one can be swept at once.
 
     batch_size=1 2 4 8        precision=fp32|int8        BATCH_SIZE=1 2 4 ...64        threads=1 2 ...8
 """
@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeGuard, get_args, get_type_hints
+from typing import Any, TypeGuard
 
 from foundation.suggest import did_you_mean
 from sut.errors import UsageError
-from sut.settings.resolve import RunConfig, flag, resolve
+from sut.settings.resolve import resolve
+from sut.settings.setting import flag
+from sut.settings.settings import SETTINGS, RunConfig
 
 Value = bool | int | float | str  # as `resolve` takes it; a path is a str
-_SETS_ITSELF = "log_dir"
 _MOST = 1000  # values of one range
 _ELLIPSES = ("...", "…")
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
+# How a value of each type is read from text; any other type is text here.
+_READ: dict[type, tuple[Callable[[str], Value], str]] = {
+    bool: (lambda word: _WORDS[word.lower()], "true or false"),
+    int: (int, "whole numbers"),
+    float: (float, "numbers"),
+}
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,6 @@ def points(axes: Sequence[Axis], values: Mapping[str, Any], toml: Path | None = 
             raise UsageError(f"{flag(one.field)} is swept by --set; leave the flag out.")
         if one.field in [other.field for other in axes[:number]]:
             raise UsageError(f"expected each setting once, found two --set {one.field}=….")
-    if _SETS_ITSELF in values:
-        raise UsageError("a sweep gives each run a log directory of its own, below --output-dir; leave --log-dir out.")
     grid = [dict(zip([one.field for one in axes], chosen, strict=True)) for chosen in _product(axes)]
     return [Point(settings, resolve({**values, **settings}, toml)) for settings in grid]
 
@@ -110,7 +115,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _field(name: str) -> str:
-    known = [field.name for field in fields(RunConfig) if field.name != _SETS_ITSELF]
+    known = [name for name, row in SETTINGS.items() if "sweep" in row.verbs]
     found = name.strip().lower().removeprefix("--").replace("-", "_")
     if found in known:
         return found
@@ -167,12 +172,8 @@ def _plain(value: Fraction) -> str:
 
 
 def _typed(field: str, word: str) -> Value:
-    hint = get_type_hints(RunConfig)[field]
-    kinds = set(get_args(hint) or (hint,))
+    read, expected = _READ.get(SETTINGS[field].kind, (str, "text"))
     try:
-        if bool in kinds:
-            return _WORDS[word.lower()]
-        return int(word) if int in kinds else float(word) if float in kinds else word
+        return read(word)
     except (ValueError, KeyError) as error:
-        wanted = "true or false" if bool in kinds else "whole numbers" if int in kinds else "numbers"
-        raise UsageError(f"expected {wanted} in --set {field}=…, found {word!r}.") from error
+        raise UsageError(f"expected {expected} in --set {field}=…, found {word!r}.") from error

@@ -12,7 +12,7 @@ from sut.commands.sweep.grid import Axis, shown
 from sut.commands.sweep.rows import Row
 from sut.commands.sweep.summary import Figure, Summary
 from sut.record.figures import label
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 _WIDTH = 170  # where there is no terminal whose width counts
 _SURE_FROM = 3  # repeats: with two, the interval is wider than anybody's patience

@@ -19,7 +19,8 @@ from sut.__main__ import main
 from sut.errors import UsageError
 from sut.run import engines
 from sut.run.prepare import prepare
-from sut.settings.resolve import RunConfig, resolve
+from sut.settings.resolve import resolve
+from sut.settings.settings import RunConfig
 
 VOCAB = ROOT / "assets" / "demo" / "vocab.txt"
 

@@ -22,7 +22,7 @@ from submission.submit.workspace import Workspace
 from sut.machine import facts as machine_facts
 from sut.record import run_record
 from sut.record.run_record import Engine
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
 DESCRIPTION = dict.fromkeys((*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY), "something")

@@ -16,7 +16,7 @@ from sut.commands import fetch
 from sut.errors import FetchError, UsageError
 from sut.fetch import catalogue as catalogues
 from sut.fetch import resolve as asset_paths
-from sut.settings.resolve import RunConfig
+from sut.settings.settings import RunConfig
 
 CONTENT = random.Random(7).randbytes(50_000)
 TEXT = catalogue(CONTENT, "http://publisher.invalid/files/published.bin")

@@ -13,7 +13,8 @@ import records
 from sut.commands.replay import command as replay_command
 from sut.errors import UsageError
 from sut.record.run_record import Engine
-from sut.settings.resolve import RunConfig, given, resolve
+from sut.settings.resolve import given, resolve
+from sut.settings.settings import RunConfig
 
 
 def written(tmp_path: Path, **record: Any) -> Path:

@@ -1,4 +1,4 @@
-"""Defaults < TOML < flags, and the one clear error for what cannot be."""
+"""Defaults < preset < TOML < flags, and the one clear error for what cannot be, before anything starts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from backends import BACKENDS
 from sut.errors import UsageError
 from sut.settings import presets
-from sut.settings.resolve import RunConfig, resolve
+from sut.settings.resolve import given, resolve
+from sut.settings.settings import SETTINGS, RunConfig
 
 
 def toml(tmp_path: Path, text: str) -> Path:
@@ -19,6 +21,10 @@ def toml(tmp_path: Path, text: str) -> Path:
 
 def test_without_anything_it_is_the_default() -> None:
     assert resolve({}) == RunConfig()
+
+
+def test_every_row_says_what_holds_without_it() -> None:
+    assert [row.name for row in SETTINGS.values() if row.default is None and not row.implied] == []
 
 
 def test_every_preset_can_be_run_and_flags_override_it(tmp_path: Path) -> None:
@@ -57,24 +63,63 @@ def test_flags_override_toml_and_toml_the_defaults(tmp_path: Path) -> None:
     assert config.backend == RunConfig().backend
 
 
+def test_false_in_a_file_overrides_a_preset(tmp_path: Path) -> None:
+    config = resolve({"preset": "pkm"}, toml(tmp_path, "roi = false\n"))
+    assert not config.roi
+    assert resolve(given(config)) == resolve(presets.settings("pkm") | {"roi": False})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_precision_is_one_of_the_chosen_backends(backend: str) -> None:
+    for precision in BACKENDS[backend].precisions:
+        assert resolve({"backend": backend, "precision": precision.upper()}).precision == precision
+    assert resolve({"backend": backend, "precision": "fp16"}).precision == "fp16"
+    with pytest.raises(UsageError, match=f"backend '{backend}'.*found 'int3'"):
+        resolve({"backend": backend, "precision": "int3"})
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         ({"scenario": "Offlin"}, "Did you mean Offline"),
+        ({"scenario": "singlestrem"}, "Did you mean SingleStream"),
         ({"scenario": "batch"}, "Offline, Server, SingleStream, MultiStream"),
         ({"mode": "acuracy"}, "Did you mean accuracy"),
         ({"execution_mode": "full"}, "test, valid"),
+        ({"execution_mode": "vald"}, "Did you mean valid"),
         ({"executor": "process"}, "Did you mean processes"),
+        ({"backend": "onnxruntim"}, "Did you mean onnxruntime"),
+        ({"backend": "torch"}, "Did you mean pytorch"),
+        ({"precision": "itn8"}, "Did you mean int8"),
+        ({"backend": "fake", "precision": "bf16"}, "fp32, fp16 .backend 'fake'., found 'bf16'"),
+        ({"backend": "gpu"}, "fp16, bf16, fp8, int8 .backend 'gpu'., found 'fp32'"),
+        ({"task": "squat"}, "Did you mean squad"),
+        ({"round": "v6.2"}, "v5.0, v5.1, v6.0, v6.1"),
+        ({"fpmath_mode": "bf61"}, "Did you mean bf16"),
+        ({"kpi": "troughput"}, "Did you mean throughput"),
         ({"find_peak": True, "scenario": "Server", "target": "5"}, "--find-peak"),
         ({"instances": 0}, "--instances above 0"),
         ({"target_qps": -1.0}, "--target-qps above 0"),
+        ({"target_qps": 0.0}, "--target-qps above 0"),
         ({"target_qps": float("nan")}, "--target-qps above 0"),
-        ({"test_query_count": -3}, "--test-query-count above 0"),
-        ({"min_duration_s": -0.5}, "--min-duration-s"),
-        ({"execution_mode": "valid", "test_query_count": 5}, "--execution-mode test"),
+        ({"target_qps": float("inf")}, "--target-qps above 0"),
+        ({"target_qps": 1e30}, "--target-qps above 0"),
+        ({"min_duration_s": -0.5}, "--min-duration-s from 0"),
+        ({"min_duration_s": float("nan")}, "--min-duration-s from 0"),
+        ({"min_duration_s": float("inf")}, "--min-duration-s from 0"),
+        ({"execution_mode": "valid", "test_query_count": 5}, "--test-query-count.*--execution-mode test"),
         ({"execution_mode": "valid", "min_duration_s": 10.0}, "600"),
         ({"execution_mode": "valid", "min_duration_s": 0.0}, "600"),
-        ({"executor": "inline", "instances": 2}, "one instance"),
+        ({"executor": "inline", "instances": 2}, "one instance, found --instances 2"),
+        ({"steps": 5, "test_query_count": 9}, "--test-query-count"),
+        ({"steps": 5, "mode": "accuracy"}, "--mode performance"),
+        ({"roi": True, "mode": "accuracy"}, "--roi"),
+        ({"kpi": "accuracy"}, "--kpi accuracy"),
+        ({"verbose": True, "executor": "inline"}, "--verbose"),
+        ({"calibration_list": Path("a"), "calibration_samples": 3}, "--calibration-list"),
+        ({"target_latency_ms": 5.0}, "--scenario Server"),
+        ({"audit_config": Path("audit.config"), "mode": "accuracy"}, "--audit-config"),
+        ({"colour": "red"}, "unknown setting 'colour'"),
     ],
 )
 def test_what_cannot_be_is_said_once_and_clearly(flags: dict[str, object], words: str) -> None:
@@ -82,14 +127,29 @@ def test_what_cannot_be_is_said_once_and_clearly(flags: dict[str, object], words
         resolve(flags)
 
 
+@pytest.mark.parametrize("name", [row.name for row in SETTINGS.values() if row.kind is int and row.above == 0])
+@pytest.mark.parametrize("value", [0, -1, 99999999999999999999])
+def test_counts_out_of_range(name: str, value: int) -> None:
+    with pytest.raises(UsageError, match=f"{SETTINGS[name].flag} above 0 .*found {value}"):
+        resolve({name: value})
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('scenrio = "Offline"', "Did you mean scenario"),
-        ("threads = [", "TOML"),
+        ('scenari = "Offline"', "'scenari' in .*run.toml. Did you mean scenario"),
+        ("threads = [", "TOML in .*run.toml"),
+        ("scenario = ", "TOML in .*run.toml"),
         ('colour = "red"', "unknown setting 'colour'"),
-        ('threads = "four"', "--threads"),
-        ('scenario = "Of"', "expected --scenario"),
+        ('threads = "four"', "--threads as a whole number, found 'four'"),
+        ("threads = 1.5", "--threads as a whole number, found 1.5"),
+        ("threads = true", "--threads as a whole number, found True"),
+        ("instances = -1", "--instances above 0 .*found -1"),
+        ('find_peak = "yes"', "--find-peak as true or false"),
+        ("model = 5", "--model as text"),
+        ("dataset = 5", "--dataset as a path, found 5"),
+        ('scenario = "Ofline"', "'Ofline'. Did you mean Offline"),
+        ('precision = "itn8"', "Did you mean int8"),
     ],
 )
 def test_a_toml_file_is_checked_as_flags_are(tmp_path: Path, text: str, words: str) -> None:

@@ -1,0 +1,29 @@
+"""`python -m sut build`: an engine for int8 or fp8, built ahead of the run that uses it; prints its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sut.settings import flags
+from sut.settings.parser import Parser, new_parser
+
+_MORE = """python -m sut build --precision int8 --calibration-samples 500 --seed 0
+
+A run finds the engine in the cache by the same flags, and builds it itself where it is missing."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The verb `build`."""
+    options = parser().read(argv)
+    from sut.run import engines
+    from sut.settings.resolve import resolve
+
+    print(engines.build(resolve(*flags.split(options, "build"))))
+    return 0
+
+
+def parser() -> Parser:
+    """The command line of `build`."""
+    found = new_parser("build", _MORE)
+    flags.add(found, "build")
+    return found

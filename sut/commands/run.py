@@ -1,0 +1,57 @@
+"""`python -m sut run`, and every command line that starts with a flag: one run under LoadGen."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from sut.settings import flags
+from sut.settings.parser import PROG, Parser, new_parser
+from sut.settings.verbs import VERBS
+
+_EXAMPLES = {
+    "": "a trial run of the embedded demo, Offline",
+    "--mode accuracy": "the same with exact_match and F1",
+    "--task sst2": "sentiment in place of questions",
+    "--scenario Server --backend pytorch": "queries at random times, a limit on latency",
+    "--model DIR --dataset dev-v1.1.json": "a model and a data set of your own",
+}
+_DISTRIBUTION = "mlperf-bert-sut"
+_EXIT_CODES = "Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed."
+
+
+def main(argv: Sequence[str]) -> int:
+    """The verb `run`."""
+    options = parser().read(argv)
+    from sut.run import command
+    from sut.settings.resolve import resolve
+
+    return command.run(resolve(*flags.split(options, "run")))
+
+
+def parser() -> Parser:
+    """The command line of `run`."""
+    verbs = {f"{name} {row.usage}".rstrip(): row.help for name, row in VERBS.items()}
+    examples = _table({f"{PROG} {words}".rstrip(): about for words, about in _EXAMPLES.items()})
+    found = new_parser(
+        "run", f"{examples}\n\nVerbs; `run` may be left out before a flag:\n{_table(verbs)}\n\n{_EXIT_CODES}"
+    )
+    found.usage = f"{PROG} [run] [FLAGS]"
+    found.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    flags.add(found, "run")
+    return found
+
+
+def _table(rows: dict[str, str]) -> str:
+    return "\n".join(f"  {words:<58}  {about}".rstrip() for words, about in rows.items())
+
+
+class _Version(argparse.Action):
+    """Reads the version only where it is asked for: metadata of distributions are slow to search."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from importlib import metadata
+
+        print(f"{_DISTRIBUTION} {metadata.version(_DISTRIBUTION)}")
+        parser.exit()

@@ -1,0 +1,53 @@
+"""One way to make a verb's command line, so that all of them look and fail alike.
+
+A mistake is answered in one line with "did you mean", not with the usage of forty flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from foundation.suggest import did_you_mean
+from sut.errors import UsageError
+from sut.settings.verbs import VERBS
+
+PROG = "python -m sut"
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are UsageErrors."""
+
+    def read(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The values of `argv`. Raises UsageError for what cannot be used."""
+        options, unknown = self.parse_known_args(argv)
+        if unknown:
+            hint = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}.{hint}")
+        return options
+
+    def has(self, flag: str) -> bool:
+        """True where `flag` was added already."""
+        return flag in self._option_string_actions
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The flags that its help shows."""
+        return tuple(flag for flag, action in self._option_string_actions.items() if action.help != argparse.SUPPRESS)
+
+    def error(self, message: str) -> NoReturn:
+        end = "" if message.endswith((".", "?")) else "."
+        raise UsageError(f"{message}{end} See: {self.prog} --help")
+
+
+def new_parser(verb: str, more: str = "") -> Parser:
+    """The parser of a verb; its description is the verb's line of help, and `more`."""
+    row, prog = VERBS[verb], f"{PROG} {verb}"
+    return Parser(
+        prog=prog,
+        usage=" ".join(filter(None, (prog, row.usage, "[FLAGS]"))) if row.takes_settings else None,
+        description=f"{row.help[0].upper()}{row.help[1:]}.\n\n{more}".rstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )

@@ -1,0 +1,115 @@
+"""One row of the table of settings: what a setting takes, what holds where it is not given, and its help.
+
+A row is the metadata of a dataclass field. The table is therefore the type that a run is configured with, and mypy sees
+the types of its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack, get_args
+
+from sut.settings.verbs import WITH_SETTINGS
+
+MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
+_ROW = "setting"
+_METAVARS = {int: "N", float: "X", Path: "FILE", str: "NAME", bool: ""}
+
+T = TypeVar("T")
+# All words that a setting takes, given the values of the settings above it in the table.
+Choices = Callable[[Mapping[str, Any]], Sequence[str]]
+
+
+class Row(TypedDict, total=False):
+    """What few settings say."""
+
+    implied: str  # what a run does where the setting is not given; absent: the default itself says it
+    metavar: str
+    unit: str
+    choices: Choices
+    choices_of: str  # the setting above it that decides the choices
+    above: float  # a number is greater than this …
+    least: float  # … or at least this, and at most MOST
+    aliases: tuple[str, ...]
+    not_for: str  # verbs that decide it themselves, or have no use for it
+    repeated: bool  # False: its value is spelt out by other settings, so a command line that repeats a run lacks it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One row. `kind` is the type of a given value; `default` is None where a run works the value out."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    group: str
+    implied: str = ""
+    metavar: str = ""
+    unit: str = ""
+    choices: Choices | None = None
+    choices_of: str = ""
+    above: float | None = None
+    least: float | None = None
+    aliases: tuple[str, ...] = ()
+    not_for: str = ""
+    repeated: bool = True
+
+    @property
+    def flag(self) -> str:
+        return flag(self.name)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All names of it on the command line."""
+        return (self.flag, *map(flag, self.aliases))
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """Those that take it."""
+        return tuple(verb for verb in WITH_SETTINGS if verb not in self.not_for.split())
+
+    @property
+    def otherwise(self) -> str:
+        """What holds where it is not given, in words."""
+        return self.implied or ("off" if self.kind is bool else str(self.default))
+
+    @property
+    def range(self) -> str:
+        """Which numbers it takes, in words; "" where it takes no number."""
+        if self.above is not None:
+            return f"above {self.above:g} and up to {MOST:g}"
+        return "" if self.least is None else f"from {self.least:g} to {MOST:g}"
+
+    def is_in_range(self, number: float) -> bool:
+        """False for NaN too."""
+        if self.above is not None:
+            return self.above < number <= MOST
+        return self.least is None or self.least <= number <= MOST
+
+
+def flag(name: str) -> str:
+    """A setting's name on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def setting(default: T, help: str, group: str, **row: Unpack[Row]) -> T:
+    """A dataclass field with its row."""
+    found: T = field(default=default, metadata={_ROW: {"help": help, "group": group, **row}})
+    return found
+
+
+def one_of(*words: str) -> Choices:
+    """The same words, whatever the other settings are."""
+    return lambda _: words
+
+
+def row_of(one: Field[Any], hint: Any) -> Setting | None:
+    """The row of a dataclass field of this type; None where it is no setting."""
+    if _ROW not in one.metadata:
+        return None
+    kind = next((found for found in get_args(hint) if found is not type(None)), hint)
+    row = {"metavar": _METAVARS[kind], **one.metadata[_ROW]}
+    return Setting(name=one.name, kind=kind, default=one.default, **row)
