@@ -1,4 +1,4 @@
-"""The error of every backend, format and model, and how an engine's own error is put into one line of it."""
+"""The error of every backend, format and model, and the one-line form of an engine's own errors."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""A backend without a model, whose answers can be worked out by hand; it also measures everything but the model.
+"""A backend without a model and with predictable answers: for tests, and to measure everything except a model.
 
-For the token with id `i` at position `p` of its sample the start logit is `i - p` and the end logit `i + p`: an answer
-that went to the wrong sample, or kept its padding, shows at once. Where one answer a sample is wanted, it is the sum of
-its ids, less its tokens and plus its tokens. Its `--model` is a script of what goes wrong:
+The token with id `i` at position `p` of its sample has the start logit `i - p` and the end logit `i + p`, so an answer
+that went to the wrong sample or kept padding is detected. A head with one answer per sample gets the sum of its ids,
+minus and plus its number of tokens. `--model` is a script of faults:
 
-    fake                  nothing
-    fake:sleep_ms=5       every batch takes that long
-    fake:raise_at=3       the third batch raises
-    fake:exit_at=3        the process dies at the third batch, as a crashed engine would
+    fake                  no fault
+    fake:sleep_ms=5       every batch takes 5 ms
+    fake:raise_at=3       the third batch raises an error
+    fake:exit_at=3        the process exits at the third batch, like an engine that crashes
     fake:hang_at=3        the third batch never ends
 """
 
@@ -33,7 +33,7 @@ FAKE = "fake"
 
 @dataclass(frozen=True)
 class Script:
-    """What the fake is to do; 0 is never."""
+    """The faults to inject; batches count from 1, and 0 is never."""
 
     sleep_ms: float = 0.0
     raise_at: int = 0
@@ -42,7 +42,7 @@ class Script:
 
 
 def read_script(spec: str) -> Script:
-    """`fake` or `fake:key=number,…`. Raises BackendError for anything else."""
+    """Parse `fake` or `fake:key=number,…`. Raises BackendError for anything else."""
     known = {field.name for field in fields(Script)}
     head, _, tail = spec.partition(":")
     pairs = [pair.partition("=") for pair in tail.split(",") if pair]
@@ -52,7 +52,8 @@ def read_script(spec: str) -> Script:
         values = {"?": 0.0}
     if head != FAKE or not set(values) <= known:
         raise BackendError(
-            f"the fake backend's model is 'fake' or 'fake:' and {', '.join(known)} = number; found {spec}."
+            f"expected 'fake' or 'fake:KEY=NUMBER,…' (keys: {', '.join(sorted(known))}) as the fake backend's model, "
+            f"found {spec}."
         )
     return Script(**{key: type(getattr(Script, key))(value) for key, value in values.items()})
 
@@ -70,7 +71,7 @@ class FakeBackend(Backend):
         self._batches = 0
 
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
-        """As slow as any batch, but the script counts only those that were asked for."""
+        """As slow as other batches, but the script does not count these."""
         for samples, length in shapes:
             self._answer(Batch.blank(samples, length))
 
@@ -94,13 +95,13 @@ class FakeBackend(Backend):
 
 
 def fake_answer(batch: Batch) -> Float32:
-    """[T, 2]: id - position, id + position."""
+    """float32 [T, 2]: id - position, id + position."""
     ids, positions = batch.input_ids, batch.position_ids
     return np.stack([ids - positions, ids + positions], axis=1).astype(np.float32)
 
 
 def fake_class(batch: Batch) -> Float32:
-    """[B, 2]: sum of the ids - tokens, sum of the ids + tokens."""
+    """float32 [B, 2]: sum of the ids - tokens, sum of the ids + tokens."""
     sums = np.add.reduceat(batch.input_ids, batch.cu_seqlens[:-1])
     return np.stack([sums - batch.lengths, sums + batch.lengths], axis=1).astype(np.float32)
 

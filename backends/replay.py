@@ -1,10 +1,10 @@
-"""A backend without a model that gives stored answers again, and sleeps as long as a model might have taken.
+"""A backend without a model that returns stored answers and sleeps for as long as a model might take.
 
-It rehearses what needs a model's very answers and hours of its time, at hardly any work: a submission from end to end.
-Answers are found by the sample's tokens, so batches and their order do not matter. Its `--model` names the answers that
-`python -m submission.submit.rehearsal` keeps of an accuracy run:
+It rehearses a whole submission, which needs a model's answers and hours of run time, with almost no compute. Answers
+are found by the sample's tokens, so batching and order do not matter. `--model` names the answers that
+`python -m submission.submit.rehearsal` stored from an accuracy run:
 
-    replay:answers.npz                  at once
+    replay:answers.npz                  without delay
     replay:answers.npz,sample_ms=25     a batch takes 25 ms for each of its samples
 """
 
@@ -32,7 +32,7 @@ _SLEEP = "sample_ms"
 
 
 def read_spec(spec: str) -> tuple[Path, float]:
-    """(the file of answers, milliseconds for each sample) of `replay:file` or `replay:file,sample_ms=number`.
+    """The file of answers and the milliseconds per sample, from `replay:FILE` or `replay:FILE,sample_ms=NUMBER`.
 
     Raises:
         BackendError: it is neither, or there is no such file.
@@ -46,11 +46,11 @@ def read_spec(spec: str) -> tuple[Path, float]:
         sample_ms = -1.0
     if head != REPLAY or key not in ("", _SLEEP) or sample_ms < 0:
         raise BackendError(
-            f"the replay backend's model is 'replay:FILE' or 'replay:FILE,{_SLEEP}=NUMBER'; found {spec}."
+            f"expected 'replay:FILE' or 'replay:FILE,{_SLEEP}=NUMBER' as the replay backend's model, found {spec}."
         )
     if not Path(name).is_file():
         raise BackendError(
-            f"expected stored answers in {name or 'a file'}, found none. Keep those of an accuracy run: "
+            f"expected stored answers in {name or 'a file'}, found none. To store those of an accuracy run, type: "
             "python -m submission.submit.rehearsal LOG_DIR answers.npz"
         )
     return Path(name), sample_ms
@@ -87,7 +87,7 @@ class ReplayBackend(Backend):
         }
 
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
-        """As slow as any batch; nobody has stored an answer to blank samples."""
+        """As slow as other batches; there are no stored answers to blank samples."""
         for samples, _ in shapes:
             time.sleep(samples * self._sample_s)
 
@@ -101,7 +101,7 @@ class ReplayBackend(Backend):
         where = self._where.get(_digest(ids))
         if where is None:
             raise BackendError(
-                "expected answers stored of this very data set, found a sample without one. Check --model."
+                "expected stored answers to every sample of this data set, found a sample without one. Check --model."
             )
         found: Float32 = self._logits[slice(*where)]
         return found

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from backends.bert.checkpoints import find_model
 from backends.bert.config import BertConfig
-from backends.gpu.gemm_variants import way, ways
+from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TRITON
 from backends.gpu.weights import Product
 from backends.pytorch_cpu.kernels import Encoding
@@ -57,8 +57,8 @@ def rate(precision: str, config: BertConfig) -> float:
 def _best_ms(precision: str, m: int, k: int, n: int) -> float:
     product, x = _product(precision, k, n), _random(precision, m, k)
     times = []
-    for name in ways(product, m):
-        call = way(name, product, TRITON)
+    for name in variants(product, m):
+        call = build_variant(name, product, TRITON)
         try:
             times.append(milliseconds(lambda call=call: call(x)))  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - compilers and libraries refuse a shape in their own ways

@@ -81,7 +81,7 @@ def _range(graph: OnnxGraph, node: OnnxNode, rows: int) -> QatRange | None:
     for name, is_wrong in wrong.items():
         if is_wrong:
             raise BackendError(
-                f"expected one scale for a linear layer's input, and one or one per output for its weights, symmetric, "
+                f"expected one scale for a linear layer's input and symmetric weight scales (one, or one per output), "
                 f"found others at {name} in {graph.path}. Name the model before quantization."
             )
     shift = 128 if zero_point.dtype == np.int8 else 0

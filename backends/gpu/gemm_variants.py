@@ -1,7 +1,7 @@
-"""How a matrix product is computed: by our own GEMM with everything fused, or by the library's and then a pass of ours.
+"""The ways to compute a matrix product: our own GEMM with everything fused, or the library's and then an epilogue.
 
-Which of them is faster depends on the GPU, the shape and how many tokens there are, so each product has a way for each
-bucket of tokens (choice.py says which).
+Which is faster depends on the GPU, the shape and the number of tokens, so each product has a variant for each bucket
+of tokens (gemm_tuning.py chooses it).
 """
 
 from __future__ import annotations
@@ -16,55 +16,55 @@ from backends.gpu.kernels.gemm import TILES
 from backends.gpu.weights import Product
 
 LIBRARY = "library"
-LEAST_INT8_TOKENS = 16  # the library's int8 product takes more than these
+MIN_INT8_TOKENS = 17  # of the library's int8 product
 GemmVariant = Callable[[Tensor], Tensor]  # x [T, K] → y [T, N]
 
 
-def ways(product: Product, tokens: int) -> tuple[str, ...]:
-    """All that there are for this product at so many tokens."""
-    takes_library = product.weight.dtype != torch.int8 or tokens > LEAST_INT8_TOKENS
+def variants(product: Product, tokens: int) -> tuple[str, ...]:
+    """The names of the variants that can compute this product at `tokens` tokens or more."""
+    takes_library = product.weight.dtype != torch.int8 or tokens >= MIN_INT8_TOKENS
     tiles = tuple(name for name, tile in TILES.items() if tile.takes(product.weight))
     return (LIBRARY, *tiles) if takes_library else tiles
 
 
-def way(name: str, product: Product, kernels: GpuKernels) -> GemmVariant:
-    """One of `ways`."""
+def build_variant(name: str, product: Product, kernels: GpuKernels) -> GemmVariant:
+    """The variant `name`, one of `variants`, as a function."""
     if name == LIBRARY:
         return _LIBRARY[product.weight.dtype](product, kernels)
     return lambda x: _fused(product, kernels, name, x)
 
 
 def _fused(product: Product, kernels: GpuKernels, tile: str, x: Tensor) -> Tensor:
-    to = _room(product, x)
+    to = _empty_output(product, x)
     kernels.gemm(x, product.weight, product.scale, product.bias, product.gelu, product.output_encoding, to, tile)
     return to
 
 
-def _room(product: Product, x: Tensor) -> Tensor:
+def _empty_output(product: Product, x: Tensor) -> Tensor:
     return torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
 
 
-def _finished(product: Product, kernels: GpuKernels, sums: Tensor, scale: Tensor | None) -> Tensor:
-    to = _room(product, sums)
+def _with_epilogue(product: Product, kernels: GpuKernels, sums: Tensor, scale: Tensor | None) -> Tensor:
+    to = _empty_output(product, sums)
     kernels.epilogue(sums, scale, product.bias, product.gelu, product.output_encoding, to)
     return to
 
 
 def _library_float(product: Product, kernels: GpuKernels) -> GemmVariant:
-    """The library adds the bias itself; a pass of ours follows only for GELU, which it has as an approximation."""
+    """The library adds the bias; an epilogue follows only for GELU, which the library only approximates."""
     transposed, bias = product.weight.T, product.bias.to(product.weight.dtype)
     if product.gelu:
-        return lambda x: _finished(product, kernels, x @ transposed, None)
+        return lambda x: _with_epilogue(product, kernels, x @ transposed, None)
     return lambda x: torch.addmm(bias, x, transposed)
 
 
 def _library_int8(product: Product, kernels: GpuKernels) -> GemmVariant:
     transposed = product.weight.T
-    return lambda x: _finished(product, kernels, torch._int_mm(x, transposed), product.scale)
+    return lambda x: _with_epilogue(product, kernels, torch._int_mm(x, transposed), product.scale)
 
 
 def _library_fp8(product: Product, kernels: GpuKernels) -> GemmVariant:
-    """The library takes a scale for every row and column; our rows have all the same, which is in the columns'."""
+    """The library takes a scale for each row and each column; ours are the columns', the rows' are ones."""
     transposed, bias = product.weight.T, product.bias.to(torch.bfloat16)
     assert product.scale is not None
     columns = product.scale[None, :]
@@ -74,7 +74,7 @@ def _library_fp8(product: Product, kernels: GpuKernels) -> GemmVariant:
         return torch._scaled_mm(x, transposed, rows, columns, bias, out_dtype=torch.bfloat16, use_fast_accum=True)
 
     if product.gelu:
-        return lambda x: _finished(product, kernels, multiplied(x, None), None)
+        return lambda x: _with_epilogue(product, kernels, multiplied(x, None), None)
     return lambda x: multiplied(x, bias)
 
 

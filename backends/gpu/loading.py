@@ -1,4 +1,4 @@
-"""From a model to one that is loaded: its weights on a device, and the way of each product."""
+"""Loads a model: its weights onto a device, and the GEMM variant of each product."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from backends.gpu.kernels import TRITON
 from backends.gpu.packed_bert import GpuBert
 from backends.gpu.weights import FLOATS, GpuWeights
 
-_CALL_MS = 20  # how long one way is timed
+_CALL_MS = 20  # time spent on measuring one variant
 
 
 def on_gpu(model: Model, precision: str, device: torch.device) -> GpuBert:
-    """The model on a GPU; products whose fastest way there is not known are measured first."""
+    """The model on a GPU; if the engine has no choices for this GPU, its GEMMs are measured first."""
     found, recorded = read(model, precision, device)
     name = torch.cuda.get_device_name(device)
     return GpuBert(found, TRITON, recorded.get(name) or measure(found))
 
 
 def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights, engine.Choices]:
-    """The weights, and what an engine knows of GPUs."""
+    """The weights, and the choices of GEMM variants that an engine holds, by GPU.
+
+    Raises:
+        BackendError: the weights or the engine cannot be read.
+    """
     if precision in FLOATS:
         source = read_weights(model)
         return weights.from_floats(source.config, source.tensors, FLOATS[precision], device), {}
@@ -31,17 +35,17 @@ def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights
 
 
 def measure_engine(built: engine.Engine) -> gemm_tuning.Choices:
-    """The same for an engine that is about to be written, on the first GPU."""
+    """The fastest variants for an engine that is about to be written, on the first GPU."""
     return measure(weights.from_engine(built, torch.device("cuda", 0)))
 
 
 def measure(found: GpuWeights) -> gemm_tuning.Choices:
-    """The fastest way of each product on the GPU that the weights lie on."""
+    """The fastest variant of each product on the GPU that holds the weights."""
     return gemm_tuning.measured(found.layers[0], TRITON, _milliseconds)
 
 
 def _milliseconds(call: gemm_tuning.Call) -> float:
-    """Median of one call, its inputs not in the cache."""
+    """The median time of one call with a cold L2 cache."""
     from triton.testing import do_bench
 
     return float(do_bench(call, warmup=_CALL_MS // 4, rep=_CALL_MS, return_mode="median"))

@@ -1,7 +1,7 @@
-"""BERT over packed tokens on any device: four products and three kernels a layer, nothing else passes over memory.
+"""BERT over packed tokens on any device: four products and three kernels per layer, nothing else passes over memory.
 
-The kernels are handed in, Triton's or their twins; on the CPU this very code is what tests compare with the readable
-model. Nothing here waits for the device, so that a whole batch is enqueued at once, or captured as a graph.
+The kernels are parameters, Triton's or their twins, so tests run this code on the CPU against the reference. Nothing
+here waits for the device, so that a whole batch is enqueued at once, or captured as a graph.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from backends.quantization.int8_model import LINEARS
 
 @dataclass(frozen=True)
 class DeviceBatch:
-    """A batch on the device: B samples end to end, T tokens; integers of 32 or 64 bits."""
+    """A batch on the device: B samples end to end, T tokens; int32 or int64."""
 
-    ids: tuple[Tensor, Tensor, Tensor]  # input, token type, position [T]
+    ids: tuple[Tensor, Tensor, Tensor]  # input, token type and position ids, [T] each
     cu_seqlens: Tensor  # [B + 1]
-    longest: int  # tokens of the longest sample, or more: known without asking the device
+    longest: int  # tokens of the longest sample, or more; on the host, so that launches need not wait
 
 
 class GpuBert:
@@ -35,19 +35,19 @@ class GpuBert:
 
     def __init__(self, weights: GpuWeights, kernels: GpuKernels, choices: Mapping[str, str]) -> None:
         self._weights, self._kernels = weights, kernels
-        self._products = [_chosen(layer, kernels, choices) for layer in weights.layers]
+        self._products = [_tuned(layer, kernels, choices) for layer in weights.layers]
 
     def __call__(self, batch: DeviceBatch) -> Tensor:
-        """The head's answers, float32 [T, 2] or [B, 2]."""
+        """The head's logits, float32 [T, 2] or [B, 2]."""
         stream, x = self._embed(batch)
         layers = self._weights.layers
         for number, layer in enumerate(layers):
             following = layers[number + 1].qkv.input_encoding if number + 1 < len(layers) else None
             x = self._layer(layer, self._products[number], following, x, stream, batch)
-        return self._answers(stream, batch.cu_seqlens)
+        return self._logits(stream, batch.cu_seqlens)
 
-    def _answers(self, stream: Tensor, cu_seqlens: Tensor) -> Tensor:
-        """The one place that knows a model's head: its square layers, which only few rows go through, then its last."""
+    def _logits(self, stream: Tensor, cu_seqlens: Tensor) -> Tensor:
+        """The head: its square layers, which have few rows and run in plain torch, then its last layer."""
         x = stream if HEADS[self._weights.config.head].per_token else stream[cu_seqlens[:-1]].float()
         *dense, (weight, bias) = self._weights.head
         for layer in dense:
@@ -57,11 +57,11 @@ class GpuBert:
         return answers
 
     def _embed(self, batch: DeviceBatch) -> tuple[Tensor, Tensor]:
-        """The stream [T, H], and the same as the first product reads it."""
+        """The stream [T, H], and the input of the first product."""
         weights, encoding = self._weights, self._weights.layers[0].qkv.input_encoding
         shape = len(batch.ids[0]), weights.config.hidden_size
         stream = torch.empty(shape, dtype=weights.stream, device=batch.ids[0].device)
-        x = self._beside(stream, encoding)
+        x = self._empty_input(stream, encoding)
         self._kernels.embed(batch.ids, weights.tables, weights.embedding_norm, encoding, stream, x)
         return stream, stream if x is None else x
 
@@ -74,7 +74,7 @@ class GpuBert:
         stream: Tensor,
         batch: DeviceBatch,
     ) -> Tensor:
-        """One layer over x, the stream as its first product reads it; returns the next layer's x."""
+        """One layer applied to x, the stream in the encoding of its first product; returns the next layer's x."""
         encoding = layer.attention_output.input_encoding
         context = torch.empty(stream.shape, dtype=encoding.dtype, device=stream.device)
         heads = self._weights.config.num_attention_heads
@@ -85,16 +85,16 @@ class GpuBert:
         return self._add_norm(projected, stream, layer.ffn_norm, following)
 
     def _add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, reader: Encoding | None) -> Tensor:
-        to = self._beside(stream, reader)
+        to = self._empty_input(stream, reader)
         self._kernels.add_norm(projected, stream, norm, reader, to)
         return stream if to is None else to
 
-    def _beside(self, stream: Tensor, reader: Encoding | None) -> Tensor | None:
-        """Room for what the next product reads; None where that is the stream itself."""
+    def _empty_input(self, stream: Tensor, reader: Encoding | None) -> Tensor | None:
+        """An uninitialized input for the next product; None if it reads the stream itself."""
         if reader is None or reader.dtype == stream.dtype:
             return None
         return torch.empty(stream.shape, dtype=reader.dtype, device=stream.device)
 
 
-def _chosen(layer: GpuLayer, kernels: GpuKernels, choices: Mapping[str, str]) -> dict[str, TunedProduct]:
+def _tuned(layer: GpuLayer, kernels: GpuKernels, choices: Mapping[str, str]) -> dict[str, TunedProduct]:
     return {name: TunedProduct(name, getattr(layer, name), kernels, choices) for name in LINEARS}

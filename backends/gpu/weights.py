@@ -1,7 +1,7 @@
 """A BERT as the kernels read it: every matrix product with its scales and encodings, on one device.
 
-Two kinds of it: products in float16 or bfloat16, out of a checkpoint's tensors; or in int8 or fp8, out of a built
-engine (engine.py). The stream that layers add to is 16 bits wide in either; sums are always wider.
+Products run in float16 or bfloat16, from a checkpoint's tensors; or in int8 or fp8, from a built engine (engine.py).
+The residual stream has 16 bits in both cases; accumulators are always wider.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 class Product:
     """y = act((x Wᵀ) * scale + bias), [T, K] → [T, N]."""
 
-    weight: Tensor  # [N, K], of the type that x has
+    weight: Tensor  # [N, K], of the same dtype as x
     scale: Tensor | None  # float32 [N]; None: 1
     bias: Tensor  # float32 [N]
     gelu: bool
@@ -38,7 +38,7 @@ class Product:
 
 @dataclass(frozen=True)
 class GpuLayer:
-    """One encoder layer: its products under their names in an engine, and what ends its two halves."""
+    """One encoder layer: its products under their names in an engine, and its two LayerNorms."""
 
     qkv: Product
     attention_output: Product
@@ -50,18 +50,18 @@ class GpuLayer:
 
 @dataclass(frozen=True)
 class GpuWeights:
-    """A whole model."""
+    """A model on a device."""
 
     config: BertConfig
-    stream: torch.dtype
+    stream: torch.dtype  # of the residual stream
     tables: EmbeddingTables
     embedding_norm: LayerNorm
     layers: tuple[GpuLayer, ...]
-    head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of its layers, float32
+    head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of each layer, float32
 
 
 def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device: torch.device) -> GpuWeights:
-    """A model whose products are in float16 or bfloat16."""
+    """A model whose products run in float16 or bfloat16."""
     encoding = Encoding(dtype)
 
     def products(number: int) -> dict[str, Product]:
@@ -76,9 +76,9 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device
 
 
 def from_engine(engine: Engine, device: torch.device) -> GpuWeights:
-    """A model whose products are in int8 or fp8; what is not bytes is float16, or after fp8 products bfloat16.
+    """A model whose products run in int8 or fp8; everything else is float16, but outputs of fp8 products are bfloat16.
 
-    bfloat16, because that is what the libraries' fp8 product with a scale for every channel can give.
+    The library's fp8 product with a scale per channel can only return bfloat16.
     """
     is_fp8 = engine.precision == FP8
     dtype = torch.float8_e4m3fn if is_fp8 else torch.int8

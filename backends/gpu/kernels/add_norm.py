@@ -1,4 +1,4 @@
-"""Residual + LayerNorm, which ends both halves of a layer, with the next product's input, in one pass over memory."""
+"""Residual + LayerNorm, and its result in the encoding of the next product, in one pass over memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.gpu.kernels.norm import norm_row, warps
-from backends.gpu.kernels.rounding import put
+from backends.gpu.kernels.rounding import store
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 
 
 def twin(projected: Tensor, stream: Tensor, norm: LayerNorm, encoding: Encoding | None, to: Tensor | None) -> None:
-    """stream = LayerNorm(stream + projected), in place; the same into `to` in `encoding`, unless that is None.
+    """stream = LayerNorm(stream + projected), in place; and the same into `to` in `encoding`, unless None.
 
     Args:
         projected, stream: float16 or bfloat16 [T, H]; sums and LayerNorm are float32.
@@ -21,11 +21,11 @@ def twin(projected: Tensor, stream: Tensor, norm: LayerNorm, encoding: Encoding 
     y = F.layer_norm(stream.float() + projected.float(), norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
     stream.copy_(y)
     if to is not None and encoding is not None:
-        put(y, encoding, to)
+        store(y, encoding, to)
 
 
 def launch(projected: Tensor, stream: Tensor, norm: LayerNorm, encoding: Encoding | None, to: Tensor | None) -> None:
-    """As `twin` does."""
+    """The same as `twin`, through the Triton kernel."""
     tokens, width = stream.shape
     block = triton.next_power_of_2(width)
     multiplier, zero_point = (None, 0) if encoding is None else (encoding.multiplier, encoding.zero_point)
@@ -39,7 +39,7 @@ def launch(projected: Tensor, stream: Tensor, norm: LayerNorm, encoding: Encodin
 def _add_norm(
     projected, weight, bias, multiplier, stream, to, epsilon, zero_point, width, block: tl.constexpr
 ):  # fmt: skip
-    """One token."""
+    """One program per token."""
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, block)
     inside = columns < width

@@ -1,8 +1,8 @@
-"""Attention over packed samples: each looks at its own tokens alone, none is padded, no score reaches memory.
+"""Attention over packed samples: a sample attends to its own tokens only, without padding, and no score reaches memory.
 
-A program takes a block of one sample's queries and one head, and walks over the sample's keys with a running maximum
-and sum (the softmax is rescaled as larger scores come). The grid is as deep as the longest sample; programs beyond a
-shorter one's end leave at once. The result is written in the encoding that the next product reads.
+A program computes a block of queries of one head of one sample and walks over the sample's keys with a running maximum
+and sum (the online softmax of FlashAttention, arXiv:2205.14135). The grid covers the longest sample; programs beyond
+the end of a shorter one return at once. The result is written in the encoding of the next product.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.gpu.kernels.interpreted import dot
-from backends.gpu.kernels.rounding import put, rounded
+from backends.gpu.kernels.rounding import rounded, store
 from backends.pytorch_cpu.kernels import Encoding
 
 _LOG2_E = 1 / math.log(2)
@@ -26,17 +26,17 @@ def twin(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: En
 
     Args:
         qkv: float16 or bfloat16 [T, 3 H]: queries, keys, values.
-        cu_seqlens: int32 or int64 [B + 1], on the same device; tokens beyond the last are left alone.
+        cu_seqlens: int32 or int64 [B + 1], on the same device; tokens beyond the last sample are not written.
         longest: tokens of the longest sample, or more.
     """
     for start, end in zip(cu_seqlens[:-1].tolist(), cu_seqlens[1:].tolist(), strict=True):
         sample = qkv[start:end].float()
         query, key, value = sample.view(end - start, 3, heads, -1).permute(1, 2, 0, 3)  # each [heads, L, head]
-        put(F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1), encoding, to[start:end])
+        store(F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1), encoding, to[start:end])
 
 
 def launch(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: Encoding, to: Tensor) -> None:
-    """As `twin` does."""
+    """The same as `twin`, through the Triton kernel."""
     width = to.shape[1]
     size = width // heads
     queries, keys = (64, 64) if longest <= 64 else (128, 64)
@@ -53,7 +53,7 @@ def _attention(
     qkv, cu_seqlens, multiplier, to, scale, zero_point, width, size,
     queries: tl.constexpr, keys: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """A block of queries of one head of one sample. `scale` turns scores into powers of two."""
+    """One program per block of queries, head and sample. `scale` includes log2(e): softmax is computed with exp2."""
     first = tl.load(cu_seqlens + tl.program_id(2)).to(tl.int64)
     length = (tl.load(cu_seqlens + tl.program_id(2) + 1) - first).to(tl.int32)
     begin = tl.program_id(0) * queries

@@ -1,4 +1,4 @@
-"""Embedding: three table rows summed, LayerNorm, and the first product's input, in one pass."""
+"""Embedding: the sum of three table rows, LayerNorm, and the first product's input, in one pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.gpu.kernels.norm import norm_row, warps
-from backends.gpu.kernels.rounding import put
+from backends.gpu.kernels.rounding import store
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 
 Ids = tuple[Tensor, Tensor, Tensor]  # input, token type, position; integers [T]
@@ -17,18 +17,18 @@ Ids = tuple[Tensor, Tensor, Tensor]  # input, token type, position; integers [T]
 def twin(
     ids: Ids, tables: EmbeddingTables, norm: LayerNorm, encoding: Encoding, stream: Tensor, to: Tensor | None
 ) -> None:
-    """LayerNorm of the summed embeddings into `stream`, float16 or bfloat16 [T, H], and into `to`, unless None."""
+    """LayerNorm of the summed embeddings into `stream`, float16 or bfloat16 [T, H]; and into `to`, unless None."""
     words, types, positions = (table[rows].float() for table, rows in zip(tables, ids, strict=True))
     y = F.layer_norm(words + types + positions, norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
     stream.copy_(y)
     if to is not None:
-        put(y, encoding, to)
+        store(y, encoding, to)
 
 
 def launch(
     ids: Ids, tables: EmbeddingTables, norm: LayerNorm, encoding: Encoding, stream: Tensor, to: Tensor | None
 ) -> None:
-    """As `twin` does."""
+    """The same as `twin`, through the Triton kernel."""
     tokens, width = stream.shape
     block = triton.next_power_of_2(width)
     _embed[(tokens,)](
@@ -42,7 +42,7 @@ def _embed(
     word_ids, type_ids, position_ids, words, types, positions, weight, bias, multiplier, stream, to,
     epsilon, zero_point, width, block: tl.constexpr,
 ):  # fmt: skip
-    """One token."""
+    """One program per token."""
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, block)
     inside = columns < width

@@ -1,6 +1,6 @@
-"""What follows a library's matrix product: scale, bias, GELU and the next product's encoding, in one pass.
+"""The epilogue of a library's matrix product: scale, bias, GELU and the next product's encoding, in one pass.
 
-A GEMM of our own does the same in its registers (gemm.py); this is for shapes at which the library is faster even so.
+Our own GEMM does this in registers (gemm.py); this kernel is for shapes at which the library is faster nevertheless.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.gpu.kernels.rounding import gelu as gelu_of
-from backends.gpu.kernels.rounding import put, rounded
+from backends.gpu.kernels.rounding import rounded, store
 from backends.pytorch_cpu.kernels import Encoding
 
 
@@ -23,11 +23,11 @@ def twin(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, encoding:
         scale, bias: float32 [N]; a scale of None is 1.
     """
     y = sums.float() + bias if scale is None else sums.float() * scale + bias
-    put(F.gelu(y) if gelu else y, encoding, to)
+    store(F.gelu(y) if gelu else y, encoding, to)
 
 
 def launch(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, encoding: Encoding, to: Tensor) -> None:
-    """As `twin` does."""
+    """The same as `twin`, through the Triton kernel."""
     tokens, width = to.shape
     block = min(1024, triton.next_power_of_2(width))
     _epilogue[(tokens, triton.cdiv(width, block))](
@@ -37,7 +37,7 @@ def launch(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, encodin
 
 @triton.jit
 def _epilogue(sums, scale, bias, multiplier, to, zero_point, width, gelu: tl.constexpr, block: tl.constexpr):
-    """A stretch of one token."""
+    """One program per block of columns of one token."""
     token = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * block + tl.arange(0, block)
     inside = columns < width

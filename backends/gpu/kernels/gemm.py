@@ -1,10 +1,10 @@
-"""The matrix product with all that follows it: y = act((x Wᵀ) * scale + bias) in the next product's encoding.
+"""The matrix product with a fused epilogue: y = act((x Wᵀ) * scale + bias) in the next product's encoding.
 
-Both operands lie with K innermost, as tensor cores want bytes. Tiles of one stripe of rows are computed by neighbours
-(`_GROUP`), so that what they read together stays in the L2 cache. Which tile suits a shape is measured (choice.py).
+Both operands have K innermost, as tensor cores require for bytes. Programs are ordered so that a group of `_GROUP`
+tiles of rows shares operands in the L2 cache. The best tile for a shape is measured (gemm_tuning.py).
 
-Large tiles bring their operands by tensor descriptors: Hopper has an engine that copies whole tiles, fills up what lies
-beyond an end, and takes no registers for addresses. Elsewhere Triton makes plain loads of them.
+Large tiles load their operands by tensor descriptors: Hopper's TMA copies whole tiles, pads them at the edges and needs
+no registers for addresses. On other GPUs Triton turns descriptors into plain loads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from backends.gpu.kernels.interpreted import dot
 from backends.gpu.kernels.rounding import gelu as gelu_of
-from backends.gpu.kernels.rounding import put, rounded
+from backends.gpu.kernels.rounding import rounded, store
 from backends.pytorch_cpu.kernels import Encoding
 
 _GROUP = 8  # tiles of rows
@@ -28,21 +28,21 @@ _ALIGNED = 16  # bytes
 
 
 class Tile(NamedTuple):
-    """How one program is cut: rows and columns of its result, bytes of K it takes at a time."""
+    """The part of a product that one program computes: rows and columns of the result, bytes of K per step."""
 
     rows: int
     columns: int
     depth_bytes: int
     warps: int
     stages: int
-    described: bool = False  # brings its operands by descriptors, whose rows begin at multiples of 16 bytes
+    described: bool = False  # loads operands by descriptors, whose rows must be multiples of 16 bytes
 
     def takes(self, weight: Tensor) -> bool:
-        """True where it can compute products with `weight`, [N, K]."""
+        """True if it can compute products with `weight`, [N, K]."""
         return not self.described or weight.shape[1] * weight.element_size() % _ALIGNED == 0
 
 
-# By name, from what suits a single sample to what suits many thousand tokens.
+# By name, from those for a single sample to those for many thousand tokens.
 TILES: dict[str, Tile] = {
     "32x64": Tile(32, 64, 128, 4, 4),
     "64x64": Tile(64, 64, 128, 4, 4),
@@ -65,35 +65,35 @@ def twin(
     to: Tensor,
     tile: str = "",
 ) -> None:
-    """Into `to` [T, N], in `encoding`.
+    """act((x Wᵀ) * scale + bias) into `to` [T, N] in `encoding`.
 
     Args:
         x: [T, K] in float16, bfloat16, int8 or fp8; `weight` [N, K] in the same.
         scale, bias: float32 [N]; a scale of None is 1.
-        tile: one of TILES; it changes nothing but the speed.
+        tile: one of TILES; it changes the speed only.
     """
     y = x.float() @ weight.float().T
     y = y + bias if scale is None else y * scale + bias
-    put(F.gelu(y) if gelu else y, encoding, to)
+    store(F.gelu(y) if gelu else y, encoding, to)
 
 
 def launch(
     x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, encoding: Encoding, to: Tensor,
     tile: str = DEFAULT,
 ) -> None:  # fmt: skip
-    """As `twin` does."""
+    """The same as `twin`, through the Triton kernel."""
     (m, k), n = x.shape, len(weight)
-    cut = TILES[tile]
-    depth = cut.depth_bytes // x.element_size()
+    shape = TILES[tile]
+    depth = shape.depth_bytes // x.element_size()
     operands: tuple[Any, Any] = (x, weight)
-    if cut.described:
-        blocks = [cut.rows, depth], [cut.columns, depth]
+    if shape.described:
+        blocks = [shape.rows, depth], [shape.columns, depth]
         operands = tuple(map(TensorDescriptor.from_tensor, operands, blocks))
-    _gemm[(triton.cdiv(m, cut.rows) * triton.cdiv(n, cut.columns),)](
+    _gemm[(triton.cdiv(m, shape.rows) * triton.cdiv(n, shape.columns),)](
         *operands, scale, bias, encoding.multiplier, to, float(encoding.zero_point), m, n, k,
-        rows=cut.rows, columns=cut.columns, depth=depth, group=_GROUP, described=cut.described,
+        rows=shape.rows, columns=shape.columns, depth=depth, group=_GROUP, described=shape.described,
         sums=tl.int32 if x.dtype == torch.int8 else tl.float32, gelu=gelu,
-        num_warps=cut.warps, num_stages=cut.stages,
+        num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def _gemm(
     rows: tl.constexpr, columns: tl.constexpr, depth: tl.constexpr, group: tl.constexpr,
     described: tl.constexpr, sums: tl.constexpr, gelu: tl.constexpr,
 ):  # fmt: skip
-    """One tile of the result. Rows and columns beyond the end read the first ones' instead, and are not written."""
+    """One program per tile of the result. Rows and columns beyond the end wrap around for loads and are not stored."""
     across = tl.cdiv(n, columns)
     stripe = tl.program_id(0) // (group * across)
     high = tl.minimum(tl.cdiv(m, rows) - stripe * group, group)

@@ -1,4 +1,4 @@
-"""The head's last layer: a few numbers for each row of the last layer's output, float32, in one pass over it."""
+"""The head's last layer: a few float32 logits for each row of the encoder's output, in one pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def twin(stream: Tensor, weight: Tensor, bias: Tensor, to: Tensor) -> None:
 
 
 def launch(stream: Tensor, weight: Tensor, bias: Tensor, to: Tensor) -> None:
-    """As `twin` does."""
+    """The same as `twin`, through the Triton kernel."""
     tokens, width = stream.shape
     block = triton.next_power_of_2(width)
     _head[(tokens,)](stream, weight, bias, to, width, outputs=len(weight), block=block, num_warps=warps(block))
@@ -23,7 +23,7 @@ def launch(stream: Tensor, weight: Tensor, bias: Tensor, to: Tensor) -> None:
 
 @triton.jit
 def _head(stream, weight, bias, to, width, outputs: tl.constexpr, block: tl.constexpr):
-    """One token."""
+    """One program per row."""
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, block)
     inside = columns < width

@@ -1,4 +1,4 @@
-"""LayerNorm of one row that a kernel holds in registers, and where it goes: what `embed` and `add_norm` share."""
+"""LayerNorm of one row in registers, and its two stores: the code that `embed` and `add_norm` share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from backends.gpu.kernels.rounding import rounded
 
 
 def warps(block: int) -> int:
-    """So many that a thread loads 16 bytes of a row of 16-bit values at once."""
+    """The number of warps at which a thread loads 16 bytes of a row of 16-bit values at once."""
     return max(1, min(16, block // 256))
 
 
 @triton.jit
 def norm_row(x, columns, inside, width, weight, bias, epsilon, multiplier, zero_point, token, stream, to):
-    """LayerNorm of `x`, float32, zero where not `inside`; to row `token` of `stream`, and of `to` unless None."""
+    """LayerNorm of `x`, float32, zero where not `inside`; into row `token` of `stream`, and of `to` unless None."""
     centred = tl.where(inside, x - tl.sum(x, 0) / width, 0.0)
     scale = 1.0 / tl.sqrt(tl.sum(centred * centred, 0) / width + epsilon)
     y = centred * scale * tl.load(weight + columns, inside, 0.0) + tl.load(bias + columns, inside, 0.0)

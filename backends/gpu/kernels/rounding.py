@@ -1,7 +1,7 @@
-"""How a result leaves a kernel: as a float, or as quantized bytes; in Triton and in PyTorch.
+"""Stores a kernel's result as a float or as quantized bytes, in Triton and in PyTorch.
 
-Triton has no rounding instruction of its own that its interpreter knows too. Adding 1.5 * 2**23 leaves no room for a
-fraction in float32, so the processor itself rounds it away, ties to even; subtracting it again gives the whole number.
+Triton has no rounding function that its interpreter supports too. Adding 1.5 * 2**23 to a float32 leaves no bits for a
+fraction, so the processor rounds it, ties to even; subtracting it again gives the integer.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch import Tensor
 from backends.gpu.kernels.interpreted import representable
 from backends.pytorch_cpu.kernels import Encoding
 
-FP8_MOST = 448.0  # of e4m3: beyond it there is only NaN
-_MOST: dict[torch.dtype, tuple[float, float]] = {
+FP8_MAX = 448.0  # the largest value of e4m3, which has no infinity
+_LIMITS: dict[torch.dtype, tuple[float, float]] = {
     torch.int8: (-128.0, 127.0),
-    torch.float8_e4m3fn: (-FP8_MOST, FP8_MOST),
+    torch.float8_e4m3fn: (-FP8_MAX, FP8_MAX),
 }
 
 
 @triton.jit
 def rounded(y, multiplier, zero_point, dtype: tl.constexpr):
-    """`y`, float32, as `dtype`; `multiplier` is of y's shape, or None."""
+    """`y`, float32, converted to `dtype`; `multiplier` broadcasts to y, or is None."""
     if multiplier is not None:
         y = y * multiplier + zero_point
     if dtype == tl.int8:
@@ -36,14 +36,14 @@ def rounded(y, multiplier, zero_point, dtype: tl.constexpr):
 
 @triton.jit
 def gelu(y):
-    """The exact one, through erf."""
+    """Exact GELU, through erf."""
     return 0.5 * y * (1.0 + tl.erf(y * 0.7071067811865476))
 
 
-def put(y: Tensor, encoding: Encoding, to: Tensor) -> None:
-    """The twin of `rounded`: write `y`, float32 [..., N], into `to`."""
+def store(y: Tensor, encoding: Encoding, to: Tensor) -> None:
+    """The PyTorch twin of `rounded`: write `y`, float32 [..., N], into `to`."""
     if encoding.multiplier is None:
         to.copy_(y)
         return
-    y = (y * encoding.multiplier + encoding.zero_point).clamp(*_MOST[encoding.dtype])
+    y = (y * encoding.multiplier + encoding.zero_point).clamp(*_LIMITS[encoding.dtype])
     to.copy_(y.round() if encoding.dtype == torch.int8 else y)

@@ -18,7 +18,7 @@ from backends.bert.numpy_reference import linear as linear_of_twin
 from backends.errors import BackendError
 from backends.gpu import engine, gemm_tuning, weights
 from backends.gpu.builder import fold_int8, round_fp8
-from backends.gpu.gemm_variants import way, ways
+from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TWIN
 from backends.gpu.weights import Product
 from backends.quantization.int8_model import LINEARS
@@ -70,7 +70,7 @@ def test_an_engine_names_a_kernel_for_every_product_and_bucket(built: Path) -> N
     assert set(found[gemm_tuning.DEFAULT]) == {f"{name}@{tokens}" for name in LINEARS for tokens in engine.BUCKETS}
     layer = weights.from_engine(engine.read(built), CPU).layers[0]
     for where, chosen in found[gemm_tuning.DEFAULT].items():
-        assert chosen in ways(getattr(layer, where.partition("@")[0]), 1)
+        assert chosen in variants(getattr(layer, where.partition("@")[0]), 1)
 
 
 @pytest.mark.parametrize("broken", ["engine.json", engine.FORMAT.file])
@@ -98,10 +98,10 @@ def test_the_librarys_way_is_ours(model: Model, built: Path, precision: str) -> 
         x = random(33, product.weight.shape[1], seed=3)
         x = (x if product.scale is None else x * 30).to(product.weight.dtype)
         try:
-            found = way("library", product, TWIN)(x)
+            found = build_variant("library", product, TWIN)(x)
         except (RuntimeError, NotImplementedError) as error:
             pytest.skip(f"this library has it for GPUs only: {str(error)[:80]}")
-        wanted = way(gemm_tuning.default(precision)["ffn_inner@64"], product, TWIN)(x)
+        wanted = build_variant(gemm_tuning.default(precision)["ffn_inner@64"], product, TWIN)(x)
         assert found.dtype == wanted.dtype == product.output_encoding.dtype
         off = (found.float() - wanted.float()).abs()
         assert off.mean() <= 0.02 * wanted.float().abs().mean() + 1e-6
@@ -120,5 +120,5 @@ def test_the_fastest_way_is_chosen_and_one_that_fails_never(model: Model, built:
     small = gemm_tuning.measured(layer, TWIN, measure, buckets=(32,))
     assert set(small) == {f"{name}@32" for name in LINEARS}
     assert set(asked) == {32}
-    tried = len(ways(layer.qkv, 1))
-    assert all(list(ways(layer.qkv, 1)).index(chosen) >= tried - 2 for chosen in small.values())
+    tried = len(variants(layer.qkv, 1))
+    assert all(list(variants(layer.qkv, 1)).index(chosen) >= tried - 2 for chosen in small.values())
