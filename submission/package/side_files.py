@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from foundation.people_numbers import figure
 from submission.package import machine, summary
 from submission.package.contents import PackedResult
 from submission.submit import request_file, runs, workspace
@@ -58,7 +59,7 @@ def show(output: Workspace, results: Sequence[PackedResult], marks: Sequence[str
         table.add_column(heading, justify="right" if heading in ("result", "F1") else "left")
     for one in results:
         scenario = one.layout.scenario
-        value = "none" if one.value is None else f"{one.value:.4g}"
+        value = "none" if one.value is None else figure(one.value)
         table.add_row(scenario, value, summary.UNITS[scenario], f"{one.f1:.3f}" if one.f1 else "none")
     console.print(table)
     for mark in marks:

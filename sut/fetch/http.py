@@ -6,7 +6,6 @@ Retries are the caller's: `LaterError` means that the URL may work later and tha
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError, IncompleteRead
 
+from foundation.bounded_readers import UnreadableError, parse_json
 from sut.fetch.partial_file import PartialFile
 from sut.fetch.store import disk_error
 
@@ -101,9 +101,9 @@ def get_json(session: Session, url: str, policy: RetryPolicy) -> Any:
         body = b"".join(_pieces(response, policy))
         _check_page(response, body, is_start=True)
         try:
-            return json.loads(body)
-        except ValueError as error:
-            raise RefusedError(f"invalid JSON ({error})") from error
+            return parse_json(body)
+        except UnreadableError as error:
+            raise RefusedError(str(error)) from error
 
 
 def head(session: Session, url: str, policy: RetryPolicy) -> dict[str, str]:

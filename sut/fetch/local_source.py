@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
+from foundation.bounded_readers import SETTINGS_BYTES, parse_json
 from sut.errors import FetchError, UsageError
 from sut.fetch import download, store
 from sut.fetch.catalogue import Asset, Catalogue, Source
@@ -74,7 +75,7 @@ def opened(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, Pin]]]:
     try:
         with tarfile.open(path, "r:") as tar:
             first = tar.extractfile(PINS)
-            pins = {key: Pin(**pin) for key, pin in json.loads(first.read() if first else b"").items()}
+            pins = {key: Pin(**pin) for key, pin in parse_json(first.read(SETTINGS_BYTES) if first else b"").items()}
             yield tar, pins
     except (OSError, tarfile.TarError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(

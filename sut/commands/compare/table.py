@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from foundation.people_numbers import figure
 from foundation.typed_json import encode
 from sut.commands.compare.engines import Built
 from sut.commands.compare.runs import Row
@@ -77,10 +78,10 @@ def show(one: Comparison) -> None:
 
 
 def _cells(name: str, row: Row, build_s: float | None) -> list[str]:
-    figures = (row.latency_ms, row.samples_per_s, row.engine_latency_ms, row.engine_samples_per_s)
+    speeds = (row.latency_ms, row.samples_per_s, row.engine_latency_ms, row.engine_samples_per_s)
     seconds = ("–" if build_s is None else f"{build_s:.1f}", f"{row.evaluation_s:.1f}")
     devices = f"{row.instances} × {row.cores_per_instance}"
-    return [name, f"{row.accuracy:.2f}", *(f"{figure:.4g}" for figure in figures), *seconds, devices]
+    return [name, f"{row.accuracy:.2f}", *map(figure, speeds), *seconds, devices]
 
 
 def _gate(one: Comparison) -> str:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from foundation.people_numbers import count
 from sut.commands.kpi.figures import KILLED, Kpi, Report, report
 from sut.errors import UsageError
 from sut.record import run_record
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
         print(content.decode(), end="")
     else:
         _write(options.output, content)
-        print(f"{len(reports)} run{'s' * (len(reports) != 1)} in {options.output}", file=sys.stderr)
+        print(f"{count(len(reports), 'run')} in {options.output}", file=sys.stderr)
     return 0
 
 
