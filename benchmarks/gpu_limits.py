@@ -61,7 +61,7 @@ def _best_ms(precision: str, m: int, k: int, n: int) -> float:
         call = build_variant(name, product, TRITON)
         try:
             times.append(milliseconds(lambda call=call: call(x)))  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001 - compilers and libraries refuse a shape in their own ways
+        except Exception as error:  # noqa: BLE001 - compilers and libraries raise various errors
             print(f"{precision} {m}x{k}x{n} {name}: {type(error).__name__}", file=sys.stderr)
     return min(times)
 

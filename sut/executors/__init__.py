@@ -1,1 +1,1 @@
-"""Where instances live: in this process (inline) or each in one of its own (processes)."""
+"""Run instances in this process (inline) or in separate processes (processes)."""

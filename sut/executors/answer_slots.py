@@ -1,7 +1,7 @@
-"""Where an instance leaves its answers: memory shared with the main process, instead of a way through a pipe.
+"""Memory shared by an instance and the main process for outputs, so that they need not go through a pipe.
 
-A job's answers lie in the slot of its number. There is one slot more than an instance has jobs, so that what the main
-process still reads is never written to; both sides count jobs, and no word is needed on which slot it was.
+Jobs use the slots in turn. There is one slot more than jobs per instance, so that a slot that the main process still
+reads is never overwritten; both sides count jobs, so the slot's number need not be sent.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from sut.executors.base import JOBS_PER_INSTANCE, Answer
 _SLOTS = JOBS_PER_INSTANCE + 1
 
 
-class Slots:
-    """One instance's; it travels to the instance with the arguments of its process."""
+class AnswerSlots:
+    """The slots of one instance; passed to it as an argument of its process."""
 
     def __init__(self, context: SpawnContext, tokens: int) -> None:
-        """Room for answers to `tokens` tokens a job; no head gives more rows."""
+        """Allocate slots for outputs of up to `tokens` rows; a job has at most as many rows as tokens."""
         self._tokens = tokens
         self._memory: Any = context.RawArray(ctypes.c_float, _SLOTS * tokens * 2)
         self._jobs = 0
 
     def put(self, answer: Answer) -> Answer:
-        """The answer to send: its outputs stay here, unless they do not fit."""
+        """Store an answer's outputs in the next slot; returns the answer to send, without outputs that are stored."""
         slot, outputs = self._next(), answer.outputs
         if outputs is None or not self._fits(outputs):
             return answer
@@ -36,14 +36,14 @@ class Slots:
         return answer._replace(outputs=None, slot_rows=len(outputs))
 
     def take(self, sent: Answer) -> Answer:
-        """The answer that `put` was given; its outputs as a view."""
+        """The answer that was given to `put`; its outputs are a view of the slot."""
         slot = self._next()
         if sent.slot_rows is None:
             return sent
         return sent._replace(outputs=slot[: sent.slot_rows], slot_rows=None)
 
     def _fits(self, outputs: Float32) -> bool:
-        """False for what a backend may not answer, which the scheduler refuses."""
+        """Whether they have the required form; the scheduler refuses others."""
         is_pairs = outputs.ndim == 2 and outputs.shape[1] == 2
         return outputs.dtype == np.float32 and is_pairs and len(outputs) <= self._tokens
 

@@ -1,4 +1,4 @@
-"""The contract between the scheduler and whatever runs instances."""
+"""The contract between the scheduler and executors, which run the instances."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import NamedTuple, Protocol
 
 from foundation.arrays import Float32, Int64
 
-# How many jobs an instance may have at once: the one that it works on and the next, which keeps it fed.
+# Jobs that an instance may have at once: the running one and the next, so that it never waits for work.
 JOBS_PER_INSTANCE = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One batch on its way: response ids and QSL indexes, int64 [B], in the same order. Ids travel with their data."""
+    """One batch: response ids and QSL indexes, int64[B], in the same order, so that ids stay with their data."""
 
     ids: Int64
     indexes: Int64
 
 
 class Answer(NamedTuple):
-    """What an instance made of a job: outputs end to end, float32 [rows, 2], or the error that took their place."""
+    """An instance's answer to a job: the concatenated outputs, float32[rows, 2], or an error."""
 
     outputs: Float32 | None
     computed_tokens: int = 0
     batch_s: float = 0.0  # in the instance, from indexes to outputs
     engine_s: float = 0.0  # of that, inside the backend
     error: Exception | None = None
-    slot_rows: int | None = None  # on its way between processes: outputs are these rows of a slot (`answer_slots`)
+    slot_rows: int | None = None  # between processes: the outputs are the first rows of a slot (`answer_slots`)
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A job with its answer, whose outputs may lie in memory that is used again: they hold until `done` returns."""
+    """A job with its answer. The outputs' memory may be reused: they are valid until `done` returns."""
 
     job: Job
     answer: Answer
@@ -42,16 +42,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ready:
-    """What an instance says once it is loaded and warm: how fast it was on its last warm-up batches.
+    """A loaded and warmed-up instance, and its speed on its last warm-up batches.
 
-    A batch of so many tokens takes about `batch_s + tokens * token_s`.
+    A batch takes about `batch_s + tokens * token_s` seconds.
     """
 
     load_s: float
     samples_per_s: float
     batch_s: float
     token_s: float
-    packed: bool  # the engine runs tokens end to end: a batch costs its real tokens
+    packed: bool  # the engine computes no padding: the cost of a batch is its real tokens
 
 
 Done = Callable[[Outcome], None]
@@ -61,13 +61,13 @@ class Executor(Protocol):
     """Runs jobs on instances. `done` is called exactly once per job, from a thread of the executor's."""
 
     instances: int
-    failure: Exception | None  # set once an instance is gone, at work or idle
+    failure: Exception | None  # set when an instance has exited, busy or idle
 
     def start(self) -> list[Ready]:
-        """Return when every instance is ready; raise the first error of one that cannot be."""
+        """Start all instances and wait until they are ready. Raises the first error of an instance."""
 
     def submit(self, job: Job, done: Done) -> None:
-        """Hand over a job; returns at once. Never more than JOBS_PER_INSTANCE for each instance at a time."""
+        """Submit a job; returns at once. At most JOBS_PER_INSTANCE jobs per instance at a time."""
 
     def close(self) -> None:
-        """End every instance, at work or not. Jobs still under way are dropped."""
+        """Stop all instances, even during a batch; running jobs are dropped."""

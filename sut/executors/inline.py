@@ -1,4 +1,4 @@
-"""One instance on a thread of this process: no hop between processes, for the lowest latency and for profilers."""
+"""One instance on a thread of this process, without inter-process communication: for low latency and for profilers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import threading
 from sut.executors.base import Done, Job, Outcome, Ready
 from sut.executors.worker import Worker, WorkerSpec
 
-_CLOSE_S = 1.0  # how long a batch under way may take to end
+_CLOSE_S = 1.0  # how long a running batch may take to finish
 
 
 class InlineExecutor:
-    """See `base.Executor`. An engine that crashes takes the run with it; `processes` survives that."""
+    """See `base.Executor`. A crash of the engine ends this process; with `processes` it does not."""
 
     instances = 1
     failure: Exception | None = None
@@ -40,7 +40,7 @@ class InlineExecutor:
         self._closing.set()
         self._jobs.put(None)
         if self._thread.ident and self._thread is not threading.current_thread():
-            self._thread.join(_CLOSE_S)  # an engine with threads of its own must be gone before the interpreter is
+            self._thread.join(_CLOSE_S)  # an engine with its own threads must stop before the interpreter does
 
     def _serve(self) -> None:
         try:

@@ -1,13 +1,13 @@
-"""An instance's life, in its own process; and the loader's, which forks instances that share one copy of the weights.
+"""The code of an instance's process, and of a loader, which forks instances that share one copy of the weights.
 
-A group of one is an instance. A group of more begins as a loader: it loads features and backend once, with one thread,
-so that nothing is lost in a fork, and forks the instances; then it only waits for their ends and says how each died.
+A group of one is an instance. A larger group starts as a loader: it loads features and backend once, with one thread,
+because threads do not survive a fork, and forks the instances; then it waits for them and reports how each exited.
 
-    main process ── jobs, answers ──▶ instance    a pipe each; its end is how an instance hears that it is to end
-    main process ◀─── notes ───────── loader      how instances died; its end tells the loader to end them
+    main process ── jobs, answers ──▶ instance    one pipe each; closing it tells the instance to exit
+    main process ◀─ exit reports ──── loader      how instances exited; closing it tells the loader to stop them
 
-Ctrl-C reaches the whole terminal and is the main process's business, so all of these ignore it. None outlives the main
-process, whatever kills that: the loader and lone instances watch it, and forked instances watch their loader.
+Ctrl-C reaches all processes of a terminal and is handled by the main process, so these ignore it. None outlives the
+main process, even if it is killed: the loader and single instances watch it, and forked instances watch their loader.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from multiprocessing.process import BaseProcess
 
 from backends.base import Pending
 from sut.errors import RunFailedError
-from sut.executors.answer_slots import Slots
+from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import JOBS_PER_INSTANCE, Answer
 from sut.executors.worker import Worker, WorkerSpec
 from sut.machine.topology import Place
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-_CLOSE_S = 1.0  # how long forked instances may take to end by themselves
+_CLOSE_S = 1.0  # how long forked instances may take to exit
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _MOST_MMAP_THRESHOLD = 32 << 20  # the largest that glibc takes
-_LOOK_UP_S = 0.1  # how often a loader at work looks whether it is still wanted
+_POLL_S = 0.1  # how often a loader that loads checks whether it is done
 
 
 @dataclass(frozen=True)
-class Ended:
-    """The loader's note on an instance that is no more."""
+class InstanceExit:
+    """The loader's report of an instance that exited."""
 
     number: int  # within the group
     pid: int
@@ -51,28 +51,28 @@ class Ended:
 
 @dataclass(frozen=True)
 class Link:
-    """An instance's end of what joins it to the main process."""
+    """An instance's connection to the main process."""
 
     pipe: Connection
-    slots: Slots
+    slots: AnswerSlots
 
 
-def live(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], notes: Connection) -> None:
-    """What a spawned process does, until its pipes end. One link for each place."""
+def serve(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], reports: Connection) -> None:
+    """The main function of a spawned process; returns when its pipes are closed. One link for each place."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     if len(places) == 1:
         places[0].pin()
-        _end_with_parent()
-        _print_aside(spec)
-        _live_alone(replace(spec, options=replace(spec.options, gpu=places[0].gpu)), links[0])
+        _exit_with_parent()
+        _redirect_output(spec)
+        _run_alone(replace(spec, options=replace(spec.options, gpu=places[0].gpu)), links[0])
     else:
-        _load_and_fork(spec, places, links, notes)
+        _load_and_fork(spec, places, links, reports)
 
 
-def _live_alone(spec: WorkerSpec, link: Link) -> None:
-    with suppress(EOFError, OSError):  # the main process has closed its end, or is gone
+def _run_alone(spec: WorkerSpec, link: Link) -> None:
+    with suppress(EOFError, OSError):  # the main process closed its end or exited
         try:
             worker = Worker(spec)
         except Exception as error:  # noqa: BLE001 - it is raised again in the main process
@@ -81,63 +81,65 @@ def _live_alone(spec: WorkerSpec, link: Link) -> None:
         _work(worker, link)
 
 
-def _load_and_fork(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], notes: Connection) -> None:
+def _load_and_fork(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], reports: Connection) -> None:
     on_node = {cpu for place in places for cpu in place.cpus}
     replace(places[0], cpus=tuple(on_node)).pin()
-    with _ending_with_parent():
+    with _exiting_with_parent():
         try:
             worker = Worker(replace(spec, options=replace(spec.options, threads=1)))
         except Exception as error:  # noqa: BLE001 - it is raised again in the main process
-            notes.send(_portable(error))
+            reports.send(_portable(error))
             return
     fork = mp.get_context("fork")
     children: list[BaseProcess] = []
     for number, place in enumerate(places):
-        child = fork.Process(target=_live_forked, args=(worker, number, place, links, notes, spec.options.threads))
+        child = fork.Process(target=_run_forked, args=(worker, number, place, links, reports, spec.options.threads))
         child.start()
         children.append(child)
     for link in links:
         link.pipe.close()
-    _watch(children, notes)
+    _watch(children, reports)
 
 
-def _live_forked(
-    worker: Worker, number: int, place: Place, links: Sequence[Link], notes: Connection, threads: int
+def _run_forked(
+    worker: Worker, number: int, place: Place, links: Sequence[Link], reports: Connection, threads: int
 ) -> None:
-    """The ends of its siblings' pipes go, or nobody would see those siblings end."""
+    """The main function of a forked instance.
+
+    It closes its copies of the siblings' pipes, so that the main process notices when a sibling exits."""
     for other in (*links[:number], *links[number + 1 :]):
         other.pipe.close()
-    notes.close()
+    reports.close()
     place.pin()
-    _end_with_parent()
-    _print_aside(worker.spec)
+    _exit_with_parent()
+    _redirect_output(worker.spec)
     worker.use_threads(threads)
     with suppress(EOFError, OSError):
         _work(worker, links[number])
 
 
-def _print_aside(spec: WorkerSpec) -> None:
-    """Let what the engine prints go to a file of this process's own."""
+def _redirect_output(spec: WorkerSpec) -> None:
+    """Redirect the output of the engine to a file for this process."""
     if spec.verbose_dir:
         path = spec.verbose_dir / f"engine-{os.getpid()}.txt"
-        aside = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(aside, 1)
-        os.close(aside)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(file, 1)
+        os.close(file)
 
 
-def _watch(children: Sequence[BaseProcess], notes: Connection) -> None:
-    """Note each end, until all have ended or the main process wants or has its own."""
+def _watch(children: Sequence[BaseProcess], reports: Connection) -> None:
+    """Report each child's exit until all have exited, or the main process has asked to stop or died."""
     alive = dict(enumerate(children))
     main = mp.parent_process()
     assert main is not None
-    stirred: Sequence[object] = ()
-    while alive and notes not in stirred and main.sentinel not in stirred:
-        stirred = wait([notes, main.sentinel, *(child.sentinel for child in alive.values())])
-        for number in [number for number, child in alive.items() if child.sentinel in stirred]:
+    ready: Sequence[object] = ()
+    while alive and reports not in ready and main.sentinel not in ready:
+        ready = wait([reports, main.sentinel, *(child.sentinel for child in alive.values())])
+        for number in [number for number, child in alive.items() if child.sentinel in ready]:
             child = alive.pop(number)
             child.join()
             with suppress(OSError):
-                notes.send(Ended(number, child.pid or 0, child.exitcode or 0))
+                reports.send(InstanceExit(number, child.pid or 0, child.exitcode or 0))
     until_s = time.monotonic() + _CLOSE_S
     for child in alive.values():
         child.join(max(0.0, until_s - time.monotonic()))
@@ -146,7 +148,7 @@ def _watch(children: Sequence[BaseProcess], notes: Connection) -> None:
 
 
 def _work(worker: Worker, link: Link) -> None:
-    """Warm up, wait until all instances have, be timed beside them, then answer job after job."""
+    """Warm up, wait for all instances, measure the speed with all of them running, then answer job after job."""
     pipe = link.pipe
     _keep_memory()
     try:
@@ -159,61 +161,66 @@ def _work(worker: Worker, link: Link) -> None:
     except Exception as error:  # noqa: BLE001 - it is raised again in the main process
         pipe.send(_portable(error))
         return
-    under_way: deque[Pending[Answer]] = deque()
+    in_flight: deque[Pending[Answer]] = deque()
     try:
         while True:
-            if _is_next_first(pipe, under_way):
-                under_way.append(worker.begin(pipe.recv()))
+            if _is_next_first(pipe, in_flight):
+                in_flight.append(worker.begin(pipe.recv()))
             else:
-                pipe.send(_sent(link.slots, under_way.popleft().answers()))
+                pipe.send(_sent(link.slots, in_flight.popleft().answers()))
     finally:
         worker.close()
 
 
-def _is_next_first(pipe: Connection, under_way: deque[Pending[Answer]]) -> bool:
-    """True when another job is to be begun before the oldest one's answers are taken: an engine that computes by itself
-    is then never idle. Until either comes this thread has nothing to do, and no time to lose."""
-    if not under_way or len(under_way) >= JOBS_PER_INSTANCE:
-        return not under_way
-    while not under_way[0].is_ready():
+def _is_next_first(pipe: Connection, in_flight: deque[Pending[Answer]]) -> bool:
+    """Whether to start another job before the oldest one's outputs are ready, so that an engine is never idle.
+
+    Busy-waits for whichever comes first: this thread has no other work, and a sleep would add latency.
+    """
+    if not in_flight or len(in_flight) >= JOBS_PER_INSTANCE:
+        return not in_flight
+    while not in_flight[0].is_ready():
         if pipe.poll():
             return True
     return False
 
 
 def _keep_memory() -> None:
-    """What a batch gives back is kept for the next one: by default glibc returns large blocks to the kernel, which
-    then clears every page again for every batch. Set after loading, whose leftovers should be returned."""
+    """Keep freed memory for the next batch: by default glibc returns large blocks to the kernel.
+
+    The kernel would then clear every page again for every batch. Called after loading, so that memory freed by loading
+    is still returned.
+    """
     with suppress(AttributeError, OSError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _sent(slots: Slots, answer: Answer) -> Answer:
-    """The answer in the form in which it goes through the pipe."""
+def _sent(slots: AnswerSlots, answer: Answer) -> Answer:
+    """The answer in the form that is sent through the pipe."""
     return slots.put(answer if answer.error is None else answer._replace(error=_portable(answer.error)))
 
 
 def _portable(error: Exception) -> Exception:
-    """The error itself where it survives pickling, else its words."""
+    """The error itself if it can be pickled, else its text."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
-    except Exception:  # noqa: BLE001 - whatever pickling trips over, the words travel
+    except Exception:  # noqa: BLE001 - pickling can raise anything; the text is always sent
         return RunFailedError(f"{type(error).__name__}: {error}")
     return error
 
 
-def _end_with_parent() -> None:
-    """From now on, in the midst of a batch too, where a pipe's end goes unseen."""
-    threading.Thread(target=_leave_after_parent, args=(None,), daemon=True).start()
+def _exit_with_parent() -> None:
+    """Exit when the parent does, even during a batch, when a closed pipe would not be noticed."""
+    threading.Thread(target=_exit_after_parent, args=(None,), daemon=True).start()
 
 
 @contextmanager
-def _ending_with_parent() -> Iterator[None]:
-    """The same for a while: afterwards there is no other thread than this one, which may then fork."""
+def _exiting_with_parent() -> Iterator[None]:
+    """Exit with the parent while the block runs; afterwards no other thread is left, so that this one may fork."""
     over = threading.Event()
-    watcher = threading.Thread(target=_leave_after_parent, args=(over,), daemon=True)
+    watcher = threading.Thread(target=_exit_after_parent, args=(over,), daemon=True)
     watcher.start()
     try:
         yield
@@ -222,9 +229,9 @@ def _ending_with_parent() -> Iterator[None]:
         watcher.join()
 
 
-def _leave_after_parent(over: threading.Event | None) -> None:
+def _exit_after_parent(over: threading.Event | None) -> None:
     parent = mp.parent_process()
     assert parent is not None
     while over is None or not over.is_set():
-        if wait([parent.sentinel], None if over is None else _LOOK_UP_S):
+        if wait([parent.sentinel], None if over is None else _POLL_S):
             os._exit(1)

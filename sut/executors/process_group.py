@@ -1,7 +1,7 @@
-"""The main process's side of `instance.py`: starts processes, knows what each instance's death was.
+"""The main process's side of `instance.py`: starts the instance processes and reports why each one exited.
 
-groups(places, forked=True)     one loader per NUMA node, so that weights lie on the node where they are read
-groups(places, forked=False)    each instance a process that loads for itself
+groups(places, forked=True)     one loader per NUMA node, so that weights are in the memory of the node that reads them
+groups(places, forked=False)    each instance is a process that loads the model itself
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from sut.errors import RunFailedError
-from sut.executors.answer_slots import Slots
-from sut.executors.instance import INTERRUPTS, Ended, Link, live
+from sut.executors.answer_slots import AnswerSlots
+from sut.executors.instance import INTERRUPTS, InstanceExit, Link, serve
 from sut.executors.worker import WorkerSpec
 from sut.machine import topology
 from sut.machine.topology import Place
 
-_NOTE_S = 2.0  # how long the word of an instance's death may take to come
-_CLOSE_S = 3.0  # how long processes may take to end by themselves; a loader needs some of it for its instances
+_REPORT_S = 2.0  # how long to wait for the exit report of an instance
+_CLOSE_S = 3.0  # how long processes may take to exit; a loader needs part of it for its instances
 
 
 class Group:
@@ -30,78 +30,78 @@ class Group:
 
     def __init__(self, spec: WorkerSpec, places: Sequence[Place], names: Sequence[str]) -> None:
         context = mp.get_context("spawn")
-        self._notes, theirs = context.Pipe()
+        self._reports, theirs = context.Pipe()
         pairs = [context.Pipe() for _ in places]
         self.names = names
         self.pipes = [ours for ours, _ in pairs]
-        self.slots = [Slots(context, spec.max_tokens) for _ in places]
+        self.slots = [AnswerSlots(context, spec.max_tokens) for _ in places]
         links = [Link(pipe, slots) for (_, pipe), slots in zip(pairs, self.slots, strict=True)]
         self._is_loader = len(places) > 1
-        # A loader has children, so it may not be daemonic; whatever ends this process closes it first.
-        self._process = context.Process(target=live, args=(spec, places, links, theirs), daemon=not self._is_loader)
+        # A loader has children, so it cannot be daemonic; this process closes it before it exits.
+        self._process = context.Process(target=serve, args=(spec, places, links, theirs), daemon=not self._is_loader)
         self._process.start()
         for _, pipe in (*pairs, (None, theirs)):
             pipe.close()
-        self._ended: dict[int, Ended] = {}
+        self._ended: dict[int, InstanceExit] = {}
         self._error: Exception | None = None
 
     @property
     def handles(self) -> list[Connection | int]:
-        """What stirs when an instance ends."""
-        return [self._notes, self._process.sentinel] if self._is_loader else [self._process.sentinel]
+        """Objects for a selector that become readable when an instance exits."""
+        return [self._reports, self._process.sentinel] if self._is_loader else [self._process.sentinel]
 
     def has_ended(self, number: int) -> bool:
-        """True once this instance is no more."""
-        self._read_notes(0.0)
+        """Whether this instance has exited."""
+        self._read_reports(0.0)
         return number in self._ended or not self._process.is_alive()
 
-    def death(self, number: int) -> Exception:
-        """How this instance, which has ended or is about to, did."""
+    def exit_error(self, number: int) -> Exception:
+        """The error that describes how this instance exited; waits for it for a short time."""
         if not self._is_loader:
-            self._process.join(_NOTE_S)
-            return _died(self.names[number], self._process.pid, self._process.exitcode)
-        while number not in self._ended and self._error is None and self._read_notes(_NOTE_S):
+            self._process.join(_REPORT_S)
+            return _exit_failure(self.names[number], self._process.pid, self._process.exitcode)
+        while number not in self._ended and self._error is None and self._read_reports(_REPORT_S):
             pass
         if self._error:
             return self._error
         if found := self._ended.get(number):
-            return _died(self.names[number], found.pid, found.exit_code)
-        self._process.join(_NOTE_S)
-        return _died(f"the loader of {', '.join(self.names)}", self._process.pid, self._process.exitcode)
+            return _exit_failure(self.names[number], found.pid, found.exit_code)
+        self._process.join(_REPORT_S)
+        return _exit_failure(f"the loader of {', '.join(self.names)}", self._process.pid, self._process.exitcode)
 
-    def _read_notes(self, patience_s: float) -> bool:
-        """Take a note; False when there is none, or never will be."""
+    def _read_reports(self, patience_s: float) -> bool:
+        """Read one exit report; False if there is none or the pipe is closed."""
         try:
-            if not self._is_loader or not self._notes.poll(patience_s):
+            if not self._is_loader or not self._reports.poll(patience_s):
                 return False
-            note = self._notes.recv()
+            report = self._reports.recv()
         except (EOFError, OSError):
             return False
-        if isinstance(note, Ended):
-            self._ended[note.number] = note
+        if isinstance(report, InstanceExit):
+            self._ended[report.number] = report
         else:
-            self._error = note
+            self._error = report
         return True
 
-    def hang_up(self) -> None:
-        """Close all pipes: it ends then, if it is not in the midst of a batch."""
-        for pipe in (*self.pipes, self._notes):
+    def close_pipes(self) -> None:
+        """Close all pipes, which tells the process to exit after its current batch."""
+        for pipe in (*self.pipes, self._reports):
             pipe.close()
 
     def end(self) -> None:
-        """Wait for its end, a while; then make it."""
+        """Wait for the process to exit, then kill it."""
         self._process.join(_CLOSE_S)
-        self._process.kill()  # a loader's instances go with it
+        self._process.kill()  # the instances of a loader exit with it
         self._process.join()
 
 
 def start(spec: WorkerSpec, places: Sequence[Place], *, forked: bool) -> Iterator[Group]:
-    """Start all instances, numbered in the order of their places. Ctrl-C is raised after the last."""
+    """Start all instances, numbered in the order of their places. Ctrl-C is raised after the last one."""
     names = [f"instance-{number}" for number in range(len(places))]
     by_group: dict[int, list[int]] = {}
     for number, place in enumerate(places):
         by_group.setdefault(place.node if forked else number, []).append(number)
-    resource_tracker.ensure_running()  # it would unblock the signals again
+    resource_tracker.ensure_running()  # otherwise a later start of it unblocks the signals
     with _interrupts_held(), _environment(topology.environment(forked) | dict(spec.environment)):
         for numbers in by_group.values():
             yield Group(spec, [places[number] for number in numbers], [names[number] for number in numbers])
@@ -109,7 +109,7 @@ def start(spec: WorkerSpec, places: Sequence[Place], *, forked: bool) -> Iterato
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """These variables set, for the processes that are started meanwhile."""
+    """Set these variables for processes that are started inside the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -124,10 +124,10 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait: half a start leaves a child that cannot read what it is for.
+    """Delay Ctrl-C and SIGTERM: an interrupted start leaves a child that cannot read its arguments.
 
-    Blocked, so that children inherit that, wherever in their imports Ctrl-C finds them; and caught, since the kernel
-    hands a process's signal to any thread that has not blocked it, such as one of numpy's.
+    The signals are blocked, which children inherit while they import; and caught, because the kernel delivers a
+    process's signal to any thread that has not blocked it, such as one of numpy's.
     """
     held: list[int] = []
     handlers = {number: signal.signal(number, lambda found, _: held.append(found)) for number in INTERRUPTS}
@@ -142,13 +142,13 @@ def _interrupts_held() -> Iterator[None]:
             signal.raise_signal(again)
 
 
-def _died(name: str, pid: int | None, exit_code: int | None) -> RunFailedError:
-    return RunFailedError(f"{name} (pid {pid}) died with {_how(exit_code)}.")
+def _exit_failure(name: str, pid: int | None, exit_code: int | None) -> RunFailedError:
+    return RunFailedError(f"{name} (pid {pid}) died with {_exit_text(exit_code)}.")
 
 
-def _how(exit_code: int | None) -> str:
+def _exit_text(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
-    with suppress(ValueError):  # real-time signals have numbers only
+    with suppress(ValueError):  # real-time signals have no name
         return f"signal {signal.Signals(-exit_code).name}"
     return f"signal {-exit_code}"

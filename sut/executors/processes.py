@@ -1,8 +1,8 @@
-"""Instances in processes of their own: an engine that crashes ends the run, not the interpreter under LoadGen.
+"""Instances in separate processes: a crash of an engine ends the run, not the interpreter under LoadGen.
 
-Jobs go out as indexes over a pipe, and answers come back in shared memory (`slots.py`). One collector thread waits on
-all pipes and on all ends at once, so a killed instance is noticed as fast as an answer. How the processes come to be,
-and end: `groups.py`.
+Jobs are sent as indexes over a pipe, and outputs come back in shared memory (`answer_slots`). One collector thread
+waits for all pipes and all exits at once, so a killed instance is noticed as fast as an answer. `process_group` starts
+and stops the processes.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sut.executors import process_group
-from sut.executors.answer_slots import Slots
+from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import Answer, Done, Job, Outcome, Ready
 from sut.executors.process_group import Group
 from sut.executors.worker import WorkerSpec
 from sut.machine.topology import Place
 
-_LOOK_UP_S = 0.2  # how often the collector looks whether it is still wanted
+_POLL_S = 0.2  # how often the collector checks whether to stop
 
 
 @dataclass(eq=False)
 class _Instance:
-    index: int  # of all instances
+    index: int  # among all instances
     group: Group
     number: int  # within the group
     pipe: Connection
-    slots: Slots
-    under_way: deque[tuple[Job, Done]] = field(default_factory=deque)
+    slots: AnswerSlots
+    in_flight: deque[tuple[Job, Done]] = field(default_factory=deque)
 
 
 class ProcessExecutor:
     """See `base.Executor`."""
 
     def __init__(self, spec: WorkerSpec, places: Sequence[Place], *, forked: bool) -> None:
-        """`forked`: instances of a node share what one loader has loaded; else each loads for itself."""
+        """`forked`: instances of a node share what one loader has loaded; otherwise each loads the model itself."""
         self.instances = len(places)
         self.failure: Exception | None = None
         self._spec, self._places, self._forked = spec, places, forked
@@ -52,7 +52,7 @@ class ProcessExecutor:
 
     def start(self) -> list[Ready]:
         for group in process_group.start(self._spec, self._places, forked=self._forked):
-            self._groups.append(group)  # one by one: Ctrl-C may come before the last
+            self._groups.append(group)  # one by one, because Ctrl-C may come before the last
         links = [
             (group, number, pipe, slots)
             for group in self._groups
@@ -60,32 +60,32 @@ class ProcessExecutor:
         ]
         self._running = [_Instance(index, *link) for index, link in enumerate(links)]
         for instance in self._running:
-            self._word(instance)  # it is warm
+            self._receive_message(instance)  # it is warmed up
         for instance in self._running:
-            with suppress(OSError):  # the end of one that died meanwhile is seen when it is read
+            with suppress(OSError):  # if it has exited, that is noticed by the next read
                 instance.pipe.send(None)
-        ready: list[Ready] = [self._word(instance) for instance in self._running]
+        ready: list[Ready] = [self._receive_message(instance) for instance in self._running]
         self._collector.start()
         return ready
 
-    def _word(self, instance: _Instance) -> Any:
+    def _receive_message(self, instance: _Instance) -> Any:
         try:
-            word = instance.pipe.recv()
+            message = instance.pipe.recv()
         except (EOFError, OSError):
-            word = instance.group.death(instance.number)
-        if isinstance(word, Exception):
+            message = instance.group.exit_error(instance.number)
+        if isinstance(message, Exception):
             self.close()
-            raise word
-        return word
+            raise message
+        return message
 
     def submit(self, job: Job, done: Done) -> None:
         with self._lock:
-            instance = min(self._running, key=lambda one: len(one.under_way))
-            instance.under_way.append((job, done))
+            instance = min(self._running, key=lambda one: len(one.in_flight))
+            instance.in_flight.append((job, done))
             try:
                 instance.pipe.send(job.indexes)
             except OSError:
-                return  # it died; the collector sees that and answers for this job too
+                return  # it has exited; the collector notices that and fails this job too
 
     def _collect(self) -> None:
         try:
@@ -96,38 +96,38 @@ class ProcessExecutor:
                     for handle in group.handles:
                         selector.register(handle, selectors.EVENT_READ, group)
                 self._serve(selector)
-        except Exception as error:  # noqa: BLE001 - without this thread nothing is answered: the run must hear of it
+        except Exception as error:  # noqa: BLE001 - without this thread no query is answered, so the run must fail
             self.failure = self.failure or error
 
     def _serve(self, selector: selectors.BaseSelector) -> None:
         alive = list(self._running)
         while alive and not self._closing.is_set():
-            stirred = {key.data for key, _ in selector.select(_LOOK_UP_S)}
-            for one in [one for one in alive if one in stirred or one.group in stirred]:
-                if not self._receive(one, is_in_doubt=one.group in stirred):
+            ready_keys = {key.data for key, _ in selector.select(_POLL_S)}
+            for one in [one for one in alive if one in ready_keys or one.group in ready_keys]:
+                if not self._receive(one, may_have_exited=one.group in ready_keys):
                     alive.remove(one)
                     selector.unregister(one.pipe)
 
-    def _receive(self, instance: _Instance, is_in_doubt: bool) -> bool:
-        """Pass on what the instance has sent; False once it is gone."""
+    def _receive(self, instance: _Instance, may_have_exited: bool) -> bool:
+        """Handle the instance's messages; False if it has exited."""
         try:
             while instance.pipe.poll():
                 answer = instance.slots.take(instance.pipe.recv())
-                job, done = instance.under_way.popleft()
+                job, done = instance.in_flight.popleft()
                 done(Outcome(job, answer, instance.index))
-            is_gone = is_in_doubt and instance.group.has_ended(instance.number) and not instance.pipe.poll()
+            has_exited = may_have_exited and instance.group.has_ended(instance.number) and not instance.pipe.poll()
         except (EOFError, OSError):
-            is_gone = True
-        if is_gone:
-            self._bury(instance)
-        return not is_gone
+            has_exited = True
+        if has_exited:
+            self._fail_jobs(instance)
+        return not has_exited
 
-    def _bury(self, instance: _Instance) -> None:
+    def _fail_jobs(self, instance: _Instance) -> None:
         if self._closing.is_set():
             return
-        error = instance.group.death(instance.number)
+        error = instance.group.exit_error(instance.number)
         with self._lock:
-            lost, instance.under_way = instance.under_way, deque()
+            lost, instance.in_flight = instance.in_flight, deque()
         self.failure = self.failure or error
         for job, done in lost:
             done(Outcome(job, Answer(None, error=error), instance.index))
@@ -135,9 +135,9 @@ class ProcessExecutor:
     def close(self) -> None:
         self._closing.set()
         if self._collector.ident and self._collector is not threading.current_thread():
-            self._collector.join(2 * _LOOK_UP_S)  # before the pipes that it waits on go
+            self._collector.join(2 * _POLL_S)  # before the pipes that it waits for are closed
         with self._lock:
             for group in self._groups:
-                group.hang_up()
+                group.close_pipes()
         for group in self._groups:
             group.end()

@@ -1,7 +1,6 @@
-"""What each instance does: load the backend, warm it up, then gather features and infer, batch after batch.
+"""The work of an instance: load the backend, warm it up, then gather features and infer, batch after batch.
 
-Features are read where they are used: an instance maps the same files as its neighbours, so a job is only a handful of
-indexes.
+All instances map the same feature files into memory, so a job is only a few indexes.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ from qsl.base import Features
 from qsl.feature_cache import FeatureFiles
 from sut.executors.base import Answer, Ready
 
-_TIMING_S = 0.2  # how long the last warm-up batch is timed, at least
+_TIMING_S = 0.2  # the last warm-up batch is timed at least this long
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSpec:
-    """All that an instance needs to start; small, and the same for every instance."""
+    """Everything that an instance needs to start; small, and the same for all instances."""
 
     backend: str
     options: Options
     model: Model
-    features: FeatureFiles | Features  # what is mapped; where no cache could be written, the features themselves
-    vocab: Path  # that token ids are of: for messages, nothing here reads it
+    features: FeatureFiles | Features  # files to map; if no cache could be written, the features themselves
+    vocab: Path  # of the token ids; only for messages
     max_tokens: int  # of any batch
     shapes: tuple[tuple[int, int], ...]  # (samples, tokens each) to warm up on; the last one is timed
-    environment: tuple[tuple[str, str], ...] = ()  # variables that engines' libraries read, set before they are loaded
-    warmup_steps: int = 1  # how often each shape is run before the clock
-    verbose_dir: Path | None = None  # where what engines print goes, a file for each instance; None: the terminal
+    environment: tuple[tuple[str, str], ...] = ()  # variables that engines' libraries read when they are loaded
+    warmup_steps: int = 1  # how often each shape is run before the test
+    verbose_dir: Path | None = None  # directory for the engines' output, one file per instance; None: the terminal
 
 
 class Worker:
-    """One loaded backend and the features that it reads; `warm_up` and `measure` it before it answers."""
+    """A loaded backend and its features; call `warm_up` and `measure` before `infer`."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._start_s = time.perf_counter()
@@ -51,11 +50,11 @@ class Worker:
         self._backend.load(spec.model)
 
     def use_threads(self, threads: int) -> None:
-        """What a forked instance says first."""
+        """Set the number of threads; called in a forked instance before anything else."""
         self._backend.use_threads(threads)
 
     def warm_up(self) -> None:
-        """Run every shape, `warmup_steps` times. Raises BackendError when a user's graph cannot."""
+        """Run every shape `warmup_steps` times. Raises BackendError if a user's graph cannot run it."""
         if self.spec.model.path is not None and self.spec.model.config is None:
             self._try_graph()
         for _ in range(self.spec.warmup_steps):
@@ -63,7 +62,7 @@ class Worker:
         self._load_s = time.perf_counter() - self._start_s
 
     def measure(self) -> Ready:
-        """How fast it is: a batch of the last shape, and one sample of its length."""
+        """The speed of the instance: times a batch of the last shape, and one sample of that length."""
         samples, length = self.spec.shapes[-1]
         seconds = self._seconds(samples, length)
         one_s = self._seconds(1, length) if samples > 1 else seconds
@@ -73,7 +72,7 @@ class Worker:
         return Ready(self._load_s, samples / seconds, batch_s, token_s, self._backend.packed)
 
     def _seconds(self, samples: int, length: int) -> float:
-        """Of the fastest of a few batches; an engine that is slow is timed on its first."""
+        """The time of the fastest of a few batches; a slow engine runs only one."""
         seconds: list[float] = []
         while sum(seconds) < _TIMING_S:
             start_s = time.perf_counter()
@@ -82,7 +81,7 @@ class Worker:
         return min(seconds)
 
     def _try_graph(self) -> None:
-        """A graph says neither how long its samples may be nor how large its vocabulary is: both are tried here."""
+        """Try the longest sample and the highest token id: a graph does not say which it supports."""
         token = int(np.argmax(self._features.input_ids))
         highest = np.searchsorted(self._features.offsets, [token], side="right") - 1
         longest = max(length for _, length in self.spec.shapes)
@@ -91,23 +90,23 @@ class Worker:
             self._backend.infer(gather(self._features, highest))
         except Exception as error:
             raise BackendError(
-                f"expected a graph for any batch of up to {longest} tokens a sample and for ids up to "
+                f"expected a graph for any batch of up to {longest} tokens per sample and ids up to "
                 f"{self._features.input_ids[token]} ({self.spec.vocab}), found that {self.spec.model.spec} "
-                f"fails there ({brief(error)})."
+                f"fails ({brief(error)})."
             ) from error
 
     def infer(self, indexes: Int64) -> Answer:
-        """The answer to these samples, int64 [B]. Never raises: what goes wrong is the answer."""
+        """The answer to samples `indexes`, int64[B]. Never raises: an error is part of the answer."""
         return self.begin(indexes).answers()
 
     def begin(self, indexes: Int64) -> Pending[Answer]:
-        """Let the engine begin with these samples, where it computes by itself; `infer` does both."""
+        """Start a batch of these samples; returns before it is finished if the engine is asynchronous."""
         start_s = time.perf_counter()
         try:
             batch = gather(self._features, indexes)
             gathered_s = time.perf_counter()
             pending = self._backend.begin(batch)
-        except Exception as error:  # noqa: BLE001 - it travels to the scheduler, which fails the run with it
+        except Exception as error:  # noqa: BLE001 - sent to the scheduler, which fails the run
             failed = Answer(None, error=error)
             return Pending(lambda: True, lambda: failed)
 
@@ -125,7 +124,7 @@ class Worker:
 
 
 def gather(features: Features, indexes: Int64) -> Batch:
-    """These samples, int64 [B], end to end."""
+    """Samples `indexes`, int64[B], as one packed batch."""
     starts = features.offsets[indexes]
     lengths = features.offsets[indexes + 1] - starts
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from foundation.people_numbers import clock
 from sut.queries.loadgen import Plan
-from sut.queries.scheduler import Progress as Counters
+from sut.queries.scheduler import QueryCounters
 
 _EVERY_S = 10.0  # between two lines where there is no terminal
 
@@ -19,7 +19,7 @@ _EVERY_S = 10.0  # between two lines where there is no terminal
 class ProgressLine:
     """A context manager; call `update` as often as you like."""
 
-    def __init__(self, plan: Plan, counters: Counters, total: int | None) -> None:
+    def __init__(self, plan: Plan, counters: QueryCounters, total: int | None) -> None:
         """`total` samples end the run; None where duration and query count of the plan do."""
         self._plan, self._counters, self._total = plan, counters, total
         self._console = Console(stderr=True)

@@ -10,7 +10,7 @@ from accuracy.score import Score
 from accuracy.targets import Target
 from foundation.people_numbers import count, figure
 from sut.queries.loadgen import Plan
-from sut.queries.scheduler import Progress
+from sut.queries.scheduler import QueryCounters
 from sut.record.detail_log import Judged
 from sut.record.measurements import Batches
 from sut.run import target
@@ -42,7 +42,7 @@ def _queries(scenario: str, plan: Plan) -> str:
     return f"at least {plan.min_query_count} {noun}{duration}{qps}"
 
 
-def performance_rows(scenario: str, judged: Judged, progress: Progress, gate: Target | None) -> Rows:
+def performance_rows(scenario: str, judged: Judged, progress: QueryCounters, gate: Target | None) -> Rows:
     """Verdict, reasons, LoadGen's figure and what it is, the gate, percentiles, tokens."""
     result = judged.result
     rows = [("result", "VALID" if result.valid else "INVALID")]
@@ -56,7 +56,7 @@ def performance_rows(scenario: str, judged: Judged, progress: Progress, gate: Ta
     return rows + throughput_rows(progress)
 
 
-def throughput_rows(progress: Progress) -> Rows:
+def throughput_rows(progress: QueryCounters) -> Rows:
     """Samples, tokens and padding as the scheduler counted them."""
     seconds = progress.window_s
     wasted = 1 - progress.tokens / progress.computed_tokens if progress.computed_tokens else 0.0

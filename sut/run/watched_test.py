@@ -30,8 +30,8 @@ _LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: what a failed run ha
 def scheduler(
     prepared: Prepared, executor: Executor, ready: list[Ready], plan: Plan, roi: RegionOfInterest | None = None
 ) -> Scheduler:
-    """The slowest instance sets the pace."""
-    pace = server_queue.pace(
+    """The scheduler of a test; its limits follow the slowest instance."""
+    limits = server_queue.batch_limits(
         prepared.config.batch_tokens,
         packed=all(one.packed for one in ready),
         batch_s=max(one.batch_s for one in ready),
@@ -46,9 +46,9 @@ def scheduler(
         lengths,
         HEADS[prepared.task.head].rows(lengths),
         loadgen.complete,
-        pace=pace,
+        limits=limits,
         plan_at_issue=not is_server,
-        over=roi.end if roi else lambda: None,
+        on_complete=roi.end if roi else lambda: None,
     )
 
 

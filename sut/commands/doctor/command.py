@@ -102,7 +102,7 @@ def _loadgen() -> LoadGen:
         from sut.queries import loadgen
 
         seeds = loadgen.own_seeds()
-    except Exception as error:  # noqa: BLE001 - a library that does not load here can fail in any way
+    except Exception as error:  # noqa: BLE001 - a library that does not load can raise anything
         return LoadGen(version, None, f"{type(error).__name__}: {error}")
     return LoadGen(version, next((name for name, known in SEEDS.items() if known == seeds), None), "")
 

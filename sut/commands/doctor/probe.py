@@ -89,7 +89,7 @@ def _probe(name: str, batch: Batch, expected: Float32 | None) -> tuple[BackendPr
             answers = pool.submit(_answer, name, batch).result()
         except BrokenProcessPool:
             return BackendProbe(name, False, True, {}, {}, built, found="the engine crashed: its process exited"), None
-        except Exception as error:  # noqa: BLE001 - whatever an engine raises is what there is to report
+        except Exception as error:  # noqa: BLE001 - whatever an engine raises is reported
             return BackendProbe(name, False, True, {}, {}, built, found=brief(error)), None
     found = _fault(backends.backend_class(name).precisions[0], answers.logits, expected)
     probed = BackendProbe(

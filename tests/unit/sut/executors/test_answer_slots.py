@@ -7,14 +7,14 @@ import multiprocessing as mp
 import numpy as np
 import pytest
 
-from sut.executors.answer_slots import Slots
+from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import JOBS_PER_INSTANCE, Answer
 
 
-def both_sides(tokens: int) -> tuple[Slots, Slots]:
+def both_sides(tokens: int) -> tuple[AnswerSlots, AnswerSlots]:
     """The instance's view of the same memory, and the main process's."""
-    ours = Slots(mp.get_context("spawn"), tokens)
-    theirs = Slots(mp.get_context("spawn"), tokens)
+    ours = AnswerSlots(mp.get_context("spawn"), tokens)
+    theirs = AnswerSlots(mp.get_context("spawn"), tokens)
     theirs._memory = ours._memory  # as a process's arguments bring it there
     return theirs, ours
 

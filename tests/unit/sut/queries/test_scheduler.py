@@ -12,7 +12,7 @@ import pytest
 
 from sut.executors.base import Answer, Done, Job, Outcome, Ready
 from sut.queries.scheduler import Scheduler
-from sut.queries.server_queue import Pace
+from sut.queries.server_queue import BatchLimits
 
 LENGTHS = np.random.default_rng(7).integers(1, 384, 300)
 
@@ -75,7 +75,7 @@ class Answers:
 
 
 def make(executor: PoolExecutor, answers: Answers, plan_at_issue: bool, packed: bool = False) -> Scheduler:
-    return Scheduler(executor, LENGTHS, LENGTHS, answers, pace=Pace(700, packed), plan_at_issue=plan_at_issue)
+    return Scheduler(executor, LENGTHS, LENGTHS, answers, limits=BatchLimits(700, packed), plan_at_issue=plan_at_issue)
 
 
 def issue(scheduler: Scheduler, samples: Sequence[tuple[int, int]]) -> None:
@@ -152,9 +152,9 @@ def test_it_is_over_with_the_last_answer_once_all_is_issued(flushed_first: bool)
         LENGTHS,
         LENGTHS,
         answers,
-        pace=Pace(2000, False, batch_size=2),
+        limits=BatchLimits(2000, False, batch_size=2),
         plan_at_issue=True,
-        over=lambda: answered_when_over.append(len(answers.by_id)),
+        on_complete=lambda: answered_when_over.append(len(answers.by_id)),
     )
     issue(scheduler, [(id, id) for id in range(10)])
     if flushed_first:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.queries.server_queue import Pace, ServerQueue, Waiting, pace
+from sut.queries.server_queue import BatchLimits, ServerQueue, WaitingSample, batch_limits
 
 MEAN_LENGTH = 180.0
 
@@ -16,10 +16,10 @@ MEAN_LENGTH = 180.0
 def test_every_sample_leaves_once_with_its_own_index(
     lengths: list[int], budget: int, packed: bool, patience_s: float
 ) -> None:
-    queue = ServerQueue(Pace(budget, packed, patience_s))
+    queue = ServerQueue(BatchLimits(budget, packed, patience_s))
     left: list[int] = []
     for number, length in enumerate(lengths):
-        queue.push(Waiting(1000 + number, number, length, arrived_s=number / 100))
+        queue.push(WaitingSample(1000 + number, number, length, arrived_s=number / 100))
         if number % 7 == 0:
             left += drain(queue, number / 100, most=1)
     assert queue.tokens == sum(lengths) - sum(lengths[number] for number in left)
@@ -39,18 +39,18 @@ def drain(queue: ServerQueue, now_s: float, most: int = 1000) -> list[int]:
 
 
 def test_what_is_late_waits_until_there_is_nothing_else() -> None:
-    queue = ServerQueue(Pace(100, True, patience_s=1.0))
+    queue = ServerQueue(BatchLimits(100, True, patience_s=1.0))
     for number, arrived_s in enumerate((0.0, 0.1, 1.5, 1.6)):
-        queue.push(Waiting(1000 + number, number, 100, arrived_s))
+        queue.push(WaitingSample(1000 + number, number, 100, arrived_s))
     assert drain(queue, now_s=2.0) == [2, 3, 0, 1]
     for number, arrived_s in enumerate((0.0, 0.1, 1.5, 1.6)):
-        queue.push(Waiting(1000 + number, number, 100, arrived_s))
+        queue.push(WaitingSample(1000 + number, number, 100, arrived_s))
     assert drain(queue, now_s=1.0) == [0, 1, 2, 3]
 
 
 def test_the_pace_is_what_the_latency_allows() -> None:
     def tokens(target_latency_s: float | None, batch_s: float = 0.0, token_s: float = 1e-5) -> int:
-        found = pace(1536, packed=True, batch_s=batch_s, token_s=token_s, target_latency_s=target_latency_s)
+        found = batch_limits(1536, packed=True, batch_s=batch_s, token_s=token_s, target_latency_s=target_latency_s)
         assert found.patience_s >= 0
         return found.max_batch_tokens
 
@@ -68,12 +68,12 @@ def late_share(load: float, target_latency_s: float, packed: bool, seed: int) ->
     arrivals = np.cumsum(rng.exponential(MEAN_LENGTH * token_s / load, queries))
     lengths = np.clip(rng.gamma(9, MEAN_LENGTH / 9, queries), 20, 384).astype(int)
     queue = ServerQueue(
-        pace(1536, packed=packed, batch_s=32 * token_s, token_s=token_s, target_latency_s=target_latency_s)
+        batch_limits(1536, packed=packed, batch_s=32 * token_s, token_s=token_s, target_latency_s=target_latency_s)
     )
     now_s, came, late, answered = 0.0, 0, 0, 0
     while answered < queries:
         while came < queries and arrivals[came] <= now_s:
-            queue.push(Waiting(came, came, int(lengths[came]), float(arrivals[came])))
+            queue.push(WaitingSample(came, came, int(lengths[came]), float(arrivals[came])))
             came += 1
         job = queue.pop_job(now_s)
         if job is None:
