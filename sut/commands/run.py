@@ -17,7 +17,6 @@ _EXAMPLES = {
     "--scenario Server --backend pytorch": "queries at random times, a limit on latency",
     "--model DIR --dataset dev-v1.1.json": "a model and a data set of your own",
 }
-_DISTRIBUTION = "mlperf-bert-sut"
 _EXIT_CODES = "Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed."
 
 
@@ -48,10 +47,10 @@ def _table(rows: dict[str, str]) -> str:
 
 
 class _Version(argparse.Action):
-    """Reads the version only where it is asked for: metadata of distributions are slow to search."""
+    """Reads the version only where it is asked for: --help is quicker without."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        from importlib import metadata
+        from sut.machine import project
 
-        print(f"{_DISTRIBUTION} {metadata.version(_DISTRIBUTION)}")
+        print(f"{project.NAME} {project.version()}")
         parser.exit()

@@ -12,8 +12,8 @@ import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
+from backends import BACKENDS
 from foundation.rules import SEEDS
 from qsl import feature_cache
 from sut.commands.doctor import probe, table
@@ -23,28 +23,22 @@ from sut.errors import FAILED, VALID
 from sut.fetch import catalogue
 from sut.fetch.store import AssetCache
 from sut.machine import facts as machine_facts
+from sut.machine import project
 from sut.settings.parser import Parser, new_parser
 
 _CORE = "onnxruntime"  # the backend of the core install
-_PACKAGE = "mlperf-bert-sut"
 _BENCHMARK = ("bert-large-mlperf", "squad-dev")
 
 
-class Extra(NamedTuple):
-    """One of pyproject.toml's extras."""
-
-    modules: tuple[str, ...]
-    brings: str
-
-
-EXTRAS: dict[str, Extra] = {
-    "pytorch": Extra(("torch",), "backend pytorch: tokens packed, never padded; fp32, bf16, int8; pytorch_model.bin"),
-    "openvino": Extra(("openvino", "nncf"), "backend openvino: fp32, bf16, int8 quantized by NNCF; .onnx files"),
-    "gpu": Extra(("torch", "triton"), "backend gpu: NVIDIA GPUs; fp16, bf16, fp8, int8 (docs/guide/gpu.md)"),
-    "parquet": Extra(("pyarrow",), "SST-2 in its publisher's format, parquet files"),
-    "plot": Extra(("matplotlib",), "the plot of python -m sut sweep"),
-    "train": Extra(("torch", "tokenizers"), "training the demo model again: make demo"),
-    "bench": Extra(("torch", "transformers", "openvino", "nncf"), "the peers of python -m benchmarks.cpu"),
+# What each extra brings, for a user; what it installs is in pyproject.toml.
+BRINGS = {
+    "pytorch": "backend pytorch: tokens packed, never padded; pytorch_model.bin",
+    "openvino": "backend openvino: int8 quantized by NNCF; .onnx files",
+    "gpu": "backend gpu: NVIDIA GPUs (docs/guide/gpu.md)",
+    "parquet": "SST-2 in its publisher's format, parquet files",
+    "plot": "the plot of python -m sut sweep",
+    "train": "training the demo model again: make demo",
+    "bench": "the peers of python -m benchmarks.cpu",
 }
 
 
@@ -72,7 +66,7 @@ def examine(cache_dir: Path) -> DoctorReport:
     """Examine the machine; tries every backend."""
     probes = probe.every_backend(_CORE)
     loadgen = _loadgen()
-    extras = {name: all(map(_is_installed, extra.modules)) for name, extra in EXTRAS.items()}
+    extras = {name: all(map(_is_installed, project.extras()[name])) for name in BRINGS}
     fetched = _fetched(cache_dir)
     return DoctorReport(
         works=not loadgen.found and any(probed.works for probed in probes if probed.backend == _CORE),
@@ -92,8 +86,8 @@ def examine(cache_dir: Path) -> DoctorReport:
     )
 
 
-def _is_installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+def _is_installed(distribution: str) -> bool:
+    return importlib.util.find_spec(distribution.replace("-", "_")) is not None
 
 
 def _loadgen() -> LoadGen:
@@ -128,15 +122,20 @@ def _size_bytes(path: Path) -> int:
 
 def _missing_extras(extras: dict[str, bool]) -> list[MissingPart]:
     return [
-        MissingPart(f"extra {name}", EXTRAS[name].brings, f"pip install '{_PACKAGE}[{name}]'")
+        MissingPart(f"extra {name}", _brings(name), f"pip install '{project.NAME}[{name}]'")
         for name, there in extras.items()
         if not there
     ]
 
 
+def _brings(extra: str) -> str:
+    precisions = {", ".join(entry.precisions) for entry in BACKENDS.values() if entry.extra == extra}
+    return "; ".join([BRINGS[extra], *precisions])
+
+
 def _missing_kernels(probes: tuple[BackendProbe, ...]) -> list[MissingPart]:
     brings = "backend pytorch at its full speed: its own C++ kernels (their PyTorch references run instead)"
-    todo = f"apt install g++, then pip install --force-reinstall --no-deps {_PACKAGE}"
+    todo = f"apt install g++, then pip install --force-reinstall --no-deps {project.NAME}"
     return [MissingPart("native kernels", brings, todo)] if any(probed.kernels == "plain" for probed in probes) else []
 
 
@@ -148,5 +147,5 @@ def _missing_assets(fetched: tuple[str, ...]) -> list[MissingPart]:
 
 def _broken_core(loadgen: LoadGen, probes: tuple[BackendProbe, ...]) -> list[MissingPart]:
     broken = {"LoadGen": bool(loadgen.found)} | {one.backend: not one.works for one in probes if one.backend == _CORE}
-    todo = f"pip install --force-reinstall {_PACKAGE}"
+    todo = f"pip install --force-reinstall {project.NAME}"
     return [MissingPart(name, "every run: it is part of the core", todo) for name, is_so in broken.items() if is_so]
