@@ -1,18 +1,16 @@
-"""`--precision fp16` on a processor that may have none: what it becomes there, and the words that say so.
+"""`--precision fp16` on a CPU: the precision that runs in its place, and the notice that says so.
 
-Accelerators' presets ask for fp16. A CPU that multiplies bfloat16 itself runs that; any other is fastest in fp32, since
-16-bit numbers that are widened before each product save nothing. A run that was changed carries a notice.
+Accelerators' presets ask for fp16. A CPU with bfloat16 products runs bf16; any other is fastest in fp32, because 16-bit
+numbers that are converted before each product save nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from backends import BACKENDS
+from backends import BACKENDS, FP16
 from sut.machine import facts as machine_facts
 from sut.settings.settings import RunConfig
-
-FP16 = "fp16"
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -28,7 +26,7 @@ def _best(backend: str) -> str:
 
 
 def notices(asked: RunConfig) -> tuple[str, ...]:
-    """What must stand beside the figures of a run that asked for `asked.precision`."""
+    """What must stand next to the figures of a run that asked for `asked.precision`."""
     found = resolve(asked).precision
     if found == asked.precision:
         return ()

@@ -6,12 +6,13 @@ that it overrides a TOML file only on purpose.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from foundation import bounded_readers
+from foundation.bounded_readers import UnreadableError
 from foundation.suggest import did_you_mean
 from sut.errors import UsageError
 from sut.settings import presets
@@ -108,9 +109,9 @@ def to_flags(config: RunConfig) -> list[str]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"expected settings as TOML in {path}, found: {error}.") from error
+        values = bounded_readers.read_toml(path, bounded_readers.SETTINGS_BYTES)
+    except UnreadableError as error:
+        raise UsageError(f"expected settings as TOML in {path}, found {error}.") from error
     _refuse_unknown(values, f" in {path}")
     return values
 

@@ -1,19 +1,21 @@
-"""user.conf: which of its lines LoadGen will take, and an error for each that it would pass over in silence.
+"""user.conf: the lines that LoadGen reads, and an error for each that it would silently ignore.
 
-LoadGen reads `model.scenario.key = value`, a `*` for any model or scenario, and says nothing of a key that it does not
-know, of a line without blanks around "=", or of a model's name that no benchmark has.
+LoadGen reads `model.scenario.key = value`, with `*` for any model or scenario. It ignores a key that it does not know,
+a line without blanks around "=", and a model name that no benchmark has.
 """
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
+from foundation import bounded_readers
+from foundation.bounded_readers import UnreadableError
 from foundation.rules import SCENARIOS
+from foundation.suggest import did_you_mean, nearest
 from sut.errors import UsageError
 from sut.settings.settings import RunConfig
 
-MODEL_KEYS = ("bert", "sst2")  # LoadGen's one name for bert-99 and bert-99.9; and what it does not know
+MODEL_KEYS = ("bert", "sst2")  # LoadGen's one name for bert-99 and bert-99.9; and a task that it has no rules for
 # Which keys LoadGen takes from a user.conf, and for which scenarios.
 _ANY = frozenset(SCENARIOS)
 _STREAMS = frozenset(("SingleStream", "MultiStream"))
@@ -38,7 +40,8 @@ KEYS: dict[str, frozenset[str]] = {
     "accuracy_log_sampling_target": _ANY,
     "sample_concatenate_permutation": _ANY,
 }
-# What a valid run may set; the rest is the benchmark's own. A Server's latency limit is, a stream's expectation is not.
+# What a valid run may set; the benchmark fixes the rest. Server's target_latency is a limit that it fixes; in the
+# streams target_latency is an estimate, which a user may set.
 _TUNING = ("target_qps", "coalesce_queries", "max_async_queries", "min_duration", "min_query_count", "print_timestamps")
 
 
@@ -46,7 +49,7 @@ def read(config: RunConfig, model_key: str) -> dict[str, str]:
     """The keys that `config.user_conf` sets for this run's model and scenario; empty without a file.
 
     Raises:
-        UsageError: a line that LoadGen would pass over or refuse, or one that a valid run may not have.
+        UsageError: a line that LoadGen would ignore or refuse, or one that a valid run may not have.
     """
     if config.user_conf is None:
         return {}
@@ -64,26 +67,25 @@ def read(config: RunConfig, model_key: str) -> dict[str, str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"expected LoadGen's settings in {path}, found: {error}. Check --user-conf.") from error
+        return bounded_readers.read_text(path, bounded_readers.SETTINGS_BYTES).splitlines()
+    except UnreadableError as error:
+        raise UsageError(f"expected LoadGen's settings in {path}, found {error}. Check --user-conf.") from error
 
 
 def _check(where: str, words: list[str]) -> tuple[str, str, str]:
     """The line's model, scenario and key."""
     parts = words[0].split(".")
     if len(words) != 3 or words[1] != "=" or words[2].startswith("-") or len(parts) != 3:
-        wanted = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
-        raise UsageError(f"expected {wanted} in {where}, found {' '.join(words)!r}.")
+        expected = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
+        raise UsageError(f"expected {expected} in {where}, found {' '.join(words)!r}.")
     model, scenario, key = parts
-    near_model = difflib.get_close_matches(model, MODEL_KEYS, n=1, cutoff=0.5)
-    if near_model and model not in MODEL_KEYS:  # a line for another benchmark's model is no mistake
-        raise UsageError(f"found model {model!r} in {where}, which LoadGen calls {near_model[0]!r}.")
+    near = nearest(model, MODEL_KEYS, similar=0.5)
+    if near and model not in MODEL_KEYS:  # a line for another benchmark's model is no mistake
+        raise UsageError(f"found model {model!r} in {where}, which LoadGen calls {near!r}.")
     for word, known in ((scenario, ("*", *SCENARIOS)), (key, tuple(KEYS))):
         if word not in known:
-            near = difflib.get_close_matches(word, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
-            raise UsageError(f"found {word!r} in {where}, which LoadGen does not read from a user.conf. {hint}")
+            hint = did_you_mean(word, known) or f" Known: {', '.join(known)}."
+            raise UsageError(f"found {word!r} in {where}, which LoadGen does not read from a user.conf.{hint}")
     if scenario != "*" and scenario not in KEYS[key]:
         raise UsageError(f"found {key} for {scenario} in {where}; LoadGen reads it for {', '.join(sorted(KEYS[key]))}.")
     return model, scenario, key
@@ -92,4 +94,4 @@ def _check(where: str, words: list[str]) -> tuple[str, str, str]:
 def _check_valid(config: RunConfig, where: str, key: str) -> None:
     allowed = key in _TUNING or (key == "target_latency" and config.scenario in _STREAMS)
     if not config.is_trial and not allowed:
-        raise UsageError(f"found {key} in {where}; a valid run keeps the official value. Take the line out.")
+        raise UsageError(f"found {key} in {where}; a valid run keeps the official value. Remove the line.")
