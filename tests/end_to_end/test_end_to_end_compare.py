@@ -76,7 +76,7 @@ def test_nothing_was_built(run: Run, case: Case) -> None:
     [
         (("ixrt-int8-performence",), ("Did you mean ixrt-int8-performance",)),
         ((PRESET, "--mode", "accuracy"), ("--mode", "sets it")),
-        ((PRESET, "--model", "demo", "--dataset", "demo", "--precision", "int3"), ("accelerated", "int3")),
+        ((PRESET, "--model", "demo", "--dataset", "demo", "--precision", "int3"), ("--precision out of", "int3")),
     ],
 )
 def test_what_it_cannot_use(run: Run, case: Case, args: tuple[str, ...], words: tuple[str, ...]) -> None:

@@ -1,0 +1,77 @@
+"""The first word of a command line: a verb, a flag of a run, or a mistake that is answered in one line."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from installation import PROJECT
+
+from sut.__main__ import main
+from sut.commands import completion
+from sut.settings.verbs import VERBS
+
+
+def answered(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line that a mistake is answered with, on standard error, exit code 2."""
+    assert main(list(words)) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["doctro"], "'doctro'. Did you mean doctor?"),
+        (["Presets"], "Did you mean presets?"),
+        (["walk"], "'walk'. They are run, build, "),
+        (["--precision", "itn8"], "Did you mean int8?"),
+        (["build", "--precision", "itn8"], "Did you mean int8?"),
+        (["--bakend", "gpu"], "Did you mean --backend?"),
+        (["doctor", "--jsno"], "Did you mean --json? See: python -m sut doctor --help"),
+        (["fetch", "--attempts", "many"], "--attempts"),
+        (["kpi"], "RUN. See: python -m sut kpi --help"),
+        (["completion", "fish"], "'bash', 'zsh', 'tcsh'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], hint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hint in answered(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_that_starts_with_its_line(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert callable(import_module(VERBS[verb].module).main)
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0
+    assert VERBS[verb].help[1:] in " ".join(capsys.readouterr().out.split())
+
+
+def test_help_lists_every_verb_and_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert [verb for verb in VERBS if f"\n  {verb} " not in text] == []
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"mlperf-bert-sut {PROJECT['version']}\n"
+    assert PROJECT["scripts"] == {"sut": "sut.__main__:command"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_verbs_flags_and_choices(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in (*VERBS, "max-batch-tokens", "SingleStream", "openvino", "int8-dynamic", "ixrt-int8-accuracy"):
+        assert word in script
+
+
+def test_completion_hides_what_a_verb_refuses() -> None:
+    assert "--scenario" in completion.parser_of("sweep").shown
+    assert "--scenario" not in completion.parser_of("compare").shown
