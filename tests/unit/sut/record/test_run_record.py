@@ -126,7 +126,7 @@ def _at(content: Any, path: tuple[Any, ...]) -> Any:
         (b"[]", "a list instead of an object"),
         (b"{}", "nothing instead of one of .* at verdict"),
         (b'{"verdict": "VALID"}', "nothing instead of an object at config"),
-        (b"\xff\xfe", "not UTF-8"),
+        (b"\xc3\x28", "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"record_version": ' + b"9" * 5000 + b"}", "not JSON"),
     ],
