@@ -1,1 +1,1 @@
-"""From what a run answered to the verdict: LoadGen's accuracy log, SQuAD v1.1's metric, the targets, accuracy.txt."""
+"""From a run's answers to a verdict: LoadGen's accuracy log, the metrics of each task, the targets, accuracy.txt."""

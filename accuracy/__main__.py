@@ -1,4 +1,4 @@
-"""Score LoadGen's accuracy log: accuracy.txt beside it, the verdict on the screen.
+"""Score LoadGen's accuracy log: writes accuracy.txt next to it and prints the verdict.
 
 python -m accuracy --log-file mlperf_log_accuracy.json --dataset dev-v1.1.json --vocab vocab.txt --target bert-99
 python -m accuracy --task sst2 --log-file mlperf_log_accuracy.json --dataset dev.tsv --target 92.5
@@ -32,16 +32,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--log-file", type=Path, required=True, help="LoadGen's mlperf_log_accuracy.json, not truncated")
-    add("--task", choices=list(_TASKS), default="squad", help="what the run answered (default: squad)")
-    add("--dataset", type=Path, required=True, help="the file of SQuAD v1.1, or SST-2, that the run was made with")
-    add("--vocab", type=Path, help="squad: the WordPiece vocabulary, one token a line")
-    add("--output-dir", type=Path, help="where accuracy.txt goes (default: beside the log)")
-    add("--target", help=f"what to reach: {', '.join(TARGETS)} or a number (default: nothing is judged)")
-    add("--dtype", choices=["float32", "float16"], help="type of the logits (default: worked out from sizes)")
+    add("--task", choices=list(_TASKS), default="squad", help="the task of the run (default: squad)")
+    add("--dataset", type=Path, required=True, help="the file of SQuAD v1.1 or SST-2 that the run used")
+    add("--vocab", type=Path, help="squad: the WordPiece vocabulary, one token per line")
+    add("--output-dir", type=Path, help="directory of accuracy.txt (default: that of the log)")
+    add("--target", help=f"the target: {', '.join(TARGETS)} or a number (default: none)")
+    add("--dtype", choices=["float32", "float16"], help="type of the logits (default: inferred from the sizes)")
     add("--output-transposed", action="store_true", help="logits were logged as [2, rows], not [rows, 2]")
-    add("--predictions", type=Path, metavar="FILE", help="also write what was answered there, as JSON")
+    add("--predictions", type=Path, metavar="FILE", help="also write the answers to FILE, as JSON")
     add("--max-seq-length", type=int, default=MAX_SEQ_LENGTH, help="tokens of a full feature (default: %(default)s)")
-    add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR, help="where features are kept")
+    add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR, help="directory of cached features")
     return parser
 
 
@@ -57,29 +57,29 @@ def _score_sst2(args: argparse.Namespace) -> Score:
     return sst2.score_log(args.log_file, read_labels(args.dataset), dtype=args.dtype)
 
 
-# How each task is scored, and by what it is judged.
+# For each task: its scorer and the metric of its targets.
 _TASKS: dict[str, tuple[Callable[[argparse.Namespace], Score], Metric]] = {
     "squad": (_score_squad, "f1"),
     "sst2": (_score_sst2, "accuracy"),
 }
 
 
-def _report(score: Score, wanted: Target | None, args: argparse.Namespace) -> None:
+def _report(score: Score, goal: Target | None, args: argparse.Namespace) -> None:
     notices = report.notices_beside(args.log_file)
     report.write_accuracy(score, args.output_dir or args.log_file.parent, notices)
     if args.predictions:
         report.write_predictions(score, args.predictions)
     print(report.accuracy_line(score))
-    print("\n".join([report.summary(score, wanted), *(f"note        {notice}" for notice in notices)]))
+    print("\n".join([report.summary(score, goal), *(f"note        {notice}" for notice in notices)]))
 
 
 def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         score_task, metric = _TASKS[args.task]
-        wanted = None if args.target is None else target(args.target, metric)
+        goal = None if args.target is None else target(args.target, metric)
         score = score_task(args)
-        _report(score, wanted, args)
+        _report(score, goal, args)
     except (AccuracyLogError, DatasetError, UnknownTargetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    return 0 if report.passes(score, wanted) else 1
+    return 0 if report.passes(score, goal) else 1
 
 
 if __name__ == "__main__":

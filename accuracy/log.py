@@ -1,8 +1,8 @@
-"""LoadGen's mlperf_log_accuracy.json to logits.
+"""Reads logits from LoadGen's mlperf_log_accuracy.json.
 
-An entry is raw bytes, without a type or a shape. Both are worked out from all entries together: one dtype and one
-length (each sample's own, or max_seq_length for all) must fit every entry, so that a log of another data set or
-another precision is an error and never a low score.
+An entry is raw bytes without a type or a shape. Both are inferred from all entries together: one dtype and one length
+(each sample's own, or max_seq_length for all) must fit every entry, so that a log of another data set or another
+precision is an error and never a low score.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from foundation.rules import MAX_SEQ_LENGTH
 DType = Literal["float32", "float16"]
 
 _MOST_BYTES = 4 << 30  # an answer of BERT is 6 kB in hexadecimal, SQuAD is 65 MB of them
-PAD_LOGIT = -10000.0  # what the reference writes beyond the end of a log's shorter answers
+PAD_LOGIT = -10000.0  # the reference's value beyond the end of answers shorter than max_seq_length
 _LITTLE_ENDIAN: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
 class AccuracyLogError(UserError, ValueError):
-    """An accuracy log that cannot be scored: the message says what was wanted, what was found, what to type."""
+    """An accuracy log that cannot be scored; the message says what was expected, what was found and what to type."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How every answer of a log is laid out: `padded` means max_seq_length rows, otherwise one row per token."""
+    """The layout of every answer of a log: max_seq_length rows if `padded`, otherwise one row per token."""
 
     dtype: DType
     padded: bool
 
     def sizes(self, lengths: Int64, max_seq_length: int) -> Int64:
-        """Bytes of an answer for samples of `lengths` tokens, int64 like `lengths`."""
+        """The size in bytes of answers to samples of `lengths` tokens; both int64 [N]."""
         rows: Int64 = np.full_like(lengths, max_seq_length) if self.padded else lengths
         return rows * (2 * _LITTLE_ENDIAN[self.dtype].itemsize)
 
@@ -57,11 +57,11 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class LoggedLogits:
-    """A whole log, N samples of the data set, S = max_seq_length."""
+    """A complete log, for N samples of the data set, S = max_seq_length."""
 
-    logits: Float32  # [N, S, 2] start and end; PAD_LOGIT where the log has nothing
+    logits: Float32  # [N, S, 2] start and end; PAD_LOGIT where the log has no value
     answered: Bool  # [N]
-    duplicates: int  # entries that repeat an earlier one's qsl_idx: the last one counts
+    duplicates: int  # number of entries that repeat a qsl_idx; its last entry counts
     layout: Layout
 
 
@@ -76,8 +76,8 @@ def read_logits(
     """Read the log at `path`, whose answers are [rows, 2] each.
 
     Args:
-        lengths: rows of the answer to each sample of the data set, its true tokens or one, int64 [N].
-        dtype: the type of the numbers; None works it out.
+        lengths: rows of the answer to each sample of the data set (its number of tokens, or 1), int64 [N].
+        dtype: the type of the numbers; None infers it.
         transposed: answers are [2, rows] instead.
 
     Raises:
@@ -180,30 +180,30 @@ def _unpack(
 def _layout(
     path: Path, answers: list[bytes], indexes: Int64, lengths: Int64, max_seq_length: int, dtype: DType | None
 ) -> Layout:
-    """The one layout that every entry has; `indexes` and `lengths` are the entries' own, [M]."""
+    """The only layout that fits every entry; `indexes` and `lengths` are those of the entries, [M]."""
     sizes = np.asarray([len(raw) for raw in answers], np.int64)
     candidates = [layout for layout in LAYOUTS if dtype in (None, layout.dtype)]
-    wanted = np.stack([layout.sizes(lengths, max_seq_length) for layout in candidates])
-    fits = wanted == sizes  # [candidates, M]
+    expected = np.stack([layout.sizes(lengths, max_seq_length) for layout in candidates])
+    fits = expected == sizes  # [candidates, M]
     fitting = [layout for layout, fit in zip(candidates, fits, strict=True) if fit.all()]
     if not fitting:
         closest = int(np.argmax(fits.sum(axis=1)))
         entry = int(np.argmin(fits[closest]))
         raise AccuracyLogError(
-            f"expected {wanted[closest, entry]} bytes for qsl_idx {indexes[entry]}, an answer of {lengths[entry]} rows "
-            f"({candidates[closest]}, which fits {fits[closest].sum()} of {len(sizes)} entries), found {sizes[entry]} "
-            f"in {path}. Give the --dataset, --vocab, --max-seq-length and --dtype of the run."
+            f"expected {expected[closest, entry]} bytes for qsl_idx {indexes[entry]}, an answer of {lengths[entry]} "
+            f"rows ({candidates[closest]}, which fits {fits[closest].sum()} of {len(sizes)} entries), found "
+            f"{sizes[entry]} in {path}. Give the --dataset, --vocab, --max-seq-length and --dtype of the run."
         )
     if len({layout.dtype for layout in fitting}) > 1:
         raise AccuracyLogError(
-            f"expected sizes in {path} that tell the type of the numbers, found ones that fit both "
+            f"expected sizes in {path} that fit one type of numbers only, found sizes that fit both "
             f"{' and '.join(map(str, fitting))}. Say which with --dtype float32 or --dtype float16."
         )
     return fitting[0]
 
 
 def _check_finite(path: Path, logits: Float32, lengths: Int64) -> None:
-    """Padding is nobody's answer and may hold anything; a token's logit must be a number that can be ranked."""
+    """Padding logits are ignored; only the logits of real tokens must be finite."""
     within = np.arange(logits.shape[1]) < lengths[:, None]
     broken = (~np.isfinite(logits).all(axis=2) & within).any(axis=1)
     if broken.any():

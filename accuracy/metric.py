@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)  # ASCII only: an en dash stays, as it does officially
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)  # ASCII only, as in the official script: an en dash stays
 
 
 def normalize_answer(text: str) -> str:
@@ -17,7 +17,7 @@ def normalize_answer(text: str) -> str:
 
 
 def best_match(prediction: str, answers: Iterable[str]) -> tuple[float, float]:
-    """(exact match, F1) of `prediction`, 0 to 1, each the best over the reference answers; 0 where there are none."""
+    """(exact match, F1), each from 0 to 1 and the best over the reference answers; 0 if there are none."""
     predicted = normalize_answer(prediction)
     truths = {normalize_answer(answer) for answer in answers}
     exact = float(predicted in truths)

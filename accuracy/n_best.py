@@ -1,7 +1,7 @@
 """The n-best answers to one question, with probabilities, as SQuAD's evaluation of BERT defines them.
 
-A probability is the softmax over the scores of the N_BEST_SIZE best spans of different text, of all the passage's
-windows together. It says how a span stands among those, and nothing of whether the passage answers the question at all.
+A probability is a softmax over the scores of the N_BEST_SIZE best spans with different texts, over all windows of the
+passage. It ranks a span among those; it does not say whether the passage answers the question at all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NBestAnswer:
-    """One span's text, its start and end logits' sum, and its share of the n-best."""
+    """One span: its text, the sum of its start and end logits, and its probability among the n-best."""
 
     text: str
     score: float
@@ -29,11 +29,11 @@ class NBestAnswer:
 
 
 def best_answers(logits: Float32, example: Example, features: SquadFeatures, tokens: list[str]) -> list[NBestAnswer]:
-    """Up to N_BEST_SIZE answers, the best first; none where no span is valid.
+    """Up to N_BEST_SIZE answers, the best first; empty if no span is valid.
 
     Args:
         logits: start and end logits, float32 [N, S, 2], of the question's N windows.
-        features: of this question alone.
+        features: of this question only.
         tokens: the vocabulary, by id.
     """
     scores: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""A score as accuracy.txt for the submission checkers, as predictions in SQuAD's form, and as text for people."""
+"""Writes a score: as accuracy.txt for the submission checkers, as predictions in SQuAD's form, and as text."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ RUN_FILE = "run.json"
 
 
 def accuracy_line(score: Score) -> str:
-    """The score's metrics as JSON, full digits; of SQuAD the line that the submission checkers look for:
+    """The metrics as one line of JSON with all digits; for SQuAD the line that the submission checkers parse,
     {"exact_match": …, "f1": …}."""
     return json.dumps(score.metrics)
 
 
 def write_accuracy(score: Score, output_dir: Path, notices: Iterable[str] = ()) -> Path:
-    """Write accuracy.txt into `output_dir`, made if need be: the score's line, then what must stand beside it.
+    """Write accuracy.txt into `output_dir`, which is created if missing: the score's line, then the notices.
 
     Raises:
         OSError: it cannot be written.
@@ -37,7 +37,7 @@ def write_accuracy(score: Score, output_dir: Path, notices: Iterable[str] = ()) 
 
 
 def notices_beside(log_file: Path) -> list[str]:
-    """What the run that wrote `log_file` says must stand beside its figures; empty where no run.json is there."""
+    """The notices in the run.json next to `log_file`, which belong to its figures; empty if there is no run.json."""
     try:
         return [str(notice) for notice in read_json(log_file.parent / RUN_FILE, SETTINGS_BYTES)["notices"]]
     except (ValueError, KeyError, TypeError):
@@ -45,8 +45,9 @@ def notices_beside(log_file: Path) -> list[str]:
 
 
 def write_predictions(score: Score, path: Path) -> Path:
-    """Write {question id: text} as JSON, what SQuAD's official evaluation reads; of SST-2 {row: negative or positive}.
-    Answered ones only.
+    """Write the answers as JSON: {question id: text}, as SQuAD's official evaluation reads it; or {row: label}.
+
+    Only answered samples are written.
 
     Raises:
         OSError: it cannot be written.
@@ -55,12 +56,12 @@ def write_predictions(score: Score, path: Path) -> Path:
 
 
 def passes(score: Score, target: Target | None) -> bool:
-    """All samples were answered, and the target, if there is one, is met."""
+    """True if all samples were answered and the target, if there is one, is met."""
     return score.is_complete and (target is None or target.is_met(score.metrics[target.metric]))
 
 
 def summary(score: Score, target: Target | None) -> str:
-    """Coverage, interval and verdict, for people, a few lines without a final newline."""
+    """Coverage, confidence interval and verdict: a few lines of text, without a final newline."""
     lines = score.lines()
     if score.duplicates:
         lines.append(f"duplicates  {score.duplicates} entries repeat a sample; its last entry counts")
@@ -70,16 +71,16 @@ def summary(score: Score, target: Target | None) -> str:
 def _verdict(score: Score, target: Target | None) -> list[str]:
     if not score.is_complete:
         missing = score.total_sample_count - score.samples_answered
-        return [f"NO ACCURACY RESULT: {missing} samples are missing, and count 0 in the first line"]
+        return [f"NO ACCURACY RESULT: {missing} samples are missing and count as 0 in the first line"]
     if target is None:
         return []
     value = score.metrics[target.metric]
     verdict = "PASS" if target.is_met(value) else "FAIL"
-    line = f"{verdict}        {METRICS[target.metric]} {value:.5f}, {target.name} wants {target.value:.5f} or more"
-    wanted = target.total_sample_count
-    if wanted in (None, score.total_sample_count):
+    line = f"{verdict}        {METRICS[target.metric]} {value:.5f}, {target.name} requires {target.value:.5f} or more"
+    official = target.total_sample_count
+    if official in (None, score.total_sample_count):
         return [line]
     return [
         line,
-        f"note        {target.name} is set on {wanted} samples; this data set has {score.total_sample_count}",
+        f"note        {target.name} is defined for {official} samples; this data set has {score.total_sample_count}",
     ]

@@ -1,4 +1,4 @@
-"""What every score offers, whatever the task: enough to be judged, written and told without knowing which it is."""
+"""The interface that the scores of all tasks share: enough to judge, write and print one without knowing its task."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Protocol
 
 
 class Score(Protocol):
-    """Of one run; `accuracy.squad` and `accuracy.sst2` have the kinds that there are."""
+    """The score of one run, a `SquadScore` or an `Sst2Score`."""
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Percent over all of the data set, what was not answered counting 0; as accuracy.txt has them."""
+        """Each metric in percent over the whole data set, as in accuracy.txt; unanswered samples count as 0."""
 
     @property
     def predictions(self) -> dict[str, str]:
-        """What was answered, by question or sample."""
+        """The answers, by question id or sample index."""
 
     @property
     def samples_answered(self) -> int: ...
@@ -24,15 +24,15 @@ class Score(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """Every sample was answered: only then is the score an accuracy result."""
+        """True if every sample was answered; only then is the score an accuracy result."""
 
     @property
     def of_answered(self) -> float:
-        """What targets are of, in percent, over what was answered alone; 0 where nothing was."""
+        """The metric that targets refer to, in percent over the answered part only; 0 if nothing was answered."""
 
     @property
     def duplicates(self) -> int:
-        """Entries of the log that repeat a sample."""
+        """The number of log entries that repeat a sample."""
 
     def lines(self) -> list[str]:
-        """Coverage and interval, for people."""
+        """Coverage and confidence interval as lines of text."""

@@ -1,8 +1,8 @@
 """Logits to answer spans: the reference's n-best search, over all features at once.
 
-The reference ranks 20 starts and 20 ends of each feature, drops the pairs that cannot be an answer, and sorts what is
-left. SQuAD v1.1 asks for the best answer only, so one masked maximum over [features, 20, 20] does the same; of equal
-scores it takes the first in the reference's order, as a stable sort would.
+The reference ranks 20 starts and 20 ends of each feature, drops the pairs that cannot be an answer, and sorts the rest.
+SQuAD v1.1 needs only the best answer, so one masked maximum over [features, 20, 20] does the same; among equal scores
+it takes the first in the reference's order, like a stable sort.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FEATURES_AT_ONCE = 512  # keeps the [features, 20, 20] arrays in the processor'
 
 @dataclass(frozen=True)
 class Spans:
-    """The best span of each of N features: positions in the feature, both inclusive; score -inf where none is valid."""
+    """The best span of each of N features: positions in the feature, both inclusive; score -inf if none is valid."""
 
     start: Int64  # [N]
     end: Int64  # [N]
@@ -36,12 +36,12 @@ class Spans:
 def best_spans(logits: Float32, features: SquadFeatures) -> Spans:
     """The best valid span of each feature.
 
-    Valid: both ends are passage tokens, the start has its maximum context in this feature, the end is not before the
-    start, at most MAX_ANSWER_LENGTH tokens. Ranks run over all S positions, so that padding takes places in the
-    n-best list as it does in the reference, though it never becomes an answer.
+    A span is valid if both ends are passage tokens, the start has its maximum context in this feature, the end is not
+    before the start, and it has at most MAX_ANSWER_LENGTH tokens. All S positions are ranked, so that padding takes
+    places in the n-best list as in the reference, although it never becomes an answer.
 
     Args:
-        logits: start and end logits, float32 [N, S, 2], S at least the longest feature.
+        logits: start and end logits, float32 [N, S, 2], S at least the length of the longest feature.
     """
     can_start, can_end = _allowed(features, logits.shape[1])
     chunks = range(0, len(logits), _FEATURES_AT_ONCE)
@@ -54,7 +54,7 @@ def best_spans(logits: Float32, features: SquadFeatures) -> Spans:
 
 
 def best_features(spans: Spans, answered: Bool, features: SquadFeatures) -> dict[int, int]:
-    """Example index → the answered feature whose span scores highest; the first of equals."""
+    """Example index → its answered feature with the highest score, the first among equals."""
     rows = np.flatnonzero(answered)
     rows = rows[np.lexsort((-spans.score[rows], features.example_index[rows]))]
     examples, first = np.unique(features.example_index[rows], return_index=True)
@@ -62,7 +62,7 @@ def best_features(spans: Spans, answered: Bool, features: SquadFeatures) -> dict
 
 
 def _allowed(features: SquadFeatures, width: int) -> tuple[Bool, Bool]:
-    """Where an answer may start and where it may end, bool [N, width] each."""
+    """Where an answer may start and where it may end; both bool [N, width]."""
     lengths = features.features.lengths
     row = np.repeat(np.arange(len(lengths)), lengths)
     column = np.arange(len(row)) - np.repeat(features.features.offsets[:-1], lengths)
@@ -73,9 +73,9 @@ def _allowed(features: SquadFeatures, width: int) -> tuple[Bool, Bool]:
 
 
 def ranked_spans(logits: Float32, features: SquadFeatures) -> Iterator[tuple[int, Spans]]:
-    """Every valid span of all features, the highest score first, as (feature, that one span).
+    """Every valid span of all features, the highest score first, as (feature, one span).
 
-    Valid and equal as in `best_spans`; `logits` as there.
+    Validity, ties and `logits` are those of `best_spans`.
     """
     starts, ends, scores = _pairs(logits, *_allowed(features, logits.shape[1]))
     for place in np.argsort(-scores, axis=None, kind="stable").tolist():
@@ -95,21 +95,21 @@ def _search(logits: Float32, can_start: Bool, can_end: Bool) -> tuple[Int64, Int
 
 
 def _pairs(logits: Float32, can_start: Bool, can_end: Bool) -> tuple[Int64, Int64, Float64]:
-    """The starts and the ends that are ranked, [n, 20] each, and the score of each pair, [n, 400]; -inf: not valid."""
+    """The ranked starts and ends, both [n, 20], and the score of each pair, [n, 400]; -inf if it is not valid."""
     starts, ends = _ranked(logits[:, :, 0]), _ranked(logits[:, :, 1])
     last = ends[:, None, :] - starts[:, :, None]  # [n, 20, 20], starts along axis 1
     valid = (last >= 0) & (last < MAX_ANSWER_LENGTH)
     valid &= np.take_along_axis(can_start, starts, 1)[:, :, None]
     valid &= np.take_along_axis(can_end, ends, 1)[:, None, :]
-    # The reference adds Python floats, so in double.
+    # The reference adds Python floats, which are float64.
     start_scores = np.take_along_axis(logits[:, :, 0], starts, 1).astype(np.float64)
     end_scores = np.take_along_axis(logits[:, :, 1], ends, 1).astype(np.float64)
-    # Invalid pairs may hold padding of any value, infinities of both signs too: leave them out before adding.
+    # Invalid pairs may be padding of any value, even infinities of both signs, so they are not added at all.
     sums = np.full(valid.shape, -np.inf)
     np.add(start_scores[:, :, None], end_scores[:, None, :], out=sums, where=valid)
     return starts, ends, sums.reshape(len(logits), -1)
 
 
 def _ranked(scores: Float32) -> Int64:
-    """Positions of the N_BEST_SIZE highest of each row, highest first, the earlier of equals first."""
+    """Positions of the N_BEST_SIZE highest values of each row, highest first, the earlier among equals first."""
     return np.argsort(-scores, axis=1, kind="stable")[:, :N_BEST_SIZE]

@@ -1,7 +1,7 @@
 """SQuAD v1.1's score of a run: logits → spans → text → exact match and F1, to the last digit of the MLPerf reference.
 
-A score is over all questions of the data set, and a question that the run did not answer counts 0; how much was
-answered stands beside it, because a trial of ten samples that prints "70.0" is no accuracy.
+A score covers all questions of the data set, and a question that the run did not answer counts as 0. The coverage is
+printed next to it, because "70.0" over ten samples is not an accuracy.
 
     score = score_log(Path("mlperf_log_accuracy.json"), qsl.squad.SquadDataSet(dataset, vocab, None))
 """
@@ -24,17 +24,17 @@ from qsl.squad import Example, SquadDataSet, SquadFeatures
 
 @dataclass(frozen=True)
 class SquadScore:
-    """What a run scored, over N samples (features) of Q questions."""
+    """The score of a run over N samples (features) of Q questions."""
 
     exact_match: float  # percent of all Q questions
     f1: float  # percent of all Q questions
-    question_exact_match: Float64  # [Q] 0 or 1; 0 where not answered
-    question_f1: Float64  # [Q] 0 to 1; 0 where not answered
-    answered: Bool  # [Q] at least one of the question's samples was answered
-    predictions: dict[str, str]  # question id → text, answered questions only
+    question_exact_match: Float64  # [Q] 0 or 1; 0 if not answered
+    question_f1: Float64  # [Q] 0 to 1; 0 if not answered
+    answered: Bool  # [Q] True if at least one of the question's samples was answered
+    predictions: dict[str, str]  # question id → text, of answered questions only
     samples_answered: int
     total_sample_count: int
-    duplicates: int = 0  # entries of the log that repeat a sample
+    duplicates: int = 0  # number of log entries that repeat a sample
     layout: str = ""  # of the log's answers
 
     @property
@@ -43,7 +43,7 @@ class SquadScore:
 
     @property
     def is_complete(self) -> bool:
-        """Every sample was answered: only then is the score an accuracy result."""
+        """True if every sample was answered; only then is the score an accuracy result."""
         return self.samples_answered == self.total_sample_count
 
     @property
@@ -52,7 +52,7 @@ class SquadScore:
 
     @property
     def f1_of_answered(self) -> float:
-        """F1 in percent over the answered questions only; 0 where there are none."""
+        """F1 in percent over the answered questions only; 0 if there are none."""
         return 100.0 * float(self.question_f1[self.answered].mean()) if self.answered.any() else 0.0
 
     @property
@@ -63,8 +63,8 @@ class SquadScore:
     def f1_interval(self) -> tuple[float, float]:
         """95 % confidence interval of `f1_of_answered` in percent, (low, high).
 
-        Normal approximation: mean ± 1.96 * sample deviation / √n over the answered questions, cut to 0…100. It says
-        how far another draw of as many questions could land. One question says nothing: (0, 100).
+        Normal approximation over the n answered questions: mean ± 1.96 * sample deviation / √n, clipped to 0…100.
+        With fewer than two questions it is (0, 100).
         """
         values = 100.0 * self.question_f1[self.answered]
         if len(values) < 2:
@@ -93,7 +93,7 @@ def score_log(
     """Score LoadGen's accuracy log of a run over `data`.
 
     Args:
-        dtype: the type of the logged numbers; None works it out.
+        dtype: the type of the logged numbers; None infers it.
         transposed: the logged answers are [2, rows] instead of [rows, 2].
 
     Raises:
@@ -128,12 +128,12 @@ def score_logits(
     duplicates: int = 0,
     layout: str = "",
 ) -> SquadScore:
-    """Score logits at hand.
+    """Score logits in memory.
 
     Args:
         logits: start and end logits, float32 [N, S, 2]; `PAD_LOGIT` beyond a sample's true length.
-        answered: which samples count, bool [N].
-        examples: all Q questions, as `features.example_index` counts them.
+        answered: which samples were answered, bool [N].
+        examples: all Q questions, which `features.example_index` refers to.
         tokens: the vocabulary, by id.
     """
     texts = _predict(logits, answered, examples, features, tokens)
@@ -159,7 +159,7 @@ def score_logits(
 def _predict(
     logits: Float32, answered: Bool, examples: list[Example], features: SquadFeatures, tokens: list[str]
 ) -> dict[int, str]:
-    """Example index → the answer's text, for the questions with an answered sample."""
+    """Example index → text of the answer, for every question with an answered sample."""
     spans = best_spans(logits, features)
     return {
         index: span_text(row, int(spans.start[row]), int(spans.end[row]), examples[index], features, tokens)
@@ -170,7 +170,7 @@ def _predict(
 
 
 def span_text(row: int, start: int, end: int, example: Example, features: SquadFeatures, tokens: list[str]) -> str:
-    """The passage's own words from token `start` to token `end` of a feature, both inclusive."""
+    """The text of the passage from token `start` to token `end` of feature `row`, both inclusive."""
     offset = features.features.offsets[row]
     start, end = offset + start, offset + end
     pieces = join_pieces(tokens[i] for i in features.features.input_ids[start : end + 1].tolist())
@@ -179,5 +179,5 @@ def span_text(row: int, start: int, end: int, example: Example, features: SquadF
 
 
 def _percent(values: Float64) -> float:
-    """100 * mean, summed one after the other as the reference does: numpy's pairwise sum differs in the last digit."""
+    """100 * mean, summed sequentially as in the reference: numpy's pairwise sum differs in the last digit."""
     return 100.0 * float(np.cumsum(values)[-1]) / len(values)

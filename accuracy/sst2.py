@@ -1,7 +1,7 @@
-"""SST-2's score of a run: the share of sentences whose greater logit is their label's.
+"""SST-2's score of a run: the share of sentences for which the logit of the correct label is the larger one.
 
-The same rules as for SQuAD: a score is over all sentences of the data set, and one that the run did not answer counts
-0; how much was answered stands beside it. Equal logits answer 0, negative, as an argmax does.
+The rules are those of SQuAD: a score covers all sentences of the data set, a sentence that the run did not answer
+counts as 0, and the coverage is printed next to the score. Equal logits mean 0 (negative), as in an argmax.
 
     score = score_log(Path("mlperf_log_accuracy.json"), qsl.sst2.read_labels(Path("dev.tsv")))
 """
@@ -19,22 +19,22 @@ from accuracy.log import DType, read_logits
 from foundation.arrays import Bool, Int64
 from qsl.sst2 import LABELS, Sst2DataSet
 
-_Z = 1.96  # of a 95 % interval
+_Z = 1.96  # standard deviations of a 95 % interval
 
 
 @dataclass(frozen=True)
 class Sst2Score:
-    """What a run scored, over N sentences."""
+    """The score of a run over N sentences."""
 
-    right: Bool  # [N], False where not answered
+    right: Bool  # [N], False if not answered
     answered: Bool  # [N]
-    predictions: dict[str, str]  # sample index → negative or positive, answered samples only
-    duplicates: int = 0  # entries of the log that repeat a sample
+    predictions: dict[str, str]  # sample index → negative or positive, of answered samples only
+    duplicates: int = 0  # number of log entries that repeat a sample
     dtype: str = ""  # of the log's answers
 
     @property
     def accuracy(self) -> float:
-        """Percent of all N."""
+        """Percent of all N sentences."""
         return 100.0 * int(self.right.sum()) / len(self.right)
 
     @property
@@ -55,7 +55,7 @@ class Sst2Score:
 
     @property
     def accuracy_of_answered(self) -> float:
-        """Percent of the answered sentences; 0 where there are none."""
+        """Percent of the answered sentences; 0 if there are none."""
         return 100.0 * int(self.right.sum()) / max(1, self.samples_answered)
 
     @property
@@ -64,22 +64,24 @@ class Sst2Score:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of `accuracy_of_answered` in percent, (low, high), by Wilson's formula: it stays within 0 to
-        100, and one sentence that was answered rightly does not pass for certainty."""
+        """95 % confidence interval of `accuracy_of_answered` in percent, (low, high), by Wilson's formula.
+
+        It stays within 0 to 100, and a single correct answer does not give an interval of length 0.
+        """
         return wilson(int(self.right.sum()), self.samples_answered)
 
     def lines(self) -> list[str]:
         low, high = self.interval
         return [
             f"answered    {self.samples_answered} of {self.total_sample_count} sentences",
-            f"answers     {self.dtype}, one row a sentence",
+            f"answers     {self.dtype}, one row per sentence",
             f"accuracy    {self.accuracy_of_answered:.3f} over the answered sentences, "
             f"95 % interval {low:.3f} to {high:.3f}",
         ]
 
 
 def wilson(right: int, of: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, in percent; (0, 100) of nothing."""
+    """Wilson's 95 % confidence interval of the share right / of, in percent; (0, 100) if `of` is 0."""
     if of == 0:
         return 0.0, 100.0
     share, spread = right / of, _Z**2 / of
@@ -98,7 +100,7 @@ def score_log(log_file: Path, labels: Int64, *, dtype: DType | None = None) -> S
 
     Args:
         labels: of the run's data set, int64 [N].
-        dtype: the type of the logged numbers; None works it out.
+        dtype: the type of the logged numbers; None infers it.
 
     Raises:
         AccuracyLogError: the log cannot be used, see `accuracy.log.read_logits`.
@@ -117,7 +119,7 @@ def score_logits(
     duplicates: int = 0,
     dtype: str = "",
 ) -> Sst2Score:
-    """Score logits at hand: float32 [N, 2], which of them count, bool [N], and the labels, int64 [N]."""
+    """Score logits in memory: float32 [N, 2]; `answered`, bool [N]; labels, int64 [N]."""
     found = logits.argmax(axis=1)
     predictions = {str(row): LABELS[found[row]] for row in np.flatnonzero(answered).tolist()}
     return Sst2Score((found == labels) & answered, answered, predictions, duplicates, dtype)

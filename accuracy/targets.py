@@ -1,4 +1,4 @@
-"""What a run must reach: the named accuracies, one row each; and the form of any other gate, such as a speed."""
+"""What a run must reach: one row per named accuracy target; the type also serves other targets, such as a speed."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from foundation.rules import F1_TARGETS, REFERENCE_F1, SAMPLES
 from foundation.suggest import did_you_mean
 
 Metric = Literal["f1", "accuracy"]
-METRICS: dict[str, str] = {"f1": "F1", "accuracy": "accuracy"}  # as people call them
+METRICS: dict[str, str] = {"f1": "F1", "accuracy": "accuracy"}  # as they are printed
 _RULES = (
     f"MLPerf inference rules: a share of the fp32 reference's F1 of {REFERENCE_F1} on the SQuAD v1.1 development set"
 )
-_FLOOR = "this project: what the embedded model must reach on its own data"
+_FLOOR = "this project: the minimum of the embedded model on its own data"
 
 
 class UnknownTargetError(UserError, ValueError):
-    """A target that is not in the table, or not of this metric: the message names the nearest."""
+    """An unknown target, or one of another metric; the message suggests the nearest."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """`metric` must be at least `value`: in percent for an accuracy, in the metric's own unit for a speed."""
+    """`metric` must be at least `value`, in percent for an accuracy, otherwise in the metric's own unit."""
 
     name: str
     metric: str
     value: float
     source: str
-    total_sample_count: int | None = None  # samples of the data set that the value was set on; None: any
-    at_most: bool = False  # `value` is the most that it may be, as of a latency
+    total_sample_count: int | None = None  # size of the data set that the value is defined for; None: any
+    at_most: bool = False  # `value` is an upper limit, as for a latency
 
     def is_met(self, value: float) -> bool:
         return value <= self.value if self.at_most else value >= self.value
@@ -47,10 +47,10 @@ TARGETS = {
 
 
 def target(name: str, metric: Metric = "f1") -> Target:
-    """The target called `name`, or one made from a number in percent ("89.5").
+    """The target called `name`, or the target that a number in percent ("89.5") describes.
 
     Args:
-        metric: what the task is scored by.
+        metric: the metric of the task.
 
     Raises:
         UnknownTargetError: `name` is neither, or a target of another metric.
@@ -61,9 +61,9 @@ def target(name: str, metric: Metric = "f1") -> Target:
     value = _number(name)
     if value is not None:
         return Target(name, metric, value, "the command line")
-    hint = did_you_mean(name, fitting, similar=0.4) or " Take one of those."
-    wanted = f"{', '.join(fitting)}, or a number from 0 to 100 for {METRICS[metric]}"
-    raise UnknownTargetError(f"expected a target ({wanted}), found {name!r}.{hint}")
+    hint = did_you_mean(name, fitting, similar=0.4) or ""
+    accepted = f"{', '.join(fitting)}, or a number from 0 to 100 for {METRICS[metric]}"
+    raise UnknownTargetError(f"expected a target ({accepted}), found {name!r}.{hint}")
 
 
 def _number(text: str) -> float | None:

@@ -1,8 +1,8 @@
-"""An answer span to the passage's own words.
+"""Maps an answer span back to the text of the passage.
 
-Tokens have lost case, accents and spacing. The reference finds the tokens' text in the passage words put through the
-same basic tokenizer, and carries both ends over by counting characters that are not spaces. Where the counting cannot
-work (an [UNK] piece, an accent that was a character of its own) it answers with the whole words.
+Tokens have no case, accents or spacing. The reference searches the text of the tokens in the passage words after the
+same basic tokenizer, and maps both ends back by counting characters other than spaces. If that fails (an [UNK] piece,
+an accent that was a separate character), the answer is the whole words.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections.abc import Iterable
 
 from qsl.wordpiece import basic_tokens
 
-NO_ANSWER = "empty"  # what the reference answers where no span is valid
+NO_ANSWER = "empty"  # the reference's answer if no span is valid
 
 
 def join_pieces(tokens: Iterable[str]) -> str:
-    """Word pieces to text: "super", "bow", "##l" → "super bowl"."""
+    """The text of word pieces: "super", "bow", "##l" → "super bowl"."""
     return " ".join(" ".join(tokens).replace(" ##", "").replace("##", "").split())
 
 
 def passage_text(pieces: str, words: str) -> str:
-    """The part of `words`, the passage words that the span touches, that reads as `pieces`, the span's tokens."""
+    """The part of `words`, the passage words of a span, that corresponds to `pieces`, the text of its tokens."""
     tokenized = " ".join(basic_tokens(words))
     first = tokenized.find(pieces)
     if not pieces or first < 0:
         return words
-    # For each character that is not a space, its place in `words`.
-    places = [place for place, char in enumerate(words) if char != " "]
-    if len(places) != len(tokenized) - tokenized.count(" "):
+    # The index in `words` of each character that is not a space.
+    indexes = [index for index, char in enumerate(words) if char != " "]
+    if len(indexes) != len(tokenized) - tokenized.count(" "):
         return words
     last = first + len(pieces) - 1
-    start = places[first - tokenized.count(" ", 0, first)]
-    stop = places[last - tokenized.count(" ", 0, last)] + 1
+    start = indexes[first - tokenized.count(" ", 0, first)]
+    stop = indexes[last - tokenized.count(" ", 0, last)] + 1
     return words[start:stop]

@@ -1,4 +1,4 @@
-"""What a data set comes to as features, in one JSON line.
+"""Prints the counts and the digest of a data set's features as one line of JSON.
 
 python -m qsl describe --dataset dev-v1.1.json --vocab vocab.txt
 python -m qsl describe --task sst2 --dataset dev.tsv --vocab vocab.txt
@@ -21,7 +21,7 @@ _TASKS: dict[str, type[SquadDataSet] | type[Sst2DataSet]] = {"squad": SquadDataS
 
 
 def describe(dataset: Path, vocab: Path, cache_dir: Path | None, task: str = "squad") -> dict[str, object]:
-    """Counts and digest of a data set's features; `seconds` is the time to have them at hand."""
+    """Counts and digest of a data set's features; `seconds` is the time to open or build them."""
     start_s = time.perf_counter()
     data = _TASKS[task](dataset, vocab, cache_dir)
     features = data.features
@@ -42,10 +42,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("verb", choices=["describe"])
     parser.add_argument("--dataset", type=Path, required=True, help="a file of SQuAD v1.1, or of SST-2")
-    parser.add_argument("--task", choices=list(_TASKS), default="squad", help="what the file is of (default: squad)")
-    parser.add_argument("--vocab", type=Path, required=True, help="a WordPiece vocabulary, one token a line")
+    parser.add_argument("--task", choices=list(_TASKS), default="squad", help="the task of the file (default: squad)")
+    parser.add_argument("--vocab", type=Path, required=True, help="a WordPiece vocabulary, one token per line")
     parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
-    parser.add_argument("--no-cache", action="store_true", help="make the features again and keep nothing")
+    parser.add_argument("--no-cache", action="store_true", help="build the features in memory and store nothing")
     args = parser.parse_args(argv)
     try:
         print(json.dumps(describe(args.dataset, args.vocab, None if args.no_cache else args.cache_dir, args.task)))

@@ -1,7 +1,7 @@
-"""What a query sample library holds: features laid end to end, no padding, cut by offsets.
+"""The features of a query sample library: all samples end to end, without padding, separated by offsets.
 
-One flat array per field costs no Python object per sample, maps straight from disk, and lets a batch of packed
-tokens be gathered with one `numpy.concatenate`.
+One flat array per field needs no Python object per sample, can be mapped from disk, and allows a packed batch to be
+gathered with one `numpy.concatenate`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from foundation.errors import UserError
 
 
 class DatasetError(UserError, ValueError):
-    """A data set or a vocabulary that cannot be used: the message says what was wanted, what was found, what to do."""
+    """A data set or a vocabulary that cannot be used; the message says what was expected and what was found."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """N samples, T tokens in all; sample i owns tokens `offsets[i]:offsets[i + 1]`."""
+    """N samples, T tokens in total; sample i owns tokens `offsets[i]:offsets[i + 1]`."""
 
     input_ids: Int32  # [T]
     token_type_ids: Int32  # [T]
@@ -32,7 +32,7 @@ class Features:
         return len(self.offsets) - 1
 
     def open(self) -> Features:
-        """These: what a handle is where there are no files to map."""
+        """The features themselves: without cache files they are their own handle."""
         return self
 
     @property
@@ -42,6 +42,7 @@ class Features:
 
     @property
     def total_tokens(self) -> int:
+        """T, the tokens of all samples."""
         return int(self.offsets[-1])
 
     def sample(self, index: int) -> tuple[Int32, Int32]:
@@ -50,13 +51,13 @@ class Features:
         return self.input_ids[where], self.token_type_ids[where]
 
     def touch(self, indexes: Iterable[int]) -> None:
-        """Bring these samples' pages into memory, as LoadGen's load_query_samples asks."""
+        """Load these samples' pages into memory, as LoadGen's load_query_samples requires."""
         for index in indexes:
             for array in self.sample(index):
                 array.max(initial=0)
 
     def digest(self) -> str:
-        """sha256 over the samples in order: each one's input_ids, then its token_type_ids, as little-endian int32."""
+        """sha256 over the samples in order: of each its input_ids, then its token_type_ids, as little-endian int32."""
         sha = hashlib.sha256()
         for start, stop in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
             sha.update(self.input_ids[start:stop].astype("<i4", copy=False).tobytes())

@@ -1,7 +1,6 @@
-"""MLPerf's lists of what to calibrate on: a text file of feature indices, or of question ids.
+"""MLPerf's calibration lists: a text file of feature indices or of question ids.
 
-Ids are looked for first, since nothing keeps a data set from having numbers for ids. A question whose passage is long
-brings all of its features.
+Ids are tried first, because ids may be numbers too. A question with a long passage contributes all of its features.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ _MOST_BYTES, _MOST_DIGITS = 64 << 20, 18
 
 
 def read_list(path: Path, dataset: Path, ids: Sequence[str], example_index: Int32) -> list[int]:
-    """The features of `dataset` that the list in `path` names, each once, in their own order.
+    """The indices of the features of `dataset` that the list in `path` names, each once, in ascending order.
 
     Args:
-        ids: of the questions.
-        example_index: the question of each feature, int32 [N].
+        ids: the ids of the questions.
+        example_index: the index of each feature's question, int32 [N].
 
     Raises:
-        DatasetError: the list cannot be read, or names what the data set does not have.
+        DatasetError: the list cannot be read, or names something that the data set does not have.
     """
     words = _words(path)
     number = {id: index for index, id in enumerate(ids)}
@@ -33,8 +32,8 @@ def read_list(path: Path, dataset: Path, ids: Sequence[str], example_index: Int3
     unknown = [word for word in words if word not in number]
     if unknown:
         raise _unknown(path, dataset, "question ids", unknown[0])
-    asked = {number[word] for word in words}
-    return [row for row, index in enumerate(example_index.tolist()) if index in asked]
+    listed = {number[word] for word in words}
+    return [row for row, index in enumerate(example_index.tolist()) if index in listed]
 
 
 def read_indices(path: Path, dataset: Path, count: int, also: str = "") -> list[int]:

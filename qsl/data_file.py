@@ -1,7 +1,7 @@
-"""A file that a run reads: its content and the sha256 of it, each had once, when first needed.
+"""A file that a run reads: its content and its sha256, each computed once, on first use.
 
-Much asks for a data set between a run's flags and its score. What is handed on is this, not a path, so that the file is
-read and hashed once in a process; and what is scored is what was run, even if the file changed meanwhile.
+Many parts of a run need the data set. They get this object and not a path, so that a process reads and hashes the file
+once, and scores what it ran even if the file has changed meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qsl.base import DatasetError
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file. `kind` and `flag` are for messages: what it should be, and what names another one."""
+    """One file. Messages use `kind` (what it should be) and `flag` (which selects another file)."""
 
     path: Path
     kind: str
@@ -30,7 +30,7 @@ class DataFile:
 
     @cached_property
     def content(self) -> bytes:
-        """All of it. Raises DatasetError where it cannot be read."""
+        """The bytes of the file. Raises DatasetError if it cannot be read."""
         try:
             return read_bytes(self.path)
         except UnreadableError as error:
@@ -40,5 +40,5 @@ class DataFile:
 
     @cached_property
     def sha256(self) -> str:
-        """In hexadecimal. Raises DatasetError where it cannot be read."""
+        """The sha256 in hexadecimal. Raises DatasetError if the file cannot be read."""
         return hashlib.sha256(self.content).hexdigest()

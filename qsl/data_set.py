@@ -1,6 +1,6 @@
-"""A data set of one task, from its file to features: what a run opens once and hands on until it is scored.
+"""A data set of one task, from its file to features: a run opens it once and uses it until it is scored.
 
-Everything is worked out when first asked for: a run for speed whose features are in the cache parses nothing.
+Everything is computed on first use: a performance run with cached features parses nothing.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ class DataSet(ABC):
     """One file of samples, read with one vocabulary. Each file is read and hashed at most once.
 
     Args:
-        file: the data set, or one that is open already.
+        file: the data set, as a path or as an open file.
         vocab: the WordPiece vocabulary, likewise.
-        cache_dir: where features are kept; None makes them in memory.
-        settings: what else decides the features.
+        cache_dir: the directory of cached features; None builds them in memory.
+        settings: everything else that determines the features.
 
     Raises:
-        DatasetError: when a file is first needed and cannot be used.
+        DatasetError: on first use of a file that cannot be used.
     """
 
-    kind: ClassVar[str]  # of its file, for messages
-    fields: ClassVar[tuple[str, ...]] = feature_cache.FEATURES  # of an entry of the cache
-    sources: ClassVar[tuple[Path, ...]]  # modules that decide the features: a change makes another entry
+    kind: ClassVar[str]  # what its file is, for messages
+    fields: ClassVar[tuple[str, ...]] = feature_cache.FEATURES  # of a cache entry
+    sources: ClassVar[tuple[Path, ...]]  # modules that determine the features, part of the cache key
 
     def __init__(self, file: Path | DataFile, vocab: Path | DataFile, cache_dir: Path | None, settings: Any) -> None:
         self.file = DataFile.of(file, self.kind, "--dataset")
@@ -48,23 +48,23 @@ class DataSet(ABC):
     @property
     @abstractmethod
     def examples(self) -> Sequence[Any]:
-        """What the file holds, parsed: its questions, or its sentences."""
+        """The parsed content of the file: questions or sentences."""
 
     @abstractmethod
     def check_scorable(self) -> None:
-        """Raises DatasetError where an accuracy run on this file could not be scored."""
+        """Raises DatasetError if an accuracy run on this file could not be scored."""
 
     @abstractmethod
     def listed(self, calibration_list: Path) -> list[int]:
-        """The features that a list of MLPerf's form names. Raises DatasetError where it does not fit."""
+        """The indices of the features that a calibration list names. Raises DatasetError if it does not match."""
 
     @abstractmethod
     def _build(self) -> Arrays:
-        """The entry's `fields`, from the files."""
+        """Build the arrays of a cache entry, by field, from the files."""
 
     @cached_property
     def stored(self) -> Stored:
-        """The arrays, memory-mapped where the cache holds them; made first where it does not."""
+        """The arrays, memory-mapped from the cache, after they are built if the cache does not have them."""
         if self.cache_dir is None:
             return Stored(self._build(), None)
         key = feature_cache.key(self.settings, self.file, self.vocab, *self.sources, Path(wordpiece.__file__))
@@ -76,13 +76,13 @@ class DataSet(ABC):
 
     @property
     def handle(self) -> FeatureFiles | Features:
-        """What another process opens the features by; themselves where no cache could be written."""
+        """What another process opens the features by; the features themselves if no cache could be written."""
         if self.stored.directory is None:
             return self.features
         return FeatureFiles(self.stored.directory, len(self.features), self.features.total_tokens)
 
     def sibling(self, file: Path) -> Self:
-        """The data set in another file, with the same vocabulary; this one where it is the same file."""
+        """The data set in another file, with the same vocabulary; this object if it is the same file."""
         if file == self.file.path:
             return self
         if file not in self._siblings:
@@ -90,6 +90,6 @@ class DataSet(ABC):
         return self._siblings[file]
 
     def digests(self) -> Mapping[Path, str]:
-        """sha256 of the files behind this and its siblings, by path."""
+        """sha256 of the files of this data set and of its siblings, by path."""
         files = [self.vocab, self.file, *(one.file for one in self._siblings.values())]
         return {file.path: file.sha256 for file in files}

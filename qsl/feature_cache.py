@@ -1,7 +1,7 @@
-"""Arrays on disk, keyed by what they were made from, mapped into memory; no pickle.
+"""Caches arrays on disk under a key of everything they were built from, and maps them into memory; no pickle.
 
-An entry is a directory of .npy files, which gets its name when all of it is written. The name is a hash of the content
-of every input and of the code that makes the entry; one that does not open is made again.
+An entry is a directory of .npy files, which gets its name once it is complete. The name is a hash of the content of
+every input and of the code that builds the entry; an entry that cannot be opened is built again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FEATURES = ("input_ids", "token_type_ids", "offsets")  # the fields of every ent
 
 
 class Stored(NamedTuple):
-    """An entry's arrays, and the directory that they are mapped from; None where they are in memory alone."""
+    """The arrays of an entry, and the directory that they are mapped from; None if they are in memory only."""
 
     arrays: Arrays
     directory: Path | None
@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """Where the cache holds the features of a data set: little enough to send to every process that reads them."""
+    """The location of cached features, small enough to send to every process that reads them."""
 
     directory: Path
     samples: int
@@ -43,20 +43,20 @@ class FeatureFiles:
         """The features, memory-mapped.
 
         Raises:
-            DatasetError: the files are gone, or hold another number of samples or tokens.
+            DatasetError: the files are missing, or have another number of samples or tokens.
         """
         arrays = _open(self.directory, FEATURES)
         found = Features(**arrays) if arrays else None
         if found is None or (len(found), len(found.input_ids)) != (self.samples, self.tokens):
             raise DatasetError(
-                f"expected {self.samples} samples of {self.tokens} tokens in {self.directory}, found other files, or "
-                "none: the cache was changed after this run began. Run again."
+                f"expected {self.samples} samples of {self.tokens} tokens in {self.directory}, found other files or "
+                "none: the cache was changed after this run started. Run again."
             )
         return found
 
 
 def key(*parts: object) -> str:
-    """Hex name of an entry: a file counts by its content, anything else by its `repr`.
+    """The hexadecimal name of an entry: a hash of the content of files and of the `repr` of everything else.
 
     Raises:
         DatasetError: a file cannot be read.
@@ -70,9 +70,9 @@ def key(*parts: object) -> str:
 
 
 def cached(cache_dir: Path, name: str, fields: Collection[str], build: Callable[[], Arrays]) -> Stored:
-    """The entry `name` with its `fields`, mapped read-only; built and written first when it is not there whole.
+    """The entry `name` with its `fields`, mapped read-only, after it is built and written if it is not complete.
 
-    A cache that cannot be written costs time, not the run: the built arrays are returned as they are.
+    If the cache cannot be written, the arrays stay in memory.
     """
     entry = cache_dir.expanduser() / name
     found = _open(entry, fields)

@@ -1,8 +1,8 @@
-"""SQuAD v1.1 to features, token for token as the MLPerf BERT reference makes them.
+"""Features of SQuAD v1.1, token for token like those of the MLPerf BERT reference.
 
-A passage is tokenized once and shared by its questions; a question whose passage does not fit gets one feature for
-each window of the passage, `doc_stride` tokens apart. Beside the ids each token keeps the passage word that it came
-from, and whether this window is where it has most context: the scorer needs both to turn logits into text.
+A passage is tokenized once for all its questions. A question with a passage that does not fit gets one feature for each
+window of the passage, `doc_stride` tokens apart. For each token the scorer also needs the passage word that it came
+from, and whether it has its maximum context in this window; both are stored with the ids.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SquadFeatureSettings:
 
 @dataclass(frozen=True)
 class Example:
-    """One question. `doc_words` is its passage split at blanks, shared by all questions of that passage."""
+    """One question. `doc_words` are the words of its passage, one tuple for all questions of the passage."""
 
     id: str
     question: str
@@ -54,19 +54,19 @@ class Example:
 
 @dataclass(frozen=True)
 class SquadFeatures:
-    """Features, and what leads from a token back to the passage."""
+    """Features, and the mapping from their tokens back to the passage."""
 
     features: Features
-    example_index: Int32  # [N] which example a feature belongs to
+    example_index: Int32  # [N] index of the example of each feature
     token_to_word: Int32  # [T] index into doc_words; -1 for the question and the special tokens
-    is_max_context: npt.NDArray[np.bool_]  # [T]
+    is_max_context: npt.NDArray[np.bool_]  # [T] True in the window where the token has most context
 
 
 def read_examples(source: Path | DataFile) -> list[Example]:
     """All questions of a SQuAD v1.1 file, in the file's order.
 
     Raises:
-        DatasetError: the file is missing, is not JSON, or lacks a key of SQuAD v1.1's form (the message says where).
+        DatasetError: the file is missing, is not JSON, or is not in SQuAD v1.1's format; the message says what differs.
     """
     file = DataFile.of(source, KIND, "--dataset")
     path = file.path
@@ -100,12 +100,12 @@ def _examples(data: Any) -> Iterator[Example]:
 
 
 def split_words(passage: str) -> tuple[str, ...]:
-    """The words that an `Example` holds of its passage."""
+    """The words of a passage, as in `Example.doc_words`."""
     return tuple(word for word in _SPACES.split(passage) if word)
 
 
 class SquadDataSet(DataSet):
-    """SQuAD v1.1; beside its features it has what leads from their tokens back to the passages."""
+    """SQuAD v1.1: its features, and the mapping from their tokens back to the passages."""
 
     kind = KIND
     fields = (*feature_cache.FEATURES, "example_index", "token_to_word", "is_max_context")
@@ -130,11 +130,11 @@ class SquadDataSet(DataSet):
         return _from_arrays(self.stored.arrays)
 
     def check_scorable(self) -> None:
-        """It is, where it can be parsed: every question brings its answers."""
+        """Every file that can be parsed can be scored: its questions have answers."""
         _ = self.examples
 
     def listed(self, calibration_list: Path) -> list[int]:
-        """The features that a list names, by their indices or by their questions' ids."""
+        """The indices of the features that a list names by index or by question id."""
         ids = [example.id for example in self.examples]
         return read_list(calibration_list, self.file.path, ids, self.squad_features.example_index)
 
@@ -145,10 +145,10 @@ class SquadDataSet(DataSet):
 def load(
     dataset: Path, vocab: Path, cache_dir: Path | None, settings: SquadFeatureSettings = SquadFeatureSettings()
 ) -> SquadFeatures:
-    """The features of `dataset`: memory-mapped from the cache, made first when they are not there.
+    """The features of `dataset`, memory-mapped from the cache, after they are built if it does not have them.
 
     Args:
-        cache_dir: where caches live; None makes the features in memory.
+        cache_dir: the directory of the cache; None builds the features in memory.
 
     Raises:
         DatasetError: the data set or the vocabulary cannot be used.
@@ -164,18 +164,18 @@ def _from_arrays(arrays: Arrays) -> SquadFeatures:
 def features_of(
     examples: list[Example], vocabulary: WordPiece, settings: SquadFeatureSettings = SquadFeatureSettings()
 ) -> SquadFeatures:
-    """The features of these questions, in memory. Raises DatasetError where all their passages are empty."""
+    """The features of these questions, in memory. Raises DatasetError if all their passages are empty."""
     return _from_arrays(_arrays(examples, vocabulary, settings, "these questions"))
 
 
-def _arrays(examples: list[Example], vocabulary: WordPiece, settings: SquadFeatureSettings, whose: str) -> Arrays:
+def _arrays(examples: list[Example], vocabulary: WordPiece, settings: SquadFeatureSettings, source: str) -> Arrays:
     windows = [
         (index, *window)
         for index, question, doc_ids, doc_words in _tokenized(examples, vocabulary, settings)
         for window in _windows(question, doc_ids, doc_words, vocabulary, settings)
     ]
     if not windows:
-        raise DatasetError(f"expected passages in {whose}, found only empty ones.")
+        raise DatasetError(f"expected passages in {source}, found only empty ones.")
     index, ids, types, words, context = zip(*windows, strict=True)
     return {
         "input_ids": np.concatenate(ids),
@@ -210,7 +210,7 @@ def _windows(
     head = np.concatenate([cls, question, sep])
     if len(head) + 2 > settings.max_seq_length:
         raise DatasetError(
-            f"expected room for a passage after a question of {len(question)} tokens, found "
+            f"expected space for a passage after a question of {len(question)} tokens, found "
             f"max_seq_length {settings.max_seq_length}. Raise it, or lower max_query_length."
         )
     spans = doc_spans(len(doc_ids), settings.max_seq_length - len(head) - 1, settings.doc_stride)
@@ -226,11 +226,11 @@ def _windows(
         yield np.concatenate([head, doc_ids[start:stop], sep]), types, words, best
 
 
-def doc_spans(tokens: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """(start, length) of the windows over a passage of `tokens`, each at most `room` long."""
+def doc_spans(tokens: int, capacity: int, stride: int) -> list[tuple[int, int]]:
+    """(start, length) of the windows over a passage of `tokens` tokens, at most `capacity` tokens each."""
     spans, start = [], 0
     while start < tokens:
-        length = min(tokens - start, room)
+        length = min(tokens - start, capacity)
         spans.append((start, length))
         if start + length == tokens:
             break
@@ -239,10 +239,10 @@ def doc_spans(tokens: int, room: int, stride: int) -> list[tuple[int, int]]:
 
 
 def max_context(spans: list[tuple[int, int]], tokens: int) -> Int64:
-    """For each passage token the window in which it has most context, int64 [tokens].
+    """For each passage token the index of the window in which it has most context, int64 [tokens].
 
-    The reference's score: min(tokens to the left, tokens to the right) + 0.01 * window length; the first window wins
-    a tie.
+    The reference's score is min(tokens to the left, tokens to the right) + 0.01 * window length; the first window wins
+    ties.
     """
     position = np.arange(tokens)
     scores = np.full((max(len(spans), 1), tokens), -1.0)

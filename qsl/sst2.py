@@ -1,7 +1,6 @@
-"""SST-2 to features: GLUE's TSV, or the hubs' parquet; [CLS] sentence [SEP], cut at 128 tokens.
+"""Features of SST-2, from GLUE's TSV or from parquet: [CLS] sentence [SEP], truncated to 128 tokens.
 
-Labels are not among the features: what a model is given and what it is scored by stay apart, and a file without labels
-(GLUE's test set) can still be run for its speed.
+Labels are not part of the features, so a file without labels (GLUE's test set) can still be used for performance runs.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _PARQUET_MAGIC = b"PAR1"
 
 @dataclass(frozen=True)
 class Sst2FeatureSettings:
-    """The longest sample, in tokens."""
+    """The length to which samples are truncated, in tokens."""
 
     max_seq_length: int = 128
 
@@ -38,7 +37,7 @@ def read_sentences(source: Path | DataFile) -> list[str]:
     """The sentences, in the file's order.
 
     Raises:
-        DatasetError: the file is missing, of another form, or empty.
+        DatasetError: the file is missing, empty, or not in SST-2's format.
     """
     file = DataFile.of(source, KIND, "--dataset")
     sentences = _columns(file)[_SENTENCE]
@@ -52,7 +51,7 @@ def read_labels(source: Path | DataFile) -> Int64:
     """The labels, int64 [N]: 0 negative, 1 positive.
 
     Raises:
-        DatasetError: as `read_sentences` does; or there are no labels, or others.
+        DatasetError: as `read_sentences`; or labels are missing or not 0 or 1.
     """
     file = DataFile.of(source, KIND, "--dataset")
     labels = _columns(file).get(_LABEL)
@@ -94,11 +93,11 @@ class Sst2DataSet(DataSet):
         return read_labels(self.file)
 
     def check_scorable(self) -> None:
-        """It is, where it has labels."""
+        """A file can be scored if it has labels."""
         _ = self.labels
 
     def listed(self, calibration_list: Path) -> list[int]:
-        """The features that a list names, by their indices."""
+        """The indices of the features that a list names by index."""
         return read_indices(calibration_list, self.file.path, len(self.features))
 
     def _build(self) -> Arrays:
@@ -118,10 +117,10 @@ class Sst2DataSet(DataSet):
 def load(
     dataset: Path, vocab: Path, cache_dir: Path | None, settings: Sst2FeatureSettings = Sst2FeatureSettings()
 ) -> Features:
-    """The features of `dataset`: memory-mapped from the cache, made first when they are not there.
+    """The features of `dataset`, memory-mapped from the cache, after they are built if it does not have them.
 
     Args:
-        cache_dir: where caches live; None makes the features in memory.
+        cache_dir: the directory of the cache; None builds the features in memory.
 
     Raises:
         DatasetError: the data set or the vocabulary cannot be used.
@@ -130,7 +129,7 @@ def load(
 
 
 def _columns(file: DataFile) -> dict[str, list[Any]]:
-    """The file's columns by name, `sentence` among them, all of one length, at least one row."""
+    """The columns of the file by name, including `sentence`, all with the same number of rows, at least one."""
     path, content = file.path, file.content
     columns = _read_parquet(path) if content.startswith(_PARQUET_MAGIC) else _read_tsv(path, content)
     if _SENTENCE not in columns:
@@ -144,7 +143,7 @@ def _columns(file: DataFile) -> dict[str, list[Any]]:
 
 
 def _read_tsv(path: Path, content: bytes) -> dict[str, list[Any]]:
-    """Tabs part columns and nothing quotes one: a quotation mark is part of its sentence."""
+    """Columns are separated by tabs and never quoted: a quotation mark is part of its sentence."""
     try:
         lines = content.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
@@ -153,7 +152,7 @@ def _read_tsv(path: Path, content: bytes) -> dict[str, list[Any]]:
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise DatasetError(
-                f"expected {len(header)} columns, parted by tabs, in row {number} of {path}, found {len(row)}."
+                f"expected {len(header)} columns, separated by tabs, in row {number} of {path}, found {len(row)}."
             )
     return {name: [row[at] for row in rows] for at, name in enumerate(header)}
 
@@ -163,11 +162,11 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
         from pyarrow import parquet
     except ModuleNotFoundError as error:
         raise DatasetError(
-            f"{path} is parquet, which pyarrow reads; it is not installed. Type: pip install 'mlperf-bert-sut[parquet]'"
+            f"expected pyarrow, to read {path}, found none. Type: pip install 'mlperf-bert-sut[parquet]'"
         ) from error
     try:
         columns: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
-    except (OSError, ValueError) as error:  # pyarrow's own errors are kinds of these
+    except (OSError, ValueError) as error:  # pyarrow's errors are subclasses of these
         raise DatasetError(
             f"expected whole parquet in {path}, found a file cut short or broken ({str(error).splitlines()[0]}). "
             "Fetch or copy it again."

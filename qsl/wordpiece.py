@@ -1,8 +1,8 @@
 """BERT's uncased tokenizer: basic splitting, then greedy longest-match WordPiece (Devlin et al., 2018).
 
-The rules are those of the reference implementation's BasicTokenizer and WordpieceTokenizer, because a feature that
-differs in one id is a different benchmark. All of them are local to a word, so each distinct word is worked out
-once and remembered: a passage costs one dictionary look-up per word, and no tokenizer library is needed.
+The rules are those of the reference implementation's BasicTokenizer and WordpieceTokenizer, because features that
+differ in one id are a different benchmark. All rules are local to a word, so each distinct word is tokenized once and
+cached: a passage costs one dictionary look-up per word, and no tokenizer library is needed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from qsl.base import DatasetError
 from qsl.data_file import DataFile
 
-KIND = "a WordPiece vocabulary (UTF-8 text, one token a line)"
+KIND = "a WordPiece vocabulary (UTF-8 text, one token per line)"
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 MAX_CHARS_PER_WORD = 100
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _SPECIAL = re.compile(r"(\[(?:PAD|UNK|CLS|SEP|MASK)\])")
-# The ranges that the reference calls Chinese characters; each is a word of its own.
+# The ranges that the reference treats as Chinese characters; each character is a word.
 _CJK = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -47,7 +47,7 @@ def _is_cjk(char: str) -> bool:
 
 
 def _clean(text: str) -> str:
-    """Drop control characters, turn every white space into a space, set each CJK character apart."""
+    """Drop control characters, turn white space into spaces, and surround each CJK character with spaces."""
     out = []
     for char in text:
         category = unicodedata.category(char)
@@ -75,7 +75,7 @@ def _split_punctuation(word: str) -> Iterator[str]:
 
 
 def basic_tokens(text: str) -> list[str]:
-    """Text to lower-case, accent-free words and single punctuation marks (the reference's BasicTokenizer)."""
+    """Lower-case words without accents, and single punctuation marks (the reference's BasicTokenizer)."""
     tokens: list[str] = []
     for word in _clean(text).split():
         plain = "".join(c for c in unicodedata.normalize("NFD", word.lower()) if unicodedata.category(c) != "Mn")
@@ -87,7 +87,7 @@ class WordPiece:
     """A vocabulary and the tokenizer that uses it.
 
     Args:
-        source: the vocabulary's file, one token a line.
+        source: the vocabulary's file, one token per line.
 
     Raises:
         DatasetError: the file is missing, is not text, or lacks one of [PAD], [UNK], [CLS], [SEP].
@@ -112,20 +112,20 @@ class WordPiece:
                 f"expected a BERT vocabulary at {self.path}, found {len(self.tokens)} lines without "
                 f"{', '.join(missing)}. Name a vocab.txt with --vocab FILE."
             )
-        self._seen: dict[str, tuple[int, ...]] = {}
+        self._cache: dict[str, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of the text's word pieces, without special tokens around them."""
+        """The ids of the text's word pieces, without special tokens."""
         return [i for word in _BLANKS.split(text) for i in self.encode_word(word)]
 
     def encode_word(self, word: str) -> tuple[int, ...]:
-        """Ids of one blank-free piece of text; remembered."""
-        ids = self._seen.get(word)
+        """The ids of a text without blanks; cached."""
+        ids = self._cache.get(word)
         if ids is None:
-            ids = self._seen[word] = tuple(self._pieces_of_word(word))
+            ids = self._cache[word] = tuple(self._pieces_of_word(word))
         return ids
 
     def _pieces_of_word(self, word: str) -> Iterator[int]:

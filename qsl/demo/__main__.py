@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--questions", type=int)
-    parser.add_argument("--displaced", action="store_true", help="put every question to another passage")
+    parser.add_argument("--displaced", action="store_true", help="ask every question about another passage")
     options = parser.parse_args()
     demo.write(options.path, options.split, options.seed, options.questions, options.displaced)
 

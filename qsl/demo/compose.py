@@ -1,7 +1,7 @@
-"""A passage put together from facts: one main subject, others of its kind beside it, and where every answer lies.
+"""Composes a passage from facts about a main subject and others of its kind, with the position of every answer.
 
-The others mostly share the main subject's relations, so the right kind of value stands in the passage more than once
-and only the subject tells which one is asked for. A pronoun always means the subject of the sentence before.
+The others mostly share the main subject's relations, so the passage has several values of the right kind and only the
+subject decides which is the answer. A pronoun always refers to the subject of the sentence before.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _GREEK = str.maketrans(
 
 @dataclass(frozen=True)
 class Subject:
-    """What a passage's sentences are about, and how they call it."""
+    """The subject of some sentences, and its names in them."""
 
     name: str
     short: str  # "Lindberg", "the town"
@@ -52,7 +52,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Fact:
-    """One clause of the passage: characters `start` to `end`, the answer at `answer_start`."""
+    """One clause of the passage: characters `start` to `end`, with the answer at `answer_start`."""
 
     subject: Subject
     relation: Relation
@@ -68,7 +68,7 @@ class Fact:
 
 @dataclass
 class Passage:
-    """Text and the facts in it, in the text's order."""
+    """A text and its facts, in the order of the text."""
 
     text: str = ""
     facts: list[Fact] = field(default_factory=list)
@@ -78,7 +78,7 @@ Planned = tuple[Subject, Relation, Value]
 
 
 def compose(draw: Draw, fact_count: int) -> Passage:
-    """A passage of `fact_count` facts; the first subject is the main one."""
+    """A passage with `fact_count` facts; the first subject is the main one."""
     passage = Passage()
     last: Subject | None = None
     for number, block in enumerate(_blocks(draw, fact_count)):
@@ -90,7 +90,7 @@ def compose(draw: Draw, fact_count: int) -> Passage:
 
 
 def _blocks(draw: Draw, fact_count: int) -> list[list[Planned]]:
-    """Runs of facts on one subject each: the main one opens, and may come back later."""
+    """Lists of facts about one subject each: the main subject comes first and may return later."""
     kind = draw.pick(KINDS)
     main_count = min(max(1, fact_count * 3 // 5), len(kind.relations))
     main_relations = draw.sample(kind.relations, main_count)
@@ -107,7 +107,7 @@ def _blocks(draw: Draw, fact_count: int) -> list[list[Planned]]:
 
 
 def _shares(draw: Draw, count: int) -> Iterator[int]:
-    """`count` facts dealt out to subjects, one to four each."""
+    """Numbers of facts for the other subjects, one to four each, `count` in total."""
     while count > 0:
         share = min(count, draw.between(1, 4))
         count -= share
@@ -115,7 +115,7 @@ def _shares(draw: Draw, count: int) -> Iterator[int]:
 
 
 def _shared(draw: Draw, kind: Kind, main: list[Relation], count: int) -> list[Relation]:
-    """Mostly relations that the main subject has too."""
+    """`count` relations, mostly those of the main subject."""
     chosen = draw.sample(main, sum(draw.chance(0.8) for _ in range(count)))
     rest = [relation for relation in kind.relations if relation not in chosen]
     return draw.shuffled(chosen + draw.sample(rest, count - len(chosen)))
@@ -126,7 +126,7 @@ def _plan(draw: Draw, subject: Subject, relations: list[Relation], taken: set[st
 
 
 def _new(draw: Draw, make: Callable[[Draw], Value], taken: set[str]) -> Value:
-    """A value that this passage does not hold yet (nearly always: small pools may run dry in long passages)."""
+    """A value that is not in this passage yet (nearly always: small pools may be exhausted in long passages)."""
     value = make(draw)
     for _ in range(20):
         if value.answer not in taken:
@@ -177,7 +177,7 @@ _NAMES: dict[str, Callable[[Draw], str]] = {
 
 
 def _sentences(draw: Draw, block: list[Planned]) -> Iterator[list[Planned]]:
-    """One fact a sentence, or two that share their subject."""
+    """One fact per sentence, or two with a common subject."""
     left = list(block)
     while left:
         size = 2 if len(left) > 1 and draw.chance(0.3) else 1
@@ -186,7 +186,7 @@ def _sentences(draw: Draw, block: list[Planned]) -> Iterator[list[Planned]]:
 
 
 def _write_sentence(draw: Draw, passage: Passage, sentence: list[Planned], last: Subject | None) -> Subject | None:
-    """Adds one sentence and returns whom a pronoun in the next one would mean."""
+    """Add one sentence; returns the subject that a pronoun in the next sentence would refer to."""
     first = not passage.text
     if not first:
         passage.text += " " + _filler(draw, passage)
@@ -199,7 +199,7 @@ def _write_sentence(draw: Draw, passage: Passage, sentence: list[Planned], last:
 
 
 def _filler(draw: Draw, passage: Passage) -> str:
-    """Now and then a sentence that says nothing, each one once."""
+    """Sometimes a sentence without a fact, each at most once per passage."""
     left = [filler for filler in FILLERS if filler not in passage.text]
     return f"{draw.pick(left)} " if left and draw.chance(0.22) else ""
 
@@ -209,9 +209,9 @@ def _capital(text: str) -> str:
 
 
 def _write_clause(draw: Draw, passage: Passage, planned: Planned, last: Subject | None, shared: int | None) -> bool:
-    """One fact; `shared` counts the clauses that share a subject, which the second one leaves out.
+    """Add one fact; `shared` numbers the clauses with a common subject, which the second clause omits.
 
-    False where the value came first, because a pronoun after it could mean either.
+    Returns False if the value comes first, because a pronoun after it would be ambiguous.
     """
     subject, relation, value = planned
     verbal = [text for text in relation.statements if text.startswith("{s} ")]
@@ -230,14 +230,14 @@ def _write_clause(draw: Draw, passage: Passage, planned: Planned, last: Subject 
 
 
 def _mention(draw: Draw, subject: Subject, last: Subject | None, template: str) -> str:
-    """The full name, or something shorter where the sentence before was about the same subject."""
+    """The full name, or a short form if the sentence before had the same subject."""
     if subject is not last or draw.chance(0.4):
         return subject.name
     return subject.pronoun if template.startswith("{s} ") and draw.chance(0.5) else subject.short
 
 
 def _gloss(draw: Draw, passage: Passage, subject: Subject) -> None:
-    """Now and then the main subject's name in another script, at the end of the first sentence."""
+    """Sometimes add the main subject's name in another script at the end of the first sentence."""
     if draw.chance(0.06):
         script, table = draw.pick((("Greek", _GREEK), ("Russian", _CYRILLIC)))
         name = subject.name.strip("“”").translate(table)

@@ -1,4 +1,4 @@
-"""What can be said of people and of towns (see `relation.py`)."""
+"""The relations of people and of towns (see `templates`)."""
 
 from __future__ import annotations
 

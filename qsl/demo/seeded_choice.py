@@ -1,6 +1,6 @@
-"""Seeded draws that come out the same on every Python version and machine.
+"""Seeded random choices that are the same on every Python version and machine.
 
-Only `random.Random.random()` is promised to keep its stream, so choices, samples and shuffles are built on it here.
+Python guarantees a stable stream only for `random.Random.random()`, so choices, samples and shuffles are built on it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class Draw:
-    """A stream of random choices that one integer decides."""
+    """A stream of random choices, determined by a seed."""
 
     def __init__(self, seed: int) -> None:
         self.fraction = random.Random(seed).random  # noqa: S311 - data, no secret
 
     def below(self, end: int) -> int:
-        """A whole number from 0 up to, not including, `end`."""
+        """An integer from 0 to `end` - 1."""
         return int(self.fraction() * end)
 
     def between(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included."""
+        """An integer from `low` to `high`, both included."""
         return low + self.below(high - low + 1)
 
     def chance(self, probability: float) -> bool:
@@ -33,7 +33,7 @@ class Draw:
         return items[self.below(len(items))]
 
     def sample(self, items: Sequence[T], count: int) -> list[T]:
-        """`count` different items (all of them, if there are fewer) in random order."""
+        """`count` different items (all of them if there are fewer) in random order."""
         left = list(items)
         return [left.pop(self.below(len(left))) for _ in range(min(count, len(left)))]
 

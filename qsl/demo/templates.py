@@ -1,7 +1,7 @@
-"""What can be said of a kind of subject: its relations, each with statements and questions.
+"""The relations of a kind of subject, each with templates of statements and questions.
 
-A statement that opens with `{s}` is a verb phrase after its subject, so two of them can share one; the words of a
-question differ from its statements' in a fixed way, so that reading needs paraphrase but no knowledge of the world.
+A statement that starts with `{s}` is a verb phrase after its subject, so two of them can share the subject. Questions
+use other words than statements, so that answering needs paraphrase, but no knowledge of the world.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Relation:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of subject: how it is called for short, and its relations."""
+    """A kind of subject: its short name and its relations."""
 
     noun: str  # "the town"
     relations: tuple[Relation, ...]
 
 
 def relation(make: Callable[[Draw], Value], statements: str, questions: str) -> Relation:
-    """Alternatives are parted by a bar; every question ends with its mark."""
+    """A relation from alternatives that are separated by bars; questions get their question mark here."""
     asked = tuple(f"{question.strip()}?" for question in questions.split("|"))
     return Relation(make, tuple(text.strip() for text in statements.split("|")), asked)

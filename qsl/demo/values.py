@@ -1,8 +1,8 @@
-"""The things that facts are about: people, places, dates, amounts, phrases, all drawn at random.
+"""Random values of facts: people, places, dates, amounts, phrases.
 
-A `Value` knows two extents of itself, because annotators disagree on how much to mark: the usual answer and another
-one ("Medal" with its article, a captain with the title). Names come from finite pools, so that a small vocabulary
-holds most of them whole; one in ten is made fresh from syllables, so that reading by heart does not pay.
+A `Value` has two spans, because annotators disagree on how much to mark: the usual answer and another one ("Medal" with
+its article, a captain with the title). Names come from finite pools, so that a small vocabulary has most of them as
+whole words; one in ten is composed of syllables, so that memorizing does not help.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PLACES = _pool(_ONSETS, _ENDS, 240)
 
 @dataclass(frozen=True)
 class Value:
-    """What stands in the passage, the answer in it, and another extent that an annotator may mark."""
+    """The text in the passage, the answer in it, and another span that an annotator may mark."""
 
     text: str
     answer: str
@@ -116,7 +116,7 @@ def month(draw: Draw) -> Value:
 
 
 def count(*scales: int) -> DrawValue:
-    """Two leading digits at one of these scales, now and then counted to the last one."""
+    """A number with two leading digits at one of these scales, sometimes exact to the last digit."""
 
     def make(draw: Draw) -> Value:
         scale = draw.pick(scales)
@@ -203,6 +203,6 @@ def company(draw: Draw) -> Value:
 
 
 def one_of(words: str) -> DrawValue:
-    """A maker of one of these words (an underscore stands for a space)."""
+    """Draws one of these words; an underscore stands for a space."""
     items = [word.replace("_", " ") for word in words.split()]
     return lambda draw: plain(draw.pick(items))

@@ -1,4 +1,4 @@
-"""What can be said of companies, ships, novels and buildings (see `relation.py`)."""
+"""The relations of companies, ships, novels and buildings (see `templates`)."""
 
 from __future__ import annotations
 

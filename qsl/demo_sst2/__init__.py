@@ -1,7 +1,7 @@
-"""The embedded sentiment data set: a seeded generator of short judgements in the form of GLUE's SST-2 files.
+"""The embedded sentiment data set: a seeded generator of short judgements in the format of GLUE's SST-2 files.
 
-Which split a sentence belongs to is decided by its checksum, so that the two share none, whatever their seeds and
-sizes. Run `python -m qsl.demo_sst2 dev dev.tsv` to write one.
+The checksum of a sentence decides its split, so that the splits have no sentence in common, whatever their seeds and
+sizes. `python -m qsl.demo_sst2 dev dev.tsv` writes one.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from qsl.demo_sst2.compose import compose
 
 SPLITS = {"dev": 870, "train": 20000}
 HEADER = "sentence\tlabel"
-_DEV_SHARE = 5  # one sentence in so many is the dev split's
+_DEV_SHARE = 5  # one sentence in five belongs to the dev split
 
 
 def generate(split: str, seed: int = 1, sentences: int | None = None) -> list[tuple[str, int]]:
-    """(sentence, label) of a split, no sentence twice, as many of each label; 0 is negative, 1 positive."""
+    """(sentence, label) pairs of a split, without repetition and balanced; 0 is negative, 1 positive."""
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
     draw = Draw(seed)
-    wanted = SPLITS[split] if sentences is None else sentences
+    total = SPLITS[split] if sentences is None else sentences
     found: dict[str, int] = {}
-    while len(found) < wanted:
+    while len(found) < total:
         label = len(found) % 2
         sentence = compose(draw, label)
         if _split(sentence) == split:
@@ -41,7 +41,7 @@ def write(path: Path | str, split: str, seed: int = 1, sentences: int | None = N
 
 
 def shuffle_labels(pairs: list[tuple[str, int]], seed: int = 1) -> list[tuple[str, int]]:
-    """The same sentences, the labels dealt out anew: what has been learned from sentences must fail on it."""
+    """The same sentences with shuffled labels: a model that understands the sentences must fail on them."""
     labels = Draw(seed).shuffled([label for _, label in pairs])
     return [(sentence, label) for (sentence, _), label in zip(pairs, labels, strict=True)]
 

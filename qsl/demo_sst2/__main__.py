@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sentences", type=int)
-    parser.add_argument("--shuffled", action="store_true", help="deal the labels out anew")
+    parser.add_argument("--shuffled", action="store_true", help="shuffle the labels")
     options = parser.parse_args()
     demo_sst2.write(options.path, options.split, options.seed, options.sentences, options.shuffled)
 

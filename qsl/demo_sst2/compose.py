@@ -1,7 +1,7 @@
-"""A sentence with a given label: a pattern says how clauses are weighed, a clause how one is put.
+"""Composes a sentence with a given label: a pattern combines clauses, and one of them decides the label.
 
-Most patterns hold words of both kinds, and in another order or with "not" at another place the same words would mean
-the opposite; so what words there are tells little, and only reading them in order helps.
+Most patterns contain words of both polarities, and in another order or with "not" elsewhere the same words would mean
+the opposite. So the set of words says little, and the model must read them in order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DrawPhrase = Callable[[Draw, int], str]  # label (0 negative, 1 positive) → te
 
 
 def compose(draw: Draw, label: int) -> str:
-    """One sentence: a capital, a full stop, no tab."""
+    """One sentence with a capital letter, a full stop and no tab."""
     text = draw.pick(_PATTERNS)(draw, label)
     if draw.chance(0.2):
         text = f"{draw.pick(words.ASIDES)}, {text}"
@@ -27,7 +27,7 @@ def _adjective(draw: Draw, label: int) -> str:
 
 
 def _predicate(draw: Draw, label: int) -> str:
-    """What follows a subject: said plainly, or by denying the opposite."""
+    """A predicate: said plainly, or by denying the opposite."""
     return draw.pick(_DENIED if draw.chance(0.5) else _PLAIN)(draw, label)
 
 
@@ -71,25 +71,25 @@ def _both(draw: Draw, label: int) -> str:
 
 
 def _but(draw: Draw, label: int) -> str:
-    """What comes after "but" counts."""
+    """The clause after "but" decides."""
     return f"{_clause(draw, 1 - label)}, {draw.pick(('but', 'yet'))} {_clause(draw, label)}"
 
 
 def _turn(draw: Draw, label: int) -> str:
-    """How it ended counts."""
+    """The end decides."""
     before, after = _adjective(draw, 1 - label), _adjective(draw, label)
     return f"{draw.pick(words.SUBJECTS)} is {before} {draw.pick(words.FIRST)}, but {after} {draw.pick(words.LAST)}"
 
 
 def _although(draw: Draw, label: int) -> str:
-    """The main clause counts, wherever it stands."""
-    aside = f"{draw.pick(('although', 'even though', 'while'))} {_clause(draw, 1 - label)}"
+    """The main clause decides, in either position."""
+    concession = f"{draw.pick(('although', 'even though', 'while'))} {_clause(draw, 1 - label)}"
     main = _clause(draw, label)
-    return f"{aside}, {main}" if draw.chance(0.5) else f"{main}, {aside}"
+    return f"{concession}, {main}" if draw.chance(0.5) else f"{main}, {concession}"
 
 
 def _degrees(draw: Draw, label: int) -> str:
-    """The stronger word counts, whichever comes first."""
+    """The stronger word decides, in either order."""
     parts = [
         f"{draw.pick(words.SLIGHTLY)} {_adjective(draw, 1 - label)}",
         f"{draw.pick(words.GREATLY)} {_adjective(draw, label)}",
@@ -105,7 +105,7 @@ def _phrase(draw: Draw, label: int) -> str:
 
 
 def _expected(draw: Draw, label: int) -> str:
-    """What was got counts."""
+    """The result decides, not the expectation."""
     hoped, got = draw.pick(words.OUTCOMES[1 - label]), draw.pick(words.OUTCOMES[label])
     return draw.pick((f"I expected {hoped} and got {got}", f"what I got was {got}, where I had expected {hoped}"))
 

@@ -1,7 +1,7 @@
-"""The words that the sentences are made of, by what they say: GOOD and BAD beside each other, at the same index.
+"""The words of the sentences, by polarity.
 
-Adjectives fit behind "is" and before any noun of SUBJECTS, plural subjects are left out: agreement is not what a model
-should have to learn here.
+Adjectives fit after "is" and before any noun of SUBJECTS. There are no plural subjects, because agreement is not what a
+model should have to learn here.
 """
 
 from __future__ import annotations
