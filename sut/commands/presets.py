@@ -1,4 +1,4 @@
-"""`python -m sut presets`: what each preset is for, and the flags that it stands for."""
+"""`python -m sut presets`: lists the presets: their purpose and their flags."""
 
 from __future__ import annotations
 

@@ -59,11 +59,11 @@ def test_the_gate_fails_where_the_accuracy_is_lost(run: Run, case: Case) -> None
 
 
 def test_an_engine_of_another_kind_of_machine_is_said(run: Run, case: Case) -> None:
-    from sut.commands.compare.engines import Built
+    from sut.commands.compare.engines import PresetEngine
 
-    built = Built("pytorch", "int8", "demo", "key", 1.0, {"architecture": "sparc", "processor": "of old"})
+    built = PresetEngine("pytorch", "int8", "demo", "key", 1.0, {"architecture": "sparc", "processor": "of old"})
     assert built.is_foreign
-    assert not Built("pytorch", "fp32", "demo", None, None, None).is_foreign
+    assert not PresetEngine("pytorch", "fp32", "demo", None, None, None).is_foreign
 
 
 def test_nothing_was_built(run: Run, case: Case) -> None:

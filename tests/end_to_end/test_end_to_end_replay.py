@@ -12,7 +12,7 @@ def test_a_run_again(run: Run, case: Case) -> None:
     assert first.code == 0
     planned = run("replay", "logs", "--dry-run", with_case=False)
     assert (planned.code, "run --mode accuracy --backend fake" in planned.err) == (0, True)
-    assert "nothing differs" in planned.out
+    assert "no differences" in planned.out
     again = run("replay", "logs/run.json", "--log-dir", "second", with_case=False)
     assert again.code == first.code, again.err
     then, now = again.record("logs"), again.record("second")
@@ -20,7 +20,7 @@ def test_a_run_again(run: Run, case: Case) -> None:
     assert now["checksums"] == then["checksums"] and "dataset" in now["checksums"]
     *_, f1 = [line for line in again.out.splitlines() if line.startswith("F1")]
     assert f1.split()[-1] == "same"  # the same answers
-    assert "nothing differs" in again.out
+    assert "no differences" in again.out
 
 
 def test_a_changed_file_is_named(run: Run, case: Case, tmp_path: Path) -> None:

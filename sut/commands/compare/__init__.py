@@ -1,1 +1,1 @@
-"""`python -m sut compare`: presets beside plain fp32. First engines (`built`), then `runs`, then words (`table`)."""
+"""`python -m sut compare`: presets against plain fp32: builds `engines`, makes `runs`, prints a `table`."""

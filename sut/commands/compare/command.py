@@ -1,4 +1,4 @@
-"""The verb `compare`: build the engines, execute beside the reference, tell."""
+"""The verb `compare`: builds the engines, runs presets and reference, prints the comparison."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from backends import check as check_backend
 from sut.commands.compare import engines as compare_engines
 from sut.commands.compare import runs, table
-from sut.commands.compare.engines import Built
-from sut.commands.compare.runs import Row
+from sut.commands.compare.engines import PresetEngine
+from sut.commands.compare.runs import ComparisonRow
 from sut.commands.compare.table import Comparison
 from sut.errors import INVALID, VALID
 from sut.processes import directory_lock
@@ -26,17 +26,17 @@ from sut.settings.settings import RunConfig
 
 _MORE = """Plain fp32 is ONNX Runtime with one sample at a time.
 
-python -m sut compare PRESET...                                builds what is needed, executes, prints a table for each
-python -m sut compare PRESET... --build --engines DIR          only builds: DIR can be copied to another machine
-python -m sut compare PRESET... --execute --engines DIR        only executes what --build left in DIR
+python -m sut compare PRESET...                                builds engines, runs, prints a table for each preset
+python -m sut compare PRESET... --build --engines DIR          only builds; DIR can be copied to another machine
+python -m sut compare PRESET... --execute --engines DIR        only runs, with the engines of --build
 
-A run's flags may follow and override every preset's settings, such as --model, --dataset and --test-query-count.
-Exit code: 0 all keep their accuracy, 1 one does not or a run was invalid, 2 usage, 3 a run failed.
+Flags of a run may follow and override the presets' settings, such as --model, --dataset and --test-query-count.
+Exit code: 0 all keep their accuracy, 1 one loses too much or a run was invalid, 2 usage, 3 a run failed.
 """
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what `argv` says; the last line is JSON."""
+    """Run the comparison; the last line of the output is JSON."""
     args = parser().read(argv)
     values, toml = flags.split(args, "compare")
     configs = {name: _config(resolve({"preset": name, **values}, toml)) for name in args.presets}
@@ -44,13 +44,15 @@ def main(argv: Sequence[str]) -> int:
     engine_of = compare_engines.build if args.build or both else compare_engines.find
     found = {name: engine_of(name, one, _root(args, one)) for name, one in configs.items()}
     if not (args.execute or both):
-        return _tell_built(found)
+        return _print_built(found)
     folder = args.output_dir or Path("runs") / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-compare"
     compared = []
     with directory_lock.held(folder, "comparison") as held:
         for name, config in configs.items():
-            own = replace(config, engine=_root(args, config) / engine) if (engine := found[name].engine) else config
-            rows = _rows(name, own, folder / name, args.accuracy_samples, held)
+            accelerated = (
+                replace(config, engine=_root(args, config) / engine) if (engine := found[name].engine) else config
+            )
+            rows = _rows(name, accelerated, folder / name, args.accuracy_samples, held)
             compared.append(_comparison(name, config, rows, found[name]))
             table.show(compared[-1])
     print(f"logs: {folder}")
@@ -62,18 +64,18 @@ def parser() -> Parser:
     """The command line of `compare`."""
     found = new_parser("compare", _MORE)
     add = found.add_argument
-    add("presets", nargs="+", metavar="PRESET", help="names that `python -m sut presets` lists")
+    add("presets", nargs="+", metavar="PRESET", help="a name listed by `python -m sut presets`")
     add("--build", action="store_true", help="only build the engines")
-    add("--execute", action="store_true", help="only execute, with engines that were built before")
-    add("--engines", type=Path, metavar="DIR", help="where engines lie (default: the cache)")
-    add("--output-dir", type=Path, metavar="DIR", help="all logs (default: a new one below runs/)")
+    add("--execute", action="store_true", help="only run, with engines that were built before")
+    add("--engines", type=Path, metavar="DIR", help="directory of the engines (default: the cache)")
+    add("--output-dir", type=Path, metavar="DIR", help="directory of the logs (default: a new one below runs/)")
     add("--accuracy-samples", type=int, metavar="N", help="score only the first N samples (default: all)")
     flags.add(found, "compare")
     return found
 
 
 def _config(asked: RunConfig) -> RunConfig:
-    """What is accelerated, without what its runs set themselves; fp16 stays as asked, so that each run says it."""
+    """The accelerated configuration without the settings of single runs; fp16 stays, for its notice."""
     check_backend(asked.backend)
     return replace(asked, preset=None, scenario="Offline", mode="performance", target=None)
 
@@ -82,24 +84,29 @@ def _root(args: argparse.Namespace, config: RunConfig) -> Path:
     return args.engines or engines.default_root(config)
 
 
-def _tell_built(found: dict[str, Built]) -> int:
+def _print_built(found: dict[str, PresetEngine]) -> int:
     for name, one in found.items():
-        how = "nothing to build: weights are read as they are" if one.engine is None else f"engine {one.engine}"
+        how = "no engine needed: the weights are used directly" if one.engine is None else f"engine {one.engine}"
         seconds = "" if one.build_s is None else f", built in {one.build_s:.1f} s"
         print(f"{name}: {one.model} on {one.backend} {one.precision}: {how}{seconds}")
     print(json.dumps({"built": {name: asdict(one) for name, one in found.items()}}))
     return VALID
 
 
-def _rows(name: str, own: RunConfig, folder: Path, accuracy_samples: int | None, held: int) -> dict[str, Row]:
+def _rows(
+    name: str, accelerated: RunConfig, folder: Path, accuracy_samples: int | None, held: int
+) -> dict[str, ComparisonRow]:
     rows = {}
-    for row, of in (("accelerated", own), ("reference", reference(own))):  # what is more likely refused comes first
+    for row, of in (
+        ("accelerated", accelerated),
+        ("reference", reference(accelerated)),
+    ):  # the one more likely to be refused comes first
         print(f"{name}, {row}: {of.model} on {of.backend} {of.precision}", file=sys.stderr, flush=True)
         rows[row] = runs.measure(of, folder / row, accuracy_samples, held)
     return rows
 
 
-def _comparison(name: str, config: RunConfig, rows: dict[str, Row], engine: Built) -> Comparison:
+def _comparison(name: str, config: RunConfig, rows: dict[str, ComparisonRow], engine: PresetEngine) -> Comparison:
     return Comparison(
         preset=name,
         model=config.model,
@@ -113,7 +120,7 @@ def _comparison(name: str, config: RunConfig, rows: dict[str, Row], engine: Buil
 
 
 def reference(config: RunConfig) -> RunConfig:
-    """The plain way to run the same model: fp32, ONNX Runtime, one instance, one sample at a time."""
+    """The reference configuration of the same model: fp32, ONNX Runtime, one instance, one sample at a time."""
     return replace(
         config,
         backend="onnxruntime",

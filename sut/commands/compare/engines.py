@@ -1,7 +1,7 @@
-"""Engines apart from their runs: built into a directory that can be carried to another machine, and found there again.
+"""Engines built into a directory that can be copied to another machine, and found there by preset.
 
-compare.json in that directory says which engine is whose, so that the machine which executes needs neither the
-calibration data nor the libraries that built it.
+compare.json in that directory maps presets to engines, so that the executing machine needs neither the calibration
+data nor the libraries that built them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ INDEX = "compare.json"
 
 
 @dataclass(frozen=True)
-class Built:
-    """One preset's engine; `engine` None where its precision runs none: weights are then read as they are."""
+class PresetEngine:
+    """One preset's engine; `engine` is None if its precision needs none."""
 
     backend: str
     precision: str
     model: str
     engine: str | None  # its directory's name
-    build_s: float | None  # None: it was there before, and its time was not noted
+    build_s: float | None  # None: it was already built and its build time is unknown
     built_on: Mapping[str, str] | None
 
     def is_for(self, config: RunConfig) -> bool:
@@ -40,27 +40,27 @@ class Built:
 
     @property
     def is_foreign(self) -> bool:
-        """Built on another kind of machine than this one."""
+        """Whether it was built on another kind of machine."""
         return self.built_on not in (None, machine_facts.kind())
 
 
-def build(name: str, config: RunConfig, root: Path) -> Built:
-    """Build the engine of preset `name` into `root` where it is not there, and note it in the index.
+def build(name: str, config: RunConfig, root: Path) -> PresetEngine:
+    """Build the engine of preset `name` into `root`, unless it exists, and add it to the index.
 
     Raises:
-        UsageError, DatasetError, BackendError: what cannot be used, or `root` cannot be written.
+        UsageError, DatasetError, BackendError: a setting or file cannot be used, or `root` cannot be written.
     """
     index = _read(root)
-    found = _build(config, root, index.get(name)) if engines.needs_engine(config) else _nothing(config)
+    found = _build(config, root, index.get(name)) if engines.needs_engine(config) else _no_engine(config)
     _write(root, index | {name: found})
     return found
 
 
-def _nothing(config: RunConfig) -> Built:
-    return Built(config.backend, config.precision, config.model, None, None, None)
+def _no_engine(config: RunConfig) -> PresetEngine:
+    return PresetEngine(config.backend, config.precision, config.model, None, None, None)
 
 
-def _build(config: RunConfig, root: Path, before: Built | None) -> Built:
+def _build(config: RunConfig, root: Path, before: PresetEngine | None) -> PresetEngine:
     there = {path.name for path in root.iterdir()} if root.is_dir() else set()
     start_s = time.perf_counter()
     directory = engines.build(config, root)
@@ -68,19 +68,19 @@ def _build(config: RunConfig, root: Path, before: Built | None) -> Built:
     if build_s is None and before and before.engine == directory.name:
         build_s = before.build_s
     about = engine_store.settings(directory)
-    return Built(config.backend, config.precision, config.model, directory.name, build_s, about.get("built_on"))
+    return PresetEngine(config.backend, config.precision, config.model, directory.name, build_s, about.get("built_on"))
 
 
-def find(name: str, config: RunConfig, root: Path) -> Built:
-    """What `build` left in `root` for preset `name`.
+def find(name: str, config: RunConfig, root: Path) -> PresetEngine:
+    """The engine of preset `name` that `build` wrote to `root`.
 
     Raises:
-        UsageError: nothing, or for another model, backend or precision.
+        UsageError: there is none, or it is for another model, backend or precision.
     """
     todo = f"Type: python -m sut compare {name} --build --engines {root}, with the same flags"
     found = _read(root).get(name)
     if found is None:
-        raise UsageError(f"expected what --build left for {name} in {root}, found nothing. {todo}.")
+        raise UsageError(f"expected the engine of {name} in {root}, found none. {todo}.")
     if not found.is_for(config):
         raise UsageError(
             f"expected in {root} an engine of {name} for {config.model} on {config.backend} {config.precision}, found "
@@ -89,20 +89,20 @@ def find(name: str, config: RunConfig, root: Path) -> Built:
     return found
 
 
-def _read(root: Path) -> dict[str, Built]:
-    """Preset → what was built for it; empty where nothing was."""
+def _read(root: Path) -> dict[str, PresetEngine]:
+    """Preset → its engine; empty without an index."""
     path = root / INDEX
     if not path.exists():
         return {}
     try:
-        return decode(dict[str, Built], bounded_readers.read_json(path, bounded_readers.SETTINGS_BYTES))
+        return decode(dict[str, PresetEngine], bounded_readers.read_json(path, bounded_readers.SETTINGS_BYTES))
     except UnreadableError as error:
-        raise UsageError(f"expected what --build writes in {path}, found {error}. Take another --engines.") from error
+        raise UsageError(f"expected the index of --build in {path}, found {error}. Type another --engines.") from error
 
 
-def _write(root: Path, index: Mapping[str, Built]) -> None:
+def _write(root: Path, index: Mapping[str, PresetEngine]) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         atomic_write.write_text(root / INDEX, json.dumps(encode(index), indent=2) + "\n")
     except OSError as error:
-        raise UsageError(f"expected to write to {root}, found: {error}. Take another --engines.") from error
+        raise UsageError(f"expected to write to {root}, found: {error}. Type another --engines.") from error

@@ -1,6 +1,6 @@
-"""The runs behind one row: accuracy, SingleStream and Offline, each `python -m sut` in a process of its own.
+"""The runs of one row: accuracy, SingleStream and Offline, each `python -m sut` in a separate process.
 
-A row is read out of their run.json and LoadGen's logs alone, so whatever it shows can be looked up and run again.
+A row is read only from their run.json and LoadGen's logs, so every figure can be checked and reproduced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sut.settings.resolve import to_flags
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
-# What is run of each row: scenario and mode.
+# The runs of a row: scenario and mode.
 _KINDS = {
     "accuracy": ("Offline", "accuracy"),
     "latency": ("SingleStream", "performance"),
@@ -27,8 +27,8 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One way of running the model, measured. Latency: SingleStream's mean; `engine_…`: in the backend alone."""
+class ComparisonRow:
+    """The figures of one configuration. Latency: SingleStream's mean; `engine_…`: inside the backend only."""
 
     what: str  # backend and precision
     metric: str
@@ -38,28 +38,28 @@ class Row:
     samples_per_s: float
     engine_latency_ms: float
     engine_samples_per_s: float
-    evaluation_s: float  # the accuracy run's whole process
+    evaluation_s: float  # duration of the accuracy run's process
     instances: int
     cores_per_instance: int
     notices: tuple[str, ...]
-    invalid: tuple[str, ...]  # why, of the runs that LoadGen called so
+    invalid: tuple[str, ...]  # the reasons of the invalid runs
 
 
 class RowStoppedError(SutError):
-    """One of the runs ended with an error that it has told itself; `exit_code` is the run's."""
+    """One of the runs ended with an error; `exit_code` is the run's."""
 
     def __init__(self, what: str, code: int, console: Path) -> None:
-        words = [line for line in console.read_text("utf-8", "replace").splitlines() if line.startswith("error: ")]
-        said = words[-1].removeprefix("error: ") if words else f"it ended with {code}."
-        super().__init__(f"the {what} run stopped: {said} All that it printed is in {console}.")
+        errors = [line for line in console.read_text("utf-8", "replace").splitlines() if line.startswith("error: ")]
+        found = errors[-1].removeprefix("error: ") if errors else f"it ended with {code}."
+        super().__init__(f"the {what} run stopped: {found} Its output is in {console}.")
         self.exit_code = code if code > 0 else FAILED
 
 
-def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock: int) -> Row:
-    """Run all kinds, their logs below `folder`; each holds `lock`, see `sut.processes.directory_lock`.
+def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock: int) -> ComparisonRow:
+    """Make all runs, with logs below `folder`; each inherits `lock`, see `sut.processes.directory_lock`.
 
     Raises:
-        RowStoppedError, RunFailedError: a run did not come to its end.
+        RowStoppedError, RunFailedError: a run ended with an error.
     """
     started_s = time.perf_counter()
     accuracy = _run("accuracy", replace(config, test_query_count=accuracy_samples), folder, lock)
@@ -67,7 +67,7 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
     latency, throughput = (_run(kind, config, folder, lock) for kind in ("latency", "throughput"))
     scored, streamed, measured = accuracy.accuracy, latency.performance, throughput.performance
     assert scored and streamed and measured and latency.batches
-    return Row(
+    return ComparisonRow(
         what=f"{config.backend} {throughput.config.precision}",
         metric=METRICS[TASKS[config.task].metric],
         accuracy=scored.of_answered,
@@ -85,7 +85,7 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
 
 
 def _engine_samples_per_s(record: RunRecord) -> float:
-    """As fast as all instances would be if they did nothing else."""
+    """The speed of all instances if they were always inside the engine."""
     batches = record.batches
     assert batches is not None
     return batches.samples * len(batches.instances) / batches.engine_s
@@ -106,7 +106,7 @@ def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> RunRecord:
         folder.mkdir(parents=True, exist_ok=True)
         code = run_process.run(["run", *to_flags(one)], lock, console)
     except OSError as error:
-        raise RunFailedError(f"expected to write to {folder}, found: {error}. Take another --output-dir.") from error
+        raise RunFailedError(f"expected to write to {folder}, found: {error}. Type another --output-dir.") from error
     if code not in (VALID, INVALID):
         raise RowStoppedError(f"{folder.name} {kind}", code, console)
     return run_record.read(one.logs)

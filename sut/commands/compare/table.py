@@ -1,4 +1,4 @@
-"""What a comparison is told as: a table of two rows for each preset, what its columns are, and one line of JSON."""
+"""The output of a comparison: a table of two rows per preset, an explanation of its columns, and one line of JSON."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from rich.table import Table
 
 from foundation.people_numbers import figure
 from foundation.typed_json import encode
-from sut.commands.compare.engines import Built
-from sut.commands.compare.runs import Row
+from sut.commands.compare.engines import PresetEngine
+from sut.commands.compare.runs import ComparisonRow
 
 _COLUMNS = ("", "{metric} %", "latency ms", "samples /s", "engine ms", "engine /s", "build s", "eval s", "devices")
 _ABOUT = (
-    "latency: SingleStream's mean; samples/s: Offline; both under LoadGen, with everything on the clock. engine: the "
-    "same two within the backend alone. eval: the accuracy run, from its start to its end. devices: instances × cores."
+    "latency: SingleStream's mean; samples/s: Offline; both under LoadGen, measured end to end. engine: the "
+    "same two inside the backend only. eval: the accuracy run, from its start to its end. devices: instances × cores."
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One preset beside the reference."""
+    """One preset compared with the reference."""
 
     preset: str
     model: str
     dataset: str
-    reference: Row
-    accelerated: Row
-    built: Built
+    reference: ComparisonRow
+    accelerated: ComparisonRow
+    built: PresetEngine
     may_lose: float  # points of accuracy
-    is_judged: bool  # False for weights whose answers mean nothing
+    is_judged: bool  # False for random weights
 
     @property
     def lost(self) -> float:
@@ -40,12 +40,12 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """The accuracy is kept, and no run is invalid."""
+        """Whether the accuracy is kept and no run is invalid."""
         kept = not self.is_judged or self.lost <= self.may_lose
         return kept and not (self.reference.invalid or self.accelerated.invalid)
 
     def notes(self) -> list[str]:
-        """What must stand beside the figures."""
+        """The notices and warnings to print with the figures."""
         rows = {"reference": self.reference, "accelerated": self.accelerated}
         notes = list(dict.fromkeys(notice for row in rows.values() for notice in row.notices))
         notes += [f"INVALID, {name} {why}" for name, row in rows.items() for why in row.invalid]
@@ -55,7 +55,7 @@ class Comparison:
         return notes
 
     def facts(self) -> dict[str, object]:
-        """All of it, for JSON."""
+        """The content of the JSON line."""
         return {**encode(self), "lost": self.lost, "passed": self.passed, "notes": self.notes()}
 
 
@@ -77,7 +77,7 @@ def show(one: Comparison) -> None:
         console.print(f"note: {note}")
 
 
-def _cells(name: str, row: Row, build_s: float | None) -> list[str]:
+def _cells(name: str, row: ComparisonRow, build_s: float | None) -> list[str]:
     speeds = (row.latency_ms, row.samples_per_s, row.engine_latency_ms, row.engine_samples_per_s)
     seconds = ("–" if build_s is None else f"{build_s:.1f}", f"{row.evaluation_s:.1f}")
     devices = f"{row.instances} × {row.cores_per_instance}"
@@ -85,9 +85,9 @@ def _cells(name: str, row: Row, build_s: float | None) -> list[str]:
 
 
 def _gate(one: Comparison) -> str:
-    what = f"{one.reference.metric} lost {one.lost:.2f} points, {one.may_lose:g} or less may be"
+    what = f"{one.reference.metric} lost {one.lost:.2f} points, allowed: at most {one.may_lose:g}"
     if not one.is_judged:
-        return f"not judged: {what}, but these answers mean nothing"
+        return f"not judged, the weights are random: {what}"
     return f"{'PASS' if one.lost <= one.may_lose else 'FAIL'}  {what}"
 
 

@@ -1,8 +1,9 @@
-"""`python -m sut kpi RUN…`: runs' figures as KPI lines, as CSV, or as a workbook.
+"""`python -m sut kpi RUN…`: prints the figures of runs as KPI lines, CSV or a workbook.
 
     # heading or remark     ## setting: value     figure (unit): value     *primary figure (unit): value  # what it is
 
-The decimal point is a point in every locale. Several runs follow each other as lines, and are columns of a table.
+The decimal separator is a point in every locale. Several runs are printed one after the other as lines, and side by
+side as columns in a table.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foundation.people_numbers import count
-from sut.commands.kpi.figures import KILLED, Kpi, Report, report
+from sut.commands.kpi.figures import KILLED, Kpi, KpiReport, report
 from sut.errors import UsageError
 from sut.record import run_record
 from sut.settings.parser import Parser, new_parser
@@ -28,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     """Print or write the figures of the runs.
 
     Raises:
-        UsageError: one of them is no run, or the file cannot be written.
+        UsageError: one of them is not a run, or the file cannot be written.
     """
     options = parser().read(argv)
     if options.format == "xlsx" and options.output is None:
@@ -47,9 +48,9 @@ def parser() -> Parser:
     """The command line of `kpi`."""
     found = new_parser("kpi")
     found.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's log directory, or its run.json")
-    found.add_argument("--primary", action="store_true", help="the primary figure alone")
-    found.add_argument("--format", choices=_FORMATS, default="list", help="lines (default), or a column for each run")
-    found.add_argument("--output", type=Path, metavar="FILE", help="write there (xlsx: needed)")
+    found.add_argument("--primary", action="store_true", help="only the primary figure")
+    found.add_argument("--format", choices=_FORMATS, default="list", help="lines (default), or one column per run")
+    found.add_argument("--output", type=Path, metavar="FILE", help="write to this file (required for xlsx)")
     return found
 
 
@@ -57,17 +58,17 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"expected to write {path}, found: {error}. Take another --output.") from error
+        raise UsageError(f"expected to write {path}, found: {error}. Type another --output.") from error
 
 
-def _content(form: str, reports: dict[str, Report], primary: bool) -> bytes:
+def _content(form: str, reports: dict[str, KpiReport], primary: bool) -> bytes:
     if form == "list":
         return "\n".join(_lines(run, found, primary) for run, found in reports.items()).encode()
     rows = _table(reports, primary)
     return _csv(rows) if form == "csv" else _workbook(rows)
 
 
-def _lines(run: str, found: Report, primary: bool) -> str:
+def _lines(run: str, found: KpiReport, primary: bool) -> str:
     lines = [f"# {run}", *(f"#{remark}" if remark == KILLED else f"# {remark}" for remark in found.remarks)]
     for section, kpis in found.sections.items():
         chosen = [one for one in kpis if one.is_primary or not primary]
@@ -76,7 +77,7 @@ def _lines(run: str, found: Report, primary: bool) -> str:
 
 
 def line(one: Kpi) -> str:
-    """One KPI line."""
+    """The KPI line of a figure."""
     if one.is_tunable:
         return f"## {one.name}: {one.value}"
     unit = f" ({one.unit})" if one.unit else ""
@@ -85,12 +86,12 @@ def line(one: Kpi) -> str:
 
 
 def _number(value: str | float | int) -> str:
-    """Never with an exponent, which not every reader of such lines knows."""
+    """A value as text, without an exponent, which some readers of such lines do not parse."""
     return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _table(reports: dict[str, Report], primary: bool) -> Table:
-    """A header, a row of remarks, then a row for each figure that any run has; "" where a run has it not."""
+def _table(reports: dict[str, KpiReport], primary: bool) -> Table:
+    """A header, a row of remarks, then a row for each figure of any run; "" if a run does not have it."""
     rows: dict[tuple[str, str, str], list[str | float | int]] = {}
     marked: set[tuple[str, str, str]] = set()
     for column, found in enumerate(reports.values()):

@@ -1,7 +1,7 @@
-"""From run.json to key performance indicators, in the words of the workload framework whose reports they join.
+"""Turns run.json into key performance indicators in the format of a workload framework.
 
-Names, order and the -1 for what is not known are that framework's. What a figure counts stands beside it: throughput
-is over the timed window, a latency is of a batch in its instance, and LoadGen's own figures bear LoadGen's name.
+Names, order and -1 for an unknown value are that framework's. Throughput is over the timed window, a latency is of a
+batch in its instance, and LoadGen's own figures have "LoadGen" in their names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ UNKNOWN = -1
 KILLED = "INVALID RESULT: Some instances were killed"
 _STREAMS = ("SingleStream", "MultiStream")
 _RATE = "samples/sec"
-# The framework's name of each statistic of a latency, and ours.
+# The framework's name of each latency statistic → ours.
 _LATENCIES = {
     "Average": "mean",
     "Max": "max",
@@ -33,26 +33,26 @@ _LATENCIES = {
 
 @dataclass(frozen=True)
 class Kpi:
-    """One line."""
+    """One figure or setting."""
 
     name: str
     value: str | float | int
     unit: str = ""
     is_primary: bool = False
-    is_tunable: bool = False  # what was asked for, not what was found
+    is_tunable: bool = False  # a setting, not a result
     tooltip: str = ""
 
 
 @dataclass(frozen=True)
-class Report:
-    """One run's lines under their headings, and what must be read before them."""
+class KpiReport:
+    """One run's figures by section, and the remarks to print before them."""
 
     remarks: tuple[str, ...]
     sections: Mapping[str, Sequence[Kpi]]
 
 
-def report(run: RunRecord) -> Report:
-    """The report of a run; what its record does not hold is -1."""
+def report(run: RunRecord) -> KpiReport:
+    """The report of a run; values that its record does not have are -1."""
     sections = {
         "PARAMS": _params(run),
         "Workload Configuration": _workload(run),
@@ -60,11 +60,11 @@ def report(run: RunRecord) -> Report:
         "Metrics": _metrics(run),
         "Key KPI": _key(run),
     }
-    return Report(tuple(_remarks(run)), sections)
+    return KpiReport(tuple(_remarks(run)), sections)
 
 
 def mode(config: RunConfig) -> str:
-    """throughput, latency or accuracy: what was asked for with --kpi, else what mode and scenario are about."""
+    """throughput, latency or accuracy: the value of --kpi, else by mode and scenario."""
     if config.mode == "accuracy":
         return "accuracy"
     return config.kpi or ("latency" if config.scenario in _STREAMS else "throughput")
@@ -72,7 +72,7 @@ def mode(config: RunConfig) -> str:
 
 def _remarks(run: RunRecord) -> list[str]:
     killed = [KILLED, run.instance_died] if run.instance_died else []
-    unfinished = ["it was ended from outside, or is still running"] if run.verdict == "unfinished" else []
+    unfinished = ["it was killed, or is still running"] if run.verdict == "unfinished" else []
     return [*killed, f"result: {run.verdict}", *unfinished, *run.reasons, *run.notices]
 
 
@@ -90,7 +90,7 @@ def _params(run: RunRecord) -> list[Kpi]:
             "PYTHON_VER": machine.python if machine else None,
             **{f"{name}_VER": version for name, version in packages.items()},
             **(machine.environment if machine else {}),
-            **(run.topology.environment if run.topology else {}),  # set for the instances, over what was set outside
+            **(run.topology.environment if run.topology else {}),  # set for the instances, overrides the user's
         }
     )
 
@@ -147,7 +147,7 @@ def _metrics(run: RunRecord) -> list[Kpi]:
         _kpi("Throughput per Instance", _mean_rate(run), _RATE, tooltip="mean of the instances"),
         *(_kpi(f"Throughput of Instance {number}", one.samples_per_s, _RATE) for number, one in enumerate(instances)),
         *(_kpi(f"{name} Latency", latencies.get(key), "ms") for name, key in _LATENCIES.items()),
-        _kpi("Average Engine Latency", engine.get("mean"), "ms", tooltip="inside the engine alone"),
+        _kpi("Average Engine Latency", engine.get("mean"), "ms", tooltip="inside the engine only"),
         *_loadgen(run),
         _kpi("TTT", None, "s"),
         _kpi("Samples", batches.samples if batches else None),
@@ -165,7 +165,7 @@ def _kpi(name: str, value: float | str | None, unit: str = "", is_primary: bool 
 
 
 def _loadgen(run: RunRecord) -> list[Kpi]:
-    """LoadGen's own figure, and the latency of its queries in the scenarios that have one: any but Offline."""
+    """LoadGen's own figure, and its query latencies in all scenarios but Offline."""
     result = run.performance or run.peak
     if result is None:
         return []
@@ -209,7 +209,7 @@ def _latency(run: RunRecord) -> Kpi:
 
 @dataclass(frozen=True)
 class Quality:
-    """The metric that a task is judged by."""
+    """The accuracy metric of a task and its value."""
 
     metric: str
     percent: float

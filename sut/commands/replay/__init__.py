@@ -1,1 +1,1 @@
-"""replay: an earlier run again, and what differs."""
+"""replay: repeats an earlier run and prints the differences."""

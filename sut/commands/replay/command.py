@@ -1,7 +1,8 @@
-"""`python -m sut replay RUN`: an earlier run again, out of its run.json; what differs, and both results side by side.
+"""`python -m sut replay RUN`: repeats a run from its run.json; prints the differences and both results.
 
-The run is made from what was given to the earlier one, not from what that resolved to: a run of the demo stays one, and
-another machine makes its own plan of instances. (The backend called replay is another thing: it gives stored answers.)
+The new run gets the settings that were given to the earlier one, not the resolved ones: a run of the demo uses this
+version's demo, and another machine makes its own plan of instances. (The backend `replay` is unrelated: it returns
+stored answers.)
 
     python -m sut replay runs/20260102T030405.678-Offline-performance-onnxruntime
 """
@@ -24,10 +25,10 @@ from sut.settings.parser import Parser, new_parser
 from sut.settings.resolve import default_log_dir, given, resolve, to_flags
 from sut.settings.settings import DEMO, SETTINGS, RunConfig
 
-_MORE = """What may differ: versions, machine, files, plan, result. Exit code: that of the run which is made now."""
-# What of two records is compared, in addition to the figures.
+_MORE = """What may differ: versions, machine, files, plan, result. Exit code: that of the new run."""
+# Sections of two records that are compared, in addition to the figures.
 _SECTIONS = ("machine", "distributions", "checksums", "engine", "topology", "config", "samples", "random_weights")
-_OWN = ("config.log_dir",)  # differs always
+_OWN = ("config.log_dir",)  # always differs
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,16 @@ class Earlier:
 
     path: Path
     record: RunRecord
-    config: RunConfig  # as given then
-    directory: Path  # what its paths start from
-    remarks: list[str]  # what a person should know before
+    config: RunConfig  # as given to that run
+    directory: Path  # the base of its relative paths
+    remarks: list[str]  # notes to print before the run
 
 
 def main(argv: list[str]) -> int:
-    """Do what `argv` says; returns the run's exit code.
+    """Repeat the run; returns its exit code.
 
     Raises:
-        UsageError: there is no run.json, or none that says what was run. Whatever else a run raises.
+        UsageError: there is no run.json with the settings of a run. Also everything that a run raises.
     """
     options = parser().read(argv)
     earlier = read(options.run)
@@ -53,23 +54,29 @@ def main(argv: list[str]) -> int:
     config = replace(earlier.config, log_dir=log_dir)
     _announce(earlier, config)
     with chdir(earlier.directory):
-        return _dry_run(earlier) if options.dry_run else _again(earlier, config)
+        return _dry_run(earlier) if options.dry_run else _repeat(earlier, config)
 
 
 def parser() -> Parser:
     """The command line of `replay`."""
     found = new_parser("replay", _MORE)
     found.add_argument("run", type=Path, metavar="RUN", help="a run's log directory, or its run.json")
-    found.add_argument("--log-dir", type=Path, metavar="DIR", help="of the new run (default: a new one below runs/)")
-    found.add_argument("--dry-run", action="store_true", help="only the command, and what differs before it runs")
+    found.add_argument(
+        "--log-dir", type=Path, metavar="DIR", help="logs of the new run (default: a new directory below runs/)"
+    )
+    found.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only print the command, and the differences that are known without a run",
+    )
     return found
 
 
 def read(run: Path) -> Earlier:
-    """The run of a log directory, or of its run.json.
+    """Read a run, given its log directory or its run.json.
 
     Raises:
-        UsageError: there is none, it is broken, or its settings are none that can be run.
+        UsageError: there is none, it is broken, or its settings cannot be used.
     """
     record = run_record.read(run)
     said = _as_given(record.config) if record.given is None else record.given
@@ -81,7 +88,7 @@ def read(run: Path) -> Earlier:
 
 
 def _as_given(config: RunConfig) -> dict[str, Any]:
-    """Out of a resolved configuration, where a record has nothing else: what the demo stands for is left out."""
+    """The given settings, from the resolved ones if a record has no others; without the paths of the demo."""
     said = given(config)
     if Path(said.get("dataset", "")).name.startswith("demo-dev-"):
         del said["dataset"]
@@ -93,13 +100,13 @@ def _as_given(config: RunConfig) -> dict[str, Any]:
 def _remarks(record: RunRecord, unknown: Set[str], directory: Path) -> Iterator[str]:
     if not record.has_ended:
         why = ", ".join([record.verdict, *record.reasons])
-        yield f"that run did not end: {why}. There is no result to compare with."
+        yield f"the earlier run did not finish ({why}): there is no result to compare with."
     if unknown:
-        yield f"settings that this version does not have are left out: {', '.join(sorted(unknown))}."
+        yield f"settings that this version does not have are ignored: {', '.join(sorted(unknown))}."
     if record.given is None:
-        yield "that run.json is of an older version: instances, cores and threads are taken as they were then."
+        yield "run.json was written by an older version: instances, cores and threads are used as recorded."
     if not directory.is_dir():
-        yield f"{directory}, where that run was started, is gone: its paths are looked for from here."
+        yield f"{directory}, where the earlier run was started, does not exist: its paths are resolved from here."
 
 
 def _announce(earlier: Earlier, config: RunConfig) -> None:
@@ -112,7 +119,7 @@ def _announce(earlier: Earlier, config: RunConfig) -> None:
 
 
 def _dry_run(earlier: Earlier) -> int:
-    """What can be known without a run: the machine, the versions, the files that were read then."""
+    """Print the differences that are known without a run: the machine, the versions, the files."""
     from backends.bert.checkpoints import find_model
     from sut.commands.replay.table import show_differences
     from sut.fetch import resolve as asset_paths
@@ -129,7 +136,7 @@ def _dry_run(earlier: Earlier) -> int:
     return 0
 
 
-def _again(earlier: Earlier, config: RunConfig) -> int:
+def _repeat(earlier: Earlier, config: RunConfig) -> int:
     from sut.commands.replay.table import show_differences, show_figures
     from sut.run import command as run_command
 
@@ -142,12 +149,12 @@ def _again(earlier: Earlier, config: RunConfig) -> int:
 
 
 def sections(then: RunRecord, now: RunRecord, among: Sequence[str] = _SECTIONS) -> list[str]:
-    """Those of `among` that both record, and can be compared."""
+    """The sections of `among` that both records have."""
     return [name for name in among if getattr(then, name) is not None and getattr(now, name) is not None]
 
 
 def differences(then: RunRecord, now: RunRecord, among: Sequence[str]) -> dict[str, tuple[Any, Any]]:
-    """What differs in these sections, by its dotted name in run.json: (then, now), None where one has no such value."""
+    """The differences in these sections: dotted name in run.json → (then, now), None for a missing value."""
     before, after = run_record.flat(then), run_record.flat(now)
     names = [name for name in dict.fromkeys([*before, *after]) if name.partition(".")[0] in among and name not in _OWN]
     pairs = {name: (before.get(name), after.get(name)) for name in names}

@@ -1,4 +1,4 @@
-"""What a replay prints: a line for everything that differs, and a table of both results."""
+"""The output of a replay: a line for each difference, and a table of both results."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sut.record.run_record import RunRecord
 
 
 def show_differences(found: Mapping[str, tuple[Any, Any]], among: Sequence[str]) -> None:
-    """A line for each; `among` are the sections of both records that were compared."""
+    """Print the differences; `among` are the sections that were compared."""
     console = Console(highlight=False, markup=False)
     if not found:
-        console.print(f"nothing differs in what was compared: {', '.join(among)}", soft_wrap=True)
+        console.print(f"no differences in {', '.join(among)}", soft_wrap=True)
         return
-    console.print(f"what differs ({', '.join(among)} compared):", soft_wrap=True)
+    console.print(f"differences in {', '.join(among)}:", soft_wrap=True)
     for name, (then, now) in found.items():
-        console.print(f"  {name}: {_said(then)} → {_said(now)}", soft_wrap=True)
+        console.print(f"  {name}: {_text(then)} → {_text(now)}", soft_wrap=True)
 
 
 def show_figures(then: RunRecord, now: RunRecord) -> None:
@@ -35,13 +35,13 @@ def show_figures(then: RunRecord, now: RunRecord) -> None:
 
 
 def _compared(then: RunRecord, now: RunRecord) -> list[tuple[str, float | None, float | None]]:
-    """(figure, then, now) of every figure that one of two records has."""
+    """(figure, then, now) of every figure of either record."""
     before, after = figures.of(then), figures.of(now)
     return [(name, before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]
 
 
-def _said(value: Any) -> str:
-    return "not there" if value is None else str(value)
+def _text(value: Any) -> str:
+    return "missing" if value is None else str(value)
 
 
 def _number(value: float | None) -> str:

@@ -1,1 +1,1 @@
-"""A grid of runs, each in its own process, several times over: medians, table, plot (docs/guide/sweeps.md)."""
+"""sweep: runs a grid of settings, repeated, each run in its own process (docs/guide/sweeps.md)."""

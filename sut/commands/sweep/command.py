@@ -1,6 +1,6 @@
-"""`python -m sut sweep`: a grid of runs, each in a process of its own; rows, medians, a table and a plot of them.
+"""`python -m sut sweep`: runs a grid of settings, each run in its own process; prints and plots the medians.
 
-Interrupted or killed, it keeps every finished run, and the same command with --resume goes on.
+After an interruption every finished run is kept, and the same command with --resume continues.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pathlib import Path
 from foundation.typed_json import encode
 from sut.commands.sweep import grid, rows, runs, summary
 from sut.commands.sweep.grid import Axis, Point
-from sut.commands.sweep.rows import Row
+from sut.commands.sweep.rows import SweepRow
 from sut.errors import FAILED, INVALID, VALID, UsageError
 from sut.processes import directory_lock
 from sut.settings import flags
 from sut.settings.parser import Parser, new_parser
 
-_MORE = """Each run is a process of its own.
+_MORE = """Each run is a separate process.
 
 python -m sut sweep --set "batch_size=1 2 4 8" --set "instances=1|2" --repeat 3
 python -m sut sweep --set "BATCH_SIZE=1 2 4 ...64" --backend pytorch --model random:bert-base --output-dir out
 
-NAME is any flag of a run, without its dashes; the other flags hold for every run. Values stand
-between blanks or |. "1 2 4 ...64" multiplies on, "2 4 ...16" adds on: three numbers or more of one ratio are
-multiplied, anything else is added. Several --set make every combination.
+NAME is any flag of a run, without its dashes; the other flags apply to every run. Values are separated by blanks
+or |. "1 2 4 ...64" is a geometric range (three numbers or more of one ratio), "2 4 ...16" an arithmetic one.
+Several --set give all combinations.
 
 Exit code: 0 all valid, 1 some invalid, 2 usage, 3 some failed or interrupted.
 """
@@ -37,7 +37,7 @@ Exit code: 0 all valid, 1 some invalid, 2 usage, 3 some failed or interrupted.
 
 @dataclass(frozen=True)
 class Sweep:
-    """What was asked for."""
+    """The arguments of a sweep."""
 
     axes: list[Axis]
     points: list[Point]
@@ -48,10 +48,10 @@ class Sweep:
 
 
 def main(argv: list[str]) -> int:
-    """Do what `argv` says; returns the exit code.
+    """Run the sweep; returns the exit code.
 
     Raises:
-        UsageError: a setting, a value or a directory that cannot be used; nothing has run then.
+        UsageError: a setting, a value or a directory cannot be used; no run was started.
         RunFailedError: a row could not be written.
     """
     sweep = _read(argv)
@@ -60,19 +60,21 @@ def main(argv: list[str]) -> int:
         return VALID
     with directory_lock.held(sweep.folder, "sweep") as held:
         _carry_out(sweep, held)
-        return _tell(sweep)
+        return _report(sweep)
 
 
 def _read(argv: list[str]) -> Sweep:
     options = parser().read(argv)
     values, toml = flags.split(options, "sweep", {"log_dir": "Logs go below --output-dir."})
     if options.repeat < 1:
-        raise UsageError(f"expected --repeat from 1 on, found {options.repeat}.")
+        raise UsageError(f"expected --repeat of at least 1, found {options.repeat}.")
     axes = [grid.axis(text) for text in options.set]
     points = grid.points(axes, values, toml)
     folder = options.output_dir or Path("runs") / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-sweep"
     if options.resume and not options.output_dir:
-        raise UsageError("expected --output-dir DIR with --resume: the directory of the sweep that is to go on.")
+        raise UsageError(
+            "expected --output-dir DIR with --resume, found none. Type the directory of the sweep to continue."
+        )
     return Sweep(axes, points, runs.order(points, options.repeat), folder, options.resume, options.dry_run)
 
 
@@ -80,11 +82,11 @@ def parser() -> Parser:
     """The command line of `sweep`."""
     found = new_parser("sweep", _MORE)
     add = found.add_argument
-    add("--set", action="append", required=True, metavar="NAME=VALUES", help="a setting, and the values it takes")
-    add("--repeat", type=int, default=1, metavar="N", help="the whole grid so many times over (default: 1)")
+    add("--set", action="append", required=True, metavar="NAME=VALUES", help="a setting and its values")
+    add("--repeat", type=int, default=1, metavar="N", help="run the whole grid N times (default: 1)")
     add("--output-dir", type=Path, metavar="DIR", help="rows.jsonl, summary.jsonl, sweep.png and runs/ (default: a "
         "new directory below runs/)")  # fmt: skip
-    add("--resume", action="store_true", help="go on with the sweep in DIR; it may have more values and repeats now")
+    add("--resume", action="store_true", help="continue the sweep in DIR; values and repeats may be added")
     add("--dry-run", action="store_true", help="only print the command of each run")
     flags.add(found, "sweep")
     return found
@@ -93,21 +95,21 @@ def parser() -> Parser:
 def _carry_out(sweep: Sweep, held: int) -> None:
     path = sweep.folder / rows.NAME
     if path.exists() and not sweep.resume:
-        raise UsageError(f"found a sweep in {sweep.folder}. Go on with it: --resume. Or take another --output-dir.")
-    left = runs.left(sweep.runs, rows.read(path), path)
+        raise UsageError(f"found a sweep in {sweep.folder}. Type --resume to continue it, or another --output-dir.")
+    left = runs.remaining(sweep.runs, rows.read(path), path)
     path.touch()
     try:
         runs.carry_out(left, len(sweep.runs), sweep.folder, held)
     except KeyboardInterrupt:
         print(
-            f"\nEvery finished run is kept in {path}; the same command with --resume "
-            f"--output-dir {shlex.quote(str(sweep.folder))} goes on.",
+            f"\nEvery finished run is kept in {path}. To continue, type the same command with --resume "
+            f"--output-dir {shlex.quote(str(sweep.folder))}.",
             file=sys.stderr,
         )
         raise
 
 
-def _tell(sweep: Sweep) -> int:
+def _report(sweep: Sweep) -> int:
     """Write summary and plot, print the table."""
     from sut.commands.sweep import table
 
@@ -121,7 +123,7 @@ def _tell(sweep: Sweep) -> int:
     return _exit_code(finished)
 
 
-def _draw(sweep: Sweep, found: Sequence[summary.Summary]) -> None:
+def _draw(sweep: Sweep, found: Sequence[summary.PointSummary]) -> None:
     from sut.commands.sweep import plot, table
 
     if not plot.panels(found):
@@ -136,7 +138,7 @@ def _draw(sweep: Sweep, found: Sequence[summary.Summary]) -> None:
         print(f"no plot: {error.name} is not installed. Type: {todo}.")
 
 
-def _exit_code(finished: Sequence[Row]) -> int:
+def _exit_code(finished: Sequence[SweepRow]) -> int:
     if any(row.error for row in finished):
         return FAILED
     return max((row.exit_code for row in finished), default=VALID) and INVALID

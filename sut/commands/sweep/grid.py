@@ -21,8 +21,8 @@ from sut.settings.resolve import resolve
 from sut.settings.setting import flag
 from sut.settings.settings import SETTINGS, RunConfig
 
-Value = bool | int | float | str  # as `resolve` takes it; a path is a str
-_MOST = 1000  # values of one range
+Value = bool | int | float | str  # in the form that `resolve` takes; a path is a str
+_MOST = 1000  # the maximum number of values of a range
 _ELLIPSES = ("...", "…")
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 # How a value of each type is read from text; any other type is text here.
@@ -35,7 +35,7 @@ _READ: dict[type, tuple[Callable[[str], Value], str]] = {
 
 @dataclass(frozen=True)
 class Axis:
-    """A setting that is swept, and its values in the order in which they were given."""
+    """A swept setting and its values in the given order."""
 
     field: str
     values: tuple[Value, ...]
@@ -43,7 +43,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """One place of the grid: a value for each axis, and the run that they make with all other settings."""
+    """One point of the grid: a value for each axis, and the resulting configuration."""
 
     settings: dict[str, Value]
     config: RunConfig
@@ -53,20 +53,20 @@ class Point:
 
 
 def shown(value: Value) -> str:
-    """A value as a person writes it: 10, not 10.0."""
+    """A value as text: 10, not 10.0."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def words(settings: Mapping[str, Value]) -> str:
-    """A point as a person writes it."""
+    """A point as text: field=value …"""
     return " ".join(f"{field}={shown(value)}" for field, value in settings.items())
 
 
 def axis(text: str) -> Axis:
-    """The axis that "NAME=VALUES" names.
+    """Parse "NAME=VALUES".
 
     Raises:
-        UsageError: no such setting, a value of another type, a range that cannot be continued, a value given twice.
+        UsageError: an unknown setting, a value of a wrong type, an invalid range, or a value given twice.
     """
     name, equals, rest = text.partition("=")
     if not equals:
@@ -76,19 +76,21 @@ def axis(text: str) -> Axis:
     if not values:
         raise UsageError(f'expected values in --set {text!r}, found none. For instance: --set "{field}=1 2"')
     if len(set(values)) < len(values):
-        raise UsageError(f"expected each value once in --set {text!r}, found one twice. Repeats are --repeat N.")
+        raise UsageError(
+            f"expected each value once in --set {text!r}, found one twice. To repeat runs, type --repeat N."
+        )
     return Axis(field, values)
 
 
 def points(axes: Sequence[Axis], values: Mapping[str, Any], toml: Path | None = None) -> list[Point]:
-    """The cross product of `axes`, the last one turning fastest, over the flags in `values` and the file `toml`.
+    """The cross product of `axes`, the last one varying fastest, applied to the flags in `values` and the file `toml`.
 
     Raises:
-        UsageError: a setting is swept twice, or is a flag too; a point that no run can have.
+        UsageError: a setting is swept twice or also given as a flag, or a combination is not allowed.
     """
     for number, one in enumerate(axes):
         if one.field in values:
-            raise UsageError(f"{flag(one.field)} is swept by --set; leave the flag out.")
+            raise UsageError(f"{flag(one.field)} is swept by --set. Remove the flag.")
         if one.field in [other.field for other in axes[:number]]:
             raise UsageError(f"expected each setting once, found two --set {one.field}=….")
     grid = [dict(zip([one.field for one in axes], chosen, strict=True)) for chosen in _product(axes)]
@@ -100,7 +102,7 @@ def _product(axes: Sequence[Axis]) -> itertools.product[tuple[Value, ...]]:
 
 
 def is_geometric(values: Sequence[object]) -> bool:
-    """True for three numbers or more, above 0, of which each is the same multiple of the one before."""
+    """Whether the values are three or more positive numbers with a constant ratio."""
     numbers = [value for value in values if is_number(value) or isinstance(value, Fraction)]
     exact = [Fraction(str(value)) for value in numbers if value > 0]
     if len(exact) < max(3, len(values)):
@@ -110,7 +112,7 @@ def is_geometric(values: Sequence[object]) -> bool:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number; a bool is none."""
+    """Whether it is a number, and not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -124,17 +126,17 @@ def _field(name: str) -> str:
 
 
 def _split(text: str, values: str) -> list[str]:
-    """Words between blanks or |, quotes respected."""
+    """Split at blanks and |, with shell quotes."""
     lexer = shlex.shlex(values, posix=True)
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t|", True, ""
     try:
         return list(lexer)
     except ValueError as error:
-        raise UsageError(f"expected whole quotes in --set {text!r}, found: {error}.") from error
+        raise UsageError(f"expected closed quotes in --set {text!r}, found: {error}.") from error
 
 
 def _expanded(found: list[str], text: str) -> list[str]:
-    """The same with "...64" or "... 64" at its end written out."""
+    """The values with a final "...64" or "... 64" expanded."""
     at = next((number for number, word in enumerate(found) if word.startswith(_ELLIPSES)), None)
     if at is None:
         return found
@@ -144,26 +146,26 @@ def _expanded(found: list[str], text: str) -> list[str]:
         return [_plain(value) for value in _continued([Fraction(word) for word in found[:at]], last)]
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(
-            f"expected a range in --set {text!r}: two numbers or more, steps or multiples of one size, then ...LAST "
-            f"at the end ({error}). For instance: 1 2 4 ...64, or 2 4 ...16"
+            f"expected a range in --set {text!r}: two or more numbers with a constant difference or ratio, then "
+            f"...LAST ({error}). For instance: 1 2 4 ...64, or 2 4 ...16"
         ) from error
 
 
 def _continued(first: list[Fraction], last: Fraction) -> list[Fraction]:
-    """`first` and what follows it up to `last`: multiplied where three numbers or more say so, else added."""
+    """The range from `first` to `last`: geometric if three or more numbers have a constant ratio, else arithmetic."""
     if len(first) < 2:
-        raise ValueError("found fewer than two numbers")
+        raise ValueError("there are fewer than two numbers")
     step = first[1] - first[0]
     times, plus = (first[1] / first[0], Fraction(0)) if is_geometric(first) else (Fraction(1), step)
     if any(before * times + plus != after for before, after in itertools.pairwise(first)):
-        raise ValueError("found steps of several sizes")
+        raise ValueError("the differences are not constant")
     if not step or (last - first[-1]) * step < 0:
-        raise ValueError("they do not lead to the last")
+        raise ValueError("the range does not reach its last number")
     found = list(first)
     while (last - (following := found[-1] * times + plus)) * step >= 0:
         found.append(following)
         if len(found) > _MOST:
-            raise ValueError(f"found more than {_MOST} values")
+            raise ValueError(f"it has more than {_MOST} values")
     return found
 
 

@@ -1,6 +1,6 @@
-"""sweep.png: the speed, the latency and the F1 over the first swept setting, a line for each value of the others.
+"""sweep.png: speed, latency and F1 over the first swept setting, with a line for each value of the others.
 
-Matplotlib comes with the extra `plot` and is imported here alone, when there is something to draw.
+Matplotlib belongs to the extra `plot` and is imported only here, when there is something to draw.
 """
 
 from __future__ import annotations
@@ -13,21 +13,29 @@ from typing import Any
 
 from sut.commands.sweep import table
 from sut.commands.sweep.grid import Axis, is_geometric, is_number, shown
-from sut.commands.sweep.summary import Figure, Summary
+from sut.commands.sweep.summary import FigureStatistics, PointSummary
 from sut.record.figures import label
 
 NAME = "sweep.png"
 _PANEL_INCHES, _HEIGHT_INCHES, _DPI = 6.2, 4.9, 150
-_HIGHEST = 99  # percentile; those beyond it say more of the machine's hiccups than of a setting
+_HIGHEST = 99  # percentile; higher ones depend more on hiccups of the machine than on a setting
 _MOST_TICKS = 16
-_ASIDE = 0.07  # between the lines of a word
+_OFFSET = 0.07  # offset between the lines at a category
 _MARKERS = "osD^vP*X"
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # told apart by anyone
-# The unit of a setting, by how its name ends.
+_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#000000",
+)  # distinguishable with colour blindness
+# The unit of a setting, by the suffix of its name.
 _UNITS = {"_tokens": "tokens", "_ms": "ms", "_s": "s", "_qps": "queries/s", "_size": "samples", "threads": "threads"}
 
 
-def draw(summaries: Sequence[Summary], axes: Sequence[Axis], heading: str, path: Path) -> None:
+def draw(summaries: Sequence[PointSummary], axes: Sequence[Axis], heading: str, path: Path) -> None:
     """Write the plot as PNG.
 
     Raises:
@@ -51,7 +59,7 @@ def draw(summaries: Sequence[Summary], axes: Sequence[Axis], heading: str, path:
     canvas.savefig(path)
 
 
-def panels(summaries: Sequence[Summary]) -> list[str]:
+def panels(summaries: Sequence[PointSummary]) -> list[str]:
     """The figures that get a panel: of the latencies only the highest percentile to the 99th that all have."""
     names = [set(one.figures) for one in summaries if one.figures]
     every = set.intersection(*names) if names else set()
@@ -65,14 +73,14 @@ def panels(summaries: Sequence[Summary]) -> list[str]:
     ]
 
 
-def _panel(panel: Any, name: str, summaries: Sequence[Summary], axes: Sequence[Axis]) -> None:
-    first, aside = axes[0], 0.0 if _are_numbers(axes[0].values) else _ASIDE
+def _panel(panel: Any, name: str, summaries: Sequence[PointSummary], axes: Sequence[Axis]) -> None:
+    first, offset = axes[0], 0.0 if _are_numbers(axes[0].values) else _OFFSET
     ticks = dict(zip(first.values, _ticks(first), strict=True))
     for number, others in enumerate(itertools.product(*(axis.values for axis in axes[1:]))):
         rest = dict(zip([axis.field for axis in axes[1:]], others, strict=True))
         of_line = [one for one in summaries if name in one.figures and rest.items() <= one.point.items()]
-        places = [ticks[one.point[first.field]] + aside * number for one in of_line]
-        _line(panel, places, of_line, name, number, ", ".join(map(shown, others)), "" if aside else "-")
+        positions = [ticks[one.point[first.field]] + offset * number for one in of_line]
+        _line(panel, positions, of_line, name, number, ", ".join(map(shown, others)), "" if offset else "-")
     _below(panel, first, list(ticks.values()))
     panel.set_ylabel(label(name))
     panel.set_ylim(bottom=0)
@@ -94,14 +102,14 @@ def _below(panel: Any, axis: Axis, ticks: list[float]) -> None:
 
 
 def _line(
-    panel: Any, places: list[float], of_line: list[Summary], name: str, number: int, title: str, style: str
+    panel: Any, positions: list[float], of_line: list[PointSummary], name: str, number: int, title: str, style: str
 ) -> None:
-    found: list[Figure] = [one.figures[name] for one in of_line]
+    found: list[FigureStatistics] = [one.figures[name] for one in of_line]
     medians = [one.median for one in found]
     spread = [[one.median - one.lowest for one in found], [one.highest - one.median for one in found]]
     colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
-    panel.errorbar(places, medians, spread, color=colour, marker=marker, capsize=4, label=title, linestyle=style)
-    doubtful = [(at, one.figures[name].median) for at, one in zip(places, of_line, strict=True) if not one.is_sure]
+    panel.errorbar(positions, medians, spread, color=colour, marker=marker, capsize=4, label=title, linestyle=style)
+    doubtful = [(at, one.figures[name].median) for at, one in zip(positions, of_line, strict=True) if not one.is_sure]
     if doubtful:
         panel.plot(
             *zip(*doubtful, strict=True), linestyle="", marker=marker, color=colour, markerfacecolor="white", zorder=5
@@ -109,7 +117,7 @@ def _line(
 
 
 def _ticks(axis: Axis) -> list[float]:
-    """Where the values lie: at themselves, or words one after the other."""
+    """Positions of the values: numbers at their values, words evenly spaced."""
     if _are_numbers(axis.values):
         return [float(value) for value in axis.values]
     return [float(number) for number in range(len(axis.values))]

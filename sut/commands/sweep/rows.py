@@ -1,7 +1,7 @@
-"""rows.jsonl: one line for each run that ended, well or not, on the disk before the next run starts.
+"""rows.jsonl: one line for each finished run, valid or failed, written to disk before the next run starts.
 
-A line is written in one piece and synced, so whatever kills a sweep leaves whole lines and at most one half of a line,
-which is dropped when the sweep goes on.
+A line is written at once and synced, so a killed sweep leaves complete lines and at most one partial line, which is
+dropped when the sweep continues.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from sut.record.results import Result
 from sut.record.run_record import RunRecord, Verdict
 
 NAME = "rows.jsonl"
-CONSOLE = "console.txt"  # in a run's log directory: all that it printed
+CONSOLE = "console.txt"  # in a run's log directory: its output
 _MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of a run."""
+class RunOutcome:
+    """The outcome of a run."""
 
     exit_code: int
     verdict: Verdict
     reasons: tuple[str, ...] = ()
-    error: str | None  # of a run that did not end well
+    error: str | None  # the error of a failed run
     figures: Mapping[str, float]
     random_weights: bool = False
     notices: tuple[str, ...] = ()
@@ -41,8 +41,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Outcome):
-    """One run of a sweep that ended, well or not."""
+class SweepRow(RunOutcome):
+    """One finished run of a sweep, valid or failed."""
 
     point: Mapping[str, Value]
     repeat: int  # from 1 on
@@ -50,11 +50,11 @@ class Row(Outcome):
     wall_s: float = 0.0
     trial: bool = True
     given: Mapping[str, Value | None]
-    log_dir: str = ""  # below the sweep's
+    log_dir: str = ""  # relative to the sweep's directory
 
 
-def read(path: Path) -> list[Row]:
-    """Every whole line; a half line at the end is cut off the file.
+def read(path: Path) -> list[SweepRow]:
+    """Read all complete lines; a partial line at the end is truncated.
 
     Raises:
         UsageError: it cannot be read, or a line before the last is not a row.
@@ -69,35 +69,37 @@ def read(path: Path) -> list[Row]:
         return [_row(line, number) for number, line in enumerate(whole.splitlines(), start=1) if line.strip()]
     except (OSError, UnreadableError) as error:
         raise UsageError(
-            f"expected the rows of a sweep in {path}, found {error}. Take another --output-dir."
+            f"expected the rows of a sweep in {path}, found {error}. Type another --output-dir."
         ) from error
 
 
-def _row(line: bytes, number: int) -> Row:
+def _row(line: bytes, number: int) -> SweepRow:
     try:
-        return decode(Row, bounded_readers.parse_json(line.decode()))
+        return decode(SweepRow, bounded_readers.parse_json(line.decode()))
     except (UnreadableError, UnicodeDecodeError) as error:
         raise UnreadableError(f"in line {number} {error}") from error
 
 
-def append(path: Path, row: Row) -> None:
-    """Add a row and wait until the disk has it. Raises RunFailedError where the disk does not take it."""
+def append(path: Path, row: SweepRow) -> None:
+    """Append a row and sync it to disk. Raises RunFailedError if it cannot be written."""
     try:
         with path.open("ab") as file:
             file.write(json.dumps(encode(row)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise RunFailedError(f"expected to write {path}, found: {error}. Make room there, then --resume.") from error
+        raise RunFailedError(
+            f"expected to write {path}, found: {error}. Free some space, then type the same command with --resume."
+        ) from error
 
 
-def outcome(log_dir: Path, exit_code: int) -> Outcome:
-    """Out of the run's record where it wrote one, else out of what it printed."""
+def outcome(log_dir: Path, exit_code: int) -> RunOutcome:
+    """The outcome of a run: from its record, or from its output if it wrote none."""
     record = _record(log_dir)
     if record is None:
-        return Outcome(exit_code=exit_code, verdict="FAILED", error=_last_line(log_dir, exit_code), figures={})
+        return RunOutcome(exit_code=exit_code, verdict="FAILED", error=_last_line(log_dir, exit_code), figures={})
     has_ended = exit_code in (VALID, INVALID)
-    return Outcome(
+    return RunOutcome(
         exit_code=exit_code,
         verdict=record.verdict if has_ended else "FAILED",
         reasons=record.reasons,
@@ -117,7 +119,7 @@ def _record(log_dir: Path) -> RunRecord | None:
 
 
 def _last_line(log_dir: Path, exit_code: int) -> str:
-    if exit_code < 0:  # killed: what it printed last says nothing of that
+    if exit_code < 0:  # killed: its output does not tell why
         return f"ended by signal {-exit_code}"
     try:
         printed = (log_dir / CONSOLE).read_text(encoding="utf-8", errors="replace").splitlines()

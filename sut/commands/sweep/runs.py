@@ -1,7 +1,7 @@
-"""The runs of a sweep: the whole grid once, then again, so that a machine that slows down slows every point alike.
+"""The runs of a sweep: the whole grid is run once, then again, so that a slower machine affects all points alike.
 
-What makes two runs the same run is all that was given to them and the number of the repeat, not their place in the
-grid: a sweep that goes on may therefore have more values and more repeats than before.
+A run is identified by its given settings and the number of the repeat, not by its position in the grid: so a sweep that
+continues may have more values and more repeats than before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from foundation import people_numbers
 from foundation.people_numbers import clock
 from sut.commands.sweep import rows
 from sut.commands.sweep.grid import Point, Value
-from sut.commands.sweep.rows import Row
+from sut.commands.sweep.rows import SweepRow
 from sut.errors import UsageError
 from sut.processes import run_process
 from sut.settings.resolve import given, to_flags
@@ -39,7 +39,7 @@ class Run:
         return _key(self.point.settings, given(self.point.config), self.repeat)
 
     def flags(self, folder: Path) -> list[str]:
-        """Of `python -m sut`, logs below `folder`."""
+        """The flags of `python -m sut`; logs go below `folder`."""
         return ["run", *to_flags(replace(self.point.config, log_dir=self.log_dir(folder)))]
 
     def log_dir(self, folder: Path) -> Path:
@@ -49,24 +49,24 @@ class Run:
 
 
 def order(points: Sequence[Point], repeat: int) -> list[Run]:
-    """Every point, then every point again: what drifts with time drifts over all of them."""
+    """All points, then all points again, so that a drift over time affects all of them."""
     return [Run(point, number) for number in range(1, repeat + 1) for point in points]
 
 
-def left(runs: Sequence[Run], finished: Iterable[Row], path: Path) -> list[Run]:
-    """What is still to be done.
+def remaining(runs: Sequence[Run], finished: Iterable[SweepRow], path: Path) -> list[Run]:
+    """The runs that are not finished.
 
     Raises:
-        UsageError: a finished run is not among `runs`: this is another sweep.
+        UsageError: a finished run is not among `runs`, so this is another sweep.
     """
     ours = {run.key for run in runs}
     done = {_key(row.point, row.given, row.repeat): row for row in finished}
     for key, row in done.items():
         if key not in ours:
             raise UsageError(
-                f"expected a sweep that holds every run of {path}, found one there that it lacks: "
-                f"{row.point}, repeat {row.repeat}, with {row.given}. A sweep that goes on may have more "
-                "values and repeats than before, but no other settings. Take another --output-dir."
+                f"expected the sweep of {path}, possibly with more values or repeats, found a finished run there "
+                f"that it does not have: {row.point}, repeat {row.repeat}, with {row.given}. Type the flags of that "
+                "sweep, or another --output-dir."
             )
     return [run for run in runs if run.key not in done]
 
@@ -76,25 +76,25 @@ def _key(settings: Mapping[str, Value], said: Mapping[str, Value | None], repeat
 
 
 def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:
-    """Make each run and add its row; `total` counts those that were there before too."""
+    """Make each run and append its row; `total` includes runs that were finished before."""
     start_s = time.monotonic()
     for done, run in enumerate(runs, start=1):
         print(f"[{total - len(runs) + done}/{total}] {run.point}, repeat {run.repeat}", file=sys.stderr)
-        row = _one(run, folder, lock)
+        row = _run_once(run, folder, lock)
         rows.append(folder / rows.NAME, row)
         left_s = (time.monotonic() - start_s) / done * (len(runs) - done)
-        print(f"    {_told(row)}{f', about {clock(left_s)} left' if left_s else ''}", file=sys.stderr, flush=True)
+        print(f"    {_line(row)}{f', about {clock(left_s)} left' if left_s else ''}", file=sys.stderr, flush=True)
 
 
-def _one(run: Run, folder: Path, lock: int) -> Row:
+def _run_once(run: Run, folder: Path, lock: int) -> SweepRow:
     log_dir = run.log_dir(folder)
-    shutil.rmtree(log_dir, ignore_errors=True)  # of a run that did not come to have a row
+    shutil.rmtree(log_dir, ignore_errors=True)  # of a run that was interrupted
     log_dir.mkdir(parents=True)
     started, start_s = datetime.now(UTC), time.monotonic()
     code = run_process.run(run.flags(folder), lock, log_dir / rows.CONSOLE)
     wall_s = round(time.monotonic() - start_s, 3)
     found = rows.outcome(log_dir, code)
-    return Row(
+    return SweepRow(
         point=run.point.settings,
         repeat=run.repeat,
         started=started.isoformat(timespec="milliseconds"),
@@ -106,7 +106,7 @@ def _one(run: Run, folder: Path, lock: int) -> Row:
     )
 
 
-def _told(row: Row) -> str:
+def _line(row: SweepRow) -> str:
     speed = row.figures.get("samples_per_s")
     found = row.error or ("" if speed is None else f"{people_numbers.figure(speed)} samples/s")
     return f"{row.verdict}  {found}, took {clock(row.wall_s)}"

@@ -1,4 +1,4 @@
-"""The table of a sweep, and what stands beside every figure of it: on the terminal and on the plot."""
+"""The table of a sweep, and the heading and notices shown with its figures on the terminal and in the plot."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from rich.table import Table
 
 from foundation.people_numbers import figure
 from sut.commands.sweep.grid import Axis, shown
-from sut.commands.sweep.rows import Row
-from sut.commands.sweep.summary import Figure, Summary
+from sut.commands.sweep.rows import SweepRow
+from sut.commands.sweep.summary import FigureStatistics, PointSummary
 from sut.record.figures import label
 from sut.settings.settings import RunConfig
 
-_WIDTH = 170  # where there is no terminal whose width counts
-_SURE_FROM = 3  # repeats: with two, the interval is wider than anybody's patience
+_WIDTH = 170  # without a terminal
+_SURE_FROM = 3  # repeats: with two, the interval is too wide to be of use
 _COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "batch_p50_ms", "batch_p99_ms", "f1", "accuracy")
-_SAID = ("scenario", "mode", "model", "backend", "precision")  # of a run, in this order, where it is not swept
+_SAID = ("scenario", "mode", "model", "backend", "precision")  # settings shown in the heading, unless they are swept
 
 
 def heading(config: RunConfig, axes: Sequence[Axis]) -> str:
-    """What all points have in common."""
+    """The heading: the swept settings, and the values that all points share."""
     swept = [axis.field for axis in axes]
     said = [str(getattr(config, name)) for name in _SAID if name not in swept]
     return f"{' × '.join(swept)}: {', '.join(said)}"
 
 
-def notices(summaries: Sequence[Summary]) -> list[str]:
-    """What must stand beside the figures: all that a run said of its own."""
+def notices(summaries: Sequence[PointSummary]) -> list[str]:
+    """The notices of all runs, to be printed with the figures."""
     return list(dict.fromkeys(notice for one in summaries for notice in one.notices))
 
 
-def show(summaries: Sequence[Summary], axes: Sequence[Axis], finished: Sequence[Row]) -> None:
+def show(summaries: Sequence[PointSummary], axes: Sequence[Axis], finished: Sequence[SweepRow]) -> None:
     """Print the table, the failures below it, and the notices."""
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -60,19 +60,19 @@ def show(summaries: Sequence[Summary], axes: Sequence[Axis], finished: Sequence[
         console.print(f"note: {notice}", style="dim")
 
 
-def _median(found: Figure | None) -> str:
+def _median(found: FigureStatistics | None) -> str:
     if found is None:
         return "–"
     spread = f" ({figure(found.lowest)} – {figure(found.highest)})" if found.n > 1 else ""
     return f"{figure(found.median)}{spread}"
 
 
-def _interval(one: Summary, figures: Sequence[str]) -> str:
+def _interval(one: PointSummary, figures: Sequence[str]) -> str:
     found = one.figures.get(figures[0]) if figures else None
     if found is None or found.mean_95 is None or found.n < _SURE_FROM:
         return "–"
     return " – ".join(map(figure, found.mean_95))
 
 
-def _verdicts(one: Summary) -> str:
+def _verdicts(one: PointSummary) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in one.verdicts.items())

@@ -58,12 +58,12 @@ def test_values(text: str, values: tuple[object, ...]) -> None:
         ("find_peak=maybe", "true or false"),
         ("instances=1 1", "found one twice"),
         ("instances=1 ...8", "fewer than two"),
-        ("instances=1 2 4 7 ...80", "several sizes"),
-        ("instances=2 2 ...8", "do not lead"),
-        ("instances=4 8 ...2", "do not lead"),
+        ("instances=1 2 4 7 ...80", "not constant"),
+        ("instances=2 2 ...8", "does not reach"),
+        ("instances=4 8 ...2", "does not reach"),
         ("instances=1 2 ...90000", "more than 1000"),
-        ("instances=1 2 ...8 9", "two numbers or more"),
-        ("model='a b", "whole quotes"),
+        ("instances=1 2 ...8 9", "two or more numbers"),
+        ("model='a b", "closed quotes"),
     ],
 )
 def test_what_cannot_be_is_said_once_and_clearly(text: str, words: str) -> None:
@@ -99,7 +99,7 @@ def test_the_cross_product_turns_the_last_axis_fastest() -> None:
 @pytest.mark.parametrize(
     ("texts", "flags", "words"),
     [
-        (["instances=1 2"], {"instances": 1}, "leave the flag out"),
+        (["instances=1 2"], {"instances": 1}, "Remove the flag"),
         (["instances=1 2", "INSTANCES=3"], {}, "each setting once"),
         (["instances=0 1"], {}, "--instances above 0"),
         (["scenario=Offlin"], {}, "Did you mean Offline"),

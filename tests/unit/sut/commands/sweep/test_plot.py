@@ -11,9 +11,9 @@ from sut.commands.sweep import plot, summary
 from sut.commands.sweep.grid import Value, axis, points
 
 
-def one(point: Mapping[str, Value], **figures: float) -> summary.Summary:
+def one(point: Mapping[str, Value], **figures: float) -> summary.PointSummary:
     found = {name: summary.figure([value, value * 1.1]) for name, value in figures.items()}
-    return summary.Summary(point, 2, 0, {"VALID": 2}, found, False, True, ("a trial",))
+    return summary.PointSummary(point, 2, 0, {"VALID": 2}, found, False, True, ("a trial",))
 
 
 def test_of_the_latencies_only_the_highest_that_all_have_gets_a_panel() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sut.commands.sweep import summary
 from sut.commands.sweep.grid import axis, points
-from sut.commands.sweep.rows import Row
+from sut.commands.sweep.rows import SweepRow
 from sut.record import figures
 from sut.record.run_record import Verdict
 
@@ -47,8 +47,8 @@ def test_median_and_spread(values: list[float]) -> None:
     assert (found.mean_95 is None) == (len(values) == 1)
 
 
-def row(instances: int, verdict: Verdict = "VALID", speed: float | None = 1.0, notice: str = "a trial") -> Row:
-    return Row(
+def row(instances: int, verdict: Verdict = "VALID", speed: float | None = 1.0, notice: str = "a trial") -> SweepRow:
+    return SweepRow(
         point={"instances": instances},
         repeat=1,
         given={},
