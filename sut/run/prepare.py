@@ -21,6 +21,7 @@ from sut.machine.topology import Place, Topology
 from sut.run import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
 from sut.run.instances_plan import InstancesPlan
 from sut.settings import fp16_fallback, user_conf
+from sut.settings import target as settings_target
 from sut.settings.resolve import default_log_dir
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS, Task
@@ -69,7 +70,7 @@ def prepare(asked: RunConfig) -> Prepared:
         UsageError, DatasetError, BackendError, UnknownTargetError: the first thing that cannot be used.
     """
     task = TASKS[asked.task]
-    wanted = target.wanted(asked, task)
+    wanted = settings_target.parse(asked)
     check_backend(asked.backend)
     gpus = accelerators(asked.backend)
     config = fp16_fallback.resolve(asked)

@@ -15,7 +15,7 @@ from foundation import bounded_readers
 from foundation.bounded_readers import UnreadableError
 from foundation.suggest import did_you_mean
 from sut.errors import UsageError
-from sut.settings import presets
+from sut.settings import presets, target
 from sut.settings.combinations import check
 from sut.settings.setting import Setting, flag
 from sut.settings.settings import DEMO, SETTINGS, RunConfig
@@ -34,6 +34,7 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
 
     Raises:
         UsageError: an unknown key, a word that is not one of the choices, a number out of range.
+        UnknownTargetError: an accuracy that no target has.
     """
     asked = _read_toml(toml) if toml else {}
     asked |= {name: value for name, value in flags.items() if value is not None}
@@ -45,6 +46,7 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
             values[name] = _value(row, given.get(name, row.default), values)
     config = RunConfig(**values, explicit=tuple(given))
     check(config)
+    target.parse(config)
     return config
 
 
@@ -96,6 +98,11 @@ def given(config: RunConfig) -> dict[str, Any]:
     said = {name: getattr(config, name) for name, row in SETTINGS.items() if row.repeated}
     kept = {name: value for name, value in said.items() if name in config.explicit or value != SETTINGS[name].default}
     return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items() if value is not None}
+
+
+def beyond_defaults(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `given` makes a run another one: values that equal their defaults do not."""
+    return {name: value for name, value in said.items() if name not in SETTINGS or value != SETTINGS[name].default}
 
 
 def to_flags(config: RunConfig) -> list[str]:

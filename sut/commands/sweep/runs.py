@@ -24,7 +24,7 @@ from sut.commands.sweep.grid import Point, Value
 from sut.commands.sweep.rows import SweepRow
 from sut.errors import UsageError
 from sut.processes import run_process
-from sut.settings.resolve import given, to_flags
+from sut.settings.resolve import beyond_defaults, given, to_flags
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def remaining(runs: Sequence[Run], finished: Iterable[SweepRow], path: Path) -> 
 
 
 def _key(settings: Mapping[str, Value], said: Mapping[str, Value | None], repeat: int) -> str:
-    return json.dumps([settings, said, repeat], sort_keys=True)
+    return json.dumps([settings, beyond_defaults(said), repeat], sort_keys=True)
 
 
 def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:

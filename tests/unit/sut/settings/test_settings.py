@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backends import BACKENDS
-from sut.errors import UsageError
+from sut.errors import UsageError, UserError
 from sut.settings import presets
 from sut.settings.resolve import given, resolve
 from sut.settings.settings import SETTINGS, RunConfig
@@ -119,11 +119,17 @@ def test_a_precision_is_one_of_the_chosen_backends(backend: str) -> None:
         ({"calibration_list": Path("a"), "calibration_samples": 3}, "--calibration-list"),
         ({"target_latency_ms": 5.0}, "--scenario Server"),
         ({"audit_config": Path("audit.config"), "mode": "accuracy"}, "--audit-config"),
+        ({"mode": "accuracy", "target": "bert-9"}, "Did you mean bert-99"),
+        ({"mode": "accuracy", "target": "bert-99", "task": "sst2"}, "demo-sst2"),
+        ({"target": "bert-99"}, "samples/s .*'bert-99'.*--mode accuracy"),
+        ({"target": "-3"}, "samples/s"),
+        ({"target": "inf"}, "samples/s"),
+        ({"target": "nan", "scenario": "SingleStream"}, "number of ms"),
         ({"colour": "red"}, "unknown setting 'colour'"),
     ],
 )
 def test_what_cannot_be_is_said_once_and_clearly(flags: dict[str, object], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UserError, match=words):
         resolve(flags)
 
 
