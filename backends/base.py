@@ -17,7 +17,7 @@ import numpy.typing as npt
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.errors import BackendError
-from foundation.arrays import Float32, Int64
+from foundation.arrays import Bool, Float32, Int32, Int64
 
 Answers = TypeVar("Answers")
 
@@ -33,11 +33,14 @@ class Padded:
 
 @dataclass(frozen=True)
 class Batch:
-    """B samples end to end, T tokens in total; sample i owns tokens `cu_seqlens[i]:cu_seqlens[i + 1]`."""
+    """B samples end to end, T tokens in total; sample i owns tokens `cu_seqlens[i]:cu_seqlens[i + 1]`.
 
-    input_ids: Int64  # [T]
-    token_type_ids: Int64  # [T]
-    position_ids: Int64  # [T]
+    Ids are int32, as features are stored; an engine that needs another type converts them, and `padded` does.
+    """
+
+    input_ids: Int32  # [T]
+    token_type_ids: Int32  # [T]
+    position_ids: Int32  # [T]
     cu_seqlens: Int64  # [B + 1]
 
     @classmethod
@@ -45,16 +48,16 @@ class Batch:
         """A batch of (input_ids, token_type_ids) pairs, one pair of integer arrays [length] for each sample."""
         lengths = [len(ids) for ids, _ in samples]
         return cls(
-            np.concatenate([ids for ids, _ in samples]).astype(np.int64),
-            np.concatenate([types for _, types in samples]).astype(np.int64),
-            np.concatenate([np.arange(length) for length in lengths]),
+            np.concatenate([ids for ids, _ in samples]).astype(np.int32, copy=False),
+            np.concatenate([types for _, types in samples]).astype(np.int32, copy=False),
+            np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
             np.concatenate([[0], np.cumsum(lengths)]),
         )
 
     @classmethod
     def blank(cls, samples: int, length: int) -> Batch:
         """`samples` samples of `length` tokens, all with id 0: for warm-up."""
-        zeros = np.zeros(length, np.int64)
+        zeros = np.zeros(length, np.int32)
         return cls.of([(zeros, zeros)] * samples)
 
     def __len__(self) -> int:
@@ -81,15 +84,22 @@ class Batch:
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def padded(self) -> Padded:
-        """The same samples as a rectangle."""
-        shape, where = (len(self), self.max_length), (self.rows, self.position_ids)
-        ids, types, mask = (np.zeros(shape, np.int64) for _ in range(3))
-        ids[where], types[where], mask[where] = self.input_ids, self.token_type_ids, 1
-        return Padded(ids, types, mask)
+        """The same samples as a rectangle, int64, which graphs take."""
+        is_token = self._is_token()
+        ids, types = (np.zeros(is_token.shape, np.int64) for _ in range(2))
+        ids[is_token], types[is_token] = self.input_ids, self.token_type_ids
+        return Padded(ids, types, is_token.astype(np.int64))
 
     def pack(self, padded: npt.NDArray[np.float32]) -> Float32:
         """Outputs for the padded view, [B, S, ...], without the padding, float32 [T, ...]."""
-        return np.ascontiguousarray(padded[self.rows, self.position_ids], dtype=np.float32)
+        is_token = self._is_token()
+        rows = np.compress(is_token.ravel(), padded.reshape(is_token.size, *padded.shape[2:]), axis=0)
+        return np.ascontiguousarray(rows, dtype=np.float32)
+
+    def _is_token(self) -> Bool:
+        """The rectangle's tokens, row after row as in the batch, bool [B, S]; False for padding."""
+        is_token: Bool = np.arange(self.max_length) < self.lengths[:, None]
+        return is_token
 
 
 @dataclass(frozen=True)

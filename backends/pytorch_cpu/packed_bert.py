@@ -50,7 +50,11 @@ class PackedBert:
 
     def __call__(self, batch: Batch) -> Tensor:
         """The head's logits, float32 [T, 2] or [B, 2]."""
-        ids = as_tensor(batch.input_ids), as_tensor(batch.token_type_ids), as_tensor(batch.position_ids)
+        ids = (
+            as_tensor(batch.input_ids).long(),
+            as_tensor(batch.token_type_ids).long(),
+            as_tensor(batch.position_ids).long(),
+        )
         cu_seqlens = as_tensor(batch.cu_seqlens)
         first = self._empty_input(batch.tokens, self.layers[0].qkv)
         stream = self.kernels.embed(ids, self.tables, self.embedding_norm, first)

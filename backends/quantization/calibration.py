@@ -23,7 +23,7 @@ from backends.formats.base import Tensors
 from backends.quantization import int8_model
 from backends.quantization.engine_store import Progress
 from backends.quantization.int8_model import LINEARS, QuantizedLinear, QuantizedModel, round_weight
-from foundation.arrays import Float32, Int64
+from foundation.arrays import Float32, Int32
 
 Interval = tuple[float, float]
 _BATCH_TOKENS = 512
@@ -100,7 +100,7 @@ def observe(
 def _batches(samples: Sequence[Batch]) -> list[Batch]:
     """Batches of samples of similar length, `_BATCH_TOKENS` at most."""
     pairs = sorted(((s.input_ids, s.token_type_ids) for s in samples), key=lambda pair: len(pair[0]))
-    groups: list[list[tuple[Int64, Int64]]] = []
+    groups: list[list[tuple[Int32, Int32]]] = []
     for pair in pairs:
         if groups and (len(groups[-1]) + 1) * len(pair[0]) <= _BATCH_TOKENS:
             groups[-1].append(pair)

@@ -131,8 +131,8 @@ def gather(features: Features, indexes: Int64) -> Batch:
     tokens = np.arange(ends[-1])
     where = tokens + np.repeat(starts - ends[:-1], lengths)
     return Batch(
-        input_ids=features.input_ids[where].astype(np.int64),
-        token_type_ids=features.token_type_ids[where].astype(np.int64),
-        position_ids=tokens - np.repeat(ends[:-1], lengths),
+        input_ids=features.input_ids[where],
+        token_type_ids=features.token_type_ids[where],
+        position_ids=(tokens - np.repeat(ends[:-1], lengths)).astype(np.int32),
         cu_seqlens=ends,
     )

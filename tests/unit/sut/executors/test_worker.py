@@ -69,7 +69,9 @@ def test_samples_are_gathered_end_to_end(indexes: list[int]) -> None:
     batch, wanted = gather(features, np.array(indexes)), Batch.of([features.sample(index) for index in indexes])
     for field in fields(Batch):
         np.testing.assert_array_equal(getattr(batch, field.name), getattr(wanted, field.name))
-        assert getattr(batch, field.name).dtype == np.int64
+        assert getattr(batch, field.name).dtype == getattr(wanted, field.name).dtype
+    ids = (batch.input_ids, batch.token_type_ids, batch.position_ids)
+    assert {array.dtype for array in ids} == {np.dtype(np.int32)}
 
 
 @pytest.mark.parametrize(
