@@ -58,7 +58,33 @@ Done = Callable[[Outcome], None]
 
 
 class Executor(Protocol):
-    """Runs jobs on instances. `done` is called exactly once per job, from a thread of the executor's."""
+    """Runs jobs on instances. `done` is called exactly once per job, from a thread of the executor's.
+
+    `run.command` chooses the executor of a run. As an example, instances that are threads around one loaded backend:
+
+    >>> class ThreadExecutor:
+    ...     failure = None
+    ...
+    ...     def __init__(self, backend, features, instances):
+    ...         self.backend, self.features, self.instances = backend, features, instances
+    ...         self.threads = ThreadPoolExecutor(instances)
+    ...
+    ...     def start(self):
+    ...         return [Ready(load_s=0, samples_per_s=1e4, batch_s=1e-4, token_s=1e-6, packed=True)] * self.instances
+    ...
+    ...     def submit(self, job, done):
+    ...         self.threads.submit(lambda: done(Outcome(job, self.answer(job))))
+    ...
+    ...     def answer(self, job):
+    ...         batch = Batch.of([self.features.sample(index) for index in job.indexes])
+    ...         try:
+    ...             return Answer(self.backend.infer(batch), self.backend.computed_tokens(batch))
+    ...         except Exception as error:
+    ...             return Answer(None, error=error)
+    ...
+    ...     def close(self):
+    ...         self.threads.shutdown(wait=False, cancel_futures=True)
+    """
 
     instances: int
     failure: Exception | None  # set when an instance has exited, busy or idle
