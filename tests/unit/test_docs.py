@@ -18,6 +18,7 @@ _OF_OTHERS = ("pip", "pytest", "venv")
 _COMMAND = re.compile(r"python -m ([\w.]+\w)(?: ([a-z]+)\b)?")
 _DOTTED = re.compile(rf"`((?:{'|'.join(_PACKAGES)})\.[\w.]+)[`(:]")
 _PATH = re.compile(r"`([\w.-]+/[\w./-]*)`")
+_SCRIPT = re.compile(r"(?:^|`)sut ([a-z]+)\b", re.MULTILINE)
 _SUT = re.compile(r"python -m sut(?: ([a-z]+))?([^`]*)")
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _FLAGS_OF_OTHERS = {
@@ -61,7 +62,8 @@ def test_dotted_names_in_backquotes_exist(page: Path) -> None:
 def test_commands_exist(page: Path) -> None:
     found = _COMMAND.findall(_text(page))
     modules = [module for module, _ in found if module not in _OF_OTHERS and not _runs(module)]
-    verbs = [verb for module, verb in found if module == "sut" and verb and verb not in VERBS]
+    named = [verb for module, verb in found if module == "sut" and verb] + _SCRIPT.findall(_text(page))
+    verbs = [verb for verb in named if verb not in VERBS]
     assert (modules, verbs) == ([], [])
 
 
