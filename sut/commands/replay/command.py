@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backends import BACKENDS
+from sut.commands.replay.differences import differences, sections
 from sut.machine import facts as machine_facts
 from sut.record import run_record
 from sut.record.run_record import RunRecord
@@ -26,9 +27,6 @@ from sut.settings.resolve import default_log_dir, given, resolve, to_flags
 from sut.settings.settings import DEMO, SETTINGS, RunConfig
 
 _MORE = """What may differ: versions, machine, files, plan, result. Exit code: that of the new run."""
-# Sections of two records that are compared, in addition to the figures.
-_SECTIONS = ("machine", "distributions", "checksums", "engine", "topology", "config", "samples", "random_weights")
-_OWN = ("config.log_dir",)  # always differs
 
 
 @dataclass(frozen=True)
@@ -146,16 +144,3 @@ def _repeat(earlier: Earlier, config: RunConfig) -> int:
     show_differences(differences(earlier.record, now, among), among)
     show_figures(earlier.record, now)
     return code
-
-
-def sections(then: RunRecord, now: RunRecord, among: Sequence[str] = _SECTIONS) -> list[str]:
-    """The sections of `among` that both records have."""
-    return [name for name in among if getattr(then, name) is not None and getattr(now, name) is not None]
-
-
-def differences(then: RunRecord, now: RunRecord, among: Sequence[str]) -> dict[str, tuple[Any, Any]]:
-    """The differences in these sections: dotted name in run.json → (then, now), None for a missing value."""
-    before, after = run_record.flat(then), run_record.flat(now)
-    names = [name for name in dict.fromkeys([*before, *after]) if name.partition(".")[0] in among and name not in _OWN]
-    pairs = {name: (before.get(name), after.get(name)) for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

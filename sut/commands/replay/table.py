@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from foundation import people_numbers
+from sut.commands.replay.differences import Difference
 from sut.record import figures
 from sut.record.figures import label
 from sut.record.run_record import RunRecord
 
 
-def show_differences(found: Mapping[str, tuple[Any, Any]], among: Sequence[str]) -> None:
+def show_differences(found: Sequence[Difference], among: Sequence[str]) -> None:
     """Print the differences; `among` are the sections that were compared."""
     console = Console(highlight=False, markup=False)
     if not found:
         console.print(f"no differences in {', '.join(among)}", soft_wrap=True)
         return
     console.print(f"differences in {', '.join(among)}:", soft_wrap=True)
-    for name, (then, now) in found.items():
-        console.print(f"  {name}: {_text(then)} → {_text(now)}", soft_wrap=True)
+    for one in found:
+        console.print(f"  {one.name}: {_text(one.then)} → {_text(one.now)}", soft_wrap=True)
 
 
 def show_figures(then: RunRecord, now: RunRecord) -> None:
@@ -40,7 +40,7 @@ def _compared(then: RunRecord, now: RunRecord) -> list[tuple[str, float | None, 
     return [(name, before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "missing" if value is None else str(value)
 
 

@@ -75,8 +75,8 @@ def read(path: Path) -> list[SweepRow]:
 
 def _row(line: bytes, number: int) -> SweepRow:
     try:
-        return decode(SweepRow, bounded_readers.parse_json(line.decode()))
-    except (UnreadableError, UnicodeDecodeError) as error:
+        return decode(SweepRow, bounded_readers.parse_json(line))
+    except UnreadableError as error:
         raise UnreadableError(f"in line {number} {error}") from error
 
 

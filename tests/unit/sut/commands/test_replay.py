@@ -11,6 +11,7 @@ import pytest
 import records
 
 from sut.commands.replay import command as replay_command
+from sut.commands.replay.differences import Difference, differences, sections
 from sut.errors import UsageError
 from sut.record.run_record import Engine
 from sut.settings.resolve import given, resolve
@@ -72,10 +73,10 @@ def test_differences_are_named_with_both_values() -> None:
     assert then.machine is not None
     machine = replace(then.machine, packages={**then.machine.packages, "numpy": "2.9", "jax": "3"})
     now = records.record(machine=machine, config=replace(then.config, log_dir=Path("b")))
-    among = replay_command.sections(then, now)
+    among = sections(then, now)
     assert "engine" not in among  # one of them has none
-    assert replay_command.differences(then, now, among) == {
-        "machine.packages.numpy": (then.machine.packages["numpy"], "2.9"),
-        "machine.packages.jax": (None, "3"),
-    }
-    assert replay_command.differences(then, then, among) == {}
+    assert differences(then, now, among) == [
+        Difference("machine.packages.numpy", then.machine.packages["numpy"], "2.9"),
+        Difference("machine.packages.jax", None, "3"),
+    ]
+    assert differences(then, then, among) == []

@@ -1,0 +1,35 @@
+"""Compares the records of two runs: versions, machine, files, plan. `table` shows their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sut.record import run_record
+from sut.record.run_record import RunRecord
+
+# Sections of two records that are compared, in addition to the figures.
+_SECTIONS = ("machine", "distributions", "checksums", "engine", "topology", "config", "samples", "random_weights")
+_OWN = ("config.log_dir",)  # always differs
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that is not the same in two records; None where one has no such value."""
+
+    name: str  # its dotted path in run.json
+    then: object
+    now: object
+
+
+def sections(then: RunRecord, now: RunRecord, among: Sequence[str] = _SECTIONS) -> list[str]:
+    """The sections of `among` that both records have."""
+    return [name for name in among if getattr(then, name) is not None and getattr(now, name) is not None]
+
+
+def differences(then: RunRecord, now: RunRecord, among: Sequence[str]) -> list[Difference]:
+    """The differences in these sections."""
+    before, after = run_record.flat(then), run_record.flat(now)
+    names = [name for name in dict.fromkeys([*before, *after]) if name.partition(".")[0] in among and name not in _OWN]
+    pairs = (Difference(name, before.get(name), after.get(name)) for name in names)
+    return [one for one in pairs if one.then != one.now]
