@@ -25,6 +25,7 @@ _FLAGS_OF_OTHERS = {
     *("--cpus", "--cpuset-cpus", "--memory", "--privileged", "--shm-size", "--user"),  # docker
     *("--bs", "--loop", "--tgt"),  # systems that seed-systems.md compares with
 }
+_MAKE = re.compile(r"(?:`|^|entry: )make ([a-z][\w-]*)", re.MULTILINE)
 _PAGE = re.compile(r"\bdocs/[\w/-]+\.(?:md|log)\b")
 _SOURCES = (".py", ".toml", ".sh", ".h", ".cpp")
 _TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
@@ -99,7 +100,8 @@ def test_pages_that_the_code_names_exist() -> None:
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", _text(ROOT / "Makefile"), re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"(?:`|^)make ([a-z][\w-]*)", _text(page), re.MULTILINE)}
+    named_by = [*PAGES, ROOT / ".pre-commit-config.yaml", ROOT / ".ci" / "run"]
+    named = {name for path in named_by for name in _MAKE.findall(_text(path))}
     assert named and named <= targets
 
 
