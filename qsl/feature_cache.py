@@ -1,7 +1,8 @@
 """Caches arrays on disk under a key of everything they were built from, and maps them into memory; no pickle.
 
 An entry is a directory of .npy files, which gets its name once it is complete. The name is a hash of the content of
-every input and of the code that builds the entry; an entry that cannot be opened is built again.
+every input and of the code that builds the entry. An entry holds the sha256 of its files: one that does not match, or
+cannot be opened, is built again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from qsl.data_file import DataFile
 
 Arrays = dict[str, npt.NDArray[Any]]
 DEFAULT_CACHE_DIR = Path("~/.cache/mlperf-bert-sut")
+_SUMS = "SHA256SUMS"  # of an entry's files
 FEATURES = ("input_ids", "token_type_ids", "offsets")  # the fields of every entry; a task may add its own
 
 
@@ -75,7 +77,7 @@ def cached(cache_dir: Path, name: str, fields: Collection[str], build: Callable[
     If the cache cannot be written, the arrays stay in memory.
     """
     entry = cache_dir.expanduser() / name
-    found = _open(entry, fields)
+    found = _open_checked(entry, fields)
     if found is not None:
         return Stored(found, entry)
     arrays = build()
@@ -87,6 +89,21 @@ def cached(cache_dir: Path, name: str, fields: Collection[str], build: Callable[
     return Stored(written, entry) if written else Stored(arrays, None)
 
 
+def _open_checked(entry: Path, fields: Collection[str]) -> Arrays | None:
+    """The entry; None if a file is missing or is not what was written."""
+    try:
+        is_intact = (entry / _SUMS).read_text(encoding="utf-8") == _sums(entry, fields)
+    except OSError:
+        return None
+    return _open(entry, fields) if is_intact else None
+
+
+def _sums(entry: Path, fields: Collection[str]) -> str:
+    """sha256 of each file, in the form of sha256sum."""
+    names = [f"{field}.npy" for field in sorted(fields)]
+    return "".join(f"{hashlib.sha256((entry / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+
+
 def _open(entry: Path, fields: Collection[str]) -> Arrays | None:
     try:
         return {field: np.load(entry / f"{field}.npy", mmap_mode="r", allow_pickle=False) for field in fields}
@@ -95,6 +112,7 @@ def _open(entry: Path, fields: Collection[str]) -> Arrays | None:
 
 
 def _write(entry: Path, arrays: Arrays) -> None:
-    with atomic_write.replacing_directory(entry, lambda found: _open(found, arrays) is not None) as directory:
+    with atomic_write.replacing_directory(entry, lambda found: _open_checked(found, arrays) is not None) as directory:
         for field, array in arrays.items():
             np.save(directory / f"{field}.npy", array, allow_pickle=False)
+        (directory / _SUMS).write_text(_sums(directory, arrays), encoding="utf-8")

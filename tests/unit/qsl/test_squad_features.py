@@ -138,6 +138,17 @@ def test_a_cache_file_cut_short_is_made_again(generated: Path, tmp_path: Path, f
 
 
 @pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
+def test_a_cache_file_that_was_changed_is_made_again(generated: Path, tmp_path: Path, field: str) -> None:
+    wanted = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
+    file = next(tmp_path.glob(f"*/{field}.npy"))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
 def test_a_cache_without_one_of_its_files_is_made_again(generated: Path, tmp_path: Path, field: str) -> None:
     wanted = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
     next(tmp_path.glob(f"*/{field}.npy")).unlink()
