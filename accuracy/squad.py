@@ -22,7 +22,7 @@ from foundation.arrays import Bool, Float32, Float64
 from qsl.squad import Example, SquadDataSet, SquadFeatures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SquadScore:
     """The score of a run over N samples (features) of Q questions."""
 

@@ -21,7 +21,7 @@ class UnknownTargetError(UserError, ValueError):
     """An unknown target, or one of another metric; the message suggests the nearest."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """`metric` must be at least `value`, in percent for an accuracy, otherwise in the metric's own unit."""
 
@@ -39,9 +39,12 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        *(Target(name, "f1", value, _RULES, SAMPLES) for name, value in F1_TARGETS.items()),
-        Target("demo", "f1", 90.0, _FLOOR),
-        Target("demo-sst2", "accuracy", 90.0, _FLOOR),
+        *(
+            Target(name=name, metric="f1", value=value, source=_RULES, total_sample_count=SAMPLES)
+            for name, value in F1_TARGETS.items()
+        ),
+        Target(name="demo", metric="f1", value=90.0, source=_FLOOR),
+        Target(name="demo-sst2", metric="accuracy", value=90.0, source=_FLOOR),
     )
 }
 
@@ -60,7 +63,7 @@ def target(name: str, metric: Metric = "f1") -> Target:
         return TARGETS[name]
     value = _number(name)
     if value is not None:
-        return Target(name, metric, value, "the command line")
+        return Target(name=name, metric=metric, value=value, source="the command line")
     hint = did_you_mean(name, fitting, similar=0.4) or ""
     accepted = f"{', '.join(fitting)}, or a number from 0 to 100 for {METRICS[metric]}"
     raise UnknownTargetError(f"expected a target ({accepted}), found {name!r}.{hint}")

@@ -71,7 +71,14 @@ def _product(precision: str, k: int, n: int) -> Product:
     gives = Encoding(dtype if precision in ("fp16", "bf16") else torch.bfloat16)
     scale = None if precision in ("fp16", "bf16") else torch.full((n,), 1e-3, device="cuda")
     bias = torch.randn(n, device="cuda")
-    return Product(_random(precision, n, k), scale, bias, False, Encoding(dtype), gives)
+    return Product(
+        weight=_random(precision, n, k),
+        scale=scale,
+        bias=bias,
+        gelu=False,
+        input_encoding=Encoding(dtype),
+        output_encoding=gives,
+    )
 
 
 def _random(precision: str, *shape: int) -> Tensor:

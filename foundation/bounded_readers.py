@@ -42,8 +42,12 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
     """The content as UTF-8, with or without a byte order mark. Raises UnreadableError."""
+    return _decoded(read_bytes(path, most_bytes))
+
+
+def _decoded(content: bytes) -> str:
     try:
-        return read_bytes(path, most_bytes).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(f"text that is not UTF-8 ({error.reason} at byte {error.start})") from error
 
@@ -55,11 +59,12 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 
 def parse_json(content: str | bytes) -> Any:
     """`content` as JSON; too deep a nesting or too long a number is an UnreadableError like any other fault."""
+    text = _decoded(content) if isinstance(content, bytes) else content
     try:
-        return json.loads(content)
+        return json.loads(text)
     except RecursionError as error:
         raise UnreadableError("JSON that is nested too deeply") from error
-    except ValueError as error:  # no JSON, no text, or an integer of more digits than Python converts
+    except ValueError as error:  # no JSON, or an integer of more digits than Python converts
         raise UnreadableError(f"text that is not JSON ({error})") from error
 
 

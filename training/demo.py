@@ -40,7 +40,7 @@ CHOSEN_ON_SEED, CHOSEN_ON_QUESTIONS = 3, 400
 TRAIN_SEED_OFFSET = 1000  # a different random stream from the train split's
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrainingProgress:
     """Counts and running means of a training run, and its current stage."""
 
@@ -115,7 +115,13 @@ def main() -> None:
         if options.resume
         else vocabulary.learn(vocabulary.texts_of(demo.generate("train")))
     )
-    config = BertConfig(len(entries), HIDDEN, LAYERS, HEADS, 4 * HIDDEN)
+    config = BertConfig(
+        vocab_size=len(entries),
+        hidden_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * HIDDEN,
+    )
     trained = TrainedBert(config)
     if options.resume:
         saving.load_weights(output, trained.bert)
@@ -125,7 +131,7 @@ def main() -> None:
 
 
 def train(trained: TrainedBert, best: BestWeights, minutes: float, seed: int) -> None:
-    progress = TrainingProgress(minutes, time.monotonic())
+    progress = TrainingProgress(minutes=minutes, started=time.monotonic())
     reader = Reader(load_tokenizer(best.entries), demo.stream("train", TRAIN_SEED_OFFSET + seed))
     averaged, due = copy.deepcopy(trained.bert), EVALUATE_MINUTES
     for _ in _steps(trained, averaged, progress, batches(reader, progress.fact_count, BATCH, POOL)):

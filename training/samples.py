@@ -34,7 +34,7 @@ class Sample:
     marks: Ints  # [passage tokens, 2]: about the subject; about the relation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainBatch:
     input_ids: torch.Tensor  # [B, S]
     token_type_ids: torch.Tensor  # [B, S]
@@ -111,7 +111,14 @@ class Reader:
             if self.draw.chance(SHIFTED):
                 positions[row, middle:] += self.draw.between(0, MAX_LENGTH - length)
         spans = np.array([(sample.start, sample.end) for sample in samples])
-        return TrainBatch(*(torch.from_numpy(array) for array in (ids, types, positions, mask, spans, marks)))
+        return TrainBatch(
+            input_ids=torch.from_numpy(ids),
+            token_type_ids=torch.from_numpy(types),
+            position_ids=torch.from_numpy(positions),
+            mask=torch.from_numpy(mask),
+            spans=torch.from_numpy(spans),
+            marks=torch.from_numpy(marks),
+        )
 
 
 def batches(reader: Reader, fact_count: Callable[[Draw], int], size: int, pool: int) -> Iterator[TrainBatch]:

@@ -65,7 +65,15 @@ def main() -> None:
 
 
 def configure(entries: list[str]) -> BertConfig:
-    return BertConfig(len(entries), HIDDEN, LAYERS, HEADS, 4 * HIDDEN, MAX_LENGTH, head=CLASSES)
+    return BertConfig(
+        vocab_size=len(entries),
+        hidden_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * HIDDEN,
+        max_position_embeddings=MAX_LENGTH,
+        head=CLASSES,
+    )
 
 
 def split(folder: Path, name: str, sentences: int | None = None, *, shuffled: bool = False) -> Split:

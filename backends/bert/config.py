@@ -18,7 +18,7 @@ from foundation.bounded_readers import SETTINGS_BYTES, read_json
 CONFIGS = ("config.json", "bert_config.json")  # Hugging Face's name, and MLPerf's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BertConfig:
     """BERT's geometry, under the names of Hugging Face's config.json, and its head."""
 
@@ -73,9 +73,15 @@ class BertConfig:
 
 
 RANDOM_GEOMETRIES = {
-    "bert-large": BertConfig(30522, 1024, 24, 16, 4096),
-    "bert-base": BertConfig(30522, 768, 12, 12, 3072),
-    "bert-tiny": BertConfig(30522, 128, 2, 2, 512),
+    "bert-large": BertConfig(
+        vocab_size=30522, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+    ),
+    "bert-base": BertConfig(
+        vocab_size=30522, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072
+    ),
+    "bert-tiny": BertConfig(
+        vocab_size=30522, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512
+    ),
 }
 
 

@@ -24,7 +24,7 @@ from backends.quantization.int8_model import LINEARS, SOURCES
 FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Product:
     """y = act((x Wᵀ) * scale + bias), [T, K] → [T, N]."""
 
@@ -36,7 +36,7 @@ class Product:
     output_encoding: Encoding  # of y
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GpuLayer:
     """One encoder layer: its products under their names in an engine, and its two LayerNorms."""
 
@@ -48,7 +48,7 @@ class GpuLayer:
     ffn_norm: LayerNorm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GpuWeights:
     """A model on a device."""
 
@@ -70,7 +70,14 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device
     def product(number: int, name: str) -> Product:
         at = [f"bert.encoder.layer.{number}.{source}" for source in SOURCES[name]]
         weight, bias = (torch.cat([as_tensor(tensors[f"{a}.{part}"]) for a in at]) for part in ("weight", "bias"))
-        return Product(weight.to(device, dtype), None, bias.to(device), name == "ffn_inner", encoding, encoding)
+        return Product(
+            weight=weight.to(device, dtype),
+            scale=None,
+            bias=bias.to(device),
+            gelu=name == "ffn_inner",
+            input_encoding=encoding,
+            output_encoding=encoding,
+        )
 
     return _assemble(config, tensors, dtype, products, device)
 
@@ -94,7 +101,14 @@ def from_engine(engine: Engine, device: torch.device) -> GpuWeights:
             as_tensor(array).to(device) for array in (linear.weight, linear.scale, linear.bias, linear.multiplier)
         )
         input_encoding = Encoding(dtype, multiplier, linear.zero_point)
-        return Product(weight.view(dtype), scale, bias, name == "ffn_inner", input_encoding, wide)
+        return Product(
+            weight=weight.view(dtype),
+            scale=scale,
+            bias=bias,
+            gelu=name == "ffn_inner",
+            input_encoding=input_encoding,
+            output_encoding=wide,
+        )
 
     return _assemble(engine.config, engine.tensors, torch.float16, products, device)
 
@@ -119,10 +133,10 @@ def _assemble(
     head = HEADS[config.head]
     embeddings = (f"bert.embeddings.{name}_embeddings.weight" for name in ("word", "token_type", "position"))
     return GpuWeights(
-        config,
-        stream,
-        EmbeddingTables(*map(placed, embeddings)),
-        norm("bert.embeddings"),
-        tuple(layer(number) for number in range(config.num_hidden_layers)),
-        tuple((placed(f"{at}.weight"), placed(f"{at}.bias")) for at in (*head.dense, head.last)),
+        config=config,
+        stream=stream,
+        tables=EmbeddingTables(*map(placed, embeddings)),
+        embedding_norm=norm("bert.embeddings"),
+        layers=tuple(layer(number) for number in range(config.num_hidden_layers)),
+        head=tuple((placed(f"{at}.weight"), placed(f"{at}.bias")) for at in (*head.dense, head.last)),
     )

@@ -25,7 +25,7 @@ from backends.quantization.int8_model import SOURCES, QuantizedModel
 _FLOAT = Encoding(torch.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackedLayer:
     """One encoder layer: its linear layers under their names in an engine, and its two LayerNorms."""
 
@@ -37,7 +37,7 @@ class PackedLayer:
     ffn_norm: LayerNorm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackedBert:
     """A loaded model; `kernels` compute everything between its matrix products."""
 
@@ -126,23 +126,23 @@ def _assemble(
     def layer(number: int) -> PackedLayer:
         at = f"bert.encoder.layer.{number}."
         return PackedLayer(
-            linear(number, "qkv"),
-            linear(number, "attention_output"),
-            norm(f"{at}attention.output"),
-            linear(number, "ffn_inner"),
-            linear(number, "ffn_output"),
-            norm(f"{at}output"),
+            qkv=linear(number, "qkv"),
+            attention_output=linear(number, "attention_output"),
+            attention_norm=norm(f"{at}attention.output"),
+            ffn_inner=linear(number, "ffn_inner"),
+            ffn_output=linear(number, "ffn_output"),
+            ffn_norm=norm(f"{at}output"),
         )
 
     embeddings = (f"bert.embeddings.{name}_embeddings.weight" for name in ("word", "token_type", "position"))
     head = HEADS[config.head]
     return PackedBert(
-        config,
-        kernels,
-        EmbeddingTables(*(as_tensor(tensors[name]) for name in embeddings)),
-        norm("bert.embeddings"),
-        tuple(layer(number) for number in range(config.num_hidden_layers)),
-        tuple(
+        config=config,
+        kernels=kernels,
+        tables=EmbeddingTables(*(as_tensor(tensors[name]) for name in embeddings)),
+        embedding_norm=norm("bert.embeddings"),
+        layers=tuple(layer(number) for number in range(config.num_hidden_layers)),
+        head=tuple(
             (as_tensor(tensors[f"{at}.weight"]), as_tensor(tensors[f"{at}.bias"])) for at in (*head.dense, head.last)
         ),
     )

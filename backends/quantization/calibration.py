@@ -32,7 +32,7 @@ _SHRINK = np.linspace(1.0, 0.02, 50)  # factors by which a range is narrowed in 
 _CLIP = np.linspace(1.0, 0.7, 7)  # factors of a weight row's maximum in the search
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CalibrationSettings:
     """How ranges and scales are chosen; the defaults are those of docs/results/experiments.md."""
 
@@ -173,7 +173,14 @@ def _rounded(
     low, high = RANGES[settings.ranges](observed, smooth, np.square(weight * smooth).sum(0), settings)
     low, high = min(low, 0.0), max(high, 0.0)  # zero must be represented exactly
     scale = max((high - low) / 255, 1e-12)
-    return QuantizedLinear(rounded, weight_scale, bias, float(np.float32(scale)), round(-low / scale), smooth)
+    return QuantizedLinear(
+        weight=rounded,
+        weight_scale=weight_scale,
+        bias=bias,
+        input_scale=float(np.float32(scale)),
+        input_zero_point=round(-low / scale),
+        input_smooth=smooth,
+    )
 
 
 def _round_weight(weight: Float32, settings: CalibrationSettings) -> tuple[npt.NDArray[np.int8], Float32]:

@@ -35,7 +35,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuantizedLinear:
     """One linear layer of K inputs and N outputs."""
 

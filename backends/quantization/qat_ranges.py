@@ -53,7 +53,14 @@ def _linear(tensors: Tensors, sources: list[str], ranges: list[QatRange]) -> Qua
     weight, bias = (np.concatenate([tensors[f"{source}.{part}"] for source in sources]) for part in ("weight", "bias"))
     rounded, scale = round_weight(weight, np.concatenate([one.weight_scale for one in ranges]))
     input_scale, zero_point = _widest(ranges)
-    return QuantizedLinear(rounded, scale, bias, input_scale, zero_point, np.ones(weight.shape[1], np.float32))
+    return QuantizedLinear(
+        weight=rounded,
+        weight_scale=scale,
+        bias=bias,
+        input_scale=input_scale,
+        input_zero_point=zero_point,
+        input_smooth=np.ones(weight.shape[1], np.float32),
+    )
 
 
 def _widest(ranges: list[QatRange]) -> tuple[float, int]:

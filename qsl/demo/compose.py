@@ -50,7 +50,7 @@ class Subject:
     pronoun: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fact:
     """One clause of the passage: characters `start` to `end`, with the answer at `answer_start`."""
 
@@ -225,7 +225,16 @@ def _write_clause(draw: Draw, passage: Passage, planned: Planned, last: Subject 
     passage.text += before.format(s=mention)
     answer_start = len(passage.text) + value.text.index(value.answer)
     passage.text += value.text + after.format(s=mention)
-    passage.facts.append(Fact(subject, relation, value, start, len(passage.text), answer_start))
+    passage.facts.append(
+        Fact(
+            subject=subject,
+            relation=relation,
+            value=value,
+            start=start,
+            end=len(passage.text),
+            answer_start=answer_start,
+        )
+    )
     return not template.startswith("{v}")
 
 

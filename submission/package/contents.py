@@ -20,7 +20,7 @@ from submission.rules.rounds import DIVISIONS, LATEST, ROUNDS, TEST_PASS, Round
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackedResult:
     """One result: a scenario of a model on a system."""
 
@@ -62,15 +62,15 @@ def _packed(tree: Tree, names: tuple[str, str, str, str, str]) -> PackedResult:
     accuracy, _ = _log(tree, layout.accuracy / DETAIL)
     score = _score(tree, layout.accuracy_txt)
     return PackedResult(
-        layout,
-        _json(tree, layout.system_json),
-        _json(tree, layout.measurements),
-        log,
-        errors,
-        score.get("f1"),
-        score.get("exact_match"),
-        accuracy.get("qsl_reported_total_count"),
-        _test01(tree, layout),
+        layout=layout,
+        system=_json(tree, layout.system_json),
+        measurements=_json(tree, layout.measurements),
+        log=log,
+        errors=errors,
+        f1=score.get("f1"),
+        exact_match=score.get("exact_match"),
+        samples=accuracy.get("qsl_reported_total_count"),
+        test01=_test01(tree, layout),
     )
 
 

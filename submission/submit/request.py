@@ -43,7 +43,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _SCENARIOS = tuple(reversed(rounds.REQUIRED_SCENARIOS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SubmissionRequest:
     """One submission. `run` holds the flags of its runs; its scenario, mode and lengths are not used."""
 

@@ -19,7 +19,7 @@ from sut.fetch.store import AssetCache, partial_path
 from sut.settings.parser import Parser, new_parser
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AssetRow:
     """One asset and its current state."""
 
@@ -65,15 +65,17 @@ def row(cache: AssetCache, asset: Asset) -> AssetRow:
     present = [path for file in paths.values() for path in (file, partial_path(file)) if path.is_file()]
     whole = [pin.bytes if pin else asset.files[file].bytes for file, pin in pins.items()]
     return AssetRow(
-        asset.name,
-        asset.title,
-        asset.licence,
-        {flag: str(cache.path(asset, path)) for flag, path in asset.flags.items()},
-        _state(cache, asset, present),
-        sum(path.stat().st_size for path in present),
-        None if None in whole else sum(size or 0 for size in whole),
-        min((pin.verified for pin in pins.values() if pin), default=None) if cache.is_complete(asset) else None,
-        {str(paths[file]): pin.sha256 if pin else "" for file, pin in pins.items()},
+        name=asset.name,
+        title=asset.title,
+        licence=asset.licence,
+        flags={flag: str(cache.path(asset, path)) for flag, path in asset.flags.items()},
+        state=_state(cache, asset, present),
+        bytes=sum(path.stat().st_size for path in present),
+        bytes_whole=None if None in whole else sum(size or 0 for size in whole),
+        verified=min((pin.verified for pin in pins.values() if pin), default=None)
+        if cache.is_complete(asset)
+        else None,
+        files={str(paths[file]): pin.sha256 if pin else "" for file, pin in pins.items()},
     )
 
 

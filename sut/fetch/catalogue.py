@@ -36,7 +36,7 @@ class Source:
         return {PurePosixPath(urlsplit(url).path).name for url in self.mirrors}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Asset:
     """A model or data set that a user can name."""
 

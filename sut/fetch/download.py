@@ -149,7 +149,14 @@ def check(display: Display, path: Path, expected: ExpectedFile, name: str) -> tu
 def make_pin(path: Path, digits: dict[str, str], stated: str, origin: str) -> Pin:
     """The pin of a file that was just verified."""
     found = path.stat()
-    return Pin(found.st_size, digits["sha256"], found.st_mtime_ns, stated, origin, store.now())
+    return Pin(
+        bytes=found.st_size,
+        sha256=digits["sha256"],
+        mtime_ns=found.st_mtime_ns,
+        stated=stated,
+        origin=origin,
+        verified=store.now(),
+    )
 
 
 def _failure_message(

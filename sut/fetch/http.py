@@ -42,7 +42,7 @@ class RefusedError(Exception):
     """This URL will not serve the file; do not retry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
     """When a download is retried, and when it is given up."""
 

@@ -25,7 +25,7 @@ from sut.fetch.catalogue import Asset
 PARTIAL_SUFFIX = ".part"  # suffix of an incomplete file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pin:
     """The state of a file when it was last verified."""
 

@@ -48,7 +48,7 @@ _SPEED = {
 _OFFLINE_QPS, _SERVER_QPS, _ACCURACY_SERVER_QPS, _STREAM_LATENCY = 1.1, 0.3, 4.0, 0.4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Settings ready for LoadGen, and what of them a person wants to see."""
 
@@ -175,7 +175,14 @@ def _as_plan(settings: Any, config: RunConfig) -> Plan:
     qps = {"Offline": settings.offline_expected_qps, "Server": settings.server_target_qps}.get(config.scenario)
     samples_per_query = _samples_per_query(settings, config.scenario)
     latency_s = settings.server_target_latency_ns / 1e9 if config.scenario == "Server" else None
-    return Plan(settings, settings.min_query_count, samples_per_query, settings.min_duration_ms / 1e3, qps, latency_s)
+    return Plan(
+        settings=settings,
+        min_query_count=settings.min_query_count,
+        samples_per_query=samples_per_query,
+        min_duration_s=settings.min_duration_ms / 1e3,
+        target_qps=qps,
+        target_latency_s=latency_s,
+    )
 
 
 def start_test(

@@ -28,7 +28,7 @@ from sut.queries.server_queue import BatchLimits, ServerQueue, WaitingSample
 Complete = Callable[[Int64, Float32, Int64], None]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class QueryCounters:
     """Counters of a test; other threads may read them during the test."""
 

@@ -48,7 +48,7 @@ def _precisions(values: Mapping[str, Any]) -> Sequence[str]:
     return tuple(dict.fromkeys((*BACKENDS[values["backend"]].precisions, FP16)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One run, with paths and names as the user gave them."""
 

@@ -37,4 +37,4 @@ def _speed(text: str, scenario: str) -> Target:
             f"expected --target as a number of {rules.unit} in --scenario {scenario}, --mode performance, "
             f"found {text!r}. An accuracy goes with --mode accuracy."
         )
-    return Target(text, rules.metric, value, "the user", at_most=rules.unit == "ms")
+    return Target(name=text, metric=rules.metric, value=value, source="the user", at_most=rules.unit == "ms")

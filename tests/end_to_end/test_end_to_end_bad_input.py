@@ -194,7 +194,9 @@ def test_a_vocabulary_that_is_none(run: Run, tmp_path: Path, content: bytes | No
 
 
 def geometry(vocab_size: int) -> BertConfig:
-    return BertConfig(vocab_size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    return BertConfig(
+        vocab_size=vocab_size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
 
 
 def weights(vocab_size: int) -> dict[str, np.ndarray]:

@@ -61,9 +61,18 @@ def test_the_gate_fails_where_the_accuracy_is_lost(run: Run, case: Case) -> None
 def test_an_engine_of_another_kind_of_machine_is_said(run: Run, case: Case) -> None:
     from sut.commands.compare.engines import PresetEngine
 
-    built = PresetEngine("pytorch", "int8", "demo", "key", 1.0, {"architecture": "sparc", "processor": "of old"})
+    built = PresetEngine(
+        backend="pytorch",
+        precision="int8",
+        model="demo",
+        engine="key",
+        build_s=1.0,
+        built_on={"architecture": "sparc", "processor": "of old"},
+    )
     assert built.is_foreign
-    assert not PresetEngine("pytorch", "fp32", "demo", None, None, None).is_foreign
+    assert not PresetEngine(
+        backend="pytorch", precision="fp32", model="demo", engine=None, build_s=None, built_on=None
+    ).is_foreign
 
 
 def test_nothing_was_built(run: Run, case: Case) -> None:

@@ -70,7 +70,14 @@ def round_to_nearest(config: BertConfig, tensors: Tensors) -> QuantizedModel:
             scale = np.abs(weight).max(1) / 127
             rounded = np.rint(weight / scale[:, None]).astype(np.int8)
             bias = np.concatenate([tensors[f"{at}{part}.bias"] for part in parts])
-            linear = QuantizedLinear(rounded, scale, bias, 16 / 255, 128, np.ones(weight.shape[1], np.float32))
+            linear = QuantizedLinear(
+                weight=rounded,
+                weight_scale=scale,
+                bias=bias,
+                input_scale=16 / 255,
+                input_zero_point=128,
+                input_smooth=np.ones(weight.shape[1], np.float32),
+            )
             found |= linear.tensors(f"layers.{layer}.{name}")
     rest = {name: tensor for name, tensor in tensors.items() if name in engine_shapes(config)}
     return QuantizedModel(config, rest | found, {"made": "for a test"})

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from backends.gpu.kernels import add_norm, attention, embed, epilogue, gemm, head
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GpuKernels:
     """Everything between a batch's ids and its logits, in Triton or in PyTorch."""
 
@@ -27,7 +27,21 @@ class GpuKernels:
     head: Callable[..., None]
 
 
-TWIN = GpuKernels("twin", embed.twin, add_norm.twin, attention.twin, epilogue.twin, gemm.twin, head.twin)
+TWIN = GpuKernels(
+    name="twin",
+    embed=embed.twin,
+    add_norm=add_norm.twin,
+    attention=attention.twin,
+    epilogue=epilogue.twin,
+    gemm=gemm.twin,
+    head=head.twin,
+)
 TRITON = GpuKernels(
-    "triton", embed.launch, add_norm.launch, attention.launch, epilogue.launch, gemm.launch, head.launch
+    name="triton",
+    embed=embed.launch,
+    add_norm=add_norm.launch,
+    attention=attention.launch,
+    epilogue=epilogue.launch,
+    gemm=gemm.launch,
+    head=head.launch,
 )

@@ -24,7 +24,7 @@ from sut.settings.settings import RunConfig
 INDEX = "compare.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PresetEngine:
     """One preset's engine; `engine` is None if its precision needs none."""
 
@@ -57,7 +57,9 @@ def build(name: str, config: RunConfig, root: Path) -> PresetEngine:
 
 
 def _no_engine(config: RunConfig) -> PresetEngine:
-    return PresetEngine(config.backend, config.precision, config.model, None, None, None)
+    return PresetEngine(
+        backend=config.backend, precision=config.precision, model=config.model, engine=None, build_s=None, built_on=None
+    )
 
 
 def _build(config: RunConfig, root: Path, before: PresetEngine | None) -> PresetEngine:
@@ -68,7 +70,14 @@ def _build(config: RunConfig, root: Path, before: PresetEngine | None) -> Preset
     if build_s is None and before and before.engine == directory.name:
         build_s = before.build_s
     about = engine_store.settings(directory)
-    return PresetEngine(config.backend, config.precision, config.model, directory.name, build_s, about.get("built_on"))
+    return PresetEngine(
+        backend=config.backend,
+        precision=config.precision,
+        model=config.model,
+        engine=directory.name,
+        build_s=build_s,
+        built_on=about.get("built_on"),
+    )
 
 
 def find(name: str, config: RunConfig, root: Path) -> PresetEngine:

@@ -26,7 +26,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparisonRow:
     """The figures of one configuration. Latency: SingleStream's mean; `engine_…`: inside the backend only."""
 

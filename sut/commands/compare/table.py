@@ -21,7 +21,7 @@ _ABOUT = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One preset compared with the reference."""
 

@@ -29,7 +29,7 @@ _SAMPLES = 8
 _TOLERANCES = {"fp32": 1e-2, "fp16": 0.1}  # of the logits, compared with the first backend's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BackendProbe:
     """The result of one backend."""
 
@@ -79,21 +79,43 @@ def _probe(name: str, batch: Batch, expected: Float32 | None) -> tuple[BackendPr
     try:
         backends.check(name)
     except BackendError as error:
-        return BackendProbe(name, False, False, {}, {}, built, found=str(error)), None
+        return BackendProbe(
+            backend=name, works=False, installed=False, batch_ms={}, refused={}, built=built, found=str(error)
+        ), None
     try:
         devices = ", ".join(device.name for device in backends.accelerators(name))
     except BackendError as error:
-        return BackendProbe(name, False, True, {}, {}, built, no_device=str(error)), None
+        return BackendProbe(
+            backend=name, works=False, installed=True, batch_ms={}, refused={}, built=built, no_device=str(error)
+        ), None
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             answers = pool.submit(_answer, name, batch).result()
         except BrokenProcessPool:
-            return BackendProbe(name, False, True, {}, {}, built, found="the engine crashed: its process exited"), None
+            return BackendProbe(
+                backend=name,
+                works=False,
+                installed=True,
+                batch_ms={},
+                refused={},
+                built=built,
+                found="the engine crashed: its process exited",
+            ), None
         except Exception as error:  # noqa: BLE001 - whatever an engine raises is reported
-            return BackendProbe(name, False, True, {}, {}, built, found=brief(error)), None
+            return BackendProbe(
+                backend=name, works=False, installed=True, batch_ms={}, refused={}, built=built, found=brief(error)
+            ), None
     found = _fault(backends.backend_class(name).precisions[0], answers.logits, expected)
     probed = BackendProbe(
-        name, not found, True, answers.batch_ms, answers.refused, built, answers.kernels, found, devices
+        backend=name,
+        works=not found,
+        installed=True,
+        batch_ms=answers.batch_ms,
+        refused=answers.refused,
+        built=built,
+        kernels=answers.kernels,
+        found=found,
+        devices=devices,
     )
     return probed, answers.logits
 

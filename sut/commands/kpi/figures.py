@@ -31,7 +31,7 @@ _LATENCIES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kpi:
     """One figure or setting."""
 
@@ -77,7 +77,10 @@ def _remarks(run: RunRecord) -> list[str]:
 
 
 def _tunables(values: Mapping[str, object]) -> list[Kpi]:
-    return [Kpi(name, str(UNKNOWN if value is None else value), is_tunable=True) for name, value in values.items()]
+    return [
+        Kpi(name=name, value=str(UNKNOWN if value is None else value), is_tunable=True)
+        for name, value in values.items()
+    ]
 
 
 def _params(run: RunRecord) -> list[Kpi]:
@@ -161,7 +164,7 @@ def _metrics(run: RunRecord) -> list[Kpi]:
 
 
 def _kpi(name: str, value: float | str | None, unit: str = "", is_primary: bool = False, tooltip: str = "") -> Kpi:
-    return Kpi(name, UNKNOWN if value is None else value, unit, is_primary, tooltip=tooltip)
+    return Kpi(name=name, value=UNKNOWN if value is None else value, unit=unit, is_primary=is_primary, tooltip=tooltip)
 
 
 def _loadgen(run: RunRecord) -> list[Kpi]:

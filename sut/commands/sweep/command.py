@@ -35,7 +35,7 @@ Exit code: 0 all valid, 1 some invalid, 2 usage, 3 some failed or interrupted.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sweep:
     """The arguments of a sweep."""
 
@@ -75,7 +75,14 @@ def _read(argv: list[str]) -> Sweep:
         raise UsageError(
             "expected --output-dir DIR with --resume, found none. Type the directory of the sweep to continue."
         )
-    return Sweep(axes, points, runs.order(points, options.repeat), folder, options.resume, options.dry_run)
+    return Sweep(
+        axes=axes,
+        points=points,
+        runs=runs.order(points, options.repeat),
+        folder=folder,
+        resume=options.resume,
+        dry_run=options.dry_run,
+    )
 
 
 def parser() -> Parser:

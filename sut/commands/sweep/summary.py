@@ -21,7 +21,7 @@ _Z = 1.959964
 _GOOD = {"VALID", "PASS", "SCORED", "PEAK"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FigureStatistics:
     """One figure over the repeats that have it; `mean_95` is None for a single repeat."""
 
@@ -33,7 +33,7 @@ class FigureStatistics:
     mean_95: tuple[float, float] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PointSummary:
     """One point with all its finished runs."""
 
@@ -58,7 +58,9 @@ def figure(values: Sequence[float]) -> FigureStatistics:
     mean, n = statistics.fmean(values), len(values)
     half = _t(n - 1) * statistics.stdev(values) / n**0.5 if n > 1 else None
     interval = None if half is None else (mean - half, mean + half)
-    return FigureStatistics(n, statistics.median(values), min(values), max(values), mean, interval)
+    return FigureStatistics(
+        n=n, median=statistics.median(values), lowest=min(values), highest=max(values), mean=mean, mean_95=interval
+    )
 
 
 def summaries(points: Iterable[Point], finished: Sequence[SweepRow]) -> list[PointSummary]:
@@ -70,14 +72,14 @@ def summaries(points: Iterable[Point], finished: Sequence[SweepRow]) -> list[Poi
 def _summary(point: Mapping[str, Value], rows: Sequence[SweepRow]) -> PointSummary:
     names = dict.fromkeys(name for row in rows for name in row.figures)
     return PointSummary(
-        point,
-        len(rows),
-        sum(row.error is not None for row in rows),
-        dict(Counter(row.verdict for row in rows)),
-        {name: figure([row.figures[name] for row in rows if name in row.figures]) for name in names},
-        any(row.random_weights for row in rows),
-        any(row.trial for row in rows),
-        tuple(dict.fromkeys(notice for row in rows for notice in row.notices)),
+        point=point,
+        runs=len(rows),
+        failures=sum(row.error is not None for row in rows),
+        verdicts=dict(Counter(row.verdict for row in rows)),
+        figures={name: figure([row.figures[name] for row in rows if name in row.figures]) for name in names},
+        random_weights=any(row.random_weights for row in rows),
+        trial=any(row.trial for row in rows),
+        notices=tuple(dict.fromkeys(notice for row in rows for notice in row.notices)),
     )
 
 

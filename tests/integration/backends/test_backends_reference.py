@@ -18,9 +18,21 @@ from foundation.arrays import Float32
 ENGINES = ["onnxruntime", "pytorch", "openvino"]
 LENGTHS = [1, 2, 3, 7, 16, 31, 63, 64, 65, 127, 128, 200, 255, 256, 300, 383, 384]
 GEOMETRIES = {
-    "narrow": BertConfig(120, 32, 2, 1, 64),
-    "odd": BertConfig(999, 96, 5, 3, 200, max_position_embeddings=400, layer_norm_eps=1e-6),
-    "many heads": BertConfig(300, 128, 2, 8, 512),
+    "narrow": BertConfig(
+        vocab_size=120, hidden_size=32, num_hidden_layers=2, num_attention_heads=1, intermediate_size=64
+    ),
+    "odd": BertConfig(
+        vocab_size=999,
+        hidden_size=96,
+        num_hidden_layers=5,
+        num_attention_heads=3,
+        intermediate_size=200,
+        max_position_embeddings=400,
+        layer_norm_eps=1e-6,
+    ),
+    "many heads": BertConfig(
+        vocab_size=300, hidden_size=128, num_hidden_layers=2, num_attention_heads=8, intermediate_size=512
+    ),
 }
 
 

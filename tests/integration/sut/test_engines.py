@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import published
@@ -23,14 +24,14 @@ from sut.settings.resolve import resolve
 from sut.settings.settings import RunConfig
 
 VOCAB = ROOT / "assets" / "demo" / "vocab.txt"
+OWN = replace(SMALL, vocab_size=3055, num_hidden_layers=2)  # of the demo's vocabulary
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of our own, two data sets and the cache that all engines here share."""
     folder = tmp_path_factory.mktemp("engines")
-    config = SMALL.__class__(3055, 64, 2, 4, 160)
-    write_model(folder / "model", config, random_tensors(config, 3))
+    write_model(folder / "model", OWN, random_tensors(OWN, 3))
     demo.write(folder / "dev.json", "dev", 4, 20)
     demo.write(folder / "train.json", "train", 4, 20)
     return folder
@@ -63,7 +64,7 @@ def test_the_second_build_finds_the_first(config: RunConfig, capsys: pytest.Capt
 
 def test_every_input_is_part_of_the_key(folder: Path, config: RunConfig) -> None:
     other = shutil.copytree(folder / "model", folder / "other", dirs_exist_ok=True)
-    write_model(other, SMALL.__class__(3055, 64, 2, 4, 160), random_tensors(SMALL.__class__(3055, 64, 2, 4, 160), 4))
+    write_model(other, OWN, random_tensors(OWN, 4))
     found = [
         engines.build(one)
         for one in (
@@ -131,11 +132,10 @@ def test_a_list_says_what_is_calibrated_on_and_whose_data_it_is(folder: Path, tm
 
 
 def test_a_model_with_ranges_is_not_calibrated_unless_asked(folder: Path, tmp_path: Path) -> None:
-    config = SMALL.__class__(3055, 64, 2, 4, 160)
-    tensors = random_tensors(config, 3)
+    tensors = random_tensors(OWN, 3)
     names = ("qkv", "attention_output", "ffn_inner", "ffn_output")
-    ranges = published.naive_ranges(config, tensors, {(layer, name): 8.0 for layer in range(2) for name in names})
-    path = published.fake_quant_onnx(tmp_path, config, tensors, ranges)
+    ranges = published.naive_ranges(OWN, tensors, {(layer, name): 8.0 for layer in range(2) for name in names})
+    path = published.fake_quant_onnx(tmp_path, OWN, tensors, ranges)
     wanted = {**flags(folder), "precision": "int8", "model": str(path)}
     rest = {name: value for name, value in wanted.items() if name != "calibration_samples"}
     own, calibrated = (read_engine(engines.build(resolve(one))) for one in (rest, wanted))

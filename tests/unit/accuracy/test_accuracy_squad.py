@@ -284,7 +284,16 @@ def test_nothing_answered_is_0_of_nothing(small: Case) -> None:
 
 def with_f1(values: list[float], answered: list[bool]) -> SquadScore:
     f1 = np.asarray(values)
-    return SquadScore(0.0, 100 * f1.mean(), f1 == 1, f1, np.asarray(answered), {}, len(f1), len(f1))
+    return SquadScore(
+        exact_match=0.0,
+        f1=100 * f1.mean(),
+        question_exact_match=f1 == 1,
+        question_f1=f1,
+        answered=np.asarray(answered),
+        predictions={},
+        samples_answered=len(f1),
+        total_sample_count=len(f1),
+    )
 
 
 def test_interval_by_hand() -> None:

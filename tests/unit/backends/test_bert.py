@@ -34,7 +34,15 @@ def pair() -> tuple[Any, Any]:
     with torch.no_grad():
         for weight in theirs.parameters():
             weight.mul_(3).add_(0.01 * torch.randn_like(weight))
-    ours = BertForQuestionAnswering(BertConfig(200, 64, 3, 4, 128)).eval().requires_grad_(False)
+    ours = (
+        BertForQuestionAnswering(
+            BertConfig(
+                vocab_size=200, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128
+            )
+        )
+        .eval()
+        .requires_grad_(False)
+    )
     state = {name: w for name, w in theirs.state_dict().items() if not any(part in name for part in LEFT_OUT)}
     ours.load_state_dict(state, strict=True)
     return theirs, ours
@@ -69,4 +77,13 @@ def test_padding_changes_no_answer(pair: tuple[Any, Any]) -> None:
 
 def test_another_activation_is_refused() -> None:
     with pytest.raises(ValueError, match="gelu"):
-        BertForQuestionAnswering(BertConfig(10, 8, 1, 2, 16, hidden_act="relu"))
+        BertForQuestionAnswering(
+            BertConfig(
+                vocab_size=10,
+                hidden_size=8,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                intermediate_size=16,
+                hidden_act="relu",
+            )
+        )

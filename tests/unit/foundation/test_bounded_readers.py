@@ -89,7 +89,7 @@ def test_text_is_utf_8_with_or_without_its_mark(tmp_path: Path) -> None:
         (b"[1" + b"0" * 5000 + b"]", "digits"),
         (b'{"a": 1', "not JSON"),
         (b"", "not JSON"),
-        (b"\xff\xff", "not JSON"),
+        (b"\xff\xfe", "not UTF-8"),
     ],
     ids=("lists", "objects", "a long number", "cut short", "empty", "binary"),
 )

@@ -112,7 +112,16 @@ def score(f1: float) -> SquadScore:
     """Of four questions, two answered, both as well as `f1` in percent."""
     answered = np.array([True, True, False, False])
     per_question = np.where(answered, f1 / 100, 0.0)
-    return SquadScore(f1 / 2, f1 / 2, per_question, per_question, answered, {}, 2, 4)
+    return SquadScore(
+        exact_match=f1 / 2,
+        f1=f1 / 2,
+        question_exact_match=per_question,
+        question_f1=per_question,
+        answered=answered,
+        predictions={},
+        samples_answered=2,
+        total_sample_count=4,
+    )
 
 
 Verify = Callable[..., Path]

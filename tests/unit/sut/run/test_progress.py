@@ -9,7 +9,12 @@ from sut.queries.scheduler import QueryCounters
 from sut.run.progress import ProgressLine
 
 PLAN = Plan(
-    None, min_query_count=100, samples_per_query=1, min_duration_s=600.0, target_qps=None, target_latency_s=None
+    settings=None,
+    min_query_count=100,
+    samples_per_query=1,
+    min_duration_s=600.0,
+    target_qps=None,
+    target_latency_s=None,
 )
 
 

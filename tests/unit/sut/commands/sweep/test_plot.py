@@ -13,7 +13,16 @@ from sut.commands.sweep.grid import Value, axis, points
 
 def one(point: Mapping[str, Value], **figures: float) -> summary.PointSummary:
     found = {name: summary.figure([value, value * 1.1]) for name, value in figures.items()}
-    return summary.PointSummary(point, 2, 0, {"VALID": 2}, found, False, True, ("a trial",))
+    return summary.PointSummary(
+        point=point,
+        runs=2,
+        failures=0,
+        verdicts={"VALID": 2},
+        figures=found,
+        random_weights=False,
+        trial=True,
+        notices=("a trial",),
+    )
 
 
 def test_of_the_latencies_only_the_highest_that_all_have_gets_a_panel() -> None:
