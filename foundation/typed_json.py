@@ -70,9 +70,9 @@ def _decode(kind: Any, value: object, at: str) -> Any:
     return _DECODERS[origin](get_args(kind), value, at)
 
 
-def _wrong(value: object, wanted: str, at: str) -> UnreadableError:
+def _wrong(value: object, expected: str, at: str) -> UnreadableError:
     words = "nothing" if value is _NOTHING else _short(value)
-    return UnreadableError(f"{words} instead of {wanted}" + (f" at {at}" if at else ""))
+    return UnreadableError(f"{words} instead of {expected}" + (f" at {at}" if at else ""))
 
 
 def _short(value: object) -> str:
@@ -133,9 +133,9 @@ def _bool(_: object, value: object, at: str) -> bool:
     return value
 
 
-def _int(_: object, value: object, at: str, wanted: str = "a whole number") -> int:
+def _int(_: object, value: object, at: str, expected: str = "a whole number") -> int:
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _MOST_INT:
-        raise _wrong(value, wanted, at)
+        raise _wrong(value, expected, at)
     return value
 
 

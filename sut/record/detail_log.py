@@ -20,7 +20,7 @@ _MARKER = ":::MLLOG "
 _LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
 _PERCENTILES: tuple[Percentile, ...] = get_args(Percentile)
 _FULL = "Is the disk full? Name another place with --log-dir."
-# What a figure of this unit is: it stands beside every one.
+# What a figure of this unit counts; shown with every figure.
 COUNTED = {
     "samples/s": "samples answered, over the time from the first query's issue to the last answer, by LoadGen's clock; "
     "rows of padding never count, and tokenisation was done before",
@@ -63,7 +63,7 @@ class DetailLog:
         return self.values.get(requirement) is False
 
     def logged_errors(self) -> list[str]:
-        """What to say of the errors that LoadGen logged, in any mode: a checker refuses a log that has one."""
+        """A line on the errors that LoadGen logged, in any mode: a checker refuses a log with errors."""
         return [f"LoadGen logged {self.errors} errors: see {self.path}"] if self.errors else []
 
 
@@ -90,7 +90,7 @@ def read(log_dir: Path) -> DetailLog:
 
 
 def performance(log_dir: Path, scenario: str, queries: int) -> Judged:
-    """The result of a performance run of so many queries. Raises RunFailedError when the log is not whole."""
+    """The result of a performance run of `queries` queries. Raises RunFailedError if the log is incomplete."""
     log, rules = read(log_dir), SCENARIOS[scenario]
     if "result_validity" not in log.values:
         raise RunFailedError(f"expected a verdict in {log.path}, found none. {_FULL}")
@@ -112,7 +112,7 @@ def performance(log_dir: Path, scenario: str, queries: int) -> Judged:
 
 
 def _percentiles_ms(log: DetailLog, scenario: str, queries: int) -> dict[Percentile, float]:
-    """Those that so many queries have: with fewer, a percentile is just the slowest query."""
+    """The percentiles that `queries` queries suffice for: with fewer, a percentile is just the slowest query."""
     per_query = "per_query_" if scenario == "MultiStream" else ""
     found = {one: log.number(f"result_{one}_percentile_{per_query}latency_ns") for one in _PERCENTILES}
     return {one: ns / 1e6 for one, ns in found.items() if ns is not None and queries * (100 - float(one)) >= 100}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from foundation import atomic_write, bounded_readers
 from foundation.bounded_readers import UnreadableError
@@ -44,7 +44,7 @@ class RunRecord:
     record_version: int = VERSION
     verdict: Verdict
     submittable: bool = False
-    notices: tuple[str, ...] = ()  # what must stand beside every figure
+    notices: tuple[str, ...] = ()  # to be shown with every figure
     random_weights: bool = False
     zero_weights_share: float | None = None  # of an .onnx file
     given: Mapping[str, bool | int | float | str | None] | None = field(default=None, metadata=UNLESS_NONE)
@@ -137,14 +137,14 @@ def write(log_dir: Path, record: RunRecord) -> Path:
         ) from error
 
 
-def flat(record: RunRecord) -> dict[str, Any]:
+def flat(record: RunRecord) -> dict[str, object]:
     """Every value by its dotted path in run.json, such as config.threads."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     _flatten(encode(record), "", found)
     return found
 
 
-def _flatten(value: Mapping[str, Any], above: str, found: dict[str, Any]) -> None:
+def _flatten(value: Mapping[str, object], above: str, found: dict[str, object]) -> None:
     for name, inner in value.items():
         if isinstance(inner, Mapping):
             _flatten(inner, f"{above}{name}.", found)

@@ -11,9 +11,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from backends.bert import checkpoints
 from backends.bert.checkpoints import find_model
 from backends.bert.model import Model
 from backends.quantization import engine_store
+from backends.quantization.engine_store import About
 from qsl import feature_cache
 from qsl.base import Features
 from qsl.data_set import DataSet
@@ -115,9 +115,9 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
     """The directory of the engine that `config` asks for, in `root` or in the cache; built first when it is not there
     whole."""
     builder = backends.engine_builder(config.backend)
-    samples, about = _made_from(config, model, open_data)
+    inputs = _inputs(config, model, open_data)
     settings = builder.settings()
-    content = {name: value for name, value in about.items() if name not in _NOT_CONTENT}
+    content = {name: value for name, value in inputs.about.items() if name not in _NOT_CONTENT}
     directory = (root or default_root(config)) / feature_cache.key(settings, content, *builder.sources)
     if not builder.is_complete(directory):
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
@@ -125,8 +125,8 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
         builder.build(
             directory,
             model,
-            samples,
-            about | settings | {"built_on": machine_facts.kind()},
+            inputs.samples,
+            {**inputs.about, **settings, "built_on": machine_facts.kind()},
             machine_facts.cores(),
             progress.update,
         )
@@ -134,18 +134,24 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
     return directory
 
 
-def _made_from(config: RunConfig, model: Model, open_data: OpenData) -> tuple[list[Batch], dict[str, Any]]:
-    """The samples to calibrate on, none where the model brings its own ranges; and what decides an engine as
-    engine.json and run.json hold it."""
+@dataclass(frozen=True)
+class _EngineInputs:
+    """What decides an engine in addition to its builder's own settings."""
+
+    samples: list[Batch]  # to calibrate on; none where the model brings its own ranges
+    about: About  # as engine.json and run.json hold it
+
+
+def _inputs(config: RunConfig, model: Model, open_data: OpenData) -> _EngineInputs:
     weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model), "precision": config.precision}
     asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
     if not asked and backends.engine_builder(config.backend).takes_ranges and checkpoints.has_ranges(model):
-        return [], weights | {"ranges_from": "the model itself"}
+        return _EngineInputs([], weights | {"ranges_from": "the model itself"})
     data = open_data(asset_paths.calibration_dataset(config))
     features = data.features
     if config.calibration_list:
         chosen = data.listed(config.calibration_list)
-        drawn: dict[str, Any] = {"calibration_list": str(config.calibration_list), "calibration_indices": chosen}
+        drawn: About = {"calibration_list": str(config.calibration_list), "calibration_indices": chosen}
     else:
         count = config.calibration_samples or (_RANDOM_SAMPLES if model.is_random else _SAMPLES)
         chosen = _choose(features, count, config.calibration_seed)
@@ -157,7 +163,7 @@ def _made_from(config: RunConfig, model: Model, open_data: OpenData) -> tuple[li
         "calibration_samples": len(chosen),
         **drawn,
     }
-    return [Batch.of([features.sample(index)]) for index in chosen], about
+    return _EngineInputs([Batch.of([features.sample(index)]) for index in chosen], about)
 
 
 def _choose(features: Features, count: int, seed: int) -> list[int]:
