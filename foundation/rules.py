@@ -62,7 +62,7 @@ class Scenario:
     unit: str
     divisor: float  # LoadGen's figure over this is in `unit`
     samples_per_query: int = 1  # MLPERF_CONF
-    percentile: float | None = None  # of the latency, MLPERF_CONF; None: no latency is judged
+    percentile: int | None = None  # of the latency, in percent, MLPERF_CONF; None: no latency is judged
     # POLICIES, "Early stopping": with fewer queries LoadGen cannot bound the percentile; 0: there is nothing to bound.
     early_stopping_queries: int = 0
 
@@ -74,7 +74,7 @@ SCENARIOS: dict[str, Scenario] = {
         metric="throughput",
         unit="samples/s",
         divisor=1.0,
-        percentile=0.99,
+        percentile=99,
         early_stopping_queries=662,
     ),
     "SingleStream": Scenario(
@@ -82,7 +82,7 @@ SCENARIOS: dict[str, Scenario] = {
         metric="latency",
         unit="ms",
         divisor=1e6,
-        percentile=0.90,
+        percentile=90,
         early_stopping_queries=64,
     ),
     "MultiStream": Scenario(
@@ -91,7 +91,7 @@ SCENARIOS: dict[str, Scenario] = {
         unit="ms",
         divisor=1e6,
         samples_per_query=8,
-        percentile=0.99,
+        percentile=99,
         early_stopping_queries=662,
     ),
 }

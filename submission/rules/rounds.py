@@ -1,7 +1,12 @@
 """The rules by which a BERT submission of each round is checked, as data; nothing here reads a file.
 
 Where the two official checkers of a round differ, the stricter rule is used. What changes between rounds is a row of
-`ROUNDS`; everything else is a constant, because it is the same in all four rounds.
+`ROUNDS`; everything else is a constant, because it is the same in all four rounds. Numbers that a run needs too are in
+`foundation.rules`.
+
+Sources, below https://github.com/mlcommons/inference/blob/master: tools/submission/submission_checker/constants.py and
+checks/ next to it, tools/submission/truncate_accuracy_log.py, compliance/TEST01/run_verification.py and
+compliance/TEST01/bert/audit.config.
 """
 
 from __future__ import annotations

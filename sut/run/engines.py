@@ -37,7 +37,7 @@ OWN_DATA = "calibration data taken from the development set, the one that is run
 OpenData = Callable[[Path], DataSet]
 _DIGEST = "calibration_features_sha256"
 _NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are no part of the key
-_SAMPLES, _RANDOM_SAMPLES = 500, 16  # as many as MLPerf's lists; random weights have nothing to get right
+_SAMPLES, _RANDOM_SAMPLES = 500, 16  # of a calibration; random weights have nothing to get right
 _EVERY_S = 10.0  # between two lines where there is no terminal
 
 

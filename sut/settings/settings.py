@@ -93,7 +93,8 @@ class RunConfig:
         None, "LoadGen's target_qps", _LENGTH, implied="user.conf, else measured", unit="queries/s", above=0,
         not_for="ask")
     target_latency_ms: float | None = setting(
-        None, "Server's limit at the 99th percentile, in a trial", _LENGTH, metavar="MS", unit="ms", above=0,
+        None, f"Server's limit at the {SCENARIOS['Server'].percentile}th percentile, in a trial",
+        _LENGTH, metavar="MS", unit="ms", above=0,
         implied=f"user.conf, else the benchmark's {SERVER_LATENCY_MS}", not_for="ask compare")
     find_peak: bool = setting(
         False, "Server: the highest target_qps that is valid, by bisection; each probe takes 10 s, or "
