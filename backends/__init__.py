@@ -1,7 +1,7 @@
-"""Backends by name: where each class lives, what it can do, and what brings its engine.
+"""The table of backends: where each class is, what it can do, and what installs its engine.
 
-Rows hold text and names only, and classes are imported on first use. Listing backends therefore loads neither numpy nor
-an engine, and a missing engine is an error only for the user who asked for it. To add one: a module and a row
+Rows hold text only, and classes are imported on first use. Listing backends therefore loads neither numpy nor an
+engine, and a missing engine is an error only if that backend is requested. To add one: a module and a row
 (docs/design/adding-a-backend.md).
 """
 
@@ -9,61 +9,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from backends.entry import Entry
 from backends.errors import BackendError
 from foundation.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from backends.base import Accelerator, Backend
     from backends.quantization.engine_store import EngineBuilder
-
-# What a precision runs. engine: an engine that was built before. graph: an .onnx file as it is, or the weights of any
-# other format. load: weights, converted while they are loaded.
-Kind = Literal["engine", "graph", "load"]
-FP16 = "fp16"
-_SIXTEEN_BITS = (FP16, "bf16")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One backend. Functions and classes are "module:name"."""
-
-    target: str  # its class
-    needs: str = "numpy"  # the module of its engine
-    extra: str = ""  # the extra that installs that module; "": the core install
-    precisions: Mapping[str, Kind] = field(default_factory=lambda: {"fp32": "load"})  # the first is tried by `doctor`
-    forkable: bool = False  # can be forked once loaded with one thread, so that instances share the weights
-    builder: str = "backends.quantization.int8_builder:BUILDER"  # builds its engines
-    accelerators: str = ""  # finds the devices that it runs on; "": it runs on the CPU
-    script: str = ""  # parses its --model, which names no model; "": it runs a model
-    notice: str = ""  # shown with every figure of a backend without a model
-    answers_count: bool = True  # False: its answers are meaningless, so accuracy is never judged
-
-    @property
-    def runs_model(self) -> bool:
-        return not self.script
-
-    @property
-    def engine_precisions(self) -> tuple[str, ...]:
-        """The precisions that run a built engine."""
-        return self._of_kind("engine")
-
-    @property
-    def graph_precisions(self) -> tuple[str, ...]:
-        """The precisions that run an .onnx file as it is."""
-        return self._of_kind("graph")
-
-    @property
-    def halves(self) -> tuple[str, ...]:
-        """Its 16-bit precisions, which a request for fp16 may fall back to."""
-        return tuple(name for name in _SIXTEEN_BITS if name in self.precisions)
-
-    def _of_kind(self, kind: Kind) -> tuple[str, ...]:
-        return tuple(name for name, found in self.precisions.items() if found == kind)
-
 
 BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry(

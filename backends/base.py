@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
+from backends.entry import Entry
 from backends.errors import BackendError
 from foundation.arrays import Bool, Float32, Int32, Int64
 
@@ -145,15 +146,17 @@ class Backend(ABC):
 
         import sys
 
-        from backends import BACKENDS, Entry
+        from backends import BACKENDS
         from backends.base import Backend, Batch
         from backends.bert.checkpoints import read_tensors
         from backends.bert.model import Model
+        from backends.entry import Entry
         from foundation.arrays import Float32
         from sut.__main__ import main
 
         class EmbeddingBackend(Backend):
             name = "embedding"
+            entry = Entry(target="my_backend:EmbeddingBackend")  # its row, which could list precisions
             packed = True
 
             def load(self, model: Model) -> None:
@@ -164,25 +167,27 @@ class Backend(ABC):
             def infer(self, batch: Batch) -> Float32:
                 return self.logits[batch.input_ids]  # [T, 2]
 
-        BACKENDS["embedding"] = Entry(target="my_backend:EmbeddingBackend")
+        BACKENDS[EmbeddingBackend.name] = EmbeddingBackend.entry
         if __name__ == "__main__":  # instance processes import this file, and so have the row as well
             sys.exit(main(sys.argv[1:]))
     """
 
     name: ClassVar[str]
-    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
-    engine_precisions: ClassVar[tuple[str, ...]] = ()  # they run a built engine, the directory `Model.engine`
-    graph_precisions: ClassVar[tuple[str, ...]] = ()  # they run an .onnx file as it is
+    entry: ClassVar[Entry] = Entry(target="")  # its row of `backends.BACKENDS`; this one: fp32, weights loaded
     packed: ClassVar[bool] = False  # computes packed tokens: samples of any lengths share a batch without padding
-    forkable: ClassVar[bool] = False  # can be forked once loaded with one thread, so that instances share the weights
 
     def __init__(self, options: Options) -> None:
         """Raises BackendError if the backend does not have the precision."""
-        if options.precision not in self.precisions:
+        if options.precision not in self.entry.precisions:
             raise BackendError(
-                f"backend {self.name!r} runs {', '.join(self.precisions)}, found --precision {options.precision}."
+                f"expected one of {', '.join(self.entry.precisions)} as the precision of backend {self.name!r}, found "
+                f"--precision {options.precision}."
             )
         self.options = options
+
+    def runs_as_graph(self, model: Model) -> bool:
+        """True if `load` gets an .onnx file that this precision runs as it is."""
+        return model.is_graph and self.options.precision in self.entry.graph_precisions
 
     @abstractmethod
     def load(self, model: Model) -> None:

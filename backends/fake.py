@@ -63,7 +63,7 @@ class FakeBackend(Backend):
 
     name = FAKE
     packed = True
-    forkable = BACKENDS[FAKE].forkable
+    entry = BACKENDS[FAKE]
 
     def load(self, model: Model) -> None:
         self._answer_to = _ANSWERS[model.head]

@@ -74,7 +74,7 @@ class ReplayBackend(Backend):
 
     name = REPLAY
     packed = True
-    forkable = BACKENDS[REPLAY].forkable
+    entry = BACKENDS[REPLAY]
 
     def load(self, model: Model) -> None:
         path, sample_ms = read_spec(model.spec)

@@ -38,7 +38,7 @@ def pairs() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name in (name for name, entry in BACKENDS.items() if not entry.accelerators and entry.runs_model):
         try:
-            precisions = backend_class(name).precisions
+            precisions = tuple(backend_class(name).entry.precisions)
         except BackendError:
             precisions = ("fp32",)  # its turn reports what is missing
         found += [(name, precision) for precision in precisions]

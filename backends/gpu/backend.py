@@ -15,15 +15,13 @@ from foundation.arrays import Float32
 
 _GRAPH_TOKENS = 512  # the longest sample for which a CUDA graph is captured
 _SHORT_TOKENS = 64  # up to this length attention has its own kernel
-_ROW = BACKENDS["gpu"]
 
 
 class GpuBackend(Backend):
     """NVIDIA GPUs through Triton kernels of our own: packed tokens, batches in a pipeline, CUDA graphs."""
 
     name = "gpu"
-    precisions = tuple(_ROW.precisions)
-    engine_precisions = _ROW.engine_precisions
+    entry = BACKENDS["gpu"]
     packed = True
 
     def load(self, model: Model) -> None:

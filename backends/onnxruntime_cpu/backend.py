@@ -20,16 +20,12 @@ from backends.onnxruntime_cpu import session
 from backends.quantization.int8_model import read_model_engine
 from foundation.arrays import Float32
 
-_ROW = BACKENDS["onnxruntime"]
-
 
 class OnnxRuntimeBackend(Backend):
     """ONNX Runtime on CPU cores: padded batches, in the graphs of `graph` and `int8_graph` or a file as it is."""
 
     name = "onnxruntime"
-    precisions = tuple(_ROW.precisions)
-    engine_precisions = _ROW.engine_precisions
-    graph_precisions = _ROW.graph_precisions
+    entry = BACKENDS["onnxruntime"]
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -37,7 +33,7 @@ class OnnxRuntimeBackend(Backend):
         self._inputs: onnx_io_names.Inputs = {}
 
     def load(self, model: Model) -> None:
-        as_it_is = model.is_graph and self.options.precision in self.graph_precisions
+        as_it_is = self.runs_as_graph(model)
         self._session = self._open_file(model.path) if as_it_is else self._open_weights(model)
         self._inputs = onnx_io_names.match_inputs(model, [node.name for node in self._session.get_inputs()])
         self._outputs = onnx_io_names.match_outputs(model, [node.name for node in self._session.get_outputs()])

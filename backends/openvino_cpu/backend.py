@@ -24,16 +24,13 @@ from backends.quantization.engine_store import built_for
 from foundation.arrays import Float32
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # the arithmetic of everything that is not int8
-_ROW = BACKENDS["openvino"]
 
 
 class OpenVinoBackend(Backend):
     """OpenVINO on CPU cores: padded batches, in the graph of `graph`, one that NNCF quantized, or a file as it is."""
 
     name = "openvino"
-    precisions = tuple(_ROW.precisions)
-    engine_precisions = _ROW.engine_precisions
-    graph_precisions = _ROW.graph_precisions
+    entry = BACKENDS["openvino"]
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -64,7 +61,7 @@ class OpenVinoBackend(Backend):
         }
 
     def _graph(self, model: Model) -> Any:
-        if model.is_graph and self.options.precision in self.graph_precisions:
+        if self.runs_as_graph(model):
             assert model.path is not None  # a graph has a path
             return self._read(model.path, "an ONNX graph")
         if self.options.precision == "int8":

@@ -13,22 +13,19 @@ from backends.quantization.int8_model import read_engine
 from foundation.arrays import Float32
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-_ROW = BACKENDS["pytorch"]
 
 
 class PyTorchBackend(Backend):
     """Packed batches in fp32, bf16, or int8 from a built engine."""
 
     name = "pytorch"
-    precisions = tuple(_ROW.precisions)
-    engine_precisions = _ROW.engine_precisions
+    entry = BACKENDS["pytorch"]
     packed = True
-    forkable = _ROW.forkable
 
     @torch.inference_mode()
     def load(self, model: Model) -> None:
         self.use_threads(self.options.threads)
-        if self.options.precision in self.engine_precisions:
+        if self.options.precision in self.entry.engine_precisions:
             assert model.engine is not None  # built before any instance starts
             engine = read_engine(model.engine)
             config = engine.config

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 from qsl import demo_sst2
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m qsl.demo_sst2", description=__doc__)
-    parser.add_argument("split", choices=sorted(demo_sst2.SPLITS))
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sentences", type=int)
-    parser.add_argument("--shuffled", action="store_true", help="shuffle the labels")
-    options = parser.parse_args()
-    demo_sst2.write(options.path, options.split, options.seed, options.sentences, options.shuffled)
-
+from qsl.demo import write_split
 
 if __name__ == "__main__":
-    main()
+    shuffled = ("--shuffled", "shuffle the labels")
+    write_split.main(
+        "qsl.demo_sst2", __doc__, demo_sst2.SPLITS, demo_sst2.write, number="--sentences", control=shuffled
+    )

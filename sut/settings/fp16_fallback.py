@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backends import BACKENDS, FP16
+from backends import BACKENDS
+from backends.entry import FP16
 from sut.machine import facts as machine_facts
 from sut.settings.settings import RunConfig
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from backends import BACKENDS, FP16
+from backends import BACKENDS
+from backends.entry import FP16
 from foundation.rules import MIN_DURATION_S, SCENARIOS, SEEDS, SERVER_LATENCY_MS
 from foundation.typed_json import NOT_STORED
 from sut.settings import presets

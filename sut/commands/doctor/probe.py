@@ -105,7 +105,7 @@ def _probe(name: str, batch: Batch, expected: Float32 | None) -> tuple[BackendPr
             return BackendProbe(
                 backend=name, works=False, installed=True, batch_ms={}, refused={}, built=built, found=brief(error)
             ), None
-    found = _fault(backends.backend_class(name).precisions[0], answers.logits, expected)
+    found = _fault(BACKENDS[name].first_precision, answers.logits, expected)
     probed = BackendProbe(
         backend=name,
         works=not found,
@@ -136,15 +136,15 @@ def _answer(name: str, batch: Batch) -> _ProbeAnswers:
     batch_ms: dict[str, float] = {}
     refused: dict[str, str] = {}
     logits = None
-    for precision in kind.precisions:
-        if precision in kind.engine_precisions:
+    for precision in kind.entry.precisions:
+        if precision in kind.entry.engine_precisions:
             continue
         try:
             batch_ms[precision], found = _timed(kind(Options(precision, machine_facts.cores())), batch)
         except BackendError as error:
             refused[precision] = str(error)
             continue
-        logits = found if precision == kind.precisions[0] else logits
+        logits = found if precision == kind.entry.first_precision else logits
     return _ProbeAnswers(batch_ms, refused, logits, _kernels() if name == "pytorch" else "")
 
 

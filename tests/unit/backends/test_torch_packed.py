@@ -72,7 +72,7 @@ def test_int8_is_its_numpy_twin(kernels: CpuKernels, seed: int) -> None:
     assert difference(found, exact) < 1.2 * difference(twin, exact)  # no further from the truth than the twin
 
 
-@pytest.mark.parametrize("precision", PyTorchBackend.precisions)
+@pytest.mark.parametrize("precision", PyTorchBackend.entry.precisions)
 def test_a_sample_is_answered_the_same_in_any_company(model: Model, tmp_path: Path, precision: str) -> None:
     """int8's inputs are rounded by one scale for all, so not even rounding depends on the neighbours."""
     backend = PyTorchBackend(Options(precision, threads=2))
