@@ -119,6 +119,11 @@ def test_rooms_of_sut_import_only_what_lies_below() -> None:
     assert upwards == set()
 
 
+def test_processes_know_of_no_run() -> None:
+    used = {other for module, other in EDGES if room(module) == "processes" and room(other) != "processes"}
+    assert {name for name in used if not name.startswith("foundation.")} <= {"sut.errors"}
+
+
 def test_no_module_stands_in_a_circle() -> None:
     try:
         TopologicalSorter(GRAPH).prepare()
