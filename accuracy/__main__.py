@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from accuracy import report, squad, sst2
-from accuracy.log import AccuracyLogError
 from accuracy.score import Score
-from accuracy.targets import TARGETS, Metric, Target, UnknownTargetError, target
+from accuracy.targets import TARGETS, Metric, Target, target
+from foundation.errors import INVALID, USAGE, VALID, UserError
 from foundation.rules import MAX_SEQ_LENGTH
 from qsl import feature_cache
 from qsl.base import DatasetError
@@ -80,16 +80,16 @@ def main(argv: list[str] | None = None) -> int:
         goal = None if args.target is None else target(args.target, metric)
         score = score_task(args)
         _report(score, goal, args)
-    except (AccuracyLogError, DatasetError, UnknownTargetError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except OSError as error:
         print(
             f"error: expected to write the score, found: {error}. Check --output-dir and --predictions.",
             file=sys.stderr,
         )
-        return 2
-    return 0 if report.passes(score, goal) else 1
+        return USAGE
+    return VALID if report.passes(score, goal) else INVALID
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from foundation.errors import VALID, UserError
 from qsl import feature_cache
-from qsl.base import DatasetError
 from qsl.squad import SquadDataSet
 from qsl.sst2 import Sst2DataSet
 
@@ -49,10 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         print(json.dumps(describe(args.dataset, args.vocab, None if args.no_cache else args.cache_dir, args.task)))
-    except DatasetError as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return error.exit_code
+    return VALID
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """What can go wrong, and the exit code that says so.
 
-    UserError (foundation.errors)       2   a message for a person; no traceback
-    ├── DatasetError (qsl.base)         2   a data set or a vocabulary
-    ├── BackendError (backends.errors)  2   a backend or a model
-    ├── AccuracyLogError (accuracy.log) 2   LoadGen's accuracy log
-    ├── UnknownTargetError (accuracy.targets)  2
-    └── SutError
-        ├── UsageError                  2   flags, files or settings that cannot be used
-        ├── FetchError                  3   `fetch` could not bring a file: network, publisher, disk
-        ├── RunFailedError              3   the run started and could not end: a backend raised, an instance died
-        │   └── UnusableRunError (submission.submit.runs)  3   a run that a submission cannot use
-        └── RowStoppedError (sut.commands.compare.runs), RunStoppedError (submission.submit.runs): a run's own exit code
+    UserError (foundation.errors)                       2   a message for a person; no traceback
+    ├── DatasetError (qsl.base)                         2   a data set or a vocabulary
+    ├── BackendError (backends.errors)                  2   a backend or a model
+    ├── AccuracyLogError (accuracy.log)                 2   LoadGen's accuracy log
+    ├── UnknownTargetError (accuracy.targets)           2   --target
+    └── SutError                                        3   of `sut` and above
+        ├── UsageError                                  2   flags, files or settings that cannot be used
+        ├── FetchError                                  3   `fetch` could not bring a file: network, publisher, disk
+        ├── RunFailedError                              3   the run started and did not end: a backend raised, a kill
+        │   └── UnusableRunError (submission.submit.runs)  3   a submission cannot use the run
+        ├── RowStoppedError (sut.commands.compare.runs)  the exit code of the run that stopped
+        └── RunStoppedError (submission.submit.runs)     likewise
 
 0 is a valid result, 1 a result that is invalid or misses its accuracy. Each message says what was expected, what was
 found and what to type; anything outside this tree is a defect of ours and keeps its traceback.
