@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 _SIMILAR = 0.6  # difflib's own: 1 is the same word, 0 has no letter in common
@@ -14,6 +13,8 @@ def nearest(word: str, known: Iterable[str], similar: float = _SIMILAR) -> str |
     Args:
         similar: the least similarity, 0 to 1.
     """
+    import difflib  # a word that is right needs none of it
+
     by_lower = {one.lower(): one for one in known}
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=similar)
     return by_lower[found[0]] if found else None
