@@ -1,6 +1,6 @@
-"""`python -m sut completion SHELL`: the shell's script that completes `sut`'s verbs, flags, choices and files.
+"""`python -m sut completion SHELL`: a script that completes the verbs, flags, choices and files of `sut`.
 
-It is made from the parsers and the table of settings, by shtab, so it never lacks a flag.
+shtab makes it from the parsers and the table of settings, so no flag is missing.
 
     sut completion bash > ~/.local/share/bash-completion/completions/sut
 """
@@ -41,7 +41,11 @@ def parser() -> Parser:
 
 
 def _whole(file: Any, directory: Any) -> argparse.ArgumentParser:
-    """The command line as one parser: a run's flags, or a verb with its own; `file` and `directory` complete paths."""
+    """The whole command line as one parser: a run's flags, or a verb and its flags.
+
+    Args:
+        file, directory: what completes such paths, as shtab names it.
+    """
     run = parser_of("run")
     whole = argparse.ArgumentParser(prog="sut", parents=[run], add_help=False)
     verbs = whole.add_subparsers(dest="verb")

@@ -12,9 +12,10 @@ from importlib import metadata
 from pathlib import Path
 
 from foundation import cpu_info
+from sut.machine import project
 
 _PACKAGES = (
-    "mlperf-bert-sut",
+    project.NAME,
     "mlcommons-loadgen",
     "numpy",
     "onnxruntime",
@@ -90,7 +91,7 @@ def versions() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            found[name] = project.version() if name == project.NAME else metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return found

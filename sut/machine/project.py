@@ -1,6 +1,6 @@
-"""This project's own version and extras, from pyproject.toml in a checkout, else from the installed distribution.
+"""The version and the extras of this project: from pyproject.toml in a checkout, else from the installed distribution.
 
-A checkout is asked first: the metadata of an editable installation are those of the day on which it was made.
+The checkout comes first because the metadata of an editable installation are as old as the installation.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def _refuse_a_run(log_dir: Path) -> None:
 
 
 def release(made: Iterable[Path]) -> None:
-    """Remove the directories that `claim` made, as far as nothing is in them."""
+    """Remove the directories that `claim` made, if they are empty."""
     with contextlib.suppress(OSError):
         for path in made:
             path.rmdir()

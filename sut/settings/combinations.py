@@ -1,4 +1,4 @@
-"""Rules between settings: which of them go together. What one setting alone may be is in its row of the table."""
+"""Settings that exclude or need each other. What a setting may be on its own is in its row of the table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sut.settings.settings import RunConfig
 
 
 def check(config: RunConfig) -> None:
-    """Raises UsageError for the first two settings that do not go together."""
+    """Raise UsageError for settings that do not go together."""
     for rule in (_engine, _length, _server, _steps, _window):
         rule(config)
 

@@ -1,6 +1,6 @@
 """The flags of a run, made from the table of settings, for every verb that takes them.
 
-They have no defaults of their own, so that a setting that was not given stays open for a TOML file.
+They have no defaults, so that a flag that was not given does not override a TOML file.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 from sut.errors import UsageError
 from sut.settings.parser import Parser
 from sut.settings.setting import Setting, flag
-from sut.settings.settings import SETTINGS
+from sut.settings.settings import FILES, SETTINGS
 
 _TOML = "config"
-# Why a verb does not take some of a run's flags.
+# Why a verb refuses some of a run's flags.
 _WHY = {
     "ask": "`ask` takes the flags that choose and load a model",
     "compare": "a comparison sets it for each of its runs",
@@ -26,15 +26,13 @@ _WHY = {
 
 
 def add(parser: Parser, verb: str) -> None:
-    """Add a run's flags to the parser of a verb; those that it does not take are read, to be refused, but not shown."""
-    groups: dict[str, argparse._ArgumentGroup] = {}
+    """Add a run's flags to the parser of a verb. Flags that it does not take are hidden; `split` refuses them."""
+    groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(row.group for row in SETTINGS.values())}
     for row in SETTINGS.values():
         if not parser.has(row.flag):
-            if row.group not in groups:
-                groups[row.group] = parser.add_argument_group(row.group)
             _add(groups[row.group], row, verb)
-    parser.add_argument(flag(_TOML), type=Path, metavar="FILE", default=argparse.SUPPRESS,
-                        help="TOML with the names of a run's flags; flags override it")  # fmt: skip
+    groups[FILES].add_argument(flag(_TOML), type=Path, metavar="FILE", default=argparse.SUPPRESS,
+                               help="TOML with the names of a run's flags; flags override it")  # fmt: skip
 
 
 def split(
@@ -43,7 +41,7 @@ def split(
     """(the settings that were given, by name; the TOML file to start from).
 
     Args:
-        instead: what to say in place of a setting that the verb does not take, by its name.
+        instead: what to type instead, by the name of a setting that the verb does not take.
 
     Raises:
         UsageError: a flag that the verb does not take.
@@ -59,11 +57,11 @@ def split(
 def _add(group: argparse._ArgumentGroup, row: Setting, verb: str) -> None:
     text = f"{row.help} (default: {row.otherwise})" if row.kind is not bool else row.help
     shown = text.replace("%", "%%") if verb in row.verbs else argparse.SUPPRESS
+    same: dict[str, Any] = {"dest": row.name, "default": argparse.SUPPRESS, "help": shown}
     if row.kind is bool:
-        group.add_argument(*row.flags, action="store_true", default=argparse.SUPPRESS, help=shown)
+        group.add_argument(*row.flags, action="store_true", **same)
     else:
-        read, metavar = _TYPES[row.kind], row.metavar
-        group.add_argument(*row.flags, dest=row.name, type=read, metavar=metavar, default=argparse.SUPPRESS, help=shown)
+        group.add_argument(*row.flags, type=_TYPES[row.kind], metavar=row.metavar, **same)
 
 
 def _whole_number(text: str) -> int:

@@ -1,6 +1,6 @@
-"""The table of settings as Markdown, in the marked part of docs/guide/settings.md; a test compares them.
+"""The table of settings as Markdown, for the marked part of docs/guide/settings.md; a test compares the two.
 
-It is a list, not a table of Markdown's, because a row of that cannot be wrapped.
+It is a list because lines of a Markdown table cannot be wrapped.
 
     python -m sut.settings.markdown docs/guide/settings.md
 """
@@ -31,7 +31,7 @@ def rows() -> str:
 
 
 def replaced(page: str) -> str:
-    """The page with its marked part made again."""
+    """The page with a new marked part."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{rows()}\n\n{END}{rest.partition(END)[2]}"
 
@@ -56,7 +56,7 @@ def _limit(row: Setting) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Make the marked part of each page again."""
+    """Write the marked part of each page."""
     for path in map(Path, argv):
         path.write_text(replaced(path.read_text(encoding="utf-8")), encoding="utf-8")
     return 0

@@ -1,6 +1,6 @@
-"""One way to make a verb's command line, so that all of them look and fail alike.
+"""The argument parser of every verb: the same layout, the same kind of error.
 
-A mistake is answered in one line with "did you mean", not with the usage of forty flags.
+A mistake is one line with a suggestion, not the usage of forty flags.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def new_parser(verb: str, more: str = "") -> Parser:
-    """The parser of a verb; its description is the verb's line of help, and `more`."""
+    """The parser of a verb, described by the verb's line of help and `more`."""
     row, prog = VERBS[verb], f"{PROG} {verb}"
     return Parser(
         prog=prog,

@@ -1,7 +1,7 @@
-"""A run's settings from defaults < preset < TOML < flags, each checked against its row before anything starts.
+"""The settings of a run: defaults < preset < TOML < flags, each checked against its row before anything starts.
 
-Nothing here opens a model, starts a process or writes a file. A setting that was not given is absent, not a default, so
-that it overrides a TOML file only on purpose.
+Nothing here opens a model, starts a process or writes a file. A flag that was not given is absent: a default never
+overrides a TOML file.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
 
 
 def _preset(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the preset sets; its calibration data go with its own data set, not with another that was named."""
+    """What the preset sets. Its calibration data belong to its own data set, not to another one that was given."""
     if "preset" not in given:
         return {}
     values = presets.settings(_value(SETTINGS["preset"], given["preset"], {}))
@@ -61,10 +61,10 @@ def _preset(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
-    """A given value as the run has it, where `before` holds the settings above it.
+    """`value` in the row's type and spelling; `before` has the settings above it.
 
     Raises:
-        UsageError: it is not one that the row takes.
+        UsageError: the row does not take it.
     """
     if row.choices is not None:
         of = f" (backend {before[row.choices_of]!r})" if row.choices_of else ""
@@ -77,12 +77,12 @@ def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
 
 
 def _path(name: str, value: str) -> Path | None:
-    """The embedded data set has a name, so that a flag can say it over a preset."""
+    """The embedded data set has a name so that a flag can override a preset's data set with it."""
     return None if (name, value) == ("dataset", DEMO) else Path(value)
 
 
 def choose(name: str, value: str, choices: Iterable[str], of: str = "") -> str:
-    """`value` as it is spelt among `choices`, whatever its case; UsageError with the nearest right word otherwise."""
+    """The one of `choices` that `value` is, in any case of letters. Raises UsageError, which suggests the nearest."""
     by_lower = {choice.lower(): choice for choice in choices}
     if value.lower() in by_lower:
         return by_lower[value.lower()]
@@ -91,9 +91,9 @@ def choose(name: str, value: str, choices: Iterable[str], of: str = "") -> str:
 
 
 def given(config: RunConfig) -> dict[str, Any]:
-    """What `config` was given, as `resolve` takes it again and JSON can hold it; and what differs from the defaults.
+    """The settings that were given or differ from their defaults, in values of JSON; `resolve` takes them again.
 
-    The preset is spelt out: its name would bring back what a flag had overridden.
+    A preset is spelt out, since its name would bring back what a flag had overridden.
     """
     said = {name: getattr(config, name) for name, row in SETTINGS.items() if row.repeated}
     kept = {name: value for name, value in said.items() if name in config.explicit or value != SETTINGS[name].default}
@@ -101,12 +101,12 @@ def given(config: RunConfig) -> dict[str, Any]:
 
 
 def beyond_defaults(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `given` makes a run another one: values that equal their defaults do not."""
+    """`given` without values that equal their defaults: two runs with the same rest are the same run."""
     return {name: value for name, value in said.items() if name not in SETTINGS or value != SETTINGS[name].default}
 
 
 def to_flags(config: RunConfig) -> list[str]:
-    """The command line that `config` is resolved from."""
+    """The flags that resolve to `config`."""
     words: list[str] = []
     for name, value in given(config).items():
         if value is not False:

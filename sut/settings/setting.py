@@ -1,7 +1,7 @@
-"""One row of the table of settings: what a setting takes, what holds where it is not given, and its help.
+"""The form of one row of the table of settings: type, choices, range, default and help.
 
-A row is the metadata of a dataclass field. The table is therefore the type that a run is configured with, and mypy sees
-the types of its fields.
+A row is the metadata of a dataclass field, so the table is also the type of a run's configuration, and mypy checks its
+fields.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ _ROW = "setting"
 _METAVARS = {int: "N", float: "X", Path: "FILE", str: "NAME", bool: ""}
 
 T = TypeVar("T")
-# All words that a setting takes, given the values of the settings above it in the table.
+# The choices of a setting, given the values of the settings above it in the table.
 Choices = Callable[[Mapping[str, Any]], Sequence[str]]
 
 
 class Row(TypedDict, total=False):
-    """What few settings say."""
+    """The parts of a row that only some settings have."""
 
-    implied: str  # what a run does where the setting is not given; absent: the default itself says it
+    implied: str  # the default in words, where `default` does not say it
     metavar: str
     unit: str
     choices: Choices
-    choices_of: str  # the setting above it that decides the choices
+    choices_of: str  # the setting above it that its choices depend on
     above: float  # a number is greater than this …
     least: float  # … or at least this, and at most MOST
     aliases: tuple[str, ...]
-    not_for: str  # verbs that decide it themselves, or have no use for it
-    repeated: bool  # False: its value is spelt out by other settings, so a command line that repeats a run lacks it
+    not_for: str  # verbs that set it themselves, or have no use for it
+    repeated: bool  # False: other settings spell its value out, so a command line that repeats a run omits it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One row. `kind` is the type of a given value; `default` is None where a run works the value out."""
+    """One row. `kind` is the type of a value; where `default` is None, the run chooses a value."""
 
     name: str
     kind: type
@@ -73,12 +73,12 @@ class Setting:
 
     @property
     def otherwise(self) -> str:
-        """What holds where it is not given, in words."""
+        """The default in words."""
         return self.implied or ("off" if self.kind is bool else str(self.default))
 
     @property
     def range(self) -> str:
-        """Which numbers it takes, in words; "" where it takes no number."""
+        """The numbers that it takes, in words; "" where it takes none."""
         if self.above is not None:
             return f"above {self.above:g} and up to {MOST:g}"
         return "" if self.least is None else f"from {self.least:g} to {MOST:g}"

@@ -1,6 +1,6 @@
-"""The verbs of `python -m sut`, as a table: what each does, and where it lives.
+"""The verbs of `python -m sut` as a table: what each one does and which module it is in.
 
-Rows hold text only, so that `--help` and a mistyped verb are answered without importing a command.
+Rows are text, so `--help` and the answer to a mistyped verb import no command.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def test_killed_it_keeps_what_is_finished_and_goes_on(sweep: Sweep) -> None:
     with sweep("--backend", "fake", *slow_second) as command:
         assert_refused(command.end(), "--resume")
     with sweep("--backend", "fake", "--set", "model=fake", "--instances", 2, "--resume") as command:
-        assert_refused(command.end(), "no other settings")
+        assert_refused(command.end(), "a finished run there that it does not have")
     with sweep("--backend", "fake", *slow_second, "--resume") as command:
         ended = command.end()
     assert ended.code == 0, ended.err
