@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from submission_tree import ACCURACY_TXT, Built, rewrite
+from submission_tree import ACCURACY_TXT, MODEL, SUBMITTER, SYSTEM, Built, rewrite
 
 from submission.rules import rounds
 from submission.rules.layout import DETAIL, ResultLayout
 
 OFFLINE, STREAM = "Offline", "SingleStream"
+OLDER = "v5.1"  # a round of the older layout
 Where = Callable[[ResultLayout], PurePosixPath]
 Break = Callable[[Built, PurePosixPath], None]
 
@@ -38,6 +39,21 @@ class Breakage:
         assert {one.rule if "." in self.rule else one.family for one in found} == {self.rule}, found
         assert {one.file for one in found} == {str((self.reported or self.where)(where))}
         assert all(one.found and one.wanted and one.todo for one in found)
+
+
+def by_round(breakages: Iterable[Breakage]) -> list[tuple[str, Breakage]]:
+    """(round, breakage): each in the latest round; of the older, all seeds, and each rule once for each of its files.
+
+    Rounds differ in where files lie, in seeds and in calibration (submission/rules/rounds.py), not in how one is read.
+    """
+    told = list(breakages)
+    where = ResultLayout(rounds.find(OLDER), "closed", SUBMITTER, SYSTEM, MODEL, OFFLINE)
+    once = {(one.rule, one.where(where), one.name if "seed" in one.rule else ""): one for one in reversed(told)}
+    return [(rounds.LATEST, one) for one in told] + [(OLDER, one) for one in reversed(once.values())]
+
+
+def named_by_round(case: tuple[str, Breakage]) -> str:
+    return f"{case[0]} {case[1].name}"
 
 
 def performance_log(where: ResultLayout) -> PurePosixPath:

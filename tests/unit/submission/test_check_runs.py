@@ -12,12 +12,14 @@ from breakages import (
     accuracy_log,
     answers,
     at,
+    by_round,
     compliance_log,
     cut_short,
     errored,
     fallback,
     in_folder,
     logged,
+    named_by_round,
     performance_log,
     replaced,
     says,
@@ -151,9 +153,9 @@ TEST01 = [
 ALL = [*PERFORMANCE, *BROKEN_LOGS, *STRAY, *ACCURACY, *TEST01]
 
 
-@pytest.mark.parametrize("round_name", ["v5.1", "v6.1"])
-@pytest.mark.parametrize("breakage", ALL, ids=lambda one: one.name)
-def test_one_thing_wrong(fresh: Trees, breakage: Breakage, round_name: str) -> None:
+@pytest.mark.parametrize("case", by_round(ALL), ids=named_by_round)
+def test_one_thing_wrong(fresh: Trees, case: tuple[str, Breakage]) -> None:
+    round_name, breakage = case
     breakage.check(fresh(round_name, "closed"))
 
 

@@ -10,6 +10,7 @@ from breakages import (
     STREAM,
     Breakage,
     at,
+    by_round,
     folder,
     gone,
     in_folder,
@@ -17,6 +18,7 @@ from breakages import (
     large,
     link,
     named,
+    named_by_round,
     pipe,
     says,
 )
@@ -113,9 +115,9 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("round_name", ["v5.1", "v6.1"])
-@pytest.mark.parametrize("breakage", [*DOCUMENTS, *SYSTEMS, *NAMES], ids=lambda one: one.name)
-def test_one_thing_wrong(fresh: Trees, breakage: Breakage, round_name: str) -> None:
+@pytest.mark.parametrize("case", by_round([*DOCUMENTS, *SYSTEMS, *NAMES]), ids=named_by_round)
+def test_one_thing_wrong(fresh: Trees, case: tuple[str, Breakage]) -> None:
+    round_name, breakage = case
     breakage.check(fresh(round_name, "closed"))
 
 
