@@ -12,7 +12,9 @@ from pathlib import Path
 
 from paths import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+_ALL = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = _ALL["project"]
+PACKAGE_PATTERNS: list[str] = _ALL["tool"]["setuptools"]["packages"]["find"]["include"]
 CORE = [re.split(r"[^\w.-]", line)[0] for line in PROJECT["dependencies"]]
 
 
