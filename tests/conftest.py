@@ -1,16 +1,17 @@
-"""For all tests: the tier of each, what runs in one process of a parallel run, how many cores, where GPU kernels run.
+"""For all tests: the tier of each, what stays in one process of a parallel run, how many cores, where GPU kernels run.
 
 `-n N` gives each of the N test processes its own share of the cores, and with it all that the process starts: engines
-that would wait actively for each other's cores cost twice the time. A test that needs more says so: `all_cores`.
+that wait actively for each other's cores would cost twice the time. A command about instances gets all (command.py).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cores import take_share
 
 from backends.errors import BackendError
 from backends.gpu import device
@@ -23,42 +24,34 @@ except BackendError:
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "integration", "end_to_end")
-ALL_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+# End-to-end files that build something once for several of their tests.
+TOGETHER = tuple(f"test_end_to_end_{name}.py" for name in ("doctor", "gpu", "submit_trial", "wheel"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    share = _share()
-    if share:
-        os.sched_setaffinity(0, share)
+    take_share()
 
 
-def _share() -> list[int]:
-    """The cores of this process of a parallel run; none where it is not parallel or there are too few cores."""
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    return ALL_CORES[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each test gets its directory's mark; in-process tests of a file stay together, for what the file builds once."""
+    """Each test gets its directory's mark."""
     for item in items:
-        place = item.path.relative_to(TESTS).parts
-        if place[0] in TIERS:
-            item.add_marker(place[0])
-        if place[0] != "end_to_end" and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("/".join(place)))
+        tier = item.path.relative_to(TESTS).parts[0]
+        if tier in TIERS:
+            item.add_marker(tier)
 
 
-@pytest.fixture(autouse=True)
-def cores(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every core for a test that is marked `all_cores`."""
-    if not ALL_CORES or not request.node.get_closest_marker("all_cores"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, ALL_CORES)
-    yield
-    os.sched_setaffinity(0, before)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A parallel run gives out whole files, for what a file builds once, but end-to-end tests one by one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    def scope(nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if "/end_to_end/" in file and not file.endswith(TOGETHER) else file
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = scope
+    return scheduler
 
 
 @pytest.fixture(scope="session")

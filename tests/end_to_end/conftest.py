@@ -1,4 +1,7 @@
-"""A small data set that all runs here share, and `run`, which runs a command on it to its end."""
+"""A small data set that all runs here share, and `run`, which runs a command on it to its end.
+
+`refuse` is for what is refused before anything starts: the same command line, without the process around it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from command import Case, Command, Ended, Run
 from paths import ROOT
 
 from qsl import demo, squad
+from sut.__main__ import main
 
 if not Path("/proc/self/stat").is_file():
     pytest.skip("these tests look for processes in /proc", allow_module_level=True)
@@ -21,7 +25,7 @@ _USER_CONF = "*.*.target_latency_percentile = 90\n*.Server.target_latency = 6000
 
 
 @pytest.fixture(scope="session")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+def case(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Case:
     folder = tmp_path_factory.mktemp("end-to-end")
     dataset, vocab, user_conf = (folder / name for name in ("dev.json", "vocab.txt", "user.conf"))
     vocab.write_bytes((ROOT / "assets" / "demo" / "vocab.txt").read_bytes())
@@ -29,7 +33,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     user_conf.write_text(_USER_CONF, encoding="utf-8")
     features = squad.load(dataset, vocab, None)
     assert len(features.features) > _QUESTIONS
-    return Case(dataset, vocab, folder / "cache", user_conf, features)
+    return Case(dataset, vocab, shared / "cache", user_conf, features)
 
 
 @pytest.fixture
@@ -48,3 +52,21 @@ def run(tmp_path: Path, case: Case) -> Run:
             return command.end()
 
     return to_the_end
+
+
+@pytest.fixture
+def refuse(tmp_path: Path, case: Case, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """As `run`, for `python -m sut` alone, in this process."""
+
+    def called(*args: object, with_case: bool = True) -> Ended:
+        folder = tmp_path / "work"
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        capfd.readouterr()
+        try:
+            code = main([*(case.flags if with_case else []), *map(str, args)])
+        except SystemExit as end:  # argparse's own
+            code = int(end.code or 0)
+        return Ended(code, *capfd.readouterr(), folder)
+
+    return called

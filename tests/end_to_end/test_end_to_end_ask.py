@@ -79,8 +79,8 @@ def test_random_weights_say_so(run: Run) -> None:
         (("--question", "x"), "--passage"),
     ],
 )
-def test_what_it_cannot_use(run: Run, args: tuple[str, ...], words: str) -> None:
-    ended = run("ask", *args, with_case=False)
+def test_what_it_cannot_use(refuse: Run, args: tuple[str, ...], words: str) -> None:
+    ended = refuse("ask", *args, with_case=False)
     assert ended.code == 2
     assert_refused_or_usage(ended.err, words)
 

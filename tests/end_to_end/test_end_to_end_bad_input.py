@@ -1,4 +1,7 @@
-"""What cannot be used ends in exit code 2 and one message that says what to type, with no run begun."""
+"""What cannot be used ends in exit code 2 and one message that says what to type, with no run begun.
+
+One of each kind is a process, as a user starts it; the others are the same command lines in this process.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,29 @@ from backends.bert.config import BertConfig
 FAKE = ("--backend", "fake", "--model", "fake")
 
 
-def test_words_that_do_not_exist_bring_the_nearest(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "flags", "words"),
+    (
+        ("", b"", ("--scenario", "Ofline"), ("Did you mean Offline",)),
+        ("", b"", ("--modle", "demo"), ("unrecognized arguments: --modle",)),
+        ("dev.json", b'{"data": [', (*FAKE, "--dataset", "dev.json"), ("dev.json", "JSON")),
+        ("words.txt", b"[PAD]\n", (*FAKE, "--vocab", "words.txt"), ("words.txt", "[CLS]")),
+        ("model.onnx", b"no graph at all", ("--model", "model.onnx"), ("model.onnx",)),
+    ),
+    ids=("word", "flag", "data set", "vocabulary", "model"),
+)
+def test_one_message_on_standard_error(
+    run: Run, tmp_path: Path, name: str, content: bytes, flags: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    (tmp_path / "work").mkdir()
+    if name:
+        (tmp_path / "work" / name).write_bytes(content)
+    ended = run(*flags)
+    assert_refused(ended, *words)
+    assert ended.out == "" and ended.runs == []
+
+
+def test_words_that_do_not_exist_bring_the_nearest(refuse: Run) -> None:
     for flag, word, nearest in (
         ("--scenario", "Ofline", "Offline"),
         ("--scenario", "singlestrem", "SingleStream"),
@@ -28,7 +53,7 @@ def test_words_that_do_not_exist_bring_the_nearest(run: Run) -> None:
         ("--executor", "process", "processes"),
         ("--target", "bert-9", "bert-99"),
     ):
-        ended = run(*(("--mode", "accuracy") if flag == "--target" else ()), flag, word)
+        ended = refuse(*(("--mode", "accuracy") if flag == "--target" else ()), flag, word)
         _, _, hint = assert_refused(ended, repr(word)).partition("Did you mean ")
         assert hint.startswith((nearest, repr(nearest)))
         assert ended.runs == []
@@ -52,25 +77,25 @@ def test_words_that_do_not_exist_bring_the_nearest(run: Run) -> None:
         ((*FAKE, "--executor", "inline", "--instances", "2"), ("--executor inline", "--instances 2")),
     ),
 )
-def test_flags_that_cannot_be_used(run: Run, tmp_path: Path, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_flags_that_cannot_be_used(refuse: Run, tmp_path: Path, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "dev.json").touch()
-    ended = run(*flags)
+    ended = refuse(*flags)
     assert_refused(ended, *words)
     assert ended.runs == []
 
 
 @pytest.mark.parametrize("value", ("0", "-1", "nan", "inf", "1e30"))
-def test_numbers_out_of_range(run: Run, value: str) -> None:
+def test_numbers_out_of_range(refuse: Run, value: str) -> None:
     for flag in ("--target-qps", "--min-duration-s"):
         if (flag, value) != ("--min-duration-s", "0"):
-            assert flag in assert_refused(run(*FAKE, flag, value))
+            assert flag in assert_refused(refuse(*FAKE, flag, value))
 
 
 @pytest.mark.parametrize("flag", ("--test-query-count", "--instances", "--threads", "--max-batch-tokens"))
-def test_counts_out_of_range(run: Run, flag: str) -> None:
+def test_counts_out_of_range(refuse: Run, flag: str) -> None:
     for value in ("0", "-1", "99999999999999999999"):
-        assert_refused(run(*FAKE, flag, value), flag, value)
+        assert_refused(refuse(*FAKE, flag, value), flag, value)
 
 
 def test_a_log_directory_that_holds_a_run_is_left_as_it_is(run: Run) -> None:
@@ -126,20 +151,20 @@ SPOILT: dict[str, tuple[Edit, str]] = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_a_data_set_of_another_shape(run: Run, case: Case, tmp_path: Path, name: str) -> None:
+def test_a_data_set_of_another_shape(refuse: Run, case: Case, tmp_path: Path, name: str) -> None:
     spoil, word = SPOILT[name]
     data = json.loads(case.dataset.read_bytes())
     spoil(data)
     path = tmp_path / "other.json"
     path.write_text(json.dumps(data), encoding="utf-8")
-    ended = run(*FAKE, "--mode", "accuracy", "--dataset", path)
+    ended = refuse(*FAKE, "--mode", "accuracy", "--dataset", path)
     assert_refused(ended, str(path), word)
     assert ended.runs == []
 
 
 @pytest.mark.parametrize("share", (0.0, 0.1, 0.5, 0.999), ids=str)
-def test_a_data_set_cut_short(run: Run, case: Case, tmp_path: Path, share: float) -> None:
-    ended = run(*FAKE, "--dataset", cut(case.dataset, tmp_path / "short.json", share))
+def test_a_data_set_cut_short(refuse: Run, case: Case, tmp_path: Path, share: float) -> None:
+    ended = refuse(*FAKE, "--dataset", cut(case.dataset, tmp_path / "short.json", share))
     assert_refused(ended, "short.json", "JSON")
     assert ended.runs == []
 
@@ -162,11 +187,11 @@ FILES: dict[str, bytes | None] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_data_set_that_is_none(run: Run, tmp_path: Path, name: str) -> None:
+def test_a_data_set_that_is_none(refuse: Run, tmp_path: Path, name: str) -> None:
     path = tmp_path / "none.json"
     if (content := FILES[name]) is not None:
         path.write_bytes(content)
-    ended = run(*FAKE, "--dataset", path)
+    ended = refuse(*FAKE, "--dataset", path)
     assert_refused(ended, "none.json")
     assert ended.runs == []
 
@@ -181,11 +206,11 @@ def test_a_data_set_that_is_none(run: Run, tmp_path: Path, name: str) -> None:
     ),
     ids=("nothing there", "empty", "without [CLS]", "not text"),
 )
-def test_a_vocabulary_that_is_none(run: Run, tmp_path: Path, content: bytes | None, words: tuple[str, ...]) -> None:
+def test_a_vocabulary_that_is_none(refuse: Run, tmp_path: Path, content: bytes | None, words: tuple[str, ...]) -> None:
     path = tmp_path / "words.txt"
     if content is not None:
         path.write_bytes(content)
-    ended = run(*FAKE, "--vocab", path)
+    ended = refuse(*FAKE, "--vocab", path)
     assert_refused(ended, "words.txt", *words)
     assert ended.runs == []
 
@@ -247,19 +272,27 @@ def test_whole_models_run_and_are_not_random(run: Run, model: Path, torch_file: 
 
 
 @pytest.mark.parametrize("share", (0.0, 0.00002, 0.001, 0.5, 0.9999), ids=str)
-def test_safetensors_cut_short(run: Run, model: Path, tmp_path: Path, share: float) -> None:
+def test_safetensors_cut_short(refuse: Run, model: Path, tmp_path: Path, share: float) -> None:
     file = model / "model.safetensors"
     cut(file, tmp_path / "short", share).replace(file)
+    ended = refuse("--model", model)
+    assert_refused(ended, "model.safetensors", "cut short")
+    assert ended.runs == []
+
+
+def test_two_instances_say_it_once(run: Run, model: Path, tmp_path: Path) -> None:
+    file = model / "model.safetensors"
+    cut(file, tmp_path / "short", 0.5).replace(file)
     ended = run("--model", model, "--instances", 2)
     assert_refused(ended, "model.safetensors", "cut short")
     assert ended.runs == []
 
 
 @pytest.mark.parametrize("share", (0.0, 0.5, 0.999), ids=str)
-def test_a_torch_file_cut_short(run: Run, model: Path, torch_file: Path, share: float) -> None:
+def test_a_torch_file_cut_short(refuse: Run, model: Path, torch_file: Path, share: float) -> None:
     (model / "model.safetensors").unlink()
     cut(torch_file, model / "pytorch_model.bin", share)
-    assert_refused(run("--model", model), "pytorch_model.bin", "cut short")
+    assert_refused(refuse("--model", model), "pytorch_model.bin", "cut short")
 
 
 def test_a_torch_file_without_torch(run: Run, model: Path, torch_file: Path, tmp_path: Path) -> None:
@@ -271,7 +304,9 @@ def test_a_torch_file_without_torch(run: Run, model: Path, torch_file: Path, tmp
 
 @pytest.mark.parametrize("backend", ("onnxruntime", "pytorch"))
 @pytest.mark.parametrize("spoilt", ("missing", "turned round", "one too many"))
-def test_a_tensor_that_does_not_fit_is_named(run: Run, model: Path, vocab_size: int, backend: str, spoilt: str) -> None:
+def test_a_tensor_that_does_not_fit_is_named(
+    refuse: Run, model: Path, vocab_size: int, backend: str, spoilt: str
+) -> None:
     tensors = weights(vocab_size)
     own, other = "bert.encoder.layer.0.intermediate.dense.weight", "bert.encoder.layer.1.output.dense.bias"
     word, changed = {
@@ -280,19 +315,19 @@ def test_a_tensor_that_does_not_fit_is_named(run: Run, model: Path, vocab_size: 
         "one too many": (other, tensors | {other: np.zeros(16, "f4")}),
     }[spoilt]
     safetensors.numpy.save_file(changed, model / "model.safetensors")
-    ended = run("--model", model, "--backend", backend)
+    ended = refuse("--model", model, "--backend", backend)
     assert_refused(ended, word, "model.safetensors")
     assert ended.runs == []
 
 
-def test_a_model_without_weights(run: Run, model: Path) -> None:
+def test_a_model_without_weights(refuse: Run, model: Path) -> None:
     (model / "model.safetensors").unlink()
-    assert_refused(run("--model", model), "model.safetensors", "pytorch_model.bin")
+    assert_refused(refuse("--model", model), "model.safetensors", "pytorch_model.bin")
 
 
 @pytest.mark.parametrize("rows", (-5, 500), ids=("too few rows", "too many rows"))
-def test_a_vocabulary_that_does_not_fit_the_model(run: Run, tmp_path: Path, vocab_size: int, rows: int) -> None:
-    ended = run("--model", write_whole(tmp_path / "other", vocab_size + rows))
+def test_a_vocabulary_that_does_not_fit_the_model(refuse: Run, tmp_path: Path, vocab_size: int, rows: int) -> None:
+    ended = refuse("--model", write_whole(tmp_path / "other", vocab_size + rows))
     assert_refused(ended, str(vocab_size), str(vocab_size + rows), "--vocab")
     assert ended.runs == []
 
@@ -311,37 +346,37 @@ def test_a_vocabulary_that_does_not_fit_the_model(run: Run, tmp_path: Path, voca
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_a_config_that_is_not_berts(
-    run: Run, tmp_path: Path, vocab_size: int, changed: dict[str, object], words: tuple[str, ...]
+    refuse: Run, tmp_path: Path, vocab_size: int, changed: dict[str, object], words: tuple[str, ...]
 ) -> None:
     folder = write_config(tmp_path / "other", vocab_size, **changed)
     tensors = weights(vocab_size)
     place = "bert.embeddings.position_embeddings.weight"
     tensors[place] = tensors[place][: changed.get("max_position_embeddings", 512)]
     safetensors.numpy.save_file(tensors, folder / "model.safetensors")
-    ended = run("--model", folder)
+    ended = refuse("--model", folder)
     assert_refused(ended, *words)
     assert ended.runs == []
 
 
 @pytest.mark.parametrize("content", (b"", b"[]", b'"bert"', b"{", b'{"model_type": "bert"}'), ids=repr)
-def test_a_config_that_is_broken(run: Run, model: Path, content: bytes) -> None:
+def test_a_config_that_is_broken(refuse: Run, model: Path, content: bytes) -> None:
     (model / "config.json").write_bytes(content)
-    assert_refused(run("--model", model), "config.json")
+    assert_refused(refuse("--model", model), "config.json")
 
 
 @pytest.mark.parametrize("content", (b"", b"no graph at all", bytes(range(256)) * 40), ids=("empty", "text", "bytes"))
-def test_an_onnx_file_that_is_none(run: Run, tmp_path: Path, content: bytes) -> None:
+def test_an_onnx_file_that_is_none(refuse: Run, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    ended = run("--model", path)
+    ended = refuse("--model", path)
     assert_refused(ended, "model.onnx")
     assert ended.runs == []
 
 
-def test_an_onnx_file_that_is_none_has_no_weights_either(run: Run, tmp_path: Path) -> None:
+def test_an_onnx_file_that_is_none_has_no_weights_either(refuse: Run, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"whatever")
-    assert_refused(run("--model", path, "--backend", "pytorch"), "model.onnx", "fetch it again")
+    assert_refused(refuse("--model", path, "--backend", "pytorch"), "model.onnx", "fetch it again")
 
 
 def test_weights_that_are_not_numbers_give_no_accuracy(run: Run, model: Path, vocab_size: int) -> None:

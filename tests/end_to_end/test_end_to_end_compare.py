@@ -75,8 +75,8 @@ def test_an_engine_of_another_kind_of_machine_is_said(run: Run, case: Case) -> N
     ).is_foreign
 
 
-def test_nothing_was_built(run: Run, case: Case) -> None:
-    ended = compare(run, case, "--backend", "onnxruntime", "--execute", "--engines", "empty")
+def test_nothing_was_built(refuse: Run, case: Case) -> None:
+    ended = compare(refuse, case, "--backend", "onnxruntime", "--execute", "--engines", "empty")
     assert_refused(ended, "empty", "--build")
 
 
@@ -88,6 +88,6 @@ def test_nothing_was_built(run: Run, case: Case) -> None:
         ((PRESET, "--model", "demo", "--dataset", "demo", "--precision", "int3"), ("--precision out of", "int3")),
     ],
 )
-def test_what_it_cannot_use(run: Run, case: Case, args: tuple[str, ...], words: tuple[str, ...]) -> None:
-    ended = run("compare", *args, "--cache-dir", case.cache, with_case=False)
+def test_what_it_cannot_use(refuse: Run, case: Case, args: tuple[str, ...], words: tuple[str, ...]) -> None:
+    ended = refuse("compare", *args, "--cache-dir", case.cache, with_case=False)
     assert_refused(ended, *words)

@@ -52,8 +52,8 @@ def test_a_backend_that_breaks_while_searching(run: Run) -> None:
         ("--scenario", "Server", "--target-latency-ms", 50, "--execution-mode", "valid"),
     ),
 )
-def test_where_it_does_not_belong(run: Run, flags: tuple[str, ...]) -> None:
-    ended = run("--backend", "fake", "--model", "fake", *flags)
+def test_where_it_does_not_belong(refuse: Run, flags: tuple[str, ...]) -> None:
+    ended = refuse("--backend", "fake", "--model", "fake", *flags)
     assert_refused(ended, "--scenario Server")
     assert ended.runs == []
 

@@ -34,8 +34,8 @@ def test_a_speed_decides_the_exit_code_and_not_the_verdict(
 
 
 @pytest.mark.parametrize("target", ["bert-99", "-3", "inf", "nan"])
-def test_a_target_that_is_no_speed(run: Run, target: str) -> None:
-    ended = run(*FAKE, f"--target={target}")
+def test_a_target_that_is_no_speed(refuse: Run, target: str) -> None:
+    ended = refuse(*FAKE, f"--target={target}")
     assert_refused(ended, "samples/s", target, "--mode accuracy")
     assert ended.runs == []
 

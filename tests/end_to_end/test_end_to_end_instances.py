@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from command import SCENARIOS, Command, Run, assert_refused
+from cores import ALL_CORES
 
 Start = Callable[..., Command]
 QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100}
-CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+CPUS = len(ALL_CORES)
 
 pytestmark = pytest.mark.skipif(CPUS < 2, reason="two instances need two cores")
 
@@ -56,7 +57,7 @@ def test_a_stream_has_one_instance_unless_asked_otherwise(run: Run, scenario: st
     "flags",
     (("--instances", CPUS + 1), ("--cores-per-instance", CPUS + 1), ("--instances", 2, "--cores-per-instance", CPUS)),
 )
-def test_too_few_cores(run: Run, flags: tuple[str | int, ...]) -> None:
-    ended = run("--backend", "fake", "--model", "fake", *flags)
+def test_too_few_cores(refuse: Run, flags: tuple[str | int, ...]) -> None:
+    ended = refuse("--backend", "fake", "--model", "fake", *flags)
     assert_refused(ended, "NUMA node", "--instances", "--cores-per-instance")
     assert ended.runs == []

@@ -22,10 +22,10 @@ KEPT = {
 DEMO_F1 = 99.15556  # fp32's, on either backend: test_end_to_end_demo.py
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache, so that the engine is built once."""
-    return tmp_path_factory.mktemp("cache")
+@pytest.fixture
+def cache(shared: Path) -> Path:
+    """One for the whole test run, so that an engine is built once."""
+    return shared / "cache"
 
 
 @pytest.mark.parametrize(("backend", "precision"), KEPT)

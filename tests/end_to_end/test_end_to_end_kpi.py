@@ -123,8 +123,8 @@ def test_what_kpi_cannot_use(run: Run, tmp_path: Path) -> None:
         (("--model", "random:bert-large", "--batch-size", 10**6), "Lower --batch-size"),
     ),
 )
-def test_what_a_run_cannot_be(run: Run, flags: tuple[object, ...], word: str) -> None:
-    ended = run(*flags)
+def test_what_a_run_cannot_be(refuse: Run, flags: tuple[object, ...], word: str) -> None:
+    ended = refuse(*flags)
     assert_refused(ended, word)
     assert ended.runs == []
 

@@ -9,6 +9,8 @@ import pytest
 from command import LOGS, SCENARIOS, Case, Ended, Run
 from paths import ROOT
 
+from accuracy.__main__ import main as accuracy_main
+
 QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100}
 MODES = ("performance", "accuracy")
 BACKENDS = {"fake": "fake", "onnxruntime": "random:bert-tiny", "pytorch": "random:bert-tiny"}
@@ -39,21 +41,22 @@ def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict[s
     return record
 
 
-def assert_scored(ended: Ended, record: dict[str, Any], case: Case, run: Run) -> None:
-    """All samples answered; accuracy.txt, the table and `python -m accuracy` say the same."""
+def assert_scored(ended: Ended, record: dict[str, Any], case: Case) -> str:
+    """All samples answered; accuracy.txt and the table say the same. Returns the line that the scorer must print."""
     assert record["result"]["samples_answered"] == record["result"]["total_sample_count"] == case.samples
     line = (ended.folder / "logs" / "accuracy.txt").read_text(encoding="utf-8").splitlines()[0]
     score = json.loads(line)
     assert list(score) == ["exact_match", "f1"]
     assert score == {name: record["result"][name] for name in score}
-    again = run("--log-file", "logs/mlperf_log_accuracy.json", *case.data, module="accuracy")
-    assert again.code == 0 and again.out.splitlines()[0] == line
+    return line
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_every_cell_of_the_matrix_ends_well(run: Run, case: Case, backend: str, mode: str, scenario: str) -> None:
+def test_every_cell_of_the_matrix_ends_well(
+    run: Run, case: Case, capsys: pytest.CaptureFixture[str], backend: str, mode: str, scenario: str
+) -> None:
     model = BACKENDS[backend]
     count = ["--test-query-count", QUERIES[scenario]] if mode == "performance" else []
     what = ("--backend", backend, "--model", model, "--scenario", scenario, "--mode", mode)
@@ -68,7 +71,9 @@ def test_every_cell_of_the_matrix_ends_well(run: Run, case: Case, backend: str, 
         assert record["plan"]["min_query_count"] == QUERIES[scenario] == ended.detail(counted)
     else:
         assert record["verdict"] == "SCORED"
-        assert_scored(ended, record, case, run)
+        line, log = assert_scored(ended, record, case), ended.folder / "logs" / "mlperf_log_accuracy.json"
+        assert accuracy_main(["--log-file", str(log), *case.data]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == line
 
 
 @pytest.mark.skipif(not (ROOT / "assets/demo/model.safetensors").is_file(), reason="the demo model is being trained")
@@ -80,7 +85,9 @@ def test_the_demo_model_is_no_random_one(run: Run, case: Case, backend: str, mod
     record = assert_whole(ended, "Offline", mode, backend)
     assert record["random_weights"] is False and "random weights" not in ended.out + ended.err
     if mode == "accuracy":
-        assert_scored(ended, record, case, run)
+        line = assert_scored(ended, record, case)
+        again = run("--log-file", "logs/mlperf_log_accuracy.json", *case.data, module="accuracy")
+        assert again.code == 0 and again.out.splitlines()[0] == line
 
 
 def test_describe_names_the_data_set_that_the_runs_are_made_on(run: Run, case: Case) -> None:

@@ -45,19 +45,19 @@ def test_a_flag_wins_over_toml_and_toml_over_the_default(run: Run, here: Path) -
         ("scenario = ", ("TOML", "preset.toml")),
     ),
 )
-def test_a_toml_file_that_cannot_be_used(run: Run, here: Path, text: str, words: tuple[str, ...]) -> None:
-    ended = run("--backend", "fake", "--model", "fake", "--config", write(here, "preset.toml", text))
+def test_a_toml_file_that_cannot_be_used(refuse: Run, here: Path, text: str, words: tuple[str, ...]) -> None:
+    ended = refuse("--backend", "fake", "--model", "fake", "--config", write(here, "preset.toml", text))
     assert_refused(ended, *words)
     assert ended.runs == []
 
 
-def test_a_path_in_toml_that_is_none(run: Run, here: Path) -> None:
-    ended = run("--config", write(here, "preset.toml", 'backend = "fake"\ndataset = 5\n'), with_case=False)
+def test_a_path_in_toml_that_is_none(refuse: Run, here: Path) -> None:
+    ended = refuse("--config", write(here, "preset.toml", 'backend = "fake"\ndataset = 5\n'), with_case=False)
     assert_refused(ended, "--dataset", "5")
 
 
-def test_a_toml_file_that_is_not_there(run: Run) -> None:
-    assert_refused(run("--config", "nowhere.toml"), "nowhere.toml")
+def test_a_toml_file_that_is_not_there(refuse: Run) -> None:
+    assert_refused(refuse("--config", "nowhere.toml"), "nowhere.toml")
 
 
 @pytest.mark.parametrize(
@@ -100,24 +100,24 @@ def test_the_flag_wins_over_user_conf(run: Run, here: Path) -> None:
         ("*.Offline.min_query_count = -3", ("line 1", "0 or more")),
     ),
 )
-def test_a_user_conf_that_cannot_be_used(run: Run, here: Path, text: str, words: tuple[str, ...]) -> None:
+def test_a_user_conf_that_cannot_be_used(refuse: Run, here: Path, text: str, words: tuple[str, ...]) -> None:
     write(here, "user.conf", text)
-    ended = run(*FAKE, "--user-conf", "user.conf")
+    ended = refuse(*FAKE, "--user-conf", "user.conf")
     assert_refused(ended, *words)
     assert ended.runs == []
 
 
 @pytest.mark.parametrize("line", ("*.*.min_duration = 1000", "*.Offline.min_query_count = 10"))
-def test_user_conf_may_not_shorten_a_valid_run(run: Run, here: Path, line: str) -> None:
+def test_user_conf_may_not_shorten_a_valid_run(refuse: Run, here: Path, line: str) -> None:
     write(here, "user.conf", line)
-    ended = run("--backend", "fake", "--model", "fake", "--execution-mode", "valid", "--user-conf", "user.conf")
+    ended = refuse("--backend", "fake", "--model", "fake", "--execution-mode", "valid", "--user-conf", "user.conf")
     assert_refused(ended, line.split(" ", maxsplit=1)[0].rpartition(".")[2])
     assert ended.runs == []
 
 
 @pytest.mark.parametrize("flags", (("--test-query-count", "5"), ("--min-duration-s", "60"), ("--min-duration-s", "0")))
-def test_flags_may_not_shorten_a_valid_run(run: Run, flags: tuple[str, str]) -> None:
-    ended = run("--backend", "fake", "--model", "fake", "--execution-mode", "valid", *flags)
+def test_flags_may_not_shorten_a_valid_run(refuse: Run, flags: tuple[str, str]) -> None:
+    ended = refuse("--backend", "fake", "--model", "fake", "--execution-mode", "valid", *flags)
     assert_refused(ended, flags[0], "--execution-mode test")
     assert ended.runs == []
 

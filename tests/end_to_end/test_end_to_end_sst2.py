@@ -23,14 +23,9 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def flags(cache: Path) -> tuple[object, ...]:
-    return ("--task", "sst2", "--cache-dir", cache, "--log-dir", "logs")
+def flags(shared: Path) -> tuple[object, ...]:
+    return ("--task", "sst2", "--cache-dir", shared / "cache", "--log-dir", "logs")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -79,12 +74,17 @@ def test_shuffled_labels_are_chance(run: Run, flags: tuple[object, ...], tmp_pat
     assert 45 < ended.record()["result"]["accuracy"] < 55
 
 
-def test_a_valid_run_says_that_it_is_no_benchmark(run: Run, flags: tuple[object, ...], cache: Path) -> None:
+def test_a_valid_run_says_that_it_is_no_benchmark(shared: Path, tmp_path: Path) -> None:
     """Seen in what is prepared, without the ten minutes."""
     from sut.run.prepare import prepare
     from sut.settings.resolve import resolve
 
-    values = {"task": "sst2", "execution_mode": "valid", "cache_dir": str(cache), "log_dir": str(cache / "valid")}
+    values = {
+        "task": "sst2",
+        "execution_mode": "valid",
+        "cache_dir": str(shared / "cache"),
+        "log_dir": str(tmp_path / "valid"),
+    }
     assert prepare(resolve(values)).notices == ("not a task of MLPerf's: not submittable",)
 
 
@@ -97,17 +97,17 @@ def test_the_demo_is_small() -> None:
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
-def test_a_model_with_another_head(run: Run, flags: tuple[object, ...]) -> None:
-    ended = run(*flags, "--model", SQUAD_DEMO, with_case=False)
+def test_a_model_with_another_head(refuse: Run, flags: tuple[object, ...]) -> None:
+    ended = refuse(*flags, "--model", SQUAD_DEMO, with_case=False)
     assert_refused(ended, "classification of sentences", "question answering", "--task squad")
     assert ended.runs == []
-    assert_refused(run("--model", DEMO), "--task sst2")
+    assert_refused(refuse("--model", DEMO), "--task sst2")
 
 
-def test_data_of_another_task(run: Run, flags: tuple[object, ...], tmp_path: Path) -> None:
+def test_data_of_another_task(refuse: Run, flags: tuple[object, ...], tmp_path: Path) -> None:
     dataset = tmp_path / "dev.json"
     dataset.write_text('{"data": []}', encoding="utf-8")
-    assert_refused(run(*flags, "--dataset", dataset, with_case=False), "SST-2", "dev.json")
+    assert_refused(refuse(*flags, "--dataset", dataset, with_case=False), "SST-2", "dev.json")
 
 
 def test_a_set_without_labels_runs_but_is_not_scored(run: Run, flags: tuple[object, ...], tmp_path: Path) -> None:
@@ -127,5 +127,5 @@ def test_a_set_without_labels_runs_but_is_not_scored(run: Run, flags: tuple[obje
         (("submit", "--task", "sst2", "--submitter", "me", "--output-dir", "out"), ("--task sst2", "squad")),
     ],
 )
-def test_words_that_do_not_fit(run: Run, args: tuple[str, ...], words: tuple[str, ...]) -> None:
-    assert_refused(run(*args, with_case=False), *words)
+def test_words_that_do_not_fit(refuse: Run, args: tuple[str, ...], words: tuple[str, ...]) -> None:
+    assert_refused(refuse(*args, with_case=False), *words)

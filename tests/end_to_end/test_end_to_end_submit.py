@@ -1,39 +1,23 @@
-"""`python -m sut submit`, as a user types it: a whole package, and the same package after any interruption."""
+"""`python -m sut submit`, as a user types it: the same package after any interruption, and what is refused."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import json
 import os
 import signal
 import subprocess
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from command import Case, Command, Ended, Run, assert_refused, processes, wait_until
-from openpyxl import load_workbook
+from command import Case, Command, Run, assert_refused, processes, wait_until
+from submitted import TRIAL, out, rows, to_the_end
 
-from submission.package.summary import FIELDS
 from submission.submit.plan import ACCURACY, PERFORMANCE, PROBE
 
-PACKAGE = [
-    "mlperf_submission.md",
-    "mlperf_submission.run",
-    "mlperf_submission.tar.gz",
-    "mlperf_submission.tar.gz.sha256",
-    "mlperf_submission.tstamps",
-    "mlperf_submission_summary.csv",
-    "mlperf_submission_summary.json",
-    "mlperf_submission_summary.xlsx",
-]
-TRIAL = ("--short", "--submitter", "DemoOrg", "--output-dir", "out")
 # Batches so long that a run is interrupted in its midst, and so short that nobody waits.
 FAKE = (*TRIAL, "--scenarios", "Offline", "--backend", "fake", "--model", "fake:sleep_ms=60", "--instances", 1)
+QUICK = (*FAKE, "--model", "fake:sleep_ms=2")
 Submit = Callable[..., Command]
 
 
@@ -44,105 +28,11 @@ def submit(tmp_path: Path, case: Case) -> Submit:
     return lambda *args: Command(tmp_path, "sut", ["submit", *flags, *map(str, args)])
 
 
-def to_the_end(command: Command) -> Ended:
-    with command:
-        return command.end()
-
-
-def out(ended: Ended, name: str = "") -> Path:
-    return ended.folder / "out" / name
-
-
-def rows(ended: Ended) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(out(ended, "mlperf_submission_summary.json").read_text())
-    return found
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """A trial of the embedded demo."""
-    folder = tmp_path_factory.mktemp("trial")
-    count = ("--test-query-count", "64", "--cache-dir", str(folder / "cache"))
-    return to_the_end(Command(folder, "sut", ["submit", *TRIAL, *count, "--round", "v5.1"]))
-
-
-def test_a_trial_of_the_demo_has_every_file_and_passes_the_checks(trial: Ended, run: Run) -> None:
-    assert trial.code == 0, trial.err
-    assert "OK as a trial" in trial.out
-    assert sorted(path.name for path in out(trial).glob("mlperf_submission*") if path.is_file()) == PACKAGE
-    for path in (out(trial), out(trial, "mlperf_submission"), out(trial, "mlperf_submission.tar.gz")):
-        assert run("check", path, "--round", "v5.1", with_case=False).code == 0
-
-
-def test_the_tarball_is_the_tree_and_its_sha256_is_right(trial: Ended) -> None:
-    packed = out(trial, "mlperf_submission.tar.gz").read_bytes()
-    assert out(trial, "mlperf_submission.tar.gz.sha256").read_text().split() == [
-        hashlib.sha256(packed).hexdigest(),
-        "mlperf_submission.tar.gz",
-    ]
-    tree = out(trial, "mlperf_submission")
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-        found = {name: member.read() for name in tar.getnames() if (member := tar.extractfile(name))}
-    assert found == {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
-    assert "TRIAL.md" in found
-
-
-def test_the_three_summaries_have_the_27_fields_and_agree(trial: Ended) -> None:
-    found = rows(trial)
-    assert len(FIELDS) == 27
-    assert [row["Scenario"] for row in found] == ["Offline", "SingleStream"]
-    assert all(list(row) == FIELDS and row["Organization"] == "DemoOrg" and row["version"] == "v5.1" for row in found)
-    assert all(row["Result"] > 0 and 0 < row["Accuracy"] <= 100 for row in found)
-    with out(trial, "mlperf_submission_summary.csv").open(newline="") as file:
-        assert list(csv.DictReader(file)) == [{name: str(value) for name, value in row.items()} for row in found]
-    head, *body = load_workbook(out(trial, "mlperf_submission_summary.xlsx")).active.iter_rows(values_only=True)
-    assert [
-        {name: value or "" if isinstance(row[name], str) else value for name, value in zip(head, line, strict=True)}
-        for row, line in zip(found, body, strict=True)
-    ] == found
-
-
-def test_every_output_says_that_it_is_a_trial(trial: Ended) -> None:
-    marked = [
-        *PACKAGE[:2],
-        "mlperf_submission.tstamps",
-        "mlperf_submission_summary.csv",
-        "mlperf_submission_summary.json",
-    ]
-    tree = out(trial, "mlperf_submission")
-    texts = [out(trial, name) for name in marked] + [
-        path for name in ("README.md", "accuracy.txt", "*.json") for path in tree.glob(f"open/DemoOrg/[rm]*/**/{name}")
-    ]
-    texts = [path for path in texts if path.name != "mlperf_log_accuracy.json"]
-    assert len(texts) > 10
-    for path in texts:
-        assert "TRIAL" in path.read_text(), path
-    assert "TRIAL" in trial.out
-
-
-def test_the_commands_and_times_are_those_of_the_runs(trial: Ended) -> None:
-    commands = [
-        line for line in out(trial, "mlperf_submission.run").read_text().splitlines() if not line.startswith("#")
-    ]
-    assert len(commands) == 1 + 2 * 3
-    assert all(line.startswith("python -m sut ") for line in commands)
-    lines = [line for line in out(trial, "mlperf_submission.tstamps").read_text().splitlines() if line[0] != "#"]
-    assert [line.split()[0] for line in lines] == [
-        "Offline-probe", "SingleStream-probe", "Offline-accuracy", "SingleStream-accuracy",
-        "Offline-performance", "SingleStream-performance",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["", "mlperf_submission", "mlperf_submission.tar.gz"])
-def test_show_tells_what_is_in_it(trial: Ended, run: Run, name: str) -> None:
-    ended = run("show", out(trial, name), with_case=False)
-    assert ended.code == 0
-    for words in ("2 results", "TRIAL", "Offline", "SingleStream", "round v5.1", "model.safetensors", "F1"):
-        assert words in ended.out
-
-
-@pytest.mark.parametrize("kind", [PROBE, ACCURACY, PERFORMANCE])
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+# Each kind of run is interrupted, and killed where most is at stake: what is kept is decided in one place for both.
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [(PROBE, signal.SIGINT), (ACCURACY, signal.SIGKILL), (PERFORMANCE, signal.SIGINT), (PERFORMANCE, signal.SIGKILL)],
+)
 def test_an_interrupted_submission_is_resumed_and_repeats_nothing(
     submit: Submit, kind: str, ending: signal.Signals
 ) -> None:
@@ -179,10 +69,10 @@ def finished(runs: Path) -> dict[str, str]:
 
 
 def test_another_order_is_not_mixed_with_the_runs_of_the_first(submit: Submit) -> None:
-    assert to_the_end(submit(*FAKE)).code == 0
-    assert_refused(to_the_end(submit(*FAKE)), "--resume", "--clean")
-    assert_refused(to_the_end(submit(*FAKE, "--resume", "--round", "v6.0")), "round", "v6.0")
-    ended = to_the_end(submit(*FAKE, "--clean", "--round", "v6.0"))
+    assert to_the_end(submit(*QUICK)).code == 0
+    assert_refused(to_the_end(submit(*QUICK)), "--resume", "--clean")
+    assert_refused(to_the_end(submit(*QUICK, "--resume", "--round", "v6.0")), "round", "v6.0")
+    ended = to_the_end(submit(*QUICK, "--clean", "--round", "v6.0"))
     assert ended.code == 0 and [row["version"] for row in rows(ended)] == ["v6.0"]
 
 
@@ -211,9 +101,10 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(submit: Submit) -> None:
     ],
 )
 def test_what_cannot_be_submitted_is_refused_before_anything_runs(
-    submit: Submit, flags: list[str], words: list[str]
+    refuse: Run, case: Case, flags: list[str], words: list[str]
 ) -> None:
-    ended = to_the_end(submit("--submitter", "DemoOrg", "--output-dir", "out", *flags))
+    data = (*case.data, "--user-conf", case.user_conf)
+    ended = refuse("submit", *data, "--submitter", "DemoOrg", "--output-dir", "out", *flags, with_case=False)
     if words:
         assert_refused(ended, *words)
     assert ended.code == 2 and not ended.runs

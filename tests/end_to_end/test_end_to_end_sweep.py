@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Case, Command, Ended, assert_refused, processes, wait_until
+from command import Case, Command, Ended, Run, assert_refused, processes, wait_until
 
 Sweep = Callable[..., Command]
 QUICK = ("--backend", "fake", "--executor", "inline", "--test-query-count", 20)
@@ -124,8 +124,7 @@ def test_a_dry_run_prints_every_command_and_makes_none(sweep: Sweep) -> None:
         (("--set", "backend=fake", "--instances", 0), "--instances above 0"),
     ],
 )
-def test_bad_input_starts_nothing(sweep: Sweep, args: tuple[object, ...], words: str) -> None:
-    with sweep(*args) as command:
-        ended = command.end()
+def test_bad_input_starts_nothing(refuse: Run, case: Case, args: tuple[object, ...], words: str) -> None:
+    ended = refuse("sweep", *case.data, "--output-dir", "out", *args, with_case=False)
     assert_refused(ended, words)
     assert not list(ended.folder.iterdir())
