@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -34,7 +35,7 @@ def decode(kind: type[T], value: object, at: str = "") -> T:
     """`value`, as `json.loads` returns it, as a `kind`.
 
     Args:
-        kind: a dataclass; or bool, int, float, str, Path, None, object, Literal, `|`, tuple, list, Mapping of such.
+        kind: a dataclass; bool, int, float, str, Path, datetime, None, object; Literal, `|`, tuple, list, Mapping.
         at: the path of `value`, for messages.
 
     Raises:
@@ -44,7 +45,7 @@ def decode(kind: type[T], value: object, at: str = "") -> T:
 
 
 def encode(value: object) -> Any:
-    """Dataclasses as dicts in the order of their fields, tuples as lists, paths as text: what `json.dumps` takes."""
+    """What `json.dumps` takes: dataclasses as dicts in the order of their fields, paths and times as text."""
     if is_dataclass(value) and not isinstance(value, type):
         found: dict[str, Any] = {}
         for one in _stored(type(value)):
@@ -58,6 +59,8 @@ def encode(value: object) -> Any:
         return {str(key): encode(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [encode(one) for one in value]
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
     return str(value) if isinstance(value, Path) else value
 
 
@@ -159,6 +162,15 @@ def _path(_: object, value: object, at: str) -> Path:
     return Path(_str((), value, at))
 
 
+def _datetime(_: object, value: object, at: str) -> datetime:
+    found = None
+    with suppress(ValueError):
+        found = datetime.fromisoformat(_str((), value, at))
+    if found is None or found.tzinfo is None:
+        raise _wrong(value, "a time with its zone in ISO 8601", at)
+    return found
+
+
 def _none(_: object, value: object, at: str) -> None:
     if value is not None:
         raise _wrong(value, "null", at)
@@ -218,8 +230,8 @@ _LEAVES: dict[type, Callable[..., object]] = {
     bool: _bool, int: _int, float: _float, str: _str, types.NoneType: _none,
 }  # fmt: skip
 _DECODERS: dict[Any, Callable[..., object]] = {
-    **_LEAVES, Path: _path, Literal: _literal, list: _list, tuple: _tuple, Sequence: _list, dict: _mapping,
-    Mapping: _mapping, object: _anything, None: _none,
+    **_LEAVES, Path: _path, datetime: _datetime, Literal: _literal, object: _anything, None: _none,
+    list: _list, tuple: _tuple, Sequence: _list, dict: _mapping, Mapping: _mapping,
 }  # fmt: skip
 _NAMES = {
     bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path",

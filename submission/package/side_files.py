@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from foundation.people_numbers import figure
+from foundation.typed_json import encode
 from submission.package import machine, summary
 from submission.package.contents import PackedResult
 from submission.submit import request_file, runs, workspace
@@ -38,7 +39,7 @@ def _commands(output: Workspace, marks: Sequence[str], times: Mapping[str, StepT
 def _times(marks: Sequence[str], times: Mapping[str, StepTimes]) -> str:
     lines = [*(f"# {mark}" for mark in marks), "# part, start, end, seconds"]
     for name, one in times.items():
-        lines.append(f"{name.replace(' ', '-')} {one.started} {one.ended} {one.seconds:.1f}")
+        lines.append(f"{name.replace(' ', '-')} {encode(one.started)} {encode(one.ended)} {one.seconds:.1f}")
     return "\n".join(lines) + "\n"
 
 

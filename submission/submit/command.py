@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -129,7 +128,7 @@ def _package(request: SubmissionRequest, output: Workspace, ready: Prerequisites
             f"\nThe package was not written. The tree is {output.tree}, its runs are in {output.runs}.", file=sys.stderr
         )
         return INVALID
-    last = max(datetime.fromisoformat(runs.times(step, output).ended) for step in steps)
+    last = max(runs.times(step, output).ended for step in steps)
     results = summary.write(output, last)
     marks = documents.marks(request, [run_record.read(step.folder(output)) for step in steps])
     side_files.write(request, output, [*plan.probes(request), *steps], marks)

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from accuracy.targets import METRICS
 from foundation import bounded_readers
 from foundation.bounded_readers import UnreadableError
 from foundation.people_numbers import clock
-from foundation.typed_json import decode
+from foundation.typed_json import decode, encode
 from submission.submit import plan, user_conf, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
@@ -53,16 +53,16 @@ class UnusableRunError(RunFailedError):
 
 @dataclass(frozen=True)
 class StepTimes:
-    """What step.json says of a finished run; times are ISO 8601 in UTC."""
+    """What step.json says of a finished run."""
 
     command: str
-    started: str
-    ended: str
+    started: datetime
+    ended: datetime
     exit_code: int
 
     @property
     def seconds(self) -> float:
-        return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)).total_seconds()
+        return (self.ended - self.started).total_seconds()
 
 
 def is_done(step: Step, output: Workspace) -> bool:
@@ -127,13 +127,13 @@ def _run_once(step: Step, request: SubmissionRequest, output: Workspace, lock: i
         workspace.replace_folder(part, failed)
         raise UnusableRunError(str(error), failed) from error
     workspace.write(
-        part / STEP, json.dumps(asdict(StepTimes(step.command(output), started, _now(), code)), indent=2) + "\n"
+        part / STEP, json.dumps(encode(StepTimes(step.command(output), started, _now(), code)), indent=2) + "\n"
     )
     workspace.replace_folder(part, folder)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def times(step: Step, output: Workspace) -> StepTimes:

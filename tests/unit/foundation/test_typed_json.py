@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,7 @@ class Sheet:
     by_node: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     settings: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     about: object = None
+    made: datetime = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 
 
 SHEETS = st.builds(
@@ -99,6 +101,7 @@ def test_unknown_keys_are_skipped_and_a_whole_number_does_for_a_fraction() -> No
         ('{"shape": null, "settings": {"a b": []}}', r"at settings\['a b'\]"),
         ('{"shape": null, "settings": {"a": "\\ud800"}}', "'.ud800' instead of"),
         ('{"shape": null, "path": "a\\u0000b"}', "instead of a path at path"),
+        ('{"shape": null, "made": "2026-01-02T03:04:05"}', "instead of a time with its zone in ISO 8601 at made"),
         (f'{{"shape": null, "about": {"[" * 90}{"]" * 90}}}', "nested too deeply at about"),
         (f'{{"shape": null, "kind": "{"x" * 900}"}}', "x… instead of one of draft, final at kind"),
     ],
