@@ -58,6 +58,7 @@ class Task:
     {'accuracy': 66.66666666666667}
     """
 
+    about: str  # what a model answers, for --help
     model_key: str  # the name in LoadGen's embedded mlperf.conf
     head: str  # what a model must answer with, of backends.bert.heads.HEADS
     metric: Metric  # what targets are of
@@ -81,6 +82,7 @@ class Task:
 
 TASKS = {
     "squad": Task(
+        about="questions about passages",
         model_key="bert",
         head="spans",
         metric="f1",
@@ -92,6 +94,7 @@ TASKS = {
         targets=tuple(F1_TARGETS),
     ),
     "sst2": Task(
+        about="sentiment",
         model_key="sst2",  # which mlperf.conf does not have: bert's rows and its sample count do not apply
         head="classes",
         metric="accuracy",

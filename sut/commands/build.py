@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sut.settings import flags
 from sut.settings.parser import Parser, new_parser
+from sut.settings.resolve import resolve
 
 _MORE = """python -m sut build --precision int8 --calibration-samples 500 --seed 0
 
@@ -14,11 +15,10 @@ A run finds the engine in the cache by the same flags, and builds it itself wher
 
 def main(argv: Sequence[str]) -> int:
     """The verb `build`."""
-    options = parser().read(argv)
-    from sut.run import engines
-    from sut.settings.resolve import resolve
+    config = resolve(*flags.split(parser().read(argv), "build"))
+    from sut.run import engines  # only now: a mistake is answered without loading numpy
 
-    print(engines.build(resolve(*flags.split(options, "build"))))
+    print(engines.build(config))
     return 0
 
 

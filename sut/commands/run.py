@@ -8,6 +8,7 @@ from typing import Any
 
 from sut.settings import flags
 from sut.settings.parser import PROG, Parser, new_parser
+from sut.settings.resolve import resolve
 from sut.settings.verbs import VERBS
 
 _EXAMPLES = {
@@ -22,11 +23,10 @@ _EXIT_CODES = "Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 fail
 
 def main(argv: Sequence[str]) -> int:
     """The verb `run`."""
-    options = parser().read(argv)
-    from sut.run import command
-    from sut.settings.resolve import resolve
+    config = resolve(*flags.split(parser().read(argv), "run"))
+    from sut.run import command  # only now: a mistake is answered without loading numpy
 
-    return command.run(resolve(*flags.split(options, "run")))
+    return command.run(config)
 
 
 def parser() -> Parser:

@@ -11,19 +11,17 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from backends import BACKENDS
 from foundation import cpu_info
 from sut.machine import project
 
-_PACKAGES = (
+_CORE = (
     project.NAME,
     "mlcommons-loadgen",
     "numpy",
     "onnxruntime",
     "onnx",
     "safetensors",
-    "torch",
-    "openvino",
-    "nncf",
 )
 
 _BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
@@ -87,9 +85,10 @@ def kind() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the relevant packages that are installed."""
+    """Versions of the core's packages and of the backends' engines, as far as they are installed."""
+    engines = (name for entry in BACKENDS.values() for name in project.extras().get(entry.extra, ()))
     found = {}
-    for name in _PACKAGES:
+    for name in dict.fromkeys((*_CORE, *engines)):
         try:
             found[name] = project.version() if name == project.NAME else metadata.version(name)
         except metadata.PackageNotFoundError:

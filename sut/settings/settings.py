@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from accuracy.targets import TARGETS
 from backends import BACKENDS
 from backends.entry import FP16
 from foundation.rules import MIN_DURATION_S, SCENARIOS, SEEDS, SERVER_LATENCY_MS
 from foundation.typed_json import NOT_STORED
 from sut.settings import presets
 from sut.settings.setting import Setting, one_of, row_of, setting
+from sut.tasks import TASKS
 
 MODES = ("performance", "accuracy")
 KPIS = ("throughput", "latency", "accuracy")
@@ -38,12 +40,6 @@ _ENGINE = "int8 and fp8 engines"
 _SUBMISSION = "submissions; `submit` sets these itself"
 
 
-def _tasks(_: Mapping[str, Any]) -> Sequence[str]:
-    from sut.tasks import TASKS
-
-    return tuple(TASKS)
-
-
 def _precisions(values: Mapping[str, Any]) -> Sequence[str]:
     """Those of the chosen backend, and fp16, for which a CPU runs the best that it has."""
     return tuple(dict.fromkeys((*BACKENDS[values["backend"]].precisions, FP16)))
@@ -55,7 +51,8 @@ class RunConfig:
 
     # fmt: off
     task: str = setting(
-        "squad", "squad: questions about passages; sst2: sentiment", _WHAT, choices=_tasks, not_for="ask")
+        "squad", "; ".join(f"{name}: {task.about}" for name, task in TASKS.items()), _WHAT,
+        choices=lambda _: tuple(TASKS), not_for="ask")
     preset: str | None = setting(
         None, "settings to start from, by name; `sut presets` lists them", _WHAT, implied="none",
         choices=lambda _: tuple(presets.table()), not_for="compare", repeated=False)
@@ -101,7 +98,7 @@ class RunConfig:
         False, "Server: find the highest valid target_qps by bisection; each probe takes 10 s, or "
         "--min-duration-s", _LENGTH, not_for=_SET)
     target: str | None = setting(
-        None, "exit code 1 if the result misses this. Accuracy mode: bert-99, bert-99.9, demo, demo-sst2 or percent; "
+        None, "exit code 1 if the result misses this. Accuracy mode: " + ", ".join(TARGETS) + " or percent; "
         "performance mode: least samples/s, or most ms in SingleStream and MultiStream", _LENGTH, metavar="WHAT",
         implied="in accuracy mode that of the demo or of the benchmark", not_for=_SET)
     kpi: str | None = setting(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from installation import PROJECT
+from paths import ROOT
 
 from sut.__main__ import main
 from sut.commands import completion
@@ -75,3 +78,18 @@ def test_completion_knows_verbs_flags_and_choices(shell: str, capsys: pytest.Cap
 def test_completion_hides_what_a_verb_refuses() -> None:
     assert "--scenario" in completion.parser_of("sweep").shown
     assert "--scenario" not in completion.parser_of("compare").shown
+
+
+def test_help_and_mistakes_load_no_numpy() -> None:
+    code = """
+import sys
+from sut.__main__ import main
+for words in (["--help"], ["doctro"], ["--precision", "itn8"], ["--backend"]):
+    try:
+        assert main(words) == 2
+    except SystemExit:
+        pass
+assert "numpy" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
