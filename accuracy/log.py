@@ -141,7 +141,7 @@ def _parse(path: Path) -> Any:
         return parse_json(content)
     except UnreadableError as error:
         raise AccuracyLogError(
-            f"expected a whole JSON log in {path}, found one that is cut short or broken: {error}. "
+            f"expected a complete JSON log in {path}, found one that is cut short or broken: {error}. "
             "If the run was killed, run it again; if this is a submission's truncated copy, name the original."
         ) from error
 

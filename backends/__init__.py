@@ -97,7 +97,7 @@ def engine_builder(name: str) -> EngineBuilder:
 
 
 def read_script(name: str, spec: str) -> None:
-    """Check what --model says to a backend without a model. Raises BackendError where it says nothing of use."""
+    """Check the --model of a backend without a model. Raises BackendError if the backend cannot parse it."""
     read: Callable[[str], object] = _load(BACKENDS[name].script)
     read(spec)
 

@@ -212,7 +212,7 @@ class Backend(ABC):
     def begin(self, batch: Batch) -> Pending[Float32]:
         """Enqueue a batch and return at once, on an engine that computes asynchronously (a GPU).
 
-        The default computes the batch when its answers are requested. Answers may lie in memory that later batches
+        The default computes the batch when its answers are requested. Answers may be in memory that later batches
         reuse.
         """
         return Pending(lambda: True, lambda: self.infer(batch))

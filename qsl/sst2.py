@@ -168,7 +168,7 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
     except (OSError, ValueError) as error:  # pyarrow's errors are subclasses of these
         raise DatasetError(
-            f"expected whole parquet in {path}, found a file cut short or broken ({str(error).splitlines()[0]}). "
+            f"expected complete parquet in {path}, found a file cut short or broken ({str(error).splitlines()[0]}). "
             "Fetch or copy it again."
         ) from error
     return columns

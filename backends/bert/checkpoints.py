@@ -37,7 +37,7 @@ def find_model(spec: str, head: str = SPANS) -> Model:
     with suppress(OSError):  # raised for names that no file system accepts
         file = formats.find(path)
         if file is not None:
-            return Model(spec, None if file.suffix == GRAPH_SUFFIX else bert_config.beside(file), file)
+            return Model(spec, None if file.suffix == GRAPH_SUFFIX else bert_config.find_config(file), file)
     accepted = (
         f"'demo', a directory with config.json and weights, a file of weights next to its config.json, an .onnx file, "
         f"or {_random_names()}"

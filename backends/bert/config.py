@@ -85,7 +85,7 @@ RANDOM_GEOMETRIES = {
 }
 
 
-def beside(path: Path) -> BertConfig | None:
+def find_config(path: Path) -> BertConfig | None:
     """The config file next to the file `path`, or in the directory `path`; None if there is none.
 
     Raises:

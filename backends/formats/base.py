@@ -48,19 +48,19 @@ def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors
     Raises:
         BackendError: one is missing, unknown or has the wrong shape; the message names it.
     """
-    wanted = config.shapes()
-    missing = sorted(set(wanted) - set(found))
+    shapes = config.shapes()
+    missing = sorted(set(shapes) - set(found))
     if missing:
         raise BackendError(
-            f"expected {len(wanted)} tensors of a BERT for {HEADS[config.head].title} in {path}, "
+            f"expected {len(shapes)} tensors of a BERT for {HEADS[config.head].title} in {path}, "
             f"found {len(missing)} missing, including {missing[0]}."
         )
-    for name, shape in wanted.items():
+    for name, shape in shapes.items():
         if tuple(found[name].shape) != shape:
             raise BackendError(f"expected {name} of shape {shape} in {path}, found {tuple(found[name].shape)}.")
-    extra = [name for name in found if name not in wanted and not name.startswith(_UNUSED)]
+    extra = [name for name in found if name not in shapes and not name.startswith(_UNUSED)]
     if extra:
         raise BackendError(
             f"expected only tensors of a BERT in {path}, found {len(extra)} others, including {extra[0]}."
         )
-    return {name: np.ascontiguousarray(found[name], np.float32) for name in wanted}
+    return {name: np.ascontiguousarray(found[name], np.float32) for name in shapes}

@@ -209,9 +209,9 @@ def _heads(graph: OnnxGraph, query: str, width: int) -> int:
 
 def _last_two(graph: OnnxGraph, shape: str) -> list[int]:
     """The last two sizes of a shape; the first ones may be known at run time only."""
-    whole = graph.constant(shape)
-    if whole is not None:
-        return [int(size) for size in whole.reshape(-1)[-2:]]
+    sizes = graph.constant(shape)
+    if sizes is not None:
+        return [int(size) for size in sizes.reshape(-1)[-2:]]
     node = _of(graph, shape, "Concat")
     parts = [graph.constant(name) for name in node.inputs[-2:]] if node else []
     return [int(part.reshape(-1)[-1]) for part in parts if part is not None]

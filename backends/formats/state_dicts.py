@@ -42,7 +42,9 @@ def read(path: Path) -> ModelWeights:
     found = {_renamed(name): tensor for name, tensor in _read_all(path).items()}
     plain = {name: tensor for name, tensor in found.items() if _QUANTIZER not in name}
     shapes = {name: tuple(tensor.shape) for name, tensor in plain.items()}
-    config = replace(bert_config.beside(path) or bert_config.of_shapes(path, shapes), head=heads.of_tensors(shapes))
+    config = replace(
+        bert_config.find_config(path) or bert_config.of_shapes(path, shapes), head=heads.of_tensors(shapes)
+    )
     return ModelWeights(config, checked(path, config, plain), _ranges(path, found))
 
 
@@ -103,7 +105,7 @@ def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, QatRange]:
     for name in sorted(name.removesuffix(_INPUT) for name in found if name.endswith(_INPUT)):
         weight = found.get(f"{name}.weight")
         if weight is None:
-            raise BackendError(f"expected {name}.weight in {path}, whose {name}{_INPUT} is there, found none.")
+            raise BackendError(f"expected {name}.weight in {path}, which has {name}{_INPUT}, found none.")
         if not name.startswith("bert.encoder.layer."):
             continue
         amax = found.get(name + _WEIGHT, np.abs(weight).max())
@@ -128,7 +130,8 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         return safetensors.numpy.load_file(path)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise BackendError(
-            f"expected whole safetensors in {path}, found a file cut short or broken ({error}). Copy or fetch it again."
+            f"expected complete safetensors in {path}, found a file cut short or broken ({error}). "
+            f"Copy or fetch it again."
         ) from error
 
 

@@ -62,9 +62,9 @@ def _build(
     fp32 = openvino_cpu_graph.build(weights.config, weights.tensors)
     graph, agreement = quantize(fp32, samples, controlled=not model.is_random)
 
-    def fill(aside: Path) -> About:
-        ov.save_model(graph, str(aside / GRAPH), compress_to_fp16=False)
-        return {"settings": {**about, "agreement_with_fp32": agreement}, "files": _sizes(aside)}
+    def fill(temporary: Path) -> About:
+        ov.save_model(graph, str(temporary / GRAPH), compress_to_fp16=False)
+        return {"settings": {**about, "agreement_with_fp32": agreement}, "files": _sizes(temporary)}
 
     engine_store.write(directory, fill, is_complete)
 

@@ -1,4 +1,4 @@
-"""Compiles the GPU's kernels for compute capability 9.0, which needs no GPU, and prints what became of them as JSON.
+"""Compiles the GPU's kernels for compute capability 9.0, which needs no GPU, and prints their properties as JSON.
 
 A program of its own: Triton must not be in its interpreter's mode.
 """
@@ -18,9 +18,9 @@ from triton.compiler import ASTSource
 from backends.gpu.kernels import add_norm, attention, embed, epilogue, gemm, head
 
 BYTES = ("i8", "fp8e4nv")
-GIVES = {"fp16": "fp16", "i8": "i8", "fp8e4nv": "bf16"}  # a product's input → what it gives
+GIVES = {"fp16": "fp16", "i8": "i8", "fp8e4nv": "bf16"}  # input of a product → its output
 DESCRIBED = "128x256 described"
-Types = dict[str, str]  # of arguments; those that are not named are whole numbers
+Types = dict[str, str]  # of arguments; the others are integers
 Constants = dict[str, Any]
 
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def at(dtype: str, *names: str) -> Types:
-    """Addresses of so many tensors."""
+    """Pointer arguments for `count` tensors."""
     return dict.fromkeys(names, f"*{dtype}")
 
 
@@ -83,7 +83,7 @@ def logits() -> tuple[Types, Constants]:
 
 
 def compiled(kernel: Any, named: Types, constants: Constants, warps: int, stages: int) -> dict[str, Any]:
-    """What the machine code is made of. All addresses and sizes are taken for multiples of 16, as BERT-Large's are."""
+    """Properties of the machine code. All addresses and sizes count as multiples of 16, as in BERT-Large."""
     names = kernel.arg_names
     types = {name: "constexpr" if name in constants else named.get(name, "i32") for name in names}
     at_16 = {(names.index(name),): [["tt.divisibility", 16]] for name, kind in types.items() if kind[0] in "*i"}

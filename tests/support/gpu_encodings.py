@@ -1,4 +1,4 @@
-"""What the GPU's kernels write, poisoned before and checked after, in every encoding that a result can have."""
+"""Outputs of the GPU's kernels in every encoding: poisoned before, checked after."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = {BYTE: (-128, 127), FP8: (-448, 448)}
 
 
 def encoding(dtype: torch.dtype, width: int, seed: int = 0) -> Encoding:
-    """Bytes with a factor for each channel, such that some values leave the range."""
+    """An encoding of `dtype`; for bytes with a factor per channel such that some values are clamped."""
     if dtype in (HALF, BFLOAT16):
         return Encoding(dtype)
     factors = np.random.default_rng(seed).uniform(20, 70, width).astype(np.float32)
@@ -38,7 +38,7 @@ def random(*shape: int, seed: int, size: float = 1.0) -> Tensor:
 
 
 def check(found: Tensor, exact: Tensor, encoding: Encoding, slack: float) -> None:
-    """`exact` is float64; `slack` is what the arithmetic before the rounding may be off by."""
+    """`exact` is float64; `slack` is the allowed error of the arithmetic before rounding."""
     found = found.cpu()
     if encoding.multiplier is None:
         _assert_near(found.double(), exact, slack + exact.abs() * _ROUNDING[encoding.dtype])
@@ -50,7 +50,7 @@ def check(found: Tensor, exact: Tensor, encoding: Encoding, slack: float) -> Non
 
 
 def check_alike(found: Tensor, twin: Tensor, encoding: Encoding, slack: float) -> None:
-    """Where two ways round apart, they are one step apart."""
+    """Values may differ by one rounding step."""
     found, twin = found.cpu().double(), twin.cpu().double()
     step = (
         torch.ones_like(twin) if encoding.dtype == BYTE else twin.abs() * 2 * _ROUNDING.get(encoding.dtype, 0) + 2**-9

@@ -1,4 +1,4 @@
-"""A BERT as an exporter writes it: ONNX's own operators only, weights inside; dense or sparse, fp32 or int8."""
+"""A BERT graph as an exporter writes it: standard ONNX operators, weights inside; dense or sparse, fp32 or int8."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def write_plain_onnx(
     zeros: float = 0.0,
     quantized: bool = False,
 ) -> Path:
-    """`names` of mask and token types; `zeros`: the share of each linear weight that is pruned."""
+    """`names`: of the mask and token type inputs; `zeros`: the share of each linear weight that is pruned."""
     config = model.config
     assert config is not None
     graph = _Graph(read_tensors(model), zeros, quantized)

@@ -58,7 +58,7 @@ def mlperf_pytorch(folder: Path, config: BertConfig, tensors: Tensors) -> Path:
 
 
 def mlperf_int8(folder: Path, config: BertConfig, tensors: Tensors, ranges: Ranges) -> Path:
-    """Zenodo 4792496: what pytorch-quantization leaves beside the weights."""
+    """Zenodo 4792496: with the maxima that pytorch-quantization stores next to the weights."""
     found: dict[str, Any] = dict(tensors)
     for name, one in ranges.items():
         found[f"{name}._input_quantizer._amax"] = np.float32(one.input_scale * 127)
@@ -89,7 +89,7 @@ EXPORTERS = ("input_ids", "attention_mask", "token_type_ids")
 
 @dataclass
 class Exporter:
-    """A graph as torch.onnx wrote it in 2020: nothing fused, matrices turned round, numbers for names."""
+    """A graph as torch.onnx wrote it in 2020: nothing fused, matrices transposed, numbers for names."""
 
     config: BertConfig
     tensors: Tensors
@@ -205,7 +205,7 @@ def mlperf_onnx(folder: Path, config: BertConfig, tensors: Tensors) -> Path:
 
 
 def fake_quant_onnx(folder: Path, config: BertConfig, tensors: Tensors, ranges: Ranges) -> Path:
-    """Zenodo 3750364: attention_mask and token_type_ids, every linear layer rounded."""
+    """Zenodo 3750364: attention_mask and token_type_ids, every linear layer quantized."""
     return _onnx(folder / "bert_fake_quant.onnx", _opset_11(Exporter(config, tensors, ranges)))
 
 
@@ -220,12 +220,12 @@ def _opset_11(exporter: Exporter) -> Any:
     proto.opset_import[0].version = 11
     for node in proto.graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            del node.attribute[:]  # one scale a tensor is all that it had
+            del node.attribute[:]  # it had one scale per tensor only
     return proto
 
 
 def naive_ranges(config: BertConfig, tensors: Tensors, inputs: Mapping[tuple[int, str], float]) -> Ranges:
-    """Symmetric, one scale a tensor; `inputs`: the greatest value that goes into each of the engine's linear layers."""
+    """Symmetric ranges, one scale per tensor; `inputs`: the maximum of the input of each linear layer."""
     of = dict(zip(LINEARS, ("qkv", "qkv", "qkv", "attention_output", "ffn_inner", "ffn_output"), strict=True))
     found = {}
     for layer in range(config.num_hidden_layers):
@@ -238,7 +238,7 @@ def naive_ranges(config: BertConfig, tensors: Tensors, inputs: Mapping[tuple[int
 
 
 def greatest(config: BertConfig, tensors: Tensors, samples: list[Batch]) -> dict[tuple[int, str], float]:
-    """Of each input of a linear layer, what nearly all of it stays below on these samples."""
+    """For the input of each linear layer, a bound that nearly all of its values on these samples stay below."""
     sites = calibration.observe(config, tensors, samples, calibration.CalibrationSettings(), 1)
     return {place: float(np.percentile(np.abs(site.rows), 99.99)) for place, site in sites.items()}
 

@@ -1,4 +1,4 @@
-"""The cases of `squad_by_hand.py`, and the article of SQuAD that lies beside the checkout where there is one."""
+"""The cases of `squad_by_hand.py`, and the article of SQuAD next to the checkout, if there is one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 @pytest.fixture(scope="session")
 def article() -> Case:
-    """The article of SQuAD that lies beside the checkout."""
+    """The article of SQuAD next to the checkout."""
     if not (SHARED / "scorer-case.npz").exists():
         pytest.skip(f"the shared trial data are not at {SHARED}")
     dataset, vocab = SHARED / "dev-v1.1-super-bowl-50.json", SHARED / "vocab.txt"

@@ -1,4 +1,4 @@
-"""A small BERT with weights large enough that a wrong one shows, in Hugging Face's form on disk."""
+"""A small BERT in Hugging Face's format, with weights large enough for errors to be visible."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_onnx(path: Path, model: Model, names: dict[str, str]) -> Path:
 
 
 def round_to_nearest(config: BertConfig, tensors: Tensors) -> QuantizedModel:
-    """Every linear layer rounded, inputs taken to lie within ±8: no calibration, only something to compute with."""
+    """Every linear layer quantized, with inputs assumed to be within ±8 instead of a calibration."""
     found: dict[str, np.ndarray] = {}
     for layer in range(config.num_hidden_layers):
         at = f"bert.encoder.layer.{layer}."

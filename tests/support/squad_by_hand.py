@@ -57,7 +57,7 @@ def encode(logits: np.ndarray, dtype: str, pad_to: int = 0, transposed: bool = F
 
 @dataclass(frozen=True)
 class Case:
-    """A data set, its features, and ways to answer and to score it."""
+    """A data set, its features, and methods to answer and score it."""
 
     data: SquadDataSet
 

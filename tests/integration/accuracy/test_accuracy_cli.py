@@ -1,4 +1,4 @@
-"""`python -m accuracy`: what it prints, what it writes, how it ends."""
+"""`python -m accuracy`: its output, its files and its exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHECKER_LINE = re.compile(r"""^\{['"]exact_match['"]:\s*[\d.]+,\s*['"]f1['"]:\s*
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """Two questions of one window each at the command's own doc_stride, so that --max-seq-length says it all."""
+    """Two questions of one window each at the default doc_stride, so that --max-seq-length is enough."""
     from squad_by_hand import QUESTIONS, make_case
 
     from qsl.squad import SquadFeatureSettings
@@ -56,7 +56,7 @@ def test_prints_the_line_writes_it_and_ends_with_0(plain: Case, log: Path, capsy
     assert (log.parent / "accuracy.txt").read_text() == first + "\n"
     assert "2 of 2 samples, 2 of 2 questions" in rest[0]
     assert "95 % interval" in "".join(rest)
-    assert not re.search("PASS|FAIL|NO ACCURACY", "".join(rest))  # without --target nothing is judged
+    assert not re.search("PASS|FAIL|NO ACCURACY", "".join(rest))  # no verdict without --target
 
 
 def test_the_checkers_pattern_finds_f1(plain: Case, log: Path) -> None:
@@ -91,7 +91,7 @@ def test_missing_samples_are_no_accuracy_result(
     assert "PASS" not in out
 
 
-def test_duplicates_are_told(plain: Case, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_duplicates_are_reported(plain: Case, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [(index, encode(values, "float32")) for index, values in enumerate(plain.blank())]
     write_log(log, [*rows, rows[0]])
     assert main(command(plain, log)) == 0
@@ -106,8 +106,8 @@ def test_output_dir_and_predictions(plain: Case, log: Path, tmp_path: Path) -> N
     assert not (log.parent / "accuracy.txt").exists()
 
 
-def test_an_older_accuracy_txt_is_replaced_not_written_into(plain: Case, log: Path) -> None:
-    """A reader that has the old file open, here a second name of it, must never see half of a new one."""
+def test_an_older_accuracy_txt_is_replaced_atomically(plain: Case, log: Path) -> None:
+    """A reader that has the old file open (here through a second link) must never see a partial new one."""
     current, kept = log.parent / "accuracy.txt", log.parent / "kept.txt"
     current.write_text("old\n")
     kept.hardlink_to(current)
@@ -151,7 +151,7 @@ def test_unusable_input_ends_with_2_and_one_message(
 
 
 def test_unwritable_output_dir_ends_with_2(plain: Case, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command(plain, log, "--output-dir", str(log))) == 2  # a file stands there
+    assert main(command(plain, log, "--output-dir", str(log))) == 2  # it is a file
     assert "--output-dir" in capsys.readouterr().err
 
 

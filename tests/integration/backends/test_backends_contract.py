@@ -1,4 +1,4 @@
-"""What every backend in the table must do, whatever its engine."""
+"""The contract of `Backend`, for every row of the table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backends.bert.model import Model
 from backends.errors import BackendError
 
 LENGTHS = [1, 2, 63, 64, 65, 383, 384]
-ANSWERING = sorted(set(BACKENDS) - {"replay"})  # which answers nothing but what was stored: test_replay.py
+ANSWERING = sorted(set(BACKENDS) - {"replay"})  # it has stored answers only: test_replay_backend.py
 
 
 @pytest.fixture(scope="module", params=ANSWERING)
@@ -31,7 +31,7 @@ def backend(request: pytest.FixtureRequest, model: Model) -> Iterator[Backend]:
 
 
 def alone(backend: Backend, batch: Batch) -> list[np.ndarray]:
-    """Each sample's answer in a batch of its own."""
+    """The answer of each sample in a batch with no other sample."""
     ends = batch.cu_seqlens
     pieces = [slice(ends[i], ends[i + 1]) for i in range(len(batch))]
     return [backend.infer(Batch.of([(batch.input_ids[p], batch.token_type_ids[p])])) for p in pieces]
@@ -64,7 +64,7 @@ def test_counts_at_least_the_tokens_it_was_given(backend: Backend) -> None:
     assert 65 <= backend.computed_tokens(uneven) <= 128
 
 
-def test_threads_change_the_speed_alone(backend: Backend) -> None:
+def test_threads_do_not_change_the_answers(backend: Backend) -> None:
     batch = random_batch([17, 31])
     before = backend.infer(batch)
     for threads in (1, 2):
@@ -72,7 +72,7 @@ def test_threads_change_the_speed_alone(backend: Backend) -> None:
         np.testing.assert_allclose(backend.infer(batch), before, atol=2e-4)
 
 
-def test_warms_up_without_being_changed_by_it(backend: Backend) -> None:
+def test_warm_up_does_not_change_the_answers(backend: Backend) -> None:
     batch = random_batch([17, 31])
     before = backend.infer(batch)
     backend.warm_up([(3, 50), (1, 384)])
@@ -94,6 +94,6 @@ def test_a_class_reads_its_own_row(name: str) -> None:
     assert found.entry is BACKENDS[name]
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(BackendError, match="Did you mean onnxruntime"):
         backend_class("onnxruntim")

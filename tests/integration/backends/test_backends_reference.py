@@ -61,7 +61,7 @@ def test_agrees_with_transformers(tmp_path: Path, engine: str, name: str) -> Non
     wanted = reference_logits(directory, batch)
     backend = backend_class(engine)(Options(threads=2))
     backend.load(find_model(str(directory)))
-    assert np.abs(wanted).max() > 1  # weights that matter, or 1e-3 would prove nothing
+    assert np.abs(wanted).max() > 1  # otherwise 1e-3 would prove nothing
     np.testing.assert_allclose(backend.infer(batch), wanted, atol=1e-3)
 
 

@@ -1,5 +1,4 @@
-"""What calibration sees, what it chooses, and that it keeps the answers of a model with outliers, which rounding alone
-does not."""
+"""Calibration: what it observes and chooses, and that it keeps answers of a model with outliers."""
 
 from __future__ import annotations
 
@@ -39,7 +38,7 @@ def samples() -> list[Batch]:
     return [random_batch([length], seed=length) for length in (5, 30, 31, 60, 64, 90)]
 
 
-def test_padding_is_never_seen(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
+def test_padding_is_not_observed(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
     together = observe(SMALL, tensors, samples, replace(SETTINGS, rows=10**6), 1)
     alone = [observe(SMALL, tensors, [sample], replace(SETTINGS, rows=10**6), 1) for sample in samples]
     for place, site in together.items():
@@ -57,7 +56,7 @@ def test_rows_are_a_sample_of_the_tokens(tensors: dict[str, np.ndarray], samples
 
 @pytest.mark.parametrize("ranges", sorted(RANGES))
 @pytest.mark.parametrize("clip_weights", [False, True])
-def test_every_way_stays_near_the_float_model(
+def test_every_calibration_stays_near_the_float_model(
     tensors: dict[str, np.ndarray], samples: list[Batch], ranges: str, clip_weights: bool
 ) -> None:
     model = calibrate(SMALL, tensors, samples, replace(SETTINGS, ranges=ranges, clip_weights=clip_weights), 1)
@@ -75,20 +74,20 @@ def test_the_same_samples_give_the_same_model(tensors: dict[str, np.ndarray], sa
         np.testing.assert_array_equal(tensor, second.tensors[name])
 
 
-def test_an_unknown_way_is_refused() -> None:
+def test_an_unknown_calibration_is_refused() -> None:
     with pytest.raises(BackendError, match="minmax, percentile, mse"):
         CalibrationSettings(ranges="guess")
 
 
 TRIED = 300
-LAYERS = 6  # of BERT-Large's 24, for the time of this test; width, heads and inner width are its own
+LAYERS = 6  # of BERT-Large's 24, to save time; the sizes of a layer are BERT-Large's
 
 
 Run = Callable[[Batch], np.ndarray]
 
 
 def onnxruntime(built: BuiltGraph) -> Run:
-    """Both logits, [B, S, 2], by ONNX Runtime."""
+    """Both logits, [B, S, 2], from ONNX Runtime."""
     session = open_built(built, Options(threads=2))
 
     def run(batch: Batch) -> np.ndarray:
@@ -100,7 +99,7 @@ def onnxruntime(built: BuiltGraph) -> Run:
 
 
 def pytorch(model: QuantizedModel) -> Run:
-    """The same by the packed engine; all samples have one length."""
+    """The same from the packed engine; all samples have the same length."""
     bert = from_engine(model, best(model.config.hidden_size, model.config.head_size))
 
     @torch.inference_mode()
@@ -111,17 +110,17 @@ def pytorch(model: QuantizedModel) -> Run:
 
 
 def answers(run: Run, trial: list[Batch]) -> np.ndarray:
-    """Where the greatest start and end logit of each sample are, int64 [TRIED, 2]."""
+    """The positions of the largest start and end logit of each sample, int64 [TRIED, 2]."""
     batches = [outlier_model.together(trial[start : start + 20]) for start in range(0, len(trial), 20)]
     return np.concatenate([run(batch).argmax(1) for batch in batches])
 
 
-def test_outlier_channels_keep_the_answers_of_fp32_where_naive_rounding_loses_them() -> None:
+def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> None:
     config = outlier_model.geometry(LAYERS)
     tensors = outlier_model.build(config)
     trial, right = outlier_model.samples(TRIED, seed=1)
     wanted = answers(onnxruntime(build_fp32(config, tensors)), trial)
-    assert (wanted == right).all(1).mean() > 0.9  # answers that mean something
+    assert (wanted == right).all(1).mean() > 0.9  # the answers are meaningful
     sites = observe(config, tensors, outlier_model.samples(32, seed=2)[0], SETTINGS, 2)
     for (_, name), site in sites.items():
         if name in ("qkv", "ffn_inner"):

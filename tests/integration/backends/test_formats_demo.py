@@ -23,7 +23,7 @@ from qsl import demo, squad
 from qsl.wordpiece import WordPiece
 from sut.fetch.resolve import demo_model
 
-ENGINES = ("onnxruntime", "pytorch")  # that run our own int8 engines
+ENGINES = ("onnxruntime", "pytorch")  # which run our own int8 engines
 FLOAT_ENGINES = (*ENGINES, "openvino")
 # Each engine and each format. That all formats hold the same bytes, on every engine: unit/backends/test_formats.py.
 PAIRS = [*((engine, "safetensors") for engine in FLOAT_ENGINES), *zip(cycle(FLOAT_ENGINES), [*FLOAT][1:], strict=False)]

@@ -1,4 +1,4 @@
-"""OpenVINO: int8 that NNCF made, held to fp32's answers; bf16; a user's own .onnx file; what it refuses."""
+"""OpenVINO: NNCF's int8 against fp32's answers; bf16; a user's .onnx file; what it refuses."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def backend(model: Model, precision: str = "fp32", name: str = "openvino") -> Ba
 
 
 def distance(found: np.ndarray, wanted: np.ndarray) -> float:
-    """The mean difference beside the mean size."""
+    """The mean difference relative to the mean magnitude."""
     return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
     directory = tmp_path_factory.mktemp("engines") / "small"
-    # Random weights' answers hang by a thread; that they are kept is tested apart.
+    # Answers of random weights are unstable; another test checks that answers are kept.
     engine_builder("openvino").build(
         directory, replace(model, spec="random:small"), SAMPLES, {"made": "here"}, 1, lambda *_: None
     )
@@ -54,13 +54,13 @@ def test_int8_is_near_fp32(engine: Path, model: Model) -> None:
     assert distance(backend(replace(model, engine=engine), "int8").infer(batch), backend(model).infer(batch)) < 0.1
 
 
-def test_int8_gives_a_sample_the_same_answer_in_any_company(engine: Path, model: Model) -> None:
+def test_int8_answers_do_not_depend_on_the_batch(engine: Path, model: Model) -> None:
     loaded = backend(replace(model, engine=engine), "int8")
     both, one = random_batch([40, 200], seed=1), random_batch([40], seed=1)
     assert distance(loaded.infer(both)[:40], loaded.infer(one)) < 0.01
 
 
-def test_accuracy_control_gives_back_layers_until_answers_agree() -> None:
+def test_accuracy_control_reverts_layers_until_answers_agree() -> None:
     graph = openvino_cpu_graph.build(SMALL, tensors := random_tensors(SMALL, 1))
     _, plain = quantize(graph, SAMPLES, controlled=False)
     _, controlled = quantize(graph, SAMPLES, controlled=True)
@@ -70,7 +70,7 @@ def test_accuracy_control_gives_back_layers_until_answers_agree() -> None:
 
 
 @pytest.mark.parametrize("name", [GRAPH, WEIGHTS, "engine.json"])
-def test_an_engine_with_a_file_cut_short_is_not_whole(engine: Path, model: Model, tmp_path: Path, name: str) -> None:
+def test_an_engine_with_a_truncated_file_is_not_complete(engine: Path, model: Model, tmp_path: Path, name: str) -> None:
     assert is_complete(engine)
     for path in engine.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[: -2 if path.name == name else None])
@@ -92,7 +92,7 @@ def test_bf16_is_near_fp32_or_refused(model: Model) -> None:
     assert 0 < distance(loaded.infer(batch), backend(model).infer(batch)) < 0.1
 
 
-def test_a_processor_without_bf16_is_told_so() -> None:
+def test_bf16_is_refused_on_a_processor_without_it() -> None:
     with pytest.raises(BackendError, match="found one with FP32, INT8"):
         check_bf16(["FP32", "INT8"])
 
@@ -103,7 +103,7 @@ def test_both_engines_run_a_users_graph(tmp_path: Path, model: Model, names: tup
     path = write_plain_onnx(tmp_path / "model.onnx", model, names, zeros=0.8 * quantized, quantized=quantized)
     batch: Batch = random_batch([1, 9, 64, 200])
     found, other = (backend(find_model(str(path)), name=name).infer(batch) for name in ("openvino", "onnxruntime"))
-    if quantized:  # ONNX Runtime rounds what such weights are multiplied with, too
+    if quantized:  # ONNX Runtime rounds the inputs of such weights too
         assert distance(found, other) < 0.05
         return
     np.testing.assert_allclose(found, other, atol=1e-3)
@@ -118,7 +118,7 @@ def test_a_graph_cut_short_is_named(tmp_path: Path, model: Model, share: float) 
         backend(find_model(str(path)))
 
 
-def test_a_graph_gives_its_weights_to_be_quantized(tmp_path: Path, model: Model) -> None:
+def test_the_weights_of_a_graph_can_be_quantized(tmp_path: Path, model: Model) -> None:
     path = published.mlperf_onnx(tmp_path, SMALL, read_tensors(model))
     graph = Model("random:graph", None, path)
     engine_builder("openvino").build(tmp_path / "engine", graph, SAMPLES, {}, 1, lambda *_: None)

@@ -1,4 +1,4 @@
-"""The log's reader: every layout, real logs of LoadGen itself, and every way that a log can be broken."""
+"""The reader of accuracy logs: every layout, logs written by LoadGen, and every kind of broken log."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_partial_log_leaves_the_rest_unanswered(tmp_path: Path) -> None:
     assert (logged.logits[[0, 3]] == PAD_LOGIT).all()
 
 
-def test_of_entries_for_one_sample_the_last_counts(tmp_path: Path) -> None:
+def test_the_last_entry_of_a_sample_counts(tmp_path: Path) -> None:
     again = (1, encode(LOGITS[1] + 1, "float32"))
     logged = read(write_log(tmp_path / "log.json", [*entries(), again]))
     assert logged.duplicates == 1
@@ -78,7 +78,7 @@ def test_the_order_of_entries_changes_nothing(
     assert first.predictions == second.predictions
 
 
-def test_entries_come_in_the_logs_order(tmp_path: Path) -> None:
+def test_entries_are_in_the_order_of_the_log(tmp_path: Path) -> None:
     indexes, answers = read_entries(write_log(tmp_path / "log.json", [(2, b"ab"), (0, b"c")]), 3)
     assert (indexes.tolist(), answers) == ([2, 0], [b"ab", b"c"])
 
@@ -111,7 +111,7 @@ def test_truncated_anywhere(tmp_path: Path) -> None:
         refused(cut, "cut short or broken")
 
 
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "log.json").write_bytes(b"\xff\xfe\x00[1]\x80")
     refused(tmp_path / "log.json", "cut short or broken")
 
@@ -129,7 +129,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
         '[{"qsl_idx": 0.5, "data": "00"}]',
     ],
 )
-def test_json_of_another_form(tmp_path: Path, text: str) -> None:
+def test_json_of_another_structure(tmp_path: Path, text: str) -> None:
     (tmp_path / "log.json").write_text(text)
     refused(tmp_path / "log.json", "LoadGen's form", "--log-file")
 
@@ -156,8 +156,8 @@ def test_dtype_that_the_sizes_contradict(tmp_path: Path) -> None:
     refused(write_log(tmp_path / "log.json", entries()), "--dtype", "float16", dtype="float16")
 
 
-def test_sizes_that_fit_two_dtypes_need_a_word(tmp_path: Path) -> None:
-    """4 tokens of float32 take as much as 8 of float16."""
+def test_sizes_that_fit_two_dtypes_need_a_flag(tmp_path: Path) -> None:
+    """4 tokens in float32 have the size of 8 in float16."""
     log = write_log(tmp_path / "log.json", [entries()[2]])
     refused(log, "float32, cut to true length and float16, padded", "--dtype float32 or --dtype float16")
     assert (read(log, dtype="float32").logits[2, :4] == LOGITS[2]).all()
@@ -211,7 +211,7 @@ lg.DestroySUT(sut)
 
 
 def loadgen_log(folder: Path, mode: str, logits: list[np.ndarray]) -> Path:
-    """Let LoadGen itself write a log, in a process of its own."""
+    """Let LoadGen write a log, in a separate process."""
     pytest.importorskip("mlperf_loadgen", reason="LoadGen is not installed")
     answers: dict[str, Any] = {str(index): rows for index, rows in enumerate(logits)}
     np.savez(folder / "answers.npz", **answers)

@@ -1,4 +1,4 @@
-"""Logits → score: cases worked out by hand, a plain twin of the search, and the official scorer's own answers."""
+"""Logits → score: cases computed by hand, a plain implementation of the search, and the official scorer's results."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def score(case: Case, logits: list[np.ndarray], fill: float = -10000.0, **change
         ("owl", ["fox", "an owl"], 1, 1),
         ("fox fox", ["fox fox owl"], 0, 0.8),  # words count as often as they occur
         ("fox", ["owl"], 0, 0),
-        ("the", ["a"], 1, 0),  # nothing is left of both: officially a match without a word in common
-        ("24–10", ["2410"], 0, 0),  # an en dash is no ASCII punctuation
+        ("the", ["a"], 1, 0),  # both become empty: officially an exact match with F1 0
+        ("24–10", ["2410"], 0, 0),  # an en dash is not ASCII punctuation
         ("24-10", ["2410"], 1, 1),
         ("fox", [], 0, 0),
     ],
@@ -62,13 +62,13 @@ def test_metric_by_hand(prediction: str, answers: list[str], exact: float, f1: f
     assert found[0] == exact and found[1] == pytest.approx(f1)
 
 
-def test_articles_go_as_whole_words_only() -> None:
+def test_articles_are_removed_as_whole_words_only() -> None:
     assert normalize_answer("An apple, a theatre; THE end-a") == "apple theatre enda"
     assert normalize_answer("fox–the–owl") == "fox– –owl"
 
 
 @given(st.text(), st.lists(st.text(), max_size=3))
-def test_an_answer_of_the_list_scores_full_marks(answer: str, others: list[str]) -> None:
+def test_any_reference_answer_scores_100(answer: str, others: list[str]) -> None:
     words_left = bool(normalize_answer(answer))
     assert best_match(answer, [*others, answer]) == (1, 1 if words_left else 0)
 
@@ -93,11 +93,11 @@ def test_f1_is_symmetric_and_between_0_and_1(left: str, right: str) -> None:
         (["snow", "##ball", "##s"], "(Snowballs)", "Snowballs"),
         (["snow", "##ball"], "snowballs", "snowball"),
         (["##ball", "##s", "fell"], "snowballs fell", "balls fell"),
-        (["[UNK]"], "zzz.", "zzz."),  # not to be found: the whole words
-        (["cafe"], "Cafe\u0301,", "Cafe\u0301,"),  # the accent is a character of its own, so counting fails
+        (["[UNK]"], "zzz.", "zzz."),  # not found: the whole words
+        (["cafe"], "Cafe\u0301,", "Cafe\u0301,"),  # the accent is a separate character, so counting fails
         (["$", "5"], "$5 million", "$5"),
-        (["fox"], "foxglove fox", "fox"),  # the first place that reads so, even inside another word
-        (["##"], "fox.", "fox."),  # nothing is left of the pieces
+        (["fox"], "foxglove fox", "fox"),  # the first match, even inside another word
+        (["##"], "fox.", "fox."),  # the pieces are empty
     ],
 )
 def test_span_text_by_hand(tokens: list[str], words: str, text: str) -> None:
@@ -130,7 +130,7 @@ def test_the_window_with_the_highest_sum_answers(small: Case) -> None:
     assert score(small, logits).predictions["q5"] == "near the river."
 
 
-def test_of_equal_sums_the_first_window_answers(small: Case) -> None:
+def test_the_first_window_wins_ties(small: Case) -> None:
     logits = small.spoken()
     small.say(logits, 5, (20, 22), height=8)
     assert score(small, logits).predictions["q5"] == "At night"
@@ -171,7 +171,7 @@ def test_an_end_before_the_start_never_answers(wide: Case) -> None:
 
 @pytest.mark.parametrize(("rivals", "text"), [(19, "fox owl"), (20, "empty")])
 def test_only_the_20_highest_starts_count(wide: Case, rivals: int, text: str) -> None:
-    """Rivals start after every end that ranks, so that only the start ranked after them could answer."""
+    """Rivals start after every ranked end, so only the start ranked below them could be the answer."""
     logits = wide.blank()
     (first,) = wide.positions(0, 0)
     logits[0][:, 1] = np.where(np.arange(len(logits[0])) < first + 20, 1, -1)
@@ -189,12 +189,12 @@ def test_padding_takes_ranks_as_in_the_reference_but_never_answers(wide: Case, f
     logits[0][:, 1] = np.where(np.arange(len(logits[0])) < first + 20, 1, -1)
     logits[0][first + 1, 1] = 9
     logits[0][first, 0] = 2
-    logits[0][first + 20 : first + 25, 0] = 5  # with 15 of padding the 20 ranks are full
+    logits[0][first + 20 : first + 25, 0] = 5  # with 15 of padding the 20 ranks are taken
     assert score(wide, logits, fill).predictions["q0"] == text
 
 
 def plain_best_span(rows: np.ndarray, case: Case, sample: int) -> tuple[int, int, float] | None:
-    """The search as the reference writes it down: sorted lists and loops, one feature."""
+    """The search as in the reference: sorted lists and loops, for one feature."""
     start, stop = case.features.features.offsets[sample : sample + 2]
     words = case.features.token_to_word[start:stop].tolist()
     context = case.features.is_max_context[start:stop].tolist()
@@ -211,8 +211,8 @@ def plain_best_span(rows: np.ndarray, case: Case, sample: int) -> tuple[int, int
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), levels=st.integers(1, 30), fill=st.sampled_from([-10000.0, 0.0, 40.0]))
-def test_the_search_does_what_its_plain_twin_does(small: Case, seed: int, levels: int, fill: float) -> None:
-    """Few levels mean many ties, which is where a sort that is not stable would differ."""
+def test_the_search_agrees_with_a_plain_implementation(small: Case, seed: int, levels: int, fill: float) -> None:
+    """Few levels mean many ties, for which an unstable sort would differ."""
     rng = np.random.default_rng(seed)
     logits = [rng.integers(0, levels, values.shape).astype(np.float32) for values in small.blank()]
     table = padded(small, logits, fill)
@@ -246,8 +246,8 @@ def test_logits_that_peak_at_the_answers_score_100(small: Case, data: st.DataObj
     assert (result.exact_match, result.f1) == (100.0, 100.0)
 
 
-def test_the_mean_is_summed_one_by_one(tmp_path: Path) -> None:
-    """As the reference does: numpy's own sum adds pairwise, and ends in another last digit for these 300 questions."""
+def test_the_mean_is_summed_sequentially(tmp_path: Path) -> None:
+    """As in the reference: numpy adds pairwise, which changes the last digit for these 300 questions."""
     truths = ["Red Fox", "The Red Fox ran home to", "Red Fox ran home to its den's", "Fox ran home"]
     questions = [(SHORT, "who ran?", (truths[n * n % 7 % 4],)) for n in range(300)]
     case = make_case(tmp_path, questions, SETTINGS)
@@ -264,7 +264,7 @@ def test_the_mean_is_summed_one_by_one(tmp_path: Path) -> None:
 # --- how much was answered --------------------------------------------------------------------------------------
 
 
-def test_unanswered_questions_count_0_and_are_told_apart(small: Case) -> None:
+def test_unanswered_questions_count_0_and_are_reported(small: Case) -> None:
     answered = np.zeros(12, np.bool_)
     answered[[0, 1, 3]] = True  # questions 0 and 1, and one window of question 3
     result = score(small, small.spoken(), answered=answered)
@@ -275,7 +275,7 @@ def test_unanswered_questions_count_0_and_are_told_apart(small: Case) -> None:
     assert result.f1_of_answered == pytest.approx(100 * (1 + 2 / 3 + 1) / 3)
 
 
-def test_nothing_answered_is_0_of_nothing(small: Case) -> None:
+def test_a_score_without_answers_is_0(small: Case) -> None:
     result = score(small, small.spoken(), answered=np.zeros(12))
     assert (result.f1, result.exact_match, result.f1_of_answered) == (0.0, 0.0, 0.0)
     assert (result.questions_answered, result.predictions) == (0, {})

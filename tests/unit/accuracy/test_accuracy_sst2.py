@@ -1,4 +1,4 @@
-"""SST-2's score from LoadGen's log: by hand, in part, twice, and of logs that are none."""
+"""SST-2's score from LoadGen's log: by hand, partial, with duplicates, and of logs of other runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_log(path: Path, entries: Sequence[tuple[int, tuple[float, ...]]], dtyp
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """In an order of its own, as LoadGen logs."""
+    """In another order than the data set, as LoadGen logs."""
     return write_log(tmp_path / "mlperf_log_accuracy.json", [(row, LOGITS[row]) for row in (3, 0, 4, 1, 2)])
 
 
@@ -53,7 +53,7 @@ def test_a_score_by_hand(tmp_path: Path, dataset: Path, dtype: str) -> None:
     assert score.interval == wilson(4, 5)
 
 
-def test_what_is_missing_counts_0_and_is_told(tmp_path: Path, dataset: Path) -> None:
+def test_missing_samples_count_0_and_are_reported(tmp_path: Path, dataset: Path) -> None:
     score = score_log(write_log(tmp_path / "log.json", [(0, LOGITS[0]), (2, LOGITS[2])]), read_labels(dataset))
     assert (score.accuracy, score.accuracy_of_answered) == (20.0, 50.0)
     assert (score.samples_answered, score.total_sample_count, score.is_complete) == (2, 5, False)
@@ -68,7 +68,7 @@ def test_the_last_of_two_entries_counts(tmp_path: Path, dataset: Path) -> None:
 
 
 def test_wilson_by_hand() -> None:
-    # 1.96² = 3.8416: centre (0.8 + 0.38416/2... of ten) and half-width worked out with a pocket calculator.
+    # 1.96² = 3.8416: centre (0.8 + 0.38416/2... of ten) and half-width computed by hand.
     assert wilson(8, 10) == pytest.approx((49.0157, 94.3319), abs=1e-4)
     assert wilson(0, 10)[0] == 0.0 < wilson(0, 10)[1] < 30
     assert wilson(10, 10)[1] == 100.0 > wilson(10, 10)[0] > 70
@@ -85,7 +85,7 @@ def test_wilson_by_hand() -> None:
     ],
     ids=["outside", "three numbers", "a row a token", "nan"],
 )
-def test_a_log_of_something_else_is_no_low_score(
+def test_a_log_of_another_run_is_an_error_and_not_a_low_score(
     tmp_path: Path, dataset: Path, entries: Sequence[tuple[int, tuple[float, ...]]], words: str
 ) -> None:
     with pytest.raises(AccuracyLogError, match=words):

@@ -1,4 +1,4 @@
-"""The n-best answers by hand: their order, their probabilities, and that the first is the scorer's own."""
+"""The n-best answers by hand: their order, their probabilities, and that the first is the scorer's answer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_probabilities_are_the_softmax_of_the_scores(small: Case) -> None:
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
 
 
-def test_every_window_has_its_say(small: Case) -> None:
+def test_every_window_contributes(small: Case) -> None:
     assert len(small.samples_of(5)) > 1
     logits = small.blank()
     small.say(logits, 5, (1, 1), height=3)  # "night", in the first window

@@ -1,4 +1,4 @@
-"""The readable BERT gives what Hugging Face's gives, from the same state dict, to rounding."""
+"""The readable BERT agrees with Hugging Face's on the same state dict, up to rounding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEFT_OUT = ("pooler", "position_ids")
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Any, Any]:
-    """A random model of each library with the same weights, away from the usual small start."""
+    """A model of each library with the same random weights, larger than the usual initialization."""
     torch.manual_seed(0)
     theirs = (
         transformers.BertForQuestionAnswering(

@@ -1,4 +1,4 @@
-"""Weights on disk: what is read, and what each broken file is answered with."""
+"""Weights on disk: what is read, and the error for each broken file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_safetensors_and_pytorch_files_hold_the_same(directory: Path) -> None:
         np.testing.assert_array_equal(tensor, tensors[name])
 
 
-def test_half_precision_names_of_old_and_parts_unused_are_taken_in_stride(directory: Path) -> None:
+def test_half_precision_old_names_and_unused_parts_are_accepted(directory: Path) -> None:
     tensors = random_tensors(SMALL, 1)
     old = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
@@ -89,7 +89,7 @@ def test_a_tensor_of_another_shape_is_named(directory: Path) -> None:
         read_tensors(find_model(str(directory)))
 
 
-def test_a_tensor_without_a_place_is_named(directory: Path) -> None:
+def test_an_unknown_tensor_is_named(directory: Path) -> None:
     write_model(directory, SMALL, random_tensors(SMALL, 1) | {"classifier.weight": np.zeros((2, 64), np.float32)})
     with pytest.raises(BackendError, match=r"classifier\.weight"):
         read_tensors(find_model(str(directory)))
@@ -108,6 +108,6 @@ def test_a_config_of_another_model_is_refused(directory: Path, change: dict[str,
 
 
 @pytest.mark.parametrize("spec", ["nowhere", "random:bert-huge", "", "vocab.txt"])
-def test_what_is_no_model_is_refused_with_what_would_be(spec: str) -> None:
+def test_a_path_without_a_model_is_refused_with_a_hint(spec: str) -> None:
     with pytest.raises(BackendError, match="random:bert-large"):
         find_model(spec)

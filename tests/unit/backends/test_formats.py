@@ -1,4 +1,4 @@
-"""One small model in every published format: each backend gives the same answers, and each fault is named."""
+"""One small model in every published format: backends agree, and every fault is named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from backends.formats.base import Tensors
 from backends.quantization import qat_ranges
 from backends.quantization.int8_model import LINEARS, write_engine
 
-ENGINES = ("onnxruntime", "pytorch")  # that run our own int8 engines
+ENGINES = ("onnxruntime", "pytorch")  # which run our own int8 engines
 FLOAT_ENGINES = (*ENGINES, "openvino")
 Write = Callable[..., Path]
 
@@ -68,7 +68,9 @@ def test_todays_exporter_is_read_too(tmp_path: Path, model_dir: Path, tensors: T
 
 
 @pytest.mark.parametrize("form", ROUNDED)
-def test_ranges_are_the_publishers_own(tmp_path: Path, tensors: Tensors, ranges: published.Ranges, form: str) -> None:
+def test_ranges_are_those_of_the_publisher(
+    tmp_path: Path, tensors: Tensors, ranges: published.Ranges, form: str
+) -> None:
     model = find_model(str(ROUNDED[form](tmp_path, SMALL, tensors, ranges)))
     assert has_ranges(model)
     weights = read_weights(model)
@@ -133,7 +135,7 @@ def test_missing_wrong_and_extra_tensors_are_named(tmp_path: Path, tensors: Tens
             read_weights(find_model(str(FLOAT[form](tmp_path / str(number), SMALL, changed))))
 
 
-def test_shards_that_are_gone_or_lack_what_the_index_says(tmp_path: Path, tensors: Tensors) -> None:
+def test_missing_shards_and_shards_without_their_tensors_are_named(tmp_path: Path, tensors: Tensors) -> None:
     folder = published.sharded_safetensors(tmp_path, SMALL, tensors)
     shard = folder / "model-00002-of-00003.safetensors"
     held = load_file(shard)
@@ -161,7 +163,7 @@ def test_a_pickle_with_code_is_refused_as_such(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_state_dict_alone_needs_a_config_unless_its_geometry_was_published(tmp_path: Path, tensors: Tensors) -> None:
+def test_a_state_dict_needs_a_config_unless_its_geometry_is_a_published_one(tmp_path: Path, tensors: Tensors) -> None:
     published.mlperf_pytorch(tmp_path, SMALL, tensors)
     (tmp_path / "bert_config.json").unlink()
     with pytest.raises(BackendError, match=r"config\.json next to .*model\.pytorch"):
@@ -173,7 +175,7 @@ def test_a_state_dict_alone_needs_a_config_unless_its_geometry_was_published(tmp
     assert read_weights(find_model(str(tmp_path / "model.pytorch"))).config == tiny
 
 
-def test_a_range_that_is_none_is_named(tmp_path: Path, tensors: Tensors, ranges: published.Ranges) -> None:
+def test_an_invalid_range_is_named(tmp_path: Path, tensors: Tensors, ranges: published.Ranges) -> None:
     name = "bert.encoder.layer.0.output.dense"
     broken = {**ranges, name: replace(ranges[name], input_scale=float("nan"))}
     with pytest.raises(BackendError, match=f"{name}._input_quantizer._amax"):
@@ -211,7 +213,9 @@ def _resize_a_weight(graph: Any) -> None:
     ],
     ids=["tanh", "sigmoid", "one output", "no root", "missing", "shape"],
 )
-def test_a_graph_that_is_no_bert_is_told_where(tmp_path: Path, tensors: Tensors, change: Change, words: str) -> None:
+def test_a_graph_that_is_not_a_bert_is_refused_with_the_tensor(
+    tmp_path: Path, tensors: Tensors, change: Change, words: str
+) -> None:
     path = published.mlperf_onnx(tmp_path, SMALL, tensors)
     proto = onnx.load(path)
     change(proto.graph)
@@ -220,7 +224,7 @@ def test_a_graph_that_is_no_bert_is_told_where(tmp_path: Path, tensors: Tensors,
         read_weights(find_model(str(path)))
 
 
-def test_what_is_no_graph_of_bert_at_all(tmp_path: Path) -> None:
+def test_files_that_are_not_graphs_are_refused(tmp_path: Path) -> None:
     helper = onnx.helper
     value = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "other", value[:1], value[1:])

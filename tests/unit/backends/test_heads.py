@@ -1,4 +1,4 @@
-"""A classification head on every backend, in every format and precision, beside the readable BERT and by hand."""
+"""A classification head on every backend, in every format and precision, against the readable BERT and by hand."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def loaded(name: str, model: Model, precision: str = "fp32") -> Backend:
 
 
 def reference(tensors: Tensors, batch: Batch) -> np.ndarray:
-    """transformers' own class, sample by sample, so without any padding."""
+    """transformers' class, sample by sample, so without padding."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     geometry = transformers.BertConfig(**{name: getattr(CONFIG, name) for name in sizes}, num_labels=2)
@@ -64,7 +64,7 @@ def reference(tensors: Tensors, batch: Batch) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_every_engine_gives_one_row_a_sample_as_transformers_does(
+def test_every_engine_agrees_with_transformers_one_row_per_sample(
     classifier: Model, tensors: Tensors, name: str
 ) -> None:
     batch = random_batch(LENGTHS, seed=4)
@@ -98,9 +98,7 @@ def test_bf16_is_near(classifier: Model, tensors: Tensors) -> None:
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "pytorch"])
-def test_int8_runs_the_engine_as_its_numpy_twin_does(
-    classifier: Model, tensors: Tensors, tmp_path: Path, name: str
-) -> None:
+def test_int8_agrees_with_the_numpy_twin(classifier: Model, tensors: Tensors, tmp_path: Path, name: str) -> None:
     engine = round_to_nearest(CONFIG, tensors)
     built = replace(classifier, engine=write_engine(tmp_path / "engine", engine))
     batch = random_batch(LENGTHS, seed=7)
@@ -118,7 +116,7 @@ def test_int8_dynamic_is_near(classifier: Model, tensors: Tensors) -> None:
     assert np.abs(found - wanted).mean() < 0.1 * np.abs(wanted).mean()
 
 
-def test_the_fake_gives_sums_by_hand() -> None:
+def test_the_fake_returns_the_sums_by_hand() -> None:
     fake = loaded("fake", Model("fake", None, None, answers=CLASSES))
     batch = Batch.of([(np.array([5, 7]), np.zeros(2, np.int32)), (np.array([100]), np.zeros(1, np.int32))])
     assert fake.infer(batch).tolist() == [[10.0, 14.0], [99.0, 101.0]]
@@ -136,10 +134,10 @@ def test_a_graph_with_logits_runs_as_it_is(classifier: Model, tmp_path: Path, na
     np.testing.assert_allclose(loaded(name, graph).infer(batch), wanted, atol=1e-4)
 
 
-def test_weights_are_read_out_of_a_graph(tensors: Tensors, tmp_path: Path) -> None:
+def test_weights_are_read_from_a_graph(tensors: Tensors, tmp_path: Path) -> None:
     graph = with_config(find_model(str(published.mlperf_onnx(tmp_path, CONFIG, tensors))))
     assert graph.config is not None
-    assert replace(graph.config, layer_norm_eps=CONFIG.layer_norm_eps) == CONFIG  # which a graph has in float32
+    assert replace(graph.config, layer_norm_eps=CONFIG.layer_norm_eps) == CONFIG  # a graph stores it in float32
     for name, tensor in read_tensors(graph).items():
         np.testing.assert_array_equal(tensor, tensors[name])
 
@@ -158,7 +156,7 @@ def test_a_graph_with_three_classes_is_refused(classifier: Model, tmp_path: Path
 
 
 def test_a_checkpoint_with_another_head_than_its_config_says(tensors: Tensors, tmp_path: Path) -> None:
-    """The tensors are the truth: a config.json is often copied from the model that was trained on."""
+    """The tensors decide: config.json is often copied from the model before fine-tuning."""
     folder = write_model(tmp_path, SMALL, tensors)
     assert with_config(replace(find_model(str(folder)), config=None)).head == CLASSES
 
@@ -176,7 +174,7 @@ def test_a_head_that_lacks_its_pooler_is_named(tensors: Tensors, tmp_path: Path)
 
 
 @pytest.mark.parametrize("head", sorted(HEADS))
-def test_random_weights_have_the_head_that_is_asked_for(head: str) -> None:
+def test_random_weights_have_the_requested_head(head: str) -> None:
     model = find_model("random:bert-tiny", head)
     rows = {SPANS: 30, CLASSES: 2}[head]
     assert model.head == head

@@ -52,7 +52,7 @@ def random(*shape: int, seed: int) -> Tensor:
 
 
 def check(found: Activation, exact: Tensor, tolerance: float) -> None:
-    """`exact` is float64; bytes may be one off where rounding could go either way."""
+    """`exact` is float64; bytes may differ by one where rounding could go either way."""
     values, (dtype, multiplier, zero_point) = found
     if multiplier is None:
         torch.testing.assert_close(values.double(), exact, rtol=tolerance, atol=max(tolerance, TOLERANCES[dtype]))
@@ -86,7 +86,7 @@ def test_attention(kernels: CpuKernels, heads: int, size: int, dtype: torch.dtyp
     check(to, exact_attention(qkv, lengths, heads), 1e-2 if BFLOAT16 in (dtype, out) else 2e-5)
 
 
-def test_attention_looks_at_large_scores_without_overflow(kernels: CpuKernels) -> None:
+def test_attention_does_not_overflow_on_large_scores(kernels: CpuKernels) -> None:
     qkv = 40 * random(65, 3 * 64, seed=3)
     to = poisoned(Encoding(FLOAT), 65, 64)
     kernels.attention(qkv, torch.tensor([0, 65]), 1, to)
@@ -94,7 +94,7 @@ def test_attention_looks_at_large_scores_without_overflow(kernels: CpuKernels) -
 
 
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
-def test_attention_takes_what_is_zero_or_tiny(kernels: CpuKernels, dtype: torch.dtype) -> None:
+def test_attention_accepts_zeros_and_tiny_values(kernels: CpuKernels, dtype: torch.dtype) -> None:
     qkv = torch.cat([torch.zeros(33, 3 * 64), 1e-36 * random(32, 3 * 64, seed=4)]).to(dtype)
     to = poisoned(Encoding(FLOAT), 65, 64)
     kernels.attention(qkv, torch.tensor([0, 33, 65]), 1, to)
@@ -140,11 +140,11 @@ def test_embed(kernels: CpuKernels) -> None:
     check(to, exact, 2e-5)
 
 
-def test_widths_that_no_vector_divides_run_plainly() -> None:
+def test_widths_that_no_vector_divides_use_the_reference_kernels() -> None:
     assert best(hidden_size=36, head_size=6).name == "plain"
 
 
-def test_the_native_kernels_are_there_where_they_were_built() -> None:
+def test_native_kernels_are_used_if_they_were_built() -> None:
     if not any(native.load(variant) for variant in native.VARIANTS):
         pytest.skip("built without a compiler: the twins run instead")
     assert best(hidden_size=1024, head_size=64).name != "plain"

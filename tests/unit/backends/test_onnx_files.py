@@ -1,4 +1,4 @@
-"""A user's own .onnx file: the two published sets of input names, and files that are no such thing."""
+"""A user's .onnx file: the two published sets of input names, and files that are not graphs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_runs_a_graph_under_the_published_names(tmp_path: Path, model: Model, pu
     np.testing.assert_allclose(onnx_backend(find_model(str(path))).infer(batch), wanted, atol=1e-5)
 
 
-def test_outputs_are_known_by_name_not_by_place(tmp_path: Path, model: Model) -> None:
+def test_outputs_are_matched_by_name_not_by_position(tmp_path: Path, model: Model) -> None:
     path = write_onnx(tmp_path / "model.onnx", model, {})
     proto = onnx.load(path)
     turned = list(reversed(proto.graph.output))

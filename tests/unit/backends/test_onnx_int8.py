@@ -27,7 +27,7 @@ LENGTHS = [1, 2, 40, 64, 65, 200, 384]
 @pytest.fixture(scope="module")
 def quantized() -> QuantizedModel:
     samples = [random_batch([length], seed=length) for length in range(10, 90, 4)]
-    settings = CalibrationSettings(alphas=(0.5,))  # so that something is balanced everywhere
+    settings = CalibrationSettings(alphas=(0.5,))  # every layer is balanced
     return calibrate(SMALL, random_tensors(SMALL, 1), samples, settings, threads=1)
 
 
@@ -43,13 +43,13 @@ def backend(model: Model, precision: str) -> Backend:
 
 
 def distance(found: np.ndarray, wanted: np.ndarray) -> float:
-    """The mean difference beside the mean size."""
+    """The mean difference relative to the mean magnitude."""
     return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
 
 
-def test_it_computes_what_the_twin_does(quantized: QuantizedModel, engine: Path, model: Model) -> None:
+def test_it_agrees_with_the_twin(quantized: QuantizedModel, engine: Path, model: Model) -> None:
     batch = random_batch(LENGTHS)
-    # A value between two steps may round either way, and a layer later that shows; a wrong scale would show more.
+    # A value between two steps may round either way, which is visible a layer later; a wrong scale is worse.
     assert distance(backend(replace(model, engine=engine), "int8").infer(batch), infer(quantized, batch)) < 0.01
 
 
@@ -80,7 +80,7 @@ def test_padding_changes_no_calibrated_answer(engine: Path, model: Model) -> Non
     assert distance(loaded.infer(both)[:40], loaded.infer(one)) < 0.01
 
 
-def test_a_second_session_reads_what_the_first_made_ready(engine: Path, model: Model) -> None:
+def test_a_second_session_uses_the_cached_graph_of_the_first(engine: Path, model: Model) -> None:
     batch = random_batch([40])
     first = backend(replace(model, engine=engine), "int8").infer(batch)
     ready = sorted(path for path in engine.rglob("*") if "onnxruntime" in path.parent.name)
@@ -102,8 +102,8 @@ def test_the_weights_of_an_exported_graph_are_quantized(tmp_path: Path, model: M
     np.testing.assert_allclose(found, backend(model, "int8-dynamic").infer(batch), atol=1e-4)
 
 
-def test_tensors_of_an_unused_channel_are_no_trouble(model: Model) -> None:
-    """A channel that is never anything but 0, read by weights that are all 0."""
+def test_channels_without_values_can_be_calibrated(model: Model) -> None:
+    """A channel that is always 0, with weights that are all 0."""
     tensors = read_tensors(model)
     for layer in range(SMALL.num_hidden_layers):
         at = f"bert.encoder.layer.{layer}.attention.output.LayerNorm"

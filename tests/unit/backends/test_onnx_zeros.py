@@ -1,4 +1,4 @@
-"""The share of zero weights of a user's graph, dense, pruned, pruned and quantized; and of what is no graph."""
+"""The share of zero weights of a user's graph: dense, pruned, pruned and quantized; and of other files."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def share(path: Path, model: Model, zeros: float, quantized: bool) -> float:
     return found
 
 
-def test_what_was_pruned_is_counted(tmp_path: Path, model: Model) -> None:
+def test_pruned_weights_are_counted(tmp_path: Path, model: Model) -> None:
     path = tmp_path / "model.onnx"
     assert share(path, model, 0, quantized=False) == 0
     few, many = (share(path, model, zeros, quantized=False) for zeros in (0.5, 0.95))
-    assert 0.2 < few < 0.5 < many < 0.95  # embeddings are weights, too, and none of theirs is pruned
+    assert 0.2 < few < 0.5 < many < 0.95  # embeddings are weights too, and are not pruned
     assert many / few == pytest.approx(0.95 / 0.5, rel=0.01)
 
 
 def test_a_quantized_zero_is_its_zero_point(tmp_path: Path, model: Model) -> None:
     path = tmp_path / "model.onnx"
     fp32, int8 = (share(path, model, 0.8, quantized=quantized) for quantized in (False, True))
-    assert fp32 <= int8 < fp32 + 0.05  # rounding makes zeros of a few more
+    assert fp32 <= int8 < fp32 + 0.05  # rounding adds a few zeros
 
 
-def test_what_is_no_graph_has_no_share(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_graph_has_no_share(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no graph")
     assert sparsity.share(path) is None

@@ -1,4 +1,4 @@
-"""The quantized model: its formula, its numpy twin, and its directory, whole or broken."""
+"""The quantized model: its formula, its numpy reference, and its directory, complete or broken."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_linear_layer_by_hand() -> None:
         input_smooth=np.array([1.0, 4.0], np.float32),
     )
     x = np.array([[0.25, -0.4], [99.0, -99.0]], np.float32)
-    # 0.25 / 0.1 and -0.4 / 0.4: 2.5 goes to the even 2; the second row ends at both limits.
+    # 0.25 / 0.1 = 2.5 rounds to the even 2; the second row is clipped at both limits.
     np.testing.assert_array_equal(layer.quantize(x), [[102, 99], [255, 0]])
     np.testing.assert_allclose(linear(layer, x)[0], [(2 * 10 + 20) * 0.05 + 1, 2 * 127 * 0.001 - 1], rtol=1e-6)
 
@@ -66,7 +66,7 @@ def test_an_engine_is_read_as_it_was_written_and_mapped(quantized: QuantizedMode
     assert sorted(path.name for path in (tmp_path / "engines").iterdir()) == ["one"]
 
 
-def test_two_that_write_the_same_engine_leave_one(quantized: QuantizedModel, tmp_path: Path) -> None:
+def test_two_writers_of_one_engine_leave_one(quantized: QuantizedModel, tmp_path: Path) -> None:
     writers = [threading.Thread(target=write_engine, args=(tmp_path / "one", quantized)) for _ in range(6)]
     for writer in writers:
         writer.start()

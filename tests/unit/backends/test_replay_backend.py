@@ -1,4 +1,4 @@
-"""The replay backend: stored answers, bit for bit, whatever the batch; and nothing for a sample that was not stored."""
+"""The replay backend: stored answers bit for bit in any batch, and an error for samples that were not stored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def loaded(spec: str) -> Backend:
     return backend
 
 
-def test_gives_each_sample_its_answer_in_any_batch_and_order(tmp_path: Path) -> None:
+def test_returns_each_samples_answer_in_any_batch_and_order(tmp_path: Path) -> None:
     batch = random_batch([5, 9, 384, 1])
     answers = np.random.default_rng(0).standard_normal((batch.tokens, 2), np.float32)
     stored(tmp_path / "answers.npz", batch, answers)
@@ -59,7 +59,7 @@ def test_sleeps_for_each_sample(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", ["replay", "replay:", "replay:none.npz", "replay:f,x=1", "replay:f,sample_ms=-1", "f"])
-def test_refuses_what_names_no_answers(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_a_spec_without_answers(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("f").touch()
     with pytest.raises(BackendError, match="found"):

@@ -1,4 +1,4 @@
-"""The packed PyTorch engine in every precision, on either kernels: against the padded model and the int8 twin."""
+"""The packed PyTorch engine in every precision, with both kinds of kernels, against the padded model and the twin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TENSORS = random_tensors(SMALL, 1)
 # Mean difference of logits, as a share of the logits' mean size: what rounding to 8 bits of mantissa, or to 8 bits in
 # all, leaves after three layers.
 SLACK = {torch.float32: 1e-5, torch.bfloat16: 0.03}
-INT8_SLACK = 0.05  # bfloat16 before the attention turns some bytes by one
+INT8_SLACK = 0.05  # bfloat16 before attention changes some bytes by one
 
 
 @pytest.fixture(params=["native", "plain"])
@@ -34,7 +34,7 @@ def kernels(request: pytest.FixtureRequest) -> CpuKernels:
 
 
 def padded(batch: Batch) -> Float32:
-    """The readable model's answers, one rectangle for all."""
+    """The readable model's logits for the padded batch."""
     model = BertForQuestionAnswering(SMALL)
     model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in TENSORS.items()})
     model.eval()
@@ -69,12 +69,12 @@ def test_int8_is_its_numpy_twin(kernels: CpuKernels, seed: int) -> None:
     found, twin = answers(packed_bert.from_engine(engine, kernels), batch), numpy_reference.infer(engine, batch)
     assert difference(found, twin) < INT8_SLACK
     exact = padded(batch)
-    assert difference(found, exact) < 1.2 * difference(twin, exact)  # no further from the truth than the twin
+    assert difference(found, exact) < 1.2 * difference(twin, exact)  # not further from the exact result than the twin
 
 
 @pytest.mark.parametrize("precision", PyTorchBackend.entry.precisions)
-def test_a_sample_is_answered_the_same_in_any_company(model: Model, tmp_path: Path, precision: str) -> None:
-    """int8's inputs are rounded by one scale for all, so not even rounding depends on the neighbours."""
+def test_answers_do_not_depend_on_the_batch(model: Model, tmp_path: Path, precision: str) -> None:
+    """int8 inputs have one fixed scale, so not even rounding depends on other samples."""
     backend = PyTorchBackend(Options(precision, threads=2))
     engine = write_engine(tmp_path / "engine", round_to_nearest(SMALL, TENSORS))
     backend.load(Model(model.spec, model.config, model.path, engine))

@@ -1,4 +1,4 @@
-"""Both of MLPerf's calibration lists, and lists that are none."""
+"""Both of MLPerf's calibration lists, and files that are not lists."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_ids_are_questions_with_all_their_features(dataset: Path) -> None:
         ("9" * 5000, "999"),
     ],
 )
-def test_what_the_data_set_does_not_have_is_named(dataset: Path, words: str, named: str) -> None:
+def test_entries_that_the_data_set_lacks_are_named(dataset: Path, words: str, named: str) -> None:
     with pytest.raises(DatasetError, match=named):
         read(dataset, words)
 
@@ -57,6 +57,6 @@ def test_an_id_unknown_among_known_ones_is_named(dataset: Path) -> None:
         read(dataset, f"{squad.read_examples(dataset)[0].id} nobody")
 
 
-def test_a_list_that_is_not_there(dataset: Path) -> None:
+def test_a_missing_list_is_named(dataset: Path) -> None:
     with pytest.raises(DatasetError, match="--calibration-list"):
         SquadDataSet(dataset, VOCAB, None).listed(dataset.parent / "gone.txt")

@@ -1,4 +1,4 @@
-"""A data set that is handed on: each file is read once, and another process opens its features by a handle."""
+"""A data set reads each file once, and another process opens its features by a handle."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dataset(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are read, as often as they are."""
+    """The names of all files that are read, with repetitions."""
     found: list[str] = []
     open_file = Path.open
 
@@ -37,12 +37,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(path.name)
         return open_file(path, *options, **more)
 
-    monkeypatch.setattr(Path, "open", recorded)  # which read_bytes and read_text call, too
+    monkeypatch.setattr(Path, "open", recorded)  # read_bytes and read_text call it too
     return found
 
 
 def sent(handle: FeatureFiles | Features) -> tuple[Features, int]:
-    """What another process opens, and the bytes that travel to it."""
+    """The features that another process opens, and the number of bytes sent to it."""
     pickled = pickle.dumps(handle)
     return pickle.loads(pickled).open(), len(pickled)  # noqa: S301 - pickled one line above
 
@@ -64,7 +64,7 @@ def test_each_file_is_read_once(dataset: Path, tmp_path: Path, reads: list[str],
     assert reads.count(VOCAB.name) == 1
 
 
-def test_what_was_read_is_what_counts(dataset: Path, tmp_path: Path) -> None:
+def test_a_file_that_changes_meanwhile_is_not_read_again(dataset: Path, tmp_path: Path) -> None:
     data, content = SquadDataSet(dataset, VOCAB, tmp_path / "cache"), dataset.read_bytes()
     _ = data.features
     dataset.write_text("something else", encoding="utf-8")
@@ -79,7 +79,7 @@ def test_a_handle_is_small_and_opens_the_same_features(dataset: Path, tmp_path: 
     assert isinstance(opened.input_ids, np.memmap) and same(opened, data.features)
 
 
-def test_without_a_cache_the_features_travel_themselves(dataset: Path, tmp_path: Path) -> None:
+def test_without_a_cache_the_features_are_sent(dataset: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a directory", encoding="utf-8")
     for cache_dir in (None, blocked / "cache"):

@@ -1,4 +1,4 @@
-"""The generated data set is what it says: repeatable, well formed, and two splits apart."""
+"""The generated data set: reproducible, well formed, with separate splits."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_any_number_of_questions(wanted: int) -> None:
     assert len(list(questions(demo.generate("dev", questions=wanted)))) == wanted
 
 
-def test_every_answer_lies_where_it_says(dev: dict[str, Any], train: dict[str, Any]) -> None:
+def test_every_answer_is_at_its_start(dev: dict[str, Any], train: dict[str, Any]) -> None:
     for context, question in [*questions(dev), *questions(train)]:
         for answer in question["answers"]:
             start = answer["answer_start"]
@@ -117,7 +117,7 @@ def test_all_kinds_of_subjects_and_scripts_appear(dev: dict[str, Any]) -> None:
 
 
 def test_most_questions_need_the_subject() -> None:
-    """In most passages another subject shares the relation asked for."""
+    """In most passages another subject has the relation of the question."""
     draw = Draw(0)
     passages = [compose(draw, demo.fact_count(draw)) for _ in range(300)]
     pairs = [(passage, fact) for passage in passages for fact in passage.facts]
@@ -126,7 +126,7 @@ def test_most_questions_need_the_subject() -> None:
 
 
 def test_lengths_are_like_squads(dev: dict[str, Any]) -> None:
-    """SQuAD's are 166 tokens at the median, 91 at the 5th percentile, and 4 % are cut at 384."""
+    """SQuAD's have a median of 166 tokens and a 5th percentile of 91; 4 % are cut at 384."""
     vocabulary = WordPiece(VOCAB)
     lengths = [
         len(vocabulary.encode(qa["question"])) + len(vocabulary.encode(paragraph["context"])) + 3
@@ -139,7 +139,7 @@ def test_lengths_are_like_squads(dev: dict[str, Any]) -> None:
     assert 0.02 <= np.mean(np.array(lengths) > 384) <= 0.08
 
 
-def test_a_passage_holds_the_facts_asked_of_it() -> None:
+def test_a_passage_has_the_requested_number_of_facts() -> None:
     for wanted in (1, 2, 3, 10, 40):
         passage = compose(Draw(wanted), wanted)
         assert len(passage.facts) == wanted

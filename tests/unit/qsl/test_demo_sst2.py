@@ -1,4 +1,4 @@
-"""The generated sentiment set: its form, its splits, and that words alone do not give its labels away."""
+"""The generated sentiment set: its format, its splits, and that a bag of words does not predict its labels."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_no_sentence_is_in_both_splits_or_twice_in_one(dev: Pairs, train: Pairs)
     assert len(dev) == demo_sst2.SPLITS["dev"]
 
 
-def test_labels_are_even(dev: Pairs, train: Pairs) -> None:
+def test_labels_are_balanced(dev: Pairs, train: Pairs) -> None:
     for pairs in (dev, train):
         assert np.mean([label for _, label in pairs]) == 0.5
 
 
-def test_a_seed_decides_it(dev: Pairs) -> None:
+def test_the_seed_determines_the_data_set(dev: Pairs) -> None:
     assert demo_sst2.generate("dev") == dev
     assert demo_sst2.generate("dev", seed=2) != dev
     text = "\n".join(f"{text}\t{label}" for text, label in dev)
@@ -47,7 +47,7 @@ def test_a_seed_decides_it(dev: Pairs) -> None:
     )
 
 
-def test_it_is_written_as_glue_writes_it(tmp_path: Path, dev: Pairs) -> None:
+def test_it_is_written_in_glues_format(tmp_path: Path, dev: Pairs) -> None:
     path = tmp_path / "dev.tsv"
     subprocess.run([sys.executable, "-m", "qsl.demo_sst2", "dev", str(path)], check=True)
     assert path.read_text(encoding="utf-8").startswith("sentence\tlabel\n")
@@ -62,7 +62,7 @@ def test_shuffled_labels_are_the_same_labels_elsewhere(dev: Pairs) -> None:
 
 
 def test_a_bag_of_words_is_not_enough(dev: Pairs, train: Pairs) -> None:
-    """Logistic regression over which words there are, trained on the whole train split."""
+    """Logistic regression on the set of words, trained on the whole train split."""
     index: dict[str, int] = {}
     x, y = _bags(train, index, grows=True)
     weight = np.zeros(len(index), np.float32)

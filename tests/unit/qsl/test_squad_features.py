@@ -1,4 +1,4 @@
-"""Features: the known-right hash on real SQuAD, windows worked out by hand, and the cache under them."""
+"""Features: the known hash on real SQuAD, windows computed by hand, and the cache."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def assert_same(first: SquadFeatures, second: SquadFeatures) -> None:
 def test_the_article_of_squad_has_the_known_hash(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "qsl", "describe", "--cache-dir", str(tmp_path)]
     files = ["--dataset", str(SHARED / "dev-v1.1-super-bowl-50.json"), "--vocab", str(SHARED / "vocab.txt")]
-    for _ in range(2):  # made, then read from the cache
+    for _ in range(2):  # built, then read from the cache
         done = subprocess.run([*command, *files], capture_output=True, text=True, check=True)
         found = json.loads(done.stdout)
         assert (found["examples"], found["features"], found["tokens"]) == (810, 830, 129_585)
@@ -59,7 +59,7 @@ def test_windows_by_hand() -> None:
     assert doc_spans(11, 10, 3) == [(0, 10), (3, 8)]
     assert doc_spans(20, 10, 4) == [(0, 10), (4, 10), (8, 10), (12, 8)]
     assert doc_spans(0, 10, 4) == []
-    # Token 3 has 3 tokens to its left in the first window, 0 in the second; token 8 has 1 to its right, and 2.
+    # Token 3 has 3 tokens to its left in the first window and 0 in the second; token 8 has 1 and 2 to its right.
     assert max_context([(0, 10), (3, 8)], 11).tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1]
 
 
@@ -99,12 +99,12 @@ def test_a_feature_is_question_and_window_between_special_tokens(generated: Path
         assert " ".join(map(str, ids[len(head) : -1])) in " ".join(map(str, window))
 
 
-def test_a_question_without_room_for_its_passage_is_refused(generated: Path) -> None:
+def test_a_question_that_leaves_no_space_for_its_passage_is_refused(generated: Path) -> None:
     with pytest.raises(DatasetError, match="max_seq_length"):
         squad.load(generated, DEMO_VOCAB, None, SquadFeatureSettings(max_seq_length=8))
 
 
-def test_the_cache_gives_what_was_made(generated: Path, tmp_path: Path) -> None:
+def test_the_cache_returns_what_was_built(generated: Path, tmp_path: Path) -> None:
     made = squad.load(generated, DEMO_VOCAB, None)
     first, second = (squad.load(generated, DEMO_VOCAB, tmp_path) for _ in range(2))
     assert_same(made, first)
@@ -113,7 +113,7 @@ def test_the_cache_gives_what_was_made(generated: Path, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_cache_knows_content_not_names(generated: Path, tmp_path: Path) -> None:
+def test_the_cache_key_is_the_content_not_the_name(generated: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved.json"
     shutil.copy(generated, moved)
     cache = tmp_path / "cache"
@@ -128,7 +128,7 @@ def test_the_cache_knows_content_not_names(generated: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("keep", [0, 40, 100])
 @pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
-def test_a_cache_file_cut_short_is_made_again(generated: Path, tmp_path: Path, field: str, keep: int) -> None:
+def test_a_truncated_cache_file_is_rebuilt(generated: Path, tmp_path: Path, field: str, keep: int) -> None:
     made = squad.load(generated, DEMO_VOCAB, tmp_path)
     wanted = [array.copy() for array in arrays(made)]
     file = next(tmp_path.glob(f"*/{field}.npy"))
@@ -138,7 +138,7 @@ def test_a_cache_file_cut_short_is_made_again(generated: Path, tmp_path: Path, f
 
 
 @pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
-def test_a_cache_file_that_was_changed_is_made_again(generated: Path, tmp_path: Path, field: str) -> None:
+def test_a_changed_cache_file_is_rebuilt(generated: Path, tmp_path: Path, field: str) -> None:
     wanted = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
     file = next(tmp_path.glob(f"*/{field}.npy"))
     content = bytearray(file.read_bytes())
@@ -149,14 +149,14 @@ def test_a_cache_file_that_was_changed_is_made_again(generated: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
-def test_a_cache_without_one_of_its_files_is_made_again(generated: Path, tmp_path: Path, field: str) -> None:
+def test_an_incomplete_cache_entry_is_rebuilt(generated: Path, tmp_path: Path, field: str) -> None:
     wanted = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
     next(tmp_path.glob(f"*/{field}.npy")).unlink()
     for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), wanted, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_cache_that_cannot_be_written_costs_no_run(generated: Path, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_does_not_fail_the_run(generated: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a directory", encoding="utf-8")
     assert_same(squad.load(generated, DEMO_VOCAB, blocked / "cache"), squad.load(generated, DEMO_VOCAB, None))
@@ -175,7 +175,7 @@ def test_a_cache_that_cannot_be_written_costs_no_run(generated: Path, tmp_path: 
         (b"[1, 2]", "SQuAD"),
     ],
 )
-def test_a_file_that_is_no_squad_is_named(tmp_path: Path, content: bytes | None, word: str) -> None:
+def test_a_file_that_is_not_squad_is_named(tmp_path: Path, content: bytes | None, word: str) -> None:
     path = tmp_path / "dev.json"
     if content is not None:
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""SST-2's files to features: GLUE's TSV, the hubs' parquet, labels, and files that are neither."""
+"""Features of SST-2 files: GLUE's TSV, parquet, labels, and files of other formats."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ WANTED = [tokens("a", '"', "fine", '"', "film"), tokens("dull", "##y", ",", "dul
 
 
 @pytest.mark.parametrize("write", [write_tsv, write_parquet])
-def test_both_forms_give_the_features_by_hand(tmp_path: Path, vocab: Path, write) -> None:  # type: ignore[no-untyped-def]
+def test_both_formats_give_the_features_by_hand(tmp_path: Path, vocab: Path, write) -> None:  # type: ignore[no-untyped-def]
     path = write(tmp_path / "dev")
-    for _ in range(2):  # made, then out of the cache
+    for _ in range(2):  # built, then from the cache
         features = sst2.load(path, vocab, tmp_path / "cache")
         assert [features.sample(i)[0].tolist() for i in range(len(features))] == WANTED
         assert not features.token_type_ids.any()
@@ -63,7 +63,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) 
     assert sst2.read_labels(other).tolist() == LABELS
 
 
-def test_a_quote_opens_nothing(tmp_path: Path) -> None:
+def test_quotation_marks_are_literal(tmp_path: Path) -> None:
     path = write_tsv(tmp_path / "dev.tsv", rows=('"a film\t1', "dull\t0"))
     assert sst2.read_sentences(path) == ['"a film', "dull"]
 
@@ -84,7 +84,7 @@ def test_a_set_without_labels_has_features_and_no_score(tmp_path: Path, vocab: P
 
 
 @pytest.mark.parametrize("label", ["-1", "2", "positive", ""])
-def test_another_label_is_told_with_its_row(tmp_path: Path, label: str) -> None:
+def test_an_invalid_label_is_named_with_its_row(tmp_path: Path, label: str) -> None:
     path = write_tsv(tmp_path / "dev.tsv", rows=("a film\t1", f"dull\t{label}"))
     with pytest.raises(DatasetError, match=rf"'{label}' in row 1"):
         sst2.read_labels(path)
@@ -135,14 +135,14 @@ def _cut_parquet(path: Path) -> None:
         (_cut_parquet, "parquet .*cut short"),
     ],
 )
-def test_what_is_no_such_file_is_one_error(tmp_path: Path, make, words: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_of_another_format_is_one_error(tmp_path: Path, make, words: str) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "file"
     make(path)
     with pytest.raises(DatasetError, match=words):
         sst2.read_sentences(path)
 
 
-def test_the_cache_knows_the_vocabulary(tmp_path: Path, vocab: Path) -> None:
+def test_the_cache_key_includes_the_vocabulary(tmp_path: Path, vocab: Path) -> None:
     path = write_tsv(tmp_path / "dev.tsv")
     before = sst2.load(path, vocab, tmp_path / "cache").digest()
     vocab.write_text("\n".join([*WORDS[:5], "zebra", *WORDS[5:]]) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The tokenizer against the `tokenizers` library, and against cases worked out by hand."""
+"""The tokenizer against the `tokenizers` library, and against cases computed by hand."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ KNOWN = st.characters(exclude_categories=["Cn", "Co", "Cs"]).filter(
 @example("a" * 100 + " " + "a" * 101)
 @example("[CLS][SEP] [PAD]x [UNK]")
 def test_tokens_are_those_of_the_library(ours: WordPiece, theirs: BertWordPieceTokenizer, text: str) -> None:
-    text = text.replace("Σ", "s")  # Python lowers a last sigma to ς, as the reference does; the library does not
+    text = text.replace("Σ", "s")  # Python lowers a final sigma to ς, like the reference; the library does not
     assert ours.encode(text) == theirs.encode(text, add_special_tokens=False).ids
 
 
@@ -67,7 +67,7 @@ def test_basic_tokens_by_hand(text: str, tokens: list[str]) -> None:
     ("content", "word"),
     [(None, "No such file"), (b"", "without"), (b"[PAD]\n[UNK]\n[SEP]\na\n", r"\[CLS\]"), (b"\xff\xfe\x00", "UTF-8")],
 )
-def test_a_file_that_is_no_vocabulary_is_named(tmp_path: Path, content: bytes | None, word: str) -> None:
+def test_a_file_that_is_not_a_vocabulary_is_named(tmp_path: Path, content: bytes | None, word: str) -> None:
     path = tmp_path / "vocab.txt"
     if content is not None:
         path.write_bytes(content)
@@ -75,7 +75,7 @@ def test_a_file_that_is_no_vocabulary_is_named(tmp_path: Path, content: bytes | 
         WordPiece(path)
 
 
-def test_line_ends_of_windows_make_no_difference(tmp_path: Path, ours: WordPiece) -> None:
+def test_windows_line_ends_make_no_difference(tmp_path: Path, ours: WordPiece) -> None:
     path = tmp_path / "vocab.txt"
     path.write_bytes("\r\n".join(ours.tokens).encode())
     assert WordPiece(path).tokens == ours.tokens

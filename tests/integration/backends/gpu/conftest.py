@@ -1,4 +1,4 @@
-"""What these tests need of the extra gpu: no GPU, but its packages."""
+"""Skips these tests without the packages of the extra gpu; they need no GPU."""
 
 from __future__ import annotations
 

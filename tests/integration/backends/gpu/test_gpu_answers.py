@@ -1,4 +1,4 @@
-"""The gpu backend on the CPU, on models whose answers mean something: the demo, and one with outlier channels."""
+"""The gpu backend on the CPU, on models with meaningful answers: the demo, and one with outlier channels."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def calibration_samples(tmp_path_factory: pytest.TempPathFactory) -> list[Batch]
 
 
 def answers(logits: Float32, batch: Batch) -> np.ndarray:
-    """Where each sample's greatest start and end logits are, [B, 2]."""
+    """The positions of the largest start and end logit of each sample, [B, 2]."""
     return np.array([sample.argmax(0) for sample in np.split(logits, batch.cu_seqlens[1:-1])])
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp8", "int8"])
-def test_the_demo_is_answered_as_in_fp32(
+def test_the_demo_has_the_answers_of_fp32(
     asked: tuple[Batch, np.ndarray], calibration_samples: list[Batch], tmp_path: Path, precision: str
 ) -> None:
     batch, wanted = asked
@@ -74,7 +74,7 @@ def outlying(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Batch, np
 def test_a_model_with_outliers_keeps_its_answers(
     outlying: tuple[Model, Batch, np.ndarray], tmp_path: Path, precision: str
 ) -> None:
-    """BERT-Large's geometry; in every layer a few channels at 48 where the rest deviates by 1."""
+    """BERT-Large's geometry; in every layer a few channels reach 48 while the others deviate by 1."""
     model, batch, wanted = outlying
     ready = built(model, precision, outlier_model.samples(32, seed=2)[0], tmp_path)
     assert (answers(CpuTwin(ready, precision).infer(batch), batch) == wanted).all(1).mean() >= 0.99

@@ -1,4 +1,4 @@
-"""The kernels, compiled for Hopper: Triton's compiler needs no GPU for that, and says what the interpreter cannot."""
+"""The kernels compiled for Hopper: Triton needs no GPU for that, and shows what the interpreter cannot."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_products_run_on_the_tensor_cores_and_everything_fits(tmp_path: Path) ->
     for name, kernel in found.items():
         if name.startswith("gemm"):
             assert kernel["products"] == [PRODUCTS[name.split()[1]]]
-            # The next operands are fetched while these are multiplied, those of large tiles by the copy engine.
+            # The next operands are loaded during a product, those of large tiles by the TMA.
             assert ("cp.async.bulk.tensor" if "described" in name else "cp.async") in kernel["copies_ahead"]
     for dtype in ("fp16", "fp8e4nv"):
         assert found[f"attention {dtype}"]["products"] == ["f32.f16.f16"]

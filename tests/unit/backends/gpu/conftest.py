@@ -1,4 +1,4 @@
-"""Where the kernels run, as tests/conftest.py has decided."""
+"""The device of the kernels, as tests/conftest.py chose it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HAS_GPU = "TRITON_INTERPRET" not in os.environ
 
 @pytest.fixture(scope="session")
 def device() -> str:
-    """Where tensors lie."""
+    """The device of tensors."""
     return "cuda" if HAS_GPU else "cpu"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`-m gpu`: all that runs on a GPU. Without one, what needs it is skipped and the rest is interpreted."""
+    """`-m gpu` selects what runs on a GPU. Without one, tests that need it are skipped and the others interpreted."""
     for item in items:
         if HAS_GPU and "device" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.gpu)

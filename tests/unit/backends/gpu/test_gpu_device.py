@@ -1,4 +1,4 @@
-"""The backend on a real GPU: its twin's answers, in any order, from graphs too. Skipped where there is none."""
+"""The backend on a real GPU against its twin, in any order, with CUDA graphs too. Skipped without a GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from backends.gpu.device import of
 
 pytestmark = pytest.mark.gpu
 LENGTHS = [1, 2, 63, 64, 65, 383, 384]
-SLACK = {"fp16": 2e-3, "bf16": 0.03, "fp8": 0.05, "int8": 0.03}  # mean difference of logits, of their mean size
+SLACK = {
+    "fp16": 2e-3,
+    "bf16": 0.03,
+    "fp8": 0.05,
+    "int8": 0.03,
+}  # mean difference of the logits relative to their mean magnitude
 Load = Callable[[str], Backend]
 
 
@@ -55,7 +60,7 @@ def difference(found: np.ndarray, wanted: np.ndarray) -> float:
 
 @pytest.mark.parametrize("precision", SLACK)
 @pytest.mark.parametrize("lengths", [[1], LENGTHS, [7] * 3000], ids=["one", "odd", "many"])
-def test_the_gpu_answers_as_its_twin(
+def test_the_gpu_agrees_with_its_twin(
     load: Load, ready: Callable[[str], Model], precision: str, lengths: list[int]
 ) -> None:
     batch = random_batch(lengths)
@@ -63,7 +68,7 @@ def test_the_gpu_answers_as_its_twin(
     assert difference(found, twin) < SLACK[precision]
 
 
-def test_batches_under_way_do_not_disturb_each_other(load: Load) -> None:
+def test_batches_in_flight_do_not_disturb_each_other(load: Load) -> None:
     backend = load("fp16")
     batches = [random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed) for seed in range(12)]
     wanted = [backend.infer(batch) for batch in batches]
@@ -76,7 +81,7 @@ def test_batches_under_way_do_not_disturb_each_other(load: Load) -> None:
 
 
 @pytest.mark.parametrize("precision", SLACK)
-def test_a_graph_answers_as_a_stream_does(load: Load, precision: str) -> None:
+def test_graphs_and_the_pipeline_agree(load: Load, precision: str) -> None:
     streaming, graphs = load(precision), load(precision)
     graphs.warm_up([(1, 384), (1, 100)])
     for length in (384, 1, 2, 63, 64, 65, 383, 31):

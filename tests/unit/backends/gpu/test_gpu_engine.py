@@ -1,4 +1,4 @@
-"""Engines of the gpu backend: what is folded into them, how they lie on disk, and which kernels they name."""
+"""Engines of the gpu backend: what is folded into them, their files, and the GEMM variants that they choose."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def built(request: pytest.FixtureRequest, model: Model, tmp_path_factory: pytest
     return directory
 
 
-def test_int8_is_folded_without_a_change() -> None:
-    """The zero point is in the bias, the scales in one factor: the same numbers come out."""
+def test_folding_int8_does_not_change_the_outputs() -> None:
+    """The zero point is in the bias, the scales in one factor: the outputs are the same."""
     layer = round_to_nearest(SMALL, random_tensors(SMALL, 1)).linear(1, "ffn_inner")
     layer = replace(layer, input_zero_point=77, input_smooth=np.linspace(0.5, 2, SMALL.hidden_size, dtype=np.float32))
     folded, x = fold_int8(layer), np.random.default_rng(1).standard_normal((9, SMALL.hidden_size)).astype(np.float32)
@@ -44,7 +44,7 @@ def test_int8_is_folded_without_a_change() -> None:
     np.testing.assert_allclose(found, linear_of_twin(layer, x), atol=1e-4)
 
 
-def test_fp8_keeps_four_bits_of_every_value_and_has_room_above_what_was_seen() -> None:
+def test_fp8_keeps_four_bits_and_has_headroom_above_the_calibration() -> None:
     weight, bias = (
         random(8, 32, seed=1).numpy() * np.logspace(-3, 3, 8, dtype=np.float32)[:, None],
         random(8, seed=2).numpy(),
@@ -91,7 +91,7 @@ def products(model: Model, precision: str, built: Path) -> dict[str, Product]:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8", "fp8"])
-def test_the_librarys_way_is_ours(model: Model, built: Path, precision: str) -> None:
+def test_the_librarys_gemm_agrees_with_ours(model: Model, built: Path, precision: str) -> None:
     if precision in ("int8", "fp8") and precision != built.name:
         pytest.skip("the other engine's")
     for product in products(model, precision, built).values():
@@ -107,7 +107,7 @@ def test_the_librarys_way_is_ours(model: Model, built: Path, precision: str) -> 
         assert off.mean() <= 0.02 * wanted.float().abs().mean() + 1e-6
 
 
-def test_the_fastest_way_is_chosen_and_one_that_fails_never(model: Model, built: Path) -> None:
+def test_the_fastest_variant_is_chosen_and_never_one_that_fails(model: Model, built: Path) -> None:
     layer = weights.from_engine(engine.read(built), CPU).layers[0]
     asked: list[int] = []
 

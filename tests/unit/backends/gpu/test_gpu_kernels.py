@@ -70,15 +70,15 @@ def test_attention_of_one_sample_and_of_many(device: str) -> None:
         check(found, exact_attention(qkv, lengths, 1), Encoding(HALF), 2e-3)
 
 
-def test_attention_neither_overflows_nor_divides_by_nothing(device: str) -> None:
+def test_attention_neither_overflows_nor_divides_by_zero(device: str) -> None:
     large, tiny = random(65, 3 * 16, seed=3, size=60.0), torch.zeros(33, 3 * 16)
     qkv = torch.cat([large, tiny]).half()
     found = attend(TRITON, qkv, [65, 33], 1, Encoding(HALF), device)
     check(found, exact_attention(qkv, [65, 33], 1), Encoding(HALF), 0.1)
 
 
-def test_attention_leaves_tokens_beyond_the_last_sample_alone(device: str) -> None:
-    """A CUDA graph's batch is longer than the sample in it."""
+def test_attention_does_not_write_beyond_the_last_sample(device: str) -> None:
+    """The batch of a CUDA graph is longer than its sample."""
     qkv = random(96, 3 * 32, seed=3).half().to(device)
     to = poisoned(HALF, 96, 32, device=device)
     ends = torch.tensor([0, 65], dtype=torch.int32, device=device)
@@ -145,7 +145,7 @@ def exact_product(x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor,
 
 
 def operands(dtype: torch.dtype, m: int, k: int, n: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """x, weight, scale and bias, such that the result deviates by about 1."""
+    """x, weight, scale and bias such that the result has a deviation of about 1."""
     x, weight, bias = random(m, k, seed=0), random(n, k, seed=1), random(n, seed=6)
     if dtype not in (BYTE, FP8):
         return x.to(dtype), (weight / math.sqrt(k)).to(dtype), None, bias

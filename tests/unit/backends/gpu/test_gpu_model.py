@@ -1,4 +1,4 @@
-"""The gpu backend's whole path on the CPU, in twins and in Triton's interpreter, against the readable model."""
+"""The gpu backend's forward pass on the CPU, with twins and with Triton's interpreter, against the reference model."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_packed_is_padded(small: dict[str, Model], precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_sample_is_answered_the_same_in_any_company(small: dict[str, Model], precision: str) -> None:
+def test_answers_do_not_depend_on_the_batch(small: dict[str, Model], precision: str) -> None:
     twin = CpuTwin(small[precision], precision)
     alone, among = random_batch([64], seed=5), random_batch([64, 1, 383, 200], seed=5)
     np.testing.assert_allclose(twin.infer(among)[:64], twin.infer(alone), rtol=0.01, atol=0.01)
@@ -76,7 +76,7 @@ def test_tritons_kernels_are_their_twins(small: dict[str, Model], precision: str
         pytest.skip("test_gpu_device.py compares them there")
     batch = random_batch([1, 2, 19])
     found, twin = (CpuTwin(small[precision], precision, *kernels).infer(batch) for kernels in ((TRITON,), ()))
-    # A byte that rounds the other way moves an answer; a wrong kernel moves all of them.
+    # A byte that rounds differently changes one answer; a wrong kernel changes all of them.
     assert difference(found, twin) < {"fp16": 1e-3, "bf16": 0.03, "fp8": 0.03, "int8": 0.02}[precision]
 
 
@@ -85,11 +85,11 @@ def test_int8_is_the_engine_that_the_cpu_runs(model: Model, tmp_path: Path) -> N
     batch, tensors = random_batch(LENGTHS[:6]), read_tensors(model)
     cpu = numpy_reference.infer(calibrate(SMALL, tensors, samples, CalibrationSettings(), 1), batch)
     found = CpuTwin(built(model, "int8", samples, tmp_path), "int8").infer(batch)
-    assert difference(found, cpu) < 0.03  # float16 between the products turns some bytes by one
+    assert difference(found, cpu) < 0.03  # float16 between the products changes some bytes by one
 
 
-def test_what_lies_beyond_a_sample_in_a_graphs_batch_does_not_reach_it(small: dict[str, Model]) -> None:
-    """A CUDA graph's batch has a fixed number of tokens; whatever lies there, the answer is the same."""
+def test_tokens_beyond_a_sample_in_a_cuda_graph_do_not_reach_it(small: dict[str, Model]) -> None:
+    """The batch of a CUDA graph has a fixed number of tokens; those beyond the sample do not change its answer."""
     sample, tokens = random_batch([50], seed=1), 64
     weights = from_floats(SMALL, random_tensors(SMALL, 1), torch.float16, torch.device("cpu"))
     bert = GpuBert(weights, TWIN, gemm_tuning.default("fp16"))
@@ -103,7 +103,7 @@ def test_what_lies_beyond_a_sample_in_a_graphs_batch_does_not_reach_it(small: di
 
 
 @pytest.mark.parametrize("lengths", [[1], [16], [17, 1], [384, 383, 2], [1] * 40], ids=str)
-def test_a_batch_is_laid_out_in_one_piece_and_found_again(lengths: list[int]) -> None:
+def test_a_batch_survives_the_layout_in_one_buffer(lengths: list[int]) -> None:
     batch = random_batch(lengths)
     numbers = torch.full((pipeline.integers(batch.tokens),), -1, dtype=torch.int32)
     used = pipeline.lay_out(batch, numbers)
