@@ -37,11 +37,17 @@ def write_bytes(path: Path, content: bytes) -> Path:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which is flushed to the disk and takes the place of `path` when the block ends.
 
-    Where the block raises, it is removed, and `path` stays as it was.
+    Where the block raises, it is removed, and `path` stays as it was. A link is followed; what is no regular file, such
+    as /dev/stdout, is written to as it is.
 
     Raises:
         OSError: as `write_bytes` does.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
     temporary = _temporary(path)
     try:
         with temporary.open("xb") as file:

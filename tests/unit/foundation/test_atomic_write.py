@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -48,6 +49,28 @@ def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
     name = "n" * 255
     atomic_write.write_text(tmp_path / name, "")
     assert names(tmp_path) == [name]
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("real")
+    for text in ("first", "second"):
+        atomic_write.write_text(tmp_path / "link", text)
+        assert (tmp_path / "real").read_text() == text
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    atomic_write.write_text(pipe, "text")
+    assert (os.read(reader, 100), names(tmp_path)) == (b"text", ["pipe"])
+    os.close(reader)
+
+
+def test_a_directory_is_no_place_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        atomic_write.write_text(tmp_path, "text")
 
 
 def test_an_error_in_the_block_leaves_the_old_file(tmp_path: Path) -> None:
