@@ -64,9 +64,9 @@ def remaining(runs: Sequence[Run], finished: Iterable[SweepRow], path: Path) -> 
     for key, row in done.items():
         if key not in ours:
             raise UsageError(
-                f"expected the sweep of {path}, possibly with more values or repeats, found a finished run there "
-                f"that it does not have: {row.point}, repeat {row.repeat}, with {row.given}. Type the flags of that "
-                "sweep, or another --output-dir."
+                f"expected the sweep of {path}, perhaps with more values or repeats but no other settings, found a run "
+                f"there that does not belong to it: {row.point}, repeat {row.repeat}, with {row.given}. Type the flags "
+                "of that sweep, or another --output-dir."
             )
     return [run for run in runs if run.key not in done]
 
