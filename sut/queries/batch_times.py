@@ -1,7 +1,7 @@
-"""How long every batch took in its instance, and the percentiles of that.
+"""The time of every batch in its instance, and percentiles over samples.
 
-A sample's latency here is its batch's time in the instance, without any wait in a queue; LoadGen's own latency, which
-has the wait, is in the result. Four numbers a batch are kept, none a sample: what a sample waits for costs nothing.
+A sample's latency here is its batch's time in the instance, without the wait in a queue, which LoadGen's latency
+includes. Four numbers are kept per batch and none per sample, so recording adds no latency.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
 class BatchTimes:
-    """One row a batch. Written by the executor's thread, read when the run is over."""
+    """One row per batch. Written by the executor's thread, read after the run."""
 
     def __init__(self) -> None:
         self._instance, self._samples = array("i"), array("i")
         self._batch_s, self._engine_s = array("f"), array("f")
 
     def add(self, instance: int, samples: int, batch_s: float, engine_s: float) -> None:
-        """A batch's instance, its samples, its seconds in the instance and those of them inside the engine."""
+        """Record a batch: its instance, its samples, its seconds in the instance and those inside the engine."""
         self._instance.append(instance)
         self._samples.append(samples)
         self._batch_s.append(batch_s)
@@ -57,9 +57,9 @@ class BatchTimes:
 
 
 def latencies(batch_ms: npt.NDArray[np.float64], samples: npt.NDArray[np.integer]) -> Mapping[str, float]:
-    """mean, min, max and percentiles of what each sample's batch took; empty without samples.
+    """Mean, min, max and percentiles over samples of their batches' times; empty without samples.
 
-    A percentile is the smallest time that so many per cent of the samples did not exceed.
+    A percentile is the smallest time that this percentage of the samples did not exceed.
     """
     if not len(batch_ms):
         return {}

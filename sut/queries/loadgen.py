@@ -1,8 +1,8 @@
-"""LoadGen, seen from Python: settings, handles, answers. The only importer of mlperf_loadgen.
+"""LoadGen's Python API: settings, handles, responses. The only module that imports mlperf_loadgen.
 
-Settings are applied in LoadGen's own order: the mlperf.conf embedded in the wheel, then the user's user.conf, then what
-the command line and the execution mode say, last the seeds of the round that is asked for. An audit.config is read only
-where one is named, never because it happens to lie in the working directory.
+Settings are applied in LoadGen's order: the mlperf.conf embedded in the wheel, the user's user.conf, the command line
+and the execution mode, then the seeds of the requested round. An audit.config is used only if it is given, never picked
+up from the working directory.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from sut.settings.settings import RunConfig
 
 IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
 
-# A trial run takes about TEST_SECONDS; or up to TEST_PATIENCE_S where that buys the queries of TEST_QUERIES' first
-# column, without which LoadGen's early stopping cannot call the percentile sure. (at least, at most; None: the QSL).
+# A trial run takes about TEST_SECONDS, or up to TEST_PATIENCE_S if that is enough for the first number of TEST_QUERIES,
+# which LoadGen's early stopping needs to bound the percentile. (at least, at most; None: the QSL's size).
 TEST_SECONDS, TEST_PATIENCE_S = 10, 60
 TEST_QUERIES: dict[str, tuple[int, int | None]] = {
     "Offline": (24, None),
@@ -36,28 +36,28 @@ TEST_QUERIES: dict[str, tuple[int, int | None]] = {
     "SingleStream": (SCENARIOS["SingleStream"].early_stopping_queries, 1024),
     "MultiStream": (SCENARIOS["MultiStream"].early_stopping_queries, 700),
 }
-# How fast the SUT is, per scenario: the field of TestSettings, and user.conf's key for it.
+# The expected speed per scenario: the field of TestSettings, and its key in user.conf.
 _SPEED = {
     "Offline": ("offline_expected_qps", "target_qps"),
     "Server": ("server_target_qps", "target_qps"),
     "SingleStream": ("single_stream_expected_latency_ns", "target_latency"),
     "MultiStream": ("multi_stream_expected_latency_ns", "target_latency"),
 }
-# Of the speed measured at warm-up: Offline asks for more than enough samples; a Server must keep up with its queue;
-# the streams must not run out of queries, which LoadGen makes ahead from the expected latency.
+# Shares of the speed measured at warm-up: Offline generates more than enough samples; Server must keep up with its
+# queue; streams must not run out of queries, which LoadGen generates ahead from the expected latency.
 _OFFLINE_QPS, _SERVER_QPS, _ACCURACY_SERVER_QPS, _STREAM_LATENCY = 1.1, 0.3, 4.0, 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Settings ready for LoadGen, and what of them a person wants to see."""
+    """LoadGen's settings, and the values that are printed and recorded."""
 
     settings: Any
     min_query_count: int
     samples_per_query: int
     min_duration_s: float
     target_qps: float | None  # Offline and Server
-    target_latency_s: float | None  # Server's, at its percentile
+    target_latency_s: float | None  # of Server, at its percentile
 
     def facts(self) -> QueryPlan:
         """All but LoadGen's own object, for the run's record."""
@@ -68,16 +68,19 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) 
     """LoadGen's settings for this run.
 
     Args:
-        samples: how many the QSL has.
+        samples: size of the QSL.
         samples_per_s: the speed measured at warm-up, over all instances.
 
     Raises:
-        UsageError: user.conf cannot be used, or makes a valid run invalid.
+        UsageError: user.conf cannot be used, or shortens a valid run.
     """
     given = user_conf.read(config, model_key)
     official, settings = _embedded(config, model_key), _embedded(config, model_key)
     if given and settings.FromConfig(str(config.user_conf), model_key, config.scenario, 2) != 0:
-        raise UsageError(f"expected settings that LoadGen reads in {config.user_conf}, LoadGen refused them.")
+        raise UsageError(
+            f"expected settings that LoadGen accepts in {config.user_conf}, found that it refuses them. "
+            "Check --user-conf."
+        )
     settings.scenario = getattr(lg.TestScenario, config.scenario)
     settings.mode = lg.TestMode.AccuracyOnly if config.mode == "accuracy" else lg.TestMode.PerformanceOnly
     if "performance_sample_count_override" not in given:
@@ -94,7 +97,7 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) 
 
 
 def own_seeds() -> Seeds:
-    """The seeds that this LoadGen draws with unless it is told others."""
+    """The seeds that this LoadGen uses by default."""
     settings = _embedded(RunConfig(), "bert")
     return Seeds(*(getattr(settings, name) for name in Seeds._fields))
 
@@ -103,13 +106,14 @@ def _embedded(config: RunConfig, model_key: str) -> Any:
     settings = lg.TestSettings()
     if settings.FromConfig("", model_key, config.scenario, 0) != 0:
         raise RunFailedError(
-            "LoadGen could not read its embedded mlperf.conf; is mlcommons-loadgen 6.0 installed whole?"
+            "expected LoadGen to read its embedded mlperf.conf, found that it cannot. "
+            "Type: pip install --force-reinstall mlcommons-loadgen"
         )
     return settings
 
 
 def _set_counts(settings: Any, given: Container[str], config: RunConfig, samples: int, samples_per_s: float) -> None:
-    """Duration and queries: the flag, else user.conf; else a trial's own, or what is official."""
+    """Set duration and queries: from the flag, else user.conf, else a trial's own or the official values."""
     if config.min_duration_s is not None:
         settings.min_duration_ms = round(config.min_duration_s * 1e3)
     elif config.is_trial and "min_duration" not in given:
@@ -132,11 +136,14 @@ def _refuse_shortened(settings: Any, official: Any, config: RunConfig) -> None:
         settings.min_duration_ms < rules.MIN_DURATION_S * 1000 or settings.min_query_count < official.min_query_count
     )
     if shortened and not config.is_trial:
-        raise UsageError("a user.conf may not lower min_duration or min_query_count of a valid run; take them out.")
+        raise UsageError(
+            "expected a user.conf that keeps min_duration and min_query_count of a valid run, found lower values. "
+            "Remove them."
+        )
 
 
 def _set_speed(settings: Any, given: Container[str], config: RunConfig, samples_per_s: float) -> None:
-    """target_qps or the expected latency: from the flag, else from user.conf, else from the measured speed."""
+    """Set target_qps or the expected latency: from the flag, else user.conf, else the measured speed."""
     field, key = _SPEED[config.scenario]
     qps = config.target_qps
     if qps is None and key in given:
@@ -150,10 +157,10 @@ def _set_speed(settings: Any, given: Container[str], config: RunConfig, samples_
 
 
 def measured_speed(config: RunConfig, queries_per_s: float) -> tuple[str, float]:
-    """What a run tells LoadGen of the SUT's speed, from the measured one: user.conf's key and value (latencies: ms).
+    """The setting of LoadGen for a measured speed: its key in user.conf and its value (latencies: ms).
 
     Args:
-        queries_per_s: samples a second in Offline.
+        queries_per_s: samples per second in Offline.
     """
     key = _SPEED[config.scenario][1]
     if key == "target_latency":
@@ -195,7 +202,7 @@ def start_test(
     flush_queries: Callable[[], None] = lambda: None,
     audit_config: Path | None = None,
 ) -> None:
-    """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen works."""
+    """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen runs."""
     log_settings = lg.LogSettings()
     log_settings.enable_trace = False
     log_output = lg.LogOutputSettings()
@@ -209,7 +216,7 @@ def start_test(
 
 @contextmanager
 def _sut(issue_queries: IssueQueries, flush_queries: Callable[[], None]) -> Iterator[Any]:
-    """LoadGen's "fast" SUT hands over two lists of numbers instead of an object for every sample."""
+    """A handle of LoadGen's "fast" SUT, which passes two lists of numbers instead of one object per sample."""
     handle = lg.ConstructFastSUT(issue_queries, flush_queries)
     try:
         yield handle
@@ -227,11 +234,11 @@ def _qsl(total: int, performance: int, load_query_samples: Callable[[list[int]],
 
 
 def complete(ids: Int64, outputs: npt.NDArray[np.float32], rows: Int64) -> None:
-    """Hand answers to LoadGen: `outputs` float32 [R, 2]; answer i has `rows[i]` of them.
+    """Report responses to LoadGen: `outputs` float32[R, 2], of which response i has `rows[i]` rows.
 
     LoadGen copies what it logs before this returns, so `outputs` need not live longer.
     """
-    answers = np.ascontiguousarray(outputs)  # LoadGen is given addresses, and reads straight on from them
+    answers = np.ascontiguousarray(outputs)  # LoadGen gets addresses and reads contiguous memory
     sizes = rows * (answers.shape[1] * answers.itemsize)
     addresses = answers.ctypes.data + np.cumsum(sizes) - sizes
     lg.QuerySamplesComplete(list(map(lg.QuerySampleResponse, ids.tolist(), addresses.tolist(), sizes.tolist())))

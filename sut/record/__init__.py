@@ -1,1 +1,1 @@
-"""What a run leaves behind: LoadGen's logs and run.json, read and written."""
+"""The records of a run: LoadGen's logs and run.json, read and written."""

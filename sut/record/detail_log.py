@@ -1,6 +1,6 @@
-"""What LoadGen found, read from its detail log: verdict, reasons, speed, percentiles.
+"""Reads LoadGen's detail log: verdict, reasons, speed, percentiles.
 
-The detail log, not the summary, because it is made to be read by programs: one JSON object a line behind a marker.
+The detail log, not the summary, because it is meant for programs: one JSON object per line after a marker.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
 _MARKER = ":::MLLOG "
 _LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
 _PERCENTILES: tuple[Percentile, ...] = get_args(Percentile)
-_FULL = "Is the disk full? Name another place with --log-dir."
+_FULL = "If the disk is full, type another --log-dir."
 # What a figure of this unit counts; shown with every figure.
 COUNTED = {
     "samples/s": "samples answered, over the time from the first query's issue to the last answer, by LoadGen's clock; "
     "rows of padding never count, and tokenisation was done before",
     "ms": "from a query's issue to its last answer, by LoadGen's clock; tokenisation was done before",
 }
-# A requirement that was not met, and what to do about it.
+# LoadGen's key of a requirement that was not met → what to do.
 _REQUIREMENTS = {
     "result_min_duration_met": "it ended before min_duration: raise --target-qps (SingleStream, MultiStream: "
-    "lower target_latency in user.conf), or leave it out to have it measured",
-    "result_min_queries_met": "fewer queries than min_query_count were issued: LoadGen ran out of those it made ahead; "
-    "lower target_latency in user.conf, or leave it out to have it measured",
+    "lower target_latency in user.conf), or remove it to have it measured",
+    "result_min_queries_met": "fewer queries than min_query_count were issued: LoadGen ran out of generated ones; "
+    "lower target_latency in user.conf, or remove it to have it measured",
     "result_perf_constraints_met": "latency was above the target at its percentile: lower --target-qps",
-    "early_stopping_met": "too few queries for a sure percentile: more with --test-query-count or --min-duration-s",
+    "early_stopping_met": "too few queries to bound the percentile: raise --test-query-count or --min-duration-s",
 }
 
 
 @dataclass(frozen=True)
 class Judged:
-    """LoadGen's verdict on a performance run, and why it is not valid."""
+    """LoadGen's verdict on a performance run, and the reasons if it is invalid."""
 
     result: PerformanceResult
     reasons: tuple[str, ...]
@@ -71,7 +71,7 @@ def read(log_dir: Path) -> DetailLog:
     """The detail log of a run that has just ended.
 
     Raises:
-        RunFailedError: the log is missing or cut short, as when a disk fills.
+        RunFailedError: the log is missing or truncated, for example because a disk is full.
     """
     path = log_dir / DETAIL
     values: dict[str, object] = {}
@@ -83,9 +83,11 @@ def read(log_dir: Path) -> DetailLog:
                 values[entry["key"]] = entry["value"]
                 errors += bool(entry["metadata"]["is_error"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunFailedError(f"expected LoadGen's whole log in {path}, found it broken ({error}). {_FULL}") from error
+        raise RunFailedError(
+            f"expected LoadGen's complete log in {path}, found it broken ({error}). {_FULL}"
+        ) from error
     if _LAST_KEY not in values:
-        raise RunFailedError(f"expected LoadGen's whole log in {path}, found it cut short. {_FULL}")
+        raise RunFailedError(f"expected LoadGen's complete log in {path}, found it truncated. {_FULL}")
     return DetailLog(path, values, errors)
 
 

@@ -1,6 +1,6 @@
-"""The figures of a run, out of its record: what a sweep draws and a replay compares.
+"""The figures of a run from its record, for the plots of a sweep and the comparison of a replay.
 
-Each has a name that ends in its unit, so that one flat mapping holds them all.
+Each name ends in its unit, so that one flat mapping holds them all.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _LABELS = {
 
 
 def of(record: RunRecord) -> dict[str, float]:
-    """Every figure that the run has: samples_per_s, p99_ms, f1 …
+    """All figures of the run: samples_per_s, p99_ms, f1 …
 
-    Offline's latency is that of a sample's batch (batch_p99_ms): LoadGen's says how long ago the one query was issued.
+    Offline's latency is that of a sample's batch (batch_p99_ms): LoadGen's is only the duration of its one query.
     """
     found = {
         "samples_per_s": _samples_per_s(record),
@@ -31,7 +31,7 @@ def of(record: RunRecord) -> dict[str, float]:
 
 
 def _samples_per_s(record: RunRecord) -> float | None:
-    """LoadGen's where it gave a throughput; else what was completed in the time that it took."""
+    """LoadGen's throughput if it has one, else the completed samples over the elapsed time."""
     if record.performance and record.performance.unit == "samples/s":
         return record.performance.value
     return record.progress.samples_per_s if record.progress else None
@@ -46,5 +46,5 @@ def _latencies(record: RunRecord) -> dict[str, float]:
 
 
 def label(figure: str) -> str:
-    """A figure's name with its unit, as people write it."""
+    """A figure's name with its unit, for people."""
     return _LABELS.get(figure) or f"{figure.removesuffix('_ms').replace('_', ' ')} latency, ms"

@@ -1,4 +1,4 @@
-"""What was measured around a run's timed window: instances, queries, batches, and when each of them was."""
+"""Measurements of a run: instances, queries, batches, and their times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foundation.typed_json import UNLESS_NONE
 
 @dataclass(frozen=True)
 class SampleTokens:
-    """How long the samples of the data set are."""
+    """The lengths of the data set's samples, in tokens."""
 
     mean: float
     longest: int
@@ -18,7 +18,7 @@ class SampleTokens:
 
 @dataclass(frozen=True)
 class InstanceReady:
-    """What an instance measured of itself in its last warm-up batches."""
+    """An instance's measurements of its last warm-up batches."""
 
     load_s: float
     samples_per_s: float
@@ -29,18 +29,18 @@ class InstanceReady:
 
 @dataclass(frozen=True)
 class QueryPlan:
-    """What LoadGen was told."""
+    """The settings given to LoadGen."""
 
     min_query_count: int
     samples_per_query: int
     min_duration_s: float
     target_qps: float | None = None  # Offline and Server
-    target_latency_s: float | None = None  # Server's, at its percentile
+    target_latency_s: float | None = None  # of Server, at its percentile
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What the scheduler counted. Times are of a clock that starts anywhere: only their differences mean something."""
+    """The scheduler's counters. Times are of a clock with an arbitrary origin: only differences are meaningful."""
 
     issued: int
     completed: int
@@ -51,7 +51,7 @@ class Progress:
 
     @property
     def window_s(self) -> float:
-        """Seconds from the first query to the last answer; 0 where there was none."""
+        """Seconds from the first query to the last response; 0 without one."""
         return max(self.last_answer_s - self.first_issue_s, 0.0)
 
     @property
@@ -61,7 +61,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Work:
-    """What was done in the timed window."""
+    """The batches of the timed window."""
 
     batches: int
     samples: int
@@ -72,17 +72,17 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Batches(Work):
-    """The work of all instances. A latency is of a sample's batch in its instance: mean, min, max, p50 … p99.9."""
+    """The batches of all instances. Latencies are times of a sample's batch in its instance: mean, min, max, p50 … p99.9."""
 
     window_s: float
     batch_latency_ms: Mapping[str, float] = field(default_factory=dict)
     engine_latency_ms: Mapping[str, float] = field(default_factory=dict)
-    instances: tuple[Work, ...]  # of each
+    instances: tuple[Work, ...]  # per instance
 
 
 @dataclass(frozen=True)
 class MarkedTimes:
-    """When the region of interest was marked for trace tools, in seconds since 1970."""
+    """The times of the marks for trace tools, in seconds since 1970."""
 
     begin_unix_s: float | None = field(default=None, metadata=UNLESS_NONE)
     end_unix_s: float | None = field(default=None, metadata=UNLESS_NONE)

@@ -1,4 +1,4 @@
-"""What came of a run, in three forms: a performance, an accuracy, or the peak that a search found."""
+"""The result of a run, in three forms: performance, accuracy, or the peak found by a search."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class PerformanceResult:
     valid: bool
     metric: str
     unit: str
-    value: float | None  # None where LoadGen gave none, as when there were too few queries to estimate from
-    percentile: float | None = None  # of which a latency is the estimate, in percent; None for a throughput
+    value: float | None  # None if LoadGen has none, for example after too few queries
+    percentile: float | None = None  # in percent, of an estimated latency; None for a throughput
     latency_ms: Mapping[Percentile, float] = field(default_factory=dict)  # per query for MultiStream
     latency_range_ms: Mapping[str, float] = field(default_factory=dict)  # min, mean and max of the same
     counted: str = ""  # what the figure counts
-    target: Target | None = None  # the user's own; LoadGen's verdict does not depend on it
+    target: Target | None = None  # the user's target; LoadGen's verdict does not depend on it
     target_met: bool | None = field(default=None, metadata=UNLESS_NONE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyResult:
-    """The metrics of one task, in percent, and how much of the data set they are of."""
+    """The metrics of a task, in percent, and the number of samples that they cover."""
 
     metrics: Mapping[str, float] = field(metadata=OTHERS)  # under the task's names, such as exact_match and f1
-    of_answered: float  # what targets are of, over the samples that were answered
+    of_answered: float  # the target's metric over the answered samples
     samples_answered: int
     total_sample_count: int
     target: Target | None = None
@@ -41,12 +41,12 @@ class AccuracyResult:
 
 @dataclass(frozen=True)
 class Probe:
-    """One short Server run of a search for the peak."""
+    """One short Server test of a search for the peak."""
 
     target_qps: float
     valid: bool
     samples_per_s: float
-    p99_ms: float | None  # None where there were too few queries for one
+    p99_ms: float | None  # None if there were too few queries
     reasons: tuple[str, ...]
 
 
@@ -56,7 +56,7 @@ class PeakResult:
 
     metric: str = "peak target_qps"
     unit: str = "queries/s"
-    value: float | None  # None where no probe was valid
+    value: float | None  # None if no probe was valid
     probes: tuple[Probe, ...]
 
 

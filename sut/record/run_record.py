@@ -1,8 +1,8 @@
-"""run.json: what was run, on what, and what came of it, in one file that a program can read.
+"""run.json: the settings, the machine and the result of a run, in a file for programs.
 
-This is the only place that knows the file's keys: they are the fields of these dataclasses. A record is written as
-"unfinished" before the clock starts and with the verdict at the end, so a run that was killed differs from one that
-ended. Version 1, of the first edition, has no `record_version`; it is read as it is.
+Only this module knows the file's keys: they are the fields of these dataclasses. A record is written as "unfinished"
+before the test and with the verdict after it, so that a killed run can be recognised. Version 1 has no
+`record_version` and can still be read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Engine:
-    """A built engine: its key, and what it was made from, under the names of its maker."""
+    """A built engine: its key, and the settings that it was built from."""
 
     key: str
     settings: Mapping[str, object] = field(metadata=OTHERS)
@@ -39,7 +39,7 @@ class Engine:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One run. What is not known yet, or was not recorded by an older version, is None or empty."""
+    """One run. Values that are not known yet, or were not recorded by an older version, are None or empty."""
 
     record_version: int = VERSION
     verdict: Verdict
@@ -48,14 +48,16 @@ class RunRecord:
     random_weights: bool = False
     zero_weights_share: float | None = None  # of an .onnx file
     given: Mapping[str, bool | int | float | str | None] | None = field(default=None, metadata=UNLESS_NONE)
-    directory: str | None = field(default=None, metadata=UNLESS_NONE)  # what paths in `given` start from
-    config: RunConfig  # with every open choice made
+    directory: str | None = field(default=None, metadata=UNLESS_NONE)  # the base of relative paths in `given`
+    config: RunConfig  # with all choices resolved
     samples: int | None = field(default=None, metadata=UNLESS_NONE)  # size of the QSL
     sample_tokens: SampleTokens | None = field(default=None, metadata=UNLESS_NONE)
     topology: Topology | None = field(default=None, metadata=UNLESS_NONE)
     engine: Engine | None = field(default=None, metadata=UNLESS_NONE)
-    checksums: Mapping[str, str] | None = field(default=None, metadata=UNLESS_NONE)  # sha256 of what was read
-    reasons: tuple[str, ...] = ()  # why it is not valid
+    checksums: Mapping[str, str] | None = field(
+        default=None, metadata=UNLESS_NONE
+    )  # sha256 of the files that were read
+    reasons: tuple[str, ...] = ()  # why it is invalid
     result: Result | None = field(default=None, metadata=UNLESS_NONE)
     first_query_unix_s: float | None = field(default=None, metadata=UNLESS_NONE)
     instances_ready: tuple[InstanceReady, ...] | None = field(default=None, metadata=UNLESS_NONE)
@@ -65,7 +67,7 @@ class RunRecord:
     roi: MarkedTimes | None = None
     instance_died: str | None = None
     machine: MachineFacts | None = field(default=None, metadata=UNLESS_NONE)
-    distributions: Mapping[str, str] | None = field(default=None, metadata=UNLESS_NONE)  # all that is installed
+    distributions: Mapping[str, str] | None = field(default=None, metadata=UNLESS_NONE)  # all installed distributions
 
     @property
     def performance(self) -> PerformanceResult | None:
@@ -81,7 +83,7 @@ class RunRecord:
 
     @property
     def has_ended(self) -> bool:
-        """False where the run was ended from outside, is still running, or failed: there is no whole result then."""
+        """Whether the run has a complete result: False if it was killed, is still running, or failed."""
         return self.verdict not in ("unfinished", "FAILED")
 
 
@@ -91,7 +93,7 @@ class _Head:
 
 
 def path_of(run: Path) -> Path:
-    """The file, where `run` is a log directory."""
+    """The path of run.json, given a log directory or the file itself."""
     return run / NAME if run.is_dir() else run
 
 
@@ -99,31 +101,31 @@ def read(run: Path) -> RunRecord:
     """The record of `run`, a run's log directory or its run.json.
 
     Raises:
-        UsageError: there is none, it is broken (the message has the path of the value), or of a newer version.
+        UsageError: it does not exist, is broken (the message names the value), or of a newer version.
     """
     path = path_of(run)
     try:
         return parse(bounded_readers.read_json(path, _MOST_BYTES))
     except UnreadableError as error:
         raise UsageError(
-            f"expected the record of a run in {path}, found {error}. Name a run's log directory or its {NAME}."
+            f"expected the record of a run in {path}, found {error}. Type a run's log directory or its {NAME}."
         ) from error
 
 
 def parse(content: object) -> RunRecord:
-    """As `read`, of the file's JSON.
+    """The record, given the file's JSON.
 
     Raises:
         UnreadableError: it is not the record of a run.
     """
     version = decode(_Head, content).record_version
     if not 1 <= version <= VERSION:
-        raise UnreadableError(f"version {version} of it, where this release reads up to version {VERSION}")
+        raise UnreadableError(f"version {version}; this release reads versions up to {VERSION}")
     return replace(decode(RunRecord, content), record_version=version)
 
 
 def write(log_dir: Path, record: RunRecord) -> Path:
-    """Write run.json in one step: it is the earlier record or this one, never a part of it.
+    """Write run.json atomically: readers see the earlier record or this one, never a part.
 
     Raises:
         RunFailedError: it cannot be written.
@@ -133,7 +135,7 @@ def write(log_dir: Path, record: RunRecord) -> Path:
         return atomic_write.write_text(path, json.dumps(encode(record), indent=2) + "\n")
     except OSError as error:
         raise RunFailedError(
-            f"expected to write {path}, found: {error}. Make room, or take another --log-dir."
+            f"expected to write {path}, found: {error}. Free some space, or type another --log-dir."
         ) from error
 
 

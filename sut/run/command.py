@@ -1,4 +1,4 @@
-"""One run from start to end: prepare, load the instances, plan, run under LoadGen, judge, tell."""
+"""One run from start to end: prepares, loads the instances, runs LoadGen, judges, records and prints the result."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from sut.settings.settings import RunConfig
 
 
 def run(config: RunConfig) -> int:
-    """Do one run and print its result; returns the exit code.
+    """Make one run and print its result; returns the exit code.
 
     Raises:
-        UsageError, DatasetError, BackendError: before the run began.
-        RunFailedError: the run began and did not end. LoadGen's thread may still be there: end the process.
+        UsageError, DatasetError, BackendError: before the run started.
+        RunFailedError: the run started and failed. LoadGen's thread may still exist, so the process must exit.
     """
     prepared = prepare(config)
     executor = _executor(prepared)
@@ -58,9 +58,9 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     print(terminal_report.opening(prepared, plan), file=sys.stderr)
     judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
     try:
-        watched_test.drive(prepared, plan, scheduler, executor, roi)
+        watched_test.run(prepared, plan, scheduler, executor, roi)
         return judge(prepared, scheduler, recording.with_measurements(record, plan, scheduler, executor, roi))
-    except (RunFailedError, AccuracyLogError, OSError) as error:  # the others: a disk that filled
+    except (RunFailedError, AccuracyLogError, OSError) as error:  # the latter two: a full disk
         died = None if executor.failure is None else str(executor.failure)
         recording.fail(replace(recording.with_progress(record, scheduler), instance_died=died), str(error))
         raise RunFailedError(str(error)) from error

@@ -1,7 +1,7 @@
-"""Built engines: which one a run needs, where it lies, and how it is made when it is not there.
+"""Built engines: which one a run needs, its directory, and building it if it does not exist.
 
-An engine's key is a hash of the weights' content, of the samples that it is calibrated on, of the settings and of the
-code that makes it, so that a run never meets one that was made from something else.
+An engine's key is a hash of the weights, the calibration samples, the settings and the code that builds it, so that a
+run never uses an engine that was built from anything else.
 
     python -m sut build --precision int8 --calibration-samples 500 --seed 0
 """
@@ -36,28 +36,28 @@ from sut.tasks import TASKS
 OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
 OpenData = Callable[[Path], DataSet]
 _DIGEST = "calibration_features_sha256"
-_NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are no part of the key
-_SAMPLES, _RANDOM_SAMPLES = 500, 16  # of a calibration; random weights have nothing to get right
-_EVERY_S = 10.0  # between two lines where there is no terminal
+_NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are not part of the key
+_SAMPLES, _RANDOM_SAMPLES = 500, 16  # of a calibration; random weights need few
+_EVERY_S = 10.0  # between two lines without a terminal
 
 
 def needs_engine(config: RunConfig) -> bool:
-    """True where the precision runs a built engine."""
+    """Whether the precision needs a built engine."""
     return config.precision in BACKENDS[config.backend].engine_precisions
 
 
 def runs_graph(config: RunConfig, model: Model) -> bool:
-    """True where the backend runs an .onnx file as it is; its weights are then nobody's business."""
+    """Whether the backend runs an .onnx file directly; the weights are then not read."""
     return model.is_graph and config.precision in BACKENDS[config.backend].graph_precisions
 
 
 def default_root(config: RunConfig) -> Path:
-    """Where engines lie, each in a directory that its key names."""
+    """The directory of engines; each is in a subdirectory named by its key."""
     return asset_paths.cache_dir(config) / "engines"
 
 
 def was_calibrated_on(directory: Path, features: Features) -> bool:
-    """True where the engine's calibration samples come from these very features."""
+    """Whether the engine's calibration samples come from these features."""
     return engine_store.settings(directory).get(_DIGEST) == features.digest()
 
 
@@ -65,7 +65,7 @@ def build(config: RunConfig, root: Path | None = None) -> Path:
     """`python -m sut build`: the engine's directory, in `root` or in the cache.
 
     Raises:
-        UsageError, DatasetError, BackendError: what cannot be used.
+        UsageError, DatasetError, BackendError: a setting or file cannot be used.
     """
     backends.check(config.backend)
     if not needs_engine(config):
@@ -79,19 +79,19 @@ def build(config: RunConfig, root: Path | None = None) -> Path:
 
 
 def data_of(config: RunConfig) -> OpenData:
-    """What opens the data sets of a configuration that opens none itself."""
+    """A function that opens data sets with the vocabulary and cache of a configuration."""
     vocab, cache_dir = asset_paths.vocab(config), asset_paths.cache_dir(config)
     return lambda file: TASKS[config.task].open(file, vocab, cache_dir)
 
 
 def ready(config: RunConfig, model: Model, open_data: OpenData) -> Model:
-    """The model with its engine, where the precision runs one: the named one, else that of its key, built if need be.
+    """The model with its engine, if the precision needs one: the given one, else the one with its key.
 
     Args:
         open_data: opens the calibration data, with the model's vocabulary.
 
     Raises:
-        UsageError: the named one is not whole, is of other weights, or is not for this precision.
+        UsageError: the given one is incomplete, or for other weights or another precision.
     """
     if config.engine:
         return replace(model, engine=_named(config.engine, config, model))
@@ -103,17 +103,16 @@ def ready(config: RunConfig, model: Model, open_data: OpenData) -> Model:
 def _named(directory: Path, config: RunConfig, model: Model) -> Path:
     what = f"expected in --engine {directory} an engine for {config.backend} {config.precision}"
     if not needs_engine(config):
-        raise UsageError(f"{what}, which runs none. Leave --engine out, or name another --precision.")
+        raise UsageError(f"{what}, which needs none. Remove --engine, or type another --precision.")
     if not backends.engine_builder(config.backend).is_complete(directory):
-        raise UsageError(f"{what}, found none that is whole. Copy it again, or type: python -m sut build.")
+        raise UsageError(f"{what}, found none that is complete. Copy it again, or type: python -m sut build.")
     if engine_store.settings(directory).get("weights_sha256") != checkpoints.digest(model):
-        raise UsageError(f"{what} made from the weights of {config.model}, found one made from others.")
+        raise UsageError(f"{what} for the weights of {config.model}, found one for other weights.")
     return directory
 
 
 def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | None = None) -> Path:
-    """The directory of the engine that `config` asks for, in `root` or in the cache; built first when it is not there
-    whole."""
+    """The directory of the engine for `config`, in `root` or the cache; built if it is missing or incomplete."""
     builder = backends.engine_builder(config.backend)
     inputs = _inputs(config, model, open_data)
     settings = builder.settings()
@@ -121,7 +120,7 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
     directory = (root or default_root(config)) / feature_cache.key(settings, content, *builder.sources)
     if not builder.is_complete(directory):
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
-        progress = _Progress()
+        progress = _BuildProgress()
         builder.build(
             directory,
             model,
@@ -136,10 +135,10 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
 
 @dataclass(frozen=True)
 class _EngineInputs:
-    """What decides an engine in addition to its builder's own settings."""
+    """The inputs of an engine in addition to its builder's settings."""
 
-    samples: list[Batch]  # to calibrate on; none where the model brings its own ranges
-    about: About  # as engine.json and run.json hold it
+    samples: list[Batch]  # for calibration; empty if the model has its own ranges
+    about: About  # the facts in engine.json and run.json
 
 
 def _inputs(config: RunConfig, model: Model, open_data: OpenData) -> _EngineInputs:
@@ -171,20 +170,20 @@ def _choose(features: Features, count: int, seed: int) -> list[int]:
     return sorted(draw.choice(len(features), min(count, len(features)), replace=False).tolist())
 
 
-class _Progress:
-    """One line that is written over on a terminal; elsewhere a line now and then."""
+class _BuildProgress:
+    """The progress of a build: one line that is overwritten on a terminal, otherwise a line every ten seconds."""
 
     def __init__(self) -> None:
         self._live, self._open = sys.stderr.isatty(), False
         self._next_s = time.perf_counter() + (0 if self._live else _EVERY_S)
 
-    def update(self, what: str, done: int, of: int) -> None:
+    def update(self, what: str, done: int, total: int) -> None:
         if self._live:
             self._open = True
-            print(f"\r{what}: {done} of {of}   ", end="", file=sys.stderr, flush=True)
+            print(f"\r{what}: {done} of {total}   ", end="", file=sys.stderr, flush=True)
         elif time.perf_counter() >= self._next_s:
             self._next_s += _EVERY_S
-            print(f"{what}: {done} of {of}", file=sys.stderr, flush=True)
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self._open:

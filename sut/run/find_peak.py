@@ -1,9 +1,9 @@
-"""The highest target_qps at which a Server run is valid, found by bisection with the instances loaded once.
+"""Finds the highest target_qps at which a Server run is valid, by bisection with instances that are loaded once.
 
     python -m sut --scenario Server --find-peak
 
-Each probe is a LoadGen test of its own with a log directory of its own below the run's, and lasts seconds: nothing here
-is, or looks like, a run that could be submitted.
+Each probe is a separate LoadGen test of some seconds with its own log directory below the run's: none of them can be
+submitted, or mistaken for a run that can.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from sut.record.results import PeakResult, Probe
 from sut.run import recording, terminal_report, watched_test
 from sut.run.prepare import Prepared
 
-_PROBE_S = 10.0  # a probe's length, unless the user says otherwise
-_PROBE_QUERIES = 1000  # and its queries: with fewer, LoadGen cannot be sure of a 99th percentile
-_PRECISION = 0.02  # the peak is known when a rate so little above it is invalid
+_PROBE_S = 10.0  # default length of a probe
+_PROBE_QUERIES = 1000  # minimum queries of a probe: with fewer, LoadGen cannot estimate a 99th percentile
+_PRECISION = 0.02  # the search ends when a rate this little above the peak is invalid
 _MOST_PROBES = 24
-_FIRST, _STEP = 0.9, 1.2  # of the measured speed; from probe to probe until the peak lies between two
+_FIRST, _STEP = 0.9, 1.2  # first rate relative to the measured speed; factor until the peak is bracketed
 
 
 def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
-    """Search, tell, record; returns the exit code: valid when a peak was found.
+    """Search, print and record the peak; returns the exit code, VALID if a peak was found.
 
     Raises:
-        RunFailedError: a probe began and did not end; see `run.run`.
+        RunFailedError: a probe started and failed; see `command.run`.
     """
     config = prepared.config
     record = recording.with_instances(recording.begin(prepared), ready)
@@ -54,9 +54,9 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
 
 
 def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]:
-    """Probe from `start_qps` in steps until the peak is between two rates, then halve what is between them.
+    """Probe from `start_qps` in steps until the peak is between two rates, then bisect.
 
-    A rate counts as invalid when it was so twice: a machine's one hiccup would hide all that lies above it.
+    A rate counts as invalid if it was invalid twice, because one hiccup of the machine would hide all higher rates.
     """
     valid_qps, invalid_qps, qps = 0.0, math.inf, start_qps
     is_again = False
@@ -82,7 +82,7 @@ def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]
 
 
 def peak(probes: list[Probe]) -> Probe | None:
-    """The fastest of the valid ones."""
+    """The fastest valid probe."""
     return max((probe for probe in probes if probe.valid), key=lambda probe: probe.target_qps, default=None)
 
 
@@ -99,7 +99,7 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     one = replace(prepared, config=probing)
     plan = loadgen.plan(probing, prepared.task.model_key, prepared.samples, qps)
     scheduler = watched_test.scheduler(one, executor, ready, plan)
-    watched_test.drive(one, plan, scheduler, executor)
+    watched_test.run(one, plan, scheduler, executor)
     judged = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed)
     result = judged.result
     return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), judged.reasons)
@@ -121,7 +121,7 @@ def _found(probes: list[Probe]) -> PeakResult:
 
 def _rows(found: Probe | None, probes: int) -> terminal_report.Rows:
     if found is None:
-        return [("peak", f"none: not one of {probes} probes was valid")]
+        return [("peak", f"none: none of {probes} probes was valid")]
     return [
         ("peak", f"{figure(found.target_qps)} queries/s, the highest valid target_qps of {probes} probes"),
         ("  p99", _ms(found)),

@@ -1,4 +1,4 @@
-"""The files that a run reads: the data set, the vocabulary, LoadGen's audit settings; each checked."""
+"""Opens and checks the files that a run reads: the data set, the vocabulary, LoadGen's audit settings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Inputs:
     """The data of a run."""
 
     data: DataSet
-    samples: int  # size of the QSL: all features, or in an accuracy trial the first few
+    samples: int  # size of the QSL: all features, or the first --test-query-count of an accuracy trial
 
 
 def read(config: RunConfig, task: Task, model: Model) -> Inputs:
-    """The data set as features that fit the model; in accuracy mode, one that can be scored.
+    """Open the data set and check that it fits the model and, in accuracy mode, can be scored.
 
     Raises:
-        UsageError, DatasetError, BackendError: what cannot be used.
+        UsageError, DatasetError, BackendError: a setting or file cannot be used.
     """
     data = task.open(asset_paths.dataset(config), asset_paths.vocab(config), asset_paths.cache_dir(config))
     model_choice.check_vocabulary(model, data.vocabulary)
@@ -38,8 +38,8 @@ def read(config: RunConfig, task: Task, model: Model) -> Inputs:
 
 
 def check_audit(config: RunConfig) -> None:
-    """Raises UsageError for an audit.config that is not there: LoadGen passes over one that it cannot open."""
+    """Raises UsageError for an audit.config that does not exist, which LoadGen would ignore."""
     if config.audit_config and not config.audit_config.is_file():
         raise UsageError(
-            f"expected LoadGen's audit settings in {config.audit_config}, found no file. See --audit-config."
+            f"expected LoadGen's audit settings in {config.audit_config}, found no file. Check --audit-config."
         )

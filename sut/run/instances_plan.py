@@ -1,6 +1,6 @@
-"""The instances of a run: how many, on which cores, with which batches, and whether they fit into memory.
+"""Plans the instances of a run: their number, cores and batch size, and whether they fit into memory.
 
-Worked out from the scenario, the model and the machine before one of them starts.
+The plan follows from scenario, model and machine, before an instance starts.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from sut.machine import memory, topology
 from sut.machine.topology import Machine, Place, Topology
 from sut.settings.settings import MAX_BATCH_TOKENS, RunConfig
 
-_SURE_OPERATIONS_PER_S = 20e9  # any core computes these
-_QUICK_SHARE = 0.25  # of the target latency that the longest sample may take on one core
-# Fields of RunConfig that engines' libraries read from the environment.
+_SURE_OPERATIONS_PER_S = 20e9  # a lower bound for any core
+_QUICK_SHARE = 0.25  # share of the target latency that the longest sample may take on one core
+# Settings that engines' libraries read from the environment.
 _VARIABLES = {
     "fpmath_mode": "DNNL_DEFAULT_FPMATH_MODE",
     "torch_mkldnn_matmul_min_dim": "TORCH_MKLDNN_MATMUL_MIN_DIM",
 }
-_VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's name for it, and the one that older releases read
+_VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's variable, and that of older releases
 
 
 @dataclass(frozen=True)
 class InstancesPlan:
-    """Where every instance runs, and what is the same for all of them."""
+    """The place of every instance, and their common settings."""
 
     machine: Machine
     gpus: tuple[Accelerator, ...]
@@ -43,7 +43,7 @@ class InstancesPlan:
         return self.places[0].cores
 
     def check_memory(self, config: RunConfig, model: Model, total_tokens: int) -> None:
-        """Raises UsageError when the instances cannot fit; `total_tokens` are the data set's."""
+        """Raises UsageError if the instances do not fit into memory; `total_tokens` are the data set's."""
         batch_tokens = min(self.max_batch_tokens, (config.batch_size or 0) * MAX_SEQ_LENGTH or total_tokens)
         memory.check(memory.need(model, self.places, batch_tokens, forked=self.forked), memory.available())
 
@@ -56,7 +56,7 @@ def plan(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> Inst
     """Instances for this scenario and model on this machine.
 
     Raises:
-        UsageError: the machine has too few cores for what was asked.
+        UsageError: the machine has too few cores for the requested instances.
     """
     machine = topology.this_machine()
     cores = config.cores_per_instance or _shared_cores(config, model)
@@ -76,14 +76,14 @@ def asked_batch_tokens(config: RunConfig) -> int:
 
 
 def environment(config: RunConfig) -> tuple[tuple[str, str], ...]:
-    """(variable, value) pairs that engines' libraries read when they are loaded."""
+    """(variable, value) pairs for engines' libraries, which read them when they are loaded."""
     values = {variable: getattr(config, field) for field, variable in _VARIABLES.items()}
     verbose = dict.fromkeys(_VERBOSE, 1) if config.verbose else {}
     return tuple((variable, str(value).upper()) for variable, value in (values | verbose).items() if value is not None)
 
 
 def _instances(config: RunConfig, gpus: tuple[Accelerator, ...]) -> int | None:
-    """What was asked for; else one on each GPU, for a stream on one of them, or None: what the cores hold."""
+    """The number of instances: as given, else one per GPU (one for streams); None: as many as fit on the cores."""
     if config.executor == "inline" or config.instances or not gpus:
         return 1 if config.executor == "inline" else config.instances
     return 1 if topology.CORES_PER_INSTANCE[config.scenario] is None else len(gpus)
@@ -96,19 +96,22 @@ def _batch_tokens(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]
 
 
 def _shared_cores(config: RunConfig, model: Model) -> int | None:
-    """Cores of an instance where nothing is lost by having many; None: the scenario's own."""
+    """One core per instance if instances share weights and are quick enough; None: the scenario's default."""
     shares = config.instances is None and _can_fork(config)
     return topology.ONE_CORE if shares and _is_quick_on_one_core(config, model) else None
 
 
 def _can_fork(config: RunConfig) -> bool:
-    """Elsewhere than on Linux, system libraries do not survive a fork."""
+    """Whether instances can be forked; outside Linux, system libraries do not survive a fork."""
     return config.executor == "processes" and BACKENDS[config.backend].forkable and sys.platform == "linux"
 
 
 def _is_quick_on_one_core(config: RunConfig, model: Model) -> bool:
-    """True in Offline, where no sample is waited for; in Server where even the longest one takes a core, and be it a
-    slow one, a small part of the target latency (docs/guide/tuning.md)."""
+    """Whether one core per instance is enough (docs/guide/tuning.md).
+
+    True in Offline, where latency does not matter; in Server if the longest sample takes even a slow core only a small
+    fraction of the target latency.
+    """
     if config.scenario != "Server" or model.config is None:
         return config.scenario == "Offline"
     longest_s = model.config.operations_per_token * MAX_SEQ_LENGTH / _SURE_OPERATIONS_PER_S

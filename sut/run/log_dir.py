@@ -1,4 +1,4 @@
-"""The log directory: taken before anything is loaded, given back when the run does not come to begin."""
+"""The log directory: claimed before anything is loaded, and removed again if the run does not start."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from sut.errors import UsageError
 from sut.record import detail_log, run_record
 
-_LOG_BYTES = 32 << 20  # room for LoadGen's logs beside the answers
-# An answer is logged in hexadecimal, two characters a byte, two float32 a token.
+_LOG_BYTES = 32 << 20  # space for LoadGen's logs in addition to the answers
+# An answer is logged in hexadecimal: two characters per byte, two float32 per token.
 _BYTES_PER_LOGGED_TOKEN = 16
 
 
@@ -32,13 +32,13 @@ def claim(log_dir: Path, logged_tokens: int) -> tuple[Path, ...]:
         (log_dir / run_record.NAME).unlink()
         free = shutil.disk_usage(log_dir).free
     except OSError as error:
-        raise UsageError(f"expected to write logs to {log_dir}, found: {error}. Take another --log-dir.") from error
+        raise UsageError(f"expected to write logs to {log_dir}, found: {error}. Type another --log-dir.") from error
     needed = _LOG_BYTES + logged_tokens * _BYTES_PER_LOGGED_TOKEN
     if free < needed:
         release(made)
         raise UsageError(
-            f"expected {needed >> 20} MiB of disk for the logs in {log_dir}, found {free >> 20} MiB free. "
-            "Make room, or take another --log-dir."
+            f"expected {needed >> 20} MiB of disk space for the logs in {log_dir}, found {free >> 20} MiB free. "
+            "Free some space, or type another --log-dir."
         )
     return made
 
@@ -47,7 +47,7 @@ def _refuse_a_run(log_dir: Path) -> None:
     for name in (run_record.NAME, detail_log.DETAIL, detail_log.ACCURACY):
         if (log_dir / name).exists():
             raise UsageError(
-                f"expected a log directory without a run, found {name} in {log_dir}. Take another --log-dir."
+                f"expected a log directory without a run, found {name} in {log_dir}. Type another --log-dir."
             )
 
 

@@ -1,4 +1,4 @@
-"""The model of a run: found by its name, with the head that the task needs, and fitting the vocabulary and the data."""
+"""The model of a run: found by its name, and checked against the task, the vocabulary and the data."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sut.run import engines
 from sut.settings.settings import DEMO, RunConfig
 from sut.tasks import TASKS, Task
 
-# A published model may have its embedding table padded to a round number of rows, never to more than this many.
+# A published model's embedding table may be padded to a round number of rows, by fewer than this many.
 _SPARE_VOCABULARY = 128
 
 
 def model_of(config: RunConfig, task: Task) -> Model:
-    """The model that `config` names, which answers as `task` needs.
+    """The model of `config`, checked to have the head of `task`.
 
     Raises:
-        UsageError, BackendError: there is none, or it is a model for another task.
+        UsageError, BackendError: it does not exist, or it is a model for another task.
     """
     if not BACKENDS[config.backend].runs_model:
         spec = config.backend if config.model == DEMO else config.model
@@ -46,7 +46,7 @@ def _check_head(model: Model, task: Task) -> None:
 
 
 def check_vocabulary(model: Model, vocabulary: WordPiece) -> None:
-    """Raises BackendError where the model's embedding table shows that it was trained with another vocabulary."""
+    """Raises BackendError if the size of the embedding table shows that the model has another vocabulary."""
     words = len(vocabulary)
     if model.config is None:
         return
@@ -55,12 +55,12 @@ def check_vocabulary(model: Model, vocabulary: WordPiece) -> None:
     if words > rows or too_few:
         raise BackendError(
             f"expected the vocabulary that {model.spec} was trained with, about {rows} tokens; "
-            f"found {words} in {vocabulary.path}. Name the model's own with --vocab FILE."
+            f"found {words} in {vocabulary.path}. Type --vocab FILE with the model's own."
         )
 
 
 def check_lengths(model: Model, features: Features) -> None:
-    """Raises BackendError where a sample is longer than the model's positions."""
+    """Raises BackendError if a sample is longer than the model's positions."""
     longest = int(features.lengths.max())
     if model.config is not None and longest > model.config.max_position_embeddings:
         raise BackendError(

@@ -1,4 +1,4 @@
-"""The notices of a run: what must stand beside every figure, so that no figure says more than the run did."""
+"""The notices of a run: warnings that appear next to every figure, so that none is mistaken for more than it is."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sut.run import engines
 from sut.settings.settings import RunConfig
 from sut.tasks import Task
 
-RANDOM = "random weights: for speed alone, the answers mean nothing"
+RANDOM = "random weights: for speed only, the answers mean nothing"
 
 
 def of(config: RunConfig, model: Model, task: Task, judged: Target | None, data: DataSet) -> tuple[str, ...]:
-    """The notices of a resolved configuration; a run with one of them can never be submitted."""
+    """The notices of a run with a resolved configuration; a run with any of them cannot be submitted."""
     found = {
         "trial run (--execution-mode test): not submittable": config.is_trial,
         RANDOM: model.is_random,
@@ -26,9 +26,9 @@ def of(config: RunConfig, model: Model, task: Task, judged: Target | None, data:
 
 
 def _off_the_benchmark(config: RunConfig, task: Task, judged: Target | None, data: DataSet) -> dict[str, bool]:
-    """What keeps a run from being one of MLPerf's."""
+    """Why a valid run is still not an MLPerf run."""
     if not task.targets:
-        return {"not a task of MLPerf's: not submittable": True}
+        return {"not an MLPerf task: not submittable": True}
     own_target = config.mode == "accuracy" and (judged is None or judged.name not in task.targets)
     return {
         "not the benchmark's data set: not submittable": data.file.sha256 != task.dataset_sha256,

@@ -1,6 +1,6 @@
 """Everything that can be checked before an instance is loaded: files, vocabulary, model, log directory, disk.
 
-What fails here fails in a second or two, with nothing started and nothing left behind.
+A failure here takes a second or two; no process was started and no file is left.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from sut.settings.resolve import default_log_dir
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS, Task
 
-_USER_CONF = Path("user.conf")  # read where it is in the current directory
+_USER_CONF = Path("user.conf")  # read if it exists in the current directory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A run that can start: the configuration with every open choice made, and what it names."""
+    """A run that is ready to start: the resolved configuration and everything that it names."""
 
-    asked: RunConfig  # as given, no choice made
+    asked: RunConfig  # as given
     config: RunConfig  # dataset, vocab, log_dir, instances, cores_per_instance, threads, cache_dir are set
     task: Task
     model: Model
     data: DataSet
-    samples: int  # size of the QSL: all features, or in an accuracy trial the first few
+    samples: int  # size of the QSL
     worker: WorkerSpec
     made: tuple[Path, ...]  # directories that were made for the logs
     places: tuple[Place, ...]  # one for each instance
-    topology: Topology  # the machine's cores and that plan
-    target: Target | None  # what the run must reach; None where nothing is judged
-    zero_weights: float | None  # of an .onnx file, the share of its weights that are 0
-    notices: tuple[str, ...]  # what must stand beside every figure; a run with one of them can never be submitted
+    topology: Topology  # the machine's cores and the plan
+    target: Target | None  # the target to reach; None if there is none
+    zero_weights: float | None  # share of an .onnx file's weights that are 0
+    notices: tuple[str, ...]  # printed with every figure; a run with any of them cannot be submitted
 
     @property
     def features(self) -> Features:
@@ -53,24 +53,24 @@ class Prepared:
 
     @property
     def counted(self) -> RunConfig:
-        """`config` for LoadGen: its steps as a number of queries."""
+        """`config` for LoadGen, with --steps converted into a number of queries."""
         queries = warm_up.queries(self.config, self.worker.shapes, len(self.places))
         return replace(self.config, test_query_count=queries)
 
     @property
     def is_forked(self) -> bool:
-        """True when instances share what one loader has loaded."""
+        """Whether instances share what one loader has loaded."""
         return self.topology.weights_shared
 
 
 def prepare(asked: RunConfig) -> Prepared:
-    """Make every open choice and check every input, the cheap and the likely mistakes first.
+    """Resolve every choice and check every input; cheap checks and likely mistakes come first.
 
     Raises:
-        UsageError, DatasetError, BackendError, UnknownTargetError: the first thing that cannot be used.
+        UsageError, DatasetError, BackendError, UnknownTargetError: the first setting or file that cannot be used.
     """
     task = TASKS[asked.task]
-    wanted = settings_target.parse(asked)
+    requested = settings_target.parse(asked)
     check_backend(asked.backend)
     gpus = accelerators(asked.backend)
     config = fp16_fallback.resolve(asked)
@@ -82,9 +82,9 @@ def prepare(asked: RunConfig) -> Prepared:
     data = read.data
     plan.check_memory(config, model, data.features.total_tokens)
     resolved = _resolved(config, plan, data)
-    user_conf.read(resolved, task.model_key)  # its errors belong before anything is loaded
+    user_conf.read(resolved, task.model_key)  # read here, so that its errors come before anything is loaded
     model = engines.ready(config, model, data.sibling)
-    judged = wanted or target.default(asked, model, task, read.samples)
+    judged = requested or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
     made = log_dir.claim(resolved.logs, _logged_rows(config, task, data.features))
     return Prepared(
@@ -105,7 +105,7 @@ def prepare(asked: RunConfig) -> Prepared:
 
 
 def _resolved(config: RunConfig, plan: InstancesPlan, data: DataSet) -> RunConfig:
-    """The configuration with what was chosen in place of what was not given."""
+    """The configuration with all choices filled in."""
     return replace(
         config,
         dataset=data.file.path,
@@ -120,7 +120,7 @@ def _resolved(config: RunConfig, plan: InstancesPlan, data: DataSet) -> RunConfi
 
 
 def _worker(config: RunConfig, model: Model, data: DataSet) -> WorkerSpec:
-    """What each instance of a resolved configuration is started with."""
+    """The specification of the instances, which is the same for all."""
     return WorkerSpec(
         backend=config.backend,
         options=Options(config.precision, config.threads or 1, config.fpmath_mode or "strict"),
@@ -136,6 +136,6 @@ def _worker(config: RunConfig, model: Model, data: DataSet) -> WorkerSpec:
 
 
 def _logged_rows(config: RunConfig, task: Task, features: Features) -> int:
-    """Rows of answers that LoadGen will log: all in accuracy mode and in an audit, none else."""
+    """Rows of answers that LoadGen will log: all in accuracy mode and for an audit, otherwise none."""
     logs_answers = config.mode == "accuracy" or config.audit_config is not None
     return int(HEADS[task.head].rows(features.lengths).sum()) if logs_answers else 0

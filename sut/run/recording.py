@@ -1,6 +1,6 @@
-"""The record of a run while it grows: written as unfinished before the clock starts, and with the verdict at the end.
+"""Fills the record of a run: written as unfinished before the test, and with the verdict after it.
 
-What takes time (checksums, the list of all that is installed) is found out when the run is over, so no start waits.
+Slow parts (checksums, the list of installed distributions) are added after the test, so they do not delay the start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sut.settings.settings import RunConfig
 
 
 def begin(prepared: Prepared) -> RunRecord:
-    """Write the unfinished record, and return it. Raises RunFailedError where the disk does not take it."""
+    """Write the unfinished record and return it. Raises RunFailedError if it cannot be written."""
     lengths = prepared.features.lengths
     record = RunRecord(
         verdict="unfinished",
@@ -55,14 +55,14 @@ def _engine(directory: Path | None) -> Engine | None:
 
 
 def with_instances(record: RunRecord, ready: Sequence[Ready]) -> RunRecord:
-    """With what the instances measured of themselves."""
+    """The record with the measurements of the instances."""
     return replace(record, instances_ready=tuple(InstanceReady(**asdict(one)) for one in ready))
 
 
 def with_measurements(
     record: RunRecord, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None
 ) -> RunRecord:
-    """With what LoadGen was told and what was counted in the timed window, which is over."""
+    """The record with LoadGen's settings and the counts of the timed window, after the test."""
     return replace(
         with_progress(record, scheduler),
         first_query_unix_s=time.time() - (time.perf_counter() - scheduler.progress.first_issue_s),
@@ -73,20 +73,20 @@ def with_measurements(
 
 
 def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:
-    """With what was counted so far."""
+    """The record with the counts so far."""
     return replace(record, progress=Progress(**asdict(scheduler.progress)))
 
 
 def finish(
     record: RunRecord, prepared: Prepared, verdict: Verdict, result: Result, reasons: Sequence[str] = ()
 ) -> RunRecord:
-    """Write the record of a run that ended, and return it. Raises RunFailedError where the disk does not take it."""
+    """Write the record of a finished run and return it. Raises RunFailedError if it cannot be written."""
     found = checksums(prepared.config, prepared.model, prepared.data.digests())
     return _end(replace(record, checksums=found, result=result), verdict, tuple(reasons))
 
 
 def fail(record: RunRecord, reason: str) -> RunRecord:
-    """Write the record of a run that did not end, and return it."""
+    """Write the record of a failed run and return it."""
     return _end(record, "FAILED", (reason,))
 
 
@@ -103,13 +103,13 @@ def _end(record: RunRecord, verdict: Verdict, reasons: tuple[str, ...]) -> RunRe
 
 
 def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dict[str, str]:
-    """sha256 of every file that a prepared run names, and of its weights where they lie in files.
+    """sha256 of every file in the settings of a prepared run, and of its weights if they are in files.
 
     Args:
-        known: the sha256 of files that were read before, which is theirs as the run saw them.
+        known: the sha256 of files that were hashed when the run read them.
     """
     found = {}
-    with suppress(OSError):  # one went away since: the result stands all the same
+    with suppress(OSError):  # a file was removed meanwhile: the result is still valid
         for field, path in asdict(config).items():
             if isinstance(path, Path) and path.is_file():
                 found[field] = known.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()

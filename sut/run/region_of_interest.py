@@ -1,6 +1,6 @@
-"""Where the timed window begins and ends, as two lines that a trace tool can wait for.
+"""Marks start and end of the timed window with two lines of output that a trace tool can wait for.
 
-The lines are those that the workload framework's post-silicon runs look for, so its trace settings work unchanged.
+The lines are those of a workload framework, so that its trace settings work unchanged.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ BEGIN, END = "Running evaluation", "Evaluating: 100%"
 
 
 class RegionOfInterest:
-    """Prints each line once, to standard output and at once; `facts` says when."""
+    """Prints each line once to standard output, unbuffered; `facts` has the times."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._unix_s: dict[str, float] = {}
 
     def begin(self) -> None:
-        """All samples are loaded; LoadGen's next step is its first query."""
+        """Mark the start: all samples are loaded, and LoadGen's next step is its first query."""
         self._mark("begin", BEGIN)
 
     def end(self) -> None:
-        """The last answer is with LoadGen."""
+        """Mark the end: the last response was reported."""
         self._mark("end", END)
 
     def facts(self) -> MarkedTimes:

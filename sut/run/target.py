@@ -1,6 +1,6 @@
 """The target of a run: the one of `--target` or its default, and whether a result meets it.
 
-A run is VALID by LoadGen's rules alone; a target decides the exit code and leaves the verdict.
+Only LoadGen's rules decide whether a run is VALID; the target affects the exit code only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sut.tasks import Task
 
 
 def default(config: RunConfig, model: Model, task: Task, samples: int) -> Target | None:
-    """The demo's own on the demo; the official one on the full data set; none for random weights or other data."""
+    """The default target: the demo's on the demo, the official one on the full data set, else none."""
     if config.mode != "accuracy" or not BACKENDS[config.backend].answers_count:
         return None
     if config.model == DEMO and config.dataset is None:
@@ -25,14 +25,14 @@ def default(config: RunConfig, model: Model, task: Task, samples: int) -> Target
     return None
 
 
-def is_met(gate: Target | None, result: PerformanceResult) -> bool:
-    """True where there is no gate; an invalid result reaches none, however fast."""
-    return gate is None or (result.valid and result.value is not None and gate.is_met(result.value))
+def is_met(goal: Target | None, result: PerformanceResult) -> bool:
+    """Whether the target is met (true without one); an invalid result never meets it."""
+    return goal is None or (result.valid and result.value is not None and goal.is_met(result.value))
 
 
-def row(gate: Target, result: PerformanceResult) -> tuple[str, str]:
+def row(goal: Target, result: PerformanceResult) -> tuple[str, str]:
     """("PASS", "812 samples/s, expected 150 or more")."""
     found = "no figure" if result.value is None else f"{figure(result.value)} {result.unit}"
     invalid = "" if result.valid else ", and the result is INVALID"
-    side = "less" if gate.at_most else "more"
-    return "PASS" if is_met(gate, result) else "FAIL", f"{found}, expected {gate.value:g} or {side}{invalid}"
+    side = "less" if goal.at_most else "more"
+    return "PASS" if is_met(goal, result) else "FAIL", f"{found}, expected {goal.value:g} or {side}{invalid}"

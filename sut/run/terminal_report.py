@@ -1,4 +1,4 @@
-"""What a person reads at the start and at the end of a run. Tables go to standard output, progress does not."""
+"""The text at the start and the table at the end of a run; only tables go to standard output."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Rows = list[tuple[str, str]]
 
 
 def opening(prepared: Prepared, plan: Plan) -> str:
-    """What is about to run and for how long, in two lines, and the notices."""
+    """The run and its length in two lines, and the notices."""
     config = prepared.config
     what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {config.precision}"
     where = f"{count(len(prepared.places), 'instance')} × {config.threads} threads"
-    much = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
-    knobs = [f"LoadGen's knobs from {config.user_conf}"] if config.user_conf else []
-    return "\n".join([what, f"{where}; {much}", *_zeros(prepared), *knobs, *prepared.notices])
+    amount = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
+    settings = [f"LoadGen's settings from {config.user_conf}"] if config.user_conf else []
+    return "\n".join([what, f"{where}; {amount}", *_zeros(prepared), *settings, *prepared.notices])
 
 
 def _zeros(prepared: Prepared) -> list[str]:
@@ -42,22 +42,22 @@ def _queries(scenario: str, plan: Plan) -> str:
     return f"at least {plan.min_query_count} {noun}{duration}{qps}"
 
 
-def performance_rows(scenario: str, judged: Judged, progress: QueryCounters, gate: Target | None) -> Rows:
-    """Verdict, reasons, LoadGen's figure and what it is, the gate, percentiles, tokens."""
+def performance_rows(scenario: str, judged: Judged, progress: QueryCounters, goal: Target | None) -> Rows:
+    """The rows of a performance run: verdict, reasons, LoadGen's figure, the target, percentiles, tokens."""
     result = judged.result
     rows = [("result", "VALID" if result.valid else "INVALID")]
     rows += [("why", reason) for reason in judged.reasons]
     value = "none: too few queries to estimate it" if result.value is None else f"{figure(result.value)} {result.unit}"
     estimate = "" if result.percentile is None else f", estimated {result.percentile:g}th percentile"
     rows += [(result.metric, value + estimate), ("  counted", result.counted)]
-    rows += [target.row(gate, result)] if gate else []
-    if scenario != "Offline":  # where latency is only how long ago the one query was issued
+    rows += [target.row(goal, result)] if goal else []
+    if scenario != "Offline":  # there is one query, so its latency is the duration of the run
         rows += [(f"  p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
     return rows + throughput_rows(progress)
 
 
 def throughput_rows(progress: QueryCounters) -> Rows:
-    """Samples, tokens and padding as the scheduler counted them."""
+    """Rows of samples, tokens and padding, as counted by the scheduler."""
     seconds = progress.window_s
     wasted = 1 - progress.tokens / progress.computed_tokens if progress.computed_tokens else 0.0
     return [
@@ -68,7 +68,7 @@ def throughput_rows(progress: QueryCounters) -> Rows:
 
 
 def batch_rows(batches: Batches | None) -> Rows:
-    """How long batches took in their instances, over all samples."""
+    """The row of batch times in the instances, over all samples."""
     if batches is None or not batches.batch_latency_ms:
         return []
     found = batches.batch_latency_ms
@@ -77,25 +77,25 @@ def batch_rows(batches: Batches | None) -> Rows:
 
 
 def accuracy_rows(score: Score, errors: list[str], prepared: Prepared) -> Rows:
-    """The scorer's own summary, cut into rows, and the errors that LoadGen logged."""
+    """The rows of an accuracy run: the scorer's summary and the errors that LoadGen logged."""
     lines = accuracy_report.summary(score, prepared.target).splitlines()
     rows = [("score", accuracy_report.accuracy_line(score)), *(("INVALID", error) for error in errors)]
     for line in lines:
         head, _, rest = line.partition("  ")
         rows.append((head.strip(), rest.strip()) if rest else ("", line))
     if prepared.target is None and score.is_complete:
-        rows.append(("target", "none applies to this model and data; name one with --target"))
+        rows.append(("target", "none applies to this model and data; set one with --target"))
     return rows
 
 
 def closing(prepared: Prepared, rows: Rows) -> None:
-    """Print the table of a run that ended."""
+    """Print the final table of a run."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in [
         *rows,
-        *(("weights", words) for words in _zeros(prepared)),
+        *(("weights", text) for text in _zeros(prepared)),
         *(("note", notice) for notice in prepared.notices),
         ("logs", str(prepared.config.log_dir)),
     ]:

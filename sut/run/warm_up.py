@@ -1,7 +1,7 @@
-"""How large a run's batches are, and how many queries so many of them make.
+"""The sizes of a run's batches for warm-up, and the number of queries of `--steps`.
 
-Warm-up runs the batches that the scenario will bring, and a step is the typical one of them: `--steps` means the same
-in every scenario, batches of an instance, whatever LoadGen counts there.
+Warm-up runs batches like those of the scenario. A step is a typical batch of an instance, so `--steps` means the
+same in every scenario, whatever LoadGen counts there.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _STREAM_SAMPLES = SCENARIOS["MultiStream"].samples_per_query
 
 
 def warm_up_shapes(config: RunConfig, features: Features) -> Shapes:
-    """(samples, length) of the batches that the scenario brings: the longest, then the typical, which is timed."""
+    """(samples, length) of the scenario's batches: with the longest samples, then a typical one, which is timed."""
     longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
-    asked = config.batch_size or len(features)
-    most = min({"SingleStream": 1, "MultiStream": _STREAM_SAMPLES}.get(config.scenario, asked), asked)
-    return tuple((max(1, min(config.batch_tokens // length, most)), length) for length in (longest, typical))
+    batch_size = config.batch_size or len(features)
+    at_most = min({"SingleStream": 1, "MultiStream": _STREAM_SAMPLES}.get(config.scenario, batch_size), batch_size)
+    return tuple((max(1, min(config.batch_tokens // length, at_most)), length) for length in (longest, typical))
 
 
 def queries(config: RunConfig, shapes: Shapes, instances: int) -> int | None:
-    """What LoadGen is to issue at least, in a test run: the steps' batches on every instance, else as asked for."""
+    """The minimum number of queries of a test run: those of --steps on every instance, else as given."""
     if config.steps is None:
         return config.test_query_count
     samples = config.steps * shapes[-1][0] * instances

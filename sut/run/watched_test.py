@@ -1,7 +1,7 @@
-"""One LoadGen test from its first query to its end, watched.
+"""Runs one LoadGen test and watches it for failures.
 
-LoadGen works on a thread of its own, so that this one can watch: a failure or Ctrl-C ends the run at once. LoadGen has
-no way to be told to stop; it is left where it stands, and the process ends under it (see `__main__`).
+LoadGen runs on a separate thread, so that a failure or Ctrl-C ends the run at once. LoadGen has no call that stops a
+test: its thread is abandoned, and the process exits (see `__main__`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sut.run.progress import ProgressLine
 from sut.run.region_of_interest import RegionOfInterest
 
 _WATCH_S = 0.1
-_SWITCH_S = 0.0005  # LoadGen's callbacks wait no longer for Python's lock; by default it is ten times that
-_LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: what a failed run has logged by then is kept
+_SWITCH_S = 0.0005  # GIL switch interval: bounds how long LoadGen's callbacks wait; the default is ten times that
+_LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: lets it write those of a failed run
 
 
 def scheduler(
@@ -52,10 +52,10 @@ def scheduler(
     )
 
 
-def drive(
+def run(
     prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None = None
 ) -> None:
-    """Run LoadGen to its end, or raise RunFailedError with LoadGen left behind."""
+    """Run LoadGen to its end. Raises RunFailedError, and LoadGen's thread is then abandoned."""
     thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler, roi), name="loadgen", daemon=True)
     sys.setswitchinterval(_SWITCH_S)
     total = prepared.samples if prepared.config.mode == "accuracy" else None
@@ -69,9 +69,9 @@ def drive(
                 line.update()
                 failure = scheduler.failure or executor.failure
                 if failure:
-                    _give_up(prepared, scheduler, executor, failure)
+                    _abort(prepared, scheduler, executor, failure)
     except KeyboardInterrupt as error:
-        _give_up(prepared, scheduler, executor, error)
+        _abort(prepared, scheduler, executor, error)
 
 
 def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOfInterest | None) -> None:
@@ -94,13 +94,13 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOf
         scheduler.fail(error)
 
 
-def _give_up(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure: BaseException) -> NoReturn:
-    scheduler.fail(failure)  # from here on nothing is answered
-    for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would unwind the interpreter under LoadGen
+def _abort(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure: BaseException) -> NoReturn:
+    scheduler.fail(failure)  # from here on no query is answered
+    for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would end the interpreter while LoadGen runs
         signal.signal(number, signal.SIG_IGN)
     executor.close()
     time.sleep(_LOG_POLL_S)
-    words = "interrupted." if isinstance(failure, KeyboardInterrupt) else f"{failure}"
+    text = "interrupted." if isinstance(failure, KeyboardInterrupt) else f"{failure}"
     if not isinstance(failure, (KeyboardInterrupt, RunFailedError)):
-        words = f"{type(failure).__name__}: {failure}"
-    raise RunFailedError(f"the run is INVALID: {words} Its logs are in {prepared.config.log_dir}.") from failure
+        text = f"{type(failure).__name__}: {failure}"
+    raise RunFailedError(f"the run is INVALID: {text} Its logs are in {prepared.config.log_dir}.") from failure

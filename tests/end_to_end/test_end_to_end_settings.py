@@ -1,4 +1,4 @@
-"""Where a setting comes from: defaults < TOML < flags; user.conf for LoadGen's knobs; nothing from audit.config."""
+"""Where a setting comes from: defaults < TOML < flags; user.conf for LoadGen's settings; nothing from audit.config."""
 
 from __future__ import annotations
 

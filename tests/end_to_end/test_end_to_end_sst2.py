@@ -85,7 +85,7 @@ def test_a_valid_run_says_that_it_is_no_benchmark(shared: Path, tmp_path: Path) 
         "cache_dir": str(shared / "cache"),
         "log_dir": str(tmp_path / "valid"),
     }
-    assert prepare(resolve(values)).notices == ("not a task of MLPerf's: not submittable",)
+    assert prepare(resolve(values)).notices == ("not an MLPerf task: not submittable",)
 
 
 def test_the_demo_is_small() -> None:
