@@ -72,7 +72,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Batches(Work):
-    """The batches of all instances. Latencies are times of a sample's batch in its instance: mean, min, max, p50 … p99.9."""
+    """The batches of all instances. Latencies are times of samples' batches in instances: mean to p99.9."""
 
     window_s: float
     batch_latency_ms: Mapping[str, float] = field(default_factory=dict)

@@ -58,7 +58,7 @@ def test_notices_on_the_benchmarks_data(
 
 def test_other_data_and_other_tasks_are_named(data: DataSet) -> None:
     assert "data set" in notices.of(resolve(OFFICIAL), TRAINED, SQUAD, None, data)[0]
-    assert notices.of(resolve(OFFICIAL), TRAINED, SST2, None, data) == ("not a task of MLPerf's: not submittable",)
+    assert notices.of(resolve(OFFICIAL), TRAINED, SST2, None, data) == ("not an MLPerf task: not submittable",)
 
 
 @pytest.mark.parametrize(
