@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accuracy.targets import METRICS
 from foundation import atomic_write
-from foundation.bounded_readers import SETTINGS_BYTES, read_json
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
+from foundation.typed_json import decode
 
 if TYPE_CHECKING:
     from accuracy.score import Score
@@ -36,11 +38,18 @@ def write_accuracy(score: Score, output_dir: Path, notices: Iterable[str] = ()) 
     return atomic_write.write_text(output_dir / ACCURACY_FILE, "\n".join([accuracy_line(score), *notices]) + "\n")
 
 
+@dataclass(frozen=True)
+class _Noticed:
+    """The one key of run.json that is read here; `sut.record` holds them all."""
+
+    notices: tuple[str, ...]
+
+
 def notices_beside(log_file: Path) -> list[str]:
     """The notices in the run.json next to `log_file`, which belong to its figures; empty if there is no run.json."""
     try:
-        return [str(notice) for notice in read_json(log_file.parent / RUN_FILE, SETTINGS_BYTES)["notices"]]
-    except (ValueError, KeyError, TypeError):
+        return list(decode(_Noticed, read_json(log_file.parent / RUN_FILE, SETTINGS_BYTES)).notices)
+    except UnreadableError:
         return []
 
 
