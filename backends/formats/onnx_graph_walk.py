@@ -44,6 +44,11 @@ class OnnxGraph:
         """The node that computes `name`; None for an input or an initializer."""
         return self.made_by.get(name)
 
+    def node_of(self, name: str, op: str) -> OnnxNode | None:
+        """The node that computes `name`, if it is an `op`."""
+        node = self.node(name)
+        return node if node is not None and node.op == op else None
+
     def constant(self, name: str) -> Array | None:
         """The tensor's value; None if it depends on the graph's inputs."""
         if name not in self.constants:

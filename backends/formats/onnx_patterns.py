@@ -125,17 +125,12 @@ def _unfolded(graph: OnnxGraph, weight: Array, bias: Array, divided: str) -> Gra
     if quotient is None or quotient.op not in ("Div", "Mul"):
         return None
     centred = graph.node(through(graph, quotient.inputs[0]))
-    root = graph.nearest(quotient.inputs[1], lambda name: _is(graph, name, "Sqrt"))
+    root = graph.nearest(quotient.inputs[1], lambda name: graph.node_of(name, "Sqrt"))
     inside = graph.node(root.inputs[0]) if root else None
     epsilon = _constant_and_other(graph, inside) if inside and inside.op == "Add" else None
     if centred is None or centred.op != "Sub" or epsilon is None or epsilon[0].size != 1:
         return None
     return GraphNorm(weight, bias, float(epsilon[0].reshape(())), centred.inputs[0])
-
-
-def _is(graph: OnnxGraph, name: str, op: str) -> OnnxNode | None:
-    node = graph.node(name)
-    return node if node is not None and node.op == op else None
 
 
 def _constant_and_other(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:

@@ -181,7 +181,7 @@ def _activated(graph: OnnxGraph, name: str) -> GraphLinear:
 def _attention(graph: OnnxGraph, context: str) -> tuple[dict[str, GraphLinear], int]:
     """Query, key and value, and the number of heads, found from the attention's output."""
     mixed = _product(graph, context)
-    if mixed is None or not (softmax := graph.nearest(mixed.inputs[0], lambda name: _of(graph, name, "Softmax"))):
+    if mixed is None or not (softmax := graph.nearest(mixed.inputs[0], lambda name: graph.node_of(name, "Softmax"))):
         raise _no_bert(graph, context, "softmax(query x key) x value")
     scores = graph.nearest(softmax.inputs[0], lambda name: _product(graph, name))
     if scores is None:
@@ -212,20 +212,15 @@ def _last_two(graph: OnnxGraph, shape: str) -> list[int]:
     sizes = graph.constant(shape)
     if sizes is not None:
         return [int(size) for size in sizes.reshape(-1)[-2:]]
-    node = _of(graph, shape, "Concat")
+    node = graph.node_of(shape, "Concat")
     parts = [graph.constant(name) for name in node.inputs[-2:]] if node else []
     return [int(part.reshape(-1)[-1]) for part in parts if part is not None]
 
 
 def _product(graph: OnnxGraph, name: str) -> OnnxNode | None:
     """The product of two non-constant matrices that computes `name`; None for any other node."""
-    node = _of(graph, through(graph, name), "MatMul")
+    node = graph.node_of(through(graph, name), "MatMul")
     return node if node is not None and len(graph.variable(node)) == 2 else None
-
-
-def _of(graph: OnnxGraph, name: str, op: str) -> OnnxNode | None:
-    node = graph.node(name)
-    return node if node is not None and node.op == op else None
 
 
 def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
