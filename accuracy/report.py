@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accuracy.targets import METRICS
-from foundation import atomic_write
+from foundation import atomic_write, log_files
 from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
 from foundation.typed_json import decode
 
 if TYPE_CHECKING:
     from accuracy.score import Score
     from accuracy.targets import Target
-
-ACCURACY_FILE = "accuracy.txt"
-PREDICTIONS_FILE = "predictions.json"
-RUN_FILE = "run.json"
 
 
 def accuracy_line(score: Score) -> str:
@@ -35,7 +31,9 @@ def write_accuracy(score: Score, output_dir: Path, notices: Iterable[str] = ()) 
         OSError: it cannot be written.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
-    return atomic_write.write_text(output_dir / ACCURACY_FILE, "\n".join([accuracy_line(score), *notices]) + "\n")
+    return atomic_write.write_text(
+        output_dir / log_files.ACCURACY_TXT, "\n".join([accuracy_line(score), *notices]) + "\n"
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class _Noticed:
 def notices_beside(log_file: Path) -> list[str]:
     """The notices in the run.json next to `log_file`, which belong to its figures; empty if there is no run.json."""
     try:
-        return list(decode(_Noticed, read_json(log_file.parent / RUN_FILE, SETTINGS_BYTES)).notices)
+        return list(decode(_Noticed, read_json(log_file.parent / log_files.RUN, SETTINGS_BYTES)).notices)
     except UnreadableError:
         return []
 

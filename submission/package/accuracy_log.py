@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from submission.rules.layout import ACCURACY_TXT
+from foundation.log_files import ACCURACY_TXT
 from submission.rules.rounds import MAX_ACCURACY_LOG_BYTES, TRUNCATE_KEEP_BYTES, TRUNCATION_MARK
 from submission.submit import workspace
 

@@ -12,15 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundation import log_files
+from foundation.log_files import ACCURACY_TXT
 from submission.package import accuracy_log, documents
 from submission.package.weights import Weights
-from submission.rules.layout import ACCURACY_TXT, ResultLayout
+from submission.rules import rounds
+from submission.rules.layout import ResultLayout
 from submission.rules.rounds import PERFORMANCE_FILES, TRIAL_MARKER
-from submission.submit import test01, workspace
+from submission.submit import workspace
 from submission.submit.plan import ACCURACY, PERFORMANCE, TEST01, Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
-from sut.record import detail_log, run_record
+from sut.record import run_record
 
 _CODE = ("sut", "backends", "qsl", "accuracy", "submission", "foundation")
 _SOURCES = ("*.py", "*.h", "*.cpp")
@@ -74,7 +77,7 @@ def _scenario(inputs: TreeInputs, root: Path, scenario: str) -> None:
     accuracy_txt = (folders[ACCURACY] / ACCURACY_TXT).read_text(encoding="utf-8")
     missing = [mark for mark in documents.marks(request, list(records.values())) if mark not in accuracy_txt]
     accuracy_log.pack(
-        folders[ACCURACY] / detail_log.ACCURACY, "\n".join([accuracy_txt.rstrip(), *missing]), root / layout.accuracy
+        folders[ACCURACY] / log_files.ACCURACY, "\n".join([accuracy_txt.rstrip(), *missing]), root / layout.accuracy
     )
     if TEST01 in steps:
         _test01(folders[TEST01], root, layout)
@@ -86,10 +89,10 @@ def _scenario(inputs: TreeInputs, root: Path, scenario: str) -> None:
 
 def _test01(folder: Path, root: Path, layout: ResultLayout) -> None:
     _copy(folder, root / layout.test01_performance, PERFORMANCE_FILES)
-    _copy(folder, root / layout.test01, (test01.VERIFY_ACCURACY, test01.VERIFY_PERFORMANCE))
+    _copy(folder, root / layout.test01, (rounds.VERIFY_ACCURACY, rounds.VERIFY_PERFORMANCE))
     accuracy_txt = (folder / ACCURACY_TXT).read_text(encoding="utf-8")
-    accuracy_log.pack(folder / detail_log.ACCURACY, accuracy_txt, root / layout.test01_accuracy)
-    fallback = [name for name in (test01.BASELINE, test01.COMPLIANCE) if (folder / name).is_file()]
+    accuracy_log.pack(folder / log_files.ACCURACY, accuracy_txt, root / layout.test01_accuracy)
+    fallback = [name for name in (rounds.BASELINE, rounds.COMPLIANCE) if (folder / name).is_file()]
     _copy(folder, root / layout.test01_accuracy, fallback)
 
 

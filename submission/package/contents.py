@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from foundation.log_files import DETAIL
 from foundation.rules import SCENARIOS
 from submission.check import detail_log
 from submission.check.failure import RefusedError
 from submission.check.tree import Tree
-from submission.rules.layout import DETAIL, ResultLayout
+from submission.rules.layout import ResultLayout
 from submission.rules.rounds import DIVISIONS, LATEST, ROUNDS, TEST_PASS, Round
 
 Json = dict[str, Any]

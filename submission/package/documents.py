@@ -13,7 +13,7 @@ from pathlib import Path
 from backends import BACKENDS
 from foundation.typed_json import encode
 from submission.package.weights import TRANSFORMATIONS, TYPES, Weights
-from submission.submit import test01
+from submission.rules import rounds
 from submission.submit.plan import TEST01, Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
@@ -107,10 +107,10 @@ def _test01(output: Workspace, steps: Sequence[Step]) -> list[str]:
     if folder is None:
         return []
     texts = [
-        (folder / name).read_text(encoding="utf-8") for name in (test01.VERIFY_ACCURACY, test01.VERIFY_PERFORMANCE)
+        (folder / name).read_text(encoding="utf-8") for name in (rounds.VERIFY_ACCURACY, rounds.VERIFY_PERFORMANCE)
     ]
     lines = ["", "## TEST01", "", "```", *(text.rstrip() for text in texts), "```"]
-    if (folder / test01.BASELINE).is_file():
+    if (folder / rounds.BASELINE).is_file():
         lines += [
             "",
             "Answers are not bit-exact because batches differ between runs: F1 over TEST01's samples decides.",

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from submission.rules.rounds import TEST01, Round
+from foundation.log_files import ACCURACY_TXT
+from submission.rules.rounds import BASELINE, COMPLIANCE, TEST01, VERIFY_ACCURACY, VERIFY_PERFORMANCE, Round
 
-DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
-ACCURACY_TXT = "accuracy.txt"
 RUN_1 = "run_1"
 
 
@@ -119,11 +118,11 @@ class ResultLayout(SubmitterLayout):
 
     @property
     def verify_accuracy(self) -> PurePosixPath:
-        return self.test01 / "verify_accuracy.txt"
+        return self.test01 / VERIFY_ACCURACY
 
     @property
     def verify_performance(self) -> PurePosixPath:
-        return self.test01 / "verify_performance.txt"
+        return self.test01 / VERIFY_PERFORMANCE
 
     @property
     def test01_performance(self) -> PurePosixPath:
@@ -136,9 +135,9 @@ class ResultLayout(SubmitterLayout):
     @property
     def baseline_accuracy(self) -> PurePosixPath:
         """The accuracy run's F1 over TEST01's samples. Present only if TEST01's answers were not bit-exact."""
-        return self.test01_accuracy / "baseline_accuracy.txt"
+        return self.test01_accuracy / BASELINE
 
     @property
     def compliance_accuracy(self) -> PurePosixPath:
         """TEST01's F1 over the same samples. Present only if its answers were not bit-exact."""
-        return self.test01_accuracy / "compliance_accuracy.txt"
+        return self.test01_accuracy / COMPLIANCE

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from foundation.log_files import ACCURACY, ACCURACY_TXT, DETAIL, SUMMARY, TRACE
 from foundation.rules import SCENARIOS, SEEDS, Seeds
 from foundation.suggest import did_you_mean
 from sut.errors import UsageError
@@ -61,6 +62,8 @@ EARLY_STOPPING_SCENARIOS = tuple(name for name, one in SCENARIOS.items() if one.
 
 # TEST01: the settings of compliance/TEST01/bert/audit.config, and how far its score may be from the run's.
 TEST01 = "TEST01"
+VERIFY_ACCURACY, VERIFY_PERFORMANCE = "verify_accuracy.txt", "verify_performance.txt"
+BASELINE, COMPLIANCE = "baseline_accuracy.txt", "compliance_accuracy.txt"
 TEST_PASS = "TEST PASS"  # noqa: S105 - what the checkers look for in a verification's text
 TEST01_LOG_RNG_SEED = 720381539243781796
 TEST01_LOG_SAMPLING_TARGET = 4096
@@ -101,12 +104,12 @@ MEASUREMENTS_KEYS = (
 TRUNCATION_MARK = b"\n\n...\n\n"
 
 # Files of a results directory: required and allowed.
-PERFORMANCE_FILES = ("mlperf_log_summary.txt", "mlperf_log_detail.txt")
-ACCURACY_FILES = (*PERFORMANCE_FILES, "accuracy.txt", "mlperf_log_accuracy.json")
-OPTIONAL_FILES = ("mlperf_log_trace.json", "results.json")
-OPTIONAL_PERFORMANCE_FILES = (*OPTIONAL_FILES, "mlperf_log_accuracy.json")
-TEST01_ACCURACY_FILES = ("mlperf_log_accuracy.json", "accuracy.txt")
-TEST01_FALLBACK_FILES = (*TEST01_ACCURACY_FILES, "baseline_accuracy.txt", "compliance_accuracy.txt")
+PERFORMANCE_FILES = (SUMMARY, DETAIL)
+ACCURACY_FILES = (*PERFORMANCE_FILES, ACCURACY_TXT, ACCURACY)
+OPTIONAL_FILES = (TRACE, "results.json")
+OPTIONAL_PERFORMANCE_FILES = (*OPTIONAL_FILES, ACCURACY)
+TEST01_ACCURACY_FILES = (ACCURACY, ACCURACY_TXT)
+TEST01_FALLBACK_FILES = (*TEST01_ACCURACY_FILES, BASELINE, COMPLIANCE)
 
 TRIAL_MARKER = "TRIAL.md"  # next to the division directories: a package too short for the official counts
 # Rules on length and counts that a trial in the open division may break; the broken ones are always listed.

@@ -14,9 +14,10 @@ import numpy as np
 
 from accuracy.log import read_entries
 from backends.replay import write_answers
+from foundation import log_files
 from qsl.base import Features
 from sut.errors import UsageError, UserError
-from sut.record import detail_log, run_record
+from sut.record import run_record
 from sut.tasks import TASKS
 
 
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 def save_answers(log_dir: Path, answers: Path) -> int:
     """Save the run's answers, keyed by their samples' token ids; returns their number."""
     features = _features(log_dir)
-    indexes, logged = read_entries(log_dir / detail_log.ACCURACY, len(features))
+    indexes, logged = read_entries(log_dir / log_files.ACCURACY, len(features))
     pairs = zip(indexes.tolist(), logged, strict=True)
     write_answers(answers, ((features.sample(i)[0], np.frombuffer(raw, "<f4").reshape(-1, 2)) for i, raw in pairs))
     return len(logged)

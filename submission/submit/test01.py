@@ -15,16 +15,14 @@ import numpy as np
 
 from accuracy.log import read_entries
 from accuracy.squad import SquadScore
+from foundation import log_files
 from foundation.rules import SCENARIOS
 from submission.rules import rounds
-from submission.rules.layout import ACCURACY_TXT
 from submission.rules.test01_speed import SpeedComparison
 from submission.submit import workspace
 from sut.errors import RunFailedError
 from sut.record import detail_log
 
-VERIFY_ACCURACY, VERIFY_PERFORMANCE = "verify_accuracy.txt", "verify_performance.txt"
-BASELINE, COMPLIANCE = "baseline_accuracy.txt", "compliance_accuracy.txt"
 _BASELINE_LOG = "baseline_log.json"
 _FAIL = "TEST FAIL"
 AUDIT_CONFIG = f"""# TEST01: a performance run that logs the answers to some of its samples.
@@ -141,15 +139,15 @@ def verify(
     Raises:
         RunFailedError: TEST01 does not pass; the message has the difference.
     """
-    log = folder / detail_log.ACCURACY
-    answers = compare_answers(accuracy / detail_log.ACCURACY, log, samples)
+    log = folder / log_files.ACCURACY
+    answers = compare_answers(accuracy / log_files.ACCURACY, log, samples)
     speed = compare_speed(performance, folder, scenario)
-    workspace.write(folder / VERIFY_ACCURACY, answers_text(answers))
-    workspace.write(folder / VERIFY_PERFORMANCE, speed_text(speed))
+    workspace.write(folder / rounds.VERIFY_ACCURACY, answers_text(answers))
+    workspace.write(folder / rounds.VERIFY_PERFORMANCE, speed_text(speed))
     tested = score(log)
-    workspace.write(folder / ACCURACY_TXT, _line(tested))
+    workspace.write(folder / log_files.ACCURACY_TXT, _line(tested))
     if not answers.are_equal:
-        _compare_f1(folder, accuracy / detail_log.ACCURACY, answers, benchmark, tested, score)
+        _compare_f1(folder, accuracy / log_files.ACCURACY, answers, benchmark, tested, score)
     if not speed.agrees:
         raise RunFailedError(
             f"expected TEST01's {scenario} figure within {speed.delta:.0%} of the performance run's "
@@ -172,9 +170,9 @@ def _compare_f1(
         raise RunFailedError(
             f"expected an accuracy run that answers every sample of TEST01, found {len(answers.missing)} unanswered."
         )
-    baseline = score(_restricted(accuracy_log, folder / detail_log.ACCURACY, folder / _BASELINE_LOG))
-    workspace.write(folder / BASELINE, _line(baseline))
-    workspace.write(folder / COMPLIANCE, _line(tested))
+    baseline = score(_restricted(accuracy_log, folder / log_files.ACCURACY, folder / _BASELINE_LOG))
+    workspace.write(folder / rounds.BASELINE, _line(baseline))
+    workspace.write(folder / rounds.COMPLIANCE, _line(tested))
     delta, allowed = f1_delta(baseline, tested), rounds.TEST01_ACCURACY_DELTA[benchmark]
     if delta > allowed:
         raise RunFailedError(

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from foundation.log_files import DETAIL
 from foundation.rules import SCENARIOS
 from sut.errors import RunFailedError
 from sut.record.results import Percentile, PerformanceResult
 
-DETAIL, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_accuracy.json"
 _MARKER = ":::MLLOG "
 _LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
 _PERCENTILES: tuple[Percentile, ...] = get_args(Percentile)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from foundation import atomic_write, bounded_readers
 from foundation.bounded_readers import UnreadableError
+from foundation.log_files import RUN
 from foundation.typed_json import OTHERS, UNLESS_NONE, decode, encode
 from sut.errors import RunFailedError, UsageError
 from sut.machine.facts import MachineFacts
@@ -23,7 +24,6 @@ from sut.record.measurements import Batches, InstanceReady, MarkedTimes, Progres
 from sut.record.results import AccuracyResult, PeakResult, PerformanceResult, Result
 from sut.settings.settings import RunConfig
 
-NAME = "run.json"
 VERSION = 2
 Verdict = Literal["unfinished", "VALID", "INVALID", "PASS", "FAIL", "SCORED", "INCOMPLETE", "PEAK", "FAILED"]
 _MOST_BYTES = 64 << 20
@@ -94,7 +94,7 @@ class _Head:
 
 def path_of(run: Path) -> Path:
     """The path of run.json, given a log directory or the file itself."""
-    return run / NAME if run.is_dir() else run
+    return run / RUN if run.is_dir() else run
 
 
 def read(run: Path) -> RunRecord:
@@ -108,7 +108,7 @@ def read(run: Path) -> RunRecord:
         return parse(bounded_readers.read_json(path, _MOST_BYTES))
     except UnreadableError as error:
         raise UsageError(
-            f"expected the record of a run in {path}, found {error}. Type a run's log directory or its {NAME}."
+            f"expected the record of a run in {path}, found {error}. Type a run's log directory or its {RUN}."
         ) from error
 
 
@@ -130,7 +130,7 @@ def write(log_dir: Path, record: RunRecord) -> Path:
     Raises:
         RunFailedError: it cannot be written.
     """
-    path = log_dir / NAME
+    path = log_dir / RUN
     try:
         return atomic_write.write_text(path, json.dumps(encode(record), indent=2) + "\n")
     except OSError as error:

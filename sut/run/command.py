@@ -9,6 +9,7 @@ from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
 from accuracy.score import Score
 from accuracy.targets import Target
+from foundation import log_files
 from sut.errors import INVALID, VALID, RunFailedError
 from sut.executors.base import Executor, Ready
 from sut.executors.inline import InlineExecutor
@@ -82,9 +83,9 @@ def _judge_performance(prepared: Prepared, scheduler: Scheduler, record: RunReco
 def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> int:
     config = prepared.config
     errors = detail_log.read(config.logs).logged_errors()
-    score = prepared.task.score(config.logs / detail_log.ACCURACY, prepared.data)
+    score = prepared.task.score(config.logs / log_files.ACCURACY, prepared.data)
     accuracy_report.write_accuracy(score, config.logs, prepared.notices)
-    predictions = accuracy_report.write_predictions(score, config.logs / accuracy_report.PREDICTIONS_FILE)
+    predictions = accuracy_report.write_predictions(score, config.logs / log_files.PREDICTIONS)
     result = AccuracyResult(
         metrics=score.metrics,
         of_answered=score.of_answered,

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from foundation import log_files
 from sut.errors import UsageError
-from sut.record import detail_log, run_record
 
 _LOG_BYTES = 32 << 20  # space for LoadGen's logs in addition to the answers
 # An answer is logged in hexadecimal: two characters per byte, two float32 per token.
@@ -28,8 +28,8 @@ def claim(log_dir: Path, logged_tokens: int) -> tuple[Path, ...]:
         _refuse_a_run(log_dir)
         made = tuple(path for path in (log_dir, *log_dir.parents) if not path.exists())
         log_dir.mkdir(parents=True, exist_ok=True)
-        (log_dir / run_record.NAME).touch()
-        (log_dir / run_record.NAME).unlink()
+        (log_dir / log_files.RUN).touch()
+        (log_dir / log_files.RUN).unlink()
         free = shutil.disk_usage(log_dir).free
     except OSError as error:
         raise UsageError(f"expected to write logs to {log_dir}, found: {error}. Type another --log-dir.") from error
@@ -44,7 +44,7 @@ def claim(log_dir: Path, logged_tokens: int) -> tuple[Path, ...]:
 
 
 def _refuse_a_run(log_dir: Path) -> None:
-    for name in (run_record.NAME, detail_log.DETAIL, detail_log.ACCURACY):
+    for name in (log_files.RUN, log_files.DETAIL, log_files.ACCURACY):
         if (log_dir / name).exists():
             raise UsageError(
                 f"expected a log directory without a run, found {name} in {log_dir}. Type another --log-dir."

@@ -12,8 +12,9 @@ from typing import Any
 
 from submission_tree import ACCURACY_TXT, MODEL, SUBMITTER, SYSTEM, Built, rewrite
 
+from foundation.log_files import DETAIL
 from submission.rules import rounds
-from submission.rules.layout import DETAIL, ResultLayout
+from submission.rules.layout import ResultLayout
 
 OFFLINE, STREAM = "Offline", "SingleStream"
 OLDER = "v5.1"  # a round of the older layout

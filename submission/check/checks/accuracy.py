@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from foundation.log_files import ACCURACY, DETAIL
 from foundation.rules import F1_TARGETS, SAMPLES
 from submission.check import detail_log
 from submission.check.checks import models, performance
 from submission.check.checks.requirement import Requirement, equals, unmet
 from submission.check.failure import Failure, RefusedError
 from submission.check.tree import Tree
-from submission.rules.layout import ACCURACY, DETAIL, ResultLayout
+from submission.rules.layout import ResultLayout
 from submission.rules.rounds import MAX_ACCURACY_LOG_BYTES, TRUNCATION_MARK
 
 _NUMBER = r"[\d.]+"

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from foundation.log_files import DETAIL
 from foundation.rules import SCENARIOS
 from submission.check import detail_log
 from submission.check.checks import accuracy, files, models, performance
 from submission.check.checks.requirement import Requirement, equals, is_positive, unmet
 from submission.check.failure import Failure, RefusedError, missing
 from submission.check.tree import Tree
-from submission.rules.layout import DETAIL, ResultLayout
+from submission.rules.layout import ResultLayout
 from submission.rules.rounds import (
     OPTIONAL_FILES,
     OPTIONAL_PERFORMANCE_FILES,

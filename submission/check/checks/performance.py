@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from foundation.log_files import DETAIL
 from foundation.rules import MIN_DURATION_S, SAMPLES, SCENARIOS
 from submission.check import detail_log
 from submission.check.checks.requirement import Requirement, at_least, equals, is_positive, unmet
 from submission.check.detail_log import DetailLog
 from submission.check.failure import Failure
 from submission.check.tree import Tree
-from submission.rules.layout import DETAIL, ResultLayout
+from submission.rules.layout import ResultLayout
 from submission.rules.rounds import EARLY_STOPPING_SCENARIOS, Round
 
 

@@ -17,7 +17,7 @@ from submission.check import tree, verdict
 from submission.package import build, documents, pack, weights
 from submission.package.build import TreeInputs
 from submission.rules import rounds
-from submission.submit import plan, request, test01
+from submission.submit import plan, request
 from submission.submit.workspace import Workspace
 from sut.machine import facts as machine_facts
 from sut.record import run_record
@@ -57,7 +57,7 @@ def finish(folder: Path, dataset: Path) -> None:
     made = records.record(notices=(NOTICE,), config=config, samples=rules.SAMPLES, machine=machine_facts.facts())
     run_record.write(folder, made)
     (folder / "accuracy.txt").write_text('{"exact_match": 90.0, "f1": 91.0}\n')
-    for name in (test01.VERIFY_ACCURACY, test01.VERIFY_PERFORMANCE):
+    for name in (rounds.VERIFY_ACCURACY, rounds.VERIFY_PERFORMANCE):
         (folder / name).write_text("TEST PASS\n")
 
 
@@ -77,8 +77,8 @@ def test_the_tree_of_each_round_passes_the_checks(tmp_path: Path, logs: Logs, ro
 def test_answers_that_are_not_equal_come_with_both_scores(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "closed")
     folder = made.steps_of("Offline")[plan.TEST01].folder(made.output)
-    (folder / test01.VERIFY_ACCURACY).write_text("TEST FAIL\n")
-    for name in (test01.BASELINE, test01.COMPLIANCE):
+    (folder / rounds.VERIFY_ACCURACY).write_text("TEST FAIL\n")
+    for name in (rounds.BASELINE, rounds.COMPLIANCE):
         (folder / name).write_text('{"exact_match": 90.0, "f1": 91.0}\n')
     root = build.build(made)
     assert verdict.examine(tree.read(root), made.request.round).failures == ()

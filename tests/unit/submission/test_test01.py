@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from accuracy.squad import SquadScore
-from submission.rules.layout import ACCURACY_TXT
+from foundation.log_files import ACCURACY_TXT
+from submission.rules import rounds
 from submission.rules.test01_speed import SpeedComparison
 from submission.submit import test01
 from submission.submit.test01 import AnswerComparison, answers_text, compare_answers, compare_speed, speed_text, verify
@@ -151,18 +152,18 @@ def verified(tmp_path: Path, baseline: Path) -> Verify:
 
 def test_equal_answers_need_no_other_proof(verified: Verify) -> None:
     folder = verified(ANSWERS[:2], 90.0)
-    assert (folder / test01.VERIFY_ACCURACY).read_text().endswith("TEST PASS\n")
-    assert (folder / test01.VERIFY_PERFORMANCE).read_text().endswith("TEST PASS\n")
+    assert (folder / rounds.VERIFY_ACCURACY).read_text().endswith("TEST PASS\n")
+    assert (folder / rounds.VERIFY_PERFORMANCE).read_text().endswith("TEST PASS\n")
     assert json.loads((folder / ACCURACY_TXT).read_text())["f1"] == pytest.approx(90.0)
-    assert not (folder / test01.BASELINE).exists()
+    assert not (folder / rounds.BASELINE).exists()
 
 
 @pytest.mark.parametrize(("f1", "benchmark"), [(89.2, "bert-99"), (90.8, "bert-99"), (89.95, "bert-99.9")])
 def test_f1_takes_the_place_of_equal_answers(verified: Verify, f1: float, benchmark: str) -> None:
     folder = verified([[1.5, 2.0], ANSWERS[1]], f1, benchmark)
-    assert (folder / test01.VERIFY_ACCURACY).read_text().endswith("TEST FAIL\n")
-    assert json.loads((folder / test01.BASELINE).read_text())["f1"] == pytest.approx(90.0)
-    assert json.loads((folder / test01.COMPLIANCE).read_text())["f1"] == pytest.approx(f1)
+    assert (folder / rounds.VERIFY_ACCURACY).read_text().endswith("TEST FAIL\n")
+    assert json.loads((folder / rounds.BASELINE).read_text())["f1"] == pytest.approx(90.0)
+    assert json.loads((folder / rounds.COMPLIANCE).read_text())["f1"] == pytest.approx(f1)
     kept = json.loads((folder / "baseline_log.json").read_text())
     assert [entry["qsl_idx"] for entry in kept] == [0, 1]
 
