@@ -48,7 +48,7 @@ def test_a_long_passage_is_read_to_its_end(tmp_path: Path) -> None:
     assert int(time.partition("; ")[2].split()[0]) > 5
 
 
-def test_a_loop_changes_its_passage_and_outlives_mistakes(tmp_path: Path) -> None:
+def test_a_loop_changes_its_passage_and_survives_errors(tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text(PASSAGE.replace("1850", "1902"), encoding="utf-8")
     lines = (QUESTION, "/file nowhere.txt", "/passage ", f"/file {tmp_path / 'other.txt'}", QUESTION, "", "not read")
     done = ask("--passage", PASSAGE, typed="\n".join(lines))
@@ -79,7 +79,7 @@ def test_random_weights_say_so(run: Run) -> None:
         (("--question", "x"), "--passage"),
     ],
 )
-def test_what_it_cannot_use(refuse: Run, args: tuple[str, ...], words: str) -> None:
+def test_input_that_it_refuses(refuse: Run, args: tuple[str, ...], words: str) -> None:
     ended = refuse("ask", *args, with_case=False)
     assert ended.code == 2
     assert_refused_or_usage(ended.err, words)

@@ -1,4 +1,4 @@
-"""What cannot be used ends in exit code 2 and one message that says what to type, with no run begun.
+"""Input that cannot be used ends in exit code 2 and one message that says what to type, without a run.
 
 One of each kind is a process, as a user starts it; the others are the same command lines in this process.
 """
@@ -42,7 +42,7 @@ def test_one_message_on_standard_error(
     assert ended.out == "" and ended.runs == []
 
 
-def test_words_that_do_not_exist_bring_the_nearest(refuse: Run) -> None:
+def test_unknown_words_suggest_the_nearest(refuse: Run) -> None:
     for flag, word, nearest in (
         ("--scenario", "Ofline", "Offline"),
         ("--scenario", "singlestrem", "SingleStream"),
@@ -187,7 +187,7 @@ FILES: dict[str, bytes | None] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_data_set_that_is_none(refuse: Run, tmp_path: Path, name: str) -> None:
+def test_an_invalid_data_set(refuse: Run, tmp_path: Path, name: str) -> None:
     path = tmp_path / "none.json"
     if (content := FILES[name]) is not None:
         path.write_bytes(content)
@@ -206,7 +206,7 @@ def test_a_data_set_that_is_none(refuse: Run, tmp_path: Path, name: str) -> None
     ),
     ids=("nothing there", "empty", "without [CLS]", "not text"),
 )
-def test_a_vocabulary_that_is_none(refuse: Run, tmp_path: Path, content: bytes | None, words: tuple[str, ...]) -> None:
+def test_an_invalid_vocabulary(refuse: Run, tmp_path: Path, content: bytes | None, words: tuple[str, ...]) -> None:
     path = tmp_path / "words.txt"
     if content is not None:
         path.write_bytes(content)
@@ -365,7 +365,7 @@ def test_a_config_that_is_broken(refuse: Run, model: Path, content: bytes) -> No
 
 
 @pytest.mark.parametrize("content", (b"", b"no graph at all", bytes(range(256)) * 40), ids=("empty", "text", "bytes"))
-def test_an_onnx_file_that_is_none(refuse: Run, tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_onnx_file(refuse: Run, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     ended = refuse("--model", path)
@@ -373,7 +373,7 @@ def test_an_onnx_file_that_is_none(refuse: Run, tmp_path: Path, content: bytes) 
     assert ended.runs == []
 
 
-def test_an_onnx_file_that_is_none_has_no_weights_either(refuse: Run, tmp_path: Path) -> None:
+def test_an_invalid_onnx_file_has_no_weights(refuse: Run, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"whatever")
     assert_refused(refuse("--model", path, "--backend", "pytorch"), "model.onnx", "fetch it again")

@@ -58,7 +58,7 @@ def test_the_gate_fails_where_the_accuracy_is_lost(run: Run, case: Case) -> None
     assert "fake backend" in ended.out
 
 
-def test_an_engine_of_another_kind_of_machine_is_said(run: Run, case: Case) -> None:
+def test_an_engine_of_another_kind_of_machine_is_reported(run: Run, case: Case) -> None:
     from sut.commands.compare.engines import PresetEngine
 
     built = PresetEngine(
@@ -88,6 +88,6 @@ def test_nothing_was_built(refuse: Run, case: Case) -> None:
         ((PRESET, "--model", "demo", "--dataset", "demo", "--precision", "int3"), ("--precision out of", "int3")),
     ],
 )
-def test_what_it_cannot_use(refuse: Run, case: Case, args: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_input_that_it_refuses(refuse: Run, case: Case, args: tuple[str, ...], words: tuple[str, ...]) -> None:
     ended = refuse("compare", *args, "--cache-dir", case.cache, with_case=False)
     assert_refused(ended, *words)

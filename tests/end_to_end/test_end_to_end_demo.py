@@ -1,4 +1,4 @@
-"""The embedded model has learned to read: right on its own data, lost when the questions are put to other passages."""
+"""The embedded model has learned to read: right on its own data, wrong if questions are put to other passages."""
 
 from __future__ import annotations
 

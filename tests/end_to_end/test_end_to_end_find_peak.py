@@ -11,7 +11,7 @@ FAKE = ("--backend", "fake", "--scenario", "Server", "--find-peak")
 SHORT = ("--min-duration-s", 0.2, "--test-query-count", 100)
 
 
-def test_it_narrows_and_tells(run: Run) -> None:
+def test_it_narrows_and_prints_each_probe(run: Run) -> None:
     # Ten samples a batch and 20 ms for each: about 500 samples/s, whatever the machine.
     flags = ("--model", "fake:sleep_ms=20", "--max-batch-tokens", 1800, "--target-latency-ms", 200)
     ended = run(*FAKE, *flags, *SHORT, "--target-qps", 200)
@@ -52,7 +52,7 @@ def test_a_backend_that_breaks_while_searching(run: Run) -> None:
         ("--scenario", "Server", "--target-latency-ms", 50, "--execution-mode", "valid"),
     ),
 )
-def test_where_it_does_not_belong(refuse: Run, flags: tuple[str, ...]) -> None:
+def test_find_peak_goes_with_server_only(refuse: Run, flags: tuple[str, ...]) -> None:
     ended = refuse("--backend", "fake", "--model", "fake", *flags)
     assert_refused(ended, "--scenario Server")
     assert ended.runs == []

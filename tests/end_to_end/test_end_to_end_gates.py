@@ -34,7 +34,7 @@ def test_a_speed_decides_the_exit_code_and_not_the_verdict(
 
 
 @pytest.mark.parametrize("target", ["bert-99", "-3", "inf", "nan"])
-def test_a_target_that_is_no_speed(refuse: Run, target: str) -> None:
+def test_a_target_that_is_not_a_speed(refuse: Run, target: str) -> None:
     ended = refuse(*FAKE, f"--target={target}")
     assert_refused(ended, "samples/s", target, "--mode accuracy")
     assert ended.runs == []
@@ -67,7 +67,7 @@ def test_an_accuracy_that_is_missed(run: Run) -> None:
     assert ended.record()["verdict"] == "FAIL"
 
 
-def test_fp16_on_a_backend_without_any_is_fp32_and_said(run: Run) -> None:
+def test_fp16_on_a_backend_without_it_runs_fp32_with_a_notice(run: Run) -> None:
     ended = run(*FAKE, "--precision", "fp16")
     assert ended.code == 0, ended.err
     assert ended.record()["config"]["precision"] == "fp32"

@@ -55,7 +55,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pretend(core: Path, folder: Path, **packages: str) -> Path:
-    """The core beside packages that hold no more than a version.py: nothing here may import them."""
+    """The core next to packages that hold only a version.py: nothing here may import them."""
     for path in core.iterdir():
         (folder / path.name).symlink_to(path.resolve())
     for name, version in packages.items():

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(CPUS < 2, reason="two instances need two cores")
 
 
 @pytest.mark.parametrize("executor", ("processes", "spawned"))
-def test_each_instance_is_held_to_its_cores(start: Start, executor: str) -> None:
+def test_each_instance_is_pinned_to_its_cores(start: Start, executor: str) -> None:
     slow = ("--backend", "fake", "--model", "fake:sleep_ms=50", "--max-batch-tokens", 200, "--test-query-count", 2000)
     with start(*slow, "--instances", 2, "--cores-per-instance", 1, "--executor", executor) as command:
         command.wait_for_run()

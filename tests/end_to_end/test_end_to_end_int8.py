@@ -1,4 +1,4 @@
-"""int8 on the embedded demo, through the real command and scorer: F1 beside fp32's, and every scenario."""
+"""int8 on the embedded demo, through the real command and scorer: F1 compared with fp32's, and every scenario."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from command import SCENARIOS, Case, Run
 from backends import BACKENDS
 
 QUERIES = {"Offline": 60, "Server": 120, "SingleStream": 100, "MultiStream": 100}
-# Of fp32's F1: what calibrated int8 keeps, and the floor for ranges that each batch gives anew.
+# Shares of fp32's F1: what calibrated int8 keeps, and the floor for ranges computed per batch.
 KEPT = {
     ("onnxruntime", "int8"): 0.999,
     ("onnxruntime", "int8-dynamic"): 0.99,

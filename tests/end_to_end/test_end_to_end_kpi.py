@@ -1,4 +1,4 @@
-"""`sut kpi` on real runs: its lines read back by a parser of that syntax, beside run.json; presets, steps, markers."""
+"""`sut kpi` on real runs: its lines are parsed and compared with run.json; presets, steps, markers."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_several_runs_are_columns_and_only_the_primary_is_left_when_asked(run: R
     assert len(list(sheet.rows)) == len(rows) + 1
 
 
-def test_what_kpi_cannot_use(run: Run, tmp_path: Path) -> None:
+def test_input_that_kpi_refuses(run: Run, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "run.json").write_text("[]", encoding="utf-8")
     for args, word in ((("nowhere",), "nowhere"), (("run.json",), "run.json"), ((".", "--format", "xlsx"), "--output")):
@@ -123,7 +123,7 @@ def test_what_kpi_cannot_use(run: Run, tmp_path: Path) -> None:
         (("--model", "random:bert-large", "--batch-size", 10**6), "Lower --batch-size"),
     ),
 )
-def test_what_a_run_cannot_be(refuse: Run, flags: tuple[object, ...], word: str) -> None:
+def test_settings_that_exclude_each_other(refuse: Run, flags: tuple[object, ...], word: str) -> None:
     ended = refuse(*flags)
     assert_refused(ended, word)
     assert ended.runs == []
@@ -157,7 +157,7 @@ def test_presets_run_on_the_demo(run: Run, preset: str, flags: tuple[object, ...
     assert found.tunables["MODE"] == primary.lower()
 
 
-def test_onednns_log_goes_beside_the_run_and_not_to_the_terminal(run: Run, tmp_path: Path) -> None:
+def test_onednns_log_goes_to_the_log_directory_and_not_to_the_terminal(run: Run, tmp_path: Path) -> None:
     ended = run("--backend", "pytorch", "--verbose", "--steps", 1, "--batch-size", 2, "--instances", 1)
     assert ended.code == 0, ended.err
     [log] = (tmp_path / "work" / "logs").glob("engine-*.txt")

@@ -1,4 +1,4 @@
-"""Every scenario, in both modes, on every backend, ends well and leaves a whole record of what it was."""
+"""Every scenario, in both modes, on every backend, succeeds and leaves a complete record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEASURED = set(
 
 
 def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict[str, Any]:
-    """Exit code 0, LoadGen's files and ours, the words that must stand beside a trial's figures."""
+    """Exit code 0, LoadGen's files and ours, the notices that must appear next to a trial's figures."""
     assert ended.code == 0, ended.out + ended.err
     assert ended.errors == [] and "Traceback" not in ended.err
     assert "\x1b" not in ended.out + ended.err

@@ -7,7 +7,7 @@ from pathlib import Path
 from command import Case, Run, assert_refused
 
 
-def test_a_run_again(run: Run, case: Case) -> None:
+def test_a_replay_repeats_a_run(run: Run, case: Case) -> None:
     first = run("--backend", "fake", "--executor", "inline", "--mode", "accuracy")
     assert first.code == 0
     planned = run("replay", "logs", "--dry-run", with_case=False)
@@ -36,5 +36,5 @@ def test_a_changed_file_is_named(run: Run, case: Case, tmp_path: Path) -> None:
     assert "checksums.user_conf: " in again.out
 
 
-def test_what_is_no_run_is_refused(run: Run) -> None:
+def test_a_path_without_a_run_is_refused(run: Run) -> None:
     assert_refused(run("replay", "nothing", with_case=False), "nothing")

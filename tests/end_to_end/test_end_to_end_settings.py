@@ -51,7 +51,7 @@ def test_a_toml_file_that_cannot_be_used(refuse: Run, here: Path, text: str, wor
     assert ended.runs == []
 
 
-def test_a_path_in_toml_that_is_none(refuse: Run, here: Path) -> None:
+def test_an_invalid_path_in_toml(refuse: Run, here: Path) -> None:
     ended = refuse("--config", write(here, "preset.toml", 'backend = "fake"\ndataset = 5\n'), with_case=False)
     assert_refused(ended, "--dataset", "5")
 
@@ -122,7 +122,7 @@ def test_flags_may_not_shorten_a_valid_run(refuse: Run, flags: tuple[str, str]) 
     assert ended.runs == []
 
 
-def test_an_audit_config_that_lies_about_changes_nothing(run: Run, here: Path) -> None:
+def test_an_audit_config_in_the_working_directory_is_ignored(run: Run, here: Path) -> None:
     # Read by LoadGen, this would log answers in performance mode and fix the queries' number.
     write(here, "audit.config", "*.*.mode = 2\n*.*.accuracy_log_sampling_target = 8\n*.*.min_query_count = 7\n")
     ended = run(*FAKE)

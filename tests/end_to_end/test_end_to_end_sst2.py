@@ -127,5 +127,5 @@ def test_a_set_without_labels_runs_but_is_not_scored(run: Run, flags: tuple[obje
         (("submit", "--task", "sst2", "--submitter", "me", "--output-dir", "out"), ("--task sst2", "squad")),
     ],
 )
-def test_words_that_do_not_fit(refuse: Run, args: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_settings_of_another_task_are_refused(refuse: Run, args: tuple[str, ...], words: tuple[str, ...]) -> None:
     assert_refused(refuse(*args, with_case=False), *words)

@@ -15,7 +15,7 @@ from submitted import TRIAL, out, rows, to_the_end
 
 from submission.submit.plan import ACCURACY, PERFORMANCE, PROBE
 
-# Batches so long that a run is interrupted in its midst, and so short that nobody waits.
+# Batches long enough to interrupt a run in the middle, and short enough not to delay the tests.
 FAKE = (*TRIAL, "--scenarios", "Offline", "--backend", "fake", "--model", "fake:sleep_ms=60", "--instances", 1)
 QUICK = (*FAKE, "--model", "fake:sleep_ms=2")
 Submit = Callable[..., Command]
@@ -68,7 +68,7 @@ def finished(runs: Path) -> dict[str, str]:
     }
 
 
-def test_another_order_is_not_mixed_with_the_runs_of_the_first(submit: Submit) -> None:
+def test_another_request_is_not_mixed_with_the_runs_of_the_first(submit: Submit) -> None:
     assert to_the_end(submit(*QUICK)).code == 0
     assert_refused(to_the_end(submit(*QUICK)), "--resume", "--clean")
     assert_refused(to_the_end(submit(*QUICK, "--resume", "--round", "v6.0")), "round", "v6.0")
@@ -100,7 +100,7 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(submit: Submit) -> None:
         (["--short", "--system-toml", "none.toml"], ["none.toml", "--system-toml"]),
     ],
 )
-def test_what_cannot_be_submitted_is_refused_before_anything_runs(
+def test_invalid_requests_are_refused_before_any_run(
     refuse: Run, case: Case, flags: list[str], words: list[str]
 ) -> None:
     data = (*case.data, "--user-conf", case.user_conf)
@@ -110,7 +110,7 @@ def test_what_cannot_be_submitted_is_refused_before_anything_runs(
     assert ended.code == 2 and not ended.runs
 
 
-def test_the_demo_set_with_as_many_samples_as_the_rules_want_is_named(tmp_path: Path) -> None:
+def test_the_command_for_a_demo_set_of_the_required_size_is_named(tmp_path: Path) -> None:
     command = Command(tmp_path, "sut", ["submit", "--submitter", "X", "--output-dir", "out", "--cache-dir", "cache"])
     message = assert_refused(to_the_end(command), "10,833", "1,255", "--dataset demo-10833.json")
     assert "python -m qsl.demo dev demo-10833.json --questions 10515" in message
@@ -133,7 +133,7 @@ def test_a_full_disk_is_one_error(submit: Submit, tmp_path: Path) -> None:
         subprocess.run(["umount", str(at)], capture_output=True, check=False)
 
 
-def test_a_run_that_fails_stops_the_submission_and_is_told_once(submit: Submit) -> None:
+def test_a_run_that_fails_stops_the_submission_and_is_reported_once(submit: Submit) -> None:
     ended = to_the_end(submit(*FAKE, "--model", "fake:raise_at=1"))
     assert_refused(ended, "told to fail", code=3)
     assert "--resume" in ended.err

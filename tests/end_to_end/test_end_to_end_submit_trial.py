@@ -102,7 +102,7 @@ def test_the_commands_and_times_are_those_of_the_runs(trial: Ended) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "mlperf_submission", "mlperf_submission.tar.gz"])
-def test_show_tells_what_is_in_it(trial: Ended, run: Run, name: str) -> None:
+def test_show_prints_the_results(trial: Ended, run: Run, name: str) -> None:
     ended = run("show", out(trial, name), with_case=False)
     assert ended.code == 0
     for words in ("2 results", "TRIAL", "Offline", "SingleStream", "round v5.1", "model.safetensors", "F1"):

@@ -38,7 +38,7 @@ def png_size(path: Path) -> tuple[int, int]:
     return struct.unpack(">II", content[16:24])
 
 
-def test_a_grid_is_interleaved_summed_up_and_drawn(sweep: Sweep) -> None:
+def test_a_grid_is_interleaved_summarised_and_plotted(sweep: Sweep) -> None:
     pytest.importorskip("matplotlib")
     with sweep(*QUICK, "--set", "MAX_BATCH_TOKENS=400|800", "--repeat", 2) as command:
         ended = command.end()
@@ -74,7 +74,7 @@ def test_a_failure_is_a_row_and_the_sweep_goes_on(sweep: Sweep) -> None:
     assert "told to fail at batch 1" in ended.out
 
 
-def test_killed_it_keeps_what_is_finished_and_goes_on(sweep: Sweep) -> None:
+def test_a_killed_sweep_keeps_finished_runs_and_continues(sweep: Sweep) -> None:
     slow_second = ("--set", "model=fake fake:sleep_ms=100", "--max-batch-tokens", 200, "--test-query-count", 40)
     with sweep("--backend", "fake", *slow_second) as command:
         command.wait_until(lambda: len(lines(command)) == 1)
@@ -95,7 +95,7 @@ def test_killed_it_keeps_what_is_finished_and_goes_on(sweep: Sweep) -> None:
     assert rows[:1] == before and len(rows) == 2
 
 
-def test_ctrl_c_ends_the_run_and_says_how_to_go_on(sweep: Sweep) -> None:
+def test_ctrl_c_ends_the_run_and_says_how_to_continue(sweep: Sweep) -> None:
     with sweep(*SLOW, "--set", "instances=1 2") as command:
         command.wait_until(lambda: list((command.folder / "out").glob("runs/*/run.json")))
         command.interrupt()

@@ -45,7 +45,7 @@ def test_a_terminal_shows_a_live_line(case: Case, tmp_path: Path) -> None:
     assert "VALID" in seen and "not submittable" in seen
 
 
-def test_elsewhere_there_are_no_escape_sequences(run: Run) -> None:
+def test_without_a_terminal_there_are_no_escape_sequences(run: Run) -> None:
     slow = ("--backend", "fake", "--model", "fake:sleep_ms=20", "--max-batch-tokens", 300)
     ended = run(*slow, "--test-query-count", 60)
     assert ended.code == 0 and "VALID" in ended.out

@@ -74,7 +74,7 @@ def answers(where: ResultLayout) -> PurePosixPath:
 
 
 def in_folder(folder: str, name: str) -> Where:
-    """A file beside those that Layout knows."""
+    """A file that is not part of the layout."""
     return lambda where: getattr(where, folder) / name
 
 

@@ -1,4 +1,4 @@
-"""Runs `python -m …` as a user does: a process of its own, in a working directory of its own.
+"""Runs `python -m …` as a user does: a separate process in a separate working directory.
 
 Every command leads a new session, so that what it started can be found again in /proc even when it is gone itself.
 """
@@ -44,7 +44,7 @@ class Ended:
 
     @property
     def runs(self) -> list[Path]:
-        """Files of a run below the working directory, wherever they lie."""
+        """Files of a run anywhere below the working directory."""
         return [path for name in ("run.json", *LOGS) for path in self.folder.rglob(name)]
 
     def record(self, log_dir: str = "logs") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where things lie: the checkout, its assets, and the shared trial data next to the checkout where there are some."""
+"""Paths: the checkout, its assets, and the shared trial data next to the checkout, if any."""
 
 from pathlib import Path
 

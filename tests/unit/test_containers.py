@@ -1,4 +1,4 @@
-"""The container's recipe beside pyproject.toml: what can be known of an image without building it."""
+"""The container's recipe against pyproject.toml: what can be checked without building an image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_all_that_the_wheel_is_built_from_is_copied_and_exists() -> None:
         ("pytorch,openvino", "torch<2.11", ["dist/it.whl[pytorch,openvino]", "torch<2.11"]),
     ),
 )
-def test_pip_is_told_what_was_asked_for(tmp_path: Path, extras: str, requirements: str, words: list[str]) -> None:
+def test_pip_gets_the_requested_requirements(tmp_path: Path, extras: str, requirements: str, words: list[str]) -> None:
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist" / "it.whl").touch()
     [install] = [rest for rest in steps("RUN") if "pip install" in rest]

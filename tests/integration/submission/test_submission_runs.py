@@ -74,7 +74,7 @@ def test_the_official_durations_are_expected(tmp_path: Path) -> None:
     assert 600 <= expected["SingleStream performance"] < 610
 
 
-def test_user_conf_has_the_measured_speed_behind_what_the_user_says(tmp_path: Path) -> None:
+def test_user_conf_has_the_measured_speed_after_the_users_lines(tmp_path: Path) -> None:
     own = tmp_path / "own.conf"
     own.write_text("*.Offline.target_qps = 7\n")
     asked = ordered(tmp_path / "out", "--user-conf", str(own))[0]
@@ -99,13 +99,13 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path, play: tuple[Play, list
 
 
 def stopwatch(folder: Path) -> tuple[SubmissionRequest, Workspace, Step]:
-    """A SingleStream run that LoadGen is told takes 500 ms a query, where it takes 10."""
+    """A SingleStream run configured with 500 ms per query that takes 10 ms."""
     asked, output, steps = ordered(folder)
     output.user_conf.write_text("*.SingleStream.target_latency = 500\n")
     return asked, output, steps[3]
 
 
-def test_a_run_that_ran_out_of_queries_is_made_again_with_its_own_speed(
+def test_a_run_that_ran_out_of_queries_is_repeated_with_its_own_speed(
     tmp_path: Path, play: tuple[Play, list[list[str]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ending, made = play

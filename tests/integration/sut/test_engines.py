@@ -1,4 +1,4 @@
-"""`python -m sut build`: where an engine lies, when it is made again, and what a run says of it."""
+"""`python -m sut build`: where an engine is stored, when it is rebuilt, and what a run reports of it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_two_builds_at_once_leave_one_engine(folder: Path) -> None:
     read_engine(Path(said.pop()))
 
 
-def test_what_is_calibrated_on_the_data_that_is_run_says_so(folder: Path, tmp_path: Path) -> None:
+def test_calibration_on_the_data_that_is_run_gets_a_notice(folder: Path, tmp_path: Path) -> None:
     own = prepare(changed(folder, log_dir=tmp_path / "a"))
     named = prepare(changed(folder, log_dir=tmp_path / "b", calibration_dataset=folder / "dev.json"))
     other = prepare(changed(folder, log_dir=tmp_path / "c", calibration_dataset=folder / "train.json"))
@@ -118,7 +118,7 @@ def test_fp32_needs_no_engine(folder: Path, tmp_path: Path) -> None:
         engines.build(resolve(flags(folder)))
 
 
-def test_a_list_says_what_is_calibrated_on_and_whose_data_it_is(folder: Path, tmp_path: Path) -> None:
+def test_a_calibration_list_of_the_run_data_gets_a_notice(folder: Path, tmp_path: Path) -> None:
     listed = tmp_path / "features.txt"
     listed.write_text("3 1 4\n", encoding="utf-8")
     rest = {name: value for name, value in flags(folder).items() if name != "calibration_samples"}

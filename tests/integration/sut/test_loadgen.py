@@ -98,7 +98,7 @@ def test_the_speed_is_the_flags_else_user_confs_else_measured(
         ("*.Offline.target_qps", "model.scenario.key"),
     ],
 )
-def test_a_user_conf_line_that_loadgen_would_pass_over_is_an_error(tmp_path: Path, line: str, words: str) -> None:
+def test_a_user_conf_line_that_loadgen_would_ignore_is_an_error(tmp_path: Path, line: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         user_conf.read(resolve({"user_conf": written(tmp_path, f"# a comment\n\n{line}\n")}), "bert")
 
@@ -140,7 +140,7 @@ def test_what_a_user_conf_says_counts_though_it_equals_loadgens_default(
         "*.max_query_count = 100",
     ],
 )
-def test_a_user_conf_cannot_ease_a_valid_run(tmp_path: Path, line: str) -> None:
+def test_a_user_conf_cannot_relax_a_valid_run(tmp_path: Path, line: str) -> None:
     conf = written(tmp_path, f"bert.{line}\n")
     with pytest.raises(UsageError, match="valid run"):
         settings(user_conf=conf, execution_mode="valid", scenario="Server")

@@ -155,7 +155,7 @@ def test_a_graph_with_three_classes_is_refused(classifier: Model, tmp_path: Path
         loaded("onnxruntime", find_model(str(path))).infer(random_batch(LENGTHS))
 
 
-def test_a_checkpoint_with_another_head_than_its_config_says(tensors: Tensors, tmp_path: Path) -> None:
+def test_a_checkpoint_with_another_head_than_its_config(tensors: Tensors, tmp_path: Path) -> None:
     """The tensors decide: config.json is often copied from the model before fine-tuning."""
     folder = write_model(tmp_path, SMALL, tensors)
     assert with_config(replace(find_model(str(folder)), config=None)).head == CLASSES

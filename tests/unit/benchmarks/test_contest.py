@@ -23,7 +23,7 @@ def silent(*_: object) -> None:
     pass
 
 
-def test_rounds_go_to_and_fro() -> None:
+def test_rounds_alternate_their_order() -> None:
     everyone = [contestant(key, []) for key in "abc"]
     assert [(number, one.key) for number, one in turn_order(everyone, 3)] == [
         (0, "a"), (0, "b"), (0, "c"), (1, "c"), (1, "b"), (1, "a"), (2, "a"), (2, "b"), (2, "c"),

@@ -57,7 +57,7 @@ def test_the_json_line_holds_all_that_was_measured(report: gpu_report.GpuReport)
         ("_add_norm", "elementwise"),
     ],
 )
-def test_kernels_are_told_apart_by_name(kernel: str, part: str) -> None:
+def test_kernels_are_classified_by_name(kernel: str, part: str) -> None:
     pytest.importorskip("torch")
     from benchmarks.gpu_breakdown import part_of
 

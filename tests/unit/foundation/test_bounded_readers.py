@@ -1,4 +1,4 @@
-"""Whatever lies at a path that was typed ends in content or in a reason of a few words; none hangs, none crashes."""
+"""Whatever is at a given path gives content or a short reason; nothing hangs or crashes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def loop(folder: Path) -> Path:
     ],
     ids=("nothing", "a directory", "a FIFO", "a device", "a loop", "a long name", "a NUL"),
 )
-def test_what_is_no_regular_file_is_refused(
+def test_paths_that_are_not_regular_files_are_refused(
     tmp_path: Path, read: Callable[[Path], Any], make: Callable[[Path], Path], reason: str
 ) -> None:
     with pytest.raises(UnreadableError, match=reason):

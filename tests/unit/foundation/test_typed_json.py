@@ -73,7 +73,7 @@ def test_what_is_written_is_read_back(sheet: Sheet) -> None:
     assert decode(Sheet, json.loads(json.dumps(encode(sheet)))) == sheet
 
 
-def test_a_field_marked_so_has_no_key_while_it_is_none() -> None:
+def test_a_marked_field_has_no_key_while_it_is_none() -> None:
     assert encode(Circle(1.0)) == {"radius": 1.0}
     assert encode(Sheet(shape=None))["path"] is None
 

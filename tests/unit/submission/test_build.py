@@ -74,7 +74,7 @@ def test_the_tree_of_each_round_passes_the_checks(tmp_path: Path, logs: Logs, ro
     assert len(found.results) == 2 and not found.is_trial
 
 
-def test_answers_that_are_not_equal_come_with_both_scores(tmp_path: Path, logs: Logs) -> None:
+def test_answers_that_differ_come_with_both_scores(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v6.1", "closed")
     folder = made.steps_of("Offline")[plan.TEST01].folder(made.output)
     (folder / rounds.VERIFY_ACCURACY).write_text("TEST FAIL\n")
@@ -86,7 +86,7 @@ def test_answers_that_are_not_equal_come_with_both_scores(tmp_path: Path, logs: 
     assert "not bit-exact" in said and "TEST FAIL" in said
 
 
-def test_the_documents_speak_of_these_very_runs(tmp_path: Path, logs: Logs) -> None:
+def test_the_documents_describe_these_runs(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v5.1", "closed")
     root = build.build(made)
     where = build.layout_of(made.request, "SingleStream")
@@ -133,7 +133,7 @@ def test_building_and_packing_again_gives_the_same_bytes(tmp_path: Path, logs: L
     assert pack.pack(made.output, 1_700_000_000).read_bytes() == first
 
 
-def test_the_generated_demo_set_has_as_many_samples_as_the_rules_want(tmp_path: Path) -> None:
+def test_the_generated_demo_set_has_the_required_number_of_samples(tmp_path: Path) -> None:
     from qsl import demo
     from submission.submit.prerequisites import DEMO_QUESTIONS
     from sut.fetch import resolve as asset_paths

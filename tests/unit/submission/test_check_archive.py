@@ -20,7 +20,7 @@ Fill = Callable[[tarfile.TarFile], None]
 
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The temporary directory that archives are opened in is empty afterwards, and nothing lies beside it."""
+    """The temporary directory of archives is empty afterwards, and no file is outside it."""
     inside = tmp_path / "outer" / "temporary"
     inside.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(inside))
@@ -137,6 +137,6 @@ def test_a_tarball_of_the_directory_above_says_where_it_is(whole: Trees, tmp_pat
     assert any("package" in one.todo for one in found)
 
 
-def test_names_from_here_on_are_harmless(whole: Trees, tmp_path: Path) -> None:
+def test_an_archive_with_dot_prefixed_names_is_accepted(whole: Trees, tmp_path: Path) -> None:
     path = packed(tmp_path, lambda tar: tar.add(whole("v6.1", "open").root / "open", "./open"))
     assert check(path, "v6.1").holds

@@ -63,7 +63,7 @@ def test_results_that_may_have_more_files(fresh: Trees) -> None:
     assert built.verdict().holds
 
 
-def test_what_is_printed_says_all(fresh: Trees, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_has_every_figure(fresh: Trees, capsys: pytest.CaptureFixture[str]) -> None:
     built = short(fresh("v6.1", "open"))
     assert main([str(built.root)]) == INVALID
     printed = capsys.readouterr().out.splitlines()
@@ -136,7 +136,7 @@ def test_usage(args: list[str], capsys: pytest.CaptureFixture[str], monkeypatch:
     assert "v6.1" in error or "Is the path right?" in error
 
 
-def test_names_that_are_no_text_are_shown(fresh: Trees) -> None:
+def test_names_that_are_not_text_are_shown(fresh: Trees) -> None:
     built = fresh("v6.1", "open")
     name = b"\xff\x1b[2J\n notes".decode(errors="surrogateescape")
     (built.root / name).write_text("x", encoding="utf-8")

@@ -166,7 +166,7 @@ def test_answers_that_differ_may_still_be_close_enough(fresh: Trees, ours: str, 
     assert built.verdict().holds
 
 
-def test_bert_999_wants_more(fresh: Trees) -> None:
+def test_bert_999_has_a_higher_target(fresh: Trees) -> None:
     built = fresh("v6.1", "closed")
     results = built.layout(OFFLINE).model_dir
     (built.root / results).rename(built.root / results.parent / "bert-99.9")

@@ -122,7 +122,7 @@ def test_one_thing_wrong(fresh: Trees, case: tuple[str, Breakage]) -> None:
 
 
 @pytest.mark.parametrize("round_name", rounds.ROUNDS)
-def test_each_round_wants_its_own_code_directory(fresh: Trees, round_name: str) -> None:
+def test_each_round_requires_its_own_code_directory(fresh: Trees, round_name: str) -> None:
     built = fresh(round_name, "open")
     where = built.layout(OFFLINE)
     other = "code" if where.code.name == "src" else "src"
@@ -131,7 +131,7 @@ def test_each_round_wants_its_own_code_directory(fresh: Trees, round_name: str) 
 
 
 @pytest.mark.parametrize(("round_name", "holds"), [("v5.0", True), ("v5.1", False), ("v6.0", False), ("v6.1", False)])
-def test_calibration_is_told_in_the_closed_division(fresh: Trees, round_name: str, holds: bool) -> None:
+def test_the_closed_division_requires_calibration_md(fresh: Trees, round_name: str, holds: bool) -> None:
     built = fresh(round_name, "closed")
     where = built.layout(OFFLINE)
     (built.root / where.calibration).unlink(missing_ok=True)

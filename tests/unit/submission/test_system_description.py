@@ -1,4 +1,4 @@
-"""The system's description: what a machine tells, what a person says, and what is asked for."""
+"""The system description: facts of the machine, facts of a person, and those that are missing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def say(folder: Path, **values: object) -> None:
 
 @pytest.fixture
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that what is asked for does not depend on where the tests run."""
+    """So that missing facts do not depend on the machine of the tests."""
     told = {key: f"told {key}" for key in machine.read(Path("/none"))}
     told |= {
         key: f"told {key}"
@@ -64,13 +64,13 @@ def test_machine_and_person_together_give_all_35_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("known_machine")
-def test_what_a_person_says_wins(tmp_path: Path) -> None:
+def test_given_facts_override_the_machines(tmp_path: Path) -> None:
     say(tmp_path, **SAID, host_processor_model_name="Better known as")
     assert describe(ordered(tmp_path))["host_processor_model_name"] == "Better known as"
 
 
 @pytest.mark.usefixtures("known_machine")
-def test_what_is_unknown_is_asked_for_all_at_once_with_a_file_to_fill_in(tmp_path: Path) -> None:
+def test_missing_facts_are_listed_at_once_with_a_file_to_fill_in(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         describe(ordered(tmp_path))
     template = tmp_path / "out" / "this-machine.toml"
@@ -105,7 +105,7 @@ def test_what_the_checkers_would_refuse_is_refused(tmp_path: Path, values: dict[
         describe(ordered(tmp_path))
 
 
-def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "system.toml").write_text("cooling: air")
     with pytest.raises(UsageError, match="TOML"):
         describe(ordered(tmp_path))
@@ -160,7 +160,7 @@ def test_two_sockets_with_hyper_threads_are_read(tmp_path: Path) -> None:
     }
 
 
-def test_a_machine_that_tells_nothing_is_not_guessed_at(tmp_path: Path) -> None:
+def test_facts_that_the_machine_does_not_report_are_not_guessed(tmp_path: Path) -> None:
     assert set(machine.read(tmp_path)) == {"operating_system"}
 
 
@@ -168,7 +168,7 @@ def test_every_key_that_a_person_is_asked_for_is_one(tmp_path: Path) -> None:
     assert set(system_description._HINTS) <= set(rounds.SYSTEM_KEYS)
 
 
-def test_a_gpu_that_computes_is_described_and_how_it_is_joined_is_asked() -> None:
+def test_a_gpu_is_described_and_its_interconnect_must_be_given() -> None:
     found = system_description.of_accelerators([Accelerator("NVIDIA H200", 141 << 30, (9, 0))] * 2)
     assert found == {
         "accelerators_per_node": "2",

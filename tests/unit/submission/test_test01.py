@@ -43,7 +43,7 @@ def test_equal_answers_pass_in_any_order_and_number(baseline: Path) -> None:
     assert answers_text(found).splitlines()[-1] == "TEST PASS"
 
 
-def test_one_answer_that_differs_fails_and_is_told_by_how_much(baseline: Path) -> None:
+def test_one_answer_that_differs_fails_with_the_difference(baseline: Path) -> None:
     found = compared(baseline, [(0, ANSWERS[0]), (1, [3.5, 4.0, 5.0, 6.0])])
     assert found == AnswerComparison(2, (1,), 1, (), 0.5)
     text = answers_text(found)
@@ -91,7 +91,7 @@ OFFLINE, STREAM = "result_samples_per_second", "early_stopping_latency_ss"
         ("SingleStream", STREAM, 200_000, 241_000, False),
     ],
 )
-def test_speed_may_lie_ten_percent_either_way(
+def test_speed_may_differ_by_ten_percent_either_way(
     tmp_path: Path, scenario: str, key: str, reference: float, test: float, passes: bool
 ) -> None:
     one = write_detail(tmp_path / "performance", key, reference, scenario=scenario)
@@ -130,7 +130,7 @@ Verify = Callable[..., Path]
 
 @pytest.fixture
 def verified(tmp_path: Path, baseline: Path) -> Verify:
-    """Verifies a TEST01 run with these answers and this F1 beside the accuracy run's over the same samples."""
+    """Verifies a TEST01 run with these answers and this F1, compared with the accuracy run's over the same samples."""
 
     def run(answers: list[list[float]], f1: float, benchmark: str = "bert-99", speed: float = 100.0) -> Path:
         performance = write_detail(tmp_path / "performance", OFFLINE, 100.0, scenario="Offline")
@@ -174,7 +174,7 @@ def test_an_f1_too_far_away_fails_with_the_difference(verified: Verify, f1: floa
         verified([[1.5, 2.0], ANSWERS[1]], f1, benchmark)
 
 
-def test_a_missing_sample_has_no_other_proof(verified: Verify) -> None:
+def test_a_missing_sample_fails_without_a_fallback(verified: Verify) -> None:
     with pytest.raises(RunFailedError, match="1 unanswered"):
         verified([*ANSWERS, [0.0, 0.0]], 90.0)
 

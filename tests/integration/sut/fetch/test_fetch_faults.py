@@ -1,4 +1,4 @@
-"""Every fault of a server ends in the right file or in none, and in words that say which url, what, what to type."""
+"""Every fault of a server ends in the right file or none, and in a message with the URL, the fault and what to type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DROP = Act(stop_after=100_000)
 
 
 def fetch(folder: Path, text: str, *flags: str) -> Path:
-    """Fetch "thing" by this catalogue; where it then lies."""
+    """Fetch "thing" with this catalogue; returns its path."""
     (folder / "assets.toml").write_text(text, encoding="utf-8")
     quick = ("--pause-s", "0.005", "--timeout-s", "0.5", "--attempts", "3")
     places = ("--catalogue", str(folder / "assets.toml"), "--cache-dir", str(folder / "cache"))
@@ -70,7 +70,7 @@ RECOVERED: dict[str, tuple[Act, ...]] = {
 
 
 @pytest.mark.parametrize("script", RECOVERED.values(), ids=RECOVERED)
-def test_what_passes_leaves_the_right_file(tmp_path: Path, script: tuple[Act, ...]) -> None:
+def test_faults_that_pass_leave_the_right_file(tmp_path: Path, script: tuple[Act, ...]) -> None:
     with serving(CONTENT, *script) as server:
         assert_whole(fetch(tmp_path, catalogue(CONTENT, server.url)))
 
@@ -95,25 +95,25 @@ REFUSED: dict[str, tuple[Act, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize(("act", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_stays_leaves_none_and_says_why(tmp_path: Path, act: Act, words: tuple[str, ...]) -> None:
+def test_faults_that_stay_leave_no_file_and_give_the_reason(tmp_path: Path, act: Act, words: tuple[str, ...]) -> None:
     with serving(CONTENT, act) as server:
         assert_refused(tmp_path, catalogue(CONTENT, server.url), server.url, "--from FILE", *words)
 
 
 @pytest.mark.parametrize(("act", "words"), REFUSED.values(), ids=REFUSED)
-def test_the_next_mirror_has_it(tmp_path: Path, act: Act, words: tuple[str, ...]) -> None:
+def test_the_next_mirror_is_used(tmp_path: Path, act: Act, words: tuple[str, ...]) -> None:
     with serving(CONTENT, act) as bad, serving(CONTENT) as good:
         assert_whole(fetch(tmp_path, catalogue(CONTENT, bad.url, good.url)))
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     with serving(CONTENT) as gone:
         pass
     assert_refused(tmp_path, catalogue(CONTENT, gone.url), gone.url, "refused")
 
 
 @pytest.mark.parametrize("offset", (1, 511, 65_536, 65_537, 150_000, 299_999))
-def test_a_drop_is_continued_from_its_byte(tmp_path: Path, offset: int) -> None:
+def test_a_dropped_connection_is_resumed_at_its_byte(tmp_path: Path, offset: int) -> None:
     with serving(CONTENT, Act(stop_after=offset), Act()) as server:
         assert_whole(fetch(tmp_path, catalogue(CONTENT, server.url)))
         assert server.sent == len(CONTENT)
@@ -143,7 +143,7 @@ def test_a_proxy_of_the_environment_is_asked(tmp_path: Path, monkeypatch: pytest
         assert proxy.asked[0][1] == "http://publisher.invalid/model.bin"
 
 
-def test_what_came_is_continued_by_the_next_command(tmp_path: Path) -> None:
+def test_a_partial_file_is_continued_by_the_next_command(tmp_path: Path) -> None:
     with serving(CONTENT, DROP, Act(404, body=b""), Act()) as server:
         assert "100,000 bytes that came are kept" in assert_refused(tmp_path, catalogue(CONTENT, server.url))
         assert_whole(fetch(tmp_path, catalogue(CONTENT, server.url)))
@@ -169,7 +169,7 @@ def hugging_face_small(server: Server) -> str:
 
 
 @pytest.mark.parametrize("publisher", (zenodo, hugging_face, hugging_face_small))
-def test_a_hash_of_the_publishers_is_pinned(tmp_path: Path, publisher: Callable[[Server], str]) -> None:
+def test_a_publishers_hash_is_pinned(tmp_path: Path, publisher: Callable[[Server], str]) -> None:
     with serving(CONTENT) as server:
         text = catalogue(
             CONTENT, server.url, checksum="", size=None, extra=f'record = "{publisher(server)}:{server.url}"'
@@ -183,7 +183,7 @@ def test_a_hash_of_the_publishers_is_pinned(tmp_path: Path, publisher: Callable[
 
 
 @pytest.mark.parametrize("act", (Act(404), Act(body=PAGE), Act(body=b"{}"), Act(body=b"no json")))
-def test_without_any_hash_nothing_is_kept(tmp_path: Path, act: Act) -> None:
+def test_files_without_any_hash_are_not_kept(tmp_path: Path, act: Act) -> None:
     with serving(CONTENT, act) as server:
         text = catalogue(CONTENT, server.url, checksum="", size=None, extra=f'record = "zenodo:{server.url}"')
         assert_refused(tmp_path, text, "expected the checksum of", server.url)

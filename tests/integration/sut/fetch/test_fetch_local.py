@@ -40,7 +40,7 @@ def test_from_a_directory_offline(tmp_path: Path, name: str) -> None:
     assert lies(tmp_path).read_bytes() == CONTENT
 
 
-def test_from_a_file_of_any_name_that_is_right_and_not_from_another(tmp_path: Path) -> None:
+def test_from_accepts_the_right_file_under_any_name_only(tmp_path: Path) -> None:
     mine = tmp_path / "whatever"
     for content, words in ((b"other", "5 bytes, expected 50,000"), (bytes(50_000), "checksum sha256:")):
         mine.write_bytes(content)
@@ -66,7 +66,7 @@ def test_offline_says_where_to_get_it(tmp_path: Path) -> None:
         (["thing", "--attempts", "0"], "--attempts"),
     ),
 )
-def test_wrong_words(tmp_path: Path, flags: list[str], words: str) -> None:
+def test_invalid_arguments(tmp_path: Path, flags: list[str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         fetch.main([*flags, *line(tmp_path)])
 
@@ -154,6 +154,6 @@ def test_the_catalogue_of_the_package_is_whole() -> None:
         TEXT.replace("licence", "license"),
     ),
 )
-def test_a_catalogue_that_is_none(tmp_path: Path, text: str) -> None:
+def test_an_invalid_catalogue(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match=r"assets\.toml"):
         fetch.main(["thing", *line(tmp_path, text)])

@@ -1,4 +1,4 @@
-"""What only a process of its own shows: a full disk, two fetches at once, SIGKILL and Ctrl-C in mid-file."""
+"""What needs separate processes: a full disk, two fetches at once, SIGKILL and Ctrl-C in mid-file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lies(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("number", (signal.SIGKILL, signal.SIGINT, signal.SIGTERM))
-def test_killed_in_mid_file_it_continues(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_fetch_killed_in_mid_file_continues(tmp_path: Path, number: signal.Signals) -> None:
     side = lies(tmp_path).with_name("model.bin.part")
     with serving(CONTENT, SLOWLY, Act()) as server:
         line = flags(tmp_path, catalogue(CONTENT, server.url))

@@ -32,7 +32,7 @@ def written(tmp_path: Path, **record: Any) -> Path:
         RunConfig(backend="fake", dataset=Path("a b.json"), instances=2, log_dir=None),
     ],
 )
-def test_what_was_given_is_given_again(tmp_path: Path, config: RunConfig) -> None:
+def test_given_settings_are_repeated(tmp_path: Path, config: RunConfig) -> None:
     said = json.loads(json.dumps(given(config)))
     assert resolve(said) == config
     found = replay_command.read(written(tmp_path, given={**said, "log_dir": "elsewhere"}))
@@ -55,13 +55,13 @@ def test_settings_of_another_version_are_named_and_left_out(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("verdict", ["FAILED", "unfinished"])
-def test_a_run_that_did_not_end_says_so(tmp_path: Path, verdict: str) -> None:
+def test_a_run_that_did_not_finish_is_recognised(tmp_path: Path, verdict: str) -> None:
     found = replay_command.read(written(tmp_path, verdict=verdict, given={}, reasons=["it broke"]))
     assert verdict in found.remarks[0] and "it broke" in found.remarks[0]
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"config": 3}'])
-def test_what_is_no_run_is_one_clear_error(tmp_path: Path, content: str | None) -> None:
+def test_a_path_without_a_run_is_one_error(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(UsageError, match=r"run\.json"):

@@ -19,7 +19,7 @@ def both_sides(tokens: int) -> tuple[AnswerSlots, AnswerSlots]:
     return theirs, ours
 
 
-def test_what_is_put_is_taken_and_lives_until_the_jobs_behind_it_are_answered() -> None:
+def test_outputs_stay_valid_until_the_next_jobs_are_answered() -> None:
     theirs, ours = both_sides(tokens=10)
     outputs = [np.full((number % 10 + 1, 2), number, np.float32) for number in range(20)]
     taken: list[np.ndarray] = []
@@ -36,7 +36,7 @@ def test_what_is_put_is_taken_and_lives_until_the_jobs_behind_it_are_answered() 
 @pytest.mark.parametrize(
     "outputs", [np.zeros((11, 2), np.float32), np.zeros((3, 2)), np.zeros((3, 4), np.float32), np.zeros(6, np.float32)]
 )
-def test_what_does_not_fit_travels_as_it_is(outputs: np.ndarray) -> None:
+def test_outputs_that_do_not_fit_a_slot_are_sent(outputs: np.ndarray) -> None:
     theirs, ours = both_sides(tokens=10)
     assert ours.take(theirs.put(Answer(outputs))).outputs is outputs
 

@@ -39,7 +39,7 @@ def spec(tmp_path: Path, model: Model, backend: str = "onnxruntime") -> WorkerSp
     )
 
 
-def test_a_graph_with_fewer_rows_than_the_vocabulary_is_named_before_the_clock(tmp_path: Path) -> None:
+def test_a_graph_with_fewer_rows_than_the_vocabulary_is_refused_before_the_test(tmp_path: Path) -> None:
     directory = write_model(tmp_path / "model", SMALL, random_tensors(SMALL, 1))
     path = write_onnx(tmp_path / "model.onnx", find_model(str(directory)), {})
     with pytest.raises(BackendError, match=r"ids up to \d+ .*vocab\.txt.*fails"):

@@ -1,4 +1,4 @@
-"""Memory that is wanted and found: the least of what the kernel and the cgroups say, and an error that names both."""
+"""Memory needed and available: the minimum of the kernel's and the cgroups' values, and an error that names both."""
 
 from __future__ import annotations
 

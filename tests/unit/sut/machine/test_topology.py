@@ -103,7 +103,7 @@ def test_cgroups(tmp_path: Path, files: dict[str, str], quota: float | None) -> 
     assert read(tmp_path, range(4)).quota == quota
 
 
-def test_under_a_quota_an_instance_keeps_to_its_node_and_takes_no_core_for_its_own(tmp_path: Path) -> None:
+def test_under_a_quota_an_instance_is_pinned_to_its_node_not_to_cores(tmp_path: Path) -> None:
     write(tree(tmp_path, nodes=2, cores=8, threads=1), "proc/self/cgroup", "0::/")
     write(tmp_path, "sys/fs/cgroup/cpu.max", "650000 100000")
     places = plan(read(tmp_path, range(16)), "Offline", cores_per_instance=3)
@@ -112,7 +112,7 @@ def test_under_a_quota_an_instance_keeps_to_its_node_and_takes_no_core_for_its_o
         plan(read(tmp_path, range(16)), "Offline", instances=7)
 
 
-def test_where_nothing_can_be_read_or_pinned_there_is_one_plain_node(tmp_path: Path) -> None:
+def test_without_topology_there_is_one_node(tmp_path: Path) -> None:
     machine = read(tmp_path, range(3), can_pin=False)
     (place,) = plan(machine, "Server")
     assert (place.node, place.cores, place.pinned) == (0, 3, False)
@@ -138,7 +138,7 @@ def machines(draw: st.DrawFn) -> Machine:
 
 
 @given(machines(), st.sampled_from(tuple(SCENARIOS)), st.none() | st.integers(1, 12), st.none() | st.integers(1, 9))
-def test_no_place_straddles_nodes_or_takes_what_is_anothers(
+def test_no_place_spans_nodes_or_overlaps_another(
     machine: Machine, scenario: str, instances: int | None, cores: int | None
 ) -> None:
     try:

@@ -1,4 +1,4 @@
-"""Latencies over all samples, beside numpy's own on every sample written out; and what each instance did."""
+"""Latencies over all samples, compared with numpy's on every sample; and the work of each instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scheduler with real executors' contract: each id once, with its own answer, whatever the order of things."""
+"""The scheduler with the contract of real executors: each id once, with its own answer, in any order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def answer(index: int) -> npt.NDArray[np.float32]:
 
 
 class PoolExecutor:
-    """Answers on its own threads, in a random order; can be told to fail."""
+    """Answers on its own threads, in random order; can be set to fail."""
 
     failure: Exception | None = None
 
@@ -144,7 +144,7 @@ def test_an_index_that_is_not_there_fails_the_run_instead_of_raising() -> None:
 
 
 @pytest.mark.parametrize("flushed_first", [True, False])
-def test_it_is_over_with_the_last_answer_once_all_is_issued(flushed_first: bool) -> None:
+def test_it_completes_with_the_last_answer_after_the_last_query(flushed_first: bool) -> None:
     executor, answers = PoolExecutor(1, 0), Answers()
     answered_when_over: list[int] = []
     scheduler = Scheduler(

@@ -38,7 +38,7 @@ def drain(queue: ServerQueue, now_s: float, most: int = 1000) -> list[int]:
     return left
 
 
-def test_what_is_late_waits_until_there_is_nothing_else() -> None:
+def test_late_samples_wait_for_all_others() -> None:
     queue = ServerQueue(BatchLimits(100, True, patience_s=1.0))
     for number, arrived_s in enumerate((0.0, 0.1, 1.5, 1.6)):
         queue.push(WaitingSample(1000 + number, number, 100, arrived_s))
@@ -48,7 +48,7 @@ def test_what_is_late_waits_until_there_is_nothing_else() -> None:
     assert drain(queue, now_s=1.0) == [0, 1, 2, 3]
 
 
-def test_the_pace_is_what_the_latency_allows() -> None:
+def test_batch_limits_keep_the_target_latency() -> None:
     def tokens(target_latency_s: float | None, batch_s: float = 0.0, token_s: float = 1e-5) -> int:
         found = batch_limits(1536, packed=True, batch_s=batch_s, token_s=token_s, target_latency_s=target_latency_s)
         assert found.patience_s >= 0

@@ -116,13 +116,13 @@ def test_a_wrong_value_is_named_with_its_path(path: tuple[Any, ...], value: Any,
         (b'{"record_version": ' + b"9" * 5000 + b"}", "not JSON"),
     ],
 )
-def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_files_that_are_not_records_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "run.json").write_bytes(content)
     with pytest.raises(UsageError, match=rf"run\.json, found .*{message}"):
         run_record.read(tmp_path)
 
 
-def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+def test_paths_that_are_not_files_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "folder" / "run.json").mkdir(parents=True)
     for name, message in (("fifo", "not a regular file"), ("folder", "a directory"), ("nowhere", "No such file")):

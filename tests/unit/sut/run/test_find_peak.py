@@ -23,7 +23,7 @@ def test_the_peak_is_found_within_two_percent(true_peak: float, guess: float) ->
     assert len(probes) <= 24
 
 
-def test_one_hiccup_hides_nothing() -> None:
+def test_one_hiccup_does_not_hide_the_peak() -> None:
     asked: list[float] = []
 
     def hiccup(qps: float) -> Probe:

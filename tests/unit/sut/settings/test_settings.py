@@ -36,7 +36,7 @@ def test_every_preset_can_be_run_and_flags_override_it(tmp_path: Path) -> None:
     assert resolve({"preset": "quick"}).test_query_count == 200
 
 
-def test_an_unknown_preset_is_told_its_neighbour() -> None:
+def test_an_unknown_preset_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="Did you mean quick"):
         resolve({"preset": "quik"})
 
@@ -128,7 +128,7 @@ def test_a_precision_is_one_of_the_chosen_backends(backend: str) -> None:
         ({"colour": "red"}, "unknown setting 'colour'"),
     ],
 )
-def test_what_cannot_be_is_said_once_and_clearly(flags: dict[str, object], words: str) -> None:
+def test_invalid_values_end_in_one_message(flags: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         resolve(flags)
 

@@ -1,4 +1,4 @@
-"""What --set says: names in any spelling, words, ranges, the cross product, and the one clear error otherwise."""
+"""Parsing --set: names in any spelling, values, ranges, the cross product, and one clear error otherwise."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_values(text: str, values: tuple[object, ...]) -> None:
         ("model='a b", "closed quotes"),
     ],
 )
-def test_what_cannot_be_is_said_once_and_clearly(text: str, words: str) -> None:
+def test_invalid_values_end_in_one_message(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         axis(text)
 
@@ -78,7 +78,7 @@ def test_an_arithmetic_range_holds_every_step_up_to_its_end(first: int, step: in
 
 
 @given(st.integers(1, 9), st.fractions(Fraction(3, 2), 4, max_denominator=2), st.integers(3, 7))
-def test_a_geometric_range_multiplies_on(first: int, ratio: Fraction, count: int) -> None:
+def test_a_geometric_range_continues_its_ratio(first: int, ratio: Fraction, count: int) -> None:
     values = [float(first * ratio**power) for power in range(count)]
     found = axis(f"target_qps={' '.join(map(repr, values[:3]))} ...{values[-1]!r}")
     assert found.values == tuple(values)
@@ -105,6 +105,6 @@ def test_the_cross_product_turns_the_last_axis_fastest() -> None:
         (["scenario=Offlin"], {}, "Did you mean Offline"),
     ],
 )
-def test_a_grid_that_cannot_be(texts: list[str], flags: dict[str, object], words: str) -> None:
+def test_invalid_grids(texts: list[str], flags: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         points([axis(text) for text in texts], flags)

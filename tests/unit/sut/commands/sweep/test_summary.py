@@ -20,7 +20,7 @@ FINITE = st.floats(0.1, 1e6)
 
 
 def within(t: float, freedom: int) -> float:
-    """How much of Student's distribution lies within ±t: its density, summed up; its scale drops out."""
+    """The share of Student's distribution within ±t: its density, summed; the scale cancels."""
     angles = np.linspace(0.0, np.pi / 2, 400_001)[
         :-1
     ]  # x = √freedom·tan(angle) turns the density into a cosine's power
@@ -82,7 +82,7 @@ def test_offline_has_the_latency_of_its_batches_and_others_loadgens() -> None:
     assert figures.of(server) == {"samples_per_s": 7.0, "p50_ms": 1.0, "p99.9_ms": 2.0}
 
 
-def test_a_stream_s_speed_is_what_was_completed_in_its_time() -> None:
+def test_a_streams_speed_is_completed_samples_over_time() -> None:
     stream = records.record()
     assert stream.performance and stream.progress
     progress = replace(stream.progress, completed=30, first_issue_s=1.0, last_answer_s=4.0)
