@@ -42,8 +42,10 @@ def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
     _refuse_unknown(given)
     values = {name: row.default for name, row in SETTINGS.items()}
     for name, row in SETTINGS.items():
-        if name in given or row.choices_of:
-            values[name] = _value(row, given.get(name, row.default), values)
+        if name in given:
+            values[name] = _value(row, given[name], values)
+        elif row.choices_of:
+            _check_default(row, values)
     config = RunConfig(**values, explicit=tuple(given))
     check(config)
     target.parse(config)
@@ -60,6 +62,20 @@ def _preset(given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _check_default(row: Setting, before: Mapping[str, Any]) -> None:
+    """Raise UsageError where the choices, which depend on another setting, do not have the row's default."""
+    choices = row.choices(before) if row.choices is not None else ()
+    if row.default not in choices:
+        raise UsageError(
+            f"expected {row.flag} out of {', '.join(choices)}{_because(row, before)}, found none, which stands for "
+            f"{row.default}."
+        )
+
+
+def _because(row: Setting, before: Mapping[str, Any]) -> str:
+    return f" ({row.choices_of} {before[row.choices_of]!r})" if row.choices_of else ""
+
+
 def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
     """`value` in the row's type and spelling; `before` has the settings above it.
 
@@ -67,8 +83,7 @@ def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
         UsageError: the row does not take it.
     """
     if row.choices is not None:
-        of = f" (backend {before[row.choices_of]!r})" if row.choices_of else ""
-        return choose(row.name, str(value), row.choices(before), of)
+        return choose(row.name, str(value), row.choices(before), _because(row, before))
     if not isinstance(value, _ALSO.get(row.kind, row.kind)) or isinstance(value, bool) != (row.kind is bool):
         raise UsageError(f"expected {row.flag} as {_EXPECTED[row.kind]}, found {value!r}.")
     if isinstance(value, int | float) and not row.is_in_range(value):
