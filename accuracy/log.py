@@ -32,7 +32,7 @@ class AccuracyLogError(UserError, ValueError):
 
 
 @dataclass(frozen=True)
-class Layout:
+class AnswerLayout:
     """The layout of every answer of a log: max_seq_length rows if `padded`, otherwise one row per token."""
 
     dtype: DType
@@ -48,10 +48,10 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout("float32", padded=False),
-    Layout("float32", padded=True),
-    Layout("float16", padded=False),
-    Layout("float16", padded=True),
+    AnswerLayout("float32", padded=False),
+    AnswerLayout("float32", padded=True),
+    AnswerLayout("float16", padded=False),
+    AnswerLayout("float16", padded=True),
 )
 
 
@@ -62,7 +62,7 @@ class LoggedLogits:
     logits: Float32  # [N, S, 2] start and end; PAD_LOGIT where the log has no value
     answered: Bool  # [N]
     duplicates: int  # number of entries that repeat a qsl_idx; its last entry counts
-    layout: Layout
+    layout: AnswerLayout
 
 
 def read_logits(
@@ -167,7 +167,7 @@ def _unhex(path: Path, indexes: Iterable[int], hexes: Iterable[Any]) -> list[byt
 
 
 def _unpack(
-    indexes: Int64, answers: list[bytes], layout: Layout, transposed: bool, shape: tuple[int, int, int]
+    indexes: Int64, answers: list[bytes], layout: AnswerLayout, transposed: bool, shape: tuple[int, int, int]
 ) -> Float32:
     logits = np.full(shape, PAD_LOGIT, np.float32)
     for index, raw in zip(indexes.tolist(), answers, strict=True):
@@ -179,7 +179,7 @@ def _unpack(
 
 def _layout(
     path: Path, answers: list[bytes], indexes: Int64, lengths: Int64, max_seq_length: int, dtype: DType | None
-) -> Layout:
+) -> AnswerLayout:
     """The only layout that fits every entry; `indexes` and `lengths` are those of the entries, [M]."""
     sizes = np.asarray([len(raw) for raw in answers], np.int64)
     candidates = [layout for layout in LAYOUTS if dtype in (None, layout.dtype)]

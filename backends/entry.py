@@ -8,7 +8,7 @@ from typing import Literal
 
 # What a precision runs. engine: an engine that was built before. graph: an .onnx file as it is, or the weights of any
 # other format. load: weights, converted while they are loaded.
-Kind = Literal["engine", "graph", "load"]
+PrecisionKind = Literal["engine", "graph", "load"]
 FP16 = "fp16"
 _SIXTEEN_BITS = (FP16, "bf16")
 
@@ -20,7 +20,7 @@ class Entry:
     target: str  # its class
     needs: str = "numpy"  # the module of its engine
     extra: str = ""  # the extra that installs that module; "": the core install
-    precisions: Mapping[str, Kind] = field(default_factory=lambda: {"fp32": "load"})
+    precisions: Mapping[str, PrecisionKind] = field(default_factory=lambda: {"fp32": "load"})
     forkable: bool = False  # can be forked once loaded with one thread, so that instances share the weights
     builder: str = "backends.quantization.int8_builder:BUILDER"  # builds its engines
     accelerators: str = ""  # finds the devices that it runs on; "": it runs on the CPU
@@ -53,5 +53,5 @@ class Entry:
         """Its 16-bit precisions, which a request for fp16 may fall back to."""
         return tuple(name for name in _SIXTEEN_BITS if name in self.precisions)
 
-    def _of_kind(self, kind: Kind) -> tuple[str, ...]:
+    def _of_kind(self, kind: PrecisionKind) -> tuple[str, ...]:
         return tuple(name for name, found in self.precisions.items() if found == kind)

@@ -28,7 +28,7 @@ _IN_DIRECTORY = (
 
 
 @dataclass(frozen=True)
-class Format:
+class FileFormat:
     """How one family of files is read; every function takes the file that `find` returned."""
 
     read: Callable[[Path], ModelWeights]
@@ -36,11 +36,11 @@ class Format:
     files: Callable[[Path], tuple[Path, ...]]  # every file that holds weights
 
 
-_GRAPH = Format(onnx_reader.read, onnx_reader.has_ranges, onnx_reader.files)
-_TENSORS = Format(state_dicts.read, state_dicts.has_ranges, state_dicts.files)
+_GRAPH = FileFormat(onnx_reader.read, onnx_reader.has_ranges, onnx_reader.files)
+_TENSORS = FileFormat(state_dicts.read, state_dicts.has_ranges, state_dicts.files)
 
 
-def of(path: Path) -> Format:
+def of(path: Path) -> FileFormat:
     """The format of a file that `find` returned."""
     return _GRAPH if path.suffix == GRAPH_SUFFIX else _TENSORS
 

@@ -27,7 +27,7 @@ from foundation.arrays import Float32
 INT8, FP8 = "int8", "fp8"
 # Tokens at which the GEMM of a product is chosen; a batch uses the first bucket that holds it, or the last.
 BUCKETS = (64, 128, 384, 1024, 4096, 16384)
-Choices = Mapping[str, Mapping[str, str]]  # GPU → "product@tokens" → one of gemm_variants.variants
+ChoicesByGpu = Mapping[str, Mapping[str, str]]  # GPU → "product@tokens" → one of gemm_variants.variants
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Engine:
     precision: str
     tensors: Arrays
     settings: Mapping[str, Any]  # how it was built, and from what
-    choices: Choices = field(default_factory=dict)
+    choices: ChoicesByGpu = field(default_factory=dict)
 
     def linear(self, layer: int, name: str) -> FoldedLinear:
         """The linear layer `name`, one of LINEARS, of encoder layer `layer`."""

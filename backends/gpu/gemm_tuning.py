@@ -18,14 +18,14 @@ from backends.gpu.kernels import GpuKernels
 from backends.gpu.weights import FLOATS, GpuLayer, Product
 from backends.quantization.int8_model import LINEARS
 
-Choices = dict[str, str]  # "product@tokens" → one of gemm_variants.variants
+GemmChoices = dict[str, str]  # "product@tokens" → one of gemm_variants.variants
 Call = Callable[[], Tensor]
 Measure = Callable[[Call], float]  # the time of one call; any unit
 DEFAULT = "default"  # key used instead of a GPU name when nothing was measured
 _TILES = ("32x64", "64x64", "64x128", "128x128", "128x128", "128x128")  # default for each bucket
 
 
-def default(precision: str) -> Choices:
+def default(precision: str) -> GemmChoices:
     """The likely best: the library for floats without GELU, our fused GEMM for the rest."""
     library = [name for name in LINEARS if precision in FLOATS and name != "ffn_inner"]
     return {
@@ -35,9 +35,9 @@ def default(precision: str) -> Choices:
     }
 
 
-def measured(layer: GpuLayer, kernels: GpuKernels, measure: Measure, buckets: Sequence[int] = BUCKETS) -> Choices:
+def measured(layer: GpuLayer, kernels: GpuKernels, measure: Measure, buckets: Sequence[int] = BUCKETS) -> GemmChoices:
     """The fastest variant of each product of `layer` at the tokens of each bucket; `measure` times one call."""
-    found: Choices = {}
+    found: GemmChoices = {}
     for name, product in _products(layer).items():
         for at, tokens in enumerate(buckets):
             x = _input(product, tokens)

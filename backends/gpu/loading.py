@@ -21,7 +21,7 @@ def on_gpu(model: Model, precision: str, device: torch.device) -> GpuBert:
     return GpuBert(found, TRITON, recorded.get(name) or measure(found))
 
 
-def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights, engine.Choices]:
+def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights, engine.ChoicesByGpu]:
     """The weights, and the choices of GEMM variants that an engine holds, by GPU.
 
     Raises:
@@ -34,12 +34,12 @@ def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights
     return weights.from_engine(built, device), built.choices
 
 
-def measure_engine(built: engine.Engine) -> gemm_tuning.Choices:
+def measure_engine(built: engine.Engine) -> gemm_tuning.GemmChoices:
     """The fastest variants for an engine that is about to be written, on the first GPU."""
     return measure(weights.from_engine(built, torch.device("cuda", 0)))
 
 
-def measure(found: GpuWeights) -> gemm_tuning.Choices:
+def measure(found: GpuWeights) -> gemm_tuning.GemmChoices:
     """The fastest variant of each product on the GPU that holds the weights."""
     return gemm_tuning.measured(found.layers[0], TRITON, _milliseconds)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from qsl.demo import values
 from qsl.demo.people_and_towns import PERSON, TOWN
 from qsl.demo.seeded_choice import Draw
-from qsl.demo.templates import Kind, Relation
+from qsl.demo.templates import SubjectKind, Relation
 from qsl.demo.values import Value
 from qsl.demo.works_and_species import BUILDING, COMPANY, NOVEL, SHIP
 
@@ -114,7 +114,7 @@ def _shares(draw: Draw, count: int) -> Iterator[int]:
         yield share
 
 
-def _shared(draw: Draw, kind: Kind, main: list[Relation], count: int) -> list[Relation]:
+def _shared(draw: Draw, kind: SubjectKind, main: list[Relation], count: int) -> list[Relation]:
     """`count` relations, mostly those of the main subject."""
     chosen = draw.sample(main, sum(draw.chance(0.8) for _ in range(count)))
     rest = [relation for relation in kind.relations if relation not in chosen]
@@ -136,7 +136,7 @@ def _new(draw: Draw, make: Callable[[Draw], Value], taken: set[str]) -> Value:
     return value
 
 
-def _subjects(draw: Draw, kind: Kind, taken: set[str]) -> Iterator[Subject]:
+def _subjects(draw: Draw, kind: SubjectKind, taken: set[str]) -> Iterator[Subject]:
     while True:
         subject = _subject(draw, kind)
         if subject.name not in taken and (kind.noun or subject.short not in taken):
@@ -144,7 +144,7 @@ def _subjects(draw: Draw, kind: Kind, taken: set[str]) -> Iterator[Subject]:
             yield subject
 
 
-def _subject(draw: Draw, kind: Kind) -> Subject:
+def _subject(draw: Draw, kind: SubjectKind) -> Subject:
     if kind is PERSON:
         woman = draw.chance(0.5)
         given, surname = draw.pick(values.WOMEN if woman else values.MEN), values.surname(draw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qsl.demo import values
-from qsl.demo.templates import Kind, relation
+from qsl.demo.templates import SubjectKind, relation
 
 _SUBJECTS = values.one_of(
     "chemistry botany grammar geometry astronomy history music anatomy law geology logic painting physics poetry "
@@ -14,7 +14,7 @@ _INDUSTRIES = values.one_of(
     "fishing weaving mining brewing shipbuilding printing farming tanning forestry pottery milling baking quarrying"
 )
 
-PERSON = Kind(
+PERSON = SubjectKind(
     "",
     (
         relation(
@@ -80,7 +80,7 @@ PERSON = Kind(
     ),
 )
 
-TOWN = Kind(
+TOWN = SubjectKind(
     "the town",
     (
         relation(

@@ -23,7 +23,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Kind:
+class SubjectKind:
     """A kind of subject: its short name and its relations."""
 
     noun: str  # "the town"

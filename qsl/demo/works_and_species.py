@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qsl.demo import values
-from qsl.demo.templates import Kind, relation
+from qsl.demo.templates import SubjectKind, relation
 
 _LANGUAGES = values.one_of(
     "Latin Danish Czech Polish Greek Dutch Finnish Welsh Hungarian Catalan Turkish Persian Irish"
@@ -12,7 +12,7 @@ _MATERIALS = values.one_of(
     "granite marble brick sandstone limestone oak steel concrete slate basalt copper timber clay"
 )
 
-COMPANY = Kind(
+COMPANY = SubjectKind(
     "the company",
     (
         relation(
@@ -68,7 +68,7 @@ COMPANY = Kind(
     ),
 )
 
-SHIP = Kind(
+SHIP = SubjectKind(
     "the ship",
     (
         relation(
@@ -124,7 +124,7 @@ SHIP = Kind(
     ),
 )
 
-NOVEL = Kind(
+NOVEL = SubjectKind(
     "the novel",
     (
         relation(
@@ -180,7 +180,7 @@ NOVEL = Kind(
     ),
 )
 
-BUILDING = Kind(
+BUILDING = SubjectKind(
     "the building",
     (
         relation(

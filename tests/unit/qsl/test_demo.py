@@ -15,7 +15,7 @@ from paths import ASSETS
 from qsl import demo
 from qsl.demo.compose import KINDS, compose
 from qsl.demo.seeded_choice import Draw
-from qsl.demo.templates import Kind
+from qsl.demo.templates import SubjectKind
 from qsl.wordpiece import WordPiece
 
 VOCAB = ASSETS / "demo" / "vocab.txt"
@@ -150,7 +150,7 @@ def test_a_passage_has_the_requested_number_of_facts() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_template_names_its_subject_and_value(kind: Kind) -> None:
+def test_every_template_names_its_subject_and_value(kind: SubjectKind) -> None:
     for relation in kind.relations:
         assert any(text.startswith("{s} ") for text in relation.statements)
         assert all(text.count("{s}") == text.count("{v}") == 1 for text in relation.statements)
