@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from qsl.demo import values
 from qsl.demo.people_and_towns import PERSON, TOWN
 from qsl.demo.seeded_choice import Draw
-from qsl.demo.templates import SubjectKind, Relation
+from qsl.demo.templates import Relation, SubjectKind
 from qsl.demo.values import Value
 from qsl.demo.works_and_species import BUILDING, COMPANY, NOVEL, SHIP
 
