@@ -1,5 +1,5 @@
-"""BERT on an NVIDIA GPU: packed tokens end to end, Triton's kernels, fp16, bf16, fp8 and int8 (docs/guide/gpu.md).
+"""BERT on an NVIDIA GPU: packed tokens, Triton kernels, fp16, bf16, fp8 and int8 (docs/design/gpu-engine.md).
 
-What needs a GPU to run at all is kept in few thin files (device.py, stream.py, graphs.py); everything else also runs on
-the CPU, in PyTorch twins or in Triton's interpreter, and is tested there.
+Only a few thin files need a GPU (device.py, pipeline.py, cuda_graphs.py); everything else also runs on the CPU, with
+PyTorch twins or in Triton's interpreter, and is tested there.
 """
