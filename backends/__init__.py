@@ -7,10 +7,10 @@ engine, and a missing engine is an error only if that backend is requested. To a
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from backends.entry import Entry
 from backends.errors import BackendError
@@ -84,7 +84,7 @@ def backend_class(name: str) -> type[Backend]:
     """
     check(name)
     try:
-        found: type[Backend] = _load(BACKENDS[name].target)
+        found: type[Backend] = resolve_name(BACKENDS[name].target)
     except ModuleNotFoundError as error:
         raise _not_installed(name, error.name) from error
     return found
@@ -92,13 +92,13 @@ def backend_class(name: str) -> type[Backend]:
 
 def engine_builder(name: str) -> EngineBuilder:
     """The builder of a backend's engines, for its precisions of kind "engine"."""
-    found: EngineBuilder = _load(BACKENDS[name].builder)
+    found: EngineBuilder = resolve_name(BACKENDS[name].builder)
     return found
 
 
 def read_script(name: str, spec: str) -> None:
     """Check the --model of a backend without a model. Raises BackendError if the backend cannot parse it."""
-    read: Callable[[str], object] = _load(BACKENDS[name].script)
+    read: Callable[[str], object] = resolve_name(BACKENDS[name].script)
     read(spec)
 
 
@@ -110,13 +110,8 @@ def accelerators(name: str) -> tuple[Accelerator, ...]:
     """
     if not BACKENDS[name].accelerators:
         return ()
-    found: tuple[Accelerator, ...] = _load(BACKENDS[name].accelerators)()
+    found: tuple[Accelerator, ...] = resolve_name(BACKENDS[name].accelerators)()
     return found
-
-
-def _load(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def _not_installed(name: str, module: str | None) -> BackendError:

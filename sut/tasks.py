@@ -7,12 +7,11 @@ docs/design/adding-a-task.md.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from foundation.rules import F1_TARGETS, SAMPLES
 
@@ -42,7 +41,7 @@ class Demo:
 
     def write(self, path: Path, split: str, count: int | None) -> None:
         """The data set, to this file: of "dev" or "train", `count` samples or all. Raises OSError."""
-        _load(f"{self.package}:write")(path, split, _SEED, count)
+        resolve_name(f"{self.package}:write")(path, split, _SEED, count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +70,12 @@ class Task:
 
     def open(self, dataset: Path, vocab: Path, cache_dir: Path | None) -> DataSet:
         """The data set in a file. It is read when first needed, and may raise DatasetError then."""
-        found: DataSet = _load(self.data_set)(dataset, vocab, cache_dir)
+        found: DataSet = resolve_name(self.data_set)(dataset, vocab, cache_dir)
         return found
 
     def score(self, accuracy_log: Path, data: DataSet) -> Score:
         """The score of a run over `data`. Raises AccuracyLogError, DatasetError."""
-        found: Score = _load(self.scorer)(accuracy_log, data)
+        found: Score = resolve_name(self.scorer)(accuracy_log, data)
         return found
 
 
@@ -104,10 +103,3 @@ TASKS = {
         full_size=872,
     ),
 }
-
-
-def _load(target: str) -> Callable[..., Any]:
-    """What "module:name" names, imported now."""
-    module, _, name = target.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found

@@ -14,8 +14,9 @@ from foundation.rules import SCENARIOS
 from foundation.suggest import did_you_mean, nearest
 from sut.errors import UsageError
 from sut.settings.settings import RunConfig
+from sut.tasks import TASKS
 
-MODEL_KEYS = ("bert", "sst2")  # LoadGen's one name for bert-99 and bert-99.9; and a task that it has no rules for
+_MODEL_KEYS = tuple(task.model_key for task in TASKS.values())  # bert for bert-99 and bert-99.9, too
 # Which keys LoadGen takes from a user.conf, and for which scenarios.
 _ANY = frozenset(SCENARIOS)
 _STREAMS = frozenset(("SingleStream", "MultiStream"))
@@ -79,8 +80,8 @@ def _check(where: str, words: list[str]) -> tuple[str, str, str]:
         expected = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
         raise UsageError(f"expected {expected} in {where}, found {' '.join(words)!r}.")
     model, scenario, key = parts
-    near = nearest(model, MODEL_KEYS, similar=0.5)
-    if near and model not in MODEL_KEYS:  # a line for another benchmark's model is no mistake
+    near = nearest(model, _MODEL_KEYS, similar=0.5)
+    if near and model not in _MODEL_KEYS:  # a line for another benchmark's model is no mistake
         raise UsageError(f"found model {model!r} in {where}, which LoadGen calls {near!r}.")
     for word, known in ((scenario, ("*", *SCENARIOS)), (key, tuple(KEYS))):
         if word not in known:
