@@ -86,9 +86,8 @@ def read_logits(
     """
     if int(lengths.max()) > max_seq_length:
         raise AccuracyLogError(
-            f"expected max_seq_length to hold every sample, found {max_seq_length} and a sample of "
-            f"{int(lengths.max())} "
-            "tokens. Give the --max-seq-length that the features were made with."
+            f"expected samples of at most max_seq_length {max_seq_length} tokens, found one of {int(lengths.max())}. "
+            "Give the --max-seq-length that the features were built with."
         )
     indexes, answers = read_entries(path, len(lengths))
     layout = _layout(path, answers, indexes, lengths[indexes], max_seq_length, dtype)
@@ -208,7 +207,6 @@ def _check_finite(path: Path, logits: Float32, lengths: Int64) -> None:
     broken = (~np.isfinite(logits).all(axis=2) & within).any(axis=1)
     if broken.any():
         raise AccuracyLogError(
-            f"expected finite logits in {path}, found NaN or infinity in {int(broken.sum())} samples, the first "
-            f"of them "
+            f"expected finite logits in {path}, found NaN or infinity in {int(broken.sum())} samples, first in "
             f"qsl_idx {int(np.argmax(broken))}. Run again in a wider precision, or give the right --dtype."
         )

@@ -162,13 +162,14 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
         from pyarrow import parquet
     except ModuleNotFoundError as error:
         raise DatasetError(
-            f"expected pyarrow, to read {path}, found none. Type: pip install 'mlperf-bert-sut[parquet]'"
+            f"reading {path} needs pyarrow, which is not installed. Type: pip install 'mlperf-bert-sut[parquet]'"
         ) from error
     try:
         columns: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
     except (OSError, ValueError) as error:  # pyarrow's errors are subclasses of these
         raise DatasetError(
-            f"expected complete parquet in {path}, found a file cut short or broken ({str(error).splitlines()[0]}). "
+            f"expected a complete parquet file at {path}, found one cut short or broken "
+            f"({str(error).splitlines()[0]}). "
             "Fetch or copy it again."
         ) from error
     return columns

@@ -130,7 +130,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         return safetensors.numpy.load_file(path)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise BackendError(
-            f"expected complete safetensors in {path}, found a file cut short or broken ({error}). "
+            f"expected a complete safetensors file at {path}, found one cut short or broken ({error}). "
             f"Copy or fetch it again."
         ) from error
 
@@ -152,8 +152,8 @@ def _load_torch(path: Path) -> Mapping[str, Any]:
         import torch
     except ModuleNotFoundError as error:
         raise BackendError(
-            f"expected torch, to read {path}, found none. Type: pip install 'mlperf-bert-sut[pytorch]', or use "
-            f"model.safetensors."
+            f"reading {path} needs torch, which is not installed. Type: pip install 'mlperf-bert-sut[pytorch]', or "
+            f"use model.safetensors."
         ) from error
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

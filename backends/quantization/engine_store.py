@@ -63,7 +63,7 @@ def write(directory: Path, fill: Callable[[Path], About], is_complete: Callable[
             content = fill(temporary)
             (temporary / JSON).write_text(json.dumps(dict(content), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise BackendError(f"expected to write an engine to {directory}, found: {error}. Make room.") from error
+        raise BackendError(f"expected to write an engine to {directory}, found: {error}. Free disk space.") from error
 
 
 def settings(directory: Path) -> dict[str, Any]:

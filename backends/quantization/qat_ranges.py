@@ -42,9 +42,9 @@ def quantize(weights: ModelWeights, settings: Mapping[str, Any]) -> QuantizedMod
 def _range(weights: ModelWeights, source: str) -> QatRange:
     if source not in weights.ranges:
         raise BackendError(
-            f"expected a range for every linear layer of a model with ranges of its own, of which it has "
-            f"{len(weights.ranges)}, "
-            f"found none for {source}. To calibrate it instead, name samples with --calibration-dataset FILE."
+            f"expected a range for every linear layer of a model with ranges of its own, found none for {source} "
+            f"({len(weights.ranges)} layers have one). To calibrate instead, name samples with "
+            f"--calibration-dataset FILE."
         )
     return weights.ranges[source]
 

@@ -180,7 +180,7 @@ def test_padding_may_hold_anything(tmp_path: Path) -> None:
 
 def test_samples_longer_than_max_seq_length(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.json", entries())
-    with pytest.raises(AccuracyLogError, match=r"5 and a sample of 6 .*--max-seq-length"):
+    with pytest.raises(AccuracyLogError, match=r"max_seq_length 5 tokens, found one of 6\. .*--max-seq-length"):
         read_logits(log, LENGTHS, max_seq_length=5)
 
 
