@@ -88,7 +88,7 @@ def run(data: BenchmarkData, scenario: str, queries: int, *flags: str) -> RunRec
 
 
 def value(record: RunRecord) -> float:
-    """LoadGen's figure, or the peak that was found. Raises RuntimeError where the run has none."""
+    """LoadGen's figure, or the peak that was found. Raises RuntimeError if the run has none."""
     result = record.performance or record.peak
     if result is None or result.value is None:
         raise RuntimeError(f"{record.verdict}: no figure")
@@ -96,14 +96,14 @@ def value(record: RunRecord) -> float:
 
 
 def p90_ms(record: RunRecord) -> float:
-    """A query's 90th percentile. Raises RuntimeError where there were too few queries for one."""
+    """A query's 90th percentile. Raises RuntimeError if there were too few queries."""
     if record.performance is None or "90.00" not in record.performance.latency_ms:
         raise RuntimeError(f"{record.verdict}: no 90th percentile")
     return record.performance.latency_ms["90.00"]
 
 
 def _reasons(log_dir: Path) -> str:
-    """Why a run that left a record was not valid; "" where there is none."""
+    """Why a run that left a record was not valid; "" without a record."""
     try:
         record = run_record.read(log_dir)
     except UsageError:

@@ -1,7 +1,7 @@
-"""Files and directories that are either the old one or the new one, whole, whatever happens in between.
+"""Atomic writes: a reader sees the old file or directory or the complete new one, never a part.
 
-Each is written under a temporary name in its own directory and renamed. What is killed in between leaves that name
-behind, `.<name>.<number>.part`, and nothing else.
+Each is written under a temporary name in the same directory and renamed. A process that is killed meanwhile leaves the
+temporary file, `.<name>.<number>.part`, and nothing else.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_NAME_CHARACTERS = 48  # of the final name in the temporary one: a file system takes 255 bytes
+_NAME_CHARACTERS = 48  # of the final name in the temporary one: file systems allow 255 bytes
 
 
 def write_text(path: Path, text: str) -> Path:
-    """As `write_bytes`, in UTF-8."""
+    """Write text in UTF-8; see `write_bytes`."""
     return write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
-    """Put a file with this content at `path`; returns `path`.
+    """Write a file with this content to `path`; returns `path`.
 
     Raises:
-        OSError: the disk does not take it. The file that was at `path` before, if any, is unchanged.
+        OSError: it cannot be written. The file that was at `path` before, if any, is unchanged.
     """
     with replacing(path) as file:
         file.write(content)
@@ -35,10 +35,10 @@ def write_bytes(path: Path, content: bytes) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which is flushed to the disk and takes the place of `path` when the block ends.
+    """A new file to write, which is synced to disk and replaces `path` when the block ends.
 
-    Where the block raises, it is removed, and `path` stays as it was. A link is followed; what is no regular file, such
-    as /dev/stdout, is written to as it is.
+    If the block raises, it is removed and `path` is unchanged. Links are followed; a path that is not a regular file,
+    such as /dev/stdout, is written to directly.
 
     Raises:
         OSError: as `write_bytes` does.
@@ -63,13 +63,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing_directory(path: Path, is_whole: Callable[[Path], bool]) -> Iterator[Path]:
-    """An empty directory to fill, which takes the place of `path` when the block ends; not flushed to the disk.
+    """An empty directory to fill, which replaces `path` when the block ends; it is not synced to disk.
 
-    Where the block raises, it is removed. A directory at `path` that `is_whole` stays: another process was first, and
+    If the block raises, it is removed. An existing directory that `is_whole` is kept: another process was first, and
     others may be reading it.
 
     Raises:
-        OSError: the disk does not take it.
+        OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -87,7 +87,7 @@ def _rename(temporary: Path, path: Path, is_whole: Callable[[Path], bool]) -> No
     try:
         temporary.replace(path)
     except OSError:
-        if not is_whole(path):  # else another process was first after all
+        if not is_whole(path):  # else another process was first
             raise
 
 

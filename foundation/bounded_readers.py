@@ -1,8 +1,7 @@
-"""Readers of files that a user names: a regular file, of at most so many bytes, decoded and parsed or refused.
+"""Readers of files that a user names: regular files up to a size limit, decoded and parsed or refused.
 
-Anything may be at a path that was typed: a directory, a FIFO that never answers, a disk image, JSON nested ten thousand
-deep. Each of these ends in an `UnreadableError` with a reason in a few words, which the caller puts into a message of
-its own kind.
+Anything may be at a given path: a directory, a FIFO that never answers, a disk image, JSON nested ten thousand deep.
+Each ends in an `UnreadableError` with a short reason, which the caller puts into its own message.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 1 << 30  # of a data set; a file of settings has far fewer
+MOST_BYTES = 1 << 30  # limit for a data set; settings files have lower ones
 SETTINGS_BYTES = 16 << 20
 
 
 class UnreadableError(ValueError):
-    """Why the content of a file cannot be used, in a few words."""
+    """A short reason why the content of a file cannot be used."""
 
 
 def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """The content of a regular file (links are followed).
 
     Raises:
-        UnreadableError: there is none, it cannot be read, is no regular file, or has more than `most_bytes`.
+        UnreadableError: it does not exist, cannot be read, is not a regular file, or has more than `most_bytes`.
     """
     try:
         found = path.stat()
@@ -58,13 +57,13 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def parse_json(content: str | bytes) -> Any:
-    """`content` as JSON; too deep a nesting or too long a number is an UnreadableError like any other fault."""
+    """Parse JSON. Raises UnreadableError, also for deep nesting and very long numbers."""
     text = _decoded(content) if isinstance(content, bytes) else content
     try:
         return json.loads(text)
     except RecursionError as error:
         raise UnreadableError("JSON that is nested too deeply") from error
-    except ValueError as error:  # no JSON, or an integer of more digits than Python converts
+    except ValueError as error:  # invalid JSON, or an integer with more digits than Python converts
         raise UnreadableError(f"text that is not JSON ({error})") from error
 
 

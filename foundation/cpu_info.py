@@ -16,17 +16,17 @@ _LSCPU_TIMEOUT_S = 10.0
 
 
 def name(root: Path = ROOT) -> str:
-    """The processor's name; "" where it is not known."""
+    """The processor's name; "" if unknown."""
     return _first(root, "model name") or (_lscpu("Model name") if root == ROOT else "")
 
 
 def flags(root: Path = ROOT) -> frozenset[str]:
-    """What the processor can do, as the kernel names it: "avx512_vnni", "amx_int8"; on ARM "bf16", "i8mm"."""
+    """The processor's features under the kernel's names: "avx512_vnni", "amx_int8"; on ARM "bf16", "i8mm"."""
     return frozenset((_first(root, "flags") or _first(root, "features")).split())
 
 
 def mhz(root: Path = ROOT) -> float | None:
-    """The clock of the first core now; None where it is not known, as on ARM."""
+    """The current clock of the first core; None if unknown, as on ARM."""
     try:
         return float(_first(root, "cpu mhz"))
     except ValueError:
@@ -34,7 +34,7 @@ def mhz(root: Path = ROOT) -> float | None:
 
 
 def _first(root: Path, key: str) -> str:
-    """The value of the first line with this key, in any case of letters; "" where there is none."""
+    """The value of the first line with this key, ignoring case; "" if there is none."""
     pairs = (line.partition(":") for line in _lines(root / "proc/cpuinfo"))
     return next((value.strip() for found, _, value in pairs if found.strip().lower() == key), "")
 

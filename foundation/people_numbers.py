@@ -21,5 +21,5 @@ def gibibytes(count: float) -> str:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """ "1 instance", "2 instances"; `plural` where it is not the noun with an s."""
+    """ "1 instance", "2 instances"; `plural` if it is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

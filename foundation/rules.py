@@ -1,8 +1,7 @@
 """MLPerf inference's official numbers for BERT, each written once, with its source.
 
-It lies on the ground floor because the scorer (`accuracy`) and the reader of the data set (`qsl`) need some of these
-numbers and may not import `sut`. A round that changes a number changes it here. How a submission is laid out and
-checked is in `submission/rules`.
+It is in `foundation` because `accuracy` and `qsl` need some of these numbers and may not import `sut`. A round that
+changes a number changes it here. The layout and the checks of a submission are in `submission/rules`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ SEEDS: dict[str, Seeds] = {
 }
 
 # MLPERF_CONF and CHECKER: features of SQuAD v1.1's development set. It is also the QSL's performance sample count and
-# the least that Offline's one query holds.
+# the minimum of Offline's one query.
 SAMPLES = 10_833
 MIN_DURATION_S = 600  # MLPERF_CONF, every scenario
 SERVER_LATENCY_MS = 130  # MLPERF_CONF, at SCENARIOS["Server"].percentile
@@ -46,7 +45,7 @@ F1_TARGETS = {"bert-99": REFERENCE_F1 * 0.99, "bert-99.9": REFERENCE_F1 * 0.999}
 
 # REFERENCE: how a question and its passage become features, in tokens.
 MAX_SEQ_LENGTH = 384  # the longest feature of SQuAD: a longer passage is cut into windows
-DOC_STRIDE = 128  # from one window of a passage to the next
+DOC_STRIDE = 128  # distance between windows of a passage
 MAX_QUERY_LENGTH = 64
 # Not a rule but a property of the model, https://arxiv.org/abs/1810.04805, A.2: BERT has this many position embeddings,
 # so no sample of any task can be longer. MAX_SEQ_LENGTH, which is smaller, is what the benchmark makes of SQuAD.
@@ -55,15 +54,15 @@ MAX_POSITIONS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What LoadGen measures in a scenario, and what it needs for that."""
+    """The figure that LoadGen measures in a scenario, and its requirements."""
 
     result_key: str  # of the figure, in LoadGen's detail log (CHECKER)
-    metric: str  # what people call it
+    metric: str  # its name for people
     unit: str
-    divisor: float  # LoadGen's figure over this is in `unit`
+    divisor: float  # LoadGen's figure divided by this is in `unit`
     samples_per_query: int = 1  # MLPERF_CONF
-    percentile: int | None = None  # of the latency, in percent, MLPERF_CONF; None: no latency is judged
-    # POLICIES, "Early stopping": with fewer queries LoadGen cannot bound the percentile; 0: there is nothing to bound.
+    percentile: int | None = None  # of the latency, in percent, MLPERF_CONF; None: no latency limit
+    # POLICIES, "Early stopping": with fewer queries LoadGen cannot bound the percentile; 0: no percentile.
     early_stopping_queries: int = 0
 
 

@@ -24,7 +24,7 @@ from foundation.bounded_readers import UnreadableError
 T = TypeVar("T")
 UNLESS_NONE = {"unless_none": True}  # metadata of a field that has no key in JSON while it is None
 NOT_STORED = {"not_stored": True}  # metadata of a field with a default that never has a key in JSON
-OTHERS = {"others": True}  # metadata of a Mapping field: all keys that are no field, side by side with the fields
+OTHERS = {"others": True}  # metadata of a Mapping field: takes all keys that are not fields
 _MOST_DEPTH = 32  # of a value annotated as `object`
 _MOST_INT = 1 << 63
 _SHOWN = 60  # characters of a wrong value
@@ -32,7 +32,7 @@ _NOTHING = object()
 
 
 def decode(kind: type[T], value: object, at: str = "") -> T:
-    """`value`, as `json.loads` returns it, as a `kind`.
+    """Convert `value`, as returned by `json.loads`, to a `kind`.
 
     Args:
         kind: a dataclass; bool, int, float, str, Path, datetime, None, object; Literal, `|`, tuple, list, Mapping.
@@ -45,7 +45,7 @@ def decode(kind: type[T], value: object, at: str = "") -> T:
 
 
 def encode(value: object) -> Any:
-    """What `json.dumps` takes: dataclasses as dicts in the order of their fields, paths and times as text."""
+    """Convert to what `json.dumps` takes: dataclasses to dicts in the order of fields, paths and times to text."""
     if is_dataclass(value) and not isinstance(value, type):
         found: dict[str, Any] = {}
         for one in _stored(type(value)):
@@ -113,7 +113,7 @@ def _is_required(one: Field[Any]) -> bool:
 
 
 def _one_of(kinds: Sequence[Any], value: object, at: str) -> object:
-    """Of several dataclasses the first with all its required keys there; of plain types the first that takes it."""
+    """Of several dataclasses the first whose required keys are present; of plain types the first that accepts it."""
     if isinstance(value, dict) and (objects := [kind for kind in kinds if is_dataclass(kind)]):
         needed = [{one.name for one in fields(kind) if _is_required(one)} for kind in objects]
         whole = [kind for kind, names in zip(objects, needed, strict=True) if names <= value.keys()]
@@ -214,7 +214,7 @@ def _key(kind: Any, key: str, at: str) -> object:
 
 
 def _anything(_: object, value: object, at: str, depth: int = _MOST_DEPTH) -> object:
-    """What JSON can hold, each leaf checked like an annotated one."""
+    """Any JSON value; each leaf is checked like an annotated one."""
     if isinstance(value, dict | list) and not depth:
         raise UnreadableError(f"JSON that is nested too deeply at {at}")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""`python -m sut`: the verbs, and how each ends. A line that starts with a flag is `run`."""
+"""`python -m sut`: dispatches verbs and turns errors into exit codes. Without a verb, it is `run`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sut.settings.verbs import VERBS
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
-    """A handler that makes a signal what Ctrl-C is."""
+    """A signal handler that acts like Ctrl-C."""
     raise KeyboardInterrupt
 
 
-_CHILD = "child"  # a run of another command's, which ends with that command (sut.processes.run_process)
+_CHILD = "child"  # a run that another command started and that exits with it (sut.processes.run_process)
 _OURS = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "assets", "configs")
 
 
@@ -30,7 +30,7 @@ def command() -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Do what `argv` says; a user's mistake ends in one message, a defect of ours in its traceback."""
+    """Run a command line; a user's mistake ends in one message, a defect of ours in a traceback."""
     try:
         return _do(argv)
     except KeyboardInterrupt:
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
 
 
 def _do(argv: list[str]) -> int:
-    """The verb's module is imported only now: a run loads nothing of what lies above `sut`."""
+    """Run a verb; its module is imported only now, so a run loads nothing of the packages above `sut`."""
     if argv[:1] == [_CHILD]:
         from sut.processes import run_process
 
@@ -65,7 +65,7 @@ def _do(argv: list[str]) -> int:
 
 
 def _leave(code: int) -> NoReturn:
-    """End without tearing the interpreter down: LoadGen's threads may still wait for answers that will not come."""
+    """Exit without finalising the interpreter: LoadGen's threads may still wait for answers that will not come."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that says so.
+"""The tree of errors, with their exit codes.
 
     UserError (foundation.errors)                       2   a message for a person; no traceback
     ├── DatasetError (qsl.base)                         2   a data set or a vocabulary
@@ -7,8 +7,8 @@
     ├── UnknownTargetError (accuracy.targets)           2   --target
     └── SutError                                        3   of `sut` and above
         ├── UsageError                                  2   flags, files or settings that cannot be used
-        ├── FetchError                                  3   `fetch` could not bring a file: network, publisher, disk
-        ├── RunFailedError                              3   the run started and did not end: a backend raised, a kill
+        ├── FetchError                                  3   `fetch` could not download a file: network, publisher, disk
+        ├── RunFailedError                              3   the run started and failed: a backend raised, a kill
         │   └── UnusableRunError (submission.submit.runs)  3   a submission cannot use the run
         ├── RowStoppedError (sut.commands.compare.runs)  the exit code of the run that stopped
         └── RunStoppedError (submission.submit.runs)     likewise
@@ -37,8 +37,8 @@ class UsageError(SutError):
 
 
 class FetchError(SutError):
-    """A model or a data set could not be fetched; the part that came is kept, and the same command continues."""
+    """A model or a data set could not be fetched; a partial file is kept, and the same command continues."""
 
 
 class RunFailedError(SutError):
-    """The run started and did not end: its logs are kept, its result is invalid."""
+    """The run started and failed: its logs are kept, its result is invalid."""

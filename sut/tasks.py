@@ -1,7 +1,7 @@
-"""The tasks, as a table: what a data set becomes, under which key LoadGen knows the benchmark, how it is scored.
+"""The table of tasks: the data set, the model's head, LoadGen's name of the benchmark, the scorer.
 
-Rows hold text and names only, and what they name is imported on first use: listing tasks loads neither scorers nor
-generators. A row also has the demo that ships for the task, so that `--task NAME` alone runs something. To add one:
+Rows hold only text and names that are imported on first use: listing tasks loads neither scorers nor generators. A row
+also has the embedded demo of the task, so that `--task NAME` alone runs. To add one:
 docs/design/adding-a-task.md.
 """
 
@@ -25,12 +25,12 @@ _SEED = 1  # of the demos' data sets
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """The embedded model, and the generator of the data set that it reads."""
+    """The embedded model of a task and the generator of its data set."""
 
     folder: str  # below assets
-    target: str  # what it must reach on its own data
+    target: str  # the target on its own data
     suffix: str  # of the data set's file
-    package: str  # of the generator; another generator writes another file
+    package: str  # the generator's package; the file's name depends on its sources
 
     @property
     def generator(self) -> Path:
@@ -40,7 +40,7 @@ class Demo:
         return Path(spec.origin).parent
 
     def write(self, path: Path, split: str, count: int | None) -> None:
-        """The data set, to this file: of "dev" or "train", `count` samples or all. Raises OSError."""
+        """Write the data set to a file: "dev" or "train", `count` samples or all. Raises OSError."""
         resolve_name(f"{self.package}:write")(path, split, _SEED, count)
 
 
@@ -59,17 +59,17 @@ class Task:
 
     about: str  # what a model answers, for --help
     model_key: str  # the name in LoadGen's embedded mlperf.conf
-    head: str  # what a model must answer with, of backends.bert.heads.HEADS
-    metric: Metric  # what targets are of
+    head: str  # the model's head, of backends.bert.heads.HEADS
+    metric: Metric  # the metric of targets
     data_set: str  # a qsl.data_set.DataSet
     scorer: str  # (LoadGen's accuracy log, the data set) → accuracy.score.Score
     demo: Demo
-    full_size: int  # samples of the data set that official results are made on
-    dataset_sha256: str | None = None  # of that data set's file, as published; None: MLPerf has no such task
+    full_size: int  # samples of the official data set
+    dataset_sha256: str | None = None  # of the official data set's file; None: not an MLPerf task
     targets: tuple[str, ...] = ()  # the accuracy targets on that data set, the first by default
 
     def open(self, dataset: Path, vocab: Path, cache_dir: Path | None) -> DataSet:
-        """The data set in a file. It is read when first needed, and may raise DatasetError then."""
+        """The data set in a file. It is read on first use, which may raise DatasetError."""
         found: DataSet = resolve_name(self.data_set)(dataset, vocab, cache_dir)
         return found
 
@@ -94,7 +94,7 @@ TASKS = {
     ),
     "sst2": Task(
         about="sentiment",
-        model_key="sst2",  # which mlperf.conf does not have: bert's rows and its sample count do not apply
+        model_key="sst2",  # not in mlperf.conf, so that bert's rows and sample count do not apply
         head="classes",
         metric="accuracy",
         data_set="qsl.sst2:Sst2DataSet",

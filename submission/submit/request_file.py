@@ -1,6 +1,6 @@
-"""order.json: the request that the runs of an output directory belong to, and the command that it was typed as.
+"""order.json: the request of an output directory and its command line.
 
---resume continues that request and no other, so that the runs of two requests never end up in one package.
+--resume continues only that request, so that a package never has runs of two requests.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ _ONLY_ONCE = ("--resume", "--clean", "--dry-run")  # how to proceed, not part of
 
 @dataclass(frozen=True)
 class RequestFile:
-    """What order.json says; the fields of the request's run are named run.<field>."""
+    """The content of order.json; the fields of the request's run are named run.<field>."""
 
     command: str
     order: Mapping[str, object]
 
 
 def read(output: Workspace) -> RequestFile:
-    """The file of an output directory.
+    """Read order.json of an output directory.
 
     Raises:
-        UsageError: there is none, or it is broken.
+        UsageError: it is missing or broken.
     """
     try:
         return decode(RequestFile, bounded_readers.read_json(output.request_file, bounded_readers.SETTINGS_BYTES))
     except UnreadableError as error:
         raise UsageError(
-            f"expected what submit writes in {output.request_file}, found {error}. "
+            f"expected the request of a submission in {output.request_file}, found {error}. "
             "Type: --clean to start again, or another --output-dir."
         ) from error
 
 
 def write(request: SubmissionRequest, output: Workspace, argv: Sequence[str]) -> None:
-    """Write the file. Raises RunFailedError where the disk does not take it."""
+    """Write order.json. Raises RunFailedError if it cannot be written."""
     command = shlex.join(["python", "-m", "sut", "submit", *(word for word in argv if word not in _ONLY_ONCE)])
     content = asdict(RequestFile(command, _plain(request)))
     workspace.write(output.request_file, json.dumps(content, indent=2) + "\n")
 
 
 def refuse_another(request: SubmissionRequest, output: Workspace) -> None:
-    """Raises UsageError where the runs of `output` are those of another request."""
+    """Raises UsageError if the runs of `output` belong to another request."""
     earlier = read(output).order
     now = _plain(request)
     differing = [name for name, value in now.items() if earlier.get(name) != value]

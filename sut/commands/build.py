@@ -10,13 +10,13 @@ from sut.settings.resolve import resolve
 
 _MORE = """python -m sut build --precision int8 --calibration-samples 500 --seed 0
 
-A run finds the engine in the cache by the same flags, and builds it itself where it is missing."""
+A run with the same flags finds the engine in the cache; it builds the engine if it is missing."""
 
 
 def main(argv: Sequence[str]) -> int:
     """The verb `build`."""
     config = resolve(*flags.split(parser().read(argv), "build"))
-    from sut.run import engines  # only now: a mistake is answered without loading numpy
+    from sut.run import engines  # only now, so that mistakes are reported without loading numpy
 
     print(engines.build(config))
     return 0

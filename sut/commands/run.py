@@ -24,7 +24,7 @@ _EXIT_CODES = "Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 fail
 def main(argv: Sequence[str]) -> int:
     """The verb `run`."""
     config = resolve(*flags.split(parser().read(argv), "run"))
-    from sut.run import command  # only now: a mistake is answered without loading numpy
+    from sut.run import command  # only now, so that mistakes are reported without loading numpy
 
     return command.run(config)
 
@@ -47,7 +47,7 @@ def _table(rows: dict[str, str]) -> str:
 
 
 class _Version(argparse.Action):
-    """Reads the version only where it is asked for: --help is quicker without."""
+    """Reads the version only when it is requested, which keeps --help fast."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
         from sut.machine import project

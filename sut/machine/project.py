@@ -36,7 +36,7 @@ def extras() -> dict[str, tuple[str, ...]]:
 
 @cache
 def _checkout() -> dict[str, Any]:
-    """[project] of a checkout; empty where the packages are installed."""
+    """[project] of a checkout's pyproject.toml; empty for an installed package."""
     if not _PYPROJECT.is_file():
         return {}
     project: dict[str, Any] = tomllib.loads(_PYPROJECT.read_text(encoding="utf-8")).get("project", {})

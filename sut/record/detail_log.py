@@ -54,12 +54,12 @@ class DetailLog:
     errors: int  # lines that LoadGen marked as errors
 
     def number(self, key: str) -> float | None:
-        """The value as a number; None where there is none."""
+        """The value as a number; None without one."""
         value = self.values.get(key)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def is_missed(self, requirement: str) -> bool:
-        """True where LoadGen says that a requirement was not met."""
+        """Whether LoadGen reports that a requirement was not met."""
         return self.values.get(requirement) is False
 
     def logged_errors(self) -> list[str]:

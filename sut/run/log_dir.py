@@ -16,13 +16,13 @@ _BYTES_PER_LOGGED_TOKEN = 16
 
 
 def claim(log_dir: Path, logged_tokens: int) -> tuple[Path, ...]:
-    """Make `log_dir`, and see that it holds no run, can be written, and has room for so many tokens' answers.
+    """Create `log_dir`; check that it holds no run, is writable, and has space for the answers.
 
     Returns:
         The directories that were made, the deepest first: what `release` takes.
 
     Raises:
-        UsageError: one of these is not so.
+        UsageError: a check fails.
     """
     try:
         _refuse_a_run(log_dir)

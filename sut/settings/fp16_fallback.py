@@ -15,7 +15,7 @@ from sut.settings.settings import RunConfig
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """The same run in a precision that its backend has here; changed only where it asks for fp16."""
+    """The same run with fp16 replaced by a precision that its backend has here; other precisions are unchanged."""
     return replace(config, precision=_best(config.backend)) if config.precision == FP16 else config
 
 
@@ -27,7 +27,7 @@ def _best(backend: str) -> str:
 
 
 def notices(asked: RunConfig) -> tuple[str, ...]:
-    """What must stand next to the figures of a run that asked for `asked.precision`."""
+    """The notice of a run that asked for `asked.precision`, if another precision runs."""
     found = resolve(asked).precision
     if found == asked.precision:
         return ()

@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def has(self, flag: str) -> bool:
-        """True where `flag` was added already."""
+        """Whether `flag` was added already."""
         return flag in self._option_string_actions
 
     @property

@@ -25,7 +25,7 @@ Choices = Callable[[Mapping[str, Any]], Sequence[str]]
 class Row(TypedDict, total=False):
     """The parts of a row that only some settings have."""
 
-    implied: str  # the default in words, where `default` does not say it
+    implied: str  # the default in words, if `default` does not say it
     metavar: str
     unit: str
     choices: Choices
@@ -78,7 +78,7 @@ class Setting:
 
     @property
     def range(self) -> str:
-        """The numbers that it takes, in words; "" where it takes none."""
+        """The numbers that it takes, in words; "" if it takes none."""
         if self.above is not None:
             return f"above {self.above:g} and up to {MOST:g}"
         return "" if self.least is None else f"from {self.least:g} to {MOST:g}"
@@ -107,7 +107,7 @@ def one_of(*words: str) -> Choices:
 
 
 def row_of(one: Field[Any], hint: Any) -> Setting | None:
-    """The row of a dataclass field of this type; None where it is no setting."""
+    """The row of a dataclass field of this type; None if it is not a setting."""
     if _ROW not in one.metadata:
         return None
     kind = next((found for found in get_args(hint) if found is not type(None)), hint)

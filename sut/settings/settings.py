@@ -171,13 +171,13 @@ class RunConfig:
 
     @property
     def logs(self) -> Path:
-        """`log_dir` of a prepared run, where it is set."""
+        """`log_dir` of a prepared run, which has one."""
         assert self.log_dir is not None
         return self.log_dir
 
     @property
     def batch_tokens(self) -> int:
-        """`max_batch_tokens` of a prepared run, where it is set."""
+        """`max_batch_tokens` of a prepared run, which has it."""
         assert self.max_batch_tokens is not None
         return self.max_batch_tokens
 

@@ -13,7 +13,7 @@ from sut.tasks import TASKS
 
 
 def parse(config: RunConfig) -> Target | None:
-    """What `--target` asks for in this task, mode and scenario; None where it was not given.
+    """The target given by `--target` for this task, mode and scenario; None without the flag.
 
     Raises:
         UnknownTargetError: no accuracy has this name.

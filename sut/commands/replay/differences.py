@@ -15,7 +15,7 @@ _OWN = ("config.log_dir",)  # always differs
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that is not the same in two records; None where one has no such value."""
+    """A value that differs between two records; None if one does not have it."""
 
     name: str  # its dotted path in run.json
     then: object

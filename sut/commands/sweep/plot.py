@@ -90,7 +90,7 @@ def _panel(panel: Any, name: str, summaries: Sequence[PointSummary], axes: Seque
 
 
 def _below(panel: Any, axis: Axis, ticks: list[float]) -> None:
-    """The horizontal axis: what is swept, in steps of two where it is multiplied, its own values as ticks."""
+    """Set up the horizontal axis: logarithmic for a geometric range, with the values as ticks."""
     if is_geometric(axis.values):
         panel.set_xscale("log", base=2)
     if len(ticks) <= _MOST_TICKS or not _are_numbers(axis.values):
