@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.bounded_readers import UnreadableError, parse_json
-from foundation.typed_json import OTHERS, UNLESS_NONE, decode, encode
+from foundation.typed_json import NOT_STORED, OTHERS, UNLESS_NONE, decode, encode
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,17 @@ def test_what_is_written_is_read_back(sheet: Sheet) -> None:
 def test_a_marked_field_has_no_key_while_it_is_none() -> None:
     assert encode(Circle(1.0)) == {"radius": 1.0}
     assert encode(Sheet(shape=None))["path"] is None
+
+
+@dataclass(frozen=True)
+class Measured:
+    seconds: float
+    source: frozenset[str] = field(default=frozenset(), metadata=NOT_STORED)
+
+
+def test_a_field_that_is_not_stored_is_neither_written_nor_read() -> None:
+    assert encode(Measured(1.5, frozenset({"a clock"}))) == {"seconds": 1.5}
+    assert decode(Measured, {"seconds": 1.5, "source": ["a clock"]}) == Measured(1.5)
 
 
 def test_unknown_keys_are_skipped_and_a_whole_number_does_for_a_fraction() -> None:
