@@ -17,10 +17,12 @@ class Score(Protocol):
         """The answers, by question id or sample index."""
 
     @property
-    def samples_answered(self) -> int: ...
+    def samples_answered(self) -> int:
+        """The number of samples with an answer."""
 
     @property
-    def total_sample_count(self) -> int: ...
+    def total_sample_count(self) -> int:
+        """The number of samples in the data set."""
 
     @property
     def is_complete(self) -> bool:

@@ -39,6 +39,7 @@ class SquadScore:
 
     @property
     def metrics(self) -> dict[str, float]:
+        """Exact match and F1 in percent of all questions."""
         return {"exact_match": self.exact_match, "f1": self.f1}
 
     @property
@@ -48,6 +49,7 @@ class SquadScore:
 
     @property
     def questions_answered(self) -> int:
+        """The number of questions with an answered sample."""
         return int(self.answered.sum())
 
     @property
@@ -57,6 +59,7 @@ class SquadScore:
 
     @property
     def of_answered(self) -> float:
+        """The F1 of the answered questions, which targets refer to."""
         return self.f1_of_answered
 
     @property
@@ -73,6 +76,7 @@ class SquadScore:
         return max(0.0, self.f1_of_answered - half), min(100.0, self.f1_of_answered + half)
 
     def lines(self) -> list[str]:
+        """Coverage and confidence interval as lines of text."""
         low, high = self.f1_interval
         return [
             f"answered    {self.samples_answered} of {self.total_sample_count} samples, "

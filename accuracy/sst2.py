@@ -39,18 +39,22 @@ class Sst2Score:
 
     @property
     def metrics(self) -> dict[str, float]:
+        """Accuracy in percent of all sentences."""
         return {"accuracy": self.accuracy}
 
     @property
     def samples_answered(self) -> int:
+        """The number of answered sentences."""
         return int(self.answered.sum())
 
     @property
     def total_sample_count(self) -> int:
+        """N."""
         return len(self.answered)
 
     @property
     def is_complete(self) -> bool:
+        """True if every sentence was answered."""
         return self.samples_answered == self.total_sample_count
 
     @property
@@ -60,6 +64,7 @@ class Sst2Score:
 
     @property
     def of_answered(self) -> float:
+        """The accuracy of the answered sentences, which targets refer to."""
         return self.accuracy_of_answered
 
     @property
@@ -71,6 +76,7 @@ class Sst2Score:
         return wilson(int(self.right.sum()), self.samples_answered)
 
     def lines(self) -> list[str]:
+        """Coverage and confidence interval as lines of text."""
         low, high = self.interval
         return [
             f"answered    {self.samples_answered} of {self.total_sample_count} sentences",

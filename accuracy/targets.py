@@ -33,6 +33,7 @@ class Target:
     at_most: bool = False  # `value` is an upper limit, as for a latency
 
     def is_met(self, value: float) -> bool:
+        """True if `value` of the metric reaches the target."""
         return value <= self.value if self.at_most else value >= self.value
 
 

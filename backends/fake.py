@@ -66,6 +66,7 @@ class FakeBackend(Backend):
     entry = BACKENDS[FAKE]
 
     def load(self, model: Model) -> None:
+        """Read the script. Raises BackendError as `read_script`."""
         self._answer_to = _ANSWERS[model.head]
         self._script = read_script(model.spec)
         self._batches = 0
@@ -76,6 +77,7 @@ class FakeBackend(Backend):
             self._answer(Batch.blank(samples, length))
 
     def infer(self, batch: Batch) -> Float32:
+        """The answers by formula, unless the script has a fault for this batch."""
         self._batches += 1
         if self._batches == self._script.raise_at:
             raise RuntimeError(f"the fake backend was told to fail at batch {self._batches}")

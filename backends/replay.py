@@ -77,6 +77,7 @@ class ReplayBackend(Backend):
     entry = BACKENDS[REPLAY]
 
     def load(self, model: Model) -> None:
+        """Open the stored answers. Raises BackendError if they cannot be read."""
         path, sample_ms = read_spec(model.spec)
         self._sample_s = sample_ms / 1e3
         stored = _open(path)

@@ -43,6 +43,7 @@ class DataSet(ABC):
 
     @cached_property
     def vocabulary(self) -> WordPiece:
+        """The tokenizer. Raises DatasetError if the vocabulary cannot be used."""
         return WordPiece(self.vocab)
 
     @property
@@ -72,6 +73,7 @@ class DataSet(ABC):
 
     @cached_property
     def features(self) -> Features:
+        """The features, memory-mapped if they are cached."""
         return Features(**{name: self.stored.arrays[name] for name in feature_cache.FEATURES})
 
     @property

@@ -123,10 +123,12 @@ class SquadDataSet(DataSet):
 
     @cached_property
     def examples(self) -> list[Example]:
+        """All questions, in the order of the file. Raises as `read_examples`."""
         return read_examples(self.file)
 
     @cached_property
     def squad_features(self) -> SquadFeatures:
+        """The features with the mapping back to the passages, memory-mapped if they are cached."""
         return _from_arrays(self.stored.arrays)
 
     def check_scorable(self) -> None:

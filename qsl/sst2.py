@@ -86,10 +86,12 @@ class Sst2DataSet(DataSet):
 
     @cached_property
     def examples(self) -> list[str]:
+        """All sentences, in the order of the file. Raises as `read_sentences`."""
         return read_sentences(self.file)
 
     @cached_property
     def labels(self) -> Int64:
+        """The labels, int64 [N]. Raises as `read_labels`."""
         return read_labels(self.file)
 
     def check_scorable(self) -> None:

@@ -33,6 +33,7 @@ class OnnxRuntimeBackend(Backend):
         self._inputs: onnx_io_names.Inputs = {}
 
     def load(self, model: Model) -> None:
+        """Open a session on the model's graph, weights or engine. Raises BackendError if it cannot be run."""
         as_it_is = self.runs_as_graph(model)
         self._session = self._open_file(model.path) if as_it_is else self._open_weights(model)
         self._inputs = onnx_io_names.match_inputs(model, [node.name for node in self._session.get_inputs()])

@@ -39,6 +39,7 @@ class OpenVinoBackend(Backend):
         self._inputs: onnx_io_names.Inputs = {}
 
     def load(self, model: Model) -> None:
+        """Compile the model's graph, weights or engine. Raises BackendError if it cannot be run."""
         if self.options.precision == "bf16":
             check_bf16(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         graph = self._graph(model)

@@ -24,6 +24,7 @@ class PyTorchBackend(Backend):
 
     @torch.inference_mode()
     def load(self, model: Model) -> None:
+        """Read the weights or the engine and pack them. Raises BackendError if they cannot be read."""
         self.use_threads(self.options.threads)
         if self.options.precision in self.entry.engine_precisions:
             assert model.engine is not None  # built before any instance starts

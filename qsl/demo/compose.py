@@ -63,6 +63,7 @@ class Fact:
 
     @property
     def answer_end(self) -> int:
+        """The position after the last character of the answer."""
         return self.answer_start + len(self.value.answer)
 
 

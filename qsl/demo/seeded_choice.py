@@ -27,9 +27,11 @@ class Draw:
         return low + self.below(high - low + 1)
 
     def chance(self, probability: float) -> bool:
+        """True with this probability."""
         return self.fraction() < probability
 
     def pick(self, items: Sequence[T]) -> T:
+        """One of the items."""
         return items[self.below(len(items))]
 
     def sample(self, items: Sequence[T], count: int) -> list[T]:
@@ -38,4 +40,5 @@ class Draw:
         return [left.pop(self.below(len(left))) for _ in range(min(count, len(left)))]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
+        """All items in random order."""
         return self.sample(items, len(items))

@@ -55,6 +55,7 @@ class Value:
 
 
 def plain(text: str) -> Value:
+    """A value with the same text, answer and other span."""
     return Value(text, text, text)
 
 
@@ -65,18 +66,22 @@ def _name(draw: Draw, pool: list[str], first: str, last: str) -> str:
 
 
 def surname(draw: Draw) -> str:
+    """A surname from the pool, or a new one."""
     return _name(draw, SURNAMES, _FIRST, _LAST)
 
 
 def place_name(draw: Draw) -> str:
+    """The name of a place from the pool, or a new one."""
     return _name(draw, PLACES, _ONSETS, _ENDS)
 
 
 def person_name(draw: Draw) -> str:
+    """A given name and a surname."""
     return f"{draw.pick(draw.pick((WOMEN, MEN)))} {surname(draw)}"
 
 
 def place(draw: Draw) -> Value:
+    """A place, sometimes with its kind ("the town of …")."""
     name = place_name(draw)
     if not draw.chance(0.15):
         return plain(name)
@@ -84,6 +89,7 @@ def place(draw: Draw) -> Value:
 
 
 def person(draw: Draw) -> Value:
+    """A person, sometimes with a title; the other span is the surname or includes the title."""
     name = person_name(draw)
     if not draw.chance(0.25):
         return Value(name, name, name.split()[1])
@@ -98,6 +104,8 @@ DrawValue = Callable[[Draw], Value]
 
 
 def date(low: int, high: int) -> DrawValue:
+    """Draws a day in these years; the other span has no day."""
+
     def make(draw: Draw) -> Value:
         rest = f"{draw.pick(MONTHS)} {draw.between(low, high)}"
         text = f"{draw.between(1, 28)} {rest}"
@@ -107,10 +115,12 @@ def date(low: int, high: int) -> DrawValue:
 
 
 def year(low: int, high: int) -> DrawValue:
+    """Draws a year, both bounds included."""
     return lambda draw: plain(str(draw.between(low, high)))
 
 
 def month(draw: Draw) -> Value:
+    """A month, sometimes "early" or "late"."""
     name = draw.pick(MONTHS)
     return Value(f"{draw.pick(('early', 'late'))} {name}", name, name) if draw.chance(0.3) else plain(name)
 
@@ -131,6 +141,8 @@ def count(*scales: int) -> DrawValue:
 
 
 def metres(low: int, high: int) -> DrawValue:
+    """Draws a length in metres; the other span is the number."""
+
     def make(draw: Draw) -> Value:
         number = str(draw.between(low, high))
         return Value(f"{number} metres", f"{number} metres", number)
@@ -139,6 +151,7 @@ def metres(low: int, high: int) -> DrawValue:
 
 
 def money(draw: Draw) -> Value:
+    """An amount with its currency."""
     sign = draw.pick(("€", "£", "$"))
     if draw.chance(0.5):
         return plain(f"{sign}{draw.between(2, 990)},{draw.between(1, 9)}00")
@@ -151,17 +164,20 @@ def _with_article(name: str) -> Value:
 
 
 def school(draw: Draw) -> Value:
+    """A school, named after a place."""
     town = place_name(draw)
     kinds = (f"University of {town}", f"{town} Academy", f"{town} Institute", f"College of {town}")
     return _with_article(draw.pick(kinds))
 
 
 def prize(draw: Draw) -> Value:
+    """A prize, named after a person or a metal."""
     metal = draw.pick(("Gold", "Silver", "Royal", "National", "Northern"))
     return _with_article(f"{draw.pick((surname(draw), metal))} {draw.pick(('Medal', 'Prize', 'Award', 'Order'))}")
 
 
 def river(draw: Draw) -> Value:
+    """A river or a sound."""
     return _with_article(f"{draw.pick(('River', 'Sound'))} {place_name(draw)}")
 
 
@@ -175,6 +191,7 @@ _DISASTERS = "fire storm gale frost flood explosion earthquake blaze hurricane".
 
 
 def goods(draw: Draw) -> Value:
+    """A kind of goods with a quality; the other span is the noun."""
     noun = draw.pick(_OBJECTS)
     quality = f"{draw.pick(_QUALITIES)} {noun}"
     return Value(quality, quality, noun)
@@ -186,19 +203,23 @@ def _event(draw: Draw, qualities: tuple[str, ...], nouns: list[str]) -> Value:
 
 
 def trouble(draw: Draw) -> Value:
+    """A misfortune of a person."""
     return _event(draw, ("long", "sudden", "great", "bitter", "painful", "second", "secret"), _TROUBLES)
 
 
 def disaster(draw: Draw) -> Value:
+    """A disaster of a place or a thing."""
     return _event(draw, ("sudden", "great", "severe", "second", "terrible", "winter"), _DISASTERS)
 
 
 def company_name(draw: Draw) -> str:
+    """The name of a company."""
     trades = ("Glassworks", "Brothers", "Press", "Mills", "& Sons", "Motors", "Shipyard", "Foundry", "Trading House")
     return f"{draw.pick((surname, place_name))(draw)} {draw.pick(trades)}"
 
 
 def company(draw: Draw) -> Value:
+    """A company."""
     return plain(company_name(draw))
 
 
