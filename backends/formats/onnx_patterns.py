@@ -140,3 +140,13 @@ def _constant_and_other(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] |
         if value is not None and other_value is None:
             return value, other
     return None
+
+
+def not_bert(graph: OnnxGraph, name: str, expected: str) -> BackendError:
+    """The error for a graph that is not an exported BERT, because of what computes `name`."""
+    node = graph.node(name)
+    found = f"{node.op} ({', '.join(node.inputs)})" if node else "an input"
+    return BackendError(
+        f"expected {expected} at {name!r} in {graph.path} (its weights are read by the structure of an exported BERT), "
+        f"found {found}. Run the graph as it is with --backend onnxruntime, or name the model it was exported from."
+    )
