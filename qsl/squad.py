@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foundation.arrays import Int32, Int64
+from foundation.arrays import Int32
 from foundation.bounded_readers import UnreadableError, parse_json
 from foundation.rules import DOC_STRIDE, MAX_QUERY_LENGTH, MAX_SEQ_LENGTH
-from qsl import feature_cache
+from qsl import feature_cache, squad_windows
 from qsl.base import DatasetError, Features
 from qsl.calibration_list import read_list
 from qsl.data_file import DataFile
@@ -109,7 +109,7 @@ class SquadDataSet(DataSet):
 
     kind = KIND
     fields = (*feature_cache.FEATURES, "example_index", "token_to_word", "is_max_context")
-    sources = (Path(__file__),)
+    sources = (Path(__file__), Path(squad_windows.__file__))
     settings: SquadFeatureSettings
 
     def __init__(
@@ -215,8 +215,8 @@ def _windows(
             f"expected space for a passage after a question of {len(question)} tokens, found "
             f"max_seq_length {settings.max_seq_length}. Raise it, or lower max_query_length."
         )
-    spans = doc_spans(len(doc_ids), settings.max_seq_length - len(head) - 1, settings.doc_stride)
-    contexts = max_context(spans, len(doc_ids))
+    spans = squad_windows.doc_spans(len(doc_ids), settings.max_seq_length - len(head) - 1, settings.doc_stride)
+    contexts = squad_windows.max_context(spans, len(doc_ids))
     for row, (start, length) in enumerate(spans):
         stop = start + length
         types = np.zeros(len(head) + length + 1, np.int32)
@@ -226,30 +226,3 @@ def _windows(
         best = np.zeros(len(types), np.bool_)
         best[len(head) : -1] = contexts[start:stop] == row
         yield np.concatenate([head, doc_ids[start:stop], sep]), types, words, best
-
-
-def doc_spans(tokens: int, capacity: int, stride: int) -> list[tuple[int, int]]:
-    """(start, length) of the windows over a passage of `tokens` tokens, at most `capacity` tokens each."""
-    spans, start = [], 0
-    while start < tokens:
-        length = min(tokens - start, capacity)
-        spans.append((start, length))
-        if start + length == tokens:
-            break
-        start += min(length, stride)
-    return spans
-
-
-def max_context(spans: list[tuple[int, int]], tokens: int) -> Int64:
-    """For each passage token the index of the window in which it has most context, int64 [tokens].
-
-    The reference's score is min(tokens to the left, tokens to the right) + 0.01 * window length; the first window wins
-    ties.
-    """
-    position = np.arange(tokens)
-    scores = np.full((max(len(spans), 1), tokens), -1.0)
-    for row, (start, length) in enumerate(spans):
-        inside = position[start : start + length]
-        scores[row, start : start + length] = np.minimum(inside - start, start + length - 1 - inside) + 0.01 * length
-    best: Int64 = np.argmax(scores, axis=0)
-    return best

@@ -17,7 +17,8 @@ from paths import ASSETS, SHARED
 
 from qsl import demo, squad
 from qsl.base import DatasetError
-from qsl.squad import SquadFeatures, SquadFeatureSettings, doc_spans, max_context
+from qsl.squad import SquadFeatures, SquadFeatureSettings
+from qsl.squad_windows import doc_spans, max_context
 from qsl.wordpiece import WordPiece
 
 DEMO_VOCAB = ASSETS / "demo" / "vocab.txt"
