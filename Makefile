@@ -11,7 +11,7 @@ run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode 
 
 # JOBS test processes, each held to its share of the cores (tests/conftest.py); a test that hangs is ended with its stack.
 JOBS ?= 2
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder --timeout 240
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder --timeout 120
 
 test: $(VENV)/.dev ## all tests, as CI runs them; ARGS go to pytest
 	$(PYTEST) $(ARGS)

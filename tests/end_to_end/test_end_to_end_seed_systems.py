@@ -35,6 +35,7 @@ def test_there_is_a_block_for_each_system() -> None:
     assert len(_BLOCKS) == len(_MADE)
 
 
+@pytest.mark.timeout(600)  # a dozen commands
 @pytest.mark.parametrize(("block", "made"), [*zip(_BLOCKS, _MADE.items(), strict=True)], ids=list(_MADE))
 def test_every_command_runs(block: str, made: tuple[str, list[str]], tmp_path: Path) -> None:
     for (module, *words), code in commands(block):

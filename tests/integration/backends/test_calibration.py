@@ -115,6 +115,7 @@ def answers(run: Run, trial: list[Batch]) -> np.ndarray:
     return np.concatenate([run(batch).argmax(1) for batch in batches])
 
 
+@pytest.mark.timeout(300)
 def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> None:
     config = outlier_model.geometry(LAYERS)
     tensors = outlier_model.build(config)

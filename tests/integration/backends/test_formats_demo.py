@@ -50,6 +50,7 @@ def score(logits_of: Callable[[Batch], np.ndarray], data: tuple[Path, squad.Squa
     return scored.exact_match, scored.f1
 
 
+@pytest.mark.timeout(300)
 def test_the_demo_scores_the_same_in_every_format(tmp_path: Path, demo_set: tuple[Path, squad.SquadFeatures]) -> None:
     weights = read_weights(find_model(str(demo_model())))
     config, tensors = weights.config, weights.tensors

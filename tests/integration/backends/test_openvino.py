@@ -60,6 +60,7 @@ def test_int8_answers_do_not_depend_on_the_batch(engine: Path, model: Model) -> 
     assert distance(loaded.infer(both)[:40], loaded.infer(one)) < 0.01
 
 
+@pytest.mark.timeout(300)
 def test_accuracy_control_reverts_layers_until_answers_agree() -> None:
     graph = openvino_cpu_graph.build(SMALL, tensors := random_tensors(SMALL, 1))
     _, plain = quantize(graph, SAMPLES, controlled=False)
