@@ -18,19 +18,19 @@ def test_it_reaches_its_target_on_its_own_data(run: Run, tmp_path: Path) -> None
     record = ended.record()
     assert record["verdict"] == "PASS"
     assert record["result"]["f1"] >= 90
-    assert_all_answered(record)
+    assert_all_answered(record, 1200)
 
 
 def test_it_fails_when_every_question_is_put_to_another_passage(run: Run, tmp_path: Path) -> None:
     dataset = tmp_path / "displaced.json"
-    assert run("dev", dataset, "--displaced", module="qsl.demo").code == 0
+    assert run("dev", dataset, "--displaced", "--questions", 300, module="qsl.demo").code == 0
     record = run("--mode", "accuracy", "--dataset", dataset, "--vocab", DEMO / "vocab.txt").record()
     assert record["result"]["f1"] < 30
-    assert_all_answered(record)
+    assert_all_answered(record, 300)
 
 
-def assert_all_answered(record: dict[str, Any]) -> None:
-    assert record["result"]["samples_answered"] == record["samples"] > 1200
+def assert_all_answered(record: dict[str, Any], least: int) -> None:
+    assert record["result"]["samples_answered"] == record["samples"] >= least
 
 
 def test_weights_and_vocabulary_are_small() -> None:
