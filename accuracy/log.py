@@ -73,7 +73,7 @@ def read_logits(
     dtype: DType | None = None,
     transposed: bool = False,
 ) -> LoggedLogits:
-    """Read the log at `path`, whose answers are [rows, 2] each.
+    """Read the log at `path`, with answers of [rows, 2] each.
 
     Args:
         lengths: rows of the answer to each sample of the data set (its number of tokens, or 1), int64 [N].

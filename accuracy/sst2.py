@@ -102,7 +102,7 @@ def score_run(log_file: Path, data: Sst2DataSet) -> Sst2Score:
 
 
 def score_log(log_file: Path, labels: Int64, *, dtype: DType | None = None) -> Sst2Score:
-    """Score LoadGen's accuracy log, whose answers are [1, 2] each.
+    """Score LoadGen's accuracy log, with answers of [1, 2] each.
 
     Args:
         labels: of the run's data set, int64 [N].

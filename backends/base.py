@@ -199,7 +199,7 @@ class Backend(ABC):
         """
 
     def use_threads(self, threads: int) -> None:  # noqa: B027 - most engines set their threads in `load`
-        """Use `threads` threads from now on. The first call in a forked instance, whose `load` ran with one thread."""
+        """Use `threads` threads from now on. The first call in a forked instance: `load` ran with one thread."""
 
     @abstractmethod
     def infer(self, batch: Batch) -> Float32:

@@ -61,7 +61,7 @@ class GpuWeights:
 
 
 def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device: torch.device) -> GpuWeights:
-    """A model whose products run in float16 or bfloat16."""
+    """A model with products in float16 or bfloat16."""
     encoding = Encoding(dtype)
 
     def products(number: int) -> dict[str, Product]:
@@ -83,7 +83,7 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device
 
 
 def from_engine(engine: Engine, device: torch.device) -> GpuWeights:
-    """A model whose products run in int8 or fp8; everything else is float16, but outputs of fp8 products are bfloat16.
+    """A model with products in int8 or fp8; everything else is float16, but outputs of fp8 products are bfloat16.
 
     The library's fp8 product with a scale per channel can only return bfloat16.
     """

@@ -93,7 +93,7 @@ class PackedBert:
 
 
 def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernels: CpuKernels) -> PackedBert:
-    """A model whose products run in float32 or bfloat16, from a checkpoint's tensors."""
+    """A model with products in float32 or bfloat16, from a checkpoint's tensors."""
 
     def linear(layer: int, name: str) -> FloatLinear:
         at = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
@@ -104,7 +104,7 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernel
 
 
 def from_engine(engine: QuantizedModel, kernels: CpuKernels) -> PackedBert:
-    """A model whose products run in int8, from a built engine."""
+    """A model with products in int8, from a built engine."""
     to_attention = Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
 
     def linear(layer: int, name: str) -> Int8Linear:

@@ -41,7 +41,7 @@ class CalibrationSettings:
     alphas: tuple[float, ...] = (0.0, 0.5, 0.65, 0.8, 0.9)  # candidates; 0: no balancing
     clip_weights: bool = False  # True: weight scales of least squared error; False: of each row's maximum
     per_channel: bool = True  # True: one weight scale per output channel; False: one per tensor
-    rows: int = 1024  # number of tokens whose inputs are sampled
+    rows: int = 1024  # number of tokens to sample
     seed: int = 0  # selects the tokens
 
     def __post_init__(self) -> None:

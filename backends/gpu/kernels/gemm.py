@@ -35,7 +35,7 @@ class Tile(NamedTuple):
     depth_bytes: int
     warps: int
     stages: int
-    described: bool = False  # loads operands by descriptors, whose rows must be multiples of 16 bytes
+    described: bool = False  # loads operands by descriptors; their rows must be multiples of 16 bytes
 
     def takes(self, weight: Tensor) -> bool:
         """True if it can compute products with `weight`, [N, K]."""
