@@ -26,7 +26,7 @@ from qsl.demo.seeded_choice import Draw
 from training import saving, vocabulary
 from training.evaluate import evaluate
 from training.model import TrainedBert
-from training.samples import Reader, TrainBatch, batches, load_tokenizer
+from training.samples import SampleMaker, TrainBatch, batches, load_tokenizer
 
 LAYERS, HIDDEN, HEADS = 4, 128, 4
 STAGES = (3, 5, 8, 12, 18)  # maximum facts per passage; after the last stage the data set's own lengths
@@ -132,9 +132,9 @@ def main() -> None:
 
 def train(trained: TrainedBert, best: BestWeights, minutes: float, seed: int) -> None:
     progress = TrainingProgress(minutes=minutes, started=time.monotonic())
-    reader = Reader(load_tokenizer(best.entries), demo.stream("train", TRAIN_SEED_OFFSET + seed))
+    maker = SampleMaker(load_tokenizer(best.entries), demo.stream("train", TRAIN_SEED_OFFSET + seed))
     averaged, due = copy.deepcopy(trained.bert), EVALUATE_MINUTES
-    for _ in _steps(trained, averaged, progress, batches(reader, progress.fact_count, BATCH, POOL)):
+    for _ in _steps(trained, averaged, progress, batches(maker, progress.fact_count, BATCH, POOL)):
         if time.monotonic() - progress.started < 60 * due:
             continue
         due += EVALUATE_MINUTES

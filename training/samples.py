@@ -48,7 +48,7 @@ def load_tokenizer(entries: list[str]) -> BertWordPieceTokenizer:
     return BertWordPieceTokenizer({entry: i for i, entry in enumerate(entries)}, lowercase=True)
 
 
-class Reader:
+class SampleMaker:
     """Turns passages into samples, with one tokenizer."""
 
     def __init__(self, tokenizer: BertWordPieceTokenizer, draw: Draw) -> None:
@@ -121,16 +121,16 @@ class Reader:
         )
 
 
-def batches(reader: Reader, fact_count: Callable[[Draw], int], size: int, pool: int) -> Iterator[TrainBatch]:
+def batches(maker: SampleMaker, fact_count: Callable[[Draw], int], size: int, pool: int) -> Iterator[TrainBatch]:
     """Batches of samples of similar length, made in pools of `pool` batches and shuffled within a pool."""
     while True:
         samples: list[Sample] = []
         while len(samples) < size * pool:
-            samples.extend(reader.samples(compose(reader.draw, max(2, fact_count(reader.draw)))))
+            samples.extend(maker.samples(compose(maker.draw, max(2, fact_count(maker.draw)))))
         samples.sort(key=lambda sample: len(sample.question) + len(sample.passage))
         cuts = range(0, len(samples) - size + 1, size)
-        for cut in reader.draw.shuffled(list(cuts)):
-            yield reader.batch(samples[cut : cut + size])
+        for cut in maker.draw.shuffled(list(cuts)):
+            yield maker.batch(samples[cut : cut + size])
 
 
 def _clause_of_token(encoding: Encoding, passage: Passage) -> Ints:

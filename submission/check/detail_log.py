@@ -18,7 +18,7 @@ MARKER = ":::MLLOG"
 
 
 @dataclass(frozen=True)
-class DetailLog:
+class LoggedValues:
     """One log; the values of a key are in the log's order."""
 
     path: PurePosixPath
@@ -26,7 +26,7 @@ class DetailLog:
     errors: list[str]
 
 
-def read(tree: Tree, path: PurePosixPath) -> DetailLog:
+def read(tree: Tree, path: PurePosixPath) -> LoggedValues:
     """Read a log. Raises RefusedError: it is missing, empty or has a line that is not a log entry."""
     values: dict[str, list[Any]] = {}
     errors: list[str] = []
@@ -38,7 +38,7 @@ def read(tree: Tree, path: PurePosixPath) -> DetailLog:
                 errors.append(str(value))
     if not values:
         raise _broken(path, "no line that LoadGen wrote")
-    return DetailLog(path, values, errors)
+    return LoggedValues(path, values, errors)
 
 
 def _entry(path: PurePosixPath, number: int, line: str) -> tuple[str, Any, bool]:

@@ -53,7 +53,7 @@ class UnusableRunError(RunFailedError):
 
 @dataclass(frozen=True)
 class StepTimes:
-    """What step.json says of a finished run."""
+    """The content of a finished run's step.json."""
 
     command: str
     started: datetime

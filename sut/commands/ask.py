@@ -55,7 +55,7 @@ class Reply:
     model_ms: float
 
 
-class Reader:
+class QuestionAnswerer:
     """A loaded model that answers questions about any passage.
 
     Raises:
@@ -116,11 +116,11 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(
             "expected a question, found none. Type: --question TEXT or --question-file FILE, or neither for a loop."
         )
-    reader = Reader(resolve(values, toml))
-    print("".join(f"note: {notice}\n" for notice in reader.notices), end="", file=sys.stderr)
+    answerer = QuestionAnswerer(resolve(values, toml))
+    print("".join(f"note: {notice}\n" for notice in answerer.notices), end="", file=sys.stderr)
     pairs = ((passage, one) for one in questions if one.strip()) if any(questions) else _loop(passage)
     for about, question in pairs:
-        print(_text(reader.ask(about, question), args.n_best), flush=True)
+        print(_text(answerer.ask(about, question), args.n_best), flush=True)
     return 0
 
 

@@ -48,7 +48,7 @@ def download(context: DownloadContext, source: Source, target: Path, pin: Pin | 
         context.display.say(f"  from {url}" + (f", continuing at {partial.size:,} bytes" if partial.size else ""))
         try:
             found = _from_mirror(context, url, partial, expected, target.name)
-        except http.RefusedError as refusal:
+        except http.UrlRefusedError as refusal:
             refusals.append(f"\n  {url}\n    found {refusal}")
             context.display.say(f"  found {refusal}")
             continue
@@ -67,7 +67,7 @@ def expected_file(context: DownloadContext, source: Source, pin: Pin | None) -> 
         try:
             said = retry(context, source.record[1], lambda: publisher.ask(context.session, source, context.policy))
             return ExpectedFile(source.bytes or said.bytes, source.checksum or said.checksum)
-        except http.RefusedError as refusal:
+        except http.UrlRefusedError as refusal:
             if source.checksum is None:
                 raise FetchError(
                     f"expected the checksum of {source.mirrors[0]} from {source.record[1]}, found {refusal}. "
@@ -84,20 +84,20 @@ def known_file(source: Source, pin: Pin | None) -> ExpectedFile:
 
 
 def retry(context: DownloadContext, url: str, step: Callable[[], T], have: Callable[[], int] = lambda: 0) -> T:
-    """Repeat `step` while it raises LaterError and `have`, its number of bytes, grows often enough."""
+    """Repeat `step` while it raises RetryLaterError and `have`, its number of bytes, grows often enough."""
     best, idle = have(), 0
     for _ in range(context.policy.most_attempts):
         try:
             return step()
-        except http.LaterError as error:
+        except http.RetryLaterError as error:
             idle = 1 if have() > best else idle + 1
             best = max(best, have())
             if idle >= context.policy.attempts:
-                raise http.RefusedError(f"{error}, {idle} times in a row") from error
+                raise http.UrlRefusedError(f"{error}, {idle} times in a row") from error
             pause_s = _pause_s(context.policy, idle, error.pause_s)
             context.display.say(f"  found {error}; retrying in {pause_s:.3g} s from byte {have():,}")
             time.sleep(pause_s)
-    raise http.RefusedError(f"a connection that broke {context.policy.most_attempts} times")
+    raise http.UrlRefusedError(f"a connection that broke {context.policy.most_attempts} times")
 
 
 def _pause_s(policy: http.RetryPolicy, idle: int, asked_s: float | None) -> float:
@@ -108,7 +108,7 @@ def _pause_s(policy: http.RetryPolicy, idle: int, asked_s: float | None) -> floa
 def _from_mirror(
     context: DownloadContext, url: str, partial: PartialFile, expected: ExpectedFile, name: str
 ) -> dict[str, str]:
-    """Complete the partial file from one mirror; returns its digits by kind. Raises RefusedError."""
+    """Complete the partial file from one mirror; returns its digits by kind. Raises UrlRefusedError."""
     attempts, once_more = 0, partial.size > 0
 
     def attempt() -> dict[str, str]:
@@ -126,8 +126,8 @@ def _from_mirror(
         partial.clear()
         if attempts > 1 or once_more:
             attempts, once_more = 0, False
-            raise http.LaterError(f"{fault} in {size:,} bytes that came in several parts; starting again", 0)
-        raise http.RefusedError(fault)
+            raise http.RetryLaterError(f"{fault} in {size:,} bytes that came in several parts; starting again", 0)
+        raise http.UrlRefusedError(fault)
 
     return retry(context, url, attempt, lambda: partial.size)
 

@@ -1,7 +1,7 @@
 """One response of a server, streamed to a partial file; the only module that uses HTTP.
 
-Retries are the caller's: `LaterError` means that the URL may work later and that the bytes so far are kept,
-`RefusedError` that it will not work. Redirects, proxies and ~/.netrc are handled by `requests`.
+Retries are the caller's: `RetryLaterError` means that the URL may work later and that the bytes so far are kept,
+`UrlRefusedError` that it will not work. Redirects, proxies and ~/.netrc are handled by `requests`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PAGE = re.compile(rb"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>\s*(.{1,80}?)\s*</title>", re.IGNORECASE | re.DOTALL)
 
 
-class LaterError(Exception):
+class RetryLaterError(Exception):
     """This attempt failed, the next may succeed. `pause_s`: requested by the server; 0 to retry at once."""
 
     def __init__(self, found: str, pause_s: float | None = None) -> None:
@@ -38,7 +38,7 @@ class LaterError(Exception):
         self.pause_s = pause_s
 
 
-class RefusedError(Exception):
+class UrlRefusedError(Exception):
     """This URL will not serve the file; do not retry."""
 
 
@@ -76,7 +76,7 @@ def transfer(
         size: of the complete file, if known.
 
     Raises:
-        LaterError, RefusedError: as described in the module's docstring.
+        RetryLaterError, UrlRefusedError: as described in the module's docstring.
         FetchError: the file cannot be written.
     """
     have = partial.size
@@ -92,18 +92,18 @@ def transfer(
             partial.note(url, _validator(response))
         end = _write(partial, start, total, head, pieces, on_bytes)
     if total is not None and end < total:
-        raise LaterError(f"the connection closed after {end:,} of {total:,} bytes")
+        raise RetryLaterError(f"the connection closed after {end:,} of {total:,} bytes")
 
 
 def get_json(session: Session, url: str, policy: RetryPolicy) -> Any:
-    """A JSON document. Raises LaterError, RefusedError."""
+    """A JSON document. Raises RetryLaterError, UrlRefusedError."""
     with _request(session, "GET", url, policy, {}) as response:
         body = b"".join(_pieces(response, policy))
         _check_page(response, body, is_start=True)
         try:
             return parse_json(body)
         except UnreadableError as error:
-            raise RefusedError(str(error)) from error
+            raise UrlRefusedError(str(error)) from error
 
 
 def head(session: Session, url: str, policy: RetryPolicy) -> dict[str, str]:
@@ -118,7 +118,7 @@ def head(session: Session, url: str, policy: RetryPolicy) -> dict[str, str]:
             if not response.is_redirect or elsewhere or "x-linked-etag" in response.headers:
                 return {name.lower(): value for name, value in response.headers.items()}
             url = onward
-    raise RefusedError(f"more than {session.max_redirects} redirects")
+    raise UrlRefusedError(f"more than {session.max_redirects} redirects")
 
 
 @contextmanager
@@ -133,18 +133,18 @@ def _request(
             yield response
     except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
         if isinstance(error, requests.exceptions.SSLError):
-            raise RefusedError(f"a connection that is not trusted: {_brief(error)}") from error
-        raise LaterError(_brief(error)) from error
+            raise UrlRefusedError(f"a connection that is not trusted: {_brief(error)}") from error
+        raise RetryLaterError(_brief(error)) from error
     except requests.RequestException as error:
-        raise RefusedError(_brief(error)) from error
+        raise UrlRefusedError(_brief(error)) from error
 
 
 def _check_status(response: requests.Response) -> None:
     said = f"HTTP {response.status_code} {response.reason}"
     if response.status_code in _LATER:
-        raise LaterError(said, _retry_after_s(response.headers.get("Retry-After", "")))
+        raise RetryLaterError(said, _retry_after_s(response.headers.get("Retry-After", "")))
     if response.status_code >= 400 and response.status_code != 416:
-        raise RefusedError(said)
+        raise UrlRefusedError(said)
 
 
 def _retry_after_s(text: str) -> float | None:
@@ -184,7 +184,7 @@ def _start_and_total(
     length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdigit() else size
     if size is not None and total != size:
-        raise RefusedError(f"a file of {total:,} bytes, expected {size:,}")
+        raise UrlRefusedError(f"a file of {total:,} bytes, expected {size:,}")
     return 0, total
 
 
@@ -197,10 +197,10 @@ def _checked_range(
     before, after = partial.validator(url), _validator(response)
     if not found or found[1] != str(have) or (size is not None and total != size):
         partial.clear()
-        raise LaterError(f"Content-Range {stated!r} for a request of bytes={have}-; starting again", 0)
+        raise RetryLaterError(f"Content-Range {stated!r} for a request of bytes={have}-; starting again", 0)
     if before and after and before != after:
         partial.clear()
-        raise LaterError(f"a new version of the file ({after}, was {before}); starting again", 0)
+        raise RetryLaterError(f"a new version of the file ({after}, was {before}); starting again", 0)
     return total
 
 
@@ -209,7 +209,7 @@ def _check_page(response: requests.Response, head: bytes, is_start: bool) -> Non
     if kind in ("text/html", "application/xhtml+xml") or (is_start and _PAGE.match(head)):
         title = _TITLE.search(head)
         named = f", titled {title[1].decode('utf-8', 'replace')!r}" if title else ""
-        raise RefusedError(f"a web page (HTML{named}) instead of the file: a login, an error or a proxy's notice")
+        raise UrlRefusedError(f"a web page (HTML{named}) instead of the file: a login, an error or a proxy's notice")
 
 
 def _pieces(response: requests.Response, policy: RetryPolicy) -> Iterator[bytes]:
@@ -221,7 +221,7 @@ def _pieces(response: requests.Response, policy: RetryPolicy) -> Iterator[bytes]
         passed_s = time.monotonic() - since_s
         if passed_s >= policy.slow_after_s:
             if came < policy.slowest_bytes_per_s * passed_s:
-                raise RefusedError(f"a body that is too slow: {came:,} bytes in {passed_s:.0f} s")
+                raise UrlRefusedError(f"a body that is too slow: {came:,} bytes in {passed_s:.0f} s")
             since_s, came = time.monotonic(), 0
 
 
@@ -234,7 +234,7 @@ def _write(
         with partial.path.open("ab" if start else "wb", buffering=0) as file:
             while piece:
                 if total is not None and at + len(piece) > total:
-                    raise RefusedError(f"more than the {total:,} bytes that were expected")
+                    raise UrlRefusedError(f"more than the {total:,} bytes that were expected")
                 view = memoryview(piece)
                 while view:  # a full disk may write only a part
                     view = view[file.write(view) :]

@@ -25,7 +25,7 @@ def ask(session: http.Session, source: Source, policy: http.RetryPolicy) -> Expe
     """Ask the publisher's API of `source.record`.
 
     Raises:
-        LaterError, RefusedError: the publisher does not answer, or its answer has no checksum.
+        RetryLaterError, UrlRefusedError: the publisher does not answer, or its answer has no checksum.
     """
     assert source.record
     kind, url = source.record
@@ -38,7 +38,7 @@ def _zenodo(session: http.Session, url: str, source: Source, policy: http.RetryP
         entry = next(entry for entry in record["files"] if entry["key"] in source.names)
         return ExpectedFile(int(entry["size"]), checksum.parse(entry["checksum"]))
     except (StopIteration, KeyError, TypeError, ValueError) as error:
-        raise http.RefusedError(f"no size and checksum of {', '.join(sorted(source.names))}") from error
+        raise http.UrlRefusedError(f"no size and checksum of {', '.join(sorted(source.names))}") from error
 
 
 def _huggingface(session: http.Session, url: str, source: Source, policy: http.RetryPolicy) -> ExpectedFile:
@@ -50,7 +50,7 @@ def _huggingface(session: http.Session, url: str, source: Source, policy: http.R
     try:
         return ExpectedFile(int(size) if size.isdigit() else None, checksum.parse(f"{kind}:{etag}"))
     except ValueError as error:
-        raise http.RefusedError(f"no checksum in the headers (ETag {etag!r})") from error
+        raise http.UrlRefusedError(f"no checksum in the headers (ETag {etag!r})") from error
 
 
 _ASK: dict[str, Callable[[http.Session, str, Source, http.RetryPolicy], ExpectedFile]] = {

@@ -102,7 +102,7 @@ def setting(default: T, help: str, group: str, **row: Unpack[Row]) -> T:
 
 
 def one_of(*words: str) -> Choices:
-    """The same words, whatever the other settings are."""
+    """Choices that do not depend on other settings."""
     return lambda _: words
 
 

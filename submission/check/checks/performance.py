@@ -9,7 +9,7 @@ from foundation.log_files import DETAIL
 from foundation.rules import MIN_DURATION_S, SAMPLES, SCENARIOS
 from submission.check import detail_log
 from submission.check.checks.requirement import Requirement, at_least, equals, is_positive, unmet
-from submission.check.detail_log import DetailLog
+from submission.check.detail_log import LoggedValues
 from submission.check.failure import Failure
 from submission.check.tree import Tree
 from submission.rules.layout import ResultLayout
@@ -22,14 +22,14 @@ def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
     yield from run("performance", log, layout)
 
 
-def run(family: str, log: DetailLog, layout: ResultLayout) -> Iterator[Failure]:
+def run(family: str, log: LoggedValues, layout: ResultLayout) -> Iterator[Failure]:
     """The rules of a performance run, also of TEST01's; `family` is the first part of the names of the rules."""
     table = (*_any_scenario(layout), *_seeds(layout.round), *_of_scenario(layout.scenario))
     yield from unmet(log.path, log.values, [replace(one, rule=f"{family}.{one.rule}") for one in table])
     yield from errors(family, log)
 
 
-def errors(family: str, log: DetailLog) -> Iterator[Failure]:
+def errors(family: str, log: LoggedValues) -> Iterator[Failure]:
     """Lines that LoadGen marked as errors, in any mode."""
     if log.errors:
         found = f"{len(log.errors)}, the first: {log.errors[0][:100]}"

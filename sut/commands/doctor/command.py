@@ -30,7 +30,7 @@ _CORE = "onnxruntime"  # the backend of the core install
 _BENCHMARK = ("bert-large-mlperf", "squad-dev")
 
 
-# What each extra brings, for a user; what it installs is in pyproject.toml.
+# What each extra is for; pyproject.toml has what it installs.
 BRINGS = {
     "pytorch": "backend pytorch: tokens packed, never padded; pytorch_model.bin",
     "openvino": "backend openvino: int8 quantized by NNCF; .onnx files",

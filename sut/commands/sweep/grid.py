@@ -1,6 +1,6 @@
-"""What `--set` says: the values that a setting takes, and the grid of all of them.
+"""Parses `--set`: the values of the swept settings, and the grid of their combinations.
 
-No setting is known here by name: they are the rows of the table of settings, so a new one can be swept at once.
+Settings and their types come from the table of settings, so every new setting can be swept.
 
     batch_size=1 2 4 8        precision=fp32|int8        BATCH_SIZE=1 2 4 ...64        threads=1 2 ...8
 """
@@ -25,7 +25,7 @@ Value = bool | int | float | str  # in the form that `resolve` takes; a path is 
 _MOST = 1000  # the maximum number of values of a range
 _ELLIPSES = ("...", "…")
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
-# How a value of each type is read from text; any other type is text here.
+# Type → how its values are parsed, and the name of the type; other types are text.
 _READ: dict[type, tuple[Callable[[str], Value], str]] = {
     bool: (lambda word: _WORDS[word.lower()], "true or false"),
     int: (int, "whole numbers"),
