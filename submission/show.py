@@ -59,7 +59,8 @@ def _root(path: Path) -> Iterator[Path]:
     found = workspace.tree_in(path)
     if found is None:
         raise UsageError(
-            f"expected a package (a tarball, or {' or '.join(DIVISIONS)} in a directory), found none at {path}."
+            f"expected a package (a tarball, or {' or '.join(DIVISIONS)} in a directory), found none at {path}. "
+            "Is the path right?"
         )
     yield found
 

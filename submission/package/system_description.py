@@ -104,7 +104,9 @@ def _from_toml(path: Path) -> dict[str, str]:
     try:
         values = read_toml(path, SETTINGS_BYTES)
     except UnreadableError as error:
-        raise UsageError(f"expected a system's description as TOML in {path}, found: {error}.") from error
+        raise UsageError(
+            f"expected a system description as TOML in {path}, found: {error}. Correct the file."
+        ) from error
     for key, value in values.items():
         if key not in _KEYS:
             hint = did_you_mean(key, _KEYS) or f" Known: {', '.join(_KEYS)}."
@@ -117,13 +119,22 @@ def _from_toml(path: Path) -> dict[str, str]:
 def _check_values(request: SubmissionRequest, found: Mapping[str, str]) -> None:
     if found["status"] not in rounds.STATUSES:
         expected = ", ".join(rounds.STATUSES)
-        raise UsageError(f"expected one of {expected} as status in {request.system_toml}, found {found['status']!r}.")
+        raise UsageError(
+            f"expected one of {expected} as status in {request.system_toml}, found {found['status']!r}. "
+            "Correct it there."
+        )
     for key, value in (("submitter", request.submitter), ("division", request.division), ("system_type", "edge")):
         if found[key] != value:
-            raise UsageError(f"expected {key} {value!r} as on the command line, found {found[key]!r} in the TOML file.")
+            raise UsageError(
+                f"expected {key} {value!r} as on the command line, found {found[key]!r} in the TOML file. "
+                "Remove it there."
+            )
     for key in rounds.SYSTEM_KEYS_INTEGER:
         if not found[key].isdigit() and not request.short:
-            raise UsageError(f'expected a number as text for {key}, such as "1", found {found[key]!r}.')
+            raise UsageError(
+                f'expected a number as text for {key}, such as "1", found {found[key]!r}. '
+                f"Correct it in {request.system_toml}."
+            )
 
 
 def _open_keys(request: SubmissionRequest, missing: list[str]) -> UsageError:

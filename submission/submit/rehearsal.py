@@ -52,7 +52,10 @@ def save_answers(log_dir: Path, answers: Path) -> int:
 def _features(log_dir: Path) -> Features:
     config = run_record.read(log_dir).config
     if config.task not in TASKS or not (config.dataset and config.vocab and config.cache_dir):
-        raise UsageError(f"expected a run with a task, a data set and a vocabulary in {log_dir}, found none.")
+        raise UsageError(
+            f"expected a run with a task, a data set and a vocabulary in {log_dir}, found none. "
+            "Type the log directory of an accuracy run."
+        )
     return TASKS[config.task].open(config.dataset, config.vocab, config.cache_dir).features
 
 

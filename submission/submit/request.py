@@ -125,7 +125,9 @@ def parser() -> Parser:
 def _name(field: str, text: str) -> str:
     if _NAME.fullmatch(text):
         return text
-    raise UsageError(f"expected a --{field} of letters, digits, '-', '_', '.' and '+', found {text!r}.")
+    raise UsageError(
+        f"expected a --{field} of letters, digits, '-', '_', '.' and '+', found {text!r}. Type another --{field}."
+    )
 
 
 def _scenarios(text: str) -> tuple[str, ...]:
@@ -148,10 +150,12 @@ def _check(request: SubmissionRequest, own: Any) -> None:
     if request.is_closed and missing:
         raise UsageError(
             f"expected {' and '.join(rounds.REQUIRED_SCENARIOS)} for the closed division, "
-            f"found --scenarios {','.join(request.scenarios)}."
+            f"found --scenarios {','.join(request.scenarios)}. Remove --scenarios."
         )
     extra = set(request.scenarios) - set(rounds.REQUIRED_SCENARIOS)
     if request.is_closed and extra:
-        raise UsageError(f"the closed division's edge suite has no {' or '.join(sorted(extra))} for BERT.")
+        raise UsageError(
+            f"expected only scenarios of the closed division, found {' and '.join(sorted(extra))}. Remove --scenarios."
+        )
     if request.run.test_query_count and not request.short:
         raise UsageError("found --test-query-count without --short. Remove it: a submission needs the official counts.")

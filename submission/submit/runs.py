@@ -147,7 +147,7 @@ def times(step: Step, output: Workspace) -> StepTimes:
         return decode(StepTimes, bounded_readers.read_json(path))
     except UnreadableError as error:
         raise UsageError(
-            f"expected what submit writes in {path}, found {error}. To repeat the run, remove {path.parent}."
+            f"expected the facts of a finished run in {path}, found {error}. To repeat the run, remove {path.parent}."
         ) from error
 
 

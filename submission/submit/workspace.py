@@ -101,7 +101,7 @@ def write(path: Path, content: str | bytes) -> Path:
         return atomic_write.write_bytes(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise RunFailedError(
-            f"expected to write {path}, found: {error}. Make room there, then type the same command with --resume."
+            f"expected to write {path}, found: {error}. Free some space, then type the same command with --resume."
         ) from error
 
 

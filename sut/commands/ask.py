@@ -67,7 +67,7 @@ class QuestionAnswerer:
         if not BACKENDS[asked.backend].runs_model:
             raise UsageError(f"expected a --backend that runs a model, found {asked.backend}. Type another one.")
         if asked.task != SQUAD:
-            raise UsageError(f"expected a preset of task squad, found one of task {asked.task}.")
+            raise UsageError(f"expected a preset of task squad, found one of task {asked.task}. Type another --preset.")
         config = fp16_fallback.resolve(asked)
         model, vocabulary = model_choice.model_of(config, TASKS[SQUAD]), WordPiece(asset_paths.vocab(config))
         model_choice.check_vocabulary(model, vocabulary)
@@ -143,7 +143,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"expected UTF-8 text in {path}, found: {error}.") from error
+        raise UsageError(f"expected UTF-8 text in {path}, found: {error}. Check the path.") from error
 
 
 def _require_words(passage: str) -> str:

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     assets = [catalogue.find(known, name) for name in dict.fromkeys(options.names)]
     if not assets and not options.unbundle:
         raise UsageError(
-            f"expected what to fetch, found no name. Type one of {', '.join(known)}; see: python -m sut assets"
+            f"expected what to fetch, found no name. Type one of {', '.join(known)}. See: python -m sut assets"
         )
     cache = asset_cache(options.cache_dir)
     try:
@@ -91,7 +91,10 @@ def parser() -> Parser:
 
 def _policy(options: argparse.Namespace) -> http.RetryPolicy:
     if options.attempts < 1 or not 0 <= options.pause_s <= 3600 or not 0 < options.timeout_s <= 86400:
-        raise UsageError("expected --attempts from 1, --pause-s from 0 to 3600 and --timeout-s above 0, up to 86400.")
+        raise UsageError(
+            "expected --attempts from 1, --pause-s from 0 to 3600 and --timeout-s above 0, up to 86400, found "
+            f"--attempts {options.attempts} --pause-s {options.pause_s:g} --timeout-s {options.timeout_s:g}."
+        )
     return http.RetryPolicy(
         attempts=options.attempts, first_pause_s=options.pause_s, longest_pause_s=max(60 * options.pause_s, 0.0),
         timeout_s=options.timeout_s, slow_after_s=options.timeout_s,

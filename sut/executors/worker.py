@@ -92,7 +92,7 @@ class Worker:
             raise BackendError(
                 f"expected a graph for any batch of up to {longest} tokens per sample and ids up to "
                 f"{self._features.input_ids[token]} ({self.spec.vocab}), found that {self.spec.model.spec} "
-                f"fails ({brief(error)})."
+                f"fails ({brief(error)}). Export it again, or type another --model."
             ) from error
 
     def infer(self, indexes: Int64) -> Answer:

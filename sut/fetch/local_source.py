@@ -33,7 +33,7 @@ def candidates(from_path: Path, asset: Asset, file: str) -> list[Path]:
     if from_path.is_file():
         return [from_path]
     if not from_path.is_dir():
-        raise UsageError(f"expected a file or a directory at --from {from_path}, found none.")
+        raise UsageError(f"expected a file or a directory at --from {from_path}, found none. Check --from.")
     names = [file, *sorted(asset.files[file].names - {file})]
     found = [folder / name for folder in (from_path / asset.name, from_path) for name in names]
     return [path for path in found if path.is_file()]
@@ -65,7 +65,9 @@ def bundle(cache: AssetCache, assets: list[Asset], path: Path) -> None:
                 tar.add(cache.root / key, key, recursive=False)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise FetchError(f"expected to write a bundle to {path}, found: {error.strerror or error}.") from error
+        raise FetchError(
+            f"expected to write a bundle to {path}, found: {error.strerror or error}. Type another --bundle."
+        ) from error
     store.put(temporary, path)
 
 
@@ -79,7 +81,7 @@ def opened(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, Pin]]]:
             yield tar, pins
     except (OSError, tarfile.TarError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"expected a bundle (python -m sut fetch NAME --bundle FILE) at {path}, found: {error}."
+            f"expected a bundle (python -m sut fetch NAME --bundle FILE) at {path}, found: {error}. Check --unbundle."
         ) from error
 
 

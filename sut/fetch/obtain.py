@@ -72,7 +72,8 @@ def unpack(cache: AssetCache, asset: Asset) -> None:
                 _extract(archive, member, cache.path(asset, missing.pop(member)))
     if missing:
         raise FetchError(
-            f"expected {', '.join(missing)} in {', '.join(asset.files)} of {asset.name}, found none of them."
+            f"expected {', '.join(missing)} in {', '.join(asset.files)} of {asset.name}, found none of them. "
+            "Check configs/assets.toml or --catalogue."
         )
 
 
@@ -90,7 +91,7 @@ def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
 def _check_from_path(asset: Asset, from_path: Path | None) -> None:
     if from_path and not any(local_source.candidates(from_path, asset, file) for file in asset.files):
         names = sorted({name for file in asset.files for name in {file, *asset.files[file].names}})
-        raise UsageError(f"expected one of {', '.join(names)} in --from {from_path}, found none of them.")
+        raise UsageError(f"expected one of {', '.join(names)} in --from {from_path}, found none of them. Check --from.")
 
 
 def _from_cache(context: DownloadContext, cache: AssetCache, asset: Asset, file: str) -> Pin | None:

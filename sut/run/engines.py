@@ -72,7 +72,7 @@ def build(config: RunConfig, root: Path | None = None) -> Path:
         built = BACKENDS[config.backend].engine_precisions
         raise UsageError(
             f"expected a --precision that needs a built engine (backend {config.backend!r} has "
-            f"{', '.join(built) or 'none'}), found {config.precision}."
+            f"{', '.join(built) or 'none'}), found {config.precision}. Type another --precision."
         )
     model = find_model(asset_paths.model_spec(config), TASKS[config.task].head)
     return engine(config, model, data_of(config), root)

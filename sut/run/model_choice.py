@@ -65,7 +65,7 @@ def check_lengths(model: Model, features: Features) -> None:
     if model.config is not None and longest > model.config.max_position_embeddings:
         raise BackendError(
             f"expected a model for samples of {longest} tokens, "
-            f"found {model.spec} with {model.config.max_position_embeddings} positions."
+            f"found {model.spec} with {model.config.max_position_embeddings} positions. Type another --model."
         )
 
 

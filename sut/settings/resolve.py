@@ -67,8 +67,8 @@ def _check_default(row: Setting, before: Mapping[str, Any]) -> None:
     choices = row.choices(before) if row.choices is not None else ()
     if row.default not in choices:
         raise UsageError(
-            f"expected {row.flag} out of {', '.join(choices)}{_because(row, before)}, found none, which stands for "
-            f"{row.default}."
+            f"expected one of {', '.join(choices)} as {row.flag}{_because(row, before)}, found none (default: "
+            f"{row.default}). Type: {row.flag} with one of them."
         )
 
 
@@ -102,7 +102,7 @@ def choose(name: str, value: str, choices: Iterable[str], of: str = "") -> str:
     if value.lower() in by_lower:
         return by_lower[value.lower()]
     words, hint = ", ".join(by_lower.values()), did_you_mean(value, by_lower.values())
-    raise UsageError(f"expected {flag(name)} out of {words}{of}, found {value!r}.{hint}")
+    raise UsageError(f"expected one of {words} as {flag(name)}{of}, found {value!r}.{hint}")
 
 
 def given(config: RunConfig) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     """
     options = parser().read(argv)
     if options.format == "xlsx" and options.output is None:
-        raise UsageError("expected --output FILE.xlsx with --format xlsx, found none.")
+        raise UsageError("expected --output FILE.xlsx with --format xlsx, found none. Type: --output FILE.xlsx.")
     reports = {str(run): report(run_record.read(run)) for run in options.runs}
     content = _content(options.format, reports, options.primary)
     if options.output is None:
