@@ -111,7 +111,7 @@ def _caches(root: Path) -> str:
 
 def _memory(root: Path) -> str:
     lines = [line.split() for line in _text(root / "proc/meminfo").splitlines()]
-    kib = next((int(words[1]) for words in lines if words[:1] == ["MemTotal:"]), 0)
+    kib = next((int(fields[1]) for fields in lines if fields[:1] == ["MemTotal:"]), 0)
     return f"{kib * 1024 / _GIB:.1f} GiB" if kib else ""
 
 

@@ -63,7 +63,7 @@ def row(cache: AssetCache, asset: Asset) -> AssetRow:
     pins = {file: cache.pin(asset, file) for file in asset.files}
     paths = {file: cache.path(asset, file) for file in asset.files}
     present = [path for file in paths.values() for path in (file, partial_path(file)) if path.is_file()]
-    whole = [pin.bytes if pin else asset.files[file].bytes for file, pin in pins.items()]
+    total = [pin.bytes if pin else asset.files[file].bytes for file, pin in pins.items()]
     return AssetRow(
         name=asset.name,
         title=asset.title,
@@ -71,7 +71,7 @@ def row(cache: AssetCache, asset: Asset) -> AssetRow:
         flags={flag: str(cache.path(asset, path)) for flag, path in asset.flags.items()},
         state=_state(cache, asset, present),
         bytes=sum(path.stat().st_size for path in present),
-        bytes_whole=None if None in whole else sum(size or 0 for size in whole),
+        bytes_whole=None if None in total else sum(size or 0 for size in total),
         verified=min((pin.verified for pin in pins.values() if pin), default=None)
         if cache.is_complete(asset)
         else None,
@@ -106,6 +106,6 @@ def _print(rows: list[AssetRow], root: Path) -> None:
 
 
 def _size(one: AssetRow) -> str:
-    whole = "?" if one.bytes_whole is None else f"{one.bytes_whole / 1e6:,.1f}"
+    total = "?" if one.bytes_whole is None else f"{one.bytes_whole / 1e6:,.1f}"
     have = f"{one.bytes / 1e6:,.1f} of " if one.state == "partly" else ""
-    return f"{have}{whole} MB"
+    return f"{have}{total} MB"

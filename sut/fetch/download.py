@@ -65,8 +65,8 @@ def expected_file(context: DownloadContext, source: Source, pin: Pin | None) -> 
         return expected
     if source.record and None in (source.bytes, source.checksum):
         try:
-            said = retry(context, source.record[1], lambda: publisher.ask(context.session, source, context.policy))
-            return ExpectedFile(source.bytes or said.bytes, source.checksum or said.checksum)
+            published = retry(context, source.record[1], lambda: publisher.ask(context.session, source, context.policy))
+            return ExpectedFile(source.bytes or published.bytes, source.checksum or published.checksum)
         except http.UrlRefusedError as refusal:
             if source.checksum is None:
                 raise FetchError(

@@ -140,11 +140,11 @@ def _request(
 
 
 def _check_status(response: requests.Response) -> None:
-    said = f"HTTP {response.status_code} {response.reason}"
+    status = f"HTTP {response.status_code} {response.reason}"
     if response.status_code in _LATER:
-        raise RetryLaterError(said, _retry_after_s(response.headers.get("Retry-After", "")))
+        raise RetryLaterError(status, _retry_after_s(response.headers.get("Retry-After", "")))
     if response.status_code >= 400 and response.status_code != 416:
-        raise UrlRefusedError(said)
+        raise UrlRefusedError(status)
 
 
 def _retry_after_s(text: str) -> float | None:

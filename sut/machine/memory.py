@@ -52,7 +52,7 @@ def need(model: Model, places: Sequence[Place], batch_tokens: int, *, forked: bo
 def available(root: Path = Path("/")) -> int | None:
     """Bytes available to this run by the kernel and the cgroups; None if unknown."""
     lines = [line.split() for line in cgroups.text(root / "proc/meminfo").splitlines()]
-    free = [float(words[1]) * 1024 for words in lines if words[:1] == ["MemAvailable:"]]
+    free = [float(fields[1]) * 1024 for fields in lines if fields[:1] == ["MemAvailable:"]]
     granted = cgroups.memory_bytes(root)
     return int(min([*free, granted])) if granted is not None else int(free[0]) if free else None
 

@@ -47,15 +47,15 @@ def _check_head(model: Model, task: Task) -> None:
 
 def check_vocabulary(model: Model, vocabulary: WordPiece) -> None:
     """Raises BackendError if the size of the embedding table shows that the model has another vocabulary."""
-    words = len(vocabulary)
+    tokens = len(vocabulary)
     if model.config is None:
         return
     rows = model.config.vocab_size
-    too_few = rows - words >= _SPARE_VOCABULARY and not model.is_random
-    if words > rows or too_few:
+    too_few = rows - tokens >= _SPARE_VOCABULARY and not model.is_random
+    if tokens > rows or too_few:
         raise BackendError(
             f"expected the vocabulary that {model.spec} was trained with, about {rows} tokens; "
-            f"found {words} in {vocabulary.path}. Type --vocab FILE with the model's own."
+            f"found {tokens} in {vocabulary.path}. Type --vocab FILE with the model's own."
         )
 
 

@@ -22,7 +22,7 @@ def of(config: RunConfig, model: Model, task: Task, judged: Target | None, data:
         BACKENDS[config.backend].notice: not BACKENDS[config.backend].runs_model,
         **({} if config.is_trial else _off_the_benchmark(config, task, judged, data)),
     }
-    return tuple(words for words, applies in found.items() if applies)
+    return tuple(notice for notice, applies in found.items() if applies)
 
 
 def _off_the_benchmark(config: RunConfig, task: Task, judged: Target | None, data: DataSet) -> dict[str, bool]:

@@ -101,8 +101,8 @@ def choose(name: str, value: str, choices: Iterable[str], of: str = "") -> str:
     by_lower = {choice.lower(): choice for choice in choices}
     if value.lower() in by_lower:
         return by_lower[value.lower()]
-    words, hint = ", ".join(by_lower.values()), did_you_mean(value, by_lower.values())
-    raise UsageError(f"expected one of {words} as {flag(name)}{of}, found {value!r}.{hint}")
+    parts, hint = ", ".join(by_lower.values()), did_you_mean(value, by_lower.values())
+    raise UsageError(f"expected one of {parts} as {flag(name)}{of}, found {value!r}.{hint}")
 
 
 def given(config: RunConfig) -> dict[str, Any]:
@@ -110,23 +110,29 @@ def given(config: RunConfig) -> dict[str, Any]:
 
     A preset is spelt out, since its name would bring back what a flag had overridden.
     """
-    said = {name: getattr(config, name) for name, row in SETTINGS.items() if row.repeated}
-    kept = {name: value for name, value in said.items() if name in config.explicit or value != SETTINGS[name].default}
+    given_values = {name: getattr(config, name) for name, row in SETTINGS.items() if row.repeated}
+    kept = {
+        name: value
+        for name, value in given_values.items()
+        if name in config.explicit or value != SETTINGS[name].default
+    }
     return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items() if value is not None}
 
 
-def beyond_defaults(said: Mapping[str, Any]) -> dict[str, Any]:
+def beyond_defaults(given_values: Mapping[str, Any]) -> dict[str, Any]:
     """`given` without values that equal their defaults: two runs with the same rest are the same run."""
-    return {name: value for name, value in said.items() if name not in SETTINGS or value != SETTINGS[name].default}
+    return {
+        name: value for name, value in given_values.items() if name not in SETTINGS or value != SETTINGS[name].default
+    }
 
 
 def to_flags(config: RunConfig) -> list[str]:
     """The flags that resolve to `config`."""
-    words: list[str] = []
+    parts: list[str] = []
     for name, value in given(config).items():
         if value is not False:
-            words += [flag(name)] if value is True else [flag(name), str(value)]
-    return words
+            parts += [flag(name)] if value is True else [flag(name), str(value)]
+    return parts
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

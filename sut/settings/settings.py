@@ -64,9 +64,9 @@ class RunConfig:
         "onnxruntime", f"engine that runs the model: {', '.join(BACKENDS)}", _WHAT, choices=lambda _: tuple(BACKENDS))
     model: str = setting(
         DEMO, "demo, a name of `sut assets`, a directory or file of weights, an .onnx file, or random:bert-large, "
-        "random:bert-base, random:bert-tiny for speed alone", _WHAT, metavar="WHAT")
+        "random:bert-base, random:bert-tiny for speed only", _WHAT, metavar="WHAT")
     precision: str = setting(
-        "fp32", f"number format. {_BY_BACKEND}. fp16 on a CPU becomes the best that it has, and the run says so",
+        "fp32", f"number format. {_BY_BACKEND}. On a CPU, fp16 selects the fastest precision there and prints a notice",
         _WHAT, choices=_precisions, choices_of="backend")
     dataset: Path | None = setting(
         None, "data set of the task (SQuAD v1.1, or SST-2 as TSV or parquet), or a name of `sut assets`", _WHAT,

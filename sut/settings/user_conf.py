@@ -56,12 +56,12 @@ def read(config: RunConfig, model_key: str) -> dict[str, str]:
         return {}
     found: dict[str, str] = {}
     for number, line in enumerate(_lines(config.user_conf), start=1):
-        words = line.split()
-        if words and not words[0].startswith("#"):
+        fields = line.split()
+        if fields and not fields[0].startswith("#"):
             where = f"{config.user_conf} line {number}"
-            model, scenario, key = _check(where, words)
+            model, scenario, key = _check(where, fields)
             if model in ("*", model_key) and scenario in ("*", config.scenario) and config.scenario in KEYS[key]:
-                found[key] = words[2]
+                found[key] = fields[2]
                 _check_valid(config, where, key)
     return found
 
@@ -73,12 +73,12 @@ def _lines(path: Path) -> list[str]:
         raise UsageError(f"expected LoadGen's settings in {path}, found {error}. Check --user-conf.") from error
 
 
-def _check(where: str, words: list[str]) -> tuple[str, str, str]:
+def _check(where: str, fields: list[str]) -> tuple[str, str, str]:
     """The line's model, scenario and key."""
-    parts = words[0].split(".")
-    if len(words) != 3 or words[1] != "=" or words[2].startswith("-") or len(parts) != 3:
+    parts = fields[0].split(".")
+    if len(fields) != 3 or fields[1] != "=" or fields[2].startswith("-") or len(parts) != 3:
         expected = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
-        raise UsageError(f"expected {expected} in {where}, found {' '.join(words)!r}.")
+        raise UsageError(f"expected {expected} in {where}, found {' '.join(fields)!r}.")
     model, scenario, key = parts
     near = nearest(model, _MODEL_KEYS, similar=0.5)
     if near and model not in _MODEL_KEYS:  # a line for another benchmark's model is no mistake

@@ -77,22 +77,22 @@ def read(run: Path) -> Earlier:
         UsageError: there is none, it is broken, or its settings cannot be used.
     """
     record = run_record.read(run)
-    said = _as_given(record.config) if record.given is None else record.given
-    values = {name: value for name, value in said.items() if name in SETTINGS and name != "log_dir"}
+    given_values = _as_given(record.config) if record.given is None else record.given
+    values = {name: value for name, value in given_values.items() if name in SETTINGS and name != "log_dir"}
     directory = Path.cwd() if record.directory is None else Path(record.directory)
-    remarks = list(_remarks(record, said.keys() - SETTINGS.keys(), directory))
+    remarks = list(_remarks(record, given_values.keys() - SETTINGS.keys(), directory))
     is_there = directory.is_dir()
     return Earlier(run_record.path_of(run), record, resolve(values), directory if is_there else Path.cwd(), remarks)
 
 
 def _as_given(config: RunConfig) -> dict[str, Any]:
     """The given settings, from the resolved ones if a record has no others; without the paths of the demo."""
-    said = given(config)
-    if Path(said.get("dataset", "")).name.startswith("demo-dev-"):
-        del said["dataset"]
-    if config.model == DEMO and Path(said.get("vocab", "")).parent.name == DEMO:
-        del said["vocab"]
-    return said
+    given_values = given(config)
+    if Path(given_values.get("dataset", "")).name.startswith("demo-dev-"):
+        del given_values["dataset"]
+    if config.model == DEMO and Path(given_values.get("vocab", "")).parent.name == DEMO:
+        del given_values["vocab"]
+    return given_values
 
 
 def _remarks(record: RunRecord, unknown: Set[str], directory: Path) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Point:
     config: RunConfig
 
     def __str__(self) -> str:
-        return words(self.settings)
+        return point_text(self.settings)
 
 
 def shown(value: Value) -> str:
@@ -57,7 +57,7 @@ def shown(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def words(settings: Mapping[str, Value]) -> str:
+def point_text(settings: Mapping[str, Value]) -> str:
     """A point as text: field=value …"""
     return " ".join(f"{field}={shown(value)}" for field, value in settings.items())
 

@@ -63,10 +63,10 @@ def read(path: Path) -> list[SweepRow]:
         return []
     try:
         content = bounded_readers.read_bytes(path, _MOST_BYTES)
-        whole, newline, half = content.rpartition(b"\n")
-        if half:
-            os.truncate(path, len(whole) + len(newline))
-        return [_row(line, number) for number, line in enumerate(whole.splitlines(), start=1) if line.strip()]
+        complete, newline, partial = content.rpartition(b"\n")
+        if partial:
+            os.truncate(path, len(complete) + len(newline))
+        return [_row(line, number) for number, line in enumerate(complete.splitlines(), start=1) if line.strip()]
     except (OSError, UnreadableError) as error:
         raise UsageError(
             f"expected the rows of a sweep in {path}, found {error}. Type another --output-dir."

@@ -71,8 +71,8 @@ def remaining(runs: Sequence[Run], finished: Iterable[SweepRow], path: Path) -> 
     return [run for run in runs if run.key not in done]
 
 
-def _key(settings: Mapping[str, Value], said: Mapping[str, Value | None], repeat: int) -> str:
-    return json.dumps([settings, beyond_defaults(said), repeat], sort_keys=True)
+def _key(settings: Mapping[str, Value], given_values: Mapping[str, Value | None], repeat: int) -> str:
+    return json.dumps([settings, beyond_defaults(given_values), repeat], sort_keys=True)
 
 
 def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:

@@ -17,14 +17,14 @@ from sut.settings.settings import RunConfig
 _WIDTH = 170  # without a terminal
 _SURE_FROM = 3  # repeats: with two, the interval is too wide to be of use
 _COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "batch_p50_ms", "batch_p99_ms", "f1", "accuracy")
-_SAID = ("scenario", "mode", "model", "backend", "precision")  # settings shown in the heading, unless they are swept
+_SHARED = ("scenario", "mode", "model", "backend", "precision")  # settings shown in the heading, unless they are swept
 
 
 def heading(config: RunConfig, axes: Sequence[Axis]) -> str:
     """The heading: the swept settings, and the values that all points share."""
     swept = [axis.field for axis in axes]
-    said = [str(getattr(config, name)) for name in _SAID if name not in swept]
-    return f"{' × '.join(swept)}: {', '.join(said)}"
+    shared = [str(getattr(config, name)) for name in _SHARED if name not in swept]
+    return f"{' × '.join(swept)}: {', '.join(shared)}"
 
 
 def notices(summaries: Sequence[PointSummary]) -> list[str]:
