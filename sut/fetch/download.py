@@ -59,7 +59,7 @@ def download(context: DownloadContext, source: Source, target: Path, pin: Pin | 
 
 
 def expected_file(context: DownloadContext, source: Source, pin: Pin | None) -> ExpectedFile:
-    """The expected size and checksum: as `known`, else asked of the publisher."""
+    """The expected size and checksum: of `known_file`, else asked of the publisher."""
     expected = known_file(source, pin)
     if expected != ExpectedFile(source.bytes, source.checksum):
         return expected
