@@ -44,9 +44,13 @@ def check(found: Tensor, exact: Tensor, encoding: Encoding, slack: float) -> Non
         _assert_near(found.double(), exact, slack + exact.abs() * _ROUNDING[encoding.dtype])
         return
     factors = encoding.multiplier.double().cpu()
-    wanted = (exact * factors + encoding.zero_point).clamp(*_MOST[encoding.dtype])
-    step = torch.full_like(wanted, 0.5) if encoding.dtype == BYTE else (wanted.abs() * _ROUNDING[FP8]).clamp(min=2**-10)
-    _assert_near(found.double(), wanted, step + slack * factors + 1e-4)
+    expected = (exact * factors + encoding.zero_point).clamp(*_MOST[encoding.dtype])
+    step = (
+        torch.full_like(expected, 0.5)
+        if encoding.dtype == BYTE
+        else (expected.abs() * _ROUNDING[FP8]).clamp(min=2**-10)
+    )
+    _assert_near(found.double(), expected, step + slack * factors + 1e-4)
 
 
 def check_alike(found: Tensor, twin: Tensor, encoding: Encoding, slack: float) -> None:
@@ -58,7 +62,7 @@ def check_alike(found: Tensor, twin: Tensor, encoding: Encoding, slack: float) -
     _assert_near(found, twin, step * 1.01 + (slack if encoding.multiplier is None else 0))
 
 
-def _assert_near(found: Tensor, wanted: Tensor, most: Tensor) -> None:
+def _assert_near(found: Tensor, expected: Tensor, most: Tensor) -> None:
     assert torch.isfinite(found).all()
-    worst = ((found - wanted).abs() - most).max()
+    worst = ((found - expected).abs() - most).max()
     assert worst <= 0, f"off by {float(worst):.3g} more than allowed"

@@ -66,11 +66,13 @@ def test_the_checkers_pattern_finds_f1(plain: Case, log: Path) -> None:
     assert float(found[1]) == pytest.approx(100 * (1 + 2 / 3) / 2)
 
 
-@pytest.mark.parametrize(("wanted", "code", "verdict"), [("83.3", 0, "PASS"), ("83.4", 1, "FAIL"), ("demo", 1, "FAIL")])
+@pytest.mark.parametrize(
+    ("expected", "code", "verdict"), [("83.3", 0, "PASS"), ("83.4", 1, "FAIL"), ("demo", 1, "FAIL")]
+)
 def test_target(
-    plain: Case, log: Path, capsys: pytest.CaptureFixture[str], wanted: str, code: int, verdict: str
+    plain: Case, log: Path, capsys: pytest.CaptureFixture[str], expected: str, code: int, verdict: str
 ) -> None:
-    assert main(command(plain, log, "--target", wanted)) == code
+    assert main(command(plain, log, "--target", expected)) == code
     assert re.search(rf"^{verdict} .*83\.33333", capsys.readouterr().out, re.MULTILINE)
 
 
@@ -180,11 +182,11 @@ def test_as_a_command(plain: Case, log: Path) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("bert-99", 90.874 * 0.99), ("bert-99.9", 90.874 * 0.999), ("demo", 90.0)])
 def test_a_target_is_met_at_its_value_and_above(name: str, value: float) -> None:
-    wanted = target(name)
-    assert (wanted.name, wanted.metric, wanted.value) == (name, "f1", value)
-    assert wanted.is_met(value)
-    assert wanted.is_met(100.0)
-    assert not wanted.is_met(math.nextafter(value, 0))
+    expected = target(name)
+    assert (expected.name, expected.metric, expected.value) == (name, "f1", value)
+    assert expected.is_met(value)
+    assert expected.is_met(100.0)
+    assert not expected.is_met(math.nextafter(value, 0))
 
 
 def test_the_official_values() -> None:
@@ -192,7 +194,12 @@ def test_the_official_values() -> None:
 
 
 def test_targets_know_their_source() -> None:
-    assert {name for name, wanted in TARGETS.items() if wanted.source} == {"bert-99", "bert-99.9", "demo", "demo-sst2"}
+    assert {name for name, expected in TARGETS.items() if expected.source} == {
+        "bert-99",
+        "bert-99.9",
+        "demo",
+        "demo-sst2",
+    }
 
 
 @pytest.mark.parametrize(("name", "hint"), [("bert", "bert-99"), ("Demo", "demo"), ("bert-99.99", "bert-99.9")])

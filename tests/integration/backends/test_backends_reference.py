@@ -58,11 +58,11 @@ def test_agrees_with_transformers(tmp_path: Path, engine: str, name: str) -> Non
     config = GEOMETRIES[name]
     directory = write_model(tmp_path, config, random_tensors(config, seed=len(name)))
     batch = random_batch(LENGTHS, seed=3, vocab_size=config.vocab_size)
-    wanted = reference_logits(directory, batch)
+    expected = reference_logits(directory, batch)
     backend = backend_class(engine)(Options(threads=2))
     backend.load(find_model(str(directory)))
-    assert np.abs(wanted).max() > 1  # otherwise 1e-3 would prove nothing
-    np.testing.assert_allclose(backend.infer(batch), wanted, atol=1e-3)
+    assert np.abs(expected).max() > 1  # otherwise 1e-3 would prove nothing
+    np.testing.assert_allclose(backend.infer(batch), expected, atol=1e-3)
 
 
 def test_the_engines_agree_on_random_weights_of_a_named_geometry() -> None:

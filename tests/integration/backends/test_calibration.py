@@ -61,8 +61,8 @@ def test_every_calibration_stays_near_the_float_model(
 ) -> None:
     model = calibrate(SMALL, tensors, samples, replace(SETTINGS, ranges=ranges, clip_weights=clip_weights), 1)
     batch = random_batch([40, 70], seed=99)
-    wanted = infer_float(SMALL, tensors, batch)
-    assert np.abs(infer(model, batch) - wanted).mean() < 0.1 * np.abs(wanted).mean()
+    expected = infer_float(SMALL, tensors, batch)
+    assert np.abs(infer(model, batch) - expected).mean() < 0.1 * np.abs(expected).mean()
     for layer in range(SMALL.num_hidden_layers):
         assert (model.linear(layer, "ffn_output").input_smooth == 1).all()
         assert model.linear(layer, "qkv").weight.min() >= -127
@@ -120,8 +120,8 @@ def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> No
     config = outlier_model.geometry(LAYERS)
     tensors = outlier_model.build(config)
     trial, right = outlier_model.samples(TRIED, seed=1)
-    wanted = answers(onnxruntime(build_fp32(config, tensors)), trial)
-    assert (wanted == right).all(1).mean() > 0.9  # the answers are meaningful
+    expected = answers(onnxruntime(build_fp32(config, tensors)), trial)
+    assert (expected == right).all(1).mean() > 0.9  # the answers are meaningful
     sites = observe(config, tensors, outlier_model.samples(32, seed=2)[0], SETTINGS, 2)
     for (_, name), site in sites.items():
         if name in ("qkv", "ffn_inner"):
@@ -130,7 +130,7 @@ def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> No
             assert np.sum(np.abs(site.rows).mean(0) > 20 * rest) == outlier_model.CHANNELS
 
     def agreement(run: Run) -> float:
-        return float((answers(run, trial) == wanted).all(1).mean())
+        return float((answers(run, trial) == expected).all(1).mean())
 
     ours, naive = (quantize(config, tensors, sites, settings) for settings in (SETTINGS, NAIVE))
     assert agreement(onnxruntime(build_int8(ours, has_wide_products()))) >= 0.99

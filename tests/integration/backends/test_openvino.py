@@ -34,9 +34,9 @@ def backend(model: Model, precision: str = "fp32", name: str = "openvino") -> Ba
     return loaded
 
 
-def distance(found: np.ndarray, wanted: np.ndarray) -> float:
+def distance(found: np.ndarray, expected: np.ndarray) -> float:
     """The mean difference relative to the mean magnitude."""
-    return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+    return float(np.abs(found - expected).mean() / np.abs(expected).mean())
 
 
 @pytest.fixture(scope="module")

@@ -122,13 +122,13 @@ def test_a_calibration_list_of_the_run_data_gets_a_notice(folder: Path, tmp_path
     listed = tmp_path / "features.txt"
     listed.write_text("3 1 4\n", encoding="utf-8")
     rest = {name: value for name, value in flags(folder).items() if name != "calibration_samples"}
-    wanted = {**rest, "precision": "int8", "calibration_list": listed, "log_dir": tmp_path / "logs"}
-    found = prepare(resolve(wanted))
+    expected = {**rest, "precision": "int8", "calibration_list": listed, "log_dir": tmp_path / "logs"}
+    found = prepare(resolve(expected))
     assert engines.OWN_DATA in found.notices
     assert found.model.engine is not None
     assert read_engine(found.model.engine).settings["calibration_indices"] == [1, 3, 4]
     with pytest.raises(UsageError, match="--calibration-list"):
-        resolve({**wanted, "calibration_samples": 5})
+        resolve({**expected, "calibration_samples": 5})
 
 
 def test_a_model_with_ranges_is_not_calibrated_unless_asked(folder: Path, tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_a_model_with_ranges_is_not_calibrated_unless_asked(folder: Path, tmp_pa
     names = ("qkv", "attention_output", "ffn_inner", "ffn_output")
     ranges = published.naive_ranges(OWN, tensors, {(layer, name): 8.0 for layer in range(2) for name in names})
     path = published.fake_quant_onnx(tmp_path, OWN, tensors, ranges)
-    wanted = {**flags(folder), "precision": "int8", "model": str(path)}
-    rest = {name: value for name, value in wanted.items() if name != "calibration_samples"}
-    own, calibrated = (read_engine(engines.build(resolve(one))) for one in (rest, wanted))
+    expected = {**flags(folder), "precision": "int8", "model": str(path)}
+    rest = {name: value for name, value in expected.items() if name != "calibration_samples"}
+    own, calibrated = (read_engine(engines.build(resolve(one))) for one in (rest, expected))
     assert own.settings["ranges_from"] == "the model itself"
     assert own.linear(1, "ffn_output").input_scale == pytest.approx(8 / 127)
     assert calibrated.settings["calibration_samples"] == 5

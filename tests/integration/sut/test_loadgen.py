@@ -112,7 +112,7 @@ def test_a_user_conf_cannot_shorten_a_valid_run(tmp_path: Path, line: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("scenario", "line", "field", "wanted"),
+    ("scenario", "line", "field", "expected"),
     [
         ("Offline", "target_qps = 1", "offline_expected_qps", 1.0),
         ("Server", "target_qps = 1", "server_target_qps", 1.0),
@@ -122,10 +122,10 @@ def test_a_user_conf_cannot_shorten_a_valid_run(tmp_path: Path, line: str) -> No
     ],
 )
 def test_what_a_user_conf_says_counts_though_it_equals_loadgens_default(
-    tmp_path: Path, scenario: str, line: str, field: str, wanted: float
+    tmp_path: Path, scenario: str, line: str, field: str, expected: float
 ) -> None:
     conf = written(tmp_path, f"*.{scenario}.{line}\nresnet50.*.min_query_count = 5\n")
-    assert getattr(settings(scenario=scenario, user_conf=conf), field) == wanted
+    assert getattr(settings(scenario=scenario, user_conf=conf), field) == expected
 
 
 @pytest.mark.parametrize(

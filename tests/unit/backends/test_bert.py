@@ -61,11 +61,11 @@ def test_it_agrees_with_hugging_face(pair: tuple[Any, Any], padded: bool) -> Non
     ids, types, mask = inputs()
     mask = mask if padded else torch.ones_like(mask)
     found = ours(ids, types, mask if padded else None)
-    wanted = theirs(input_ids=ids, token_type_ids=types, attention_mask=mask.long())
+    expected = theirs(input_ids=ids, token_type_ids=types, attention_mask=mask.long())
     assert found.shape == (3, 40, 2)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found[..., 0][mask], wanted.start_logits[mask], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found[..., 1][mask], wanted.end_logits[mask], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[..., 0][mask], expected.start_logits[mask], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[..., 1][mask], expected.end_logits[mask], atol=1e-5, rtol=1e-5)
 
 
 def test_padding_changes_no_answer(pair: tuple[Any, Any]) -> None:

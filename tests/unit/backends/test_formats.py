@@ -49,10 +49,10 @@ def answer(engine: str, path: Path, batch: Batch, precision: str = "fp32", built
 @pytest.mark.parametrize("engine", FLOAT_ENGINES)
 def test_every_format_gives_the_same_logits(tmp_path: Path, tensors: Tensors, form: str, engine: str) -> None:
     batch = random_batch([1, 9, 64, 200])
-    wanted = answer("onnxruntime", published.safetensors(tmp_path / "plain", SMALL, tensors), batch)
+    expected = answer("onnxruntime", published.safetensors(tmp_path / "plain", SMALL, tensors), batch)
     path = FLOAT[form](tmp_path / "published", SMALL, tensors)
-    assert np.abs(wanted).max() > 1
-    np.testing.assert_allclose(answer(engine, path, batch), wanted, atol=1e-3)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(answer(engine, path, batch), expected, atol=1e-3)
     for name, tensor in read_tensors(find_model(str(path))).items():
         np.testing.assert_array_equal(tensor, tensors[name])
 
@@ -86,11 +86,11 @@ def test_the_engine_computes_what_the_fake_quant_graph_does(
 ) -> None:
     batch = random_batch([30, 60])
     graph = published.fake_quant_onnx(tmp_path, SMALL, tensors, ranges)
-    wanted = answer("onnxruntime", graph, batch)
+    expected = answer("onnxruntime", graph, batch)
     built = write_engine(tmp_path / "engine", qat_ranges.quantize(read_weights(find_model(str(graph))), {}))
     for engine in ENGINES:
         found = answer(engine, graph, batch, "int8", built)
-        assert np.abs(found - wanted).mean() < 0.03 * np.abs(wanted).mean()
+        assert np.abs(found - expected).mean() < 0.03 * np.abs(expected).mean()
 
 
 def test_both_rounded_formats_make_the_same_engine(tmp_path: Path, tensors: Tensors, ranges: published.Ranges) -> None:

@@ -68,11 +68,11 @@ def test_every_engine_agrees_with_transformers_one_row_per_sample(
     classifier: Model, tensors: Tensors, name: str
 ) -> None:
     batch = random_batch(LENGTHS, seed=4)
-    wanted = reference(tensors, batch)
+    expected = reference(tensors, batch)
     found = loaded(name, classifier).infer(batch)
     assert found.shape == (len(LENGTHS), 2) and found.dtype == np.float32 and found.flags.c_contiguous
-    assert np.ptp(wanted) > 1
-    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    assert np.ptp(expected) > 1
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_the_readable_bert_and_the_numpy_twin_agree_with_transformers(tensors: Tensors) -> None:
@@ -86,15 +86,15 @@ def test_the_readable_bert_and_the_numpy_twin_agree_with_transformers(tensors: T
     arrays = (padded.input_ids, padded.token_type_ids, padded.attention_mask.astype(bool))
     with torch.no_grad():
         found = model(*map(torch.from_numpy, arrays)).numpy()
-    wanted = reference(tensors, batch)
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
-    np.testing.assert_allclose(numpy_reference.infer_float(CONFIG, tensors, batch), wanted, atol=1e-3)
+    expected = reference(tensors, batch)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(numpy_reference.infer_float(CONFIG, tensors, batch), expected, atol=1e-3)
 
 
 def test_bf16_is_near(classifier: Model, tensors: Tensors) -> None:
     batch = random_batch(LENGTHS, seed=6)
-    wanted = reference(tensors, batch)
-    assert np.abs(loaded("pytorch", classifier, "bf16").infer(batch) - wanted).max() < 0.1 * np.abs(wanted).max()
+    expected = reference(tensors, batch)
+    assert np.abs(loaded("pytorch", classifier, "bf16").infer(batch) - expected).max() < 0.1 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "pytorch"])
@@ -102,18 +102,18 @@ def test_int8_agrees_with_the_numpy_twin(classifier: Model, tensors: Tensors, tm
     engine = round_to_nearest(CONFIG, tensors)
     built = replace(classifier, engine=write_engine(tmp_path / "engine", engine))
     batch = random_batch(LENGTHS, seed=7)
-    wanted = numpy_reference.infer(engine, batch)
+    expected = numpy_reference.infer(engine, batch)
     found = loaded(name, built, "int8").infer(batch)
-    assert found.shape == wanted.shape == (len(LENGTHS), 2)
-    assert np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
-    assert np.abs(wanted - reference(tensors, batch)).mean() < 0.3 * np.abs(wanted).mean()
+    assert found.shape == expected.shape == (len(LENGTHS), 2)
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+    assert np.abs(expected - reference(tensors, batch)).mean() < 0.3 * np.abs(expected).mean()
 
 
 def test_int8_dynamic_is_near(classifier: Model, tensors: Tensors) -> None:
     batch = random_batch(LENGTHS, seed=8)
-    wanted = reference(tensors, batch)
+    expected = reference(tensors, batch)
     found = loaded("onnxruntime", classifier, "int8-dynamic").infer(batch)
-    assert np.abs(found - wanted).mean() < 0.1 * np.abs(wanted).mean()
+    assert np.abs(found - expected).mean() < 0.1 * np.abs(expected).mean()
 
 
 def test_the_fake_returns_the_sums_by_hand() -> None:
@@ -130,8 +130,8 @@ def test_a_graph_with_logits_runs_as_it_is(classifier: Model, tmp_path: Path, na
     graph = with_answers(find_model(str(published.mlperf_onnx(tmp_path, CONFIG, read_tensors(classifier)))))
     assert graph.head == CLASSES
     batch = random_batch(LENGTHS, seed=9)
-    wanted = loaded("onnxruntime", classifier).infer(batch)
-    np.testing.assert_allclose(loaded(name, graph).infer(batch), wanted, atol=1e-4)
+    expected = loaded("onnxruntime", classifier).infer(batch)
+    np.testing.assert_allclose(loaded(name, graph).infer(batch), expected, atol=1e-4)
 
 
 def test_weights_are_read_from_a_graph(tensors: Tensors, tmp_path: Path) -> None:

@@ -57,9 +57,9 @@ def check(found: Activation, exact: Tensor, tolerance: float) -> None:
     if multiplier is None:
         torch.testing.assert_close(values.double(), exact, rtol=tolerance, atol=max(tolerance, TOLERANCES[dtype]))
         return
-    wanted = (exact * multiplier.double() + zero_point).clamp(torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+    expected = (exact * multiplier.double() + zero_point).clamp(torch.iinfo(dtype).min, torch.iinfo(dtype).max)
     slack = 0.5 + tolerance * float(exact.abs().max()) * float(multiplier.max())
-    assert (values.double() - wanted).abs().max() <= slack + 1e-3
+    assert (values.double() - expected).abs().max() <= slack + 1e-3
 
 
 def exact_attention(qkv: Tensor, lengths: list[int], heads: int) -> Tensor:

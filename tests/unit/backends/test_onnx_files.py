@@ -31,8 +31,8 @@ def onnx_backend(model: Model) -> Backend:
 def test_runs_a_graph_under_the_published_names(tmp_path: Path, model: Model, published: str) -> None:
     path = write_onnx(tmp_path / "model.onnx", model, PUBLISHED[published])
     batch = random_batch([1, 9, 64, 200])
-    wanted = onnx_backend(model).infer(batch)
-    np.testing.assert_allclose(onnx_backend(find_model(str(path))).infer(batch), wanted, atol=1e-5)
+    expected = onnx_backend(model).infer(batch)
+    np.testing.assert_allclose(onnx_backend(find_model(str(path))).infer(batch), expected, atol=1e-5)
 
 
 def test_outputs_are_matched_by_name_not_by_position(tmp_path: Path, model: Model) -> None:

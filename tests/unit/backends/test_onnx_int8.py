@@ -42,9 +42,9 @@ def backend(model: Model, precision: str) -> Backend:
     return loaded
 
 
-def distance(found: np.ndarray, wanted: np.ndarray) -> float:
+def distance(found: np.ndarray, expected: np.ndarray) -> float:
     """The mean difference relative to the mean magnitude."""
-    return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+    return float(np.abs(found - expected).mean() / np.abs(expected).mean())
 
 
 def test_it_agrees_with_the_twin(quantized: QuantizedModel, engine: Path, model: Model) -> None:

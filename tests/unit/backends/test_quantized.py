@@ -46,8 +46,8 @@ def test_the_twin_is_near_the_float_model(quantized: QuantizedModel, model: Mode
     batch = random_batch([1, 7, 64, 200])
     backend = backend_class("onnxruntime")(Options())
     backend.load(model)
-    wanted = backend.infer(batch)
-    assert np.abs(infer(quantized, batch) - wanted).mean() < 0.1 * np.abs(wanted).mean()
+    expected = backend.infer(batch)
+    assert np.abs(infer(quantized, batch) - expected).mean() < 0.1 * np.abs(expected).mean()
 
 
 def test_the_twin_keeps_samples_apart(quantized: QuantizedModel) -> None:

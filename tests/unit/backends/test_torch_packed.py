@@ -45,8 +45,8 @@ def padded(batch: Batch) -> Float32:
     return batch.pack(answers.numpy())
 
 
-def difference(found: Float32, wanted: Float32) -> float:
-    return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+def difference(found: Float32, expected: Float32) -> float:
+    return float(np.abs(found - expected).mean() / np.abs(expected).mean())
 
 
 @torch.inference_mode()

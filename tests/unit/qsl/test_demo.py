@@ -75,9 +75,9 @@ def test_counts_and_unique_ids(split: str, count: int) -> None:
     assert all(len(one) == 24 for one in ids)
 
 
-@pytest.mark.parametrize("wanted", [1, 3, 7, 64])
-def test_any_number_of_questions(wanted: int) -> None:
-    assert len(list(questions(demo.generate("dev", questions=wanted)))) == wanted
+@pytest.mark.parametrize("expected", [1, 3, 7, 64])
+def test_any_number_of_questions(expected: int) -> None:
+    assert len(list(questions(demo.generate("dev", questions=expected)))) == expected
 
 
 def test_every_answer_is_at_its_start(dev: dict[str, Any], train: dict[str, Any]) -> None:
@@ -140,10 +140,10 @@ def test_lengths_are_like_squads(dev: dict[str, Any]) -> None:
 
 
 def test_a_passage_has_the_requested_number_of_facts() -> None:
-    for wanted in (1, 2, 3, 10, 40):
-        passage = compose(Draw(wanted), wanted)
-        assert len(passage.facts) == wanted
-        assert len({(fact.subject, fact.relation.statements) for fact in passage.facts}) == wanted
+    for expected in (1, 2, 3, 10, 40):
+        passage = compose(Draw(expected), expected)
+        assert len(passage.facts) == expected
+        assert len({(fact.subject, fact.relation.statements) for fact in passage.facts}) == expected
         for fact in passage.facts:
             assert passage.text[fact.answer_start : fact.answer_end].lower() == fact.value.answer.lower()
             assert fact.start <= fact.answer_start < fact.answer_end <= fact.end

@@ -131,29 +131,29 @@ def test_the_cache_key_is_the_content_not_the_name(generated: Path, tmp_path: Pa
 @pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
 def test_a_truncated_cache_file_is_rebuilt(generated: Path, tmp_path: Path, field: str, keep: int) -> None:
     made = squad.load(generated, DEMO_VOCAB, tmp_path)
-    wanted = [array.copy() for array in arrays(made)]
+    expected = [array.copy() for array in arrays(made)]
     file = next(tmp_path.glob(f"*/{field}.npy"))
     os.truncate(file, keep)
-    for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), wanted, strict=True):
+    for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
 def test_a_changed_cache_file_is_rebuilt(generated: Path, tmp_path: Path, field: str) -> None:
-    wanted = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
+    expected = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
     file = next(tmp_path.glob(f"*/{field}.npy"))
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), wanted, strict=True):
+    for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("field", ["input_ids", "offsets", "is_max_context"])
 def test_an_incomplete_cache_entry_is_rebuilt(generated: Path, tmp_path: Path, field: str) -> None:
-    wanted = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
+    expected = [array.copy() for array in arrays(squad.load(generated, DEMO_VOCAB, tmp_path))]
     next(tmp_path.glob(f"*/{field}.npy")).unlink()
-    for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), wanted, strict=True):
+    for one, other in zip(arrays(squad.load(generated, DEMO_VOCAB, tmp_path)), expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -40,7 +40,7 @@ def tokens(*words: str) -> list[int]:
     return [IDS[word] for word in ("[CLS]", *words, "[SEP]")]
 
 
-WANTED = [tokens("a", '"', "fine", '"', "film"), tokens("dull", "##y", ",", "dull"), tokens("a", "film")]
+EXPECTED = [tokens("a", '"', "fine", '"', "film"), tokens("dull", "##y", ",", "dull"), tokens("a", "film")]
 
 
 @pytest.mark.parametrize("write", [write_tsv, write_parquet])
@@ -48,7 +48,7 @@ def test_both_formats_give_the_features_by_hand(tmp_path: Path, vocab: Path, wri
     path = write(tmp_path / "dev")
     for _ in range(2):  # built, then from the cache
         features = sst2.load(path, vocab, tmp_path / "cache")
-        assert [features.sample(i)[0].tolist() for i in range(len(features))] == WANTED
+        assert [features.sample(i)[0].tolist() for i in range(len(features))] == EXPECTED
         assert not features.token_type_ids.any()
     assert sst2.read_labels(path).tolist() == LABELS
     assert sst2.read_sentences(path) == SENTENCES

@@ -176,8 +176,8 @@ def test_names_of_models(fresh: Trees, division: str, name: str, mapping: str | 
         built.write(where.model_mapping, mapping)
     found = built.verdict()
     assert found.holds is holds
-    wanted = "files.unreadable" if mapping == "[]" else "models.name"
-    assert {one.rule for one in found.failures} == (set() if holds else {wanted})
+    expected = "files.unreadable" if mapping == "[]" else "models.name"
+    assert {one.rule for one in found.failures} == (set() if holds else {expected})
 
 
 @pytest.mark.parametrize("scenario", ["offline", "Interactive", "Offline2"])

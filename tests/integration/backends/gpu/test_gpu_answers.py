@@ -53,9 +53,9 @@ def answers(logits: Float32, batch: Batch) -> np.ndarray:
 def test_the_demo_has_the_answers_of_fp32(
     asked: tuple[Batch, np.ndarray], calibration_samples: list[Batch], tmp_path: Path, precision: str
 ) -> None:
-    batch, wanted = asked
+    batch, expected = asked
     found = answers(CpuTwin(built(DEMO, precision, calibration_samples, tmp_path), precision).infer(batch), batch)
-    assert (found == wanted).all(1).mean() >= 0.99
+    assert (found == expected).all(1).mean() >= 0.99
 
 
 LAYERS, TRIED = 1, 40
@@ -75,6 +75,6 @@ def test_a_model_with_outliers_keeps_its_answers(
     outlying: tuple[Model, Batch, np.ndarray], tmp_path: Path, precision: str
 ) -> None:
     """BERT-Large's geometry; in every layer a few channels reach 48 while the others deviate by 1."""
-    model, batch, wanted = outlying
+    model, batch, expected = outlying
     ready = built(model, precision, outlier_model.samples(32, seed=2)[0], tmp_path)
-    assert (answers(CpuTwin(ready, precision).infer(batch), batch) == wanted).all(1).mean() >= 0.99
+    assert (answers(CpuTwin(ready, precision).infer(batch), batch) == expected).all(1).mean() >= 0.99

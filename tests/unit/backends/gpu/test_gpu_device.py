@@ -53,9 +53,9 @@ def load(ready: Callable[[str], Model]) -> Load:
     return loaded
 
 
-def difference(found: np.ndarray, wanted: np.ndarray) -> float:
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
     assert np.isfinite(found).all()
-    return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+    return float(np.abs(found - expected).mean() / np.abs(expected).mean())
 
 
 @pytest.mark.parametrize("precision", SLACK)
@@ -71,9 +71,9 @@ def test_the_gpu_agrees_with_its_twin(
 def test_batches_in_flight_do_not_disturb_each_other(load: Load) -> None:
     backend = load("fp16")
     batches = [random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed) for seed in range(12)]
-    wanted = [backend.infer(batch) for batch in batches]
-    under_way = [(backend.begin(batches[0]), wanted[0])]
-    for batch, answers in zip(batches[1:], wanted[1:], strict=True):
+    expected = [backend.infer(batch) for batch in batches]
+    under_way = [(backend.begin(batches[0]), expected[0])]
+    for batch, answers in zip(batches[1:], expected[1:], strict=True):
         under_way.append((backend.begin(batch), answers))
         pending, before = under_way.pop(0)
         np.testing.assert_array_equal(pending.answers(), before)

@@ -101,10 +101,10 @@ def test_the_librarys_gemm_agrees_with_ours(model: Model, built: Path, precision
             found = build_variant("library", product, TWIN)(x)
         except (RuntimeError, NotImplementedError) as error:
             pytest.skip(f"this library has it for GPUs only: {str(error)[:80]}")
-        wanted = build_variant(gemm_tuning.default(precision)["ffn_inner@64"], product, TWIN)(x)
-        assert found.dtype == wanted.dtype == product.output_encoding.dtype
-        off = (found.float() - wanted.float()).abs()
-        assert off.mean() <= 0.02 * wanted.float().abs().mean() + 1e-6
+        expected = build_variant(gemm_tuning.default(precision)["ffn_inner@64"], product, TWIN)(x)
+        assert found.dtype == expected.dtype == product.output_encoding.dtype
+        off = (found.float() - expected.float()).abs()
+        assert off.mean() <= 0.02 * expected.float().abs().mean() + 1e-6
 
 
 def test_the_fastest_variant_is_chosen_and_never_one_that_fails(model: Model, built: Path) -> None:

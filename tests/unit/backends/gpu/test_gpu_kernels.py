@@ -57,10 +57,10 @@ def attend(kernels: GpuKernels, qkv: Tensor, lengths: list[int], heads: int, enc
 def test_attention(device: str, heads: int, size: int, dtype: torch.dtype, out: torch.dtype) -> None:
     lengths = np.random.default_rng(size).permutation(LENGTHS if size == 64 else [1, 65, 130]).tolist()
     qkv = random(sum(lengths), 3 * heads * size, seed=heads, size=2.0).to(dtype)
-    wanted, slack = exact_attention(qkv, lengths, heads), 0.03 if dtype == BFLOAT16 else 4e-3
+    expected, slack = exact_attention(qkv, lengths, heads), 0.03 if dtype == BFLOAT16 else 4e-3
     found, twin = (attend(one, qkv, lengths, heads, encoding(out, heads * size), device) for one in BOTH)
-    check(found, wanted, encoding(out, heads * size), slack)
-    check(twin, wanted, encoding(out, heads * size), 1e-4)
+    check(found, expected, encoding(out, heads * size), slack)
+    check(twin, expected, encoding(out, heads * size), 1e-4)
 
 
 def test_attention_of_one_sample_and_of_many(device: str) -> None:
@@ -92,19 +92,19 @@ def test_attention_does_not_write_beyond_the_last_sample(device: str) -> None:
 def test_add_norm(device: str, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype | None) -> None:
     projected, before = random(tokens, width, seed=1).to(dtype), (5 * random(tokens, width, seed=2) + 3).half()
     exact = exact_norm(projected.double() + before.double(), norm(width, "cpu"))
-    wanted = encoding(out, width) if out else None
+    expected = encoding(out, width) if out else None
     results: list[Tensor] = []
     for kernels in BOTH:
         stream = before.clone().to(device)
-        to = None if wanted is None else poisoned(wanted.dtype, tokens, width, device=device)
-        kernels.add_norm(projected.to(device), stream, norm(width, device), wanted and on(wanted, device), to)
+        to = None if expected is None else poisoned(expected.dtype, tokens, width, device=device)
+        kernels.add_norm(projected.to(device), stream, norm(width, device), expected and on(expected, device), to)
         check(stream, exact, Encoding(HALF), 1e-4)
-        if to is not None and wanted is not None:
-            check(to, exact, wanted, 1e-4)
+        if to is not None and expected is not None:
+            check(to, exact, expected, 1e-4)
             results.append(to)
-    if wanted is not None:
+    if expected is not None:
         found, twin = results
-        check_alike(found, twin, wanted, 1e-4)
+        check_alike(found, twin, expected, 1e-4)
 
 
 @pytest.mark.parametrize("out", [None, BYTE, FP8], ids=str)
@@ -114,7 +114,7 @@ def test_embed(device: str, out: torch.dtype | None) -> None:
     draw = np.random.default_rng(7)
     words, types, positions = (torch.from_numpy(draw.integers(0, count, tokens)).int() for count in counts)
     summed = tables.words[words].double() + tables.types[types].double() + tables.positions[positions].double()
-    exact, wanted = exact_norm(summed, norm(width, "cpu")), encoding(out or HALF, width)
+    exact, expected = exact_norm(summed, norm(width, "cpu")), encoding(out or HALF, width)
     ids, placed = (
         [one.to(device) for one in (words, types, positions)],
         EmbeddingTables(*(one.to(device) for one in tables)),
@@ -122,10 +122,10 @@ def test_embed(device: str, out: torch.dtype | None) -> None:
     for kernels in BOTH:
         stream = poisoned(HALF, tokens, width, device=device)
         to = poisoned(out, tokens, width, device=device) if out else None
-        kernels.embed(tuple(ids), placed, norm(width, device), on(wanted, device), stream, to)
+        kernels.embed(tuple(ids), placed, norm(width, device), on(expected, device), stream, to)
         check(stream, exact, Encoding(HALF), 1e-4)
         if to is not None:
-            check(to, exact, wanted, 1e-4)
+            check(to, exact, expected, 1e-4)
 
 
 @pytest.mark.parametrize(("tokens", "width", "outputs"), [(1, 16, 2), (65, 48, 2), (3, 1024, 3)])
@@ -163,16 +163,16 @@ def operands(dtype: torch.dtype, m: int, k: int, n: int) -> tuple[Tensor, Tensor
 @pytest.mark.parametrize(("m", "k", "n"), [(1, 64, 16), (130, 160, 48)])
 def test_gemm(device: str, m: int, k: int, n: int, dtype: torch.dtype, out: torch.dtype, gelu: bool) -> None:
     x, weight, scale, bias = operands(dtype, m, k, n)
-    exact, wanted = exact_product(x, weight, scale, bias, gelu), encoding(out, n)
+    exact, expected = exact_product(x, weight, scale, bias, gelu), encoding(out, n)
     placed = [one if one is None else one.to(device) for one in (x, weight, scale, bias)]
     results = []
     for kernels in BOTH:
         to = poisoned(out, m, n, device=device)
-        kernels.gemm(*placed, gelu, on(wanted, device), to)
-        check(to, exact, wanted, 1e-4 if dtype == BYTE else 4e-3)
+        kernels.gemm(*placed, gelu, on(expected, device), to)
+        check(to, exact, expected, 1e-4 if dtype == BYTE else 4e-3)
         results.append(to)
     found, twin = results
-    check_alike(found, twin, wanted, 4e-3)
+    check_alike(found, twin, expected, 4e-3)
 
 
 @pytest.mark.parametrize("tile", TILES)
@@ -191,11 +191,11 @@ def test_epilogue(device: str, tokens: int, width: int, dtype: torch.dtype, out:
     sums, scale = random(tokens, width, seed=1, size=2.0), None
     if dtype == torch.int32:
         sums, scale = sums * 1000, random(width, seed=2).abs() / 1000
-    sums, bias, wanted = sums.to(dtype), random(width, seed=3), encoding(out, width)
+    sums, bias, expected = sums.to(dtype), random(width, seed=3), encoding(out, width)
     exact = sums.double() * (1 if scale is None else scale.double()) + bias.double()
     exact = torch.nn.functional.gelu(exact) if gelu else exact
     for kernels in BOTH:
         to = poisoned(out, tokens, width, device=device)
         placed = [one if one is None else one.to(device) for one in (sums, scale, bias)]
-        kernels.epilogue(*placed, gelu, on(wanted, device), to)
-        check(to, exact, wanted, 1e-4)
+        kernels.epilogue(*placed, gelu, on(expected, device), to)
+        check(to, exact, expected, 1e-4)

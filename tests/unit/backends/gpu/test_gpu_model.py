@@ -31,8 +31,8 @@ PRECISIONS = ("fp16", "bf16", "fp8", "int8")
 SLACK = {"fp16": 2e-3, "bf16": 0.03, "fp8": 0.2, "int8": 0.1}
 
 
-def difference(found: Float32, wanted: Float32) -> float:
-    return float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+def difference(found: Float32, expected: Float32) -> float:
+    return float(np.abs(found - expected).mean() / np.abs(expected).mean())
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_batch_survives_the_layout_in_one_buffer(lengths: list[int]) -> None:
     used = pipeline.lay_out(batch, numbers)
     assert used <= len(numbers) and (numbers[used:] == -1).all()
     found = pipeline.packed(numbers, batch.tokens, len(batch), batch.max_length)
-    for one, wanted in zip(found.ids, (batch.input_ids, batch.token_type_ids, batch.position_ids), strict=True):
-        np.testing.assert_array_equal(one.numpy(), wanted)
+    for one, expected in zip(found.ids, (batch.input_ids, batch.token_type_ids, batch.position_ids), strict=True):
+        np.testing.assert_array_equal(one.numpy(), expected)
         assert one.data_ptr() % 16 == 0
     np.testing.assert_array_equal(found.cu_seqlens.numpy(), batch.cu_seqlens)

@@ -66,10 +66,10 @@ def test_samples_are_gathered_end_to_end(indexes: list[int]) -> None:
     lengths = rng.integers(1, 20, 10)
     ids, types = rng.integers(0, 99, (2, lengths.sum()), dtype=np.int32)
     features = Features(ids, types, np.concatenate([[0], np.cumsum(lengths)]))
-    batch, wanted = gather(features, np.array(indexes)), Batch.of([features.sample(index) for index in indexes])
+    batch, expected = gather(features, np.array(indexes)), Batch.of([features.sample(index) for index in indexes])
     for field in fields(Batch):
-        np.testing.assert_array_equal(getattr(batch, field.name), getattr(wanted, field.name))
-        assert getattr(batch, field.name).dtype == getattr(wanted, field.name).dtype
+        np.testing.assert_array_equal(getattr(batch, field.name), getattr(expected, field.name))
+        assert getattr(batch, field.name).dtype == getattr(expected, field.name).dtype
     ids = (batch.input_ids, batch.token_type_ids, batch.position_ids)
     assert {array.dtype for array in ids} == {np.dtype(np.int32)}
 

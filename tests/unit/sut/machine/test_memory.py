@@ -64,16 +64,16 @@ def test_weights_are_counted_once_a_node_where_they_are_shared() -> None:
 
 
 def test_many_instances_of_a_large_model_are_refused_with_what_to_lower() -> None:
-    wanted = memory.need(LARGE, places(500), 1536, forked=False)
+    expected = memory.need(LARGE, places(500), 1536, forked=False)
     with pytest.raises(UsageError, match=r"weights × 500 copies.*found 16\.00 GiB.*Lower --instances"):
-        memory.check(wanted, 16 << 30)
-    memory.check(wanted, 10**13)
+        memory.check(expected, 16 << 30)
+    memory.check(expected, 10**13)
 
 
 def test_a_large_batch_is_refused_with_what_to_lower() -> None:
-    wanted = memory.need(LARGE, places(1), 10_000 * 384, forked=True)
+    expected = memory.need(LARGE, places(1), 10_000 * 384, forked=True)
     with pytest.raises(UsageError, match=r"largest batch × 1 instance;.*Lower --batch-size"):
-        memory.check(wanted, 16 << 30)
+        memory.check(expected, 16 << 30)
 
 
 def test_what_is_not_known_refuses_nothing() -> None:

@@ -16,8 +16,8 @@ BATCHES = st.lists(st.tuples(st.floats(0.01, 1e4), st.integers(1, 64)), min_size
 def test_percentiles_are_those_of_all_samples(batches: list[tuple[float, int]]) -> None:
     batch_ms, samples = np.array([ms for ms, _ in batches]), np.array([count for _, count in batches])
     found, every = latencies(batch_ms, samples), np.repeat(batch_ms, samples)
-    wanted = np.percentile(every, PERCENTILES, method="inverted_cdf")
-    assert [found[f"p{percentile:g}"] for percentile in PERCENTILES] == wanted.tolist()
+    expected = np.percentile(every, PERCENTILES, method="inverted_cdf")
+    assert [found[f"p{percentile:g}"] for percentile in PERCENTILES] == expected.tolist()
     assert (found["min"], found["max"]) == (every.min(), every.max())
     assert found["mean"] == pytest.approx(every.mean())
 

@@ -92,21 +92,21 @@ def test_every_id_is_answered_once_with_its_own_data(
     executor, answers = PoolExecutor(instances, seed), Answers()
     scheduler = make(executor, answers, plan_at_issue, packed)
     rng = random.Random(seed)
-    wanted = {id: rng.randrange(len(LENGTHS)) for id in rng.sample(range(10**9), 500)}
+    expected = {id: rng.randrange(len(LENGTHS)) for id in rng.sample(range(10**9), 500)}
     for chunk in range(0, 500, 50):
-        issue(scheduler, list(wanted.items())[chunk : chunk + 50])
+        issue(scheduler, list(expected.items())[chunk : chunk + 50])
         for _ in range(rng.randrange(6)):
             executor.step()
     while executor.step():
         pass
     assert scheduler.failure is None
-    assert answers.by_id.keys() == wanted.keys()
-    for id, index in wanted.items():
+    assert answers.by_id.keys() == expected.keys()
+    for id, index in expected.items():
         np.testing.assert_array_equal(answers.by_id[id], answer(index))
     assert executor.most_waiting <= 2 * instances
     progress = scheduler.progress
     assert (progress.issued, progress.completed) == (500, 500)
-    assert progress.tokens == sum(LENGTHS[index] for index in wanted.values())
+    assert progress.tokens == sum(LENGTHS[index] for index in expected.values())
     assert progress.computed_tokens == executor.jobs
 
 
