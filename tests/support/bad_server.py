@@ -78,11 +78,11 @@ def _answer(handler: BaseHTTPRequestHandler, state: Server) -> None:
     state.asked.append((handler.command, handler.path, dict(handler.headers)))
     act = state.act()
     status, body, start = act.status, state.content if act.body is None else act.body, 0
-    expected = re.match(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+    requested = re.match(r"bytes=(\d+)-", handler.headers.get("Range", ""))
     same = handler.headers.get("If-Range", act.etag) == act.etag
     headers = dict(act.headers)
-    if expected and act.ranges and same and status == 200:
-        start, total = int(expected[1]), len(body)
+    if requested and act.ranges and same and status == 200:
+        start, total = int(requested[1]), len(body)
         status = 206 if start < total else 416
         headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}" if start < total else f"bytes */{total}"
         body = body[start:]
