@@ -94,7 +94,6 @@ def test_the_flag_wins_over_user_conf(run: Run, here: Path) -> None:
         ("\n*.Ofline.target_qps = 5", ("Ofline", "line 2", "Did you mean Offline?")),
         ("*.Offline.mode = 2", ("'mode'", "Known:")),
         ("target_qps = 5", ("model.scenario.key",)),
-        ("*.Offline.target_qps = many", ("user.conf",)),
         ("*.Offline.target_qps=5", ("line 1", "blanks around '='")),
         ("*.Offline.target_qps = 5 # a comment", ("line 1", "nothing behind it")),
         ("*.Offline.min_query_count = -3", ("line 1", "0 or more")),
@@ -104,6 +103,14 @@ def test_a_user_conf_that_cannot_be_used(refuse: Run, here: Path, text: str, wor
     write(here, "user.conf", text)
     ended = refuse(*FAKE, "--user-conf", "user.conf")
     assert_refused(ended, *words)
+    assert ended.runs == []
+
+
+def test_a_value_that_loadgen_refuses(run: Run, here: Path) -> None:
+    """In a process of its own: LoadGen writes the error into the next log of its process too."""
+    write(here, "user.conf", "*.Offline.target_qps = many")
+    ended = run(*FAKE, "--user-conf", "user.conf")
+    assert_refused(ended, "user.conf")
     assert ended.runs == []
 
 
