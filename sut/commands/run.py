@@ -12,11 +12,11 @@ from sut.settings.resolve import resolve
 from sut.settings.verbs import VERBS
 
 _EXAMPLES = {
-    "": "a trial run of the embedded demo, Offline",
-    "--mode accuracy": "the same with exact_match and F1",
-    "--task sst2": "sentiment in place of questions",
-    "--scenario Server --backend pytorch": "queries at random times, a limit on latency",
-    "--model DIR --dataset dev-v1.1.json": "a model and a data set of your own",
+    "": "a trial run of the demo",
+    "--mode accuracy": "with exact_match and F1",
+    "--task sst2": "sentiment, not questions",
+    "--scenario Server --backend pytorch": "a limit on the latency",
+    "--model DIR --dataset dev-v1.1.json": "your own model and data",
 }
 _EXIT_CODES = "Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed."
 
@@ -31,11 +31,9 @@ def main(argv: Sequence[str]) -> int:
 
 def parser() -> Parser:
     """The command line of `run`."""
-    verbs = {f"{name} {row.usage}".rstrip(): row.help for name, row in VERBS.items()}
+    verbs = _table({name: row.help for name, row in VERBS.items()})
     examples = _table({f"{PROG} {words}".rstrip(): about for words, about in _EXAMPLES.items()})
-    found = new_parser(
-        "run", f"{examples}\n\nVerbs; `run` may be left out before a flag:\n{_table(verbs)}\n\n{_EXIT_CODES}"
-    )
+    found = new_parser("run", f"{examples}\n\nVerbs; `run` may be left out before a flag:\n{verbs}\n\n{_EXIT_CODES}")
     found.usage = f"{PROG} [run] [FLAGS]"
     found.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     flags.add(found, "run")
@@ -43,7 +41,9 @@ def parser() -> Parser:
 
 
 def _table(rows: dict[str, str]) -> str:
-    return "\n".join(f"  {words:<58}  {about}".rstrip() for words, about in rows.items())
+    """Two columns, within 80 characters: argparse does not wrap a description."""
+    width = max(map(len, rows))
+    return "\n".join(f"  {words:<{width}}  {about}" for words, about in rows.items())
 
 
 class _Version(argparse.Action):

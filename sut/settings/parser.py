@@ -6,6 +6,8 @@ A mistake is one line with a suggestion, not the usage of forty flags.
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -41,6 +43,25 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}{end} See: {self.prog} --help")
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Fits a description to the terminal: prose is filled; a line of a command stays one, or its remark moves below."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(_fill(paragraph, width) for paragraph in text.split("\n\n"))
+
+
+def _fill(paragraph: str, width: int) -> str:
+    lines = paragraph.splitlines()
+    if not any(line.startswith((" ", "python -m ", "sut ")) for line in lines):
+        return textwrap.fill(paragraph, width)
+    return "\n".join(line if len(line) <= width else _remark_below(line, width) for line in lines)
+
+
+def _remark_below(line: str, width: int) -> str:
+    command, _, remark = (part.rstrip() for part in re.split(r"(?<=\S)( {2,})", f"{line}   ", maxsplit=1))
+    return command + textwrap.indent("\n" + textwrap.fill(remark, width - 4), "    ") if remark else command
+
+
 def new_parser(verb: str, more: str = "") -> Parser:
     """The parser of a verb, described by the verb's line of help and `more`."""
     row, prog = VERBS[verb], f"{PROG} {verb}"
@@ -48,6 +69,6 @@ def new_parser(verb: str, more: str = "") -> Parser:
         prog=prog,
         usage=" ".join(filter(None, (prog, row.usage, "[FLAGS]"))) if row.takes_settings else None,
         description=f"{row.help[0].upper()}{row.help[1:]}.\n\n{more}".rstrip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )

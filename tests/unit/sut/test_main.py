@@ -56,6 +56,18 @@ def test_every_verb_has_help_that_starts_with_its_line(verb: str, capsys: pytest
     assert VERBS[verb].help[1:] in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_fits_the_terminal(
+    verb: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > columns and not line.startswith("python -m ")] == []
+
+
 def test_help_lists_every_verb_and_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
