@@ -16,7 +16,7 @@ from accuracy.log import read_entries
 from backends.replay import write_answers
 from foundation import log_files
 from qsl.base import Features
-from sut.errors import UsageError, UserError
+from sut.errors import USAGE, UsageError, UserError
 from sut.record import run_record
 from sut.tasks import TASKS
 
@@ -33,9 +33,16 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         count = save_answers(options.log_dir, options.answers)
-    except (UserError, OSError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
+    except (OSError, ValueError) as error:
+        print(
+            f"error: expected the answers of an accuracy run in {options.log_dir} and to write them to "
+            f"{options.answers}, found: {error}.",
+            file=sys.stderr,
+        )
+        return USAGE
     print(f"{options.answers}: {count} answers")
     return 0
 

@@ -98,9 +98,9 @@ def versions() -> dict[str, str]:
 
 @cache
 def distributions() -> dict[str, str]:
-    """All installed distributions with their versions."""
+    """All installed distributions with their versions, without those that have damaged metadata."""
     found = {one.name: one.version for one in metadata.distributions()}
-    return dict(sorted((name, version) for name, version in found.items() if name))
+    return dict(sorted((name, version) for name, version in found.items() if name and version))
 
 
 def environment() -> dict[str, str]:

@@ -67,7 +67,8 @@ class RunRecord:
     roi: MarkedTimes | None = None
     instance_died: str | None = None
     machine: MachineFacts | None = field(default=None, metadata=UNLESS_NONE)
-    distributions: Mapping[str, str] | None = field(default=None, metadata=UNLESS_NONE)  # all installed distributions
+    # All installed distributions; version 1 has null for one with damaged metadata.
+    distributions: Mapping[str, str | None] | None = field(default=None, metadata=UNLESS_NONE)
 
     @property
     def performance(self) -> PerformanceResult | None:

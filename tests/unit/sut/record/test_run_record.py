@@ -75,6 +75,12 @@ def test_an_older_record_lacks_what_was_not_recorded_then() -> None:
     assert (found.given, found.machine, found.result, found.notices) == (None, None, None, ())
 
 
+def test_a_distribution_without_a_version_makes_no_record_unreadable() -> None:
+    content = records.first_edition()
+    content["distributions"]["damaged"] = None
+    assert (run_record.parse(content).distributions or {})["damaged"] is None
+
+
 @pytest.mark.parametrize("version", [0, 3, 99])
 def test_a_record_of_another_version_is_refused_with_its_number(tmp_path: Path, version: int) -> None:
     (tmp_path / "run.json").write_text(json.dumps(records.first_edition() | {"record_version": version}))
