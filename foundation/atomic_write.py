@@ -76,19 +76,24 @@ def replacing_directory(path: Path, is_whole: Callable[[Path], bool]) -> Iterato
     temporary.mkdir()
     try:
         yield temporary
-        if not is_whole(path):
+        if not _rename(temporary, path, is_whole):
             shutil.rmtree(path, ignore_errors=True)
-            _rename(temporary, path, is_whole)
+            if not _rename(temporary, path, is_whole):
+                temporary.replace(path)  # raises the reason
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _rename(temporary: Path, path: Path, is_whole: Callable[[Path], bool]) -> None:
+def _rename(temporary: Path, path: Path, is_whole: Callable[[Path], bool]) -> bool:
+    """Whether `path` is whole now: renamed, or of another process; False if an incomplete one is in the way.
+
+    Renamed first and looked at afterwards, so that what another process has just put there is never removed.
+    """
     try:
         temporary.replace(path)
     except OSError:
-        if not is_whole(path):  # else another process was first
-            raise
+        return is_whole(path)
+    return True
 
 
 def _temporary(path: Path) -> Path:

@@ -129,6 +129,22 @@ def test_a_whole_directory_of_another_process_stays(tmp_path: Path) -> None:
     assert (names(tmp_path), (path / "whole").read_text()) == (["entry"], "theirs")
 
 
+def test_what_another_process_has_just_put_there_is_not_removed(tmp_path: Path) -> None:
+    path, theirs = tmp_path / "entry", []
+
+    def looked_at_too_early(folder: Path) -> bool:
+        found = is_whole(folder)
+        if not folder.exists():
+            folder.mkdir()
+            theirs.append(folder / "whole")
+            theirs[0].write_text("theirs")
+        return found
+
+    with atomic_write.replacing_directory(path, looked_at_too_early) as ours:
+        (ours / "whole").write_text("ours")
+    assert (path / "whole").read_text() == ("theirs" if theirs else "ours")
+
+
 def test_a_file_in_the_place_of_a_directory_is_an_error_of_the_caller(tmp_path: Path) -> None:
     path = atomic_write.write_text(tmp_path / "entry", "a file")
     with pytest.raises(NotADirectoryError), atomic_write.replacing_directory(path, is_whole) as folder:
