@@ -1,1 +1,1 @@
-"""MLPerf submission packages: the rules of each round as data, the tree that they want, and the checks."""
+"""MLPerf submission packages: the rules of each round as data, the tree that they require, and the checks."""

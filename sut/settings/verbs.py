@@ -32,7 +32,7 @@ VERBS: dict[str, Verb] = {
     "kpi": Verb("print key figures of runs: lines, CSV or a workbook", "sut.commands.kpi.command", "RUN..."),
     "submit": Verb(
         "make a submission package for a round of MLPerf inference",
-        "submission.submit.command",
+        "submission.command",
         "--submitter NAME --output-dir DIR",
         True,
         "submission.submit.request",

@@ -135,7 +135,7 @@ def test_building_and_packing_again_gives_the_same_bytes(tmp_path: Path, logs: L
 
 def test_the_generated_demo_set_has_the_required_number_of_samples(tmp_path: Path) -> None:
     from qsl import demo
-    from submission.submit.prerequisites import DEMO_QUESTIONS
+    from submission.prerequisites import DEMO_QUESTIONS
     from sut.fetch import resolve as asset_paths
 
     demo.write(tmp_path / "dev.json", "dev", questions=DEMO_QUESTIONS)

@@ -12,11 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from accuracy import squad
+from submission import prerequisites
 from submission.check import command as check_command
 from submission.package import build, documents, pack, side_files, summary
-from submission.submit import plan, prerequisites, request_file, runs, test01, user_conf, workspace
+from submission.prerequisites import Prerequisites
+from submission.submit import plan, request_file, runs, test01, user_conf, workspace
 from submission.submit.plan import Step
-from submission.submit.prerequisites import Prerequisites
 from submission.submit.request import ResumeOptions, SubmissionRequest, parse
 from submission.submit.workspace import Workspace
 from sut.errors import INVALID, VALID, RunFailedError, UsageError
