@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cores import take_share
+from hypothesis import HealthCheck, settings
 
 from backends.errors import BackendError
 from backends.gpu import device
@@ -21,6 +22,10 @@ try:
     device.find()
 except BackendError:
     os.environ["TRITON_INTERPRET"] = "1"
+
+# No limits on the time of one example: a parallel run shares its cores, and pytest-timeout ends what hangs.
+settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared cores")
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "integration", "end_to_end")

@@ -66,7 +66,7 @@ def test_the_last_entry_of_a_sample_counts(tmp_path: Path) -> None:
     assert (logged.logits[1, :5] == LOGITS[1] + 1).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(order=st.permutations(range(12)))
 def test_the_order_of_entries_changes_nothing(
     small: Case, tmp_path_factory: pytest.TempPathFactory, order: list[int]

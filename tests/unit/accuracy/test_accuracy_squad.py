@@ -209,7 +209,7 @@ def plain_best_span(rows: np.ndarray, case: Case, sample: int) -> tuple[int, int
     return sorted(pairs, key=lambda pair: -pair[2])[0] if pairs else None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), levels=st.integers(1, 30), fill=st.sampled_from([-10000.0, 0.0, 40.0]))
 def test_the_search_agrees_with_a_plain_implementation(small: Case, seed: int, levels: int, fill: float) -> None:
     """Few levels mean many ties, for which an unstable sort would differ."""
@@ -223,7 +223,7 @@ def test_the_search_agrees_with_a_plain_implementation(small: Case, seed: int, l
         assert (found if found[2] > -np.inf else None) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(fill=st.floats(width=32), seed=st.integers(0, 99))
 def test_padding_of_any_value_never_answers(small: Case, fill: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -232,7 +232,7 @@ def test_padding_of_any_value_never_answers(small: Case, fill: float, seed: int)
         assert text == "empty" or text in " ".join(small.examples[int(question[1:])].doc_words)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_logits_that_peak_at_the_answers_score_100(small: Case, data: st.DataObject) -> None:
     logits, examples = small.blank(), list(small.examples)

@@ -64,7 +64,7 @@ def test_windows_by_hand() -> None:
     assert max_context([(0, 10), (3, 8)], 11).tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tokens=st.integers(1, 900), room=st.integers(1, 381), stride=st.integers(1, 300))
 def test_windows_cover_every_token_and_each_has_one_best(tokens: int, room: int, stride: int) -> None:
     spans = doc_spans(tokens, room, min(stride, room))

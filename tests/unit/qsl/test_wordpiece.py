@@ -37,7 +37,7 @@ KNOWN = st.characters(exclude_categories=["Cn", "Co", "Cs"]).filter(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.text(ALPHABET, max_size=60) | st.text(KNOWN, max_size=30))
 @example("Zoë's café—naïve [MASK] £3.50")
 @example("a" * 100 + " " + "a" * 101)

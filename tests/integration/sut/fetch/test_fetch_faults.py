@@ -121,7 +121,7 @@ def test_a_dropped_connection_is_resumed_at_its_byte(tmp_path: Path, offset: int
         assert server.asked[1][2]["If-Range"] == '"one"'
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 300_000), st.booleans()), max_size=5))
 def test_any_drops_in_any_order(drops: list[tuple[int, bool]]) -> None:
     script = [Act(stop_after=after, ranges=ranges) for after, ranges in drops]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import records
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sut.commands.kpi import command as kpi_command
@@ -23,7 +23,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("broken")
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_changed_record_ends_in_an_answer_or_a_user_error(folder: Path, data: st.DataObject) -> None:
     content, _ = records.changed(data)
