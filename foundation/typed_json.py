@@ -151,9 +151,16 @@ def _float(_: object, value: object, at: str) -> float:
 
 
 def _str(_: object, value: object, at: str) -> str:
-    if not isinstance(value, str) or (not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value)):
+    if not isinstance(value, str) or not _is_text(value):
         raise _wrong(value, "text", at)
     return value
+
+
+def _is_text(value: str) -> bool:
+    """Whether it has no surrogates, except those for the bytes of a path that is not UTF-8 (`os.fsdecode`)."""
+    with suppress(UnicodeEncodeError):
+        return value.isascii() or bool(value.encode("utf-8", "surrogateescape"))
+    return False
 
 
 def _path(_: object, value: object, at: str) -> Path:

@@ -63,7 +63,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _content(form: str, reports: dict[str, KpiReport], primary: bool) -> bytes:
     if form == "list":
-        return "\n".join(_lines(run, found, primary) for run, found in reports.items()).encode()
+        return _encoded("\n".join(_lines(run, found, primary) for run, found in reports.items()))
     rows = _table(reports, primary)
     return _csv(rows) if form == "csv" else _workbook(rows)
 
@@ -110,7 +110,12 @@ def _table(reports: dict[str, KpiReport], primary: bool) -> Table:
 def _csv(rows: Table) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return _encoded(text.getvalue())
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8; bytes of a path that are not become \\udcNN."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _workbook(rows: Table) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,3 +121,9 @@ def test_unknown_keys_are_skipped_and_a_whole_number_does_for_a_fraction() -> No
 def test_what_does_not_fit_is_named_with_its_path(text: str, message: str) -> None:
     with pytest.raises(UnreadableError, match=message):
         decode(Sheet, parse_json(text))
+
+
+def test_a_path_that_is_not_utf_8_is_read_back() -> None:
+    name = os.fsdecode(b"d\xff")
+    assert decode(Path, json.loads(json.dumps(encode(Path(name))))) == Path(name)
+    assert decode(str, name) == name
