@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # a loop of links is left for open() to refuse
     temporary = _temporary(path)
     try:
         with temporary.open("xb") as file:
