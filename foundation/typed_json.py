@@ -113,7 +113,8 @@ def _is_required(one: Field[Any]) -> bool:
 
 
 def _one_of(kinds: Sequence[Any], value: object, at: str) -> object:
-    """Of several dataclasses the first whose required keys are present; of plain types the first that accepts it."""
+    """Of several dataclasses the first with all its required keys present; of plain types the first
+    that accepts it."""
     if isinstance(value, dict) and (objects := [kind for kind in kinds if is_dataclass(kind)]):
         needed = [{one.name for one in fields(kind) if _is_required(one)} for kind in objects]
         whole = [kind for kind, names in zip(objects, needed, strict=True) if names <= value.keys()]

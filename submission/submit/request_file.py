@@ -61,8 +61,8 @@ def refuse_another(request: SubmissionRequest, output: Workspace) -> None:
         found = ", ".join(f"{name} {now[name]!r} (was {earlier.get(name)!r})" for name in differing)
         raise UsageError(
             f"expected the flags of the submission in {output.folder}, found {found}. "
-            "Type the flags of that submission with --resume, or another --output-dir. A submission that another version "
-            "of this package began is finished with that version."
+            "Type the flags of that submission with --resume, or another --output-dir. A submission that another "
+            "version of this package began is finished with that version."
         )
 
 
