@@ -10,7 +10,8 @@ from sut.record.run_record import RunRecord
 
 # Sections of two records that are compared, in addition to the figures.
 _SECTIONS = ("machine", "distributions", "checksums", "engine", "topology", "config", "samples", "random_weights")
-_OWN = ("config.log_dir",)  # always differs
+# Always differ: a replay has logs of its own, and is given what its preset stood for.
+_OWN = ("config.log_dir", "config.preset")
 
 
 @dataclass(frozen=True)

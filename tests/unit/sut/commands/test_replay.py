@@ -80,3 +80,9 @@ def test_differences_are_named_with_both_values() -> None:
         Difference("machine.packages.jax", None, "3"),
     ]
     assert differences(then, then, among) == []
+
+
+def test_a_preset_is_no_difference_from_the_settings_that_it_stands_for() -> None:
+    then = records.record(config=RunConfig(preset="quick", log_dir=Path("a")))
+    now = records.record(config=RunConfig(log_dir=Path("b")))
+    assert differences(then, now, ("config",)) == []
