@@ -17,6 +17,8 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reor
 test: $(VENV)/.dev ## all tests, as CI runs them; ARGS go to pytest
 	$(PYTEST) $(ARGS)
 
+# Unit tests do not wait: a third process would only import everything once more.
+test-fast: JOBS = 2
 test-fast: $(VENV)/.dev ## the unit tests: in-process, under a minute; ARGS go to pytest
 	$(PYTEST) tests/unit $(ARGS)
 
