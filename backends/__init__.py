@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 from backends.entry import Entry
 from backends.errors import BackendError
+from foundation import telemetry
 from foundation.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from backends.base import Accelerator, Backend
     from backends.quantization.engine_store import EngineBuilder
+
+telemetry.switch_off()  # before any engine is imported
 
 BACKENDS: dict[str, Entry] = {
     "onnxruntime": Entry(

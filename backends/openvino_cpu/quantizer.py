@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import metadata
@@ -102,7 +101,6 @@ _INPUTS: onnx_io_names.Inputs = dict(
 
 
 def _nncf() -> Any:
-    os.environ["NNCF_CI"] = "1"  # read on import: turns NNCF's telemetry off
     try:
         import nncf
     except ModuleNotFoundError as error:

@@ -65,6 +65,7 @@ ONLY_IN = {
     "nncf": {"backends/openvino_cpu/quantizer.py"},
 }
 UNBOUND = {"training", "benchmarks"}  # they use engines, and their peers, directly
+REPORTING = {"onnxruntime", "openvino", "nncf", "transformers", "huggingface_hub", "ray"}  # libraries that call home
 HEAVY = (
     *("torch", "triton", "onnxruntime", "onnx", "openvino", "nncf", "transformers", "tokenizers"),
     *("mlperf_loadgen", "rich", "requests", "openpyxl", "pyarrow", "matplotlib"),
@@ -143,6 +144,13 @@ def test_engines_and_loadgen_have_one_door_each(module: str) -> None:
     users = {name for name, names in IMPORTED.items() if any(one.partition(".")[0] == module for one in names)}
     files = {FILES[name].relative_to(ROOT).as_posix() for name in users if name.partition(".")[0] not in UNBOUND}
     assert files == ONLY_IN[module]
+
+
+def test_a_package_that_imports_a_library_that_reports_its_use_stops_it_first() -> None:
+    users = {name for name, names in IMPORTED.items() if {one.partition(".")[0] for one in names} & REPORTING}
+    packages = {name.partition(".")[0] for name in users}
+    assert {name for name in packages if "foundation.telemetry" not in IMPORTED[name]} == set()
+    assert "backends" in packages
 
 
 def test_the_scheduler_never_sees_loadgen() -> None:
