@@ -17,6 +17,7 @@ from accuracy.squad import span_text
 if TYPE_CHECKING:
     from foundation.arrays import Float32
     from qsl.squad import Example, SquadFeatures
+    from qsl.wordpiece import WordPiece
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,19 @@ class NBestAnswer:
     probability: float  # 0 to 1
 
 
-def best_answers(logits: Float32, example: Example, features: SquadFeatures, tokens: list[str]) -> list[NBestAnswer]:
+def best_answers(
+    logits: Float32, example: Example, features: SquadFeatures, vocabulary: WordPiece
+) -> list[NBestAnswer]:
     """Up to N_BEST_SIZE answers, the best first; empty if no span is valid.
 
     Args:
         logits: start and end logits, float32 [N, S, 2], of the question's N windows.
         features: of this question only.
-        tokens: the vocabulary, by id.
+        vocabulary: of the features.
     """
     scores: dict[str, float] = {}
     for row, span in ranked_spans(logits, features):
-        text = span_text(row, int(span.start[0]), int(span.end[0]), example, features, tokens)
+        text = span_text(row, int(span.start[0]), int(span.end[0]), example, features, vocabulary)
         scores.setdefault(text, float(span.score[0]))
         if len(scores) == N_BEST_SIZE:
             break

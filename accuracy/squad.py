@@ -20,6 +20,7 @@ from accuracy.spans import best_features, best_spans
 from accuracy.text import NO_ANSWER, join_pieces, passage_text
 from foundation.arrays import Bool, Float32, Float64
 from qsl.squad import Example, SquadDataSet, SquadFeatures
+from qsl.wordpiece import WordPiece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ def score_log(
         logged.answered,
         data.examples,
         data.squad_features,
-        data.vocabulary.tokens,
+        data.vocabulary,
         duplicates=logged.duplicates,
         layout=str(logged.layout),
     )
@@ -127,7 +128,7 @@ def score_logits(
     answered: Bool,
     examples: list[Example],
     features: SquadFeatures,
-    tokens: list[str],
+    vocabulary: WordPiece,
     *,
     duplicates: int = 0,
     layout: str = "",
@@ -138,9 +139,9 @@ def score_logits(
         logits: start and end logits, float32 [N, S, 2]; `PAD_LOGIT` beyond a sample's true length.
         answered: which samples were answered, bool [N].
         examples: all Q questions, which `features.example_index` refers to.
-        tokens: the vocabulary, by id.
+        vocabulary: of the features.
     """
-    texts = _predict(logits, answered, examples, features, tokens)
+    texts = _predict(logits, answered, examples, features, vocabulary)
     exact, f1 = np.zeros((2, len(examples)))
     for index, text in texts.items():
         exact[index], f1[index] = best_match(text, examples[index].answers)
@@ -161,25 +162,25 @@ def score_logits(
 
 
 def _predict(
-    logits: Float32, answered: Bool, examples: list[Example], features: SquadFeatures, tokens: list[str]
+    logits: Float32, answered: Bool, examples: list[Example], features: SquadFeatures, vocabulary: WordPiece
 ) -> dict[int, str]:
     """Example index → text of the answer, for every question with an answered sample."""
     spans = best_spans(logits, features)
     return {
-        index: span_text(row, int(spans.start[row]), int(spans.end[row]), examples[index], features, tokens)
+        index: span_text(row, int(spans.start[row]), int(spans.end[row]), examples[index], features, vocabulary)
         if spans.score[row] > -np.inf
         else NO_ANSWER
         for index, row in best_features(spans, answered, features).items()
     }
 
 
-def span_text(row: int, start: int, end: int, example: Example, features: SquadFeatures, tokens: list[str]) -> str:
+def span_text(row: int, start: int, end: int, example: Example, features: SquadFeatures, vocabulary: WordPiece) -> str:
     """The text of the passage from token `start` to token `end` of feature `row`, both inclusive."""
     offset = features.features.offsets[row]
     start, end = offset + start, offset + end
-    pieces = join_pieces(tokens[i] for i in features.features.input_ids[start : end + 1].tolist())
+    pieces = join_pieces(vocabulary.tokens[i] for i in features.features.input_ids[start : end + 1].tolist())
     words = example.doc_words[features.token_to_word[start] : features.token_to_word[end] + 1]
-    return passage_text(pieces, " ".join(words))
+    return passage_text(pieces, " ".join(words), vocabulary.rules)
 
 
 def _percent(values: Float64) -> float:

@@ -1,15 +1,16 @@
 """Maps an answer span back to the text of the passage.
 
-Tokens have no case, accents or spacing. The reference searches the text of the tokens in the passage words after the
-same basic tokenizer, and maps both ends back by counting characters other than spaces. If that fails (an [UNK] piece,
-an accent that was a separate character), the answer is the whole words.
+Tokens have no spacing, and those of an uncased model no case or accents. The reference searches the text of the tokens
+in the passage words after the same basic tokenizer, and maps both ends back by counting characters other than spaces.
+If that fails (an [UNK] piece, an accent that was a separate character), the answer is the whole words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qsl.wordpiece import basic_tokens
+from qsl.tokenizer_files import TextRules
+from qsl.wordpiece import UNCASED, basic_tokens
 
 NO_ANSWER = "empty"  # the reference's answer if no span is valid
 
@@ -19,9 +20,9 @@ def join_pieces(tokens: Iterable[str]) -> str:
     return " ".join(" ".join(tokens).replace(" ##", "").replace("##", "").split())
 
 
-def passage_text(pieces: str, words: str) -> str:
+def passage_text(pieces: str, words: str, rules: TextRules = UNCASED) -> str:
     """The part of `words`, the passage words of a span, that corresponds to `pieces`, the text of its tokens."""
-    tokenized = " ".join(basic_tokens(words))
+    tokenized = " ".join(basic_tokens(words, rules))
     first = tokenized.find(pieces)
     if not pieces or first < 0:
         return words

@@ -82,7 +82,7 @@ def _demo(samples: int) -> CalibrationCase:
         padded = np.full((len(logits), max(len(one) for one in logits), 2), PAD_LOGIT, np.float32)
         for row, one in zip(padded, logits, strict=True):
             row[: len(one)] = one
-        return score_logits(padded, np.ones(len(logits), np.bool_), examples, dev, WordPiece(vocab).tokens).f1
+        return score_logits(padded, np.ones(len(logits), np.bool_), examples, dev, WordPiece(vocab)).f1
 
     assert model.config is not None
     trial = [Batch.of([dev.features.sample(i)]) for i in range(len(dev.features))]

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from qsl import feature_cache, wordpiece
+from qsl import feature_cache, tokenizer_files, wordpiece
 from qsl.base import Features
 from qsl.data_file import DataFile
 from qsl.feature_cache import Arrays, FeatureFiles, Stored
@@ -37,7 +37,7 @@ class DataSet(ABC):
 
     def __init__(self, file: Path | DataFile, vocab: Path | DataFile, cache_dir: Path | None, settings: Any) -> None:
         self.file = DataFile.of(file, self.kind, "--dataset")
-        self.vocab = DataFile.of(vocab, wordpiece.KIND, "--vocab")
+        self.vocab = DataFile.of(vocab, tokenizer_files.KIND, "--vocab")
         self.cache_dir, self.settings = cache_dir, settings
         self._siblings: dict[Path, Self] = {}
 
@@ -68,7 +68,8 @@ class DataSet(ABC):
         """The arrays, memory-mapped from the cache, after they are built if the cache does not have them."""
         if self.cache_dir is None:
             return Stored(self._build(), None)
-        key = feature_cache.key(self.settings, self.file, self.vocab, *self.sources, Path(wordpiece.__file__))
+        code = (*self.sources, Path(wordpiece.__file__), Path(tokenizer_files.__file__))
+        key = feature_cache.key(self.settings, self.file, self.vocab, self.vocabulary.rules, *code)
         return feature_cache.cached(self.cache_dir, key, self.fields, self._build)
 
     @cached_property

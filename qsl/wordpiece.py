@@ -1,4 +1,4 @@
-"""BERT's uncased tokenizer: basic splitting, then greedy longest-match WordPiece (Devlin et al., 2018).
+"""BERT's tokenizer, cased or uncased: basic splitting, then greedy longest-match WordPiece (Devlin et al., 2018).
 
 The rules are those of the reference implementation's BasicTokenizer and WordpieceTokenizer, because features that
 differ in one id are a different benchmark. All rules are local to a word, so each distinct word is tokenized once and
@@ -12,12 +12,13 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from qsl import tokenizer_files
 from qsl.base import DatasetError
 from qsl.data_file import DataFile
+from qsl.tokenizer_files import KIND, MAX_CHARS_PER_WORD, SPECIAL, TextRules
 
-KIND = "a WordPiece vocabulary (UTF-8 text, one token per line)"
-PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-MAX_CHARS_PER_WORD = 100
+PAD, UNK, CLS, SEP, MASK = SPECIAL
+UNCASED = TextRules()
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _SPECIAL = re.compile(r"(\[(?:PAD|UNK|CLS|SEP|MASK)\])")
 # The ranges that the reference treats as Chinese characters; each character is a word.
@@ -46,8 +47,8 @@ def _is_cjk(char: str) -> bool:
     return any(low <= code <= high for low, high in _CJK)
 
 
-def _clean(text: str) -> str:
-    """Drop control characters, turn white space into spaces, and surround each CJK character with spaces."""
+def _clean(text: str, split_chinese: bool) -> str:
+    """Drop control characters, turn white space into spaces, and surround each CJK character with spaces if asked."""
     out = []
     for char in text:
         category = unicodedata.category(char)
@@ -55,7 +56,7 @@ def _clean(text: str) -> str:
             out.append(" ")
         elif char == "\ufffd" or category.startswith("C"):
             continue
-        elif _is_cjk(char):
+        elif split_chinese and _is_cjk(char):
             out.append(f" {char} ")
         else:
             out.append(char)
@@ -74,42 +75,41 @@ def _split_punctuation(word: str) -> Iterator[str]:
         yield word[start:]
 
 
-def basic_tokens(text: str) -> list[str]:
-    """Lower-case words without accents, and single punctuation marks (the reference's BasicTokenizer)."""
+def basic_tokens(text: str, rules: TextRules = UNCASED) -> list[str]:
+    """Words and single punctuation marks, without case and accents as `rules` say (the reference's BasicTokenizer)."""
     tokens: list[str] = []
-    for word in _clean(text).split():
-        plain = "".join(c for c in unicodedata.normalize("NFD", word.lower()) if unicodedata.category(c) != "Mn")
-        tokens.extend(_split_punctuation(plain))
+    for word in _clean(text, rules.split_chinese).split():
+        tokens.extend(_split_punctuation(_normalized(word, rules)))
     return [part for token in tokens for part in token.split()]
+
+
+def _normalized(word: str, rules: TextRules) -> str:
+    if rules.lowercase:
+        word = word.lower()
+    if rules.strip_accents:
+        word = "".join(char for char in unicodedata.normalize("NFD", word) if unicodedata.category(char) != "Mn")
+    return word
 
 
 class WordPiece:
     """A vocabulary and the tokenizer that uses it.
 
     Args:
-        source: the vocabulary's file, one token per line.
+        source: the vocabulary's file, vocab.txt or tokenizer.json; the files next to it may say that it is cased.
 
     Raises:
-        DatasetError: the file is missing, is not text, or lacks one of [PAD], [UNK], [CLS], [SEP].
+        DatasetError: a file is missing or not what its name says, or lacks one of [PAD], [UNK], [CLS], [SEP].
     """
 
     def __init__(self, source: Path | DataFile) -> None:
         file = DataFile.of(source, KIND, "--vocab")
         self.path = file.path
-        try:
-            lines = file.content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        except UnicodeDecodeError as error:
-            raise DatasetError(
-                f"expected {KIND} at {self.path}, found: {error}. Name one with --vocab FILE."
-            ) from error
-        if lines and not lines[-1]:
-            lines.pop()
-        self.tokens = lines
+        self.tokens, self.rules = tokenizer_files.read(file)
         self.ids = {token: i for i, token in enumerate(self.tokens)}
         missing = [token for token in (PAD, UNK, CLS, SEP) if token not in self.ids]
         if missing:
             raise DatasetError(
-                f"expected a BERT vocabulary at {self.path}, found {len(self.tokens)} lines without "
+                f"expected a BERT vocabulary at {self.path}, found {len(self.tokens)} tokens without "
                 f"{', '.join(missing)}. Name a vocab.txt with --vocab FILE."
             )
         self._cache: dict[str, tuple[int, ...]] = {}
@@ -133,7 +133,7 @@ class WordPiece:
             if part in self.ids and _SPECIAL.fullmatch(part):
                 yield self.ids[part]
                 continue
-            for token in basic_tokens(part):
+            for token in basic_tokens(part, self.rules):
                 yield from self._greedy(token)
 
     def _greedy(self, token: str) -> list[int]:

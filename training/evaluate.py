@@ -23,7 +23,7 @@ def evaluate(model: BertForQuestionAnswering, dataset: Path, vocab: Path) -> Squ
     features = squad.load(dataset, vocab, None)
     answered = np.ones(len(features.features), np.bool_)
     logits = _logits(model, features.features)
-    return score_logits(logits, answered, squad.read_examples(dataset), features, WordPiece(vocab).tokens)
+    return score_logits(logits, answered, squad.read_examples(dataset), features, WordPiece(vocab))
 
 
 @torch.inference_mode()

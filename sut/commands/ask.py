@@ -92,7 +92,7 @@ class QuestionAnswerer:
         tokenised_s = time.perf_counter()
         logits = self._logits(features)
         done_s = time.perf_counter()
-        answers = best_answers(logits, example, features, self._vocabulary.tokens)
+        answers = best_answers(logits, example, features, self._vocabulary)
         windows, tokens = len(features.features), features.features.total_tokens
         return Reply(answers, windows, tokens, (tokenised_s - start_s) * 1e3, (done_s - tokenised_s) * 1e3)
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from foundation.suggest import did_you_mean
-from qsl import feature_cache
+from qsl import feature_cache, tokenizer_files
 from sut.errors import UsageError
 from sut.fetch import catalogue
 from sut.fetch.catalogue import Catalogue
@@ -106,9 +106,10 @@ def vocab(config: RunConfig) -> Path:
     if config.vocab:
         return fetched(config, "vocab", config.vocab) or config.vocab
     model = Path(model_spec(config))
-    own = (model.parent if model.is_file() else model) / "vocab.txt"
-    if own.is_file():
-        return own
+    folder = model.parent if model.is_file() else model
+    for name in tokenizer_files.VOCABULARIES:
+        if (folder / name).is_file():
+            return folder / name
     if config.dataset is None:
         return demo_model(config.task) / "vocab.txt"
     raise UsageError(f"expected the vocabulary of {config.model}, found none next to it. Type: --vocab FILE.")

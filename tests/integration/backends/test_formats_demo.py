@@ -45,8 +45,8 @@ def score(logits_of: Callable[[Batch], np.ndarray], data: tuple[Path, squad.Squa
         batch = Batch.of([features.sample(one) for one in rows])
         for one, part in zip(rows, np.split(logits_of(batch), batch.cu_seqlens[1:-1]), strict=True):
             logits[one, : len(part)] = part
-    tokens = WordPiece(demo_model() / "vocab.txt").tokens
-    scored = score_logits(logits, np.ones(len(features), bool), squad.read_examples(path), found, tokens)
+    vocabulary = WordPiece(demo_model() / "vocab.txt")
+    scored = score_logits(logits, np.ones(len(features), bool), squad.read_examples(path), found, vocabulary)
     return scored.exact_match, scored.f1
 
 

@@ -35,8 +35,8 @@ def padded(case: Case, logits: list[np.ndarray], fill: float = -10000.0) -> np.n
 def score(case: Case, logits: list[np.ndarray], fill: float = -10000.0, **changes: object) -> SquadScore:
     answered = np.asarray(changes.get("answered", np.ones(len(logits))), np.bool_)
     examples = changes.get("examples", case.examples)
-    tokens = WordPiece(case.vocab).tokens
-    return score_logits(padded(case, logits, fill), answered, examples, case.features, tokens)  # type: ignore[arg-type]
+    vocabulary = WordPiece(case.vocab)
+    return score_logits(padded(case, logits, fill), answered, examples, case.features, vocabulary)  # type: ignore[arg-type]
 
 
 # --- the metric -------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def answers(case: Case, question: int, logits: list[np.ndarray]) -> list[NBestAn
     padded = np.full((len(rows), max(map(len, rows)), 2), -10000.0, np.float32)
     for row, values in enumerate(rows):
         padded[row, : len(values)] = values
-    return best_answers(padded, case.examples[question], features, vocabulary.tokens)
+    return best_answers(padded, case.examples[question], features, vocabulary)
 
 
 @pytest.mark.parametrize("question", range(len(QUESTIONS)))

@@ -65,7 +65,7 @@ def test_basic_tokens_by_hand(text: str, tokens: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(None, "No such file"), (b"", "without"), (b"[PAD]\n[UNK]\n[SEP]\na\n", r"\[CLS\]"), (b"\xff\xfe\x00", "UTF-8")],
+    [(None, "No such file"), (b"", "empty"), (b"[PAD]\n[UNK]\n[SEP]\na\n", r"\[CLS\]"), (b"\xff\xfe\x00", "UTF-8")],
 )
 def test_a_file_that_is_not_a_vocabulary_is_named(tmp_path: Path, content: bytes | None, word: str) -> None:
     path = tmp_path / "vocab.txt"
