@@ -93,7 +93,8 @@ def _rows(one: PackedResult) -> Iterator[tuple[str, str]]:
     value = "none" if one.value is None else f"{rules.metric} {figure(one.value)} {rules.unit}"
     yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"
     yield "length", f"{_queries(one)}; minimum of {_duration(one)} {_met(one.log.get('result_min_duration_met'))}"
-    yield "accuracy", "none" if one.f1 is None else f"F1 {one.f1:.5g}, exact match {one.exact_match:.5g}"
+    scores = {"F1": one.f1, "exact match": one.exact_match}
+    yield "accuracy", ", ".join(f"{name} {score:.5g}" for name, score in scores.items() if score is not None) or "none"
     yield "samples", "unknown" if one.samples is None else f"{one.samples:,}"
     parts = ", ".join(f"{part} {'pass' if passed else 'FAIL'}" for part, passed in one.test01.items())
     yield "TEST01", parts or "none"
@@ -101,8 +102,8 @@ def _rows(one: PackedResult) -> Iterator[tuple[str, str]]:
         yield key, str(one.system.get(key, "missing"))
     for key in _SOURCE:
         yield key, str(one.measurements.get(key, "missing"))
-    for mark in one.measurements.get("marks", []):
-        yield "note", str(mark)
+    for mark in one.marks:
+        yield "note", mark
 
 
 def _queries(one: PackedResult) -> str:

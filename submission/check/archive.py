@@ -66,6 +66,8 @@ def _unpack(path: Path, folder: Path) -> None:
                     expected = f"at most {MAX_MEMBERS:,} files and directories"
                     raise _refused(path, "archive.limit", "more", expected, "Pack only the submission.")
                 _write(path, tar, member, folder)
+        while limited.read():  # gzip's checksum comes after tar's end
+            pass
 
 
 def _allowed(packed_bytes: int) -> int:

@@ -98,6 +98,9 @@ def lines(verdict: Verdict) -> Iterator[str]:
     if verdict.is_trial:
         yield "Trial package: official rules on length and counts were not applied. It would break these:"
         yield from _by_rule(verdict.waived)
+    if verdict.warnings:
+        yield "Warning: no official checker refuses this, but it loses results afterwards:"
+        yield from _by_file(verdict.warnings)
     yield _sum(verdict)
 
 

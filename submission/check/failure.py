@@ -6,7 +6,6 @@ A reader that cannot continue raises RefusedError with its record, so that no ch
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,6 @@ class RefusedError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.file}: {failure.found}")
         self.failure = failure
-
-
-def missing(path: PurePosixPath, todo: str = "Add it.") -> Failure:
-    """The failure of a missing file: the same record from every check, so that it is shown once."""
-    return Failure(str(path), "files.missing", "no such file", "the file", todo)
 
 
 def printable(text: str) -> str:

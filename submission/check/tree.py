@@ -13,10 +13,17 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from submission.check.failure import Failure, RefusedError, missing
-from submission.rules.rounds import MAX_FILE_BYTES
+from submission.check.failure import Failure, RefusedError
+from submission.rules.rounds import MAX_FILE_BYTES, TEST01
 
 MAX_ENTRIES = 100_000
+_ROOT = PurePosixPath(".")
+# What to do about a missing directory, by its name.
+_RUN_AGAIN = {
+    "performance": "Make the performance run of this scenario, and put its logs there.",
+    "accuracy": "Make the accuracy run of this scenario, and put its logs there.",
+    TEST01: "Make TEST01's run of this scenario, verify it, and put the files there.",
+}
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,20 @@ class Tree:
         """Whether there is a file or a directory at `path`."""
         return path in self.files or path in self.folders
 
+    def missing(self, path: PurePosixPath, todo: str = "Add it.") -> Failure:
+        """The failure of a missing file or, if its directory is missing too, of the topmost missing directory.
+
+        Every check gives the same record, which is shown once."""
+        for folder in reversed(path.parents):
+            if folder != _ROOT and folder not in self.folders:
+                todo = _RUN_AGAIN.get(folder.name, "Add it.")
+                return Failure(str(folder), "files.missing", "no such directory", "the directory with its files", todo)
+        return Failure(str(path), "files.missing", "no such file", "the file", todo)
+
     def content(self, path: PurePosixPath) -> bytes:
         """A file's bytes. Raises RefusedError: it is missing, too large or cannot be read."""
         if path not in self.files:
-            raise RefusedError(missing(path))
+            raise RefusedError(self.missing(path))
         if self.files[path] > MAX_FILE_BYTES:
             raise RefusedError(too_large(path, self.files[path]))
         try:
@@ -71,9 +88,19 @@ class Tree:
             value = json.loads(self.text(path))
         except (ValueError, RecursionError) as error:
             raise _unreadable(path, f"invalid JSON: {error}", "a JSON object") from error
+        if not is_text(json.dumps(value, ensure_ascii=False)):  # the official checkers cannot write it to their table
+            raise _unreadable(path, r"half a character, such as \ud800", "text that UTF-8 can hold")
         if not isinstance(value, dict):
             raise _unreadable(path, f"JSON of type {type(value).__name__}", "a JSON object")
         return value
+
+
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can hold it: neither half a character from JSON nor a byte of a name that is not UTF-8."""
+    try:
+        return bool(text.encode()) or not text
+    except UnicodeEncodeError:
+        return False
 
 
 def too_large(path: PurePosixPath, size: int) -> Failure:

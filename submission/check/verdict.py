@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from foundation.rules import SCENARIOS
-from submission.check.checks import accuracy, compliance, documents, files, models, names, performance, systems
+from submission.check.checks import accuracy, compliance, documents, files, models, names, performance, report, systems
 from submission.check.failure import Failure, RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import ResultLayout, SubmitterLayout
@@ -35,13 +35,14 @@ _OF_A_RESULT: tuple[Callable[[Tree, ResultLayout], Iterator[Failure]], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was checked, the failures, and the failures that are waived for a trial."""
+    """What was checked, the failures, the failures that are waived for a trial, and what no checker refuses."""
 
     round: str
     results: tuple[str, ...]  # the scenario directories
     failures: tuple[Failure, ...]
     waived: tuple[Failure, ...]
     is_trial: bool
+    warnings: tuple[Failure, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -61,8 +62,16 @@ def examine(tree: Tree, rules: Round, *, as_trial: bool = False, ignore_marker: 
     found = list(dict.fromkeys(_failures(tree, rules)))
     waived = tuple(one for one in found if is_trial and _may_be_waived(one))
     kept = tuple(one for one in found if not (is_trial and _may_be_waived(one)))
-    results = tuple(str(one.scenario_dir) for one in _results(tree, rules))
-    return Verdict(rules.name, results, kept, waived, is_trial)
+    results = _results(tree, rules)
+    warnings = dict.fromkeys(one for result in results for one in _until_refused(report.check(tree, result)))
+    return Verdict(
+        rules.name,
+        tuple(str(one.scenario_dir) for one in results),
+        kept,
+        waived,
+        is_trial,
+        tuple(one for one in warnings if one not in found),
+    )
 
 
 def _may_be_waived(failure: Failure) -> bool:

@@ -5,14 +5,17 @@ Nothing is checked here (that is `python -m sut check`): what cannot be read cou
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from foundation.bounded_readers import UnreadableError, parse_json
 from foundation.log_files import DETAIL
 from foundation.rules import SCENARIOS
 from submission.check import detail_log
+from submission.check.checks import documents
+from submission.check.checks.requirement import is_number
 from submission.check.failure import RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import ResultLayout
@@ -32,15 +35,21 @@ class PackedResult:
     errors: int  # logged by LoadGen in it
     f1: float | None
     exact_match: float | None
-    samples: int | None  # of the accuracy run
+    samples: float | None  # of the accuracy run
     test01: dict[str, bool]  # part → passed; empty if there is no TEST01
 
     @property
     def value(self) -> float | None:
         """LoadGen's figure: samples/s, or a latency in ms."""
         rules = SCENARIOS[self.layout.scenario]
-        found = self.log.get(rules.result_key)
-        return None if found is None else float(found) / rules.divisor
+        found = _number(self.log.get(rules.result_key))
+        return None if found is None else found / rules.divisor
+
+    @property
+    def marks(self) -> list[str]:
+        """What a submission says with every figure, such as that it is a trial."""
+        found = self.measurements.get("marks")
+        return list(map(str, found)) if isinstance(found, list) else []
 
 
 def read(tree: Tree) -> list[PackedResult]:
@@ -65,12 +74,12 @@ def _packed(tree: Tree, names: tuple[str, str, str, str, str]) -> PackedResult:
     return PackedResult(
         layout=layout,
         system=_json(tree, layout.system_json),
-        measurements=_json(tree, layout.measurements),
+        measurements=_json(tree, documents.measurements(tree, layout)[0]),
         log=log,
         errors=errors,
-        f1=score.get("f1"),
-        exact_match=score.get("exact_match"),
-        samples=accuracy.get("qsl_reported_total_count"),
+        f1=_number(score.get("f1")),
+        exact_match=_number(score.get("exact_match")),
+        samples=_number(accuracy.get("qsl_reported_total_count")),
         test01=_test01(tree, layout),
     )
 
@@ -106,16 +115,20 @@ def _json(tree: Tree, path: PurePosixPath) -> Json:
 def _score(tree: Tree, path: PurePosixPath) -> Json:
     try:
         lines = tree.text(path).splitlines()
-        found: Json = next((json.loads(line) for line in lines if line.startswith("{")), {})
-    except (RefusedError, ValueError):
+        found = parse_json(next(line for line in lines if line.startswith("{")))
+    except (RefusedError, StopIteration, UnreadableError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    return value if is_number(value) else None
 
 
 def _test01(tree: Tree, layout: ResultLayout) -> dict[str, bool]:
     found = {}
     for part, path in (("accuracy", layout.verify_accuracy), ("performance", layout.verify_performance)):
-        if tree.has(path):
+        with suppress(RefusedError):
             found[part] = TEST_PASS in tree.text(path).splitlines()
     if not found.get("accuracy", True) and tree.has(layout.baseline_accuracy):
         found["F1 instead"] = True

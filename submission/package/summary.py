@@ -44,8 +44,7 @@ def write(output: Workspace, made: datetime) -> list[PackedResult]:
 def row(one: PackedResult) -> Row:
     """The 27 fields of one result."""
     layout, system = one.layout, one.system
-    marks = [str(mark) for mark in one.measurements.get("marks", [])]
-    notes = [*marks, *(str(system.get(key, "")) for key in ("hw_notes", "sw_notes"))]
+    notes = [*one.marks, *(str(system.get(key, "")) for key in ("hw_notes", "sw_notes"))]
     found = {name: system.get(name, "") for name in _OF_THE_SYSTEM} | {
         "Organization": layout.submitter,
         "Availability": system.get("status", ""),

@@ -39,6 +39,15 @@ class SubmitterLayout:
     def results(self) -> PurePosixPath:
         return self.folder / "results"
 
+    def nameplate(self, system: str) -> PurePosixPath:
+        """systems/<system>_power.yaml, the description of a system with power measurements."""
+        return self.systems / f"{system}_power.yaml"
+
+    @property
+    def measured(self) -> PurePosixPath:
+        """The measurements of all systems, where they are a tree of their own."""
+        return self.folder / "measurements"
+
     @property
     def code(self) -> PurePosixPath:
         """`src` from v6.0 on, `code` before."""

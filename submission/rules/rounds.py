@@ -36,6 +36,7 @@ class Round:
     seeds: Seeds
     style: Style
     calibration: bool  # the closed division must hold calibration.md
+    idle_measurements: bool = True  # measurements/ may hold directories of systems without results
 
 
 _V5 = Style(code="code", code_per_model=True, together=False)
@@ -45,7 +46,7 @@ ROUNDS = {
     one.name: one
     for one in (
         Round("v5.0", SEEDS["v5.0"], _V5, calibration=False),
-        Round("v5.1", SEEDS["v5.1"], _V5, calibration=True),
+        Round("v5.1", SEEDS["v5.1"], _V5, calibration=True, idle_measurements=False),
         Round("v6.0", SEEDS["v6.0"], _V6, calibration=True),
         Round("v6.1", SEEDS["v6.1"], _V6, calibration=True),
     )
@@ -53,6 +54,12 @@ ROUNDS = {
 LATEST = "v6.1"
 
 DIVISIONS = ("closed", "open")
+# What an official checker takes for something else in the name of a submitter, a system or a model: a test of earlier
+# rounds, and the suffix of systems/<system>.json, which it removes wherever it stands.
+TAKEN_IN_NAMES = ("TEST05", ".json")
+# Names of other models: a directory with one of them in its name is that model's, whatever else is in it.
+OTHER_MODELS = ("mobilenet", "efficientnet", "resnet50")
+POWER = "power"  # in the directory of performance runs: a result with power measurements
 IGNORED_DIRECTORIES = (".git", ".github", "assets")  # directories that the checkers ignore
 ROOT_SUFFIXES = (".md", ".pdf")  # of files next to the division directories
 # Benchmark → how far TEST01's F1 may be from the run's.
@@ -93,6 +100,12 @@ SYSTEM_KEYS_MAY_BE_EMPTY = (
 ).split()
 SYSTEM_KEYS_COUNT = ("host_processor_core_count", "host_network_card_count")  # text or a number
 SYSTEM_KEYS_INTEGER = ("number_of_nodes", "host_processors_per_node", "accelerators_per_node")  # as text: "0"
+# Keys that MLCommons' final report shows, as text; the notes are one text there.
+REPORTED_SYSTEM_KEYS = (
+    "system_name number_of_nodes host_processor_model_name host_processors_per_node host_processor_core_count "
+    "accelerator_model_name accelerators_per_node framework operating_system"
+).split()
+REPORTED_NOTES = ("hw_notes", "sw_notes")
 MEASUREMENTS_KEYS = (
     "input_data_types",
     "retraining",

@@ -123,6 +123,12 @@ def parser() -> Parser:
 
 
 def _name(field: str, text: str) -> str:
+    taken = [part for part in rounds.TAKEN_IN_NAMES if part in text]
+    if taken:
+        raise UsageError(
+            f"expected a --{field} without {taken[0]}, which an official checker takes for something else, found "
+            f"{text!r}. Type: --{field} {text.replace(taken[0], '') or 'NAME'}."
+        )
     if _NAME.fullmatch(text):
         return text
     raise UsageError(

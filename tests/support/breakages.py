@@ -109,6 +109,11 @@ def replaced(old: str, new: str) -> Break:
     return act
 
 
+def preceded(text: str) -> Break:
+    """The file begins with this."""
+    return lambda built, path: built.write(path, text + (built.root / path).read_text(encoding="utf-8"))
+
+
 def keys(**values: Any) -> Break:
     """A JSON object's keys; None takes one out."""
 

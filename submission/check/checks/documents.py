@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from submission.check.checks.requirement import Requirement, is_nonblank, once, unmet
-from submission.check.failure import Failure, missing
+from submission.check.failure import Failure
 from submission.check.tree import Tree
 from submission.rules.layout import ResultLayout, SubmitterLayout
 from submission.rules.rounds import MEASUREMENTS_KEYS
@@ -22,7 +22,7 @@ def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
     for path in (layout.user_conf, layout.readme):
         yield from _not_empty(tree, path)
     yield from _code(tree, layout)
-    for path in _measurements(tree, layout):
+    for path in measurements(tree, layout):
         yield from unmet(path, once(tree.json(path)), _KEYS)
 
 
@@ -31,12 +31,12 @@ def submitter(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:
     places = (layout.calibration, layout.folder / "documentation" / layout.calibration.name)
     if layout.division == "closed" and layout.round.calibration and not any(map(tree.has, places)):
         todo = f"Describe there, or in {places[1]}, how quantized values were found, or that there are none."
-        yield missing(places[0], todo)
+        yield tree.missing(places[0], todo)
 
 
 def _not_empty(tree: Tree, path: PurePosixPath) -> Iterator[Failure]:
     if path not in tree.files:
-        yield missing(path)
+        yield tree.missing(path)
     elif not tree.files[path]:
         yield Failure(str(path), "documents.empty", "an empty file", "how the result was made", "Fill it in.")
 
@@ -48,10 +48,10 @@ def _code(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
         yield Failure(str(path), "documents.code", "no such directory", "the source code", todo)
 
 
-def _measurements(tree: Tree, layout: ResultLayout) -> list[PurePosixPath]:
-    """The measurements file; in v5.x also the other files that an official checker may read as such."""
+def measurements(tree: Tree, layout: ResultLayout) -> list[PurePosixPath]:
+    """The measurements file; in v5.x every file that an official checker may read as such."""
     if layout.round.style.together:
         return [layout.measurements]
     names = tree.files_in(layout.measurements_dir)
     alike = [name for name in names if name.startswith(layout.system) and name.endswith(".json")]
-    return sorted({layout.measurements, *(layout.measurements_dir / name for name in alike)})
+    return [layout.measurements_dir / name for name in alike] or [layout.measurements]

@@ -9,7 +9,7 @@ from foundation.rules import F1_TARGETS, SCENARIOS
 from submission.check.failure import Failure, RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import SubmitterLayout
-from submission.rules.rounds import REQUIRED_SCENARIOS
+from submission.rules.rounds import OTHER_MODELS, REQUIRED_SCENARIOS
 
 _LONGEST_FIRST = sorted(F1_TARGETS, key=len, reverse=True)
 
@@ -33,7 +33,8 @@ def benchmark(tree: Tree, layout: SubmitterLayout, folder: PurePosixPath) -> str
 
 
 def _contained(model: str) -> str | None:
-    return next((name for name in _LONGEST_FIRST if name in model), None)
+    """The benchmark in a name, as the official checkers guess it: another model's name comes first."""
+    return next((name for name in (*OTHER_MODELS, *_LONGEST_FIRST) if name in model), None)
 
 
 def _scenarios(layout: SubmitterLayout, folder: PurePosixPath, found: list[str]) -> Iterator[Failure]:
@@ -45,6 +46,8 @@ def _scenarios(layout: SubmitterLayout, folder: PurePosixPath, found: list[str])
     missing = [name for name in REQUIRED_SCENARIOS if name not in found]
     if layout.division == "closed" and missing:
         todo = f"Run {', '.join(missing)} too, or submit to the open division."
-        yield Failure(str(folder), "models.scenarios", ", ".join(found), " and ".join(REQUIRED_SCENARIOS), todo)
-    if not found:
+        yield Failure(
+            str(folder), "models.scenarios", ", ".join(found) or "no scenario", " and ".join(REQUIRED_SCENARIOS), todo
+        )
+    elif not found:
         yield Failure(str(folder), "models.scenarios", "no scenario", "at least one scenario", "Add its results.")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from submission.check.failure import Failure
-from submission.check.tree import Tree, too_large
+from submission.check.tree import Tree, is_text, too_large
 from submission.rules.layout import SubmitterLayout
-from submission.rules.rounds import DIVISIONS, IGNORED_DIRECTORIES, MAX_FILE_BYTES, ROOT_SUFFIXES
+from submission.rules.rounds import DIVISIONS, IGNORED_DIRECTORIES, MAX_FILE_BYTES, ROOT_SUFFIXES, TAKEN_IN_NAMES
 
 _ROOT = PurePosixPath(".")
 
@@ -51,11 +51,21 @@ def has_results(tree: Tree, results: int) -> Iterator[Failure]:
 
 
 def submitter(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:
-    """Refuse a submitter without results: one official checker ignores that, the other crashes."""
+    """Names that a checker takes for something else, and a submitter without results: one checker crashes then."""
     if not tree.folders_in(layout.results):
         yield _named(
             layout.results, "results", "nothing", "results of a system", "Add results, or remove the directory."
         )
+    systems = [layout.results / system for system in tree.folders_in(layout.results)]
+    models = [system / model for system in systems for model in tree.folders_in(system)]
+    yield from (failure for path in (layout.folder, *systems, *models) for failure in _taken(path))
+
+
+def _taken(path: PurePosixPath) -> Iterator[Failure]:
+    for part in TAKEN_IN_NAMES:
+        if part in path.name:
+            expected = f"a name without {part}, which a checker takes for something else"
+            yield _named(path, "names", path.name, expected, "Rename it, in every tree of the submission.")
 
 
 def _name(path: PurePosixPath) -> Iterator[Failure]:
@@ -65,6 +75,8 @@ def _name(path: PurePosixPath) -> Iterator[Failure]:
         yield _named(path, "names", "a name with spaces", "names without spaces", "Replace each space by _ or -.")
     if path.name.endswith("__pycache__"):
         yield _named(path, "names", "Python's cache", "only sources", "Delete it.")
+    if not is_text(path.name):
+        yield _named(path, "names", "a name that is not UTF-8", "names in UTF-8", "Rename it.")
 
 
 def _empty(tree: Tree) -> Iterator[Failure]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeGuard
 
 from foundation.log_files import DETAIL
-from foundation.rules import MIN_DURATION_S, SAMPLES, SCENARIOS
+from foundation.rules import MIN_DURATION_S, SAMPLES, SCENARIOS, Scenario
 from submission.check import detail_log
-from submission.check.checks.requirement import Requirement, at_least, equals, is_positive, unmet
+from submission.check.checks.requirement import Requirement, at_least, equals, is_number, unmet
 from submission.check.detail_log import LoggedValues
 from submission.check.failure import Failure
 from submission.check.tree import Tree
 from submission.rules.layout import ResultLayout
 from submission.rules.rounds import EARLY_STOPPING_SCENARIOS, Round
+
+_NO_RESULT = "Repeat the run: LoadGen gave no result."
+_TOO_FEW = (
+    "Run longer (a trial: with a larger --test-query-count): too few queries to bound the percentile at the required "
+    "confidence."
+)
 
 
 def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
@@ -30,12 +37,16 @@ def run(family: str, log: LoggedValues, layout: ResultLayout) -> Iterator[Failur
 
 
 def errors(family: str, log: LoggedValues) -> Iterator[Failure]:
-    """Lines that LoadGen marked as errors, in any mode."""
+    """Lines that LoadGen marked as errors, and its count of them, in any mode."""
+    counted = [value for value in log.values.get("num_errors", ()) if value != 0]
     if log.errors:
         found = f"{len(log.errors)}, the first: {log.errors[0][:100]}"
-        yield Failure(
-            str(log.path), f"{family}.errors", found, "no error logged by LoadGen", "Fix its cause and repeat the run."
-        )
+    elif counted:
+        found = f"num_errors = {str(counted[0])[:100]}"
+    else:
+        return
+    todo = "Fix its cause and repeat the run."
+    yield Failure(str(log.path), f"{family}.errors", found, "no error logged by LoadGen", todo)
 
 
 def mode(rule: str, expected: str) -> Requirement:
@@ -69,11 +80,24 @@ def _of_scenario(name: str) -> Iterator[Requirement]:
         yield _count("samples-per-query", "effective_samples_per_query", SAMPLES)
         yield _count("queries", "effective_min_query_count", 1)
     if name in EARLY_STOPPING_SCENARIOS:
-        todo = "Run longer: too few queries to bound the percentile at the required confidence."
-        yield Requirement("early-stopping", "early_stopping_met", equals(True), "true", todo)
+        yield Requirement("early-stopping", "early_stopping_met", equals(True), "true", _TOO_FEW)
     if name in SCENARIOS:
-        todo = "Run longer: LoadGen gave no result."
-        yield Requirement("metric", SCENARIOS[name].result_key, is_positive, "a number above 0", todo)
+        yield from _metric(SCENARIOS[name])
+
+
+def _metric(rules: Scenario) -> Iterator[Requirement]:
+    """The figure, in the unit in which the official checkers compare it. 0 is LoadGen's for "too few queries"."""
+    key, expected = rules.result_key, "a number above 0"
+    if key.startswith("early_stopping"):
+        yield Requirement("early-stopping", key, lambda found: found != 0, expected, _TOO_FEW, is_optional=True)
+        yield Requirement("metric", key, lambda found: found == 0 or is_result(found, rules), expected, _NO_RESULT)
+    else:
+        yield Requirement("metric", key, lambda found: is_result(found, rules), expected, _NO_RESULT)
+
+
+def is_result(found: object, rules: Scenario) -> TypeGuard[float]:
+    """Whether it is a figure: a number that is above 0 in the unit of the scenario."""
+    return is_number(found) and found / rules.divisor > 0
 
 
 def _count(rule: str, key: str, least: int) -> Requirement:

@@ -54,11 +54,6 @@ def is_number(found: Any) -> TypeGuard[int | float]:
     return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < _LARGEST
 
 
-def is_positive(found: Any) -> bool:
-    """Whether it is a number above 0."""
-    return is_number(found) and found > 0
-
-
 def is_text(found: Any) -> bool:
     """Whether it is text, even empty."""
     return isinstance(found, str)

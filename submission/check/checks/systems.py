@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,19 +19,27 @@ from submission.rules.rounds import (
     SYSTEM_TYPES,
 )
 
+_MOST_DIGITS = sys.int_info.default_max_str_digits
+
 
 def check(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:
-    """Refuse a description of a system without results."""
+    """Refuse a description, or measurements, of a system without results."""
     described = {name.removesuffix(".json") for name in tree.files_in(layout.systems) if name.endswith(".json")}
-    measured = set(tree.folders_in(layout.results))
-    for system in sorted(described - measured):
-        path = str(layout.description(system))
-        yield Failure(path, "systems.results", "no results of this system", "results", "Delete it, or add its results.")
+    with_results = set(tree.folders_in(layout.results))
+    idle = [layout.description(system) for system in sorted(described - with_results)]
+    if not layout.round.idle_measurements:
+        idle += [layout.measured / system for system in tree.folders_in(layout.measured) if system not in with_results]
+    for path in idle:
+        todo = "Delete it, or add its results."
+        yield Failure(str(path), "systems.results", "no results of this system", "results", todo)
 
 
 def description(tree: Tree, layout: SubmitterLayout, system: str) -> Iterator[Failure]:
     """The description of one system that has results."""
     path = layout.description(system)
+    if tree.has(layout.nameplate(system)):
+        todo = "Remove it: results with power are not checked here."
+        yield Failure(str(layout.nameplate(system)), "systems.power", "a power description", "no such file", todo)
     found = tree.json(path)
     yield from unmet(path, once(found), requirements(layout))
     if "is_network" in found:
@@ -74,9 +83,9 @@ def _may_be_empty(key: str) -> Requirement:
 
 
 def _is_integer(found: Any) -> bool:
-    """The number 0 counts as empty in the official checkers, and "N/A" crashes them."""
+    """The number 0 counts as empty in the official checkers; "N/A", and more digits than Python reads, crash them."""
     is_one = isinstance(found, int) and not isinstance(found, bool) and found > 0
-    return is_one or (isinstance(found, str) and found.isascii() and found.isdigit())
+    return is_one or (isinstance(found, str) and found.isascii() and found.isdigit() and len(found) <= _MOST_DIGITS)
 
 
 def _is_count(found: Any) -> bool:

@@ -130,6 +130,27 @@ def test_tarballs_that_are_cut_short(whole: Trees, tmp_path: Path, share: float)
     assert refused(path) == "archive.broken"
 
 
+def _flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-1],
+        lambda content: content[:-8],
+        lambda content: _flipped(content, len(content) - 8),
+        lambda content: _flipped(content, len(content) - 1),
+        lambda content: content + b"more",
+    ],
+    ids=["cut by 1", "without its trailer", "another checksum", "another size", "with more after it"],
+)
+def test_the_checksum_of_gzip_is_verified(whole: Trees, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = packed(tmp_path, lambda tar: tar.add(whole("v6.1", "open").root / "open", "open"))
+    path.write_bytes(damage(path.read_bytes()))
+    assert refused(path) == "archive.broken"
+
+
 def test_a_tarball_of_the_directory_above_says_where_it_is(whole: Trees, tmp_path: Path) -> None:
     path = packed(tmp_path, lambda tar: tar.add(whole("v6.1", "open").root / "open", "package/open"))
     found = check(path, "v6.1").failures

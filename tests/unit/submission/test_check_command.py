@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from breakages import OFFLINE, logged, performance_log
+from breakages import OFFLINE, keys, logged, performance_log
 from paths import ROOT
 from submission_tree import Built, Trees
 
@@ -79,6 +79,26 @@ def test_json_has_each_failure_as_a_record(fresh: Trees, capsys: pytest.CaptureF
     assert (found["round"], found["holds"], found["is_trial"], found["waived"]) == ("v6.1", False, False, [])
     assert found["results"] == [str(built.layout(OFFLINE).scenario_dir)]
     assert {tuple(one) for one in found["failures"]} == {("file", "rule", "found", "wanted", "todo")}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_lost"),
+    [
+        ('the "best", box', True),
+        ('19" rack, black', True),
+        ('the "best" box', False),
+        ('a box of 19"', True),
+        ("a, b", False),
+        ("two\nlines", False),
+    ],
+)
+def test_quotes_that_lose_results_in_the_final_report_are_a_warning(
+    fresh: Trees, name: str, is_lost: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = fresh("v6.1", "open")
+    keys(system_name=name)(built, built.layout(OFFLINE).system_json)
+    assert main([str(built.root)]) == VALID
+    assert ("report.quotes: found system_name = " in capsys.readouterr().out) is is_lost
 
 
 def test_a_trial_is_named_as_one(fresh: Trees, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,10 +17,12 @@ from breakages import (
     cut_short,
     errored,
     fallback,
+    gone,
     in_folder,
     logged,
     named_by_round,
     performance_log,
+    preceded,
     replaced,
     says,
 )
@@ -48,7 +50,11 @@ RUN: list[tuple[str, str, Break, str]] = [
     ("of a speed in words", "metric", logged(result_samples_per_second="fast"), OFFLINE),
     ("of a speed beyond numbers", "metric", logged(result_samples_per_second=10**400), OFFLINE),
     ("of a speed that is none", "metric", logged(result_samples_per_second=float("nan")), OFFLINE),
-    ("of no latency", "metric", logged(early_stopping_latency_ss=0), STREAM),
+    ("of too few queries", "early-stopping", logged(early_stopping_latency_ss=0), STREAM),
+    ("of a latency below 0", "metric", logged(early_stopping_latency_ss=-1), STREAM),
+    ("of a latency that is 0 in ms", "metric", logged(early_stopping_latency_ss=1e-320), STREAM),
+    ("that counts an error", "errors", logged(num_errors=1), OFFLINE),
+    ("that counts errors in words", "errors", logged(num_errors="0"), STREAM),
     ("without its latency", "metric", logged(early_stopping_latency_ss=None), STREAM),
     ("of another scenario", "scenario", logged(effective_scenario="Server"), OFFLINE),
     ("of another mode", "mode", logged(effective_test_mode="AccuracyOnly"), OFFLINE),
@@ -75,14 +81,22 @@ BROKEN_LOGS = [
         ("cut short", "files.broken-log", cut_short),
         ("not UTF-8", "files.unreadable", says(b":::MLLOG \xff\xfe")),
         ("of brackets", "files.broken-log", says(":::MLLOG " + "[" * 100_000)),
+        ("after a blank line", "files.broken-log", preceded("\n")),
+        ("after a comment", "files.broken-log", preceded("# Offline\n")),
+        ("after a blank", "files.broken-log", preceded(" ")),
+        ("after a byte order mark", "files.broken-log", preceded("\ufeff")),
     )
 ]
 STRAY = [
     Breakage(f"{folder}: {name}", "files.stray", in_folder(folder, name), says("x"))
     for folder in ("performance", "accuracy", "test01_performance", "test01_accuracy")
     for name in ("notes.txt", "run.json")
-]
+] + [Breakage("a file of power", "files.stray", lambda where: where.performance.parent / "power", says(""))]
 
+MISSING = [
+    Breakage("no performance run", "files.missing", lambda where: where.performance.parent, gone),
+    Breakage("no accuracy run", "files.missing", at("accuracy"), gone),
+]
 ACCURACY = [
     Breakage("of a set of 100", "accuracy.sample-count", accuracy_log, logged(qsl_reported_total_count=100)),
     Breakage("of no set", "accuracy.sample-count", accuracy_log, logged(qsl_reported_total_count=None)),
@@ -90,6 +104,12 @@ ACCURACY = [
     Breakage("of a mode", "accuracy.mode", accuracy_log, logged(effective_test_mode="PerformanceOnly")),
     Breakage("of another scenario", "accuracy.scenario", accuracy_log, logged(effective_scenario="Server")),
     Breakage("with an error", "accuracy.errors", accuracy_log, errored),
+    Breakage(
+        "that counts an error",
+        "accuracy.errors",
+        accuracy_log,
+        preceded(':::MLLOG {"key": "num_errors", "value": 1, "metadata": {"is_error": false}}\n'),
+    ),
     Breakage("F1 too low", "accuracy.target", at("accuracy_txt"), replaced("90.5", "89.96")),
     Breakage(
         "F1 too low on one of two lines",
@@ -139,6 +159,8 @@ TEST01 = [
     Breakage("TEST01 silent", "test01.performance", at("verify_performance"), says("")),
     Breakage("TEST01's words", "test01.text", at("verify_performance"), says("it is a TEST PASS, I say")),
     Breakage("TEST01's answers' words", "test01.text", at("verify_accuracy"), says("no TEST PASS here")),
+    Breakage("TEST01 failed", "test01.accuracy", at("verify_accuracy"), says("TEST FAIL\n")),
+    Breakage("TEST01 not verified", "files.missing", at("verify_accuracy"), gone),
     Breakage("TEST01 both passed and compared", "files.stray", at("baseline_accuracy"), says(ACCURACY_TXT)),
     *(
         Breakage(f"TEST01's F1 {how}", rule, at("test01_accuracy"), fallback(ours, theirs), reported=at(reported))
@@ -150,7 +172,7 @@ TEST01 = [
     ),
 ]
 
-ALL = [*PERFORMANCE, *BROKEN_LOGS, *STRAY, *ACCURACY, *TEST01]
+ALL = [*PERFORMANCE, *BROKEN_LOGS, *STRAY, *MISSING, *ACCURACY, *TEST01]
 
 
 @pytest.mark.parametrize("case", by_round(ALL), ids=named_by_round)
@@ -193,6 +215,13 @@ def test_a_value_that_is_logged_twice_must_be_right_twice(fresh: Trees) -> None:
     line = next(line for line in text.splitlines() if '"result_validity"' in line)
     built.write(log, text + line.replace('"VALID"', '"INVALID"') + "\n")
     assert {one.rule for one in built.verdict().failures} == {"performance.validity"}
+
+
+def test_a_test01_that_was_not_run_is_one_failure(fresh: Trees) -> None:
+    built = fresh("v6.1", "closed")
+    where = built.layout(OFFLINE)
+    gone(built, where.test01)
+    assert [(one.rule, one.file) for one in built.verdict().failures] == [("files.missing", str(where.test01))]
 
 
 def test_a_log_that_was_never_cut_is_hashed(fresh: Trees) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -66,11 +67,21 @@ SYSTEMS = [
             ("framework", ["PyTorch"]),
             ("hw_notes", 7),
             ("sw_notes", False),
+            ("number_of_nodes", "9" * 5_000),
             ("is_network", "false"),
             ("is_network", False),
         )
     ),
     Breakage("system broken", "files.unreadable", at("system_json"), says("{'division': 'closed'}")),
+    *(
+        Breakage(f"{name} with {what}", "files.unreadable", at(name), says(text))
+        for name in ("system_json", "measurements")
+        for what, text in (
+            ("half a character", r'{"system_name": "\ud800"}'),
+            ("5,000 digits", '{"a": 1' + "0" * 5_000),
+        )
+    ),
+    Breakage("system with a power description", "systems.power", in_folder("systems", "one_box_power.yaml"), says("[")),
     Breakage("system idle", "systems.results", in_folder("systems", "idle.json"), says("{}")),
 ]
 NAMES = [
@@ -147,6 +158,39 @@ def test_a_tree_is_of_one_round_alone(whole: Trees, name: str) -> None:
         assert "performance.seeds" in {one.rule for one in found}
 
 
+@pytest.mark.parametrize("name", [f"{SYSTEM}.json", f"{SYSTEM}_fast_{OFFLINE}.json"])
+def test_measurements_of_v5_may_have_the_name_of_an_implementation(fresh: Trees, name: str) -> None:
+    built = fresh("v5.1", "open")
+    path = built.root / built.layout(OFFLINE).measurements
+    path.rename(path.with_name(name))
+    assert built.verdict().holds
+
+
+@pytest.mark.parametrize(("round_name", "holds"), [("v5.0", True), ("v5.1", False)])
+def test_v51_refuses_measurements_of_a_system_without_results(fresh: Trees, round_name: str, holds: bool) -> None:
+    built = fresh(round_name, "open")
+    built.write(built.layout(OFFLINE).measured / "old_box" / "notes.md", "x")
+    found = built.verdict().failures
+    assert not found if holds else [one.rule for one in found] == ["systems.results"]
+
+
+@pytest.mark.parametrize("name", ["box.json", "my.json-box", "TEST05-box"])
+@pytest.mark.parametrize("attribute", ["system_dir", "model_dir", "folder"])
+def test_names_that_a_checker_takes_for_something_else(fresh: Trees, attribute: str, name: str) -> None:
+    built = fresh("v6.1", "open")
+    where = built.layout(OFFLINE)
+    path = where.model_dir.parent if attribute == "system_dir" else getattr(where, attribute)
+    (built.root / path).rename(built.root / path.with_name(name))
+    assert ("tree.names", str(path.with_name(name))) in {(one.rule, one.file) for one in built.verdict().failures}
+
+
+def test_a_name_that_is_not_utf8_is_refused(fresh: Trees) -> None:
+    built = fresh("v6.1", "open")
+    path = built.layout(OFFLINE).code / os.fsdecode(b"\xff")
+    built.write(path, "x")
+    assert [(one.rule, one.file) for one in built.verdict().failures] == [("tree.names", str(path))]
+
+
 def test_a_measurements_file_that_v5_would_take_instead_is_checked_too(fresh: Trees) -> None:
     built = fresh("v5.1", "open")
     path = built.layout(OFFLINE).measurements_dir / f"{SYSTEM}.json"
@@ -163,6 +207,9 @@ def test_a_measurements_file_that_v5_would_take_instead_is_checked_too(fresh: Tr
         ("closed", "mine", '{"mine": "bert-99"}', False),
         ("open", "mine", None, False),
         ("open", "bert", None, False),
+        ("open", "bert-99-resnet50", None, False),
+        ("closed", "efficientnet-bert-99", None, False),
+        ("open", "bert-99-mobilenet", '{"bert-99-mobilenet": "bert-99"}', True),
         ("open", "mine", '{"mine": "resnet"}', False),
         ("open", "mine", '{"mine": ["bert-99"]}', False),
         ("open", "mine", "[]", False),
