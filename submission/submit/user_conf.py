@@ -34,7 +34,7 @@ def measured(request: SubmissionRequest, speeds: Mapping[str, float]) -> str:
     for scenario, speed in speeds.items():
         config = replace(request.run, scenario=scenario, user_conf=own if own.is_file() else None)
         key, value = loadgen.measured_speed(config, request.run.target_qps or speed)
-        if key not in user_conf.read(config, TASKS[request.run.task].model_key):
+        if key not in user_conf.read(config, TASKS[request.run.task].model_key).settings:
             lines.append(f"*.{scenario}.{key} = {value:.6g}")
     return "\n".join(lines) + "\n"
 
@@ -51,7 +51,8 @@ def corrected(step: Step, output: Workspace, folder: Path, record: RunRecord) ->
     detail = detail_log.read(folder)
     model_key = TASKS[config.task].model_key
     key, value = loadgen.measured_speed(config, plan.queries_per_s(record))
-    configured = float(user_conf.read(config, model_key).get(key, value))
+    own = user_conf.read(config, model_key).settings.get(key)
+    configured = own.value if own else value
     is_faster = value > configured if key == "target_qps" else value < configured
     if not is_faster or not any(detail.is_missed(name) for name in _RAN_OUT):
         return ""

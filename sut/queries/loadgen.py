@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import mlperf_loadgen as lg
@@ -23,6 +24,7 @@ from foundation.rules import SCENARIOS, Seeds
 from sut.errors import RunFailedError, UsageError
 from sut.record.measurements import QueryPlan
 from sut.settings import user_conf
+from sut.settings.loadgen_lines import NO_FILE, LoadGenFile
 from sut.settings.settings import RunConfig
 
 IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
@@ -64,23 +66,20 @@ class Plan:
         return QueryPlan(**{one.name: getattr(self, one.name) for one in fields(QueryPlan)})
 
 
-def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float) -> Plan:
+def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float, conf: LoadGenFile = NO_FILE) -> Plan:
     """LoadGen's settings for this run.
 
     Args:
         samples: size of the QSL.
         samples_per_s: the speed measured at warm-up, over all instances.
+        conf: what `user_conf.read` found.
 
     Raises:
-        UsageError: user.conf cannot be used, or shortens a valid run.
+        UsageError: user.conf shortens a valid run.
     """
-    given = user_conf.read(config, model_key)
+    given = conf.settings
     official, settings = _embedded(config, model_key), _embedded(config, model_key)
-    if given and settings.FromConfig(str(config.user_conf), model_key, config.scenario, 2) != 0:
-        raise UsageError(
-            f"expected settings that LoadGen accepts in {config.user_conf}, found that it refuses them. "
-            "Check --user-conf."
-        )
+    apply(settings, conf, config.scenario)
     settings.scenario = getattr(lg.TestScenario, config.scenario)
     settings.mode = lg.TestMode.AccuracyOnly if config.mode == "accuracy" else lg.TestMode.PerformanceOnly
     if "performance_sample_count_override" not in given:
@@ -110,6 +109,15 @@ def _embedded(config: RunConfig, model_key: str) -> Any:
             "Type: pip install --force-reinstall mlcommons-loadgen"
         )
     return settings
+
+
+def apply(settings: Any, conf: LoadGenFile, scenario: str) -> None:
+    """Set the values of a user.conf in LoadGen's TestSettings, as LoadGen does when it reads the file itself."""
+    for name, one in conf.settings.items():
+        key = user_conf.KEYS[name]
+        field = key.fields[scenario]
+        kind = type(getattr(settings, field))  # LoadGen's binding accepts no other
+        setattr(settings, field, kind(one.value * key.scale))
 
 
 def _set_counts(settings: Any, given: Container[str], config: RunConfig, samples: int, samples_per_s: float) -> None:
@@ -200,9 +208,13 @@ def start_test(
     issue_queries: IssueQueries,
     load_query_samples: Callable[[list[int]], None],
     flush_queries: Callable[[], None] = lambda: None,
-    audit_config: Path | None = None,
+    audit_config: str = "",
 ) -> None:
-    """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen runs."""
+    """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen runs.
+
+    Args:
+        audit_config: the text of an audit.config; "" for none.
+    """
     log_settings = lg.LogSettings()
     log_settings.enable_trace = False
     log_output = lg.LogOutputSettings()
@@ -210,8 +222,24 @@ def start_test(
     log_output.copy_summary_to_stdout = False
     log_settings.log_output = log_output
     performance_samples = min(samples, rules.SAMPLES)
-    with _qsl(samples, performance_samples, load_query_samples) as qsl, _sut(issue_queries, flush_queries) as sut:
-        lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, str(audit_config or ""))
+    with (
+        _file(audit_config) as audit,
+        _qsl(samples, performance_samples, load_query_samples) as qsl,
+        _sut(issue_queries, flush_queries) as sut,
+    ):
+        lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, audit)
+
+
+@contextmanager
+def _file(text: str) -> Iterator[str]:
+    """The name of a temporary file with this text; "" for none."""
+    if not text:
+        yield ""
+        return
+    with NamedTemporaryFile("w", suffix=".config", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        yield file.name
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def _executor(prepared: Prepared) -> Executor:
 def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     config = prepared.config
     samples_per_s = sum(one.samples_per_s for one in ready)
-    plan = loadgen.plan(prepared.counted, prepared.task.model_key, prepared.samples, samples_per_s)
+    plan = loadgen.plan(prepared.counted, prepared.task.model_key, prepared.samples, samples_per_s, prepared.user_conf)
     roi = RegionOfInterest() if config.roi else None
     scheduler = watched_test.scheduler(prepared, executor, ready, plan, roi)
     record = recording.with_instances(recording.begin(prepared), ready)

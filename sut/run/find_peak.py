@@ -97,7 +97,7 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     )
     probing.logs.mkdir()
     one = replace(prepared, config=probing)
-    plan = loadgen.plan(probing, prepared.task.model_key, prepared.samples, qps)
+    plan = loadgen.plan(probing, prepared.task.model_key, prepared.samples, qps, prepared.user_conf)
     scheduler = watched_test.scheduler(one, executor, ready, plan)
     watched_test.run(one, plan, scheduler, executor)
     judged = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed)

@@ -1,4 +1,4 @@
-"""Opens and checks the files that a run reads: the data set, the vocabulary, LoadGen's audit settings."""
+"""Opens and checks the files that a run reads: the data set and the vocabulary."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from backends.bert.model import Model
 from qsl.data_set import DataSet
-from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.run import model_choice
 from sut.settings.settings import RunConfig
@@ -35,11 +34,3 @@ def read(config: RunConfig, task: Task, model: Model) -> Inputs:
         data.check_scorable()
         samples = min(samples, config.test_query_count or samples)
     return Inputs(data, samples)
-
-
-def check_audit(config: RunConfig) -> None:
-    """Raises UsageError for an audit.config that does not exist, which LoadGen would ignore."""
-    if config.audit_config and not config.audit_config.is_file():
-        raise UsageError(
-            f"expected LoadGen's audit settings in {config.audit_config}, found no file. Check --audit-config."
-        )

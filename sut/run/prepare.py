@@ -20,8 +20,9 @@ from sut.executors.worker import WorkerSpec
 from sut.machine.topology import Place, Topology
 from sut.run import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
 from sut.run.instances_plan import InstancesPlan
-from sut.settings import fp16_fallback, user_conf
+from sut.settings import audit_config, fp16_fallback, user_conf
 from sut.settings import target as settings_target
+from sut.settings.loadgen_lines import LoadGenFile
 from sut.settings.resolve import default_log_dir
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS, Task
@@ -40,6 +41,8 @@ class Prepared:
     data: DataSet
     samples: int  # size of the QSL
     worker: WorkerSpec
+    user_conf: LoadGenFile
+    audit_config: LoadGenFile
     made: tuple[Path, ...]  # directories that were made for the logs
     places: tuple[Place, ...]  # one for each instance
     topology: Topology  # the machine's cores and the plan
@@ -74,7 +77,7 @@ def prepare(asked: RunConfig) -> Prepared:
     check_backend(asked.backend)
     gpus = accelerators(asked.backend)
     config = fp16_fallback.resolve(asked)
-    inputs.check_audit(config)
+    audit = audit_config.read(config)
     model = model_choice.model_of(config, task)
     plan = instances_plan.plan(config, model, gpus)
     config = replace(config, max_batch_tokens=plan.max_batch_tokens)
@@ -82,7 +85,7 @@ def prepare(asked: RunConfig) -> Prepared:
     data = read.data
     plan.check_memory(config, model, data.features.total_tokens)
     resolved = _resolved(config, plan, data)
-    user_conf.read(resolved, task.model_key)  # read here, so that its errors come before anything is loaded
+    conf = user_conf.read(resolved, task.model_key, read.samples)
     model = engines.ready(config, model, data.sibling)
     judged = requested or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
@@ -95,6 +98,8 @@ def prepare(asked: RunConfig) -> Prepared:
         data=data,
         samples=read.samples,
         worker=worker,
+        user_conf=conf,
+        audit_config=audit,
         made=made,
         places=plan.places,
         topology=plan.facts(dict(worker.environment)),

@@ -21,6 +21,7 @@ from sut.queries.scheduler import Scheduler
 from sut.run.prepare import Prepared
 from sut.run.progress import ProgressLine
 from sut.run.region_of_interest import RegionOfInterest
+from sut.settings import audit_config
 
 _WATCH_S = 0.1
 _SWITCH_S = 0.0005  # GIL switch interval: bounds how long LoadGen's callbacks wait; the default is ten times that
@@ -88,7 +89,7 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOf
             issue_queries=scheduler.issue_queries,
             load_query_samples=load,
             flush_queries=scheduler.flush_queries,
-            audit_config=prepared.config.audit_config,
+            audit_config=audit_config.text(prepared.audit_config),
         )
     except Exception as error:  # noqa: BLE001 - raised again on the watching thread
         scheduler.fail(error)

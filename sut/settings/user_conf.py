@@ -1,98 +1,109 @@
-"""user.conf: the lines that LoadGen reads, and an error for each that it would silently ignore.
+"""user.conf: the settings of LoadGen that a user may change, and which of them a valid run may have.
 
-LoadGen reads `model.scenario.key = value`, with `*` for any model or scenario. It ignores a key that it does not know,
-a line without blanks around "=", and a model name that no benchmark has.
+It is read once; LoadGen gets its values, never the file.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from foundation import bounded_readers
-from foundation.bounded_readers import UnreadableError
 from foundation.rules import SCENARIOS
-from foundation.suggest import did_you_mean, nearest
+from foundation.suggest import nearest
 from sut.errors import UsageError
+from sut.settings import loadgen_lines
+from sut.settings.loadgen_lines import NO_FILE, Key, LoadGenFile, Value
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
 _MODEL_KEYS = tuple(task.model_key for task in TASKS.values())  # bert for bert-99 and bert-99.9, too
-# Which keys LoadGen takes from a user.conf, and for which scenarios.
-_ANY = frozenset(SCENARIOS)
-_STREAMS = frozenset(("SingleStream", "MultiStream"))
-KEYS: dict[str, frozenset[str]] = {
-    "target_qps": frozenset(("Offline", "Server")),
-    "target_latency": _STREAMS | {"Server"},
-    "target_latency_percentile": _STREAMS | {"Server"},
-    "coalesce_queries": frozenset(("Server",)),
-    "max_async_queries": frozenset(("Server",)),
-    "samples_per_query": frozenset(("MultiStream",)),
-    "min_duration": _ANY,
-    "max_duration": _ANY,
-    "min_query_count": _ANY,
-    "max_query_count": _ANY,
-    "performance_sample_count_override": _ANY,
-    "performance_issue_unique": _ANY,
-    "performance_issue_same": _ANY,
-    "performance_issue_same_index": _ANY,
-    "print_timestamps": _ANY,
-    "accuracy_log_probability": _ANY,
-    "accuracy_log_rng_seed": _ANY,
-    "accuracy_log_sampling_target": _ANY,
-    "sample_concatenate_permutation": _ANY,
+_STREAMS = ("SingleStream", "MultiStream")
+_PREFIXES = {"Offline": "offline", "Server": "server", "SingleStream": "single_stream", "MultiStream": "multi_stream"}
+
+_FLAG, _COUNT, _LIMIT = Value(0, 1), Value(1, 10**12), Value(0, 10**12)
+_MS, _PER_SECOND = Value(0, 10**10), Value(1e-6, 10**9, is_whole=False)
+_LATENCY_MS, _PERCENT = Value(1e-6, 10**7, is_whole=False), Value(0.01, 99.999, is_whole=False)
+
+
+def _any(field: str, value: Value) -> Key:
+    return Key(dict.fromkeys(SCENARIOS, field), value)
+
+
+# Which keys LoadGen takes from a user.conf, in which scenarios, and what it makes of them.
+KEYS: dict[str, Key] = {
+    "target_qps": Key({"Offline": "offline_expected_qps", "Server": "server_target_qps"}, _PER_SECOND),
+    "target_latency": Key(
+        {**{one: f"{_PREFIXES[one]}_expected_latency_ns" for one in _STREAMS}, "Server": "server_target_latency_ns"},
+        _LATENCY_MS,
+        scale=10**6,
+        value_in={"Server": Value(1, 10**7)},
+    ),
+    "target_latency_percentile": Key(
+        {one: f"{_PREFIXES[one]}_target_latency_percentile" for one in (*_STREAMS, "Server")}, _PERCENT, scale=0.01
+    ),
+    "coalesce_queries": Key({"Server": "server_coalesce_queries"}, _FLAG),
+    "max_async_queries": Key({"Server": "server_max_async_queries"}, Value(0, 2**31 - 1)),
+    "samples_per_query": Key({"MultiStream": "multi_stream_samples_per_query"}, Value(1, 10**6)),
+    "min_duration": _any("min_duration_ms", _MS),
+    "max_duration": _any("max_duration_ms", _MS),
+    "min_query_count": _any("min_query_count", _COUNT),
+    "max_query_count": _any("max_query_count", _LIMIT),
+    "performance_sample_count_override": _any("performance_sample_count_override", _LIMIT),
+    "performance_issue_unique": _any("performance_issue_unique", _FLAG),
+    "performance_issue_same": _any("performance_issue_same", _FLAG),
+    "performance_issue_same_index": _any("performance_issue_same_index", _LIMIT),
+    "print_timestamps": _any("print_timestamps", _FLAG),
+    "accuracy_log_rng_seed": _any("accuracy_log_rng_seed", Value(0, 2**64 - 1)),
+    "accuracy_log_sampling_target": _any("accuracy_log_sampling_target", _LIMIT),
+    "sample_concatenate_permutation": _any("sample_concatenate_permutation", _FLAG),
 }
 # What a valid run may set; the benchmark fixes the rest. Server's target_latency is a limit that it fixes; in the
 # streams target_latency is an estimate, which a user may set.
 _TUNING = ("target_qps", "coalesce_queries", "max_async_queries", "min_duration", "min_query_count", "print_timestamps")
 
 
-def read(config: RunConfig, model_key: str) -> dict[str, str]:
-    """The keys that `config.user_conf` sets for this run's model and scenario; empty without a file.
+def read(config: RunConfig, model_key: str, samples: int | None = None) -> LoadGenFile:
+    """The settings in `config.user_conf` for this run's model and scenario; none without a file.
+
+    Args:
+        samples: size of the QSL, if it is known.
 
     Raises:
-        UsageError: a line that LoadGen would ignore or refuse, or one that a valid run may not have.
+        UsageError: a line that LoadGen would ignore, misread or refuse, or one that a valid run may not have.
     """
     if config.user_conf is None:
-        return {}
-    found: dict[str, str] = {}
-    for number, line in enumerate(_lines(config.user_conf), start=1):
-        fields = line.split()
-        if fields and not fields[0].startswith("#"):
-            where = f"{config.user_conf} line {number}"
-            model, scenario, key = _check(where, fields)
-            if model in ("*", model_key) and scenario in ("*", config.scenario) and config.scenario in KEYS[key]:
-                found[key] = fields[2]
-                _check_valid(config, where, key)
+        return NO_FILE
+    found = loadgen_lines.read(
+        config.user_conf, KEYS, model_key, config.scenario, file="a user.conf", flag="--user-conf"
+    )
+    _check_models(found)
+    _check_issue_same(found, samples)
+    for key, one in found.settings.items():
+        allowed = key in _TUNING or (key == "target_latency" and config.scenario in _STREAMS)
+        if not config.is_trial and not allowed:
+            raise UsageError(f"found {key} in {one.where}; a valid run keeps the official value. Remove the line.")
     return found
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return bounded_readers.read_text(path, bounded_readers.SETTINGS_BYTES).splitlines()
-    except UnreadableError as error:
-        raise UsageError(f"expected LoadGen's settings in {path}, found {error}. Check --user-conf.") from error
+def _check_models(found: LoadGenFile) -> None:
+    """A line for another benchmark's model is no mistake; one for a mistyped model of ours is."""
+    for model, where in found.models.items():
+        near = nearest(model, _MODEL_KEYS, similar=0.5)
+        if near and model not in _MODEL_KEYS:
+            raise UsageError(f"found model {model!r} in {where}, which LoadGen calls {near!r}.")
 
 
-def _check(where: str, fields: list[str]) -> tuple[str, str, str]:
-    """The line's model, scenario and key."""
-    parts = fields[0].split(".")
-    if len(fields) != 3 or fields[1] != "=" or fields[2].startswith("-") or len(parts) != 3:
-        expected = "'model.scenario.key = value', blanks around '=', a number of 0 or more and nothing behind it,"
-        raise UsageError(f"expected {expected} in {where}, found {' '.join(fields)!r}.")
-    model, scenario, key = parts
-    near = nearest(model, _MODEL_KEYS, similar=0.5)
-    if near and model not in _MODEL_KEYS:  # a line for another benchmark's model is no mistake
-        raise UsageError(f"found model {model!r} in {where}, which LoadGen calls {near!r}.")
-    for word, known in ((scenario, ("*", *SCENARIOS)), (key, tuple(KEYS))):
-        if word not in known:
-            hint = did_you_mean(word, known) or f" Known: {', '.join(known)}."
-            raise UsageError(f"found {word!r} in {where}, which LoadGen does not read from a user.conf.{hint}")
-    if scenario != "*" and scenario not in KEYS[key]:
-        raise UsageError(f"found {key} for {scenario} in {where}; LoadGen reads it for {', '.join(sorted(KEYS[key]))}.")
-    return model, scenario, key
-
-
-def _check_valid(config: RunConfig, where: str, key: str) -> None:
-    allowed = key in _TUNING or (key == "target_latency" and config.scenario in _STREAMS)
-    if not config.is_trial and not allowed:
-        raise UsageError(f"found {key} in {where}; a valid run keeps the official value. Remove the line.")
+def _check_issue_same(found: LoadGenFile, samples: int | None) -> None:
+    """LoadGen would end in a crash of the process."""
+    same, unique, index = (found.settings.get(f"performance_issue_{name}") for name in ("same", "unique", "same_index"))
+    if not same or not same.value:
+        return
+    if unique and unique.value:
+        raise UsageError(
+            f"expected one of performance_issue_same and performance_issue_unique as 1, found both in {same.where} and "
+            f"{unique.where}. Remove one."
+        )
+    override = found.settings.get("performance_sample_count_override")
+    count = min(samples or 10**12, int(override.value) if override and override.value else 10**12)
+    if index and index.value >= count:
+        raise UsageError(
+            f"expected performance_issue_same_index below {count:,}, the samples that LoadGen loads, in {index.where}, "
+            f"found {index.value:,.0f}."
+        )

@@ -88,29 +88,12 @@ def test_the_flag_wins_over_user_conf(run: Run, here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    (
-        ("*.Offline.target_pqs = 5", ("target_pqs", "line 1", "Did you mean target_qps?")),
-        ("\n*.Ofline.target_qps = 5", ("Ofline", "line 2", "Did you mean Offline?")),
-        ("*.Offline.mode = 2", ("'mode'", "Known:")),
-        ("target_qps = 5", ("model.scenario.key",)),
-        ("*.Offline.target_qps=5", ("line 1", "blanks around '='")),
-        ("*.Offline.target_qps = 5 # a comment", ("line 1", "nothing behind it")),
-        ("*.Offline.min_query_count = -3", ("line 1", "0 or more")),
-    ),
+    ("flag", "line"), (("--user-conf", "*.*.target_pqs = 5"), ("--audit-config", "*.*.min_query_count = 5"))
 )
-def test_a_user_conf_that_cannot_be_used(refuse: Run, here: Path, text: str, words: tuple[str, ...]) -> None:
-    write(here, "user.conf", text)
-    ended = refuse(*FAKE, "--user-conf", "user.conf")
-    assert_refused(ended, *words)
-    assert ended.runs == []
-
-
-def test_a_value_that_loadgen_refuses(run: Run, here: Path) -> None:
-    """In a process of its own: LoadGen writes the error into the next log of its process too."""
-    write(here, "user.conf", "*.Offline.target_qps = many")
-    ended = run(*FAKE, "--user-conf", "user.conf")
-    assert_refused(ended, "user.conf")
+def test_a_settings_file_of_loadgen_that_cannot_be_used(refuse: Run, here: Path, flag: str, line: str) -> None:
+    write(here, "loadgen.conf", f"\n{line}\n")
+    ended = refuse(*FAKE, flag, "loadgen.conf")
+    assert_refused(ended, line.split(".")[2].split(" ", maxsplit=1)[0], "loadgen.conf line 2")
     assert ended.runs == []
 
 

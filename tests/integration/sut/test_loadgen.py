@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from paths import ROOT
 
 from foundation.rules import SCENARIOS
@@ -17,7 +20,8 @@ from sut.settings.resolve import resolve
 
 
 def settings(samples: int = 1200, samples_per_s: float = 100.0, **flags: Any) -> Any:
-    return loadgen.plan(resolve(flags), "bert", samples, samples_per_s).settings
+    config = resolve(flags)
+    return loadgen.plan(config, "bert", samples, samples_per_s, user_conf.read(config, "bert", samples)).settings
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -86,21 +90,41 @@ def test_the_speed_is_the_flags_else_user_confs_else_measured(
     assert getattr(settings(scenario=scenario, user_conf=conf, target_qps=8.0), field) == pytest.approx(asked)
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("*.Offline.target_qsp = 3", "Did you mean target_qps"),
-        ("*.Ofline.target_qps = 3", "Did you mean Offline"),
-        ("target_qps = 3", "model.scenario.key"),
-        ("*.*.qsl_rng_seed = 1", "does not read"),
-        ("bert-99.Offline.target_qps = 3", "calls 'bert'"),
-        ("*.SingleStream.target_qps = 3", "Offline, Server"),
-        ("*.Offline.target_qps", "model.scenario.key"),
-    ],
+_NUMBERS = {"target_qps": "2.5", "target_latency": "3", "target_latency_percentile": "95.5"}
+_LINE = st.builds(
+    lambda model, scenario, key, more: f"{model}.{scenario}.{key} = {_NUMBERS.get(key, '1')}{more}",
+    st.sampled_from(("*", "bert", "resnet50")),
+    st.sampled_from(("*", *SCENARIOS)),
+    st.sampled_from(sorted(set(user_conf.KEYS) - {"performance_issue_unique"})),
+    st.sampled_from(("", " ", "\r")),
 )
-def test_a_user_conf_line_that_loadgen_would_ignore_is_an_error(tmp_path: Path, line: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        user_conf.read(resolve({"user_conf": written(tmp_path, f"# a comment\n\n{line}\n")}), "bert")
+
+
+@given(st.lists(_LINE, min_size=1, max_size=6), st.sampled_from(sorted(SCENARIOS)))
+@example(
+    [f"*.*.{key} = {_NUMBERS.get(key, '1')}" for key in user_conf.KEYS if key != "performance_issue_unique"], "Server"
+)
+def test_a_user_conf_means_what_loadgen_itself_makes_of_it(lines: list[str], scenario: str) -> None:
+    """Our table of keys and fields, and which of several lines counts, against LoadGen's own reading of the file."""
+    import mlperf_loadgen as lg
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "user.conf")
+        path.write_text("\n".join(lines), encoding="utf-8")
+        try:
+            found = user_conf.read(resolve({"scenario": scenario, "user_conf": path}), "bert", 10_833)
+        except UsageError:
+            return  # another test's matter
+        theirs, ours = lg.TestSettings(), lg.TestSettings()
+        for one in (theirs, ours):
+            assert one.FromConfig("", "bert", scenario, 0) == 0
+        assert theirs.FromConfig(str(path), "bert", scenario, 2) == 0
+    loadgen.apply(ours, found, scenario)
+    names = [name for name in dir(ours) if not name.startswith("_") and name != "FromConfig"]
+    of_others = {name for key in user_conf.KEYS.values() for of, name in key.fields.items() if of != scenario}
+    of_this = {key.fields[scenario] for key in user_conf.KEYS.values() if scenario in key.fields}
+    compared = [name for name in names if name in of_this or name not in of_others]
+    assert {name: getattr(ours, name) for name in compared} == {name: getattr(theirs, name) for name in compared}
 
 
 @pytest.mark.parametrize("line", ["*.*.min_duration = 1000", "bert.Offline.min_query_count = 24"])
