@@ -16,6 +16,7 @@ from pathlib import Path
 from accuracy import report, squad, sst2
 from accuracy.score import Score
 from accuracy.targets import TARGETS, Metric, Target, target
+from foundation import terminal
 from foundation.errors import INVALID, USAGE, VALID, UserError
 from foundation.rules import MAX_SEQ_LENGTH
 from qsl import feature_cache
@@ -93,4 +94,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.secure()
     sys.exit(main())

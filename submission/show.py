@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from rich.console import Console
 from rich.table import Table
 
+from foundation import terminal
 from foundation.people_numbers import figure
 from foundation.rules import SCENARIOS
 from submission.check import archive, tree
@@ -67,7 +67,7 @@ def _root(path: Path) -> Iterator[Path]:
 
 def _print(path: Path, files: Tree) -> None:
     results = contents.read(files)
-    console = Console(highlight=False, markup=False)
+    console = terminal.console()
     size = sum(files.files.values())
     console.print(f"{path}: {len(results)} results, {len(files.files)} files, {size / 1e6:.1f} MB", soft_wrap=True)
     if files.has(PurePosixPath(TRIAL_MARKER)):

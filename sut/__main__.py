@@ -4,45 +4,85 @@ from __future__ import annotations
 
 import os
 import signal
+
+if __name__ == "__main__":  # ahead of other imports: an exception would leave a module half imported
+
+    def _quit(*_: object) -> None:
+        try:
+            os.write(2, b"\nerror: interrupted.\n")
+        finally:
+            os._exit(3)
+
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(_number) is not signal.SIG_IGN:  # as for a script's jobs in the background
+            signal.signal(_number, _quit)
+
 import sys
+import traceback
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
+from foundation import terminal
 from foundation.suggest import did_you_mean
-from sut.errors import RunFailedError, UsageError, UserError
-from sut.settings.verbs import VERBS
+from sut.errors import FAILED, USAGE, RunFailedError, UsageError, UserError
+from sut.settings.verbs import TEXT_ONLY, VERBS
+
+_CHILD = "child"  # a run that another command started and that exits with it (sut.processes.run_process)
+_OURS = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "assets", "configs")
+_interrupts: list[int] = []  # the signals that came
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
     """A signal handler that acts like Ctrl-C."""
+    _interrupts.append(signum)
     raise KeyboardInterrupt
 
 
-_CHILD = "child"  # a run that another command started and that exits with it (sut.processes.run_process)
-_OURS = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "assets", "configs")
+def command() -> NoReturn:
+    """The console script `sut`: `main` in a process of its own, which a defect ends with its traceback and code 3."""
+    terminal.secure()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        code = main(sys.argv[1:])
+    except MemoryError as error:
+        print(f"error: expected more memory, found none left ({error or 'MemoryError'}). {_LESS}", file=sys.stderr)
+        _leave(FAILED)
+    except Exception:  # noqa: BLE001 - the outermost handler
+        if _interrupts:  # what it interrupted raised something else, as an import in C does
+            print(_INTERRUPTED, file=sys.stderr)
+        else:
+            traceback.print_exc()
+        _leave(FAILED)
+    sys.exit(code if code or not _is_text_lost() else FAILED)
 
 
-def command() -> int:
-    """The console script `sut`."""
-    signal.signal(signal.SIGTERM, interrupt)
-    return main(sys.argv[1:])
+_INTERRUPTED = "\nerror: interrupted."
+_LESS = "Raise the limit (ulimit -v, the container's), or lower --instances, --max-batch-tokens or --threads."
+
+
+def _is_text_lost() -> bool:
+    """Whether the command makes nothing but text, and that could not be written."""
+    sys.stdout.flush()
+    return not {*sys.argv[1:2]}.isdisjoint(TEXT_ONLY) and terminal.lost_output() is not None
 
 
 def main(argv: list[str]) -> int:
-    """Run a command line; a user's mistake ends in one message, a defect of ours in a traceback."""
+    """Run a command line; a user's mistake ends in one message, a defect of ours is raised."""
     try:
         return _do(argv)
     except KeyboardInterrupt:
-        print("\nerror: interrupted.", file=sys.stderr)
-        _leave(3)
+        print(_INTERRUPTED, file=sys.stderr)
+        _leave(FAILED)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in _OURS:
             raise
         print(
             f"error: {error.name} is not installed here. Type: . .venv/bin/activate, or pip install .", file=sys.stderr
         )
-        return 2
+        return USAGE
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, RunFailedError):
@@ -72,4 +112,4 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(command())
+    command()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from foundation import terminal
 from foundation.people_numbers import figure
 from foundation.typed_json import encode
 from submission.package import machine, summary
@@ -54,7 +54,7 @@ def _platform(request: SubmissionRequest, marks: Sequence[str]) -> str:
 
 def show(output: Workspace, results: Sequence[PackedResult], marks: Sequence[str]) -> None:
     """Print the results and the path of the package."""
-    console = Console(highlight=False)
+    console = terminal.console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("scenario", "result", "", "F1"):
         table.add_column(heading, justify="right" if heading in ("result", "F1") else "left")
@@ -64,5 +64,5 @@ def show(output: Workspace, results: Sequence[PackedResult], marks: Sequence[str
         table.add_row(scenario, value, summary.UNITS[scenario], f"{one.f1:.3f}" if one.f1 else "none")
     console.print(table)
     for mark in marks:
-        console.print(mark, markup=False)
-    console.print(f"packed: {output.package('.tar.gz')}", soft_wrap=True, markup=False)
+        console.print(mark)
+    console.print(f"packed: {output.package('.tar.gz')}", soft_wrap=True)

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from foundation import rules
+from foundation import rules, terminal
 from foundation.people_numbers import clock, figure
 from submission.rules import rounds
 from submission.submit.request import SubmissionRequest
@@ -106,7 +105,7 @@ def show(
     done: set[str],
 ) -> None:
     """Print the runs with their expected durations, and the settings of `conf`, the text of a user.conf."""
-    console = Console(highlight=False)
+    console = terminal.console()
     kind = "TRIAL, never submittable" if request.short else request.division
     console.print(f"\n{request.submitter}, {kind}, round {request.round.name}, {request.benchmark} on {request.system}")
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -119,5 +118,5 @@ def show(
     table.add_row("remaining", "", clock(left_s), "")
     console.print(table)
     settings = [line for line in conf.splitlines() if line.strip() and not line.startswith("#")]
-    console.print(f"user.conf: {', '.join(settings)}", soft_wrap=True, markup=False)
-    console.print(f"package: {output.folder}", soft_wrap=True, markup=False)
+    console.print(f"user.conf: {', '.join(settings)}", soft_wrap=True)
+    console.print(f"package: {output.folder}", soft_wrap=True)

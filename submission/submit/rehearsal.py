@@ -14,7 +14,7 @@ import numpy as np
 
 from accuracy.log import read_entries
 from backends.replay import write_answers
-from foundation import log_files
+from foundation import log_files, terminal
 from qsl.base import Features
 from sut.errors import USAGE, UsageError, UserError
 from sut.record import run_record
@@ -67,4 +67,5 @@ def _features(log_dir: Path) -> Features:
 
 
 if __name__ == "__main__":
+    terminal.secure()
     sys.exit(main())

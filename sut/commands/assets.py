@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from foundation import terminal
 from sut.commands.fetch import add_places, asset_cache
 from sut.errors import FetchError
 from sut.fetch import catalogue, http, obtain
@@ -100,7 +100,7 @@ def _print(rows: list[AssetRow], root: Path) -> None:
     for one in rows:
         flags = " ".join(f"--{flag}" for flag in one.flags) or "–"
         table.add_row(one.name, flags, one.state, _size(one), one.verified or "–", one.licence)
-    console = Console(highlight=False, markup=False, width=None if Console().is_terminal else 200)
+    console = terminal.console(file_columns=200)
     console.print(table)
     console.print(f"directory: {root}. To fetch what is missing, type: python -m sut fetch NAME", soft_wrap=True)
 

@@ -27,6 +27,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from backends.base import Pending
+from foundation import terminal
 from sut.errors import RunFailedError
 from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import JOBS_PER_INSTANCE, Answer
@@ -62,6 +63,7 @@ def serve(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], repo
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+    terminal.secure()
     if len(places) == 1:
         places[0].pin()
         _exit_with_parent()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from foundation import terminal
 
 _EVERY_S = 10.0  # between two lines without a terminal
 
@@ -15,7 +16,7 @@ class Display:
     """Shows progress inside its `with` block; `at` may be called for every read."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._console = terminal.console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
             TimeRemainingColumn(), console=self._console, transient=True, disable=not self._console.is_terminal,

@@ -6,9 +6,9 @@ import sys
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from foundation import terminal
 from foundation.people_numbers import clock
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
@@ -22,7 +22,7 @@ class ProgressLine:
     def __init__(self, plan: Plan, counters: QueryCounters, total: int | None) -> None:
         """`total`: the run ends after this many samples; None: by the plan's duration and query count."""
         self._plan, self._counters, self._total = plan, counters, total
-        self._console = Console(stderr=True)
+        self._console = terminal.console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
             console=self._console, transient=True, disable=not self._console.is_terminal,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
 from accuracy import report as accuracy_report
 from accuracy.score import Score
 from accuracy.targets import Target
+from foundation import terminal
 from foundation.people_numbers import count, figure
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
@@ -100,4 +100,4 @@ def closing(prepared: Prepared, rows: Rows) -> None:
         ("logs", str(prepared.config.log_dir)),
     ]:
         table.add_row(name, value)
-    Console(highlight=False).print(table)
+    terminal.console().print(table)

@@ -101,7 +101,7 @@ def _abort(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure
         signal.signal(number, signal.SIG_IGN)
     executor.close()
     time.sleep(_LOG_POLL_S)
-    text = "interrupted." if isinstance(failure, KeyboardInterrupt) else f"{failure}"
+    text = "interrupted" if isinstance(failure, KeyboardInterrupt) else f"{failure}"
     if not isinstance(failure, (KeyboardInterrupt, RunFailedError)):
         text = f"{type(failure).__name__}: {failure}"
-    raise RunFailedError(f"the run is INVALID: {text} Its logs are in {prepared.config.log_dir}.") from failure
+    raise RunFailedError(f"the run FAILED: {text.rstrip('.')}. Its logs are in {prepared.config.log_dir}.") from failure

@@ -42,3 +42,4 @@ VERBS: dict[str, Verb] = {
     "completion": Verb("print a shell's completion for verbs, flags and choices", "sut.commands.completion", "bash"),
 }
 WITH_SETTINGS = tuple(name for name, verb in VERBS.items() if verb.takes_settings)
+TEXT_ONLY = ("assets", "presets", "doctor", "kpi", "check", "show", "completion")  # what they print is all they make

@@ -27,7 +27,7 @@ Start = Callable[..., Command]
 def assert_failed(command: Command, *words: str) -> None:
     """Wait for the end of a run that began and could not end, and look at all that it left."""
     ended = command.end()
-    message = assert_refused(ended, "INVALID", "Its logs are in logs", *words, code=3)
+    message = assert_refused(ended, "the run FAILED: ", "Its logs are in logs", *words, code=3)
     assert ended.record()["verdict"] == "FAILED"
     assert ended.record()["reasons"] == [message]
     assert ended.record()["submittable"] is False

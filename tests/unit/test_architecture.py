@@ -153,6 +153,12 @@ def test_a_package_that_imports_a_library_that_reports_its_use_stops_it_first() 
     assert "backends" in packages
 
 
+def test_text_goes_through_one_door() -> None:
+    """`foundation.terminal` makes the console on which a user's names are no markup."""
+    users = {name for name, names in IMPORTED.items() if "rich.console.Console" in names}
+    assert {name for name in users if name.partition(".")[0] not in UNBOUND} == {"foundation.terminal"}
+
+
 def test_the_scheduler_never_sees_loadgen() -> None:
     blind = {name for name in FILES if room(name) in ("sut.executors", "sut.queries")} - {"sut.queries.loadgen"}
     assert {name for name in blind if any("loadgen" in one for one in IMPORTED[name])} == set()

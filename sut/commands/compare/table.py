@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 
+from foundation import terminal
 from foundation.people_numbers import figure
 from foundation.typed_json import encode
 from sut.commands.compare.engines import PresetEngine
@@ -61,7 +61,7 @@ class Comparison:
 
 def show(one: Comparison) -> None:
     """Print one preset's table, its gate and its notes."""
-    console = Console(highlight=False)
+    console = terminal.console()
     console.print(f"\n{one.preset}: {one.model} on {one.dataset}; {one.accelerated.samples_answered} samples scored")
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in _COLUMNS:

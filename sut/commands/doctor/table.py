@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
+from foundation import terminal
 from foundation.people_numbers import count
 from sut.commands.doctor.probe import BackendProbe
 from sut.commands.doctor.report import DoctorReport
@@ -30,7 +30,7 @@ def show(report: DoctorReport) -> None:
     table.add_column(overflow="fold")
     for row in rows(report):
         table.add_row(row.name, row.text, style=row.style)
-    Console(highlight=False, markup=False).print(table)
+    terminal.console().print(table)
 
 
 def rows(report: DoctorReport) -> Iterator[TableRow]:

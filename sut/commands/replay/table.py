@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
-from foundation import people_numbers
+from foundation import people_numbers, terminal
 from sut.commands.replay.differences import Difference
 from sut.record import figures
 from sut.record.figures import label
@@ -16,7 +15,7 @@ from sut.record.run_record import RunRecord
 
 def show_differences(found: Sequence[Difference], among: Sequence[str]) -> None:
     """Print the differences; `among` are the sections that were compared."""
-    console = Console(highlight=False, markup=False)
+    console = terminal.console()
     if not found:
         console.print(f"no differences in {', '.join(among)}", soft_wrap=True)
         return
@@ -31,7 +30,7 @@ def show_figures(then: RunRecord, now: RunRecord) -> None:
     table.add_row("verdict", then.verdict, now.verdict, "")
     for name, before, after in _compared(then, now):
         table.add_row(label(name), _number(before), _number(after), _change(before, after))
-    Console(highlight=False).print(table)
+    terminal.console().print(table)
 
 
 def _compared(then: RunRecord, now: RunRecord) -> list[tuple[str, float | None, float | None]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from foundation import terminal
 from foundation.people_numbers import figure
 from sut.commands.sweep.grid import Axis, shown
 from sut.commands.sweep.rows import SweepRow
@@ -34,9 +34,7 @@ def notices(summaries: Sequence[PointSummary]) -> list[str]:
 
 def show(summaries: Sequence[PointSummary], axes: Sequence[Axis], finished: Sequence[SweepRow]) -> None:
     """Print the table, the failures below it, and the notices."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
+    console = terminal.console(file_columns=_WIDTH)
     figures = [name for name in _COLUMNS if any(name in one.figures for one in summaries)]
     table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left")
     for axis in axes:
@@ -55,7 +53,7 @@ def show(summaries: Sequence[PointSummary], axes: Sequence[Axis], finished: Sequ
     console.print(f"median (lowest – highest) of the repeats{of_what}", style="dim")
     for row in finished:
         if row.error:
-            console.print(f"FAILED {row.point}, repeat {row.repeat}: {row.error}", markup=False, soft_wrap=True)
+            console.print(f"FAILED {row.point}, repeat {row.repeat}: {row.error}", soft_wrap=True)
     for notice in notices(summaries):
         console.print(f"note: {notice}", style="dim")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -105,3 +106,33 @@ assert "numpy" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+_WALK = """
+import sys
+from sut import __main__
+from sut.settings.verbs import VERBS, Verb
+VERBS["walk"] = Verb("", "walk")
+sys.argv = ["sut", "walk"]
+__main__.command()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "last_line"),
+    [
+        ("def main(words): return {}[words[0]]", "IndexError: list index out of range"),
+        ("def main(words): raise MemoryError", "or lower --instances, --max-batch-tokens or --threads."),
+        (
+            "import os, signal\ntry: os.kill(os.getpid(), signal.SIGTERM)\nexcept KeyboardInterrupt: raise ImportError",
+            "error: interrupted.",
+        ),
+    ],
+)
+def test_what_is_no_persons_mistake_ends_in_code_3(tmp_path: Path, module: str, last_line: str) -> None:
+    (tmp_path / "walk.py").write_text(module)
+    path = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    done = subprocess.run([sys.executable, "-c", _WALK], capture_output=True, text=True, env=path, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines()[-1].endswith(last_line)
+    assert ("Traceback" in done.stderr) == ("IndexError" in last_line)
