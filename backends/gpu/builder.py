@@ -19,7 +19,7 @@ from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.formats.base import ModelWeights
-from backends.gpu import device, engine
+from backends.gpu import cuda_errors, device, engine
 from backends.gpu.engine import FP8, INT8, Engine, FoldedLinear
 from backends.quantization import calibration, int8_builder, qat_ranges
 from backends.quantization.calibration import CalibrationSettings
@@ -73,14 +73,15 @@ def _build(
 
 def _choices(built: Engine) -> dict[str, dict[str, str]]:
     """The default choices, and those measured on this machine's GPU if it has one with this precision."""
-    from backends.gpu import gemm_tuning, loading
+    from backends.gpu import gemm_tuning, loading, runtime
 
     found = {gemm_tuning.DEFAULT: gemm_tuning.default(built.precision)}
     try:
         gpu = device.of(0, built.precision)
     except BackendError:
         return found
-    return found | {gpu.name: loading.measure_engine(built)}
+    with cuda_errors.in_one_line(0):
+        return found | {gpu.name: loading.measure_engine(built, runtime.CudaGpu(0))}
 
 
 def _int8(

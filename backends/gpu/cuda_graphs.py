@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from backends.base import Batch, Pending
+from backends.base import Batch
 from backends.gpu.packed_bert import GpuBert
-from backends.gpu.pipeline import blank, integers, lay_out, packed
-from foundation.arrays import Float32
+from backends.gpu.pipeline import CapturedPass, integers, lay_out, packed
+from backends.gpu.runtime import Gpu
 
 STEP = 32  # tokens from one bucket to the next
 
@@ -21,63 +21,31 @@ def bucket(tokens: int) -> int:
     return -(-tokens // STEP) * STEP
 
 
-class _CapturedGraph:
-    """The graph of one bucket, with its own memory."""
-
-    @torch.inference_mode()
-    def __init__(self, bert: GpuBert, tokens: int, device: torch.device) -> None:
-        self.tokens = tokens
-        self.host_logits = torch.empty(tokens, 2, pin_memory=True)
-        self._host_ids = torch.empty(integers(tokens), dtype=torch.int32, pin_memory=True)
-        lay_out(blank(tokens), self._host_ids)
-        self._ids = self._host_ids.to(device)
-        batch = packed(self._ids, tokens, 1, tokens)
-        bert(batch)  # compiles the kernels, which a capture must not do
-        torch.cuda.synchronize(device)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._logits = bert(batch)
-        self.rows = len(self._logits)  # one per token, or one
-
-    @torch.inference_mode()
-    def run(self, batch: Batch) -> None:
-        """Enqueue a sample in place of the bucket's blank one; rows of ids stay at the bucket's offsets."""
-        numbers = self._host_ids.numpy()
-        for row, values in enumerate((batch.input_ids, batch.token_type_ids, batch.position_ids)):
-            numbers[row * self.tokens : row * self.tokens + batch.tokens] = values
-        numbers[3 * self.tokens + 1] = batch.tokens
-        self._ids.copy_(self._host_ids, non_blocking=True)
-        self._graph.replay()
-        self.host_logits[: self.rows].copy_(self._logits, non_blocking=True)
-
-
 class CudaGraphs:
     """A graph for every bucket up to the longest sample of the warm-up."""
 
-    def __init__(self, bert: GpuBert, device: torch.device) -> None:
-        self._bert, self._device = bert, device
-        self._graphs: dict[int, _CapturedGraph] = {}
-        self._answered = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    def __init__(self, bert: GpuBert, gpu: Gpu) -> None:
+        self._bert, self._gpu = bert, gpu
+        self._passes: dict[int, CapturedPass] = {}
 
     def capture(self, longest: int) -> None:
-        """Capture the graphs for samples of up to `longest` tokens."""
-        for tokens in range(STEP, bucket(longest) + 1, STEP):
-            if tokens not in self._graphs:
-                self._graphs[tokens] = _CapturedGraph(self._bert, tokens, self._device)
+        """Capture the graphs for samples of up to `longest` tokens; the largest first, whose memory serves the rest."""
+        for tokens in range(bucket(longest), 0, -STEP):
+            if tokens not in self._passes:
+                self._passes[tokens] = self._captured(tokens)
 
-    def takes(self, batch: Batch) -> bool:
-        """True if the batch is one sample and its bucket was captured."""
-        return len(batch) == 1 and bucket(batch.tokens) in self._graphs
+    def of(self, batch: Batch) -> CapturedPass | None:
+        """The captured pass for a batch; None if it is to be launched kernel by kernel."""
+        return self._passes.get(bucket(batch.tokens)) if len(batch) == 1 else None
 
-    def begin(self, batch: Batch) -> Pending[Float32]:
-        """Like `Pipeline.begin`; the answers are valid until the next sample of the same bucket."""
-        graph = self._graphs[bucket(batch.tokens)]
-        self._answered.synchronize()
-        graph.run(batch)
-        self._answered.record()
-        return Pending(self._answered.query, lambda: self._answers(graph, batch.tokens))
-
-    def _answers(self, graph: _CapturedGraph, tokens: int) -> Float32:
-        self._answered.synchronize()
-        found: Float32 = graph.host_logits[: min(tokens, graph.rows)].numpy()
-        return found
+    @torch.inference_mode()
+    def _captured(self, tokens: int) -> CapturedPass:
+        host_ids = torch.empty(integers(tokens), dtype=torch.int32)
+        used = lay_out(Batch.blank(1, tokens), host_ids)
+        ids = host_ids[:used].to(self._gpu.device, copy=True)
+        logits = self._gpu.empty(self._bert.rows(tokens, 1), 2)
+        on_device = packed(ids, tokens, 1, tokens)
+        self._gpu.launch(lambda: self._bert(on_device, logits))  # compiles the kernels, which a capture must not do
+        self._gpu.synchronize()
+        replay = self._gpu.capture(lambda: self._bert(on_device, logits))
+        return CapturedPass(tokens=tokens, samples=1, ids=ids, logits=logits, replay=replay)

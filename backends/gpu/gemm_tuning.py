@@ -7,20 +7,21 @@ engine is loaded, before the clock. All layers have the same shapes, so only the
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from backends.errors import BackendError, brief
 from backends.gpu.engine import BUCKETS
-from backends.gpu.gemm_variants import LIBRARY, GemmVariant, build_variant, variants
+from backends.gpu.gemm_variants import LIBRARY, build_variant, variants
 from backends.gpu.kernels import GpuKernels
+from backends.gpu.runtime import Gpu
 from backends.gpu.weights import FLOATS, GpuLayer, Product
 from backends.quantization.int8_model import LINEARS
 
 GemmChoices = dict[str, str]  # "product@tokens" → one of gemm_variants.variants
-Call = Callable[[], Tensor]
-Measure = Callable[[Call], float]  # the time of one call; any unit
 DEFAULT = "default"  # key used instead of a GPU name when nothing was measured
 _TILES = ("32x64", "64x64", "64x128", "128x128", "128x128", "128x128")  # default for each bucket
 
@@ -35,24 +36,54 @@ def default(precision: str) -> GemmChoices:
     }
 
 
-def measured(layer: GpuLayer, kernels: GpuKernels, measure: Measure, buckets: Sequence[int] = BUCKETS) -> GemmChoices:
-    """The fastest variant of each product of `layer` at the tokens of each bucket; `measure` times one call."""
+def measured(layer: GpuLayer, gpu: Gpu, buckets: Sequence[int] = BUCKETS) -> GemmChoices:
+    """The fastest variant of each product of `layer` on `gpu` at the tokens of each bucket.
+
+    Raises:
+        BackendError: a variant broke the GPU, or none can compute a product; the message names it.
+    """
     found: GemmChoices = {}
     for name, product in _products(layer).items():
         for at, tokens in enumerate(buckets):
             x = _input(product, tokens)
             fewest = buckets[at - 1] if at else 1
-            times = {one: _time(build_variant(one, product, kernels), x, measure) for one in variants(product, fewest)}
-            found[key(name, tokens)] = min(times, key=lambda one: times[one])
+            timed = {one: _Timed.of(one, name, product, x, gpu) for one in variants(product, fewest)}
+            found[key(name, tokens)] = fastest = min(timed, key=lambda one: timed[one].milliseconds)
+            if timed[fastest].error:
+                raise BackendError(f"expected a GEMM variant for {_shape(name, product, tokens)} on {gpu.name}, found "
+                                   f"none: {timed[fastest].error}.")  # fmt: skip
     return found
 
 
-def _time(call: GemmVariant, x: Tensor, measure: Measure) -> float:
-    """The time of one call; infinite if this GPU or this version of the library does not support it."""
+@dataclass(frozen=True)
+class _Timed:
+    """The time of a variant; infinite, with the error, if this GPU or this version of a library does not have it."""
+
+    milliseconds: float
+    error: str = ""
+
+    @classmethod
+    def of(cls, variant: str, name: str, product: Product, x: Tensor, gpu: Gpu) -> _Timed:
+        try:
+            call = build_variant(variant, product, gpu.kernels)
+            return cls(gpu.milliseconds(lambda: call(x)))
+        except Exception as error:  # noqa: BLE001 - compilers and libraries reject shapes with many types of errors
+            _check_alive(gpu, variant, _shape(name, product, len(x)), error)
+            return cls(float("inf"), brief(error))
+
+
+def _check_alive(gpu: Gpu, variant: str, shape: str, error: Exception) -> None:
+    """Raises BackendError if the GPU computes no longer: after an illegal access every later call fails too."""
     try:
-        return measure(lambda: call(x))
-    except Exception:  # noqa: BLE001 - compilers and libraries reject shapes with many types of errors
-        return float("inf")
+        gpu.synchronize()
+    except RuntimeError:
+        raise BackendError(f"expected {gpu.name} to run the GEMM variant {variant} for {shape}, found "
+                           f"{brief(error)}.") from error  # fmt: skip
+
+
+def _shape(name: str, product: Product, tokens: int) -> str:
+    outputs, inputs = product.weight.shape
+    return f"{name}, [{tokens}, {inputs}] × [{inputs}, {outputs}] in {str(product.weight.dtype).removeprefix('torch.')}"
 
 
 def _input(product: Product, tokens: int) -> Tensor:

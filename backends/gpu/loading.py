@@ -7,18 +7,15 @@ import torch
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
 from backends.gpu import engine, gemm_tuning, weights
-from backends.gpu.kernels import TRITON
 from backends.gpu.packed_bert import GpuBert
+from backends.gpu.runtime import Gpu
 from backends.gpu.weights import FLOATS, GpuWeights
 
-_CALL_MS = 20  # time spent on measuring one variant
 
-
-def on_gpu(model: Model, precision: str, device: torch.device) -> GpuBert:
+def on_gpu(model: Model, precision: str, gpu: Gpu) -> GpuBert:
     """The model on a GPU; if the engine has no choices for this GPU, its GEMMs are measured first."""
-    found, recorded = read(model, precision, device)
-    name = torch.cuda.get_device_name(device)
-    return GpuBert(found, TRITON, recorded.get(name) or measure(found))
+    found, recorded = read(model, precision, gpu.device)
+    return GpuBert(found, gpu.kernels, recorded.get(gpu.name) or measure(found, gpu))
 
 
 def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights, engine.ChoicesByGpu]:
@@ -34,18 +31,11 @@ def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights
     return weights.from_engine(built, device), built.choices
 
 
-def measure_engine(built: engine.Engine) -> gemm_tuning.GemmChoices:
-    """The fastest variants for an engine that is about to be written, on the first GPU."""
-    return measure(weights.from_engine(built, torch.device("cuda", 0)))
-
-
-def measure(found: GpuWeights) -> gemm_tuning.GemmChoices:
+def measure(found: GpuWeights, gpu: Gpu) -> gemm_tuning.GemmChoices:
     """The fastest variant of each product on the GPU that holds the weights."""
-    return gemm_tuning.measured(found.layers[0], TRITON, _milliseconds)
+    return gemm_tuning.measured(found.layers[0], gpu)
 
 
-def _milliseconds(call: gemm_tuning.Call) -> float:
-    """The median time of one call with a cold L2 cache."""
-    from triton.testing import do_bench
-
-    return float(do_bench(call, warmup=_CALL_MS // 4, rep=_CALL_MS, return_mode="median"))
+def measure_engine(built: engine.Engine, gpu: Gpu) -> gemm_tuning.GemmChoices:
+    """The fastest variants for an engine that is about to be written."""
+    return measure(weights.from_engine(built, gpu.device), gpu)

@@ -35,24 +35,33 @@ class GpuBert:
 
     def __init__(self, weights: GpuWeights, kernels: GpuKernels, choices: Mapping[str, str]) -> None:
         self._weights, self._kernels = weights, kernels
+        self._per_token = HEADS[weights.config.head].per_token
         self._products = [_tuned(layer, kernels, choices) for layer in weights.layers]
 
-    def __call__(self, batch: DeviceBatch) -> Tensor:
-        """The head's logits, float32 [T, 2] or [B, 2]."""
+    def rows(self, tokens: int, samples: int) -> int:
+        """Rows of the logits of a batch."""
+        return tokens if self._per_token else samples
+
+    def __call__(self, batch: DeviceBatch, to: Tensor | None = None) -> Tensor:
+        """The head's logits, float32 [T, 2] or [B, 2], in `to` if it is given."""
         stream, x = self._embed(batch)
         layers = self._weights.layers
         for number, layer in enumerate(layers):
             following = layers[number + 1].qkv.input_encoding if number + 1 < len(layers) else None
             x = self._layer(layer, self._products[number], following, x, stream, batch)
-        return self._logits(stream, batch.cu_seqlens)
+        return self._logits(stream, batch.cu_seqlens, to)
 
-    def _logits(self, stream: Tensor, cu_seqlens: Tensor) -> Tensor:
-        """The head: its square layers, which have few rows and run in plain torch, then its last layer."""
-        x = stream if HEADS[self._weights.config.head].per_token else stream[cu_seqlens[:-1]].float()
+    def _logits(self, stream: Tensor, cu_seqlens: Tensor, to: Tensor | None) -> Tensor:
+        """The head: its square layers, which have few rows and run in plain torch, then its last layer.
+
+        A classifier reads the first token of each sample. An empty sample, which fills up a captured batch, may begin
+        at the end of the tokens.
+        """
+        x = stream if self._per_token else stream[cu_seqlens[:-1].clamp(max=len(stream) - 1)].float()
         *dense, (weight, bias) = self._weights.head
         for layer in dense:
             x = torch.tanh(F.linear(x, *layer))
-        answers = torch.empty(len(x), len(weight), device=x.device)
+        answers = torch.empty(len(x), len(weight), device=x.device) if to is None else to
         self._kernels.head(x, weight, bias, answers)
         return answers
 

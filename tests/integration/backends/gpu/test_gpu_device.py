@@ -1,29 +1,34 @@
-"""The backend on a real GPU against its twin, in any order, with CUDA graphs too. Skipped without a GPU."""
+"""The backend against its twin, in any order, with CUDA graphs too: on a GPU, or without one on an emulated GPU.
+
+The emulated one does everything as late as the events allow (tests/support/emulated_gpu.py)."""
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from emulated_gpu import EmulatedGpuBackend
 from small_bert import random_batch
 
-from backends import accelerators, backend_class, engine_builder
+from backends import accelerators, engine_builder
 from backends.base import Backend, Options
 from backends.bert.model import Model
+from backends.gpu.backend import GpuBackend
 from backends.gpu.cpu_twin import CpuTwin
-from backends.gpu.device import of
 
-pytestmark = pytest.mark.gpu
-LENGTHS = [1, 2, 63, 64, 65, 383, 384]
-SLACK = {
-    "fp16": 2e-3,
-    "bf16": 0.03,
-    "fp8": 0.05,
-    "int8": 0.03,
-}  # mean difference of the logits relative to their mean magnitude
+HAS_GPU = "TRITON_INTERPRET" not in os.environ  # tests/conftest.py
+# Mean difference of the logits relative to their mean magnitude. fp8: tensor cores sum in fewer bits than float32 has;
+# of one token, that alone is up to 0.08.
+SLACK = {"fp16": 2e-3, "bf16": 0.03, "fp8": 0.1, "int8": 0.03}
+# The order of work, which the emulation is about, depends on neither precision nor size.
+PRECISIONS = tuple(SLACK) if HAS_GPU else ("fp16", "int8")
+MANY, LONGEST = (3000, 384) if HAS_GPU else (100, 130)
+LENGTHS = [1, 2, 63, 64, 65, LONGEST - 1, LONGEST]
 Load = Callable[[str], Backend]
 
 
@@ -43,10 +48,11 @@ def ready(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
 
 @pytest.fixture(scope="module")
-def load(ready: Callable[[str], Model]) -> Load:
+def load(ready: Callable[[str], Model], device: str) -> Load:
+    backend = GpuBackend if HAS_GPU else EmulatedGpuBackend
+
     def loaded(precision: str) -> Backend:
-        of(0, precision)
-        found = backend_class("gpu")(Options(precision))
+        found = backend(Options(precision))
         found.load(ready(precision))
         return found
 
@@ -58,8 +64,8 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).mean() / np.abs(expected).mean())
 
 
-@pytest.mark.parametrize("precision", SLACK)
-@pytest.mark.parametrize("lengths", [[1], LENGTHS, [7] * 3000], ids=["one", "odd", "many"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("lengths", [[1], LENGTHS, [7] * MANY], ids=["one", "odd", "many"])
 def test_the_gpu_agrees_with_its_twin(
     load: Load, ready: Callable[[str], Model], precision: str, lengths: list[int]
 ) -> None:
@@ -70,7 +76,7 @@ def test_the_gpu_agrees_with_its_twin(
 
 def test_batches_in_flight_do_not_disturb_each_other(load: Load) -> None:
     backend = load("fp16")
-    batches = [random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed) for seed in range(12)]
+    batches = [random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed) for seed in range(8)]
     expected = [backend.infer(batch) for batch in batches]
     under_way = [(backend.begin(batches[0]), expected[0])]
     for batch, answers in zip(batches[1:], expected[1:], strict=True):
@@ -80,15 +86,28 @@ def test_batches_in_flight_do_not_disturb_each_other(load: Load) -> None:
         assert pending.is_ready()
 
 
-@pytest.mark.parametrize("precision", SLACK)
+def test_samples_in_flight_in_one_graph_do_not_disturb_each_other(load: Load) -> None:
+    """An instance has two jobs under way; here both samples run in the graph of the same bucket."""
+    backend = load("fp16")
+    backend.warm_up([(1, 32)])
+    samples = [random_batch([length], seed=length) for length in (20, 30, 25, 31)]
+    expected = [backend.infer(sample) for sample in samples]
+    for one, other in itertools.pairwise(range(len(samples))):
+        pending = [backend.begin(samples[number]) for number in (one, other)]
+        for number, begun in zip((one, other), pending, strict=True):
+            np.testing.assert_array_equal(begun.answers(), expected[number])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_graphs_and_the_pipeline_agree(load: Load, precision: str) -> None:
     streaming, graphs = load(precision), load(precision)
-    graphs.warm_up([(1, 384), (1, 100)])
-    for length in (384, 1, 2, 63, 64, 65, 383, 31):
+    graphs.warm_up([(1, LONGEST), (1, 100)])
+    for length in (LONGEST, 1, 2, 63, 64, 65, LONGEST - 1, 31):
         sample = random_batch([length], seed=length)
         assert difference(graphs.infer(sample), streaming.infer(sample)) < SLACK[precision]
 
 
+@pytest.mark.gpu
 def test_an_engine_that_was_built_here_names_this_gpus_kernels(ready: Callable[[str], Model]) -> None:
     from backends.gpu import engine
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from emulated_gpu import EmulatedGpu
 from gpu_encodings import random
 from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
 
@@ -20,6 +21,7 @@ from backends.gpu import engine, gemm_tuning, weights
 from backends.gpu.builder import fold_int8, round_fp8
 from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TWIN
+from backends.gpu.runtime import Work
 from backends.gpu.weights import Product
 from backends.quantization.int8_model import LINEARS
 
@@ -107,18 +109,44 @@ def test_the_librarys_gemm_agrees_with_ours(model: Model, built: Path, precision
         assert off.mean() <= 0.02 * expected.float().abs().mean() + 1e-6
 
 
-def test_the_fastest_variant_is_chosen_and_never_one_that_fails(model: Model, built: Path) -> None:
-    layer = weights.from_engine(engine.read(built), CPU).layers[0]
-    asked: list[int] = []
+class TimedGpu(EmulatedGpu):
+    """Each call is faster than the one before, and each third raises `error`, after which `broken` sticks."""
 
-    def measure(call: gemm_tuning.Call) -> float:
-        asked.append(len(call()))
-        if len(asked) % 3 == 1:
-            raise RuntimeError("no such kernel for this shape")
-        return 1.0 / len(asked)  # each is faster than the one before
+    def __init__(self, error: Exception, *, every: int = 3, broken: Exception | None = None) -> None:
+        super().__init__()
+        self.calls, self._error, self._every, self._broken = 0, error, every, broken
 
-    small = gemm_tuning.measured(layer, TWIN, measure, buckets=(32,))
-    assert set(small) == {f"{name}@32" for name in LINEARS}
-    assert set(asked) == {32}
-    tried = len(variants(layer.qkv, 1))
-    assert all(list(variants(layer.qkv, 1)).index(chosen) >= tried - 2 for chosen in small.values())
+    def milliseconds(self, call: Work) -> float:
+        self.calls += 1
+        if self.calls % self._every == 0:
+            self.fault = self._broken
+            raise self._error
+        return 1 / self.calls
+
+
+UNSUPPORTED = RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmul`")
+BROKEN = RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be …")
+
+
+@pytest.fixture(scope="module")
+def layer(built: Path) -> weights.GpuLayer:
+    return weights.from_engine(engine.read(built), CPU).layers[0]
+
+
+def test_the_fastest_variant_is_chosen_and_never_one_that_fails(layer: weights.GpuLayer) -> None:
+    names = list(variants(layer.qkv, 1))
+    for every in range(2, len(names) + 1):
+        chosen = gemm_tuning.measured(layer, TimedGpu(UNSUPPORTED, every=every), buckets=(32,))
+        assert set(chosen) == {f"{name}@32" for name in LINEARS}
+        assert chosen["qkv@32"] == (names[-2] if len(names) % every == 0 else names[-1])
+
+
+def test_where_no_variant_runs_nothing_is_chosen(layer: weights.GpuLayer) -> None:
+    with pytest.raises(BackendError, match=r"qkv, \[32, 64\].* found none: RuntimeError: CUDA error: CUBLAS"):
+        gemm_tuning.measured(layer, TimedGpu(UNSUPPORTED, every=1), buckets=(32,))
+
+
+def test_a_variant_that_breaks_the_gpu_is_named(layer: weights.GpuLayer) -> None:
+    second = variants(layer.qkv, 1)[1]
+    with pytest.raises(BackendError, match=rf"{second} for qkv, \[32, 64\] .*illegal memory access[^\n]*$"):
+        gemm_tuning.measured(layer, TimedGpu(BROKEN, every=2, broken=BROKEN), buckets=(32,))

@@ -1,0 +1,127 @@
+"""What the backend asks of a GPU: streams, events, pinned memory, graphs, a clock; and how PyTorch answers.
+
+`Gpu` is the whole seam between the engine and CUDA. Tests have a second one that runs on the CPU, where work that was
+enqueued is done as late as its events allow, so that a buffer that is reused too early gives a wrong answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from backends.gpu.kernels import TRITON, GpuKernels
+
+Work = Callable[[], object]  # launches kernels; runs on the host when it is enqueued
+_CALL_MS = 20  # time spent on measuring one call
+
+
+class Stream(Protocol):
+    """Work that runs in the order in which it was enqueued."""
+
+    def wait_event(self, event: Any) -> None:
+        """What is enqueued from now on begins after `event`."""
+
+
+class Event(Protocol):
+    """A point in a stream."""
+
+    def record(self) -> None:
+        """Move to the end of the current stream, as it is now."""
+
+    def query(self) -> bool:
+        """Whether the work before it is done; True if it was never recorded."""
+
+    def synchronize(self) -> None:
+        """Wait for the work before it."""
+
+
+class Gpu(Protocol):
+    """One GPU, used from one thread. `copy`, `launch` and `Event.record` go to the current stream."""
+
+    name: str
+    device: torch.device
+    kernels: GpuKernels
+
+    def stream(self) -> Stream: ...
+
+    def event(self) -> Event: ...
+
+    def current(self, stream: Stream) -> AbstractContextManager[object]:
+        """Makes `stream` the current one inside a block."""
+
+    def pinned(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Uninitialized memory of the host that the GPU can copy from and to."""
+
+    def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Uninitialized memory of the GPU."""
+
+    def copy(self, to: Tensor, source: Tensor) -> None:
+        """Enqueue a copy; the host's memory must stay as it is until it is done."""
+
+    def launch(self, work: Work) -> None:
+        """Enqueue the kernels that `work` launches."""
+
+    def capture(self, work: Work) -> Callable[[], None]:
+        """The kernels that `work` launches as a graph; the result enqueues it. All graphs share their scratch memory.
+
+        They must therefore be enqueued on one stream, and write what is read later to memory of their own. `work` must
+        have run before: a capture cannot compile.
+        """
+
+    def synchronize(self) -> None:
+        """Wait for everything. Raises RuntimeError if the GPU failed, and then at every call."""
+
+    def milliseconds(self, call: Work) -> float:
+        """The median time of one call with a cold L2 cache."""
+
+
+class CudaGpu:
+    """GPU `number` of this process, through `torch.cuda`."""
+
+    kernels = TRITON
+
+    def __init__(self, number: int) -> None:
+        self.device = torch.device("cuda", number)
+        torch.cuda.set_device(self.device)
+        self.name: str = torch.cuda.get_device_name(self.device)
+        self._pool: Any = None
+
+    def stream(self) -> Stream:
+        return torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+
+    def event(self) -> Event:
+        return torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def current(self, stream: Any) -> AbstractContextManager[object]:
+        return torch.cuda.stream(stream)
+
+    def pinned(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+    def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=self.device)
+
+    def copy(self, to: Tensor, source: Tensor) -> None:
+        to.copy_(source, non_blocking=True)
+
+    def launch(self, work: Work) -> None:
+        work()
+
+    def capture(self, work: Work) -> Callable[[], None]:
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            work()
+        return graph.replay
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize(self.device)
+
+    def milliseconds(self, call: Work) -> float:
+        from triton.testing import do_bench
+
+        return float(do_bench(call, warmup=_CALL_MS // 4, rep=_CALL_MS, return_mode="median"))
