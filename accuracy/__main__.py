@@ -41,9 +41,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--dtype", choices=["float32", "float16"], help="type of the logits (default: inferred from the sizes)")
     add("--output-transposed", action="store_true", help="logits were logged as [2, rows], not [rows, 2]")
     add("--predictions", type=Path, metavar="FILE", help="also write the answers to FILE, as JSON")
-    add("--max-seq-length", type=int, default=MAX_SEQ_LENGTH, help="tokens of a full feature (default: %(default)s)")
+    add(
+        "--max-seq-length",
+        type=_length,
+        metavar="N",
+        default=MAX_SEQ_LENGTH,
+        help="tokens of a full feature (default: %(default)s)",
+    )
     add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR, help="directory of cached features")
     return parser
+
+
+def _length(text: str) -> int:
+    value = int(text) if text.isdecimal() and len(text) < 6 else 0
+    if not 4 <= value <= _MOST_LENGTH:
+        raise argparse.ArgumentTypeError(f"expected a number from 4 to {_MOST_LENGTH}, found {text!r}")
+    return value
 
 
 def _score_squad(args: argparse.Namespace) -> Score:
@@ -58,6 +71,7 @@ def _score_sst2(args: argparse.Namespace) -> Score:
     return sst2.score_log(args.log_file, read_labels(args.dataset), dtype=args.dtype)
 
 
+_MOST_LENGTH = 1 << 16  # far above any BERT's positions
 # For each task: its scorer and the metric of its targets.
 _TASKS: dict[str, tuple[Callable[[argparse.Namespace], Score], Metric]] = {
     "squad": (_score_squad, "f1"),

@@ -23,6 +23,7 @@ from foundation.rules import MAX_SEQ_LENGTH
 DType = Literal["float32", "float16"]
 
 _MOST_BYTES = 4 << 30  # an answer of BERT is 6 kB in hexadecimal, SQuAD is 65 MB of them
+RANKED_PADDING = 32  # rows of padding that suffice: a scorer ranks at most the 20 best rows of a sample
 PAD_LOGIT = -10000.0  # the reference's value beyond the end of answers shorter than max_seq_length
 _LITTLE_ENDIAN: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
@@ -57,7 +58,7 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class LoggedLogits:
-    """A complete log, for N samples of the data set, S = max_seq_length."""
+    """A complete log, for N samples of the data set; S is max_seq_length, or less if all samples are far shorter."""
 
     logits: Float32  # [N, S, 2] start and end; PAD_LOGIT where the log has no value
     answered: Bool  # [N]
@@ -91,7 +92,8 @@ def read_logits(
         )
     indexes, answers = read_entries(path, len(lengths))
     layout = _layout(path, answers, indexes, lengths[indexes], max_seq_length, dtype)
-    logits = _unpack(indexes, answers, layout, transposed, (len(lengths), max_seq_length, 2))
+    width = max_seq_length if layout.padded else min(max_seq_length, int(lengths.max()) + RANKED_PADDING)
+    logits = _unpack(indexes, answers, layout, transposed, (len(lengths), width, 2))
     _check_finite(path, logits, lengths)
     answered = np.zeros(len(lengths), np.bool_)
     answered[indexes] = True

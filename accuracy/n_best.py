@@ -16,7 +16,8 @@ from accuracy.squad import span_text
 
 if TYPE_CHECKING:
     from foundation.arrays import Float32
-    from qsl.squad import Example, SquadFeatures
+    from qsl.squad import SquadFeatures
+    from qsl.squad_examples import Example
     from qsl.wordpiece import WordPiece
 
 

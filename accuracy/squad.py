@@ -19,7 +19,9 @@ from accuracy.metric import best_match
 from accuracy.spans import best_features, best_spans
 from accuracy.text import NO_ANSWER, join_pieces, passage_text
 from foundation.arrays import Bool, Float32, Float64
-from qsl.squad import Example, SquadDataSet, SquadFeatures
+from foundation.people_numbers import count
+from qsl.squad import SquadDataSet, SquadFeatures
+from qsl.squad_examples import Example
 from qsl.wordpiece import WordPiece
 
 
@@ -37,6 +39,7 @@ class SquadScore:
     total_sample_count: int
     duplicates: int = 0  # number of log entries that repeat a sample
     layout: str = ""  # of the log's answers
+    repeated_ids: int = 0  # number of questions with the id of an earlier one
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -79,11 +82,15 @@ class SquadScore:
     def lines(self) -> list[str]:
         """Coverage and confidence interval as lines of text."""
         low, high = self.f1_interval
+        repeated = (
+            f"repeated    {count(self.repeated_ids, 'question')} with the id of an earlier one; as in the official"
+        )
         return [
             f"answered    {self.samples_answered} of {self.total_sample_count} samples, "
             f"{self.questions_answered} of {len(self.answered)} questions",
             f"answers     {self.layout}",
             f"F1          {self.f1_of_answered:.3f} over the answered questions, 95 % interval {low:.3f} to {high:.3f}",
+            *([f"{repeated} scorer, the last answer counts for all"] if self.repeated_ids else []),
         ]
 
 
@@ -103,8 +110,9 @@ def score_log(
 
     Raises:
         AccuracyLogError: the log cannot be used, see `accuracy.log.read_logits`.
-        DatasetError: the data set or the vocabulary cannot be used.
+        DatasetError: the data set or the vocabulary cannot be used, or a question has no answer.
     """
+    data.check_scorable()
     logged = read_logits(
         log_file,
         data.features.lengths,
@@ -135,6 +143,8 @@ def score_logits(
 ) -> SquadScore:
     """Score logits in memory.
 
+    Answers are keyed by question id, as in the official scorer: the last of several questions with one id answers all.
+
     Args:
         logits: start and end logits, float32 [N, S, 2]; `PAD_LOGIT` beyond a sample's true length.
         answered: which samples were answered, bool [N].
@@ -142,9 +152,10 @@ def score_logits(
         vocabulary: of the features.
     """
     texts = _predict(logits, answered, examples, features, vocabulary)
+    predictions = {examples[index].id: text for index, text in texts.items()}
     exact, f1 = np.zeros((2, len(examples)))
-    for index, text in texts.items():
-        exact[index], f1[index] = best_match(text, examples[index].answers)
+    for index in texts:
+        exact[index], f1[index] = best_match(predictions[examples[index].id], examples[index].answers)
     has_answer = np.zeros(len(examples), np.bool_)
     has_answer[list(texts)] = True
     return SquadScore(
@@ -153,11 +164,12 @@ def score_logits(
         question_exact_match=exact,
         question_f1=f1,
         answered=has_answer,
-        predictions={examples[index].id: text for index, text in texts.items()},
+        predictions=predictions,
         samples_answered=int(answered.sum()),
         total_sample_count=len(answered),
         duplicates=duplicates,
         layout=layout,
+        repeated_ids=len(examples) - len({example.id for example in examples}),
     )
 
 

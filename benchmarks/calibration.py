@@ -36,7 +36,7 @@ from backends.onnxruntime_cpu.graph import BuiltGraph
 from backends.quantization.calibration import CalibrationSettings, observe, quantize
 from benchmarks import outlier_model
 from foundation.arrays import Float32
-from qsl import demo, squad
+from qsl import demo, squad, squad_examples
 from qsl.wordpiece import WordPiece
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
@@ -76,7 +76,7 @@ def _demo(samples: int) -> CalibrationCase:
         demo.write(paths["dev"], "dev")
         demo.write(paths["train"], "train", seed=3, questions=samples)
         dev, train = (squad.load(paths[split], vocab, None) for split in ("dev", "train"))
-        examples = squad.read_examples(paths["dev"])
+        examples = squad_examples.read_examples(paths["dev"])
 
     def score(logits: list[Float32]) -> float:
         padded = np.full((len(logits), max(len(one) for one in logits), 2), PAD_LOGIT, np.float32)

@@ -7,30 +7,24 @@ from, and whether it has its maximum context in this window; both are stored wit
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from foundation.arrays import Int32
-from foundation.bounded_readers import UnreadableError, parse_json
 from foundation.rules import DOC_STRIDE, MAX_QUERY_LENGTH, MAX_SEQ_LENGTH
-from qsl import feature_cache, squad_windows
+from qsl import feature_cache, squad_examples, squad_windows
 from qsl.base import DatasetError, Features
 from qsl.calibration_list import read_list
 from qsl.data_file import DataFile
 from qsl.data_set import DataSet
 from qsl.feature_cache import Arrays
+from qsl.squad_examples import KIND, Example, read_examples
 from qsl.wordpiece import CLS, SEP, WordPiece
-
-# The characters at which the reference splits a passage into words; others (a no-break space) stay inside a word.
-_SPACES = re.compile("[ \t\r\n\u202f]+")
-KIND = "a SQuAD v1.1 file"
 
 
 @dataclass(frozen=True)
@@ -43,16 +37,6 @@ class SquadFeatureSettings:
 
 
 @dataclass(frozen=True)
-class Example:
-    """One question. `doc_words` are the words of its passage, one tuple for all questions of the passage."""
-
-    id: str
-    question: str
-    doc_words: tuple[str, ...]
-    answers: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class SquadFeatures:
     """Features, and the mapping from their tokens back to the passage."""
 
@@ -62,54 +46,12 @@ class SquadFeatures:
     is_max_context: npt.NDArray[np.bool_]  # [T] True in the window where the token has most context
 
 
-def read_examples(source: Path | DataFile) -> list[Example]:
-    """All questions of a SQuAD v1.1 file, in the file's order.
-
-    Raises:
-        DatasetError: the file is missing, is not JSON, or is not in SQuAD v1.1's format; the message says what differs.
-    """
-    file = DataFile.of(source, KIND, "--dataset")
-    path = file.path
-    try:
-        data = parse_json(file.content)
-    except UnreadableError as error:
-        raise DatasetError(
-            f"expected SQuAD v1.1 JSON in {path}, found {error}. Fetch or copy the file again."
-        ) from error
-    try:
-        examples = list(_examples(data))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"expected SQuAD v1.1's form in {path} (data > paragraphs > context, qas > id, question, answers > text), "
-            f"found another ({type(error).__name__}: {error})."
-        ) from error
-    if not examples:
-        raise DatasetError(f"expected questions in {path}, found none.")
-    return examples
-
-
-def _examples(data: Any) -> Iterator[Example]:
-    for article in data["data"]:
-        for paragraph in article["paragraphs"]:
-            words = split_words(paragraph["context"])
-            for qa in paragraph["qas"]:
-                answers = tuple(answer["text"] for answer in qa["answers"])
-                if not all(isinstance(text, str) for text in (qa["id"], qa["question"], *answers)):
-                    raise TypeError(f"id, question and answers of {qa['id']!r} are not all text")
-                yield Example(qa["id"], qa["question"], words, answers)
-
-
-def split_words(passage: str) -> tuple[str, ...]:
-    """The words of a passage, as in `Example.doc_words`."""
-    return tuple(word for word in _SPACES.split(passage) if word)
-
-
 class SquadDataSet(DataSet):
     """SQuAD v1.1: its features, and the mapping from their tokens back to the passages."""
 
     kind = KIND
     fields = (*feature_cache.FEATURES, "example_index", "token_to_word", "is_max_context")
-    sources = (Path(__file__), Path(squad_windows.__file__))
+    sources = (Path(__file__), Path(squad_examples.__file__), Path(squad_windows.__file__))
     settings: SquadFeatureSettings
 
     def __init__(
@@ -132,8 +74,14 @@ class SquadDataSet(DataSet):
         return _from_arrays(self.stored.arrays)
 
     def check_scorable(self) -> None:
-        """Every file that can be parsed can be scored: its questions have answers."""
-        _ = self.examples
+        """A file can be scored if each of its questions has an answer, as the official scorer of SQuAD v1.1 demands."""
+        without = sum(not example.answers for example in self.examples)
+        if without:
+            raise DatasetError(
+                f"expected an answer to every question of {self.file.path} to score it, found {without:,} of "
+                f"{len(self.examples):,} without one (SQuAD v2 has such questions, and test sets have no answers). "
+                f"Type: --dataset dev-v1.1.json, or --mode performance."
+            )
 
     def listed(self, calibration_list: Path) -> list[int]:
         """The indices of the features that a list names by index or by question id."""
@@ -177,7 +125,7 @@ def _arrays(examples: list[Example], vocabulary: WordPiece, settings: SquadFeatu
         for window in _windows(question, doc_ids, doc_words, vocabulary, settings)
     ]
     if not windows:
-        raise DatasetError(f"expected passages in {source}, found only empty ones.")
+        raise DatasetError(f"expected passages in {source}, found only empty ones. Name another file with --dataset.")
     index, ids, types, words, context = zip(*windows, strict=True)
     return {
         "input_ids": np.concatenate(ids),

@@ -25,10 +25,10 @@ def max_context(spans: list[tuple[int, int]], tokens: int) -> Int64:
     The reference's score is min(tokens to the left, tokens to the right) + 0.01 * window length; the first window wins
     ties.
     """
-    position = np.arange(tokens)
-    scores = np.full((max(len(spans), 1), tokens), -1.0)
-    for row, (start, length) in enumerate(spans):
-        inside = position[start : start + length]
-        scores[row, start : start + length] = np.minimum(inside - start, start + length - 1 - inside) + 0.01 * length
-    best: Int64 = np.argmax(scores, axis=0)
+    best, highest = np.zeros(tokens, np.int64), np.full(tokens, -1.0)
+    for row, (start, length) in enumerate(spans):  # each window alone: windows × tokens would be quadratic
+        left, here = np.arange(length), slice(start, start + length)
+        scores = np.minimum(left, length - 1 - left) + 0.01 * length
+        is_better = scores > highest[here]
+        best[here][is_better], highest[here][is_better] = row, scores[is_better]
     return best

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from foundation import file_kinds
 from foundation.arrays import Int64
+from qsl import parquet
 from qsl.base import DatasetError, Features
 from qsl.calibration_list import read_indices
 from qsl.data_file import DataFile
@@ -23,7 +25,6 @@ from qsl.wordpiece import CLS, SEP
 KIND = "an SST-2 file"
 LABELS = ("negative", "positive")
 _SENTENCE, _LABEL = "sentence", "label"
-_PARQUET_MAGIC = b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ def read_sentences(source: Path | DataFile) -> list[str]:
     sentences = _columns(file)[_SENTENCE]
     wrong = next((row for row, text in enumerate(sentences) if not isinstance(text, str)), None)
     if wrong is not None:
-        raise DatasetError(f"expected text as the sentence of row {wrong} of {file.path}, found {sentences[wrong]!r}.")
+        raise DatasetError(
+            f"expected text as the sentence of row {wrong} of {file.path}, found {sentences[wrong]!r}. "
+            "Correct or remove the row."
+        )
     return sentences
 
 
@@ -133,14 +137,15 @@ def load(
 def _columns(file: DataFile) -> dict[str, list[Any]]:
     """The columns of the file by name, including `sentence`, all with the same number of rows, at least one."""
     path, content = file.path, file.content
-    columns = _read_parquet(path) if content.startswith(_PARQUET_MAGIC) else _read_tsv(path, content)
+    columns = parquet.read(file) if parquet.is_parquet(content) else _read_tsv(path, content)
     if _SENTENCE not in columns:
+        found = file_kinds.of(content) or f"the columns {', '.join(columns)[:80]!r}"
         raise DatasetError(
             f"expected SST-2 in {path} (a TSV with the header sentence<tab>label, or parquet with these columns), "
-            f"found the columns {', '.join(columns)[:80]!r}. Name another file with --dataset FILE."
+            f"found {found}. Name another file with --dataset FILE."
         )
     if not columns[_SENTENCE]:
-        raise DatasetError(f"expected sentences in {path}, found none.")
+        raise DatasetError(f"expected sentences in {path}, found none. Name another file with --dataset FILE.")
     return columns
 
 
@@ -149,29 +154,14 @@ def _read_tsv(path: Path, content: bytes) -> dict[str, list[Any]]:
     try:
         lines = content.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"expected an SST-2 file as UTF-8 text in {path}, found: {error}.") from error
+        raise DatasetError(
+            f"expected an SST-2 file as UTF-8 text in {path}, found: {error}. Save it as UTF-8."
+        ) from error
     header, *rows = [line.split("\t") for line in lines if line.strip()] or [[""]]
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise DatasetError(
-                f"expected {len(header)} columns, separated by tabs, in row {number} of {path}, found {len(row)}."
+                f"expected {len(header)} columns, separated by tabs, in row {number} of {path}, found {len(row)}. "
+                f"Write one sentence per line, with tabs only between columns."
             )
     return {name: [row[at] for row in rows] for at, name in enumerate(header)}
-
-
-def _read_parquet(path: Path) -> dict[str, list[Any]]:
-    try:
-        from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise DatasetError(
-            f"reading {path} needs pyarrow, which is not installed. Type: pip install 'mlperf-bert-sut[parquet]'"
-        ) from error
-    try:
-        columns: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
-    except (OSError, ValueError) as error:  # pyarrow's errors are subclasses of these
-        raise DatasetError(
-            f"expected a complete parquet file at {path}, found one cut short or broken "
-            f"({str(error).splitlines()[0]}). "
-            "Fetch or copy it again."
-        ) from error
-    return columns

@@ -11,6 +11,7 @@ from accuracy.squad import SquadScore, score_logits
 from backends.bert.torch_module import BertForQuestionAnswering
 from qsl import squad
 from qsl.base import Features
+from qsl.squad_examples import read_examples
 from qsl.wordpiece import WordPiece
 from sut.executors.worker import gather
 from sut.queries.batching import by_length
@@ -23,7 +24,7 @@ def evaluate(model: BertForQuestionAnswering, dataset: Path, vocab: Path) -> Squ
     features = squad.load(dataset, vocab, None)
     answered = np.ones(len(features.features), np.bool_)
     logits = _logits(model, features.features)
-    return score_logits(logits, answered, squad.read_examples(dataset), features, WordPiece(vocab))
+    return score_logits(logits, answered, read_examples(dataset), features, WordPiece(vocab))
 
 
 @torch.inference_mode()

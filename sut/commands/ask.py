@@ -23,7 +23,8 @@ from backends import check as check_backend
 from backends.base import Backend, Batch, Options
 from foundation.arrays import Float32
 from foundation.people_numbers import count
-from qsl.squad import Example, SquadFeatures, SquadFeatureSettings, features_of, split_words
+from qsl.squad import SquadFeatures, SquadFeatureSettings, features_of
+from qsl.squad_examples import Example, split_words
 from qsl.wordpiece import WordPiece
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from accuracy.squad import SquadScore, score_log
-from qsl.squad import Example, SquadDataSet, SquadFeatures, SquadFeatureSettings
+from qsl.squad import SquadDataSet, SquadFeatures, SquadFeatureSettings
+from qsl.squad_examples import Example
 
 # Blanks stand for the line ends of vocab.txt.
 VOCAB = (

@@ -20,6 +20,7 @@ from backends.bert.checkpoints import find_model, read_weights
 from backends.quantization import qat_ranges
 from backends.quantization.int8_model import write_engine
 from qsl import demo, squad
+from qsl.squad_examples import read_examples
 from qsl.wordpiece import WordPiece
 from sut.fetch.resolve import demo_model
 
@@ -46,7 +47,7 @@ def score(logits_of: Callable[[Batch], np.ndarray], data: tuple[Path, squad.Squa
         for one, part in zip(rows, np.split(logits_of(batch), batch.cu_seqlens[1:-1]), strict=True):
             logits[one, : len(part)] = part
     vocabulary = WordPiece(demo_model() / "vocab.txt")
-    scored = score_logits(logits, np.ones(len(features), bool), squad.read_examples(path), found, vocabulary)
+    scored = score_logits(logits, np.ones(len(features), bool), read_examples(path), found, vocabulary)
     return scored.exact_match, scored.f1
 
 

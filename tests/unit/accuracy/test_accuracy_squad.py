@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from squad_by_hand import SETTINGS, SHORT, make_case
 
 from accuracy.metric import best_match, normalize_answer
+from accuracy.report import write_predictions
 from accuracy.spans import best_spans
-from accuracy.squad import SquadScore, score_logits
+from accuracy.squad import SquadScore, score_log, score_logits
 from accuracy.text import join_pieces, passage_text
+from qsl.squad import SquadDataSet
 from qsl.wordpiece import WordPiece
 
 if TYPE_CHECKING:
@@ -241,7 +244,7 @@ def test_logits_that_peak_at_the_answers_score_100(small: Case, data: st.DataObj
         first = data.draw(st.sampled_from([i for i, word in enumerate(words) if word not in ("The", "the", "a")]))
         last = min(first + data.draw(st.integers(0, 1)), len(words) - 1)
         small.say(logits, question, (first, last))
-        examples[question] = dataclasses.replace(example, answers=(" ".join(words[first : last + 1]),))
+        examples[question] = replace(example, answers=(" ".join(words[first : last + 1]),))
     result = score(small, logits, examples=examples)
     assert (result.exact_match, result.f1) == (100.0, 100.0)
 
@@ -273,6 +276,38 @@ def test_unanswered_questions_count_0_and_are_reported(small: Case) -> None:
     assert set(result.predictions) == {"q0", "q1", "q3"}
     assert result.f1 == pytest.approx(100 * (1 + 2 / 3 + 1) / 6)
     assert result.f1_of_answered == pytest.approx(100 * (1 + 2 / 3 + 1) / 3)
+
+
+@pytest.mark.parametrize(("first", "last", "f1"), [((1, 2), (8, 8), [0, 1]), ((8, 8), (1, 2), [1, 0])])
+def test_the_last_answer_to_a_repeated_id_counts_for_all(
+    small: Case, first: tuple[int, int], last: tuple[int, int], f1: list[float]
+) -> None:
+    """Questions 0 ("Red Fox") and 2 ("Café") have one id. The official scorer keys predictions by id: one is wrong."""
+    logits = small.blank()
+    small.say(logits, 0, first)
+    small.say(logits, 2, last)
+    one_id = [replace(one, id="same" if row in (0, 2) else one.id) for row, one in enumerate(small.examples)]
+    found = score(small, logits, examples=one_id)
+    assert found.question_f1[[0, 2]].tolist() == f1 and found.repeated_ids == 1
+    assert next(iter(found.predictions)) == "same" and len(found.predictions) == len(one_id) - 1
+    assert "1 question with the id of an earlier one" in "\n".join(found.lines())
+    assert "repeated" not in "\n".join(score(small, logits).lines())
+
+
+@pytest.mark.parametrize("text", ["Café", "half an emoji: \ud83d"])
+def test_predictions_are_json_whatever_the_text(small: Case, tmp_path: Path, text: str) -> None:
+    found = replace(score(small, small.spoken()), predictions={text: text})
+    written = write_predictions(found, tmp_path / "predictions.json").read_text(encoding="utf-8")
+    assert json.loads(written) == {text: text}
+    assert ("é" in written) == ("é" in text)
+
+
+def test_a_limit_far_above_every_sample_changes_nothing(small: Case, tmp_path: Path) -> None:
+    far = SquadDataSet(small.dataset, small.vocab, None, replace(SETTINGS, max_seq_length=60_000))
+    close = SquadDataSet(small.dataset, small.vocab, None, replace(SETTINGS, max_seq_length=64))
+    logits = [np.zeros((length, 2), np.float32) for length in far.features.lengths]
+    far_log = small.write(tmp_path / "far.json", logits)
+    assert score_log(far_log, far).question_f1.tolist() == score_log(far_log, close).question_f1.tolist()
 
 
 def test_a_score_without_answers_is_0(small: Case) -> None:

@@ -9,6 +9,7 @@ import pytest
 from qsl import demo, squad
 from qsl.base import DatasetError
 from qsl.squad import SquadDataSet
+from qsl.squad_examples import read_examples
 from sut.fetch.resolve import demo_model
 
 VOCAB = demo_model() / "vocab.txt"
@@ -32,7 +33,7 @@ def test_indices_are_features(dataset: Path) -> None:
 
 
 def test_ids_are_questions_with_all_their_features(dataset: Path) -> None:
-    examples, features = squad.read_examples(dataset), squad.load(dataset, VOCAB, None)
+    examples, features = read_examples(dataset), squad.load(dataset, VOCAB, None)
     found = read(dataset, f"{examples[5].id}\n{examples[1].id}\n")
     assert [examples[index].id for index in features.example_index[found]] == [examples[1].id, examples[5].id]
 
@@ -54,7 +55,7 @@ def test_entries_that_the_data_set_lacks_are_named(dataset: Path, words: str, na
 
 def test_an_id_unknown_among_known_ones_is_named(dataset: Path) -> None:
     with pytest.raises(DatasetError, match="'nobody'"):
-        read(dataset, f"{squad.read_examples(dataset)[0].id} nobody")
+        read(dataset, f"{read_examples(dataset)[0].id} nobody")
 
 
 def test_a_missing_list_is_named(dataset: Path) -> None:

@@ -18,6 +18,7 @@ from paths import ASSETS, SHARED
 from qsl import demo, squad
 from qsl.base import DatasetError
 from qsl.squad import SquadFeatures, SquadFeatureSettings
+from qsl.squad_examples import read_examples
 from qsl.squad_windows import doc_spans, max_context
 from qsl.wordpiece import WordPiece
 
@@ -81,7 +82,7 @@ def test_windows_cover_every_token_and_each_has_one_best(tokens: int, room: int,
 def test_a_feature_is_question_and_window_between_special_tokens(generated: Path) -> None:
     wordpiece = WordPiece(DEMO_VOCAB)
     loaded = squad.load(generated, DEMO_VOCAB, None)
-    examples = squad.read_examples(generated)
+    examples = read_examples(generated)
     offsets = loaded.features.offsets.tolist()
     for i, example_index in enumerate(loaded.example_index.tolist()):
         where = slice(offsets[i], offsets[i + 1])
@@ -163,22 +164,10 @@ def test_a_cache_that_cannot_be_written_does_not_fail_the_run(generated: Path, t
     assert_same(squad.load(generated, DEMO_VOCAB, blocked / "cache"), squad.load(generated, DEMO_VOCAB, None))
 
 
-@pytest.mark.parametrize(
-    ("content", "word"),
-    [
-        (None, "No such file"),
-        (b"<html>not found</html>", "JSON"),
-        (b'{"data": [', "JSON"),
-        (b"{}", "'data'"),
-        (b'{"data": [{"paragraphs": [{"qas": []}]}]}', "'context'"),
-        (b'{"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "1", "question": "b"}]}]}]}', "'answers'"),
-        (b'{"data": []}', "found none"),
-        (b"[1, 2]", "SQuAD"),
-    ],
-)
-def test_a_file_that_is_not_squad_is_named(tmp_path: Path, content: bytes | None, word: str) -> None:
-    path = tmp_path / "dev.json"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(DatasetError, match=word):
-        squad.load(path, DEMO_VOCAB, None)
+def test_a_passage_of_any_length_takes_memory_in_proportion_to_it() -> None:
+    tokens = 400_000
+    spans = doc_spans(tokens, 300, 128)
+    best = max_context(spans, tokens)  # 3,000 windows by 400,000 tokens would be 10 GB
+    starts = np.array([start for start, _ in spans])
+    inside = np.arange(tokens) - starts[best]
+    assert (inside >= 0).all() and (inside < 300).all() and (np.diff(best) >= 0).all()

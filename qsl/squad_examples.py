@@ -1,0 +1,115 @@
+"""The questions of a SQuAD file, in every form in which it is published.
+
+The official form nests questions in paragraphs in articles; Hugging Face's has one record per question, as JSON, as
+JSON lines or in parquet, and its answers are columns. All become the same examples, so a score does not depend on the
+form. Answers may be missing: such a file runs for speed and cannot be scored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from foundation import file_kinds
+from foundation.bounded_readers import UnreadableError, parse_json
+from qsl import parquet
+from qsl.base import DatasetError
+from qsl.data_file import DataFile
+
+# The characters at which the reference splits a passage into words; others (a no-break space) stay inside a word.
+_SPACES = re.compile("[ \t\r\n\u202f]+")
+KIND = "a SQuAD v1.1 file"
+_FORMS = "data > paragraphs > context, qas > id, question, answers > text; or one record with these keys per question"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question. `doc_words` are the words of its passage, one tuple for all questions of the passage."""
+
+    id: str
+    question: str
+    doc_words: tuple[str, ...]
+    answers: tuple[str, ...]  # empty: the file has none, or the question is one of SQuAD v2 without an answer
+
+
+def read_examples(source: Path | DataFile) -> list[Example]:
+    """All questions of a SQuAD file, in the file's order.
+
+    Raises:
+        DatasetError: the file is missing or not in a form of SQuAD; the message says what differs.
+    """
+    file = DataFile.of(source, KIND, "--dataset")
+    try:
+        examples = list(_examples(_parsed(file)))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f"expected SQuAD v1.1's form in {file.path} ({_FORMS}), found another ({type(error).__name__}: {error}). "
+            f"Name a file of SQuAD with --dataset FILE."
+        ) from error
+    if not examples:
+        raise DatasetError(f"expected questions in {file.path}, found none. Name another file with --dataset FILE.")
+    return examples
+
+
+def split_words(passage: str) -> tuple[str, ...]:
+    """The words of a passage, as in `Example.doc_words`."""
+    return tuple(word for word in _SPACES.split(passage) if word)
+
+
+def _parsed(file: DataFile) -> Any:
+    """The content as JSON values; rows of parquet and of JSON lines as a list of records."""
+    if parquet.is_parquet(file.content):
+        columns = parquet.read(file)
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    try:
+        return parse_json(file.content)
+    except UnreadableError as error:
+        lines = _json_lines(file.content)
+        if lines is not None:
+            return lines
+        found = file_kinds.of(file.content)
+        raise DatasetError(
+            f"expected SQuAD v1.1 JSON in {file.path}, found {error if found in (None, 'JSON') else found}. "
+            f"Fetch or copy the file again, or name another with --dataset FILE."
+        ) from error
+
+
+def _json_lines(content: bytes) -> list[Any] | None:
+    """One JSON value per line; None if there are no lines, or one is not JSON."""
+    try:
+        return [parse_json(line) for line in content.splitlines() if line.strip()] or None
+    except UnreadableError:
+        return None
+
+
+def _examples(data: Any) -> Iterator[Example]:
+    records = data if isinstance(data, list) else [data] if "context" in data else data["data"]
+    split = lru_cache(maxsize=1)(split_words)  # questions about one passage follow each other and share its words
+    for record in records:
+        if "paragraphs" not in record:
+            yield _example(record, split(record["context"]))
+            continue
+        for paragraph in record["paragraphs"]:
+            words = split(paragraph["context"])
+            for question in paragraph["qas"]:
+                yield _example(question, words)
+
+
+def _example(question: Mapping[str, Any], words: tuple[str, ...]) -> Example:
+    answers = _answers(question)
+    if not all(isinstance(text, str) for text in (question["id"], question["question"], *answers)):
+        raise TypeError(f"id, question and answers of {question['id']!r} are not all text")
+    return Example(question["id"], question["question"], words, answers)
+
+
+def _answers(question: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts of [{"text": …}, …], or of Hugging Face's {"text": [… , …]}."""
+    answers = question.get("answers") or []
+    texts = answers["text"] if isinstance(answers, dict) else [answer["text"] for answer in answers]
+    if not isinstance(texts, list):
+        raise TypeError(f"the answers of {question['id']!r} are not a list")
+    return tuple(texts)
