@@ -4,5 +4,6 @@ errors           the root of all errors for people, and the exit codes    sugges
 bounded_readers  files that a user names: regular, of a size, parsed      typed_json     JSON into dataclasses
 atomic_write     files and directories that are whole or not there        rules          MLPerf's official numbers
 people_numbers   numbers as people read them                              cpu_info       /proc/cpuinfo, x86 and ARM
+foreign_text     text from strangers, for a terminal and for spreadsheets
 arrays           the array types that cross between packages              telemetry      usage reports of libraries
 """

@@ -12,11 +12,12 @@ from pathlib import Path, PurePosixPath
 from rich.table import Table
 
 from foundation import terminal
+from foundation.foreign_text import printable
 from foundation.people_numbers import figure
 from foundation.rules import SCENARIOS
 from submission.check import archive, tree
 from submission.check.checks.requirement import is_number
-from submission.check.failure import RefusedError, printable
+from submission.check.failure import RefusedError
 from submission.check.tree import Tree
 from submission.package import contents
 from submission.package.contents import PackedResult

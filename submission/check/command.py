@@ -17,8 +17,9 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
+from foundation.foreign_text import printable
 from submission.check import archive, tree
-from submission.check.failure import Failure, RefusedError, printable
+from submission.check.failure import Failure, RefusedError
 from submission.check.verdict import Verdict, examine
 from submission.rules import rounds
 from submission.submit import workspace

@@ -29,8 +29,3 @@ class RefusedError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.file}: {failure.found}")
         self.failure = failure
-
-
-def printable(text: str) -> str:
-    """Text or a name from an untrusted file, with control characters escaped, so that a terminal does not obey them."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

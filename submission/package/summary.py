@@ -5,12 +5,11 @@ The rows are read from the tree that is packed, so that they match the tarball.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
+from foundation.foreign_text import Cell, csv_text, workbook
 from submission.check import tree
 from submission.package import contents
 from submission.package.contents import PackedResult
@@ -23,7 +22,7 @@ FIELDS = (
     "accelerator_model_name accelerators_per_node Location framework operating_system notes compliance errors version "
     "inferred has_power Units"
 ).split()
-Row = Mapping[str, str | float | None]  # by field
+Row = Mapping[str, Cell]  # by field
 UNITS = {"Offline": "Samples/s", "Server": "Queries/s", "SingleStream": "Latency (ms)", "MultiStream": "Latency (ms)"}
 # Fields that are also keys of the system description.
 _OF_THE_SYSTEM = tuple(
@@ -35,9 +34,10 @@ def write(output: Workspace, made: datetime) -> list[PackedResult]:
     """Write the three files for the tree of `output`; returns the results that are in it."""
     results = contents.read(tree.read(output.tree))
     rows = [row(one) for one in results]
-    workspace.write(output.package("_summary.csv"), _csv(rows))
+    table: list[list[Cell]] = [list(FIELDS), *([one[name] for name in FIELDS] for one in rows)]
+    workspace.write(output.package("_summary.csv"), csv_text(table))
     workspace.write(output.package("_summary.json"), json.dumps(rows, indent=2) + "\n")
-    workspace.write(output.package("_summary.xlsx"), _workbook(rows, made))
+    workspace.write(output.package("_summary.xlsx"), workbook("results", table, bold=[1], freeze="A2", made=made))
     return results
 
 
@@ -73,30 +73,3 @@ def passes(test01: Mapping[str, bool]) -> bool:
     """Whether TEST01 passed: equal answers (or F1 instead), and the speed agreed."""
     answers = test01.get("accuracy", False) or test01.get("F1 instead", False)
     return answers and test01.get("performance", False)
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _workbook(rows: Sequence[Row], made: datetime) -> bytes:
-    from openpyxl import Workbook
-    from openpyxl.styles import Font
-
-    book = Workbook()
-    book.properties.created = book.properties.modified = made.replace(tzinfo=None)
-    sheet = book.active
-    sheet.title = "results"
-    sheet.append(list(FIELDS))
-    for one in rows:
-        sheet.append([one[name] for name in FIELDS])
-    for cell in sheet[1]:
-        cell.font = Font(bold=True)
-    sheet.freeze_panes = "A2"
-    content = io.BytesIO()
-    book.save(content)
-    return content.getvalue()

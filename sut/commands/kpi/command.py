@@ -8,12 +8,13 @@ side as columns in a table.
 
 from __future__ import annotations
 
-import csv
-import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from foundation import atomic_write
+from foundation.foreign_text import Cell, csv_text, printable, workbook
 from foundation.people_numbers import count
 from sut.commands.kpi.figures import KILLED, Kpi, KpiReport, report
 from sut.errors import UsageError
@@ -22,7 +23,7 @@ from sut.settings.parser import Parser, new_parser
 
 _FORMATS = ("list", "csv", "xlsx")
 _COLUMNS = ("section", "name", "unit", "primary")
-Table = list[list[str | float | int]]
+Table = list[list[Cell]]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,8 +40,9 @@ def main(argv: Sequence[str]) -> int:
     if options.output is None:
         print(content.decode(), end="")
     else:
-        _write(options.output, content)
-        print(f"{count(len(reports), 'run')} in {options.output}", file=sys.stderr)
+        replaced = _write(options.output, content, options.runs)
+        where = f"{options.output}, which replaced an earlier file" if replaced else f"{options.output}"
+        print(f"{count(len(reports), 'run')} in {where}", file=sys.stderr)
     return 0
 
 
@@ -54,18 +56,25 @@ def parser() -> Parser:
     return found
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, runs: Sequence[Path]) -> bool:
+    """Write the file; whether there was one before. Raises UsageError."""
+    if os.path.realpath(path) in [os.path.realpath(run_record.path_of(run)) for run in runs]:
+        raise UsageError(f"found {path} as --output, which is the record of a run. Type another --output.")
+    replaced = path.is_file()
     try:
-        path.write_bytes(content)
+        atomic_write.write_bytes(path, content)
     except OSError as error:
         raise UsageError(f"expected to write {path}, found: {error}. Type another --output.") from error
+    return replaced
 
 
 def _content(form: str, reports: dict[str, KpiReport], primary: bool) -> bytes:
     if form == "list":
-        return _encoded("\n".join(_lines(run, found, primary) for run, found in reports.items()))
+        return "\n".join(_lines(run, found, primary) for run, found in reports.items()).encode()
     rows = _table(reports, primary)
-    return _csv(rows) if form == "csv" else _workbook(rows)
+    if form == "csv":
+        return csv_text(rows).encode()
+    return workbook("KPI", rows, bold=[number for number, row in enumerate(rows, 1) if row[3]], freeze="E2")
 
 
 def _lines(run: str, found: KpiReport, primary: bool) -> str:
@@ -73,7 +82,7 @@ def _lines(run: str, found: KpiReport, primary: bool) -> str:
     for section, kpis in found.sections.items():
         chosen = [one for one in kpis if one.is_primary or not primary]
         lines += [f"# {section}"] * bool(chosen) + [line(one) for one in chosen]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(one)}\n" for one in lines)
 
 
 def line(one: Kpi) -> str:
@@ -105,32 +114,3 @@ def _table(reports: dict[str, KpiReport], primary: bool) -> Table:
         [*key, "*" * (key in marked), *values] for key, values in rows.items() if key in marked or not primary
     ]
     return [[*_COLUMNS, *reports], *remarks, *chosen]
-
-
-def _csv(rows: Table) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return _encoded(text.getvalue())
-
-
-def _encoded(text: str) -> bytes:
-    """UTF-8; bytes of a path that are not become \\udcNN."""
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _workbook(rows: Table) -> bytes:
-    from openpyxl import Workbook
-    from openpyxl.styles import Font
-
-    book = Workbook()
-    sheet = book.active
-    sheet.title = "KPI"
-    for row in rows:
-        sheet.append(row)
-        if row[3]:
-            for cell in sheet[sheet.max_row]:
-                cell.font = Font(bold=True)
-    sheet.freeze_panes = "E2"
-    content = io.BytesIO()
-    book.save(content)
-    return content.getvalue()

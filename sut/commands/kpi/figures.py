@@ -6,6 +6,7 @@ batch in its instance, and LoadGen's own figures have "LoadGen" in their names.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -88,7 +89,7 @@ def _params(run: RunRecord) -> list[Kpi]:
     packages = dict(machine.packages) if machine else {}
     return _tunables(
         {
-            "CMD": " ".join(["python -m sut", *to_flags(replace(run.config, log_dir=None))]),
+            "CMD": shlex.join(["python", "-m", "sut", *to_flags(replace(run.config, log_dir=None))]),
             "TORCH_VER": packages.pop("torch", None),
             "PYTHON_VER": machine.python if machine else None,
             **{f"{name}_VER": version for name, version in packages.items()},
