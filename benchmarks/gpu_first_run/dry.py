@@ -1,0 +1,53 @@
+"""A dry run: every step in this process, on the CPU, in a second each; what needs a GPU is only checked.
+
+Own steps run with the kernels' twins at small sizes. Of a run of `sut` the flags are read and resolved, of pytest and
+of tools nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+
+from benchmarks.gpu_first_run.steps import Ended, Step
+
+
+def run(steps: Sequence[Step], report: Callable[[Ended], None]) -> None:
+    """Run the steps one after the other."""
+    for step in steps:
+        out, err, start_s = io.StringIO(), io.StringIO(), time.monotonic()
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                code = _CALLS.get(step.module.partition(".")[0], _checked)(step)
+            except Exception:  # noqa: BLE001 - as a process would end
+                traceback.print_exc()
+                code = 1
+        seconds = time.monotonic() - start_s
+        report(Ended(step=step, code=code, seconds=seconds, out=out.getvalue(), err=err.getvalue()))
+
+
+def _own(step: Step) -> int:
+    code: int = importlib.import_module(step.module).main([*step.arguments, "--dry-run"])
+    return code
+
+
+def _sut(step: Step) -> int:
+    from sut.commands import run as command
+    from sut.settings import flags
+    from sut.settings.resolve import resolve
+
+    resolve(*flags.split(command.parser().read(step.arguments), "run"))
+    print("flags are right")
+    return 0
+
+
+def _checked(step: Step) -> int:
+    print("not run")
+    return 0
+
+
+_CALLS: dict[str, Callable[[Step], int]] = {"benchmarks": _own, "sut": _sut}

@@ -1,0 +1,128 @@
+"""The time of every kernel of a full batch, alone and with a cold cache, and its share of the machine's ceilings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backends.gpu.gemm_tuning import TunedProduct
+from backends.gpu.packed_bert import DeviceBatch
+from backends.gpu.weights import GpuWeights
+from backends.pytorch_cpu.kernels import Encoding
+from backends.quantization.int8_model import LINEARS
+from benchmarks.gpu_first_run import workload
+from benchmarks.gpu_first_run.forward import on_device
+from benchmarks.gpu_first_run.rig import Rig
+
+COPY = "copy"  # the ceiling of what moves memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One kernel, or a product with the pass after it."""
+
+    name: str
+    calls: int  # in a forward pass
+    call: Callable[[], object]
+    operations: float = 0.0  # of a product
+    moved: float = 0.0  # least bytes of a kernel that is bound by memory
+
+
+@torch.inference_mode()
+def table(
+    rig: Rig, precision: str, weights: GpuWeights, chosen: Mapping[str, str], ceilings: Mapping[str, float]
+) -> Iterator[tuple[str, ...]]:
+    """A row for each part: its time, its share of a pass, its rate, and the rate's share of the ceiling."""
+    yield ("part", "calls", "us", "share", "rate", "of ceiling", "chosen")
+    parts = _parts(rig, weights, chosen)
+    times = {part.name: rig.milliseconds(part.call) for part in parts}
+    whole = sum(times[part.name] * part.calls for part in parts)
+    for part in parts:
+        ms = times[part.name]
+        rate, of = _rate(part, ms, precision, ceilings)
+        variant = chosen.get(f"{part.name}@{max(int(key.partition('@')[2]) for key in chosen)}", "")
+        yield (part.name, str(part.calls), f"{1e3 * ms:.0f}", f"{ms * part.calls / whole:.1%}", rate, of, variant)
+    samples = rig.most_tokens / workload.MEAN_LENGTH
+    yield ("all", "", f"{1e3 * whole:.0f}", "", f"{samples / whole * 1e3:.0f} samples/s", "", "")
+
+
+def _rate(part: Part, ms: float, precision: str, ceilings: Mapping[str, float]) -> tuple[str, str]:
+    if part.operations:
+        rate, ceiling, unit = part.operations / ms / 1e9, ceilings.get(precision), "TFLOP/s"
+    else:
+        rate, ceiling, unit = part.moved / ms / 1e6, ceilings.get(COPY), "GB/s"
+    return f"{rate:.0f} {unit}", f"{rate / ceiling:.0%}" if ceiling else "-"
+
+
+def _parts(rig: Rig, weights: GpuWeights, chosen: Mapping[str, str]) -> list[Part]:
+    batch = on_device(rig, workload.batch(rig.most_tokens, rig.config.vocab_size))
+    layer, tokens, layers = weights.layers[0], len(batch.ids[0]), rig.config.num_hidden_layers
+    products = []
+    for name in LINEARS:
+        product = getattr(layer, name)
+        x, tuned = workload.operand(product, tokens), TunedProduct(name, product, rig.kernels, chosen)
+        operations = 2.0 * tokens * product.weight.numel()
+        call = _product_call(tuned, x)
+        products.append(Part(name=name, calls=layers, call=call, operations=operations))
+    return [*products, *_passes(rig, weights, batch, tokens)]
+
+
+def _product_call(tuned: TunedProduct, x: Tensor) -> Callable[[], object]:
+    return lambda: tuned(x)
+
+
+def _passes(rig: Rig, weights: GpuWeights, batch: DeviceBatch, tokens: int) -> list[Part]:
+    """Everything between the products."""
+    layer, width, kernels = weights.layers[0], rig.config.hidden_size, rig.kernels
+    layers, heads = rig.config.num_hidden_layers, rig.config.num_attention_heads
+    stream = torch.randn(tokens, width, device=rig.device).to(weights.stream)
+    qkv = _output(layer.qkv.output_encoding, tokens, 3 * width, rig.device)
+    projected = _output(layer.attention_output.output_encoding, tokens, width, rig.device)
+    mixed, following = layer.attention_output.input_encoding, layer.ffn_inner.input_encoding
+    context = torch.empty(tokens, width, dtype=mixed.dtype, device=rig.device)
+    to = (
+        None
+        if following.dtype == stream.dtype
+        else torch.empty(tokens, width, dtype=following.dtype, device=rig.device)
+    )
+    *_, (head, bias) = weights.head
+    answers = torch.empty(tokens, len(head), device=rig.device)
+    norm_bytes = stream.element_size() * 2 + projected.element_size() + (0 if to is None else to.element_size())
+    embed_bytes = (
+        4 + stream.element_size() + (0 if to is None else to.element_size())
+    )  # a float32 row of the word table
+    return [
+        Part(
+            name="attention",
+            calls=layers,
+            call=lambda: kernels.attention(qkv, batch.cu_seqlens, batch.longest, heads, mixed, context),
+            moved=tokens * width * (3.0 * qkv.element_size() + context.element_size()),
+        ),
+        Part(
+            name="add_norm",
+            calls=2 * layers,
+            call=lambda: kernels.add_norm(projected, stream, layer.attention_norm, following, to),
+            moved=float(tokens * width * norm_bytes),
+        ),
+        Part(
+            name="embed",
+            calls=1,
+            call=lambda: kernels.embed(
+                batch.ids, weights.tables, weights.embedding_norm, layer.qkv.input_encoding, stream, to
+            ),
+            moved=float(tokens * width * embed_bytes),
+        ),
+        Part(
+            name="head",
+            calls=1,
+            call=lambda: kernels.head(stream, head, bias, answers),
+            moved=float(tokens * width * stream.element_size()),
+        ),
+    ]
+
+
+def _output(encoding: Encoding, tokens: int, width: int, device: torch.device) -> Tensor:
+    return torch.randn(tokens, width, device=device).to(encoding.dtype)

@@ -1,0 +1,184 @@
+"""Compiles every kernel of a geometry in parallel into Triton's cache, so that later steps only measure.
+
+    TRITON_CACHE_DIR=… python -m benchmarks.gpu_first_run.precompile --work DIR
+
+Kernels are compiled by the backend's own launchers with a driver that launches nothing; this needs no GPU. What fails
+here is compiled, or fails, where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import cache
+from itertools import repeat
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+
+import torch
+
+from backends.bert.config import BertConfig
+from backends.gpu import gemm_tuning
+from backends.gpu.gemm_variants import build_variant, variants
+from backends.gpu.kernels import TRITON, TWIN, GpuKernels
+from backends.gpu.kernels.gemm import DEFAULT
+from backends.gpu.packed_bert import GpuBert
+from backends.gpu.weights import GpuLayer, GpuWeights, Product
+from backends.quantization.int8_model import LINEARS
+from benchmarks.gpu_first_run import rig as rigs
+from benchmarks.gpu_first_run import workload
+from benchmarks.gpu_first_run.forward import on_device
+from benchmarks.gpu_first_run.rig import PRECISIONS, Rig
+
+_TOKENS = 256  # of a product; their number changes no kernel
+_LONGEST = (32, 64, 128, 192, 256, 384)  # attention's blocks depend on the longest sample
+_CAPABILITY = 90
+_SPARE_CORES = 2
+
+
+class Job(NamedTuple):
+    """One product's variant, or with no product all that lies between products."""
+
+    precision: str
+    product: str = ""
+    variant: str = ""
+
+
+def jobs(rig: Rig) -> Iterator[Job]:
+    """What has to be compiled, the slowest first; products of the same types share their kernels."""
+    for precision in PRECISIONS:
+        layer = _weights(rig.config, precision).layers[0]
+        kinds = {(product.gelu, product.output_encoding.dtype): name for name, product in _products(layer)}
+        for name in kinds.values():
+            yield from (Job(precision, name, one) for one in reversed(variants(getattr(layer, name), _TOKENS)))
+    yield from (Job(precision) for precision in PRECISIONS)
+
+
+def _products(layer: GpuLayer) -> list[tuple[str, Product]]:
+    return [(name, getattr(layer, name)) for name in LINEARS]
+
+
+def run(rig: Rig, job: Job, kernels: GpuKernels) -> None:
+    """Compile a job's kernels by calling them."""
+    weights = _weights(rig.config, job.precision)
+    if job.product:
+        product: Product = getattr(weights.layers[0], job.product)
+        build_variant(job.variant, product, kernels)(workload.operand(product, _TOKENS))
+        return
+    _epilogues(weights, kernels)
+    bert = GpuBert(weights, replace(kernels, gemm=_nothing), dict.fromkeys(gemm_tuning.default(job.precision), DEFAULT))
+    for longest in _LONGEST:
+        with torch.inference_mode():
+            bert(on_device(rig, workload.samples_of([longest], weights.config.vocab_size)))
+
+
+def _epilogues(weights: GpuWeights, kernels: GpuKernels) -> None:
+    """What follows a product of the library, which may have none on a CPU."""
+    layer = weights.layers[0]
+    for _, product in _products(layer):
+        is_int8 = product.weight.dtype == torch.int8
+        if is_int8 or product.gelu:
+            sums = torch.zeros(
+                _TOKENS, len(product.weight), dtype=torch.int32 if is_int8 else layer.qkv.output_encoding.dtype
+            )
+            to = torch.empty(sums.shape, dtype=product.output_encoding.dtype)
+            scale = product.scale if is_int8 else None
+            kernels.epilogue(sums, scale, product.bias, product.gelu, product.output_encoding, to)
+
+
+@cache
+def _weights(config: BertConfig, precision: str) -> GpuWeights:
+    """One layer with a small vocabulary, for types and shapes."""
+    small = replace(config, num_hidden_layers=1, vocab_size=_TOKENS)
+    return workload.on_device(small, precision, torch.device("cpu"))
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+class _Driver:
+    """As much of Triton's driver as compiling for a Hopper GPU needs."""
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int | None = None) -> int:
+        return 0
+
+    def get_current_target(self) -> Any:
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", _CAPABILITY, 32)
+
+    def get_active_torch_device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def get_device_capability(self, device: int = 0) -> tuple[int, int]:
+        return divmod(_CAPABILITY, 10)
+
+    def map_python_to_cpp_type(self, kind: str) -> str:
+        return kind
+
+
+def _launch_nothing() -> None:
+    """In this process Triton's kernels are compiled and not launched."""
+    import triton
+    from triton.runtime import jit
+
+    triton.runtime.driver.set_active(_Driver())
+    launch = jit.JITFunction.run
+
+    def warm_up(self: Any, *arguments: Any, grid: Any, warmup: bool, **named: Any) -> Any:
+        return launch(self, *arguments, grid=grid, warmup=True, **named)
+
+    jit.JITFunction.run = warm_up
+
+
+def _compile(rig: Rig, job: Job) -> tuple[float, str]:
+    """Seconds, and an error or ""."""
+    torch.set_num_threads(1)
+    _launch_nothing()
+    start_s, failed = time.perf_counter(), ""
+    try:
+        run(rig, job, TRITON)
+    except Exception as error:  # noqa: BLE001 - compilers raise what they like
+        failed = f"{' '.join(job)}: {rigs.first_line(error)}"
+    return time.perf_counter() - start_s, failed
+
+
+def _in_parallel(rig: Rig, todo: Sequence[Job]) -> tuple[list[str], float]:
+    """Errors, and seconds of work. A compiler that crashes ends this step, and the kernels made so far stay."""
+    failed, spent_s = [], 0.0
+    workers = max(1, (os.cpu_count() or 1) - _SPARE_CORES)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for seconds, error in pool.map(_compile, repeat(rig), todo):
+            spent_s += seconds
+            failed += [error] * bool(error)
+    return failed, spent_s
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = rigs.options(__doc__, argv)
+    rig, start_s = rigs.of(options.geometry, is_dry=options.dry_run, on_cpu=True), time.perf_counter()
+    todo = list(jobs(rig))
+    failed, spent_s = _tried(rig, todo) if rig.is_dry else _in_parallel(rig, todo)
+    for error in failed:
+        rigs.note(error)
+    passed_s = time.perf_counter() - start_s
+    print(f"{len(todo)} jobs, {len(failed)} failed, {spent_s:.0f} s of work in {passed_s:.0f} s", flush=True)
+    return 0
+
+
+def _tried(rig: Rig, todo: Sequence[Job]) -> tuple[list[str], float]:
+    """A dry run: one job of each kind, in twins."""
+    for job in {(job.precision, not job.product): job for job in todo}.values():
+        run(rig, job, TWIN)
+    return [], 0.0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,109 @@
+"""Every variant of every product at every size: its time, and whether it computes what its twin does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backends.gpu import gemm_tuning
+from backends.gpu.engine import BUCKETS
+from backends.gpu.gemm_variants import build_variant, variants
+from backends.gpu.kernels import TWIN
+from backends.gpu.weights import GpuLayer, Product
+from backends.quantization.int8_model import LINEARS
+from benchmarks.gpu_first_run import rig as rigs
+from benchmarks.gpu_first_run import workload
+from benchmarks.gpu_first_run.rig import Rig
+
+_SHOWN = (384, 4096, 16384, 32768)  # tokens; the others are in the log
+_CHECKED_ROWS = 256
+_SHORT = {"qkv": "qkv", "attention_output": "att", "ffn_inner": "inner", "ffn_output": "outer"}
+_MOST_OFF = 0.02  # mean difference from the twin relative to the mean magnitude
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """One variant of a product at one size."""
+
+    product: str
+    tokens: int
+    variant: str
+    ms: float
+    tflops: float
+    off: float  # mean difference from the twin relative to the mean magnitude
+
+
+def measure(rig: Rig, layer: GpuLayer, found: list[Timed]) -> None:
+    """Append to `found` all that can be measured; what a variant cannot do is a line in the log.
+
+    Raises:
+        RuntimeError: the GPU reports an error after which nothing on it can be trusted.
+    """
+    for name in LINEARS:
+        product: Product = getattr(layer, name)
+        for tokens in rig.product_tokens:
+            x = workload.operand(product, tokens)
+            expected = _twin(product, x[:_CHECKED_ROWS])
+            for variant in variants(product, tokens):
+                try:
+                    one = _timed(rig, name, product, variant, x, expected)
+                except Exception as error:
+                    rigs.note(f"{name}@{tokens} {variant}: {rigs.first_line(error)}")
+                    if rigs.GPU_FAILED in str(error):
+                        raise RuntimeError(f"{name}@{tokens} {variant}: {error}") from error
+                else:
+                    rigs.note(json.dumps(vars(one)))
+                    found.append(one)
+
+
+def _timed(rig: Rig, name: str, product: Product, variant: str, x: Tensor, expected: Tensor) -> Timed:
+    call = build_variant(variant, product, rig.kernels)
+    got = call(x)[:_CHECKED_ROWS].float()
+    off = float((got - expected).abs().mean() / expected.abs().mean())
+    ms = rig.milliseconds(lambda: call(x))
+    operations = 2 * len(x) * product.weight.numel()
+    return Timed(product=name, tokens=len(x), variant=variant, ms=ms, tflops=operations / ms / 1e9, off=off)
+
+
+def _twin(product: Product, x: Tensor) -> Tensor:
+    to = torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
+    TWIN.gemm(x, product.weight, product.scale, product.bias, product.gelu, product.output_encoding, to)
+    return to.float()
+
+
+def choices(found: list[Timed], default: dict[str, str]) -> dict[str, str]:
+    """The fastest right variant of each product at each bucket; the last bucket takes that of the greatest size."""
+    chosen = dict(default)
+    for one in LINEARS:
+        for bucket in BUCKETS:
+            at = max(t.tokens for t in found) if bucket == BUCKETS[-1] else bucket
+            right = [t for t in found if (t.product, t.tokens) == (one, at) and t.off <= _MOST_OFF]
+            if right:
+                chosen[gemm_tuning.key(one, bucket)] = min(right, key=lambda t: t.ms).variant
+    return chosen
+
+
+def table(found: list[Timed]) -> Iterator[tuple[str, ...]]:
+    """TFLOP/s of each variant; `*` is the fastest of a column, `!` one that differs from its twin."""
+    measured = list(dict.fromkeys(t.tokens for t in found))
+    sizes = [tokens for tokens in measured if tokens in _SHOWN] or measured
+    yield ("variant", *(f"{_SHORT[name]}@{_size(tokens)}" for name in LINEARS for tokens in sizes))
+    by = {(t.variant, t.product, t.tokens): t for t in found}
+    for variant in dict.fromkeys(t.variant for t in found):
+        yield (variant, *(_cell(by, variant, name, tokens) for name in LINEARS for tokens in sizes))
+
+
+def _size(tokens: int) -> str:
+    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
+
+
+def _cell(by: dict[tuple[str, str, int], Timed], variant: str, name: str, tokens: int) -> str:
+    one = by.get((variant, name, tokens))
+    if one is None:
+        return "-"
+    fastest = min(t.ms for (_, product, at), t in by.items() if (product, at) == (name, tokens))
+    return f"{one.tflops:.0f}{'*' * (one.ms == fastest)}{'!' * (not one.off <= _MOST_OFF)}"

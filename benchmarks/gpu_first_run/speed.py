@@ -1,0 +1,35 @@
+"""How fast one precision is: products by variant and size, forward passes by batch size, kernels of a full batch.
+
+python -m benchmarks.gpu_first_run.speed fp8 --work DIR
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backends.gpu import gemm_tuning
+from backends.gpu.packed_bert import GpuBert
+from benchmarks.gpu_first_run import forward, layer_parts, products, workload
+from benchmarks.gpu_first_run import rig as rigs
+from benchmarks.gpu_first_run.products import Timed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = rigs.options(__doc__, argv, "precision")
+    rig, ceilings = rigs.of(options.geometry, is_dry=options.dry_run), rigs.ceilings(options.work)
+    precision, sections = options.precision, rigs.Sections()
+    weights, found = workload.on_device(rig.config, precision, rig.device), list[Timed]()
+    sections.run("products", lambda: products.measure(rig, weights.layers[0], found))
+    ceiling = f"{ceilings[precision]:.0f}" if precision in ceilings else "not measured"
+    rigs.show(f"{precision} products, TFLOP/s (ceiling {ceiling}; * fastest, ! wrong)", products.table(found))
+    chosen = products.choices(found, gemm_tuning.default(precision))
+    bert = GpuBert(weights, rig.kernels, chosen)
+    sections.run("forward", lambda: rigs.show(f"{precision} forward pass", forward.table(rig, bert)))
+    sections.run("under load", lambda: print(f"under load: {forward.under_load(rig, bert) or 'unknown'}", flush=True))
+    parts = layer_parts.table(rig, precision, weights, chosen, ceilings)
+    sections.run("parts", lambda: rigs.show(f"{precision} parts at {rig.most_tokens} tokens", parts))
+    return sections.code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,77 @@
+"""The first run on a GPU without one: all its steps in twins, and what becomes of steps that fail, hang or are cut."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu_first_run import __main__ as first_run
+from benchmarks.gpu_first_run import workload
+from benchmarks.gpu_first_run.steps import Ended, Runner, Step, chosen
+
+
+@pytest.mark.parametrize("part", first_run.PARTS)
+def test_a_dry_run_of_every_step_fills_the_table(part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    flags = ["--dry-run", "--out", str(out), "--work", str(tmp_path / "work"), "--precisions", "fp8", "fp16"]
+    assert first_run.main([part, *flags]) == 0, capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "FAILED" not in table and "failed:" not in table
+    assert table.splitlines()[1:] == (out / f"{part}-table.txt").read_text(encoding="utf-8").splitlines()[1:]
+    assert len(list(out.iterdir())) <= 8  # what a lender of GPUs hands back
+    steps = [*first_run.PARTS[part](tmp_path)]
+    assert len({step.name for step in steps}) == len(steps)
+    assert {name for step in steps for name in step.after} <= {step.name for step in steps}
+
+
+def ended(tmp_path: Path, *steps: Step, limit_s: float = 30) -> dict[str, Ended]:
+    found: dict[str, Ended] = {}
+    runner = Runner(tmp_path, time.monotonic() + limit_s, {})
+    runner.run(steps, lambda one: found.update({one.step.name: one}))
+    return found
+
+
+def step(name: str, module: str = "this", limit_s: float = 30, **more: object) -> Step:
+    return Step(name=name, words=("word",), module=module, limit_s=limit_s, **more)  # type: ignore[arg-type]
+
+
+def test_a_step_that_fails_hangs_or_lacks_its_tool_costs_only_itself(tmp_path: Path) -> None:
+    found = ended(
+        tmp_path,
+        step("alone", alone=True),
+        step("hangs", "http.server", limit_s=0.5, arguments=("--bind", "127.0.0.1", "0")),
+        step("fails", "no_such_module"),
+        step("lacks", tool=("no-such-tool",)),
+        step("last", after=("hangs", "not in this run")),
+    )
+    assert found["hangs"].verdict.startswith("killed at")
+    assert {name: one.is_good for name, one in found.items()} == {
+        "alone": True, "hangs": False, "fails": False, "lacks": False, "last": True,
+    }  # fmt: skip
+    assert next(iter(found)) == "alone" and list(found)[-1] == "last"
+    assert "no_such_module" in [*found["fails"].rows()][-1]
+    assert "no-such-tool" in [*found["lacks"].rows()][-1]
+    assert "Namespaces" in found["last"].out
+
+
+def test_what_does_not_fit_into_the_time_is_killed_or_not_begun(tmp_path: Path) -> None:
+    server = ("--bind", "127.0.0.1", "0")
+    found = ended(
+        tmp_path, step("hangs", "http.server", arguments=server), step("never", after=("hangs",)), limit_s=0.3
+    )
+    assert found["hangs"].code is None and found["never"].verdict == "not run"
+
+
+def test_steps_are_chosen_by_group_and_precision() -> None:
+    steps = [Step(name=name, words=tuple(name.split()), module="", limit_s=1) for name in ("a fp8", "a fp16", "b")]
+    assert [one.name for one in chosen(steps, ["a"], ["fp8"], ["fp8", "fp16"])] == ["a fp8"]
+    assert [one.name for one in chosen(steps, [], ["fp16"], ["fp8", "fp16"])] == ["a fp16", "b"]
+
+
+def test_lengths_have_squads_mean_and_greatest() -> None:
+    found = workload.lengths(1000)
+    assert abs(sum(found) / 1000 - workload.MEAN_LENGTH) < 0.5 and max(found) <= 384
+    batch = workload.batch(32768, 100)
+    assert 0.97 * 32768 < batch.tokens <= 32768
