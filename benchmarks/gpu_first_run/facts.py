@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _gpu(rig: Rig) -> str:
     if rig.is_dry:
-        return "GPU: none, a dry run"
+        return f"GPU: {rig.gpu.name}"
     of = torch.cuda.get_device_properties(0)
     sizes = f"{of.total_memory >> 30} GiB, {of.multi_processor_count} SMs, {of.L2_cache_size >> 20} MiB L2"
     return f"GPU: {of.name}, {sizes}; {driver()}"
@@ -60,11 +60,11 @@ def _machine() -> str:
 
 def _ceilings(rig: Rig) -> dict[str, float]:
     size, side = (_DRY_BYTES, _DRY_SIDE) if rig.is_dry else (_COPIED_BYTES, _SIDE)
-    found = {"copy": 2 * size / rig.milliseconds(_copy(size, rig.device)) / 1e6}
+    found = {"copy": 2 * size / rig.gpu.milliseconds(_copy(size, rig.gpu.device)) / 1e6}
     for precision, product in _PRODUCTS.items():
         try:
-            call = product(side, rig.device)
-            found[precision] = 2 * side**3 / rig.milliseconds(call) / 1e9
+            call = product(side, rig.gpu.device)
+            found[precision] = 2 * side**3 / rig.gpu.milliseconds(call) / 1e9
         except Exception as error:  # noqa: BLE001 - a library without a type raises what it likes
             rigs.note(f"{precision}: {rigs.first_line(error)}")
     return found

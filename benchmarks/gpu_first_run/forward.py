@@ -18,24 +18,25 @@ from foundation.arrays import Float32
 from sut.executors.base import JOBS_PER_INSTANCE
 
 _TOKENS_OF_A_FIGURE = 600_000  # about half a second
+_SMALL = 2048  # below this a batch takes as long as its launches
 _FEWEST, _REPLAYS = 8, 10
 HEADING = ("tokens", "samples", "samples/s", "at 177", "host ms", "graph ms", "graph at 177")
 
 
-def on_device(rig: Rig, one: Batch) -> DeviceBatch:
+def on_device(device: torch.device, one: Batch) -> DeviceBatch:
     """A batch as the kernels read it."""
     host = torch.empty(integers(one.tokens), dtype=torch.int32)
     lay_out(one, host)
-    return packed(host.to(rig.device), one.tokens, len(one), one.max_length)
+    return packed(host.to(device), one.tokens, len(one), one.max_length)
 
 
 def table(rig: Rig, bert: GpuBert) -> Iterator[tuple[str, ...]]:
     """A row for each batch size; samples/s with as many batches under way as in a run."""
     yield HEADING
-    pipeline = None if rig.is_dry else Pipeline(bert, rig.device)
+    pipeline = Pipeline(bert, rig.gpu)
     for tokens in rig.batch_tokens:
         one = workload.batch(tokens, rig.config.vocab_size)
-        seconds, host_ms = (1.0, 1.0) if pipeline is None else _in_flight(pipeline, one)
+        seconds, host_ms = _in_flight(pipeline, one, 1 if rig.is_dry else _TOKENS_OF_A_FIGURE)
         graph_ms = _graph_ms(rig, bert, one)
         yield (
             *(str(one.tokens), str(len(one)), f"{len(one) / seconds:.0f}", _at_mean(one.tokens, seconds)),
@@ -48,11 +49,11 @@ def _at_mean(tokens: int, seconds: float) -> str:
     return f"{tokens / workload.MEAN_LENGTH / seconds:.0f}"
 
 
-def _in_flight(pipeline: Pipeline, one: Batch) -> tuple[float, float]:
+def _in_flight(pipeline: Pipeline, one: Batch, tokens: int) -> tuple[float, float]:
     """Seconds of a batch in a steady flow, and the host's median ms to enqueue one."""
     for _ in range(2):
         pipeline.begin(one).answers()
-    count, host_s = max(_FEWEST, _TOKENS_OF_A_FIGURE // max(one.tokens, 2048)), []
+    count, host_s = max(_FEWEST, tokens // max(one.tokens, _SMALL)), []
     under_way: list[Pending[Float32]] = []
     start_s = time.perf_counter()
     for _ in range(count):
@@ -69,29 +70,24 @@ def _in_flight(pipeline: Pipeline, one: Batch) -> tuple[float, float]:
 @torch.inference_mode()
 def _graph_ms(rig: Rig, bert: GpuBert, one: Batch) -> float:
     """The time of a pass without the host's launches."""
-    batch = on_device(rig, one)
-    bert(batch)  # compiles what a capture must not
-    if rig.is_dry:
-        return 1.0
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        bert(batch)
-    graph.replay()
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    torch.cuda.synchronize()
-    first.record()
+    gpu, batch = rig.gpu, on_device(rig.gpu.device, one)
+    logits = gpu.empty(bert.rows(one.tokens, len(one)), 2)
+    gpu.launch(lambda: bert(batch, logits))  # compiles what a capture must not
+    gpu.synchronize()
+    replay = gpu.capture(lambda: bert(batch, logits))
+    replay()
+    gpu.synchronize()
+    start_s = time.perf_counter()
     for _ in range(_REPLAYS):
-        graph.replay()
-    last.record()
-    torch.cuda.synchronize()
-    return float(first.elapsed_time(last)) / _REPLAYS
+        replay()
+    gpu.synchronize()
+    return (time.perf_counter() - start_s) / _REPLAYS * 1e3
 
 
 @torch.inference_mode()
 def under_load(rig: Rig, bert: GpuBert) -> str:
     """Clocks and power while full batches follow each other; "" where nvidia-smi is missing."""
-    batch = on_device(rig, workload.batch(rig.most_tokens, rig.config.vocab_size))
+    batch = on_device(rig.gpu.device, workload.batch(rig.most_tokens, rig.config.vocab_size))
     fields = "--query-gpu=clocks.sm,clocks.mem,power.draw,temperature.gpu,clocks_event_reasons.active"
     try:
         asked = subprocess.Popen(
@@ -102,7 +98,6 @@ def under_load(rig: Rig, bert: GpuBert) -> str:
     end_s = time.perf_counter() + 5
     while asked.poll() is None and time.perf_counter() < end_s:
         bert(batch)
-        if not rig.is_dry:
-            torch.cuda.synchronize()
+        rig.gpu.synchronize()
     asked.kill()
     return asked.communicate()[0].strip()

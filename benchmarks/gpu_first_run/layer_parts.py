@@ -38,7 +38,7 @@ def table(
     """A row for each part: its time, its share of a pass, its rate, and the rate's share of the ceiling."""
     yield ("part", "calls", "us", "share", "rate", "of ceiling", "chosen")
     parts = _parts(rig, weights, chosen)
-    times = {part.name: rig.milliseconds(part.call) for part in parts}
+    times = {part.name: rig.gpu.milliseconds(part.call) for part in parts}
     whole = sum(times[part.name] * part.calls for part in parts)
     for part in parts:
         ms = times[part.name]
@@ -58,12 +58,12 @@ def _rate(part: Part, ms: float, precision: str, ceilings: Mapping[str, float]) 
 
 
 def _parts(rig: Rig, weights: GpuWeights, chosen: Mapping[str, str]) -> list[Part]:
-    batch = on_device(rig, workload.batch(rig.most_tokens, rig.config.vocab_size))
+    batch = on_device(rig.gpu.device, workload.batch(rig.most_tokens, rig.config.vocab_size))
     layer, tokens, layers = weights.layers[0], len(batch.ids[0]), rig.config.num_hidden_layers
     products = []
     for name in LINEARS:
         product = getattr(layer, name)
-        x, tuned = workload.operand(product, tokens), TunedProduct(name, product, rig.kernels, chosen)
+        x, tuned = workload.operand(product, tokens), TunedProduct(name, product, rig.gpu.kernels, chosen)
         operations = 2.0 * tokens * product.weight.numel()
         call = _product_call(tuned, x)
         products.append(Part(name=name, calls=layers, call=call, operations=operations))
@@ -76,20 +76,20 @@ def _product_call(tuned: TunedProduct, x: Tensor) -> Callable[[], object]:
 
 def _passes(rig: Rig, weights: GpuWeights, batch: DeviceBatch, tokens: int) -> list[Part]:
     """Everything between the products."""
-    layer, width, kernels = weights.layers[0], rig.config.hidden_size, rig.kernels
+    layer, width, kernels = weights.layers[0], rig.config.hidden_size, rig.gpu.kernels
     layers, heads = rig.config.num_hidden_layers, rig.config.num_attention_heads
-    stream = torch.randn(tokens, width, device=rig.device).to(weights.stream)
-    qkv = _output(layer.qkv.output_encoding, tokens, 3 * width, rig.device)
-    projected = _output(layer.attention_output.output_encoding, tokens, width, rig.device)
+    stream = torch.randn(tokens, width, device=rig.gpu.device).to(weights.stream)
+    qkv = _output(layer.qkv.output_encoding, tokens, 3 * width, rig.gpu.device)
+    projected = _output(layer.attention_output.output_encoding, tokens, width, rig.gpu.device)
     mixed, following = layer.attention_output.input_encoding, layer.ffn_inner.input_encoding
-    context = torch.empty(tokens, width, dtype=mixed.dtype, device=rig.device)
+    context = torch.empty(tokens, width, dtype=mixed.dtype, device=rig.gpu.device)
     to = (
         None
         if following.dtype == stream.dtype
-        else torch.empty(tokens, width, dtype=following.dtype, device=rig.device)
+        else torch.empty(tokens, width, dtype=following.dtype, device=rig.gpu.device)
     )
     *_, (head, bias) = weights.head
-    answers = torch.empty(tokens, len(head), device=rig.device)
+    answers = torch.empty(tokens, len(head), device=rig.gpu.device)
     norm_bytes = stream.element_size() * 2 + projected.element_size() + (0 if to is None else to.element_size())
     embed_bytes = (
         4 + stream.element_size() + (0 if to is None else to.element_size())

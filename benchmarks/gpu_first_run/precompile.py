@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from backends.bert.config import BertConfig
+from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 from backends.gpu import gemm_tuning
 from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TRITON, TWIN, GpuKernels
@@ -31,11 +31,12 @@ from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run import workload
 from benchmarks.gpu_first_run.forward import on_device
-from benchmarks.gpu_first_run.rig import PRECISIONS, Rig
+from benchmarks.gpu_first_run.rig import PRECISIONS
 
 _TOKENS = 256  # of a product; their number changes no kernel
 _LONGEST = (32, 64, 128, 192, 256, 384)  # attention's blocks depend on the longest sample
 _CAPABILITY = 90
+_CPU = torch.device("cpu")
 _SPARE_CORES = 2
 
 
@@ -47,10 +48,10 @@ class Job(NamedTuple):
     variant: str = ""
 
 
-def jobs(rig: Rig) -> Iterator[Job]:
+def jobs(config: BertConfig) -> Iterator[Job]:
     """What has to be compiled, the slowest first; products of the same types share their kernels."""
     for precision in PRECISIONS:
-        layer = _weights(rig.config, precision).layers[0]
+        layer = _weights(config, precision).layers[0]
         kinds = {(product.gelu, product.output_encoding.dtype): name for name, product in _products(layer)}
         for name in kinds.values():
             yield from (Job(precision, name, one) for one in reversed(variants(getattr(layer, name), _TOKENS)))
@@ -61,9 +62,9 @@ def _products(layer: GpuLayer) -> list[tuple[str, Product]]:
     return [(name, getattr(layer, name)) for name in LINEARS]
 
 
-def run(rig: Rig, job: Job, kernels: GpuKernels) -> None:
+def run(config: BertConfig, job: Job, kernels: GpuKernels) -> None:
     """Compile a job's kernels by calling them."""
-    weights = _weights(rig.config, job.precision)
+    weights = _weights(config, job.precision)
     if job.product:
         product: Product = getattr(weights.layers[0], job.product)
         build_variant(job.variant, product, kernels)(workload.operand(product, _TOKENS))
@@ -72,7 +73,7 @@ def run(rig: Rig, job: Job, kernels: GpuKernels) -> None:
     bert = GpuBert(weights, replace(kernels, gemm=_nothing), dict.fromkeys(gemm_tuning.default(job.precision), DEFAULT))
     for longest in _LONGEST:
         with torch.inference_mode():
-            bert(on_device(rig, workload.samples_of([longest], weights.config.vocab_size)))
+            bert(on_device(_CPU, workload.samples_of([longest], weights.config.vocab_size)))
 
 
 def _epilogues(weights: GpuWeights, kernels: GpuKernels) -> None:
@@ -93,7 +94,7 @@ def _epilogues(weights: GpuWeights, kernels: GpuKernels) -> None:
 def _weights(config: BertConfig, precision: str) -> GpuWeights:
     """One layer with a small vocabulary, for types and shapes."""
     small = replace(config, num_hidden_layers=1, vocab_size=_TOKENS)
-    return workload.on_device(small, precision, torch.device("cpu"))
+    return workload.on_device(small, precision, _CPU)
 
 
 def _nothing(*_: Any) -> None:
@@ -138,24 +139,24 @@ def _launch_nothing() -> None:
     jit.JITFunction.run = warm_up
 
 
-def _compile(rig: Rig, job: Job) -> tuple[float, str]:
+def _compile(config: BertConfig, job: Job) -> tuple[float, str]:
     """Seconds, and an error or ""."""
     torch.set_num_threads(1)
     _launch_nothing()
     start_s, failed = time.perf_counter(), ""
     try:
-        run(rig, job, TRITON)
+        run(config, job, TRITON)
     except Exception as error:  # noqa: BLE001 - compilers raise what they like
         failed = f"{' '.join(job)}: {rigs.first_line(error)}"
     return time.perf_counter() - start_s, failed
 
 
-def _in_parallel(rig: Rig, todo: Sequence[Job]) -> tuple[list[str], float]:
+def _in_parallel(config: BertConfig, todo: Sequence[Job]) -> tuple[list[str], float]:
     """Errors, and seconds of work. A compiler that crashes ends this step, and the kernels made so far stay."""
     failed, spent_s = [], 0.0
     workers = max(1, (os.cpu_count() or 1) - _SPARE_CORES)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for seconds, error in pool.map(_compile, repeat(rig), todo):
+        for seconds, error in pool.map(_compile, repeat(config), todo):
             spent_s += seconds
             failed += [error] * bool(error)
     return failed, spent_s
@@ -163,9 +164,9 @@ def _in_parallel(rig: Rig, todo: Sequence[Job]) -> tuple[list[str], float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = rigs.options(__doc__, argv)
-    rig, start_s = rigs.of(options.geometry, is_dry=options.dry_run, on_cpu=True), time.perf_counter()
-    todo = list(jobs(rig))
-    failed, spent_s = _tried(rig, todo) if rig.is_dry else _in_parallel(rig, todo)
+    config, start_s = RANDOM_GEOMETRIES["bert-tiny" if options.dry_run else options.geometry], time.perf_counter()
+    todo = list(jobs(config))
+    failed, spent_s = _tried(config, todo) if options.dry_run else _in_parallel(config, todo)
     for error in failed:
         rigs.note(error)
     passed_s = time.perf_counter() - start_s
@@ -173,10 +174,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tried(rig: Rig, todo: Sequence[Job]) -> tuple[list[str], float]:
+def _tried(config: BertConfig, todo: Sequence[Job]) -> tuple[list[str], float]:
     """A dry run: one job of each kind, in twins."""
     for job in {(job.precision, not job.product): job for job in todo}.values():
-        run(rig, job, TWIN)
+        run(config, job, TWIN)
     return [], 0.0
 
 

@@ -61,10 +61,10 @@ def measure(rig: Rig, layer: GpuLayer, found: list[Timed]) -> None:
 
 
 def _timed(rig: Rig, name: str, product: Product, variant: str, x: Tensor, expected: Tensor) -> Timed:
-    call = build_variant(variant, product, rig.kernels)
+    call = build_variant(variant, product, rig.gpu.kernels)
     got = call(x)[:_CHECKED_ROWS].float()
     off = float((got - expected).abs().mean() / expected.abs().mean())
-    ms = rig.milliseconds(lambda: call(x))
+    ms = rig.gpu.milliseconds(lambda: call(x))
     operations = 2 * len(x) * product.weight.numel()
     return Timed(product=name, tokens=len(x), variant=variant, ms=ms, tflops=operations / ms / 1e9, off=off)
 

@@ -1,4 +1,4 @@
-"""What a step measures with: the GPU and its clock, or in a dry run the CPU, the kernels' twins and small sizes."""
+"""What a step measures with: the GPU and sizes, or in a dry run the CPU, the kernels' twins and small sizes."""
 
 from __future__ import annotations
 
@@ -7,70 +7,104 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 from backends.gpu.engine import BUCKETS
-from backends.gpu.kernels import TRITON, TWIN, GpuKernels
+from backends.gpu.kernels import TWIN
+from backends.gpu.runtime import CudaGpu, Gpu
 
 PRECISIONS = ("fp8", "int8", "fp16", "bf16")
 FACTS = "facts.json"  # in the working directory: what the first step measured of the GPU
 GPU_FAILED = "CUDA error"  # in the text of errors after which nothing on the GPU can be trusted
-_WARM_UP_MS, _CALL_MS = 5, 20  # spent on one figure
+_OFFLINE = 32768
+_BATCHES = (192, 384, 2048, 4096, 8192, 16384, _OFFLINE, 65536)
+_DRY_TOKENS = (32, 64)
 
 
-@dataclass(frozen=True, kw_only=True)
+class _Instant:
+    """A stream or an event of a GPU that does everything at once."""
+
+    def wait_event(self, event: object) -> None:
+        pass
+
+    def record(self) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+    def query(self) -> bool:
+        return True
+
+
+class DryGpu:
+    """The CPU as `runtime.Gpu`, with the kernels' twins; nothing is timed."""
+
+    name = "none, a dry run"
+    device = torch.device("cpu")
+    kernels = TWIN
+
+    def stream(self) -> _Instant:
+        return _Instant()
+
+    def event(self) -> _Instant:
+        return _Instant()
+
+    def current(self, stream: object) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def pinned(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    empty = pinned
+
+    def copy(self, to: Tensor, source: Tensor) -> None:
+        to.copy_(source)
+
+    def launch(self, work: Callable[[], object]) -> None:
+        work()
+
+    def capture(self, work: Callable[[], object]) -> Callable[[], None]:
+        return lambda: self.launch(work)
+
+    def synchronize(self) -> None:
+        pass
+
+    def milliseconds(self, call: Callable[[], object]) -> float:
+        call()
+        return 1.0
+
+
+@dataclass(frozen=True)
 class Rig:
-    """Where and at which sizes a step measures."""
+    """A GPU, and the sizes at which a step measures it."""
 
-    device: torch.device
-    kernels: GpuKernels
+    gpu: Gpu
     config: BertConfig
     product_tokens: tuple[int, ...]  # of products alone: the buckets of the tuning, and Offline's batch
     batch_tokens: tuple[int, ...]  # of whole batches
-    is_dry: bool
+
+    @property
+    def is_dry(self) -> bool:
+        return isinstance(self.gpu, DryGpu)
 
     @property
     def most_tokens(self) -> int:
         """Tokens of Offline's batch."""
         return self.product_tokens[-1]
 
-    def milliseconds(self, call: Callable[[], object]) -> float:
-        """Median time of a call, with a cold L2 cache."""
-        if self.is_dry:
-            call()
-            return 1.0
-        from triton.testing import do_bench
 
-        return float(do_bench(call, warmup=_WARM_UP_MS, rep=_CALL_MS, return_mode="median"))
-
-
-def of(geometry: str, *, is_dry: bool, on_cpu: bool = False) -> Rig:
-    """The rig for a geometry such as bert-large; `on_cpu` touches no GPU and can only compile."""
+def of(geometry: str, *, is_dry: bool) -> Rig:
+    """The rig for a geometry such as bert-large."""
     if is_dry:
-        sizes = (32, 64)
-        return Rig(
-            device=torch.device("cpu"),
-            kernels=TWIN,
-            config=RANDOM_GEOMETRIES["bert-tiny"],
-            product_tokens=sizes,
-            batch_tokens=sizes,
-            is_dry=True,
-        )
-    device = torch.device("cpu") if on_cpu else torch.device("cuda", 0)
-    if not on_cpu:
-        torch.cuda.set_device(device)
-    return Rig(
-        device=device,
-        kernels=TRITON,
-        config=RANDOM_GEOMETRIES[geometry],
-        product_tokens=(*BUCKETS, 32768),
-        batch_tokens=(192, 384, 2048, 4096, 8192, 16384, 32768, 65536),
-        is_dry=False,
-    )
+        return Rig(DryGpu(), RANDOM_GEOMETRIES["bert-tiny"], _DRY_TOKENS, _DRY_TOKENS)
+    return Rig(CudaGpu(0), RANDOM_GEOMETRIES[geometry], (*BUCKETS, _OFFLINE), _BATCHES)
 
 
 def options(about: str | None, argv: Sequence[str] | None, *more: str) -> argparse.Namespace:
