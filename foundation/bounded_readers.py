@@ -7,6 +7,8 @@ Each ends in an `UnreadableError` with a short reason, which the caller puts int
 from __future__ import annotations
 
 import json
+import os
+import select
 import stat
 import tomllib
 from pathlib import Path
@@ -14,20 +16,27 @@ from typing import Any
 
 MOST_BYTES = 1 << 30  # limit for a data set; settings files have lower ones
 SETTINGS_BYTES = 16 << 20
+_PIECE_BYTES = 1 << 16  # of a pipe, at a time
+_PATIENCE_S = 60  # for the writer of a pipe
 
 
 class UnreadableError(ValueError):
     """A short reason why the content of a file cannot be used."""
 
 
-def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+def read_bytes(path: Path, most_bytes: int = MOST_BYTES, *, pipes: bool = False) -> bytes:
     """The content of a regular file (links are followed).
+
+    Args:
+        pipes: whether it may be a pipe, such as /dev/stdin or <(command): only for what is read once.
 
     Raises:
         UnreadableError: it does not exist, cannot be read, is not a regular file, or has more than `most_bytes`.
     """
     try:
         found = path.stat()
+        if pipes and stat.S_ISFIFO(found.st_mode):
+            return _read_pipe(path, most_bytes)
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableError("a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file")
         with path.open("rb") as file:
@@ -39,9 +48,25 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     return content
 
 
-def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
+def _read_pipe(path: Path, most_bytes: int) -> bytes:
+    """What a pipe's writer writes until it closes it."""
+    content = bytearray()
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:
+        waiting = select.poll()
+        waiting.register(pipe, select.POLLIN)
+        while len(content) <= most_bytes:
+            piece = pipe.read(_PIECE_BYTES)  # None: nothing yet; b"": the end, or no writer yet
+            if piece == b"" and content:
+                return bytes(content)
+            if not piece and not waiting.poll(1000 * _PATIENCE_S):
+                raise UnreadableError(f"a pipe into which nothing came for {_PATIENCE_S} s")
+            content += piece or b""
+    raise UnreadableError(f"more than {most_bytes:,} bytes")
+
+
+def read_text(path: Path, most_bytes: int = MOST_BYTES, *, pipes: bool = False) -> str:
     """The content as UTF-8, with or without a byte order mark. Raises UnreadableError."""
-    return _decoded(read_bytes(path, most_bytes))
+    return _decoded(read_bytes(path, most_bytes, pipes=pipes))
 
 
 def _decoded(content: bytes) -> str:
@@ -67,9 +92,9 @@ def parse_json(content: str | bytes) -> Any:
         raise UnreadableError(f"text that is not JSON ({error})") from error
 
 
-def read_toml(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+def read_toml(path: Path, most_bytes: int = MOST_BYTES, *, pipes: bool = False) -> dict[str, Any]:
     """The content as TOML. Raises UnreadableError."""
-    text = read_text(path, most_bytes)
+    text = read_text(path, most_bytes, pipes=pipes)
     try:
         return tomllib.loads(text)
     except RecursionError as error:

@@ -22,6 +22,7 @@ from backends import BACKENDS, backend_class
 from backends import check as check_backend
 from backends.base import Backend, Batch, Options
 from foundation.arrays import Float32
+from foundation.bounded_readers import UnreadableError, read_text
 from foundation.people_numbers import count
 from qsl.squad import SquadFeatures, SquadFeatureSettings, features_of
 from qsl.squad_examples import Example, split_words
@@ -38,6 +39,7 @@ from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
 SQUAD = "squad"
+_MOST_BYTES = 64 << 20  # of a passage, or of a file of questions
 _MORE = """python -m sut ask --passage TEXT --question TEXT          one answer
 python -m sut ask --passage-file FILE                      a loop: one question per line, until an empty line
 
@@ -142,8 +144,8 @@ def parser() -> Parser:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path, _MOST_BYTES, pipes=True)
+    except UnreadableError as error:
         raise UsageError(f"expected UTF-8 text in {path}, found: {error}. Check the path.") from error
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from foundation.bounded_readers import SETTINGS_BYTES, parse_json
+from foundation.typed_json import decode
 from sut.errors import FetchError, UsageError
 from sut.fetch import download, store
 from sut.fetch.catalogue import Asset, Catalogue, Source
@@ -77,9 +78,8 @@ def opened(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, Pin]]]:
     try:
         with tarfile.open(path, "r:") as tar:
             first = tar.extractfile(PINS)
-            pins = {key: Pin(**pin) for key, pin in parse_json(first.read(SETTINGS_BYTES) if first else b"").items()}
-            yield tar, pins
-    except (OSError, tarfile.TarError, KeyError, ValueError, TypeError, AttributeError) as error:
+            yield tar, decode(dict[str, Pin], parse_json(first.read(SETTINGS_BYTES) if first else b""))
+    except (OSError, tarfile.TarError, KeyError, ValueError) as error:
         raise UsageError(
             f"expected a bundle (python -m sut fetch NAME --bundle FILE) at {path}, found: {error}. Check --unbundle."
         ) from error

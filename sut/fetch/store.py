@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from foundation import atomic_write
-from foundation.bounded_readers import SETTINGS_BYTES, read_json
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
+from foundation.typed_json import decode
 from sut.errors import FetchError, UsageError
 from sut.fetch.catalogue import Asset
 
@@ -48,8 +49,8 @@ class AssetCache:
 
     def pins(self) -> dict[str, Pin]:
         """Pins by "asset/file". Unreadable ones are ignored: their files are verified again."""
-        with suppress(ValueError, TypeError, AttributeError):
-            return {key: Pin(**pin) for key, pin in read_json(self.root / "pins.json", SETTINGS_BYTES).items()}
+        with suppress(UnreadableError):
+            return decode(dict[str, Pin], read_json(self.root / "pins.json", SETTINGS_BYTES))
         return {}
 
     def pin(self, asset: Asset, file: str) -> Pin | None:

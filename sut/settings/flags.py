@@ -12,6 +12,7 @@ from typing import Any
 
 from sut.errors import UsageError
 from sut.settings.parser import Parser
+from sut.settings.resolve import read_toml
 from sut.settings.setting import Setting, flag
 from sut.settings.settings import FILES, SETTINGS
 
@@ -37,21 +38,22 @@ def add(parser: Parser, verb: str) -> None:
 
 def split(
     options: argparse.Namespace, verb: str, instead: Mapping[str, str] | None = None
-) -> tuple[dict[str, Any], Path | None]:
-    """(the settings that were given, by name; the TOML file to start from).
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the settings that were given, by name; those of the TOML file to start from).
 
     Args:
         instead: what to type instead, by the name of a setting that the verb does not take.
 
     Raises:
-        UsageError: a flag that the verb does not take.
+        UsageError: a flag that the verb does not take, or a TOML file that cannot be read.
     """
     values = {name: value for name, value in vars(options).items() if name in SETTINGS}
     for name in values:
         if verb not in SETTINGS[name].verbs:
             todo = (instead or {}).get(name, "")
             raise UsageError(f"found {flag(name)}: {_WHY[verb]}. Remove it. {todo}".rstrip())
-    return values, getattr(options, _TOML, None)
+    path = getattr(options, _TOML, None)
+    return values, read_toml(path) if path else {}
 
 
 def _add(group: argparse._ArgumentGroup, row: Setting, verb: str) -> None:

@@ -25,19 +25,18 @@ _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", st
 _ALSO: dict[type, tuple[type, ...]] = {Path: (Path, str), float: (float, int)}
 
 
-def resolve(flags: Mapping[str, Any], toml: Path | None = None) -> RunConfig:
+def resolve(flags: Mapping[str, Any], toml: Mapping[str, Any] | None = None) -> RunConfig:
     """The configuration of a run.
 
     Args:
         flags: only what was given on the command line, under the names of the settings.
-        toml: a file of the same names, or None.
+        toml: what `read_toml` found in a file, or None.
 
     Raises:
         UsageError: an unknown key, a word that is not one of the choices, a number out of range.
         UnknownTargetError: an accuracy that no target has.
     """
-    asked = _read_toml(toml) if toml else {}
-    asked |= {name: value for name, value in flags.items() if value is not None}
+    asked = dict(toml or {}) | {name: value for name, value in flags.items() if value is not None}
     given = {**_preset(asked), **asked}
     _refuse_unknown(given)
     values = {name: row.default for name, row in SETTINGS.items()}
@@ -82,6 +81,8 @@ def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
     Raises:
         UsageError: the row does not take it.
     """
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"expected {row.flag} without a NUL character, found {value!r}.")
     if row.choices is not None:
         return choose(row.name, str(value), row.choices(before), _because(row, before))
     if not isinstance(value, _ALSO.get(row.kind, row.kind)) or isinstance(value, bool) != (row.kind is bool):
@@ -135,9 +136,14 @@ def to_flags(config: RunConfig) -> list[str]:
     return parts
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a file or, since it is read once for a command, a pipe.
+
+    Raises:
+        UsageError: it cannot be read, or has an unknown key.
+    """
     try:
-        values = bounded_readers.read_toml(path, bounded_readers.SETTINGS_BYTES)
+        values = bounded_readers.read_toml(path, bounded_readers.SETTINGS_BYTES, pipes=True)
     except UnreadableError as error:
         raise UsageError(f"expected settings as TOML in {path}, found {error}.") from error
     _refuse_unknown(values, f" in {path}")

@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, TypeGuard
 
 from foundation.suggest import did_you_mean
@@ -82,7 +81,7 @@ def axis(text: str) -> Axis:
     return Axis(field, values)
 
 
-def points(axes: Sequence[Axis], values: Mapping[str, Any], toml: Path | None = None) -> list[Point]:
+def points(axes: Sequence[Axis], values: Mapping[str, Any], toml: Mapping[str, Any] | None = None) -> list[Point]:
     """The cross product of `axes`, the last one varying fastest, applied to the flags in `values` and the file `toml`.
 
     Raises:

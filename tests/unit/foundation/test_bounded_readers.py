@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,38 @@ def test_a_longer_file_is_refused_before_it_fills_memory(tmp_path: Path) -> None
     os.truncate(path, 1 << 40)  # sparse: a terabyte that no disk holds
     with pytest.raises(UnreadableError, match="more than 10 bytes"):
         bounded_readers.read_bytes(path, most_bytes=10)
+
+
+def write_all(descriptor: int, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        os.write(descriptor, piece)
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("pieces", [[b"a = 1"], [b"a", b" = ", b"1"]])
+def test_a_pipe_is_read_to_its_end_where_that_is_allowed(pieces: list[bytes]) -> None:
+    reading, writing = os.pipe()
+    path = Path(f"/dev/fd/{reading}")
+    with pytest.raises(UnreadableError, match="not a regular file"):
+        bounded_readers.read_bytes(path)
+    writer = threading.Thread(target=write_all, args=(writing, pieces))
+    writer.start()
+    assert bounded_readers.read_toml(path, pipes=True) == {"a": 1}
+    writer.join()
+    os.close(reading)
+
+
+def test_a_pipe_gives_no_more_than_the_limit_and_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_readers, "_PATIENCE_S", 0.01)
+    reading, writing = os.pipe()
+    path = Path(f"/dev/fd/{reading}")
+    with pytest.raises(UnreadableError, match="nothing came"):
+        bounded_readers.read_bytes(path, pipes=True)
+    os.write(writing, bytes(11))
+    with pytest.raises(UnreadableError, match="more than 10 bytes"):
+        bounded_readers.read_bytes(path, 10, pipes=True)
+    os.close(writing)
+    os.close(reading)
 
 
 def test_text_is_utf_8_with_or_without_its_mark(tmp_path: Path) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backends import BACKENDS
+from sut.commands.sweep import command as sweep
 from sut.errors import UsageError, UserError
-from sut.settings import presets
-from sut.settings.resolve import given, resolve
+from sut.settings import flags, presets
+from sut.settings.resolve import given, read_toml, resolve
 from sut.settings.settings import SETTINGS, RunConfig
 
 
-def toml(tmp_path: Path, text: str) -> Path:
+def toml(tmp_path: Path, text: str) -> dict[str, Any]:
     path = tmp_path / "run.toml"
     path.write_text(text, encoding="utf-8")
-    return path
+    return read_toml(path)
 
 
 def test_without_anything_it_is_the_default() -> None:
@@ -166,4 +169,20 @@ def test_a_toml_file_is_checked_as_flags_are(tmp_path: Path, text: str, words: s
 
 def test_a_toml_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.toml"):
-        resolve({}, tmp_path / "none.toml")
+        read_toml(tmp_path / "none.toml")
+
+
+def test_a_file_of_settings_may_be_a_pipe_which_each_verb_reads_once() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"threads = 3\n")
+    os.close(writing)
+    options = sweep.parser().read(["--config", f"/dev/fd/{reading}", "--output-dir", "x", "--set", "instances=1 2"])
+    values, found = flags.split(options, "sweep")
+    os.close(reading)
+    assert [resolve(values, found).threads for _ in range(2)] == [3, 3]
+
+
+def test_a_nul_in_a_file_of_settings_is_refused(tmp_path: Path) -> None:
+    for name in ("model", "dataset", "log_dir"):
+        with pytest.raises(UsageError, match="without a NUL"):
+            resolve({}, toml(tmp_path, f'{name} = "a\\u0000b"\n'))
