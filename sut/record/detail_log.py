@@ -6,7 +6,9 @@ The detail log, not the summary, because it is meant for programs: one JSON obje
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -17,6 +19,7 @@ from sut.errors import RunFailedError
 from sut.record.results import Percentile, PerformanceResult
 
 _MARKER = ":::MLLOG "
+_NOT_FINITE = re.compile(r'(?<="value": )(-?)(nan|inf)(?=[,}])')  # as C++ prints them, which is not JSON
 _LAST_KEY = "power_end"  # LoadGen writes it in every mode once a test has ended
 _PERCENTILES: tuple[Percentile, ...] = get_args(Percentile)
 _FULL = "If the disk is full, type another --log-dir."
@@ -54,9 +57,11 @@ class DetailLog:
     errors: int  # lines that LoadGen marked as errors
 
     def number(self, key: str) -> float | None:
-        """The value as a number; None without one."""
+        """The value as a finite number; None without one."""
         value = self.values.get(key)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        return float(value) if math.isfinite(value) else None
 
     def is_missed(self, requirement: str) -> bool:
         """Whether LoadGen reports that a requirement was not met."""
@@ -79,7 +84,7 @@ def read(log_dir: Path) -> DetailLog:
     try:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith(_MARKER):
-                entry = json.loads(line.removeprefix(_MARKER))
+                entry = json.loads(_NOT_FINITE.sub(_as_json, line.removeprefix(_MARKER)))
                 values[entry["key"]] = entry["value"]
                 errors += bool(entry["metadata"]["is_error"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -91,16 +96,28 @@ def read(log_dir: Path) -> DetailLog:
     return DetailLog(path, values, errors)
 
 
-def performance(log_dir: Path, scenario: str, queries: int) -> Judged:
-    """The result of a performance run of `queries` queries. Raises RunFailedError if the log is incomplete."""
+def _as_json(found: re.Match[str]) -> str:
+    return "NaN" if found[2] == "nan" else f"{found[1]}Infinity"
+
+
+def performance(log_dir: Path, scenario: str, queries: int, invalid: Sequence[str] = ()) -> Judged:
+    """The result of a performance run.
+
+    Args:
+        queries: their number, which decides which percentiles are shown.
+        invalid: reasons that LoadGen does not know why the result is invalid.
+
+    Raises:
+        RunFailedError: the log is incomplete.
+    """
     log, rules = read(log_dir), SCENARIOS[scenario]
     if "result_validity" not in log.values:
         raise RunFailedError(f"expected a verdict in {log.path}, found none. {_FULL}")
-    errors = log.logged_errors()
+    others = [*invalid, *log.logged_errors()]
     value = log.number(rules.result_key) or None
     percentile = log.number("effective_target_latency_percentile") if rules.unit == "ms" else None
     result = PerformanceResult(
-        valid=log.values["result_validity"] == "VALID" and not errors,
+        valid=log.values["result_validity"] == "VALID" and value is not None and not others,
         metric=rules.metric,
         unit=rules.unit,
         value=None if value is None else value / rules.divisor,
@@ -109,8 +126,10 @@ def performance(log_dir: Path, scenario: str, queries: int) -> Judged:
         latency_range_ms=_range_ms(log, scenario),
         counted=COUNTED[rules.unit],
     )
-    missed = (advice for requirement, advice in _REQUIREMENTS.items() if log.is_missed(requirement))
-    return Judged(result, (*missed, *errors))
+    reasons = [advice for requirement, advice in _REQUIREMENTS.items() if log.is_missed(requirement)] + others
+    if value is None and not reasons:
+        reasons = [f"LoadGen has no {rules.metric}: too few queries, or settings out of range"]
+    return Judged(result, tuple(reasons))
 
 
 def _percentiles_ms(log: DetailLog, scenario: str, queries: int) -> dict[Percentile, float]:

@@ -57,20 +57,22 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     scheduler = watched_test.scheduler(prepared, executor, ready, plan, roi)
     record = recording.with_instances(recording.begin(prepared), ready)
     print(terminal_report.opening(prepared, plan), file=sys.stderr)
-    judge = _judge_accuracy if config.mode == "accuracy" else _judge_performance
     try:
-        watched_test.run(prepared, plan, scheduler, executor, roi)
-        return judge(prepared, scheduler, recording.with_measurements(record, plan, scheduler, executor, roi))
+        clock = watched_test.run(prepared, plan, scheduler, executor, roi)
+        record = recording.with_measurements(record, plan, scheduler, executor, roi)
+        if config.mode == "accuracy":
+            return _judge_accuracy(prepared, scheduler, record)
+        return _judge_performance(prepared, scheduler, record, clock.reasons(scheduler.progress.window_s))
     except (RunFailedError, AccuracyLogError, OSError) as error:  # the latter two: a full disk
         died = None if executor.failure is None else str(executor.failure)
         recording.fail(replace(recording.with_progress(record, scheduler), instance_died=died), str(error))
         raise RunFailedError(str(error)) from error
 
 
-def _judge_performance(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> int:
+def _judge_performance(prepared: Prepared, scheduler: Scheduler, record: RunRecord, invalid: list[str]) -> int:
     config = prepared.config
     queries = scheduler.progress.completed // (record.plan.samples_per_query if record.plan else 1)
-    judged = detail_log.performance(config.logs, config.scenario, queries)
+    judged = detail_log.performance(config.logs, config.scenario, queries, invalid)
     gate, result = prepared.target, judged.result
     is_met = run_target.is_met(gate, result)
     result = replace(result, target=gate, target_met=is_met if gate else None)

@@ -99,8 +99,9 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     one = replace(prepared, config=probing)
     plan = loadgen.plan(probing, prepared.task.model_key, prepared.samples, qps, prepared.user_conf)
     scheduler = watched_test.scheduler(one, executor, ready, plan)
-    watched_test.run(one, plan, scheduler, executor)
-    judged = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed)
+    clock = watched_test.run(one, plan, scheduler, executor)
+    steps = clock.reasons(scheduler.progress.window_s)
+    judged = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed, steps)
     result = judged.result
     return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), judged.reasons)
 

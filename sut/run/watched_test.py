@@ -18,6 +18,7 @@ from sut.executors.base import Executor, Ready
 from sut.queries import loadgen, server_queue
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
+from sut.record.wall_clock import WallClock
 from sut.run.prepare import Prepared
 from sut.run.progress import ProgressLine
 from sut.run.region_of_interest import RegionOfInterest
@@ -25,6 +26,7 @@ from sut.settings import audit_config
 
 _WATCH_S = 0.1
 _SWITCH_S = 0.0005  # GIL switch interval: bounds how long LoadGen's callbacks wait; the default is ten times that
+_SET_BACK_S = 5.0  # by how much the wall clock may be set back in a test
 _LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: lets it write those of a failed run
 
 
@@ -55,11 +57,16 @@ def scheduler(
 
 def run(
     prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None = None
-) -> None:
-    """Run LoadGen to its end. Raises RunFailedError, and LoadGen's thread is then abandoned."""
+) -> WallClock:
+    """Run LoadGen to its end; returns the clock that it measured with, as watched.
+
+    Raises:
+        RunFailedError: it failed, and LoadGen's thread is then abandoned.
+    """
     thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler, roi), name="loadgen", daemon=True)
     sys.setswitchinterval(_SWITCH_S)
     total = prepared.samples if prepared.config.mode == "accuracy" else None
+    clock = WallClock()
     try:
         with ProgressLine(plan, scheduler.progress, total) as line:
             thread.start()
@@ -68,11 +75,20 @@ def run(
                 thread.join(_WATCH_S)
                 alive = thread.is_alive()
                 line.update()
-                failure = scheduler.failure or executor.failure
+                clock.update()
+                failure = scheduler.failure or executor.failure or _waiting(prepared, clock)
                 if failure:
                     _abort(prepared, scheduler, executor, failure)
     except KeyboardInterrupt as error:
         _abort(prepared, scheduler, executor, error)
+    return clock
+
+
+def _waiting(prepared: Prepared, clock: WallClock) -> RunFailedError | None:
+    """The failure of a test whose clock was set back: LoadGen issues by it, and would wait for as long."""
+    if prepared.config.scenario == "Offline" or clock.step_s > -_SET_BACK_S:
+        return None
+    return RunFailedError(f"the wall clock, by which LoadGen issues, was set back by {-clock.step_s:.3g} s.")
 
 
 def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOfInterest | None) -> None:
