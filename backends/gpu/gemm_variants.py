@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from backends.gpu.hopper import gemm as hopper
 from backends.gpu.kernels import GpuKernels
 from backends.gpu.kernels.gemm import TILES
 from backends.gpu.weights import Product
@@ -23,7 +24,7 @@ GemmVariant = Callable[[Tensor], Tensor]  # x [T, K] → y [T, N]
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
     """The names of the variants that can compute this product at `tokens` tokens or more."""
     takes_library = product.weight.dtype != torch.int8 or tokens >= MIN_INT8_TOKENS
-    tiles = tuple(name for name, tile in TILES.items() if tile.takes(product.weight))
+    tiles = tuple(name for name, tile in TILES.items() if tile.takes(product.weight)) + hopper.variants(product, tokens)
     return (LIBRARY, *tiles) if takes_library else tiles
 
 
@@ -31,6 +32,8 @@ def build_variant(name: str, product: Product, kernels: GpuKernels) -> GemmVaria
     """The variant `name`, one of `variants`, as a function."""
     if name == LIBRARY:
         return _LIBRARY[product.weight.dtype](product, kernels)
+    if name in hopper.SHAPES:
+        return hopper.build(name, product)
     return lambda x: _fused(product, kernels, name, x)
 
 

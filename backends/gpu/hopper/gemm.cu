@@ -1,0 +1,208 @@
+// y = act((x W^T) * scale + bias) in the next product's encoding, on Hopper's tensor cores (compute capability 9.0).
+//
+// Persistent, warp-specialized: one thread of warpgroup 0 copies tiles of x and W into a ring of stages in shared memory
+// (TMA, 128-byte swizzle); warpgroups 1 and 2 multiply them (wgmma) and store their part of y from registers. They work
+// together on one tile of y (COOPERATIVE: each has half of its rows, and may run ahead of the other by the stages) or
+// take turns (PING-PONG: one multiplies while the other stores).
+//
+// Ring: full[s] completes when all bytes of stage s have arrived, empty[s] when every consumer warp that reads stage s,
+// in both CTAs of a pair, has read it. A pair of CTAs (a cluster) shares one operand: each loads a half of that operand's
+// tile into both CTAs, so a stage may be filled only when it is empty in both.
+//
+// Defined in front of this source (source.py): OPERAND and RESULT (one of S8, E4M3, F16, BF16), GELU, SCALED, BLOCKS,
+// COLUMNS, PINGPONG, PAIR, STAGES, PERMUTED, PRODUCER_REGISTERS, CONSUMER_REGISTERS; Sum; product().
+
+// y / (1 + 2^p) = y / 2 * (1 + tanh(-p ln(2) / 2)), within 2.6e-5 of GELU; bytes take the approximate tanh.
+__device__ __forceinline__ float gelu(float y) {
+    float s = fminf(y * y, 64.0f);
+#if BYTES
+    float q = y * (0.797507826f + s * (0.0370042663f + s * -0.000351194075f)), half = 0.5f * y;
+    return half + half * tanh_approx(q);
+#else
+    float p = y * (-2.30112117f + s * (-0.106771743f + s * 0.00101333190f));
+    return y * reciprocal_approx(1.0f + exp2_approx(p));
+#endif
+}
+
+// Among four neighbouring threads: thread q gets word q of each, in their order.
+__device__ __forceinline__ void transpose(u32* word, int lane) {
+    bool odd = lane & 1, upper = lane & 2;
+    for (int i = 0; i < 4; i += 2) {
+        u32 other = __shfl_xor_sync(0xFFFFFFFF, odd ? word[i] : word[i + 1], 1);
+        word[i] = odd ? other : word[i];
+        word[i + 1] = odd ? word[i + 1] : other;
+    }
+    for (int i = 0; i < 2; i++) {
+        u32 other = __shfl_xor_sync(0xFFFFFFFF, upper ? word[i] : word[i + 2], 2);
+        word[i] = upper ? other : word[i];
+        word[i + 2] = upper ? word[i + 2] : other;
+    }
+#if BYTES
+    u32 a = word[0], b = word[1], c = word[2], d = word[3];
+    word[0] = __byte_perm(a, b, 0x5410);
+    word[1] = __byte_perm(c, d, 0x5410);
+    word[2] = __byte_perm(a, b, 0x7632);
+    word[3] = __byte_perm(c, d, 0x7632);
+#endif
+}
+
+// The column, in its group, of the accumulator register that holds column 8 * block + 2 * quad of the product.
+__device__ __forceinline__ int column_of(int block, int quad) {
+    return PERMUTED ? GROUP / 4 * quad + 2 * block : 8 * block + 2 * quad;
+}
+
+// Stores a warpgroup's BLOCKS * 64 rows. `y` is the thread's first row of the tile, `rows` how many rows of y are left.
+__device__ __forceinline__ void store(
+    Sum (&sum)[BLOCKS][COLUMNS / 2], const float* constants, char* y, int rows, int n, float zero_point, int lane) {
+    const int element = BYTES ? 1 : 2, quad = lane % 4, pairs = BYTES ? 2 : 1;
+#pragma unroll
+    for (int group = 0; group < COLUMNS / GROUP; group++) {
+        u32 word[BLOCKS][2][4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float2 bias[pairs], scale[pairs], multiplier[pairs];
+#pragma unroll
+            for (int pair = 0; pair < pairs; pair++) {
+                const float* at = constants + group * GROUP + column_of(i * pairs + pair, quad);
+                bias[pair] = *(const float2*)at;
+                if (SCALED) scale[pair] = *(const float2*)(at + COLUMNS);
+                if (BYTES) multiplier[pair] = *(const float2*)(at + (1 + SCALED) * COLUMNS);
+            }
+#pragma unroll
+            for (int block = 0; block < BLOCKS; block++)
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    float value[2 * pairs];
+#pragma unroll
+                    for (int at = 0; at < 2 * pairs; at++) {
+                        const int pair = at / 2, odd = at % 2;
+                        const int index = (group * GROUP / 8 + i * pairs + pair) * 4 + half * 2 + odd;
+                        float one = (float)sum[block][index], add = odd ? bias[pair].y : bias[pair].x;
+                        one = SCALED ? one * (odd ? scale[pair].y : scale[pair].x) + add : one + add;
+                        if (GELU) one = gelu(one);
+                        if (BYTES) one = one * (odd ? multiplier[pair].y : multiplier[pair].x) + zero_point;
+                        value[at] = one;
+                    }
+                    word[block][half][i] = pack(value);
+                }
+        }
+#pragma unroll
+        for (int block = 0; block < BLOCKS; block++)
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                if (!PERMUTED) transpose(word[block][half], lane);
+                const int row = block * 64 + half * 8;
+                char* to = y + ((long long)row * n + group * GROUP) * element + 16 * quad;
+                if (row < rows) store_16_bytes(to, word[block][half]);
+            }
+    }
+}
+
+// x [m, k] and weight [n, k] by maps in bytes; y [m, n]. n is a multiple of COLUMNS (of two times COLUMNS where a pair
+// shares x). `steps` is k in stages.
+extern "C" __global__ void __launch_bounds__(384, 1)
+#if PAIR
+    __cluster_dims__(2, 1, 1)
+#endif
+        gemm(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weight, const float* scale,
+             const float* bias, const float* multiplier, char* y, float zero_point, int m, int n, int steps) {
+    extern __shared__ __align__(1024) char memory[];
+    const u32 stages = (shared_address(memory) + 1023) / 1024 * 1024;
+    float* constants = (float*)(memory + (stages - shared_address(memory)) + STAGES * STAGE_BYTES);
+    const u32 full = shared_address(constants + 4 * CONSTANT_FLOATS), empty = full + 8 * STAGES;
+    const int warpgroup = threadIdx.x / 128, lane = threadIdx.x % 32;
+    const int rank = PAIR ? blockIdx.x % 2 : 0;
+    const int across = n / (COLUMNS * (PAIR == SHARED_X ? 2 : 1));
+    const int down = (m + ROWS * (PAIR == SHARED_W ? 2 : 1) - 1) / (ROWS * (PAIR == SHARED_W ? 2 : 1));
+    const int tiles = across * down, first = blockIdx.x / CTAS, stride = gridDim.x / CTAS;
+    if (threadIdx.x == 0) {
+        for (int s = 0; s < STAGES; s++) {
+            init_barrier(full + 8 * s, 1);
+            init_barrier(empty + 8 * s, READERS);
+        }
+        publish_barriers();
+    }
+    __syncwarp();
+    sync_ctas();
+
+    if (warpgroup == 0) {
+        keep_few_registers();
+        if (threadIdx.x == 0) {
+            u32 stage = 0, phase = 0;
+            for (int tile = first; tile < tiles; tile += stride) {
+                int row = tile / across, column = tile % across;
+                row = (PAIR == SHARED_W ? 2 * row + rank : row) * ROWS + (PAIR == SHARED_X ? rank * X_ROWS : 0);
+                column = (PAIR == SHARED_X ? 2 * column + rank : column) * COLUMNS + (PAIR == SHARED_W ? rank * W_ROWS : 0);
+                for (int step = 0; step < steps; step++) {
+                    const u32 to = stages + stage * STAGE_BYTES, barrier = full + 8 * stage;
+                    wait(empty + 8 * stage, phase ^ 1);
+                    expect_bytes(barrier, STAGE_BYTES);
+                    load<PAIR == SHARED_X, false>(
+                        to + (PAIR == SHARED_X ? rank * X_ROWS * STEP : 0), &x, step * STEP, row, barrier);
+                    load<PAIR == SHARED_W, PERMUTED>(
+                        to + X_BYTES + (PAIR == SHARED_W ? rank * W_ROWS * STEP : 0), &weight, step * STEP, column, barrier);
+                    if (++stage == STAGES) stage = 0, phase ^= 1;
+                }
+            }
+        }
+    } else {
+        take_many_registers();
+        const int consumer = warpgroup - 1, thread = threadIdx.x % 128;
+        constants += consumer * 2 * CONSTANT_FLOATS;
+        u32 stage = 0, phase = 0, turn = 0;
+        if (PINGPONG && consumer == 1) named_arrive(3, 256);  // the first turn is consumer 0's
+        for (int tile = first; tile < tiles; tile += stride, turn++) {
+            if (PINGPONG && turn % 2 != consumer) {  // the other's tile
+                stage += steps, phase ^= stage / STAGES & 1, stage %= STAGES;
+                continue;
+            }
+            const int across_at = tile % across, down_at = tile / across;
+            const int row = (PAIR == SHARED_W ? 2 * down_at + rank : down_at) * ROWS +
+                            (PINGPONG ? 0 : consumer * BLOCKS * 64) + thread / 32 * 16 + lane / 4;
+            const int column = (PAIR == SHARED_X ? 2 * across_at + rank : across_at) * COLUMNS;
+            // Read now, stored after the product: the loads take as long as a step of it.
+            float own[CONSTANTS * COLUMNS / 128];
+#pragma unroll
+            for (int i = 0; i < COLUMNS / 128; i++) {
+                const int at = column + i * 128 + thread;
+                own[i] = bias[at];
+                if (SCALED) own[COLUMNS / 128 + i] = scale[at];
+                if (BYTES) own[(1 + SCALED) * COLUMNS / 128 + i] = multiplier[at];
+            }
+            // Also keeps a wait for a stage's phase from being answered by the one two phases before, of the same parity.
+            if (PINGPONG) named_sync(3 + consumer, 256);
+            Sum sum[BLOCKS][COLUMNS / 2];
+            u32 read = 0;
+            for (int step = 0; step < steps; step++) {
+                wait(full + 8 * stage, phase);
+                const u32 at = stages + stage * STAGE_BYTES;
+                const u64 left = descriptor(at + (PINGPONG ? 0 : consumer * BLOCKS * 64 * STEP));
+                const u64 right = descriptor(at + X_BYTES);
+                begin_products();
+#pragma unroll
+                for (int part = 0; part < 4; part++)  // 32 bytes of K each; addresses count in 16 bytes
+#pragma unroll
+                    for (int block = 0; block < BLOCKS; block++)
+                        product(sum[block], left + block * (64 * STEP / 16) + part * 2, right + part * 2, step | part);
+                commit_products();
+                wait_for_products<1>();  // all but those of this step
+                if (step) release(empty + 8 * read, lane);
+                read = stage;
+                if (++stage == STAGES) stage = 0, phase ^= 1;
+            }
+            if (PINGPONG) named_arrive(4 - consumer, 256);  // its products queue behind these
+            wait_for_products<0>();
+            keep(sum);
+            release(empty + 8 * read, lane);
+            float* to = constants + turn / (PINGPONG ? 2 : 1) % 2 * CONSTANT_FLOATS;  // the other buffer may still be read
+#pragma unroll
+            for (int i = 0; i < CONSTANTS * COLUMNS / 128; i++) to[i * 128 + thread] = own[i];
+            named_sync(1 + consumer, 128);
+            store(sum, to, y + ((long long)row * n + column) * (BYTES ? 1 : 2), m - row, n,
+                  zero_point + (RESULT == S8 ? 12582912.0f : 0.0f), lane);
+        }
+        if (PINGPONG && turn % 2 == consumer) named_sync(3 + consumer, 256);  // takes the turn that is left
+    }
+    __syncwarp();
+    sync_ctas();  // a CTA stays until its pair has made its last arrivals and copies
+}

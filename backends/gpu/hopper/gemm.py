@@ -1,0 +1,169 @@
+"""The Hopper product as GEMM variants: which shapes a product can take, and one of them as a function.
+
+A kernel's launch must cost microseconds, so its arguments are kept for the addresses that it has seen: PyTorch's
+allocator returns the same ones for every batch of a size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ctypes import c_float, c_int, c_void_p
+from functools import cache, lru_cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from backends.gpu.hopper import driver, nvrtc
+from backends.gpu.hopper.source import (
+    BF16,
+    E4M3,
+    F16,
+    S8,
+    SHARED_W,
+    SHARED_X,
+    STEP,
+    Shape,
+    Types,
+    shared_memory,
+    source,
+)
+from backends.gpu.weights import Product
+
+CAPABILITY = (9, 0)
+MIN_TOKENS = 384  # below, too few tiles to fill a GPU
+_ARGUMENTS = 64  # kept for each product
+_TYPES: Final = {torch.int8: S8, torch.float8_e4m3fn: E4M3, torch.float16: F16, torch.bfloat16: BF16}
+_ALIGNED = 16  # bytes, of a row that TMA reads
+
+SHAPES: dict[str, Shape] = {
+    "hopper 128x256": Shape(blocks=1, columns=256),
+    "hopper 128x256 pair": Shape(blocks=1, columns=256, pair=SHARED_W),
+    "hopper 128x256 pair permuted": Shape(blocks=1, columns=256, pair=SHARED_W, permuted=True),
+    "hopper 256x128 pair": Shape(blocks=2, columns=128, pair=SHARED_X),
+    "hopper 128x128 turns": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True),
+    "hopper 64x256 turns": Shape(blocks=1, columns=256, pair=SHARED_W, ping_pong=True),
+    "hopper 192x128 turns": Shape(blocks=3, columns=128, pair=SHARED_X, ping_pong=True),
+    "hopper 192x128 turns permuted": Shape(blocks=3, columns=128, pair=SHARED_X, ping_pong=True, permuted=True),
+}
+
+OFFERED: tuple[str, ...] = ()  # to gemm_tuning: those that `benchmarks.gpu_hopper` found right, and fastest somewhere
+
+
+def variants(product: Product, tokens: int) -> tuple[str, ...]:
+    """The names of the shapes that can compute this product at `tokens` tokens or more, on the GPU of its weights."""
+    if (
+        not OFFERED
+        or tokens < MIN_TOKENS
+        or product.weight.device.type != "cuda"
+        or not available(product.weight.device.index or 0)
+    ):
+        return ()
+    return tuple(name for name in OFFERED if takes(SHAPES[name], product))
+
+
+def takes(shape: Shape, product: Product) -> bool:
+    """True if the result has whole tiles of columns, and rows of x and W are aligned."""
+    n, k = product.weight.shape
+    return n % shape.pair_tile[1] == 0 and k * product.weight.element_size() % _ALIGNED == 0
+
+
+@cache
+def available(device: int) -> bool:
+    """True if this GPU is a Hopper, and its driver and NVRTC are at hand."""
+    is_hopper = torch.cuda.get_device_capability(device) == CAPABILITY
+    return is_hopper and driver.library() is not None and nvrtc.library() is not None
+
+
+def types(product: Product) -> Types:
+    """The types of a product's kernel."""
+    return Types(
+        operand=_TYPES[product.weight.dtype],
+        result=_TYPES[product.output_encoding.dtype],
+        gelu=product.gelu,
+        scaled=product.scale is not None,
+    )
+
+
+def build(name: str, product: Product) -> Callable[[Tensor], Tensor]:
+    """The shape `name` of a product as a function, x [T, K] → y [T, N].
+
+    Raises:
+        CompilerError: NVRTC is missing, or rejects the source.
+    """
+    return _HopperProduct(SHAPES[name], product)
+
+
+class _HopperProduct:
+    def __init__(self, shape: Shape, product: Product) -> None:
+        self._shape, self._product, self._types = shape, product, types(product)
+        device = product.weight.device
+        self._function, self._shared_memory = _kernel(shape, self._types, device.index or 0)
+        self._processors = torch.cuda.get_device_properties(device).multi_processor_count
+        self._weight_map = _weight_map(product.weight, shape, self._types)
+        self._prepared = lru_cache(_ARGUMENTS)(self._arguments)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        product = self._product
+        y = torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
+        blocks, arguments = self._prepared(x.data_ptr(), len(x), y.data_ptr())
+        stream = torch.cuda.current_stream(x.device).cuda_stream
+        driver.launch(self._function, blocks, self._shared_memory, stream, arguments)
+        return y
+
+    def _arguments(self, x: int, rows: int, y: int) -> tuple[int, driver.Arguments]:
+        """CTAs of a launch, and the kernel's arguments, for x and y at these addresses."""
+        product, shape = self._product, self._shape
+        n, k_bytes = len(product.weight), product.weight.shape[1] * product.weight.element_size()
+        encoding = product.output_encoding
+        found = driver.Arguments(
+            driver.tensor_map(x, (k_bytes, rows), (k_bytes,), (STEP, shape.copies[0])),
+            self._weight_map,
+            _address(product.scale),
+            _address(product.bias),
+            _address(encoding.multiplier),
+            c_void_p(y),
+            c_float(encoding.zero_point),
+            c_int(rows),
+            c_int(n),
+            c_int(-(-k_bytes // STEP)),
+        )
+        return blocks_of(shape, rows, n, self._processors), found
+
+
+def blocks_of(shape: Shape, rows: int, columns: int, processors: int) -> int:
+    """CTAs of a launch: one for each processor, in whole pairs, but no more than there are tiles."""
+    high, wide = shape.pair_tile
+    ctas = 2 if shape.pair else 1
+    return min(-(-rows // high) * (columns // wide), processors // ctas) * ctas
+
+
+def weight_box(n: int, k_bytes: int, shape: Shape, kind: Types) -> tuple[tuple[int, ...], ...]:
+    """Sizes, strides and box of the map of W [N, K].
+
+    A permuted map reads rows such that a thread, which holds columns 8 j + 2 q + e of a product (q: its place among
+    four; e: 0 or 1), has adjacent columns of y: its dimensions are k, e, q, j and groups of rows.
+    """
+    if not shape.permuted:
+        return (k_bytes, n), (k_bytes,), (STEP, shape.copies[1])
+    group, pairs = kind.group, kind.group // 8
+    sizes = (k_bytes, 2, 4, pairs, n // group)
+    strides = (k_bytes, group // 4 * k_bytes, 2 * k_bytes, group * k_bytes)
+    return sizes, strides, (STEP, 2, 4, pairs, shape.copies[1] // group)
+
+
+def _weight_map(weight: Tensor, shape: Shape, kind: Types) -> driver.TensorMap:
+    n, k = weight.shape
+    return driver.tensor_map(weight.data_ptr(), *weight_box(n, k * weight.element_size(), shape, kind))
+
+
+@cache
+def _kernel(shape: Shape, kind: Types, device: int) -> tuple[c_void_p, int]:
+    """The kernel, loaded on a device, and its shared memory."""
+    size = shared_memory(shape, kind)
+    with torch.cuda.device(device):
+        return driver.loaded(nvrtc.cached_code(source(shape, kind)), "gemm", size), size
+
+
+def _address(tensor: Tensor | None) -> c_void_p:
+    return c_void_p(0 if tensor is None else tensor.data_ptr())

@@ -1,0 +1,186 @@
+// The instructions of gemm.cu that CUDA C++ has no words for: barriers, bulk copies, wgmma, conversions. Nothing includes
+// a header, so that NVRTC alone compiles it.
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define CTAS (PAIR ? 2 : 1)
+#define ROWS (BLOCKS * 64 * (PINGPONG ? 1 : 2))  // of a CTA's tile
+#define X_ROWS (ROWS / (PAIR == SHARED_X ? 2 : 1))  // of one copy
+#define W_ROWS (COLUMNS / (PAIR == SHARED_W ? 2 : 1))
+#define STEP 128  // bytes of K in a stage
+#define X_BYTES (ROWS * STEP)
+#define STAGE_BYTES ((ROWS + COLUMNS) * STEP)
+#define BYTES (RESULT == S8 || RESULT == E4M3)
+#define GROUP (BYTES ? 64 : 32)  // columns of y of which four threads hold 16 bytes each
+#define CONSTANTS (1 + SCALED + BYTES)  // floats a column: bias, scale, multiplier
+#define CONSTANT_FLOATS (CONSTANTS * COLUMNS)
+#define READERS (4 * (PINGPONG ? 1 : 2) * CTAS)  // warps that read a stage
+
+struct __align__(64) TensorMap {
+    char bytes[128];
+};
+
+__device__ __forceinline__ u32 shared_address(const void* at) { return (u32)__cvta_generic_to_shared(at); }
+
+__device__ __forceinline__ void init_barrier(u32 barrier, u32 arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+
+// Waits until the phase of this parity has completed; the phase before the first counts as one of parity 1.
+__device__ __forceinline__ void wait(u32 barrier, u32 parity) {
+    u32 done;
+    do {
+        asm volatile(
+            "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+            : "=r"(done)
+            : "r"(barrier), "r"(parity)
+            : "memory");
+    } while (!done);
+}
+
+__device__ __forceinline__ void expect_bytes(u32 barrier, u32 bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+
+// Lane i of every warp that calls this arrives at CTA i's barrier.
+__device__ __forceinline__ void release(u32 barrier, int lane) {
+#if PAIR
+    if (lane < CTAS)
+        asm volatile(
+            "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+            "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+            "r"(lane)
+            : "memory");
+#else
+    if (lane == 0) asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+#endif
+}
+
+// Copies a box of `map` that starts at byte `k` of row `row`; with `both`, to the same place in both CTAs of the pair.
+// A permuted map has five dimensions, of which the last counts groups of rows.
+template <bool both, bool permuted>
+__device__ __forceinline__ void load(u32 to, const TensorMap* map, int k, int row, u32 barrier) {
+    if (permuted) {
+        if (both)
+            asm volatile(
+                "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+                "[%0], [%1, {%2, %5, %5, %5, %3}], [%4], %6;" ::"r"(to),
+                "l"(map), "r"(k), "r"(row / GROUP), "r"(barrier), "r"(0), "h"((unsigned short)3)
+                : "memory");
+        else
+            asm volatile(
+                "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                "[%0], [%1, {%2, %5, %5, %5, %3}], [%4];" ::"r"(to),
+                "l"(map), "r"(k), "r"(row / GROUP), "r"(barrier), "r"(0)
+                : "memory");
+    } else {
+        if (both)
+            asm volatile(
+                "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+                "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
+                "l"(map), "r"(k), "r"(row), "r"(barrier), "h"((unsigned short)3)
+                : "memory");
+        else
+            asm volatile(
+                "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                "[%0], [%1, {%2, %3}], [%4];" ::"r"(to),
+                "l"(map), "r"(k), "r"(row), "r"(barrier)
+                : "memory");
+    }
+}
+
+// A tile in shared memory as wgmma reads it: K innermost, rows of 128 bytes, eight of them (1,024 bytes) a swizzle atom.
+__device__ __forceinline__ u64 descriptor(u32 address) {
+    return (u64)((address & 0x3FFFF) >> 4) | (u64)1 << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62;
+}
+
+__device__ __forceinline__ void named_sync(int name, int threads) {
+    asm volatile("bar.sync %0, %1;" ::"r"(name), "r"(threads) : "memory");
+}
+
+__device__ __forceinline__ void named_arrive(int name, int threads) {
+    asm volatile("bar.arrive %0, %1;" ::"r"(name), "r"(threads) : "memory");
+}
+
+__device__ __forceinline__ void sync_ctas() {
+#if PAIR
+    asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+#else
+    __syncthreads();
+#endif
+}
+
+// Reads of the accumulators stay below this line, which follows the wait for the products.
+__device__ __forceinline__ void keep(Sum (&sum)[BLOCKS][COLUMNS / 2]) {
+#pragma unroll
+    for (int block = 0; block < BLOCKS; block++)
+#pragma unroll
+        for (int i = 0; i < COLUMNS / 2; i++) asm volatile("" : SUM(sum[block][i])::"memory");
+}
+
+__device__ __forceinline__ void publish_barriers() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ __forceinline__ void keep_few_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(PRODUCER_REGISTERS));
+}
+
+__device__ __forceinline__ void take_many_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(CONSUMER_REGISTERS));
+}
+
+__device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+
+__device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+
+// Waits for all but the latest `pending` groups of products.
+template <int pending>
+__device__ __forceinline__ void wait_for_products() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
+}
+
+__device__ __forceinline__ float tanh_approx(float x) {
+    float y;
+    asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+__device__ __forceinline__ float exp2_approx(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+__device__ __forceinline__ float reciprocal_approx(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// Four (bytes) or two values as one word, the first in the lowest bits.
+__device__ __forceinline__ u32 pack(const float* y) {
+    u32 word;
+#if RESULT == S8  // 12582912 = 1.5 * 2^23 leaves no bits for a fraction: the low byte is the rounded value
+    u32 bits[4];
+    for (int i = 0; i < 4; i++) bits[i] = __float_as_uint(fminf(fmaxf(y[i], 12582912.0f - 128.0f), 12582912.0f + 127.0f));
+    word = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040), __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
+#elif RESULT == E4M3
+    asm("{\n.reg .b16 low, high;\ncvt.rn.satfinite.e4m3x2.f32 low, %2, %1;\ncvt.rn.satfinite.e4m3x2.f32 high, %4, %3;\n"
+        "mov.b32 %0, {low, high};\n}"
+        : "=r"(word)
+        : "f"(y[0]), "f"(y[1]), "f"(y[2]), "f"(y[3]));
+#elif RESULT == F16
+    asm("cvt.rn.f16x2.f32 %0, %2, %1;" : "=r"(word) : "f"(y[0]), "f"(y[1]));
+#else
+    asm("cvt.rn.bf16x2.f32 %0, %2, %1;" : "=r"(word) : "f"(y[0]), "f"(y[1]));
+#endif
+    return word;
+}
+
+__device__ __forceinline__ void store_16_bytes(char* to, const u32* word) {
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(word[0]), "r"(word[1]), "r"(word[2]),
+                 "r"(word[3])
+                 : "memory");
+}

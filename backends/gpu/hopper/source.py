@@ -1,0 +1,133 @@
+"""The CUDA C++ source of one variant of the Hopper product: gemm.cu with its constants.
+
+Everything that is known when a model is loaded is a constant of the source; numbers of rows, columns and K are not, so
+a model needs two or three kernels of each variant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+SHARED_W, SHARED_X = 1, 2  # what a pair of CTAs shares
+STEP = 128  # bytes of K in a stage
+S8, E4M3, F16, BF16 = range(4)
+BYTES = (S8, E4M3)
+_SHARED_MEMORY = 227 * 1024  # bytes that a CTA may use
+_NAMES = ("S8", "E4M3", "F16", "BF16")
+# type → its sums, the wgmma instruction's types, and its operands after the descriptors
+_INSTRUCTIONS = {
+    S8: ("int", "k32.s32.s8.s8", "p"),
+    E4M3: ("float", "k32.f32.e4m3.e4m3", "p, 1, 1"),
+    F16: ("float", "k16.f32.f16.f16", "p, 1, 1, 0, 0"),
+    BF16: ("float", "k16.f32.bf16.bf16", "p, 1, 1, 0, 0"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How the result is cut into tiles, and who computes them."""
+
+    blocks: int  # of 64 rows, a warpgroup's part of a tile
+    columns: int
+    ping_pong: bool = False  # the warpgroups take turns with a tile each; else each has half of one tile's rows
+    pair: int = 0  # a pair of CTAs shares SHARED_W or SHARED_X; 0: single CTAs
+    permuted: bool = False  # W's rows are loaded in the order that gives every thread adjacent columns
+    stages: int = 0  # 0: as many as fit
+
+    @property
+    def rows(self) -> int:
+        """Rows of a CTA's tile."""
+        return self.blocks * 64 * (1 if self.ping_pong else 2)
+
+    @property
+    def pair_tile(self) -> tuple[int, int]:
+        """Rows and columns that a pair, or a single CTA, computes."""
+        return self.rows * (2 if self.pair == SHARED_W else 1), self.columns * (2 if self.pair == SHARED_X else 1)
+
+    @property
+    def copies(self) -> tuple[int, int]:
+        """Rows of x and of W in one copy: of a shared operand each CTA loads a half."""
+        x, w = self.rows, self.columns
+        return (x // 2 if self.pair == SHARED_X else x), (w // 2 if self.pair == SHARED_W else w)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Types:
+    """What a kernel reads and writes."""
+
+    operand: int
+    result: int
+    gelu: bool
+    scaled: bool
+
+    @property
+    def group(self) -> int:
+        """Columns of the result of which four threads hold 16 bytes each."""
+        return 64 if self.result in BYTES else 32
+
+    @property
+    def constants(self) -> int:
+        """Floats of each column: bias, scale, multiplier."""
+        return 1 + self.scaled + (self.result in BYTES)
+
+
+def stages(shape: Shape, types: Types) -> int:
+    """Stages of the ring: as many as fit next to the constants of the columns, if the shape sets no number."""
+    fixed = 1024 + 4 * types.constants * shape.columns * 4  # alignment; two buffers for each warpgroup
+    return shape.stages or (_SHARED_MEMORY - fixed) // ((shape.rows + shape.columns) * STEP + 16)
+
+
+def shared_memory(shape: Shape, types: Types) -> int:
+    """Bytes of dynamic shared memory."""
+    stage = (shape.rows + shape.columns) * STEP + 16  # with its two barriers
+    return 1024 + 4 * types.constants * shape.columns * 4 + stages(shape, types) * stage
+
+
+def source(shape: Shape, types: Types) -> str:
+    """The complete source; it includes nothing."""
+    producer, consumer = (24, 240) if shape.blocks * shape.columns > 256 else (40, 232)
+    defined = {
+        **{name: number for number, name in enumerate(_NAMES)},
+        "SHARED_W": SHARED_W,
+        "SHARED_X": SHARED_X,
+        "OPERAND": types.operand,
+        "RESULT": types.result,
+        "GELU": int(types.gelu),
+        "SCALED": int(types.scaled),
+        "BLOCKS": shape.blocks,
+        "COLUMNS": shape.columns,
+        "PINGPONG": int(shape.ping_pong),
+        "PAIR": shape.pair,
+        "STAGES": stages(shape, types),
+        "PERMUTED": int(shape.permuted),
+        "PRODUCER_REGISTERS": producer,
+        "CONSUMER_REGISTERS": consumer,
+        "SUM(x)": '"+r"(x)' if types.operand == S8 else '"+f"(x)',
+    }
+    lines = "\n".join(f"#define {name} {value}" for name, value in defined.items())
+    return "\n".join((lines, _product(types.operand, shape.columns), _text("instructions.cu"), _text("gemm.cu")))
+
+
+def _product(operand: int, columns: int) -> str:
+    """The function that issues one wgmma: sum += (64 rows of x) (`columns` rows of W)ᵀ, 32 bytes of K."""
+    sums, types, rest = _INSTRUCTIONS[operand]
+    registers = columns // 2
+    places = ", ".join(f"%{number}" for number in range(registers))
+    outputs = ", ".join(f"SUM(sum[{number}])" for number in range(registers))
+    left, right, accumulate = (f"%{registers + number}" for number in range(3))
+    return f"""typedef {sums} Sum;
+__device__ __forceinline__ void product(
+    Sum (&sum)[{registers}], unsigned long long left, unsigned long long right, int accumulate) {{
+    asm volatile(
+        "{{\\n.reg .pred p;\\nsetp.ne.b32 p, {accumulate}, 0;\\n"
+        "wgmma.mma_async.sync.aligned.m64n{columns}{types} {{{places}}}, {left}, {right}, {rest};\\n}}"
+        : {outputs}
+        : "l"(left), "l"(right), "r"(accumulate));
+}}"""
+
+
+@cache
+def _text(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
