@@ -72,8 +72,10 @@ def test_a_permuted_copy_gives_every_thread_adjacent_columns(kind: Types) -> Non
 
 @pytest.mark.parametrize(
     ("pair", "rows", "columns", "blocks"),
-    [(0, 1, 1024, 4), (0, 32768, 4096, 133), (SHARED_W, 256, 1024, 8), (SHARED_W, 257, 1024, 16)]
-    + [(SHARED_W, 32768, 4096, 132), (SHARED_X, 1, 1024, 4), (SHARED_X, 32768, 1024, 132)],
+    [
+        *((0, 1, 1024, 4), (0, 32768, 4096, 133), (SHARED_W, 256, 1024, 8), (SHARED_W, 257, 1024, 16)),
+        *((SHARED_W, 32768, 4096, 132), (SHARED_X, 1, 1024, 4), (SHARED_X, 32768, 1024, 132)),
+    ],
 )
 def test_ctas_of_a_launch(pair: int, rows: int, columns: int, blocks: int) -> None:
     """As many as there are tiles, at most one for each of 133 processors, in whole pairs."""
