@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: run test test-fast coverage check format docs demo demo-sst2 clean
+.PHONY: run test test-fast test-docs coverage check format docs demo demo-sst2 clean
 .SILENT:
 
 run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode accuracy", go to python -m sut
@@ -14,13 +14,16 @@ run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode 
 JOBS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder --timeout 120
 
-test: $(VENV)/.dev ## all tests, as CI runs them; ARGS go to pytest
-	$(PYTEST) $(ARGS)
+test: $(VENV)/.dev ## all tests but test-docs; ARGS go to pytest
+	$(PYTEST) tests/unit tests/integration tests/end_to_end $(ARGS)
 
 # Unit tests do not wait: a third process would only import everything once more.
 test-fast: JOBS = 2
 test-fast: $(VENV)/.dev ## the unit tests: in-process, under a minute; ARGS go to pytest
 	$(PYTEST) tests/unit $(ARGS)
+
+test-docs: $(VENV)/.dev ## long commands of the documentation, as written; ARGS go to pytest
+	$(PYTEST) tests/documentation $(ARGS)
 
 coverage: $(VENV)/.dev ## which lines the in-process tests reach; fails below the floor in pyproject.toml
 	$(PYTEST) tests/unit tests/integration --cov --cov-report=term:skip-covered $(ARGS)

@@ -28,7 +28,8 @@ settings.register_profile("shared cores", deadline=None, suppress_health_check=[
 settings.load_profile("shared cores")
 
 TESTS = Path(__file__).parent
-TIERS = ("unit", "integration", "end_to_end")
+TIERS = ("unit", "integration", "end_to_end", "documentation")
+COMMANDS = ("/end_to_end/", "/documentation/")  # tiers that run commands
 # End-to-end files that build something once for several of their tests.
 TOGETHER = tuple(f"test_end_to_end_{name}.py" for name in ("doctor", "gpu", "submit_trial", "wheel"))
 
@@ -47,12 +48,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A parallel run gives out whole files, for what a file builds once, but end-to-end tests one by one."""
+    """A parallel run gives out whole files, for what a file builds once, but tests of commands one by one."""
     from xdist.scheduler import LoadScopeScheduling
 
     def scope(nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return nodeid if "/end_to_end/" in file and not file.endswith(TOGETHER) else file
+        return nodeid if any(tier in file for tier in COMMANDS) and not file.endswith(TOGETHER) else file
 
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = scope
