@@ -127,6 +127,7 @@ class Accelerator:
     name: str
     memory_bytes: int
     capability: tuple[int, int]  # compute capability (major, minor) of an NVIDIA GPU
+    pci_address: str = ""  # such as 0000:3b:00.0
 
     def batch_tokens(self, config: BertConfig) -> int:
         """Tokens of the largest batch: enough to keep the device busy, in a small part of its memory."""

@@ -46,6 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(tier)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m gpu` reads the GPU's folders only: a machine with a GPU need not have what the other tests import."""
+    if config.option.markexpr != "gpu":
+        return None
+    for folder in TESTS.rglob("gpu"):
+        if folder.is_relative_to(collection_path) or collection_path.is_relative_to(folder):
+            return None
+    return True
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A parallel run gives out whole files, for what a file builds once, but tests of commands one by one."""

@@ -13,11 +13,15 @@ from backends.errors import BackendError
 _MARKS = ("CUDA", "NVIDIA", "cuBLAS", "CUBLAS")  # in the text of every error of theirs
 _TOO_SMALL = "expected the model and a batch to fit into the memory of {gpu}, found {found}. Lower --max-batch-tokens."
 _TOO_OLD = "expected a driver for the CUDA version of torch on {gpu}, found {found}. Update the NVIDIA driver."
+_OTHER_GPU = (
+    "expected a torch that is built for {gpu}, found {found}. Type: pip install --force-reinstall torch triton."
+)
 _FAILED = "expected {gpu} to run the model, found {found}. The driver's messages (dmesg | grep NVRM) may say more."
 # Words of an error → what to say; the first that is found.
 _MESSAGES = (
     (("out of memory", "ALLOC_FAILED"), _TOO_SMALL),
     (("driver version is insufficient", "driver on your system is too old", "unsupported toolchain"), _TOO_OLD),
+    (("no kernel image",), _OTHER_GPU),
     (("",), _FAILED),
 )
 
@@ -46,6 +50,6 @@ def message(error: Exception, gpu: str) -> str:
 
 
 def _brief(text: str) -> str:
-    """The first line, and of a long one the first two sentences."""
+    """The first sentence, and how much memory was requested."""
     sentences = text.partition("\n")[0].strip().split(". ")
-    return ". ".join(sentences[:2]).rstrip(".")
+    return ". ".join(sentences[: 1 + (sentences[1:2] != [] and sentences[1].startswith("Tried"))]).rstrip(".")

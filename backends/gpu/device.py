@@ -16,7 +16,7 @@ from backends.base import Accelerator
 from backends.errors import BackendError
 
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
-_NAME_BYTES = 256
+_NAME_BYTES, _PCI_BYTES = 256, 32
 # The lowest compute capability with tensor cores for the type that Triton supports.
 _MIN_CAPABILITY = {"fp16": (7, 5), "bf16": (8, 0), "int8": (8, 0), "fp8": (8, 9)}
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_…
@@ -32,7 +32,7 @@ def find() -> tuple[Accelerator, ...]:
         raise BackendError("backend 'gpu' needs triton, which is not installed: pip install 'mlperf-bert-sut[gpu]'")
     built_for = torch_cuda()
     try:
-        gpus = _of_driver()
+        gpus, cuda = _of_driver()
     except OSError as error:
         found = f"{error}" if built_for else f"{error}, and {_torch_words()}"
         raise BackendError(f"expected a CUDA GPU for backend 'gpu', found none ({found}). Type: --backend pytorch, or "
@@ -42,7 +42,20 @@ def find() -> tuple[Accelerator, ...]:
             f"expected a PyTorch built for CUDA, found {_torch_words()} for {gpus[0].name}. "
             f"Type: pip install --force-reinstall torch triton (PyTorch's own index has every build)."
         )
+    check_driver(cuda, built_for)
     return gpus
+
+
+def check_driver(driver: tuple[int, int], built_for: str) -> None:
+    """Raises BackendError if torch is built for a CUDA of a higher major version than the driver has.
+
+    Within a major version any driver is enough (CUDA's minor version compatibility).
+    """
+    if driver[0] < int(built_for.partition(".")[0]):
+        raise BackendError(
+            f"expected an NVIDIA driver for CUDA {built_for}, which torch is built for, found one for CUDA "
+            f"{driver[0]}.{driver[1]}. Update the driver, or install a torch that is built for CUDA {driver[0]}."
+        )
 
 
 def of(number: int, precision: str) -> Accelerator:
@@ -61,8 +74,8 @@ def of(number: int, precision: str) -> Accelerator:
     return gpu
 
 
-def _of_driver() -> tuple[Accelerator, ...]:
-    """The GPUs that the driver lists. Raises OSError with a short reason if there is none."""
+def _of_driver() -> tuple[tuple[Accelerator, ...], tuple[int, int]]:
+    """The GPUs that the driver lists, and its CUDA version. Raises OSError with a short reason if there is none."""
     driver = _driver()
     if (code := driver.cuInit(0)) != 0:
         raise OSError(f"the driver returned {_words(driver, code)}")
@@ -70,7 +83,10 @@ def _of_driver() -> tuple[Accelerator, ...]:
     _check(driver, driver.cuDeviceGetCount(ctypes.byref(count)))
     if not count.value:
         raise OSError("the driver lists none")
-    return tuple(_gpu(driver, number) for number in range(count.value))
+    version = ctypes.c_int()  # 1000 * major + 10 * minor
+    _check(driver, driver.cuDriverGetVersion(ctypes.byref(version)))
+    major, rest = divmod(version.value, 1000)
+    return tuple(_gpu(driver, number) for number in range(count.value)), (major, rest // 10)
 
 
 def _driver() -> Any:
@@ -81,13 +97,14 @@ def _driver() -> Any:
 
 
 def _gpu(driver: Any, number: int) -> Accelerator:
-    handle, memory, name = ctypes.c_int(), ctypes.c_size_t(), ctypes.create_string_buffer(_NAME_BYTES)
+    handle, memory = ctypes.c_int(), ctypes.c_size_t()
+    name, address = ctypes.create_string_buffer(_NAME_BYTES), ctypes.create_string_buffer(_PCI_BYTES)
     _check(driver, driver.cuDeviceGet(ctypes.byref(handle), number))
     _check(driver, driver.cuDeviceGetName(name, _NAME_BYTES, handle))
     _check(driver, driver.cuDeviceTotalMem_v2(ctypes.byref(memory), handle))
-    return Accelerator(
-        name.value.decode(), memory.value, (_attribute(driver, _MAJOR, handle), _attribute(driver, _MINOR, handle))
-    )
+    driver.cuDeviceGetPCIBusId(address, _PCI_BYTES, handle)  # not known in every container: it stays empty
+    capability = _attribute(driver, _MAJOR, handle), _attribute(driver, _MINOR, handle)
+    return Accelerator(name.value.decode(), memory.value, capability, address.value.decode())
 
 
 def _attribute(driver: Any, which: int, handle: ctypes.c_int) -> int:

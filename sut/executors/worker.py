@@ -117,7 +117,13 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - as above
                 return Answer(None, error=error)
 
-        return Pending(pending.is_ready, answer)
+        def is_ready() -> bool:
+            try:
+                return pending.is_ready()
+            except Exception:  # noqa: BLE001 - `answer` raises it again, and sends it
+                return True
+
+        return Pending(is_ready, answer)
 
     def close(self) -> None:
         self._backend.close()

@@ -37,7 +37,7 @@ def need(model: Model, places: Sequence[Place], batch_tokens: int, *, forked: bo
     """The memory that a run needs; None if the model's geometry is unknown.
 
     Args:
-        batch_tokens: tokens of the largest batch.
+        batch_tokens: tokens of the largest batch, as far as it is computed in this memory.
         forked: instances of a NUMA node share one copy of the weights.
     """
     geometry = model.config

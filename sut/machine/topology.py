@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from sut.machine import cgroups
 ONE_CORE = 1
 # Default cores per instance; None: one instance with all cores of a node.
 CORES_PER_INSTANCE: dict[str, int | None] = {"Offline": 4, "Server": 4, "SingleStream": None, "MultiStream": None}
-_CPUS, _NODES = "sys/devices/system/cpu", "sys/devices/system/node"
+_CPUS, _NODES, _PCI = "sys/devices/system/cpu", "sys/devices/system/node", "sys/bus/pci/devices"
 Nodes = dict[int, list[int]]  # NUMA node → its cpus, in the order of assignment
 
 
@@ -125,15 +125,23 @@ def _cpu_list(path: Path) -> set[int]:
 
 
 def plan(
-    machine: Machine, scenario: str, instances: int | None = None, cores_per_instance: int | None = None
+    machine: Machine,
+    scenario: str,
+    instances: int | None = None,
+    cores_per_instance: int | None = None,
+    near: Collection[int | None] = (),
 ) -> tuple[Place, ...]:
     """A place for each instance; None arguments are chosen by scenario and machine.
+
+    Args:
+        near: NUMA nodes of the GPUs; instances stay on these nodes if they fit. None is an unknown one.
 
     Raises:
         UsageError: there are too few cores, or no NUMA node is large enough for an instance.
     """
     limit = max(1, int(machine.quota)) if machine.quota else len(machine.cpus)
-    for nodes in (_physical(machine), _by_core(machine)):
+    closest = replace(machine, cpus=tuple(cpu for cpu in machine.cpus if cpu.node in near) or machine.cpus)
+    for nodes in (layout(one) for one in (closest, machine) for layout in (_physical, _by_core)):
         available = _available(nodes, limit)
         cores = cores_per_instance or _cores(available, scenario, instances)
         fitting = sum(free // cores for free in available.values()) if cores else 0
@@ -205,9 +213,25 @@ def _too_few(machine: Machine, instances: int | None, cores: int | None) -> str:
     )
 
 
-def on_gpus(places: Iterable[Place], gpus: int) -> tuple[Place, ...]:
-    """The same places with a GPU each, in turn; unchanged without GPUs."""
-    return tuple(replace(place, gpu=number % gpus if gpus else 0) for number, place in enumerate(places))
+def on_gpus(places: Iterable[Place], nodes: Sequence[int | None]) -> tuple[Place, ...]:
+    """The same places with a GPU each: one of those that have the fewest instances, on the place's node if possible.
+
+    Args:
+        nodes: the NUMA node of each GPU, None if unknown; places are unchanged if there are none.
+    """
+    instances = [0] * len(nodes)
+    found: list[Place] = []
+    for place in places:
+        gpu = min(range(len(nodes)), key=lambda one: (instances[one], nodes[one] != place.node), default=0)
+        instances[gpu : gpu + 1] = [instances[gpu] + 1] if nodes else []
+        found.append(replace(place, gpu=gpu))
+    return tuple(found)
+
+
+def pci_node(address: str, root: Path = Path("/")) -> int | None:
+    """The NUMA node of a PCI device, such as "0000:3b:00.0"; None if the kernel does not know it."""
+    node = cgroups.text(root / _PCI / address.lower() / "numa_node").strip()
+    return int(node) if node.isdigit() else None  # -1: unknown
 
 
 def environment(forked: bool) -> dict[str, str]:

@@ -45,6 +45,7 @@ class InstancesPlan:
     def check_memory(self, config: RunConfig, model: Model, total_tokens: int) -> None:
         """Raises UsageError if the instances do not fit into memory; `total_tokens` are the data set's."""
         batch_tokens = min(self.max_batch_tokens, (config.batch_size or 0) * MAX_SEQ_LENGTH or total_tokens)
+        batch_tokens = 0 if self.gpus else batch_tokens  # activations are in the GPU's memory
         memory.check(memory.need(model, self.places, batch_tokens, forked=self.forked), memory.available())
 
     def facts(self, variables: Mapping[str, str]) -> Topology:
@@ -60,11 +61,12 @@ def plan(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> Inst
     """
     machine = topology.this_machine()
     cores = config.cores_per_instance or _shared_cores(config, model)
-    places = topology.plan(machine, config.scenario, _instances(config, gpus), cores)
+    nodes = [topology.pci_node(gpu.pci_address) for gpu in gpus]
+    places = topology.plan(machine, config.scenario, _instances(config, gpus), cores, near=nodes)
     return InstancesPlan(
         machine,
         gpus,
-        topology.on_gpus(places, len(gpus)),
+        topology.on_gpus(places, nodes),
         _batch_tokens(config, model, gpus),
         _can_fork(config) and len(places) > 1,
     )

@@ -13,7 +13,7 @@ import time
 from typing import NoReturn
 
 from backends.bert.heads import HEADS
-from sut.errors import RunFailedError
+from sut.errors import RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.queries import loadgen, server_queue
 from sut.queries.loadgen import Plan
@@ -118,6 +118,6 @@ def _abort(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure
     executor.close()
     time.sleep(_LOG_POLL_S)
     text = "interrupted" if isinstance(failure, KeyboardInterrupt) else f"{failure}"
-    if not isinstance(failure, (KeyboardInterrupt, RunFailedError)):
+    if not isinstance(failure, (KeyboardInterrupt, UserError)):
         text = f"{type(failure).__name__}: {failure}"
     raise RunFailedError(f"the run FAILED: {text.rstrip('.')}. Its logs are in {prepared.config.log_dir}.") from failure

@@ -46,6 +46,27 @@ def test_an_engine_is_built_without_a_gpu(run: Run, case: Case) -> None:
     assert_refused(run("build", "--backend", "gpu", "--precision", "fp16", with_case=False), "fp8, int8", "fp16")
 
 
+def test_a_run_on_an_emulated_gpu_with_two_jobs_in_one_graph(run: Run, case: Case) -> None:
+    """Single samples run as CUDA graphs, and an instance has two under way: neither may get the other's answer."""
+    pytest.importorskip("torch"), pytest.importorskip("triton")
+    what = (
+        "--backend",
+        "gpu",
+        "--precision",
+        "fp16",
+        "--mode",
+        "accuracy",
+        "--batch-size",
+        1,
+        "--test-query-count",
+        12,
+    )
+    ended = run(*case.flags, *what, "--test-query-count", 12, module="emulated_gpu", path=(ROOT / "tests" / "support",))
+    record = ended.record()
+    assert record["result"]["of_answered"] == 100, ended.err
+    assert record["topology"]["gpus"] == ["Emulated GPU"] and record["topology"]["instances"][0]["gpu"] == 0
+
+
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("core")

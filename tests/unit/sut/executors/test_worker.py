@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 from paths import ASSETS
 from small_bert import SMALL, random_tensors, write_model, write_onnx
 
-from backends.base import Batch, Options
+from backends import BACKENDS
+from backends.base import Batch, Options, Pending
 from backends.bert.checkpoints import find_model
 from backends.bert.model import Model
 from backends.errors import BackendError
+from backends.fake import FakeBackend
+from foundation.arrays import Float32
 from qsl import demo
 from qsl.base import Features
 from qsl.squad import SquadDataSet
@@ -83,3 +87,22 @@ def test_what_goes_wrong_is_the_answer(tmp_path: Path, script: str, index: int, 
     assert failed.outputs is None and isinstance(failed.error, kind)
     assert good.outputs is not None and good.error is None
     assert 0 < good.engine_s <= good.batch_s
+
+
+class Fails(FakeBackend):
+    """Enqueues a batch, and fails while it waits for it."""
+
+    def begin(self, batch: Batch) -> Pending[Float32]:
+        def fail() -> NoReturn:
+            raise BackendError("the device failed")
+
+        return Pending(fail, fail)
+
+
+def test_an_engine_that_fails_while_it_is_waited_for_sends_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, "fails", replace(BACKENDS["fake"], target="test_worker:Fails"))
+    pending = Worker(spec(tmp_path, Model("fake", None, None), "fails")).begin(np.array([0]))
+    assert pending.is_ready()
+    assert str(pending.answers().error) == "the device failed"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foundation.rules import SCENARIOS
 from sut.errors import UsageError
-from sut.machine.topology import CORES_PER_INSTANCE, Cpu, Machine, plan, read, this_machine
+from sut.machine.topology import CORES_PER_INSTANCE, Cpu, Machine, on_gpus, pci_node, plan, read, this_machine
 
 STREAMS = ("SingleStream", "MultiStream")
 
@@ -156,3 +156,28 @@ def test_no_place_spans_nodes_or_overlaps_another(
     assert sum(place.cores for place in places) <= granted
     given_out = [cpu for place in places for cpu in place.cpus]
     assert machine.quota is not None or len(given_out) == len(set(given_out))
+
+
+@pytest.mark.parametrize(
+    ("gpu_nodes", "instances", "expected"),  # of every instance: its node and GPU
+    [
+        ((1,), 1, [(1, 0)]),
+        ((1, 1), 2, [(1, 0), (1, 1)]),
+        ((0, 0, 1, 1), 4, [(0, 0), (1, 2), (0, 1), (1, 3)]),
+        ((1, 0), 2, [(0, 1), (1, 0)]),
+        ((None, None), 4, [(0, 0), (1, 1), (0, 0), (1, 1)]),
+        ((1,), 12, [(node, 0) for _ in range(6) for node in (0, 1)]),  # more than node 1 has cores and threads
+        ((), 2, [(0, 0), (1, 0)]),
+    ],
+)
+def test_instances_run_next_to_their_gpus(
+    tmp_path: Path, gpu_nodes: tuple[int | None, ...], instances: int, expected: list[tuple[int, int]]
+) -> None:
+    machine = read(tree(tmp_path, nodes=2, cores=4), range(16))
+    for number, node in enumerate(gpu_nodes):
+        write(tmp_path, f"sys/bus/pci/devices/0000:{number}b:00.0/numa_node", str(-1 if node is None else node))
+    nodes = [pci_node(f"0000:{number}B:00.0", tmp_path) for number in range(len(gpu_nodes))]
+    assert nodes == list(gpu_nodes) and pci_node("", tmp_path) is None
+    places = on_gpus(plan(machine, "Offline", instances, near=nodes), nodes)
+    assert [(place.node, place.gpu) for place in places] == expected
+    assert len({cpu for place in places for cpu in place.cpus}) == sum(len(place.cpus) for place in places)
