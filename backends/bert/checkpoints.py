@@ -99,11 +99,18 @@ def digest(model: Model) -> str:
     if model.path is None:
         return hashlib.sha256(f"{model.spec} {model.head} {RANDOM_SEED}".encode()).hexdigest()
     sha = hashlib.sha256()
-    configs = [model.path.with_name(name) for name in bert_config.CONFIGS]
-    for path in (*(path for path in configs if path.is_file()), *weight_files(model)):
+    for path in files(model):
         with path.open("rb") as file:
             sha.update(hashlib.file_digest(file, "sha256").digest())
     return sha.hexdigest()
+
+
+def files(model: Model) -> tuple[Path, ...]:
+    """The weight files, after their config.json if there is one; empty for random weights."""
+    if model.path is None:
+        return ()
+    configs = [model.path.with_name(name) for name in bert_config.CONFIGS]
+    return (*(path for path in configs if path.is_file()), *weight_files(model))
 
 
 def weight_files(model: Model) -> tuple[Path, ...]:

@@ -79,6 +79,11 @@ def settings(directory: Path) -> dict[str, Any]:
     return found
 
 
+def files(model: Model) -> tuple[Path, ...]:
+    """The files of the engine that was built for `model`; empty without one."""
+    return () if model.engine is None else tuple(sorted(path for path in model.engine.iterdir() if path.is_file()))
+
+
 def missing(directory: Path, error: Exception) -> BackendError:
     """The error for a directory without a complete engine."""
     return BackendError(

@@ -59,6 +59,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     print(terminal_report.opening(prepared, plan), file=sys.stderr)
     try:
         clock = watched_test.run(prepared, plan, scheduler, executor, roi)
+        prepared = prepared.after_test()
         record = recording.with_measurements(record, plan, scheduler, executor, roi)
         if config.mode == "accuracy":
             return _judge_accuracy(prepared, scheduler, record)

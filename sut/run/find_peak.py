@@ -47,7 +47,7 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     except (RunFailedError, OSError) as error:
         recording.fail(replace(record, result=_found(probes)), str(error))
         raise RunFailedError(str(error)) from error
-    found = peak(probes)
+    found, prepared = peak(probes), prepared.after_test()
     recording.finish(record, prepared, "PEAK" if found else "INVALID", _found(probes))
     terminal_report.closing(prepared, _rows(found, len(probes)))
     return VALID if found else INVALID

@@ -5,6 +5,7 @@ A failure here takes a second or two; no process was started and no file is left
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from accuracy.targets import Target
 from backends import accelerators
 from backends import check as check_backend
 from backends.base import Options
+from backends.bert import checkpoints
 from backends.bert.heads import HEADS
 from backends.bert.model import Model
+from backends.quantization import engine_store
+from foundation import file_stamps
+from foundation.file_stamps import FileStamp
 from qsl.base import Features
 from qsl.data_set import DataSet
 from sut.executors.worker import WorkerSpec
@@ -48,11 +53,20 @@ class Prepared:
     topology: Topology  # the machine's cores and the plan
     target: Target | None  # the target to reach; None if there is none
     zero_weights: float | None  # share of an .onnx file's weights that are 0
+    stamps: Mapping[Path, FileStamp | None]  # of the files that instances read, before they do
     notices: tuple[str, ...]  # printed with every figure; a run with any of them cannot be submitted
 
     @property
     def features(self) -> Features:
         return self.data.features
+
+    def after_test(self) -> Prepared:
+        """The same with a notice if a file that an instance read is another one by now."""
+        changed = ", ".join(path.name for path in file_stamps.changed(self.stamps))
+        if not changed:
+            return self
+        notice = f"{changed} changed during the run: not submittable, since what ran is not known"
+        return replace(self, notices=(*self.notices, notice))
 
     @property
     def counted(self) -> RunConfig:
@@ -79,16 +93,18 @@ def prepare(asked: RunConfig) -> Prepared:
     config = fp16_fallback.resolve(asked)
     audit = audit_config.read(config)
     model = model_choice.model_of(config, task)
+    stamps = file_stamps.of_all(checkpoints.files(model))
     plan = instances_plan.plan(config, model, gpus)
     config = replace(config, max_batch_tokens=plan.max_batch_tokens)
     read = inputs.read(config, task, model)
     data = read.data
     plan.check_memory(config, model, data.features.total_tokens)
     resolved = _resolved(config, plan, data)
-    conf = user_conf.read(resolved, task.model_key, read.samples)
+    conf = user_conf.read(resolved, task.model_key, read.samples, pipes=True)
     model = engines.ready(config, model, data.sibling)
     judged = requested or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
+    stamps |= file_stamps.of_all(engine_store.files(model))
     made = log_dir.claim(resolved.logs, _logged_rows(config, task, data.features))
     return Prepared(
         asked=asked,
@@ -105,6 +121,7 @@ def prepare(asked: RunConfig) -> Prepared:
         topology=plan.facts(dict(worker.environment)),
         target=judged,
         zero_weights=model_choice.zero_weights(model),
+        stamps=stamps,
         notices=(*fp16_fallback.notices(asked), *notices.of(resolved, model, task, judged, data)),
     )
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from backends.bert import checkpoints
 from backends.bert.model import Model
+from backends.errors import BackendError
 from backends.quantization import engine_store
+from foundation import file_stamps
 from sut.executors.base import Executor, Ready
 from sut.machine import facts as machine_facts
 from sut.queries.loadgen import Plan
@@ -81,8 +83,11 @@ def finish(
     record: RunRecord, prepared: Prepared, verdict: Verdict, result: Result, reasons: Sequence[str] = ()
 ) -> RunRecord:
     """Write the record of a finished run and return it. Raises RunFailedError if it cannot be written."""
-    found = checksums(prepared.config, prepared.model, prepared.data.digests())
-    return _end(replace(record, checksums=found, result=result), verdict, tuple(reasons))
+    found = checksums(prepared.config, prepared.model, known(prepared))
+    if file_stamps.changed(prepared.stamps):  # what was hashed just now is not what ran
+        found.pop("weights", None)
+    ended = replace(record, checksums=found, result=result, notices=prepared.notices)
+    return _end(ended, verdict, tuple(reasons))
 
 
 def fail(record: RunRecord, reason: str) -> RunRecord:
@@ -102,6 +107,16 @@ def _end(record: RunRecord, verdict: Verdict, reasons: tuple[str, ...]) -> RunRe
     return ended
 
 
+def known(prepared: Prepared) -> dict[Path, str]:
+    """sha256 of the files that were read by this process, of the bytes that it read."""
+    config = prepared.config
+    found = dict(prepared.data.digests())
+    for path, file in ((config.user_conf, prepared.user_conf), (config.audit_config, prepared.audit_config)):
+        if path is not None and file.sha256 is not None:
+            found[path] = file.sha256
+    return found
+
+
 def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dict[str, str]:
     """sha256 of every file in the settings of a prepared run, and of its weights if they are in files.
 
@@ -109,10 +124,11 @@ def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dic
         known: the sha256 of files that were hashed when the run read them.
     """
     found = {}
-    with suppress(OSError):  # a file was removed meanwhile: the result is still valid
-        for field, path in asdict(config).items():
-            if isinstance(path, Path) and path.is_file():
+    for field, path in asdict(config).items():
+        if isinstance(path, Path) and (path in known or path.is_file()):
+            with suppress(OSError):  # a file was removed meanwhile: the result is still valid
                 found[field] = known.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()
-        if model.path is not None:
+    if model.path is not None:
+        with suppress(OSError, BackendError):
             found["weights"] = checkpoints.digest(model)
     return found

@@ -34,7 +34,13 @@ def read(config: RunConfig) -> LoadGenFile:
     if config.audit_config is None:
         return NO_FILE
     found = loadgen_lines.read(
-        config.audit_config, _KEYS, "*", config.scenario, file="an audit.config of TEST01", flag="--audit-config"
+        config.audit_config,
+        _KEYS,
+        "*",
+        config.scenario,
+        file="an audit.config of TEST01",
+        flag="--audit-config",
+        pipes=True,
     )
     for model, where in found.models.items():
         if model != "*":

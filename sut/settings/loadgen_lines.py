@@ -92,18 +92,21 @@ class _Line:
     value: float = 0
 
 
-def read(path: Path, keys: Mapping[str, Key], model: str, scenario: str, *, file: str, flag: str) -> LoadGenFile:
+def read(
+    path: Path, keys: Mapping[str, Key], model: str, scenario: str, *, file: str, flag: str, pipes: bool = False
+) -> LoadGenFile:
     """The settings in `path` for a model and a scenario; a line that names them comes before one with `*`.
 
     Args:
         keys: those that LoadGen reads from such a file.
         file: its kind, for messages.
+        pipes: whether it may be a pipe, which can be read once only.
 
     Raises:
         UsageError: the file cannot be read, or LoadGen would ignore or misread a line.
     """
     try:
-        content = bounded_readers.read_bytes(path, bounded_readers.SETTINGS_BYTES)
+        content = bounded_readers.read_bytes(path, bounded_readers.SETTINGS_BYTES, pipes=pipes)
         lines = content.decode("utf-8-sig").split("\n")
     except (UnreadableError, UnicodeDecodeError) as error:
         reason = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else error

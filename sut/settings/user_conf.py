@@ -59,11 +59,12 @@ KEYS: dict[str, Key] = {
 _TUNING = ("target_qps", "coalesce_queries", "max_async_queries", "min_duration", "min_query_count", "print_timestamps")
 
 
-def read(config: RunConfig, model_key: str, samples: int | None = None) -> LoadGenFile:
+def read(config: RunConfig, model_key: str, samples: int | None = None, *, pipes: bool = False) -> LoadGenFile:
     """The settings in `config.user_conf` for this run's model and scenario; none without a file.
 
     Args:
         samples: size of the QSL, if it is known.
+        pipes: whether it may be a pipe: only where it is read once.
 
     Raises:
         UsageError: a line that LoadGen would ignore, misread or refuse, or one that a valid run may not have.
@@ -71,7 +72,7 @@ def read(config: RunConfig, model_key: str, samples: int | None = None) -> LoadG
     if config.user_conf is None:
         return NO_FILE
     found = loadgen_lines.read(
-        config.user_conf, KEYS, model_key, config.scenario, file="a user.conf", flag="--user-conf"
+        config.user_conf, KEYS, model_key, config.scenario, file="a user.conf", flag="--user-conf", pipes=pipes
     )
     _check_models(found)
     _check_issue_same(found, samples)

@@ -111,6 +111,18 @@ def test_calibration_on_the_data_that_is_run_gets_a_notice(folder: Path, tmp_pat
     assert own.model.engine == named.model.engine != other.model.engine
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_files_that_change_while_they_run_are_no_longer_submitted(folder: Path, tmp_path: Path, precision: str) -> None:
+    model = shutil.copytree(folder / "model", tmp_path / "model")
+    prepared = prepare(changed(folder, precision=precision, model=str(model), log_dir=tmp_path / "logs"))
+    assert prepared.after_test() is prepared
+    (model / "model.safetensors").touch()
+    assert prepared.after_test().notices[-1].startswith("model.safetensors changed during the run: not submittable")
+    if prepared.model.engine:
+        (prepared.model.engine / "engine.json").touch()
+        assert "model.safetensors, engine.json changed" in prepared.after_test().notices[-1]
+
+
 def test_fp32_needs_no_engine(folder: Path, tmp_path: Path) -> None:
     prepared = prepare(resolve({**flags(folder), "log_dir": tmp_path / "logs"}))
     assert prepared.model.engine is None
