@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from foundation.typed_json import decode
 if TYPE_CHECKING:
     from accuracy.score import Score
     from accuracy.targets import Target
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def accuracy_line(score: Score) -> str:
@@ -62,10 +59,7 @@ def write_predictions(score: Score, path: Path) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    text = json.dumps(score.predictions, indent=0, ensure_ascii=False)
-    if not text.isascii() and _SURROGATE.search(text):  # half of a character, which UTF-8 cannot hold and JSON can
-        text = json.dumps(score.predictions, indent=0)
-    return atomic_write.write_text(path, text + "\n")
+    return atomic_write.write_text(path, json.dumps(score.predictions, indent=0, ensure_ascii=False) + "\n")
 
 
 def passes(score: Score, target: Target | None) -> bool:

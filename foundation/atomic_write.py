@@ -18,8 +18,8 @@ _NAME_CHARACTERS = 48  # of the final name in the temporary one: file systems al
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write text in UTF-8; see `write_bytes`."""
-    return write_bytes(path, text.encode())
+    """Write text in UTF-8, half a surrogate pair as an escape, which JSON reads; see `write_bytes`."""
+    return write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 from accuracy import report as accuracy_report
@@ -10,7 +11,7 @@ from accuracy.log import AccuracyLogError
 from accuracy.score import Score
 from accuracy.targets import Target
 from foundation import log_files
-from sut.errors import INVALID, VALID, RunFailedError
+from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.executors.inline import InlineExecutor
 from sut.executors.processes import ProcessExecutor
@@ -23,6 +24,8 @@ from sut.run import find_peak, log_dir, recording, terminal_report, watched_test
 from sut.run import target as run_target
 from sut.run.prepare import Prepared, prepare
 from sut.run.region_of_interest import RegionOfInterest
+from sut.run.terminal_report import Rows
+from sut.settings.resolve import default_log_dir
 from sut.settings.settings import RunConfig
 
 
@@ -33,14 +36,15 @@ def run(config: RunConfig) -> int:
         UsageError, DatasetError, BackendError: before the run started.
         RunFailedError: the run started and failed. LoadGen's thread may still exist, so the process must exit.
     """
-    prepared = prepare(config)
-    executor = _executor(prepared)
-    try:
-        ready = executor.start()
-        return (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
-    finally:
-        executor.close()
-        log_dir.release(prepared.made)
+    logs = config.log_dir or default_log_dir(config)
+    with log_dir.claimed(logs):
+        prepared = prepare(config, logs)
+        executor = _executor(prepared)
+        try:
+            ready = executor.start()
+            return (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
+        finally:
+            executor.close()
 
 
 def _executor(prepared: Prepared) -> Executor:
@@ -59,31 +63,53 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     print(terminal_report.opening(prepared, plan), file=sys.stderr)
     try:
         clock = watched_test.run(prepared, plan, scheduler, executor, roi)
+    except RunFailedError as error:
+        died = None if executor.failure is None else str(executor.failure)
+        recording.fail(replace(recording.with_progress(record, scheduler), instance_died=died), str(error))
+        raise
+    try:
         prepared = prepared.after_test()
         record = recording.with_measurements(record, plan, scheduler, executor, roi)
         if config.mode == "accuracy":
-            return _judge_accuracy(prepared, scheduler, record)
-        return _judge_performance(prepared, scheduler, record, clock.reasons(scheduler.progress.window_s))
-    except (RunFailedError, AccuracyLogError, OSError) as error:  # the latter two: a full disk
-        died = None if executor.failure is None else str(executor.failure)
-        recording.fail(replace(recording.with_progress(record, scheduler), instance_died=died), str(error))
-        raise RunFailedError(str(error)) from error
+            code, rows = _judge_accuracy(prepared, scheduler, record)
+        else:
+            late = clock.reasons(scheduler.progress.window_s)
+            code, rows = _judge_performance(prepared, scheduler, record, late)
+    except (Exception, KeyboardInterrupt) as error:
+        _fail_after_the_clock(prepared, record, error)
+        raise
+    terminal_report.closing(prepared, rows)
+    return code
 
 
-def _judge_performance(prepared: Prepared, scheduler: Scheduler, record: RunRecord, invalid: list[str]) -> int:
+def _fail_after_the_clock(prepared: Prepared, record: RunRecord, error: BaseException) -> None:
+    """Record the failure of a run that LoadGen has finished, with what its logs are good for."""
+    reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+    if not isinstance(error, RunFailedError | AccuracyLogError):  # those two: the log itself is broken
+        reason = f"{reason.rstrip('.')}. {terminal_report.without_a_result(prepared.config)}"
+    message = f"the run FAILED after its last query: {reason}"
+    with suppress(RunFailedError):
+        recording.fail(record, message)
+    if isinstance(error, UserError | OSError | KeyboardInterrupt):
+        raise RunFailedError(message) from error
+    print(f"error: {message}", file=sys.stderr)
+
+
+def _judge_performance(
+    prepared: Prepared, scheduler: Scheduler, record: RunRecord, invalid: list[str]
+) -> tuple[int, Rows]:
     config = prepared.config
     queries = scheduler.progress.completed // (record.plan.samples_per_query if record.plan else 1)
     judged = detail_log.performance(config.logs, config.scenario, queries, invalid)
     gate, result = prepared.target, judged.result
     is_met = run_target.is_met(gate, result)
     result = replace(result, target=gate, target_met=is_met if gate else None)
-    recording.finish(record, prepared, "VALID" if result.valid else "INVALID", result, judged.reasons)
     rows = terminal_report.performance_rows(config.scenario, judged, scheduler.progress, gate)
-    terminal_report.closing(prepared, rows + terminal_report.batch_rows(record.batches))
-    return VALID if result.valid and is_met else INVALID
+    recording.finish(record, prepared, "VALID" if result.valid else "INVALID", result, judged.reasons)
+    return VALID if result.valid and is_met else INVALID, rows + terminal_report.batch_rows(record.batches)
 
 
-def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> int:
+def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> tuple[int, Rows]:
     config = prepared.config
     errors = detail_log.read(config.logs).logged_errors()
     score = prepared.task.score(config.logs / log_files.ACCURACY, prepared.data)
@@ -96,11 +122,11 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord)
         total_sample_count=score.total_sample_count,
         target=prepared.target,
     )
-    recording.finish(record, prepared, _verdict(score, errors, prepared.target), result, errors)
     rows = terminal_report.accuracy_rows(score, errors, prepared)
     rows += [*terminal_report.throughput_rows(scheduler.progress), *terminal_report.batch_rows(record.batches)]
-    terminal_report.closing(prepared, [*rows, ("predictions", str(predictions))])
-    return VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
+    recording.finish(record, prepared, _verdict(score, errors, prepared.target), result, errors)
+    code = VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
+    return code, [*rows, ("predictions", str(predictions))]
 
 
 def _verdict(score: Score, errors: list[str], target: Target | None) -> Verdict:

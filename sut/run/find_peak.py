@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from foundation.people_numbers import figure
-from sut.errors import INVALID, VALID, RunFailedError
+from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.queries import loadgen
 from sut.record import detail_log
@@ -44,7 +44,7 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         for probe in search(lambda qps: _probe(prepared, executor, ready, qps, len(probes) + 1), start_qps):
             probes.append(probe)
             print(_line(len(probes), probe), file=sys.stderr, flush=True)
-    except (RunFailedError, OSError) as error:
+    except (UserError, OSError) as error:
         recording.fail(replace(record, result=_found(probes)), str(error))
         raise RunFailedError(str(error)) from error
     found, prepared = peak(probes), prepared.after_test()

@@ -1,58 +1,67 @@
-"""The log directory: claimed before anything is loaded, and removed again if the run does not start."""
+"""The log directory: held from the first moment until the run is over, and removed again if the run does not start.
+
+A lock holds it, because a run writes its first file only when its instances are loaded: of two runs in one directory
+one would otherwise lose its result.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from foundation import log_files
 from sut.errors import UsageError
+from sut.processes import directory_lock
 
 _LOG_BYTES = 32 << 20  # space for LoadGen's logs in addition to the answers
 # An answer is logged in hexadecimal: two characters per byte, two float32 per token.
 _BYTES_PER_LOGGED_TOKEN = 16
 
 
-def claim(log_dir: Path, logged_tokens: int) -> tuple[Path, ...]:
-    """Create `log_dir`; check that it holds no run, is writable, and has space for the answers.
-
-    Returns:
-        The directories that were made, the deepest first: what `release` takes.
+@contextlib.contextmanager
+def claimed(log_dir: Path) -> Iterator[None]:
+    """Create `log_dir` and hold it inside the block; directories that are empty then are removed again.
 
     Raises:
-        UsageError: a check fails.
+        UsageError: it holds a run, another run uses it, or it cannot be written.
     """
+    made = [path for path in (log_dir, *log_dir.parents) if not _exists(path)]
     try:
         _refuse_a_run(log_dir)
-        made = tuple(path for path in (log_dir, *log_dir.parents) if not path.exists())
-        log_dir.mkdir(parents=True, exist_ok=True)
-        (log_dir / log_files.RUN).touch()
-        (log_dir / log_files.RUN).unlink()
-        free = shutil.disk_usage(log_dir).free
-    except OSError as error:
-        raise UsageError(f"expected to write logs to {log_dir}, found: {error}. Type another --log-dir.") from error
-    needed = _LOG_BYTES + logged_tokens * _BYTES_PER_LOGGED_TOKEN
+        with directory_lock.held(log_dir, "run", "--log-dir", patience_s=0):
+            try:
+                _refuse_a_run(log_dir)  # one that has just ended
+                yield
+            finally:
+                directory_lock.remove(log_dir)
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            for path in made:
+                path.rmdir()
+
+
+def check_space(log_dir: Path, logged_tokens: int) -> None:
+    """Raises UsageError if the disk has no space for the logs of a run that logs the answers to so many tokens."""
+    needed, free = _LOG_BYTES + logged_tokens * _BYTES_PER_LOGGED_TOKEN, shutil.disk_usage(log_dir).free
     if free < needed:
-        release(made)
         raise UsageError(
             f"expected {needed >> 20} MiB of disk space for the logs in {log_dir}, found {free >> 20} MiB free. "
             "Free some space, or type another --log-dir."
         )
-    return made
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or has a NUL: creating it says so
+        return True
 
 
 def _refuse_a_run(log_dir: Path) -> None:
     for name in (log_files.RUN, log_files.DETAIL, log_files.ACCURACY):
-        if (log_dir / name).exists():
+        if _exists(log_dir / name):
             raise UsageError(
                 f"expected a log directory without a run, found {name} in {log_dir}. Type another --log-dir."
             )
-
-
-def release(made: Iterable[Path]) -> None:
-    """Remove the directories that `claim` made, if they are empty."""
-    with contextlib.suppress(OSError):
-        for path in made:
-            path.rmdir()

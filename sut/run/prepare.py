@@ -28,7 +28,6 @@ from sut.run.instances_plan import InstancesPlan
 from sut.settings import audit_config, fp16_fallback, user_conf
 from sut.settings import target as settings_target
 from sut.settings.loadgen_lines import LoadGenFile
-from sut.settings.resolve import default_log_dir
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS, Task
 
@@ -48,7 +47,6 @@ class Prepared:
     worker: WorkerSpec
     user_conf: LoadGenFile
     audit_config: LoadGenFile
-    made: tuple[Path, ...]  # directories that were made for the logs
     places: tuple[Place, ...]  # one for each instance
     topology: Topology  # the machine's cores and the plan
     target: Target | None  # the target to reach; None if there is none
@@ -80,8 +78,11 @@ class Prepared:
         return self.topology.weights_shared
 
 
-def prepare(asked: RunConfig) -> Prepared:
+def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
     """Resolve every choice and check every input; cheap checks and likely mistakes come first.
+
+    Args:
+        logs: the log directory, which exists; None: the one in `asked`.
 
     Raises:
         UsageError, DatasetError, BackendError, UnknownTargetError: the first setting or file that cannot be used.
@@ -99,13 +100,14 @@ def prepare(asked: RunConfig) -> Prepared:
     read = inputs.read(config, task, model)
     data = read.data
     plan.check_memory(config, model, data.features.total_tokens)
-    resolved = _resolved(config, plan, data)
+    resolved = replace(_resolved(config, plan, data), log_dir=logs or asked.log_dir)
     conf = user_conf.read(resolved, task.model_key, read.samples, pipes=True)
     model = engines.ready(config, model, data.sibling)
     judged = requested or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
     stamps |= file_stamps.of_all(engine_store.files(model))
-    made = log_dir.claim(resolved.logs, _logged_rows(config, task, data.features))
+    if logs:
+        log_dir.check_space(logs, _logged_rows(config, task, data.features))
     return Prepared(
         asked=asked,
         config=resolved,
@@ -116,7 +118,6 @@ def prepare(asked: RunConfig) -> Prepared:
         worker=worker,
         user_conf=conf,
         audit_config=audit,
-        made=made,
         places=plan.places,
         topology=plan.facts(dict(worker.environment)),
         target=judged,
@@ -136,7 +137,6 @@ def _resolved(config: RunConfig, plan: InstancesPlan, data: DataSet) -> RunConfi
         instances=len(plan.places),
         cores_per_instance=plan.cores,
         threads=config.threads or plan.cores,
-        log_dir=config.log_dir or default_log_dir(config),
         user_conf=config.user_conf or (_USER_CONF if _USER_CONF.is_file() else None),
     )
 

@@ -40,7 +40,7 @@ def begin(prepared: Prepared) -> RunRecord:
         random_weights=prepared.model.is_random,
         zero_weights_share=prepared.zero_weights,
         given=given(prepared.asked),
-        directory=str(Path.cwd()),
+        directory=_directory(),
         config=prepared.config,
         samples=prepared.samples,
         sample_tokens=SampleTokens(float(lengths.mean()), int(lengths.max())),
@@ -50,6 +50,13 @@ def begin(prepared: Prepared) -> RunRecord:
     )
     run_record.write(prepared.config.logs, record)
     return record
+
+
+def _directory() -> str | None:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it was removed under a run with an absolute --log-dir
+        return None
 
 
 def _engine(directory: Path | None) -> Engine | None:

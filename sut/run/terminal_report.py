@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.table import Table
 
 from accuracy import report as accuracy_report
 from accuracy.score import Score
 from accuracy.targets import Target
-from foundation import terminal
+from foundation import log_files, terminal
 from foundation.people_numbers import count, figure
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
@@ -15,6 +17,7 @@ from sut.record.detail_log import Judged
 from sut.record.measurements import Batches
 from sut.run import target
 from sut.run.prepare import Prepared
+from sut.settings.settings import RunConfig
 
 Rows = list[tuple[str, str]]
 
@@ -86,6 +89,15 @@ def accuracy_rows(score: Score, errors: list[str], prepared: Prepared) -> Rows:
     if prepared.target is None and score.is_complete:
         rows.append(("target", "none applies to this model and data; set one with --target"))
     return rows
+
+
+def without_a_result(config: RunConfig) -> str:
+    """What the logs of a run are good for that LoadGen has finished and that has no result of ours."""
+    if config.mode != "accuracy":
+        return f"LoadGen's own verdict is in {config.logs / log_files.SUMMARY}."
+    words = ["--task", config.task, "--log-file", config.logs / log_files.ACCURACY, "--dataset", config.dataset]
+    words += ["--vocab", config.vocab]
+    return f"To score its log, type: {shlex.join(['python', '-m', 'accuracy', *map(str, words)])}"
 
 
 def closing(prepared: Prepared, rows: Rows) -> None:

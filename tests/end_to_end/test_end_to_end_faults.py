@@ -7,6 +7,7 @@ signals to an instance, to the terminal's processes, to the run itself, and a di
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from command import LOGS, Case, Command, Run, assert_refused, processes, wait_until
+
+from accuracy.__main__ import main as score_log
 
 # A run of a minute and more, one short batch after the other; LoadGen's queries come at once, or 50 a second.
 SLOW = "fake:sleep_ms=50"
@@ -156,6 +159,19 @@ def test_a_run_that_is_killed_takes_its_instances_along(start: Start, script: st
         wait_until(lambda: not processes(command.pid))
     assert ended.record()["verdict"] == "unfinished" and ended.record()["submittable"] is False
     assert_no_verdict(command)
+
+
+def test_what_fails_after_the_last_query_can_still_be_scored(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "work" / "logs" / "predictions.json").mkdir(parents=True)
+    with start("--backend", "fake", "--mode", "accuracy", "--log-dir", "logs") as command:
+        ended = command.end()
+        message = assert_refused(ended, "FAILED after its last query: ", "Is a directory", code=3)
+        assert (ended.record()["verdict"], ended.record()["reasons"]) == ("FAILED", [message])
+        _, _, words = message.partition("To score its log, type: python -m accuracy ")
+        (ended.folder / "logs" / "accuracy.txt").unlink()
+        log = ended.folder / "logs" / "mlperf_log_accuracy.json"
+        assert score_log([*shlex.split(words), "--log-file", str(log)]) == 0
+        assert '"f1"' in (ended.folder / "logs" / "accuracy.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture

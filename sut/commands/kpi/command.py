@@ -73,7 +73,7 @@ def _content(form: str, reports: dict[str, KpiReport], primary: bool) -> bytes:
         return "\n".join(_lines(run, found, primary) for run, found in reports.items()).encode()
     rows = _table(reports, primary)
     if form == "csv":
-        return csv_text(rows).encode()
+        return csv_text(rows).encode(errors="backslashreplace")
     return workbook("KPI", rows, bold=[number for number, row in enumerate(rows, 1) if row[3]], freeze="E2")
 
 

@@ -98,7 +98,7 @@ def outcome(log_dir: Path, exit_code: int) -> RunOutcome:
     record = _record(log_dir)
     if record is None:
         return RunOutcome(exit_code=exit_code, verdict="FAILED", error=_last_line(log_dir, exit_code), figures={})
-    has_ended = exit_code in (VALID, INVALID)
+    has_ended = exit_code in (VALID, INVALID) and record.has_ended
     return RunOutcome(
         exit_code=exit_code,
         verdict=record.verdict if has_ended else "FAILED",

@@ -33,9 +33,9 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    for text in ("first", "zweite, größer"):
+    for text in ("first", "zweite, größer", '"\ud800"'):
         assert atomic_write.write_text(path, text) == path
-        assert path.read_text(encoding="utf-8") == text
+        assert path.read_text(encoding="utf-8") == text.replace("\ud800", r"\ud800")
     assert names(tmp_path) == ["a.json"]
 
 

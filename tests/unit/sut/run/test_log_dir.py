@@ -1,4 +1,4 @@
-"""A log directory is taken whole, and given back without a trace where the run did not begin."""
+"""A log directory is held by one run from its first moment, and given back without a trace if that did not begin."""
 
 from __future__ import annotations
 
@@ -6,26 +6,41 @@ from pathlib import Path
 
 import pytest
 
+from foundation import log_files
 from sut.errors import UsageError
 from sut.run import log_dir
 
 
 def test_what_was_made_is_removed_again(tmp_path: Path) -> None:
-    log_dir.release(log_dir.claim(tmp_path / "runs" / "one", 0))
+    with log_dir.claimed(tmp_path / "runs" / "one"):
+        assert (tmp_path / "runs" / "one").is_dir()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_there_or_holds_something_stays(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    first = log_dir.claim(tmp_path / "runs" / "one", 0)
-    second = log_dir.claim(tmp_path / "runs" / "two", 0)
-    (tmp_path / "runs" / "two" / "console.txt").touch()
-    log_dir.release(first)
-    log_dir.release(second)
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["two"]
+    with log_dir.claimed(tmp_path / "runs" / "one"), log_dir.claimed(tmp_path / "runs" / "two"):
+        (tmp_path / "runs" / "two" / "console.txt").touch()
+    assert {path.name for path in tmp_path.rglob("*")} == {"runs", "two", "console.txt"}
 
 
-def test_a_disk_that_is_too_small_leaves_nothing(tmp_path: Path) -> None:
+def test_another_run_is_refused_while_it_is_held(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    with log_dir.claimed(folder):
+        with pytest.raises(UsageError, match=r"another run uses it\. .* --log-dir"), log_dir.claimed(folder):
+            pytest.fail("two runs in one directory")
+        (folder / log_files.RUN).touch()
+    with pytest.raises(UsageError, match=r"found run\.json in"), log_dir.claimed(folder):
+        pytest.fail("a run was overwritten")
+
+
+@pytest.mark.parametrize("name", ["file/logs", "/proc/logs", "x" * 300, "a\0b"])
+def test_what_is_no_directory_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"Type another --log-dir"), log_dir.claimed(tmp_path / name):
+        pytest.fail("claimed")
+
+
+def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="MiB of disk"):
-        log_dir.claim(tmp_path / "runs" / "one", 1 << 60)
-    assert list(tmp_path.iterdir()) == []
+        log_dir.check_space(tmp_path, 1 << 60)
