@@ -71,17 +71,17 @@ def _build(
     engine.write(directory, replace(built, choices=_choices(built)))
 
 
-def _choices(built: Engine) -> dict[str, dict[str, str]]:
+def _choices(built: Engine) -> engine.ChoicesByGpu:
     """The default choices, and those measured on this machine's GPU if it has one with this precision."""
     from backends.gpu import gemm_tuning, loading, runtime
 
-    found = {gemm_tuning.DEFAULT: gemm_tuning.default(built.precision)}
+    default = {gemm_tuning.DEFAULT: gemm_tuning.default(built.precision)}
     try:
-        gpu = device.of(0, built.precision)
+        device.of(0, built.precision)
     except BackendError:
-        return found
+        return default
     with cuda_errors.in_one_line(0):
-        return found | {gpu.name: loading.measure_engine(built, runtime.CudaGpu(0))}
+        return {**default, **loading.measure_engine(built, runtime.CudaGpu(0))}
 
 
 def _int8(

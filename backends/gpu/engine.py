@@ -4,7 +4,7 @@
     y = (q @ weightᵀ) * scale + bias         one scale and bias per output channel
 
 Zero points cost nothing at run time: their constant contribution is folded into the bias. engine.json also holds the
-GEMM chosen for each product, under the name of the GPU that it was measured on (gemm_tuning.py).
+GEMM chosen for each product, under the GPU and the software that it was measured on (choice_cache.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from foundation.arrays import Float32
 INT8, FP8 = "int8", "fp8"
 # Tokens at which the GEMM of a product is chosen; a batch uses the first bucket that holds it, or the last.
 BUCKETS = (64, 128, 384, 1024, 4096, 16384)
-ChoicesByGpu = Mapping[str, Mapping[str, str]]  # GPU → "product@tokens" → one of gemm_variants.variants
+# choice_cache.measured_on → "product@tokens" → one of gemm_variants.variants
+ChoicesByGpu = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)

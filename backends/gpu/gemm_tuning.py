@@ -1,7 +1,7 @@
 """Chooses the GEMM variant of each product at each number of tokens: measured on this GPU, or the default.
 
-A choice is valid for one GPU, so engine.json stores it under the GPU's name; on another GPU it is measured when the
-engine is loaded, before the clock. All layers have the same shapes, so only the first is measured.
+A choice is valid for one GPU (choice_cache.py); on another one it is measured when the model is loaded, before the
+clock. All layers have the same shapes, so only the first is measured.
 """
 
 from __future__ import annotations

@@ -6,16 +6,16 @@ import torch
 
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
-from backends.gpu import engine, gemm_tuning, weights
+from backends.gpu import choice_cache, engine, gemm_tuning, weights
 from backends.gpu.packed_bert import GpuBert
 from backends.gpu.runtime import Gpu
 from backends.gpu.weights import FLOATS, GpuWeights
 
 
 def on_gpu(model: Model, precision: str, gpu: Gpu) -> GpuBert:
-    """The model on a GPU; if the engine has no choices for this GPU, its GEMMs are measured first."""
+    """The model on a GPU; its GEMMs are measured first if neither engine nor cache has choices for this GPU."""
     found, recorded = read(model, precision, gpu.device)
-    return GpuBert(found, gpu.kernels, recorded.get(gpu.name) or measure(found, gpu))
+    return GpuBert(found, gpu.kernels, recorded.get(choice_cache.measured_on(gpu)) or measure(found, gpu))
 
 
 def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights, engine.ChoicesByGpu]:
@@ -32,10 +32,13 @@ def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights
 
 
 def measure(found: GpuWeights, gpu: Gpu) -> gemm_tuning.GemmChoices:
-    """The fastest variant of each product on the GPU that holds the weights."""
-    return gemm_tuning.measured(found.layers[0], gpu)
+    """The fastest variant of each product on the GPU that holds the weights, as measured now or earlier."""
+    if (choices := choice_cache.read(gpu, found)) is None:
+        choices = gemm_tuning.measured(found.layers[0], gpu)
+        choice_cache.write(gpu, found, choices)
+    return choices
 
 
-def measure_engine(built: engine.Engine, gpu: Gpu) -> gemm_tuning.GemmChoices:
-    """The fastest variants for an engine that is about to be written."""
-    return measure(weights.from_engine(built, gpu.device), gpu)
+def measure_engine(built: engine.Engine, gpu: Gpu) -> engine.ChoicesByGpu:
+    """The fastest variants for an engine that is about to be written, under the key that they are valid for."""
+    return {choice_cache.measured_on(gpu): measure(weights.from_engine(built, gpu.device), gpu)}

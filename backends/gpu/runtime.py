@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import triton
 from torch import Tensor
 
 from backends.gpu.kernels import TRITON, GpuKernels
@@ -45,6 +47,7 @@ class Gpu(Protocol):
     name: str
     device: torch.device
     kernels: GpuKernels
+    choices_dir: Path | None  # where measured choices of kernels are kept; None: nowhere
 
     def stream(self) -> Stream: ...
 
@@ -85,6 +88,7 @@ class CudaGpu:
     kernels = TRITON
 
     def __init__(self, number: int) -> None:
+        self.choices_dir: Path | None = Path(triton.knobs.cache.dir)
         self.device = torch.device("cuda", number)
         torch.cuda.set_device(self.device)
         self.name: str = torch.cuda.get_device_name(self.device)

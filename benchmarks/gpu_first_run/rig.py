@@ -49,6 +49,7 @@ class DryGpu:
     name = "none, a dry run"
     device = torch.device("cpu")
     kernels = TWIN
+    choices_dir: Path | None = None
 
     def stream(self) -> _Instant:
         return _Instant()

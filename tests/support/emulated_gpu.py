@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,6 +84,7 @@ class EmulatedGpu:
     name = NAME
     device = torch.device("cpu")
     kernels = TWIN
+    choices_dir: Path | None = None
 
     def __init__(self) -> None:
         self.now = EmulatedStream()

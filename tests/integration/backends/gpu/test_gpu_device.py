@@ -113,4 +113,4 @@ def test_an_engine_that_was_built_here_names_this_gpus_kernels(ready: Callable[[
 
     built = ready("int8").engine
     assert isinstance(built, Path)
-    assert accelerators("gpu")[0].name in engine.read(built).choices
+    assert any(key.startswith(accelerators("gpu")[0].name) for key in engine.read(built).choices)

@@ -17,12 +17,12 @@ from backends import engine_builder
 from backends.bert.model import Model
 from backends.bert.numpy_reference import linear as linear_of_twin
 from backends.errors import BackendError
-from backends.gpu import engine, gemm_tuning, weights
+from backends.gpu import engine, gemm_tuning, loading, weights
 from backends.gpu.builder import fold_int8, round_fp8
 from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TWIN
 from backends.gpu.runtime import Work
-from backends.gpu.weights import Product
+from backends.gpu.weights import FLOATS, Product
 from backends.quantization.int8_model import LINEARS
 
 SAMPLES = [random_batch([length], seed=length) for length in range(10, 60, 8)]
@@ -150,3 +150,25 @@ def test_a_variant_that_breaks_the_gpu_is_named(layer: weights.GpuLayer) -> None
     second = variants(layer.qkv, 1)[1]
     with pytest.raises(BackendError, match=rf"{second} for qkv, \[32, 64\] .*illegal memory access[^\n]*$"):
         gemm_tuning.measured(layer, TimedGpu(BROKEN, every=2, broken=BROKEN), buckets=(32,))
+
+
+def test_choices_are_measured_once_for_a_gpu_its_software_and_these_shapes(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves, brains = (weights.from_floats(SMALL, random_tensors(SMALL, 1), one, CPU) for one in FLOATS.values())
+
+    def measured(model: weights.GpuWeights, name: str = "a GPU") -> int:
+        """How many calls are timed."""
+        gpu = TimedGpu(UNSUPPORTED, every=10**9)
+        gpu.choices_dir, gpu.name = tmp_path / "cache", name
+        chosen = loading.measure(model, gpu)
+        assert set(chosen) == set(gemm_tuning.default("fp16"))
+        return gpu.calls
+
+    assert [measured(halves) > 0 for _ in range(2)] == [True, False]
+    assert measured(brains) > 0 and measured(halves, "another GPU") > 0
+    for path in (tmp_path / "cache").iterdir():
+        path.write_bytes(path.read_bytes()[:-5])
+    assert [measured(halves) > 0 for _ in range(2)] == [True, False]
+    monkeypatch.setattr(torch, "__version__", "2.99.0")
+    assert measured(halves) > 0
