@@ -22,9 +22,10 @@ GemmVariant = Callable[[Tensor], Tensor]  # x [T, K] → y [T, N]
 
 
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
-    """The names of the variants that can compute this product at `tokens` tokens or more."""
+    """The names of the variants that can compute this product at `tokens` tokens or more, and might be the fastest."""
     takes_library = product.weight.dtype != torch.int8 or tokens >= MIN_INT8_TOKENS
-    tiles = tuple(name for name, tile in TILES.items() if tile.takes(product.weight)) + hopper.variants(product, tokens)
+    tiles = tuple(name for name, tile in TILES.items() if tile.takes(product.weight, tokens))
+    tiles += hopper.variants(product, tokens)
     return (LIBRARY, *tiles) if takes_library else tiles
 
 

@@ -19,6 +19,7 @@ from backends.gpu.kernels.rounding import rounded, store
 from backends.pytorch_cpu.kernels import Encoding
 
 _LOG2_E = 1 / math.log(2)
+QUERIES, KEYS = 64, 64  # of a block
 
 
 def twin(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: Encoding, to: Tensor) -> None:
@@ -39,18 +40,17 @@ def launch(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: 
     """The same as `twin`, through the Triton kernel."""
     width = to.shape[1]
     size = width // heads
-    queries, keys = (64, 64) if longest <= 64 else (128, 64)
-    grid = (triton.cdiv(longest, queries), heads, len(cu_seqlens) - 1)
+    block = max(16, triton.next_power_of_2(size))
+    grid = (triton.cdiv(longest, QUERIES), heads, len(cu_seqlens) - 1)
     _attention[grid](
-        qkv, cu_seqlens, encoding.multiplier, to, _LOG2_E / math.sqrt(size), float(encoding.zero_point), width, size,
-        queries=queries, keys=keys, block=max(16, triton.next_power_of_2(size)),
-        num_warps=queries // 16, num_stages=2,
+        qkv, cu_seqlens, encoding.multiplier, to, _LOG2_E / math.sqrt(size), float(encoding.zero_point),
+        width=width, size=size, queries=QUERIES, keys=KEYS, block=block, num_warps=QUERIES // 16, num_stages=2,
     )  # fmt: skip
 
 
 @triton.jit
 def _attention(
-    qkv, cu_seqlens, multiplier, to, scale, zero_point, width, size,
+    qkv, cu_seqlens, multiplier, to, scale, zero_point, width: tl.constexpr, size: tl.constexpr,
     queries: tl.constexpr, keys: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """One program per block of queries, head and sample. `scale` includes log2(e): softmax is computed with exp2."""
@@ -59,32 +59,57 @@ def _attention(
     begin = tl.program_id(0) * queries
     if begin >= length:
         return
-    rows, columns = begin + tl.arange(0, queries), tl.arange(0, block)
-    in_head, head = columns < size, tl.program_id(1) * size + columns
-    sample = qkv + first * 3 * width
-    query_at = sample + rows[:, None] * 3 * width + head[None, :]
-    query = tl.load(query_at, (rows < length)[:, None] & in_head[None, :], 0.0)
+    sample = qkv + first * 3 * width + tl.program_id(1) * size
+    query = _rows(sample, begin, length, width, size, queries, block, True)
     most = tl.full([queries], float("-inf"), tl.float32)
     total = tl.zeros([queries], tl.float32)
-    nothing = tl.zeros([queries, keys], tl.float32)
     mixed = tl.zeros([queries, block], tl.float32)
-    for start in range(0, length, keys):
-        others = start + tl.arange(0, keys)
-        there = others < length
-        inside = there[:, None] & in_head[None, :]
-        key_at = sample + others[:, None] * 3 * width + width + head[None, :]
-        key, value = tl.load(key_at, inside, 0.0), tl.load(key_at + width, inside, 0.0)
-        scores = tl.where(there[None, :], dot(query, tl.trans(key), nothing) * scale, float("-inf"))
-        higher = tl.maximum(most, tl.max(scores, 1))
-        weights = tl.exp2(scores - higher[:, None])
-        shrink = tl.exp2(most - higher)
-        total = total * shrink + tl.sum(weights, 1)
-        mixed = dot(weights.to(value.dtype), value, mixed * shrink[:, None])
-        most = higher
-    mixed = mixed / total[:, None]
+    whole = length // keys * keys
+    for start in range(0, whole, keys):
+        most, total, mixed = _attended(
+            sample, query, most, total, mixed, start, length, scale, width, size, keys, block, False
+        )
+    if whole < length:
+        most, total, mixed = _attended(
+            sample, query, most, total, mixed, whole, length, scale, width, size, keys, block, True
+        )
+    columns = tl.arange(0, block)
+    in_head, head = columns < size, tl.program_id(1) * size + columns
     factors = None
     if multiplier is not None:
         factors = tl.load(multiplier + head, in_head, 0.0)[None, :]
+    rows = begin + tl.arange(0, queries)
     to_at = to + (first + rows)[:, None] * width + head[None, :]
     written = (rows < length)[:, None] & in_head[None, :]
-    tl.store(to_at, rounded(mixed, factors, zero_point, to.dtype.element_ty), written)
+    tl.store(to_at, rounded(mixed / total[:, None], factors, zero_point, to.dtype.element_ty), written)
+
+
+@triton.jit
+def _attended(
+    sample, query, most, total, mixed, start, length, scale, width: tl.constexpr, size: tl.constexpr,
+    keys: tl.constexpr, block: tl.constexpr, cut: tl.constexpr,
+):  # fmt: skip
+    """The running maximum, sum and mixed values of each query, after one more block of keys; `cut`: the last one."""
+    key = _rows(sample + width, start, length, width, size, keys, block, cut)
+    value = _rows(sample + 2 * width, start, length, width, size, keys, block, cut)
+    scores = dot(query, tl.trans(key), tl.zeros([query.shape[0], keys], tl.float32))
+    if cut:
+        scores = tl.where((start + tl.arange(0, keys) < length)[None, :], scores, float("-inf"))
+    higher = tl.maximum(most, tl.max(scores, 1))
+    weights = tl.exp2(scores * scale - (higher * scale)[:, None])
+    shrink = tl.exp2((most - higher) * scale)
+    total = total * shrink + tl.sum(weights, 1)
+    return higher, total, dot(weights.to(value.dtype), value, mixed * shrink[:, None])
+
+
+@triton.jit
+def _rows(
+    sample, start, length, width: tl.constexpr, size: tl.constexpr, count: tl.constexpr, block: tl.constexpr,
+    cut: tl.constexpr,
+):  # fmt: skip
+    """[count, block] of queries, keys or values; zero beyond the head's size and, where `cut`, the sample's end."""
+    rows, columns = start + tl.arange(0, count), tl.arange(0, block)
+    at = sample + rows[:, None] * 3 * width + columns[None, :]
+    if cut:
+        return tl.load(at, (rows < length)[:, None] & (columns < size)[None, :], 0.0)
+    return tl.load(at) if size == block else tl.load(at, (columns < size)[None, :], 0.0)

@@ -15,23 +15,29 @@ from paths import ROOT
 if platform.machine() != "x86_64" or sys.platform != "linux":
     pytest.skip("Triton brings its assembler for Linux on x86-64", allow_module_level=True)
 
-# The matrix instructions of Hopper's tensor cores, by what they sum in and multiply.
-PRODUCTS = {"fp16": "f32.f16.f16", "i8": "s32.s8.s8", "fp8e4nv": "f32.e4m3.e4m3"}
+# Kernels of each kind, and the matrix instruction of their precision, by its last words.
+COMPILED = ("ffn_inner 128x128 described", "qkv 128x256 persistent", "attention", "fp16 qkv 64x128")
+PRODUCTS = {"fp16": "F32", "int8": "S8.S8", "fp8": "F32.E4M3.E4M3"}
 SHARED_MEMORY = 227 << 10  # of one program, at most
 
 
 def test_products_run_on_the_tensor_cores_and_everything_fits(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    env |= {"PYTHONPATH": str(ROOT), "TRITON_CACHE_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"}
-    program = ROOT / "tests" / "support" / "compile_for_hopper.py"
-    done = subprocess.run([sys.executable, str(program)], env=env, capture_output=True, text=True, check=False)
+    env |= {"TRITON_CACHE_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "benchmarks.gpu_compiled", "--only", *COMPILED]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert "fp8 attention" in done.stdout and len(found) == 10
     for name, kernel in found.items():
-        if name.startswith("gemm"):
-            assert kernel["products"] == [PRODUCTS[name.split()[1]]]
+        precision, what = name.split()[:2]
+        assert kernel["shared_bytes"] <= SHARED_MEMORY and not kernel["spilled_bytes"], name
+        assert not kernel["serialized"], f"{name}: the assembler waits after every matrix instruction"
+        if what in ("ffn_inner", "qkv"):
+            assert all(one.endswith(PRODUCTS[precision]) for one in kernel["products"]) and kernel["products"], name
             # The next operands are loaded during a product, those of large tiles by the TMA.
-            assert ("cp.async.bulk.tensor" if "described" in name else "cp.async") in kernel["copies_ahead"]
-    for dtype in ("fp16", "fp8e4nv"):
-        assert found[f"attention {dtype}"]["products"] == ["f32.f16.f16"]
-    assert all(kernel["bytes_of_code"] and kernel["shared_memory"] <= SHARED_MEMORY for kernel in found.values())
+            assert kernel["copies_ahead"] == ["tma" if "described" in name or "persistent" in name else "cp.async"]
+            assert kernel["waits"] == ["0x0" if precision == "int8" else "0x1"], name
+    for precision in PRODUCTS:
+        assert found[f"{precision} ffn_inner 128x128 described"]["programs"] == 2
+        assert found[f"{precision} attention"]["products"] == ["64x64x16.F32"]

@@ -176,13 +176,23 @@ def test_gemm(device: str, m: int, k: int, n: int, dtype: torch.dtype, out: torc
         check_alike(found, twin, expected, 4e-3)
 
 
+@pytest.mark.parametrize("n", [256, 272], ids=["whole", "cut"])
 @pytest.mark.parametrize("tile", TILES)
-def test_every_tile_gives_the_same(device: str, tile: str) -> None:
-    x, weight, scale, bias = operands(BYTE, 260, 48, 270)
-    to = poisoned(HALF, 260, 270, device=device)
+def test_every_tile_gives_the_same(device: str, tile: str, n: int) -> None:
+    x, weight, scale, bias = operands(BYTE, 260, 48, n)
+    expected, to = encoding(BYTE, n), poisoned(BYTE, 260, n, device=device)
     assert scale is not None
-    TRITON.gemm(*(one.to(device) for one in (x, weight, scale, bias)), False, Encoding(HALF), to, tile)
-    check(to, exact_product(x, weight, scale, bias, False), Encoding(HALF), 1e-4)
+    placed = [one.to(device) for one in (x, weight, scale, bias)]
+    TRITON.gemm(*placed, True, on(expected, device), to, tile)
+    check(to, exact_product(x, weight, scale, bias, True), expected, 1e-4)
+
+
+@pytest.mark.parametrize("out", DTYPES, ids=str)
+def test_gelu_far_from_zero(device: str, out: torch.dtype) -> None:
+    sums = torch.tensor([-6e4, -1e3, -100, -11.2, -8, -6, -0.1, -0.0, 0, 1e-3, 6, 8, 11.2, 100, 440, 6e4])
+    to, expected = poisoned(out, 1, 16, device=device), encoding(out, 16)
+    TRITON.epilogue(sums[None].to(device), None, torch.zeros(16, device=device), True, on(expected, device), to)
+    check(to, torch.nn.functional.gelu(sums[None].double()), expected, 1e-4)
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["plain", "gelu"])
