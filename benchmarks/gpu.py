@@ -3,10 +3,11 @@
 Contestants: the limits (benchmarks/gpu_limits.py); `transformers` in float16, in padded batches, eager and with
 torch.compile; this package in each precision through LoadGen (Offline, the peak of Server at 130 ms, SingleStream).
 Lengths are the data set's (benchmarks/length_matched.py); contestants take turns, one process at a time
-(benchmarks/interleave.py). Prints tables, then one JSON line.
+(benchmarks/interleave.py). After every turn it prints a JSON line and the tables so far; the last line is the JSON of
+all, also after Ctrl-C and SIGTERM.
 
     python -m benchmarks.gpu                       # BERT-Large, random weights
-    python -m benchmarks.gpu --quick               # one short round: does everything run?
+    python -m benchmarks.gpu --quick               # one short round, no Server: does everything run?
     python -m benchmarks.gpu --only fp16 --dataset dev-v1.1.json --vocab vocab.txt
 """
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,10 @@ from backends.bert.checkpoints import find_model
 from benchmarks import cpu_report, gpu_report, length_matched, sut_runs
 from benchmarks.cpu import peer_turn, select
 from benchmarks.gpu_report import OFFLINE, P90, PEAK_QPS, RATE, SHARES
-from benchmarks.interleave import Contestant, Reading, run_turns
+from benchmarks.interleave import Contestant, Reading, Results, run_turns
 from benchmarks.sut_runs import BenchmarkData
 from qsl import feature_cache
 from sut.fetch import resolve as asset_paths
-from sut.record import run_record
 
 SAMPLES, PADDED, QUICK = (
     8192,
@@ -40,17 +39,22 @@ SAMPLES, PADDED, QUICK = (
 OVER = 8
 PRECISIONS = ("fp16", "bf16", "fp8", "int8")
 PEERS = ("pytorch-gpu", "pytorch-gpu compiled")
-_PROBE_S = "5"
+_PROBE_S = 5.0
+# Minutes of a turn, guessed from what it loads, builds and runs: a limit, a peer, ours, and ours with the search.
+_MINUTES, _QUICK_MINUTES = {"limit": 0.4, "peer": 1.5, "sut": 4.0}, {"limit": 0.4, "peer": 1.0, "sut": 2.0}
 
 
-def contestants(model: str, data: BenchmarkData, padded: BenchmarkData) -> list[Contestant]:
-    """All contestants, in the table's order."""
+def contestants(model: str, data: BenchmarkData, padded: BenchmarkData, probe_s: float) -> list[Contestant]:
+    """All contestants, in the table's order; without a `probe_s` none searches its Server peak."""
     limits = [
         Contestant(f"limit {name}", "measured alone", name, partial(_limit, model, name))
         for name in ("copy", *PRECISIONS)
     ]
     peers = [peer_turn(name, padded) for name in PEERS]
-    ours = [Contestant(f"sut {name}", "this package, LoadGen", name, partial(_ours, data, name)) for name in PRECISIONS]
+    ours = [
+        Contestant(f"sut {name}", "this package, LoadGen", name, partial(_ours, data, name, probe_s))
+        for name in PRECISIONS
+    ]
     return [*limits, *peers, *ours]
 
 
@@ -59,7 +63,7 @@ def _limit(model: str, name: str) -> Reading:
     return {RATE: next(iter(found.values()))}
 
 
-def _ours(data: BenchmarkData, precision: str) -> Reading:
+def _ours(data: BenchmarkData, precision: str, probe_s: float) -> Reading:
     flags = ("--backend", "gpu", "--precision", precision)
     offline = sut_runs.run(data, "Offline", OVER * data.samples, *flags)
     stream = sut_runs.run(data, "SingleStream", data.samples, *flags, "--executor", "inline")
@@ -67,21 +71,9 @@ def _ours(data: BenchmarkData, precision: str) -> Reading:
     return {
         OFFLINE: sut_runs.value(offline),
         P90: sut_runs.p90_ms(stream),
-        PEAK_QPS: _server_peak(data, *flags),
+        **({PEAK_QPS: sut_runs.value(sut_runs.server_peak(data, probe_s, *flags))} if probe_s else {}),
         **{name: parts[name] for name in SHARES},
     }
-
-
-def _server_peak(data: BenchmarkData, *flags: str) -> float:
-    """The highest rate that is valid at the benchmark's target latency."""
-    with tempfile.TemporaryDirectory() as folder:
-        log_dir = Path(folder) / "run"
-        sut_runs.turn([
-            "sut", "--scenario", "Server", "--find-peak", "--min-duration-s", _PROBE_S, "--model", data.model,
-            "--dataset", str(data.dataset), "--vocab", str(data.vocab), "--cache-dir", str(data.cache_dir),
-            "--log-dir", str(log_dir), *flags,
-        ])  # fmt: skip
-        return sut_runs.value(run_record.read(log_dir))
 
 
 def _json(command: list[str]) -> Reading:
@@ -109,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--vocab", type=Path, help="its vocabulary (default: the demo's)")
     add("--rounds", type=int, help="turns of each contestant (default: 3; with --quick 1)")
     add("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their name")
-    add("--quick", action="store_true", help="an eighth of the samples, one round")
+    add("--quick", action="store_true", help="an eighth of the samples, one round, no search of the Server peak")
     add("--markdown", action="store_true", help="print the tables for the documentation")
     add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     return parser
@@ -124,18 +116,34 @@ def main() -> None:
     cache_dir = options.cache_dir.expanduser()
     cache_dir.mkdir(parents=True, exist_ok=True)
     data, tokens = _data(options, cache_dir, SAMPLES)
-    chosen = select(contestants(options.model, data, _data(options, cache_dir, PADDED)[0]), options.only)
-    start_s = time.perf_counter()
+    padded, probe_s = _data(options, cache_dir, PADDED)[0], 0.0 if options.quick else _PROBE_S
+    chosen, results = select(contestants(options.model, data, padded, probe_s), options.only), Results()
+    report = gpu_report.GpuReport(chosen, results, config, tokens, gpu.name)
+    minutes = _QUICK_MINUTES if options.quick else _MINUTES
+    expected = rounds * sum(minutes[one.key.split()[0]] for one in chosen)
+    print(f"{len(chosen)} contestants, {rounds} turns each: about {expected:.0f} minutes", file=sys.stderr, flush=True)
+    start_s, left = time.perf_counter(), rounds * len(chosen)
 
     def on_reading(number: int, one: Contestant, reading: Reading | str) -> None:
+        nonlocal left
+        left -= 1
         reading_text = f"round {number + 1}  {one.key}: {cpu_report.reading_text(reading)}"
         print(f"{time.perf_counter() - start_s:5.0f} s  {reading_text}", file=sys.stderr, flush=True)
+        print(json.dumps({"round": number + 1, "contestant": one.key, "reading": reading}), flush=True)
+        if left:
+            _show(report, markdown=options.markdown)
 
-    report = gpu_report.GpuReport(chosen, run_turns(chosen, rounds, on_reading), config, tokens, gpu.name)
+    run_turns(chosen, rounds, on_reading, results)
+    _show(report, markdown=options.markdown)
+    print(json.dumps({"model": options.model, "rounds": rounds, **report.facts()}), flush=True)
+
+
+def _show(report: gpu_report.GpuReport, *, markdown: bool) -> None:
+    """The tables of what was measured so far."""
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for table in report.tables():
-        cpu_report.show(table, console, markdown=options.markdown)
-    print(json.dumps({"model": options.model, "rounds": rounds, **report.facts()}))
+        cpu_report.show(table, console, markdown=markdown)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

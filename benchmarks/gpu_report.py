@@ -14,24 +14,41 @@ from benchmarks.interleave import Contestant, Goal, RatioTerm, Results, Spread, 
 OFFLINE, P90, PEAK_QPS, RATE = "samples_per_s", "p90_ms", "peak_qps", "rate"
 SHARES = ("gemm", "attention", "elementwise", "idle")  # of the elapsed time
 _UNITS = {"limit copy": "GB/s read and written"}  # of limits in other units than T(FL)OP/s
+CARDS = ("H100", "H200")
 _ONE: RatioTerm = ("", "", 1.0)  # the second term of a plain figure
-# For BERT-Large on one H200, at SQuAD's lengths.
-GOALS: tuple[tuple[Goal, RatioTerm, RatioTerm], ...] = (
-    (Goal("fp16 Offline, samples/s", 4500, 5500), ("sut fp16", OFFLINE, 1.0), _ONE),
-    (Goal("fp8 Offline, samples/s", 7000, 8500), ("sut fp8", OFFLINE, 1.0), _ONE),
-    (Goal("int8 Offline, samples/s", 7000, 9300), ("sut int8", OFFLINE, 1.0), _ONE),
+# For BERT-Large at SQuAD's lengths: figure, its terms, and by card floor and aim.
+_FIGURES: tuple[tuple[str, RatioTerm, RatioTerm, dict[str, tuple[float, float]]], ...] = (
+    ("fp8 Offline, samples/s", ("sut fp8", OFFLINE, 1.0), _ONE, {"H100": (6800, 8200), "H200": (7100, 8800)}),
+    ("int8 Offline, samples/s", ("sut int8", OFFLINE, 1.0), _ONE, {"H100": (6100, 8000), "H200": (6300, 9300)}),
+    ("fp16 Offline, samples/s", ("sut fp16", OFFLINE, 1.0), _ONE, {"H100": (4800, 5400), "H200": (5000, 5600)}),
     (
-        Goal("fp8 Server peak (p99 ≤ 130 ms) over Offline", 0.75, 0.9),
+        "fp8 Server peak (p99 ≤ 130 ms) over Offline",
         ("sut fp8", PEAK_QPS, 1.0),
         ("sut fp8", OFFLINE, 1.0),
+        dict.fromkeys(CARDS, (0.75, 0.9)),
     ),
-    (Goal("SingleStream p90, fp8, ms", 1.2, 0.9, lower_is_better=True), ("sut fp8", P90, 1.0), _ONE),
+    ("SingleStream p90, fp8, ms", ("sut fp8", P90, 1.0), _ONE, dict.fromkeys(CARDS, (1.2, 0.9))),
     (
-        Goal("fp16 Offline over transformers fp16 padded", 2.2, 3.0),
+        "fp16 Offline over transformers fp16 padded",
         ("sut fp16", OFFLINE, 1.0),
         ("peer pytorch-gpu", OFFLINE, 1.0),
+        dict.fromkeys(CARDS, (2.2, 3.0)),
     ),
 )
+
+
+def card_of(gpu: str) -> str:
+    """The card of CARDS that a GPU's name has in it, else the last."""
+    return next((card for card in CARDS if card in gpu), CARDS[-1])
+
+
+def goals(gpu: str) -> list[tuple[Goal, RatioTerm, RatioTerm]]:
+    """The goals for a GPU."""
+    card = card_of(gpu)
+    return [
+        (Goal(name, *bounds[card], lower_is_better=bounds[card][1] < bounds[card][0]), above, below)
+        for name, above, below, bounds in _FIGURES
+    ]
 
 
 class GpuReport:
@@ -58,13 +75,13 @@ class GpuReport:
         columns = ("time by part", *SHARES)
         yield Grid("share of the elapsed time, Offline", columns, list(self._parts()))
         columns = ("figure", "measured", "floor", "aim", "reached")
-        yield Grid("goals on one H200", columns, [self._goal_row(*one) for one in GOALS])
+        yield Grid(f"goals on one {card_of(self._gpu)}", columns, [self._goal_row(*one) for one in goals(self._gpu)])
 
     def facts(self) -> dict[str, object]:
         """The content of the JSON line."""
-        goals = {
+        reached = {
             goal.name: {**asdict(found), "floor": goal.floor, "aim": goal.aim, "reached": goal.verdict(found.median)}
-            for goal, above, below in GOALS
+            for goal, above, below in goals(self._gpu)
             if (found := self._reached(above, below))
         }
         return {
@@ -74,7 +91,7 @@ class GpuReport:
             "tokens_per_sample": self._tokens,
             "tops_per_sample": self._tops_per_sample,
             "figures": summary(self._results),
-            "goals": goals,
+            "goals": reached,
         }
 
     def _row(self, one: Contestant) -> tuple[str, ...]:

@@ -6,8 +6,10 @@ affects all alike. A reading is the result of one turn; figures are medians over
 
 from __future__ import annotations
 
+import signal
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 Reading = dict[str, float]  # metric → value; the metrics are named where they are measured
@@ -15,7 +17,7 @@ Reading = dict[str, float]  # metric → value; the metrics are named where they
 
 @dataclass(frozen=True)
 class Contestant:
-    """One row of the table. `turn` measures it once in a separate process and raises RuntimeError if it cannot."""
+    """One row of the table. `turn` measures it once in a separate process and raises if it cannot."""
 
     key: str  # in the JSON line, and for --only
     about: str  # how it runs
@@ -51,28 +53,54 @@ def turn_order(contestants: Sequence[Contestant], rounds: int) -> Iterator[tuple
 
 
 def run_turns(
-    contestants: Sequence[Contestant], rounds: int, on_reading: Callable[[int, Contestant, Reading | str], None]
+    contestants: Sequence[Contestant],
+    rounds: int,
+    on_reading: Callable[[int, Contestant, Reading | str], None],
+    results: Results | None = None,
 ) -> Results:
-    """Run all turns, one after the other, until the end or Ctrl-C.
+    """Run all turns, one after the other, until the end, Ctrl-C or SIGTERM.
 
-    A contestant that fails once has no more turns, and its error is reported instead of its figures.
+    A contestant that fails once has no more turns, and its error is reported instead of its figures. Any exception is
+    its own: the others go on.
+
+    Args:
+        results: where the readings go as they are made, for a caller that reports before the end.
     """
-    results = Results()
-    for number, one in turn_order(contestants, rounds):
-        if one.key in results.missing:
-            continue
-        try:
-            reading = one.turn()
-        except KeyboardInterrupt:  # report what was measured so far
-            break
-        except RuntimeError as error:
-            results.missing[one.key] = str(error)
-            results.readings.pop(one.key, None)
-            on_reading(number, one, str(error))
-        else:
-            results.readings.setdefault(one.key, []).append(reading)
-            on_reading(number, one, reading)
+    results = Results() if results is None else results
+    try:
+        with terminable():
+            for number, one in turn_order(contestants, rounds):
+                if one.key not in results.missing:
+                    on_reading(number, one, _turn(one, results))
+    except KeyboardInterrupt:  # report what was measured so far
+        pass
     return results
+
+
+def _turn(one: Contestant, results: Results) -> Reading | str:
+    """A reading, or why there is none."""
+    try:
+        reading = one.turn()
+    except Exception as error:  # noqa: BLE001 - a contestant's defect must not cost the others their figures
+        results.readings.pop(one.key, None)
+        results.missing[one.key] = str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"
+        return results.missing[one.key]
+    results.readings.setdefault(one.key, []).append(reading)
+    return reading
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt inside the block, so that what was measured is still reported."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def spread(results: Results, key: str, metric: str) -> Spread | None:

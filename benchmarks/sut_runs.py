@@ -87,6 +87,22 @@ def run(data: BenchmarkData, scenario: str, queries: int, *flags: str) -> RunRec
         return run_record.read(log_dir)
 
 
+def server_peak(data: BenchmarkData, probe_s: float, *flags: str) -> RunRecord:
+    """The record of a search for the highest rate that is valid at the benchmark's target latency.
+
+    Raises:
+        RuntimeError: it failed, or found none.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        log_dir = Path(name) / "run"
+        turn([
+            "sut", "--scenario", "Server", "--find-peak", "--min-duration-s", f"{probe_s:g}", "--model", data.model,
+            "--dataset", str(data.dataset), "--vocab", str(data.vocab), "--cache-dir", str(data.cache_dir),
+            "--log-dir", str(log_dir), *flags,
+        ])  # fmt: skip
+        return run_record.read(log_dir)
+
+
 def value(record: RunRecord) -> float:
     """LoadGen's figure, or the peak that was found. Raises RuntimeError if the run has none."""
     result = record.performance or record.peak

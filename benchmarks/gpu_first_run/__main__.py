@@ -24,6 +24,7 @@ from benchmarks import sut_runs
 from benchmarks.gpu_first_run import dry, part1, steps
 from benchmarks.gpu_first_run.part1 import PRECISIONS
 from benchmarks.gpu_first_run.steps import ROOT, Ended, Step
+from benchmarks.interleave import terminable
 
 PARTS: dict[str, Callable[[Path], Iterator[Step]]] = {"part1": part1.steps}
 _LIMIT_S = 480.0
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = steps.chosen(PARTS[options.part](work), options.only, options.precisions, PRECISIONS)
     report = Report(options.out, options.part)
     try:
-        with steps.terminable():
+        with terminable():
             if options.dry_run:
                 dry.run(todo, report.add)
             else:

@@ -15,7 +15,10 @@ PRECISIONS = ("fp8", "int8", "fp16", "bf16")
 COMPILED = "precompile"
 _TESTS = "tests/integration/backends/gpu"
 # Plugins that happen to be installed may warn, which the tests' settings make an error.
-_PYTEST = ("-m", "gpu", _TESTS, "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "xdist.plugin", "-n", "6")
+_PYTEST = (
+    *("-m", "gpu", _TESTS, "-q", "--tb=short", "--maxfail=40", "-p", "no:cacheprovider"),
+    *("-p", "xdist.plugin", "-n", "6", "-p", "pytest_timeout", "--timeout", "90"),
+)
 _NO_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
@@ -24,7 +27,7 @@ def steps(work: Path) -> Iterator[Step]:
     yield from preparation(work)
     yield Step(
         name="pytest -m gpu", words=("correct", "tests"), module="pytest", arguments=_PYTEST, env=_NO_PLUGINS,
-        limit_s=200, after=("facts",), digest=last_line,
+        limit_s=200, last_lines=30, after=("facts",), digest=last_line,
     )  # fmt: skip
     for precision in PRECISIONS:
         yield _f1(work, f"F1 {precision}", precision)
@@ -65,7 +68,7 @@ def _f1(work: Path, name: str, precision: str, *flags: str, after: tuple[str, ..
         *("--cache-dir", str(work / "cache"), "--log-dir", str(log_dir)),
     )
     return Step(
-        name=name, words=("correct", "f1", precision), module="sut", arguments=arguments, limit_s=120,
+        name=name, words=("correct", "f1", precision), module="sut", arguments=arguments, limit_s=150,
         after=("facts", COMPILED, *after), digest=partial(verdict, log_dir),
     )  # fmt: skip
 

@@ -12,19 +12,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _POLL_S = 0.05
-_LAST_LINES, _LINE = 5, 200  # of what a step that failed wrote
+_LINE = 200  # characters of each line that a step that failed wrote
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One process: `python -m module arguments`, or a tool that runs it."""
+    """One process: `python -m module arguments`."""
 
     name: str
     words: tuple[str, ...]  # groups to which it belongs, for --only
@@ -33,14 +33,14 @@ class Step:
     limit_s: float
     after: tuple[str, ...] = ()  # steps that end first, well or not, if they are part of the run
     alone: bool = False  # times the GPU
-    tool: tuple[str, ...] = ()  # the words before python's
     env: Mapping[str, str] = field(default_factory=dict)
     digest: Callable[[str], str] | None = None  # stdout → one line, in place of all of it
+    last_lines: int = 5  # of what it wrote, shown if it failed; not its records, which are JSON
     good_codes: tuple[int, ...] = (0,)
 
     @property
     def command(self) -> list[str]:
-        return [*self.tool, sys.executable, "-m", self.module, *self.arguments]
+        return [sys.executable, "-m", self.module, *self.arguments]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +68,14 @@ class Ended:
         said = self.step.digest(self.out) if self.step.digest else ""
         yield f"{self.step.name:18} {self.seconds:5.0f} s  {self.verdict:12} {said}".rstrip()
         if not self.is_good:
-            lines = [line for line in f"{self.out}\n{self.err}".splitlines() if line.strip()]
-            yield from (f"    {line[:_LINE]}" for line in lines[-_LAST_LINES:])
+            lines = [line for line in f"{self.out}\n{self.err}".splitlines() if line.strip() and line[0] != "{"]
+            yield from (f"    {line[:_LINE]}" for line in lines[-self.step.last_lines :])
 
 
 @dataclass
 class _Running:
     step: Step
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     start_s: float
     files: tuple[Path, Path]
 
@@ -121,31 +121,12 @@ class Runner:
 
     def _started(self, step: Step) -> _Running:
         out, err = (self._work / f"{step.name.replace(' ', '-')}.{kind}" for kind in ("out", "err"))
-        with out.open("w") as to_out, err.open("w") as to_err:
-            try:
-                process = self._opened(step.command, step, to_out.fileno(), to_err.fileno())
-            except OSError as error:  # a tool that is not installed
-                words = f"expected to start {step.command[0]}, found: {error}"
-                process = self._opened(
-                    [sys.executable, "-c", "import sys; sys.exit(sys.argv[1])", words],
-                    step,
-                    to_out.fileno(),
-                    to_err.fileno(),
-                )
-        return _Running(step, process, time.monotonic(), (out, err))
-
-    def _opened(self, command: list[str], step: Step, out: int, err: int) -> subprocess.Popen[str]:
         env = {**os.environ, **self._env, **step.env}
-        return subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            text=True,
-            process_group=0,
-        )
+        with out.open("w") as to_out, err.open("w") as to_err:
+            process = subprocess.Popen(
+                step.command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err, process_group=0
+            )
+        return _Running(step, process, time.monotonic(), (out, err))
 
     def _ended(self) -> Iterator[Ended]:
         now_s = time.monotonic()
@@ -159,24 +140,10 @@ class Runner:
             yield one.ended(code, now_s)
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, so that what was measured is still shown."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def chosen(

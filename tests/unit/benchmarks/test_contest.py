@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from benchmarks.interleave import Contestant, Goal, Reading, Spread, best, ratio, run_turns, spread, summary, turn_order
+from benchmarks.interleave import (
+    Contestant,
+    Goal,
+    Reading,
+    Results,
+    Spread,
+    best,
+    ratio,
+    run_turns,
+    spread,
+    summary,
+    turn_order,
+)
 
 
 def contestant(key: str, values: list[float], precision: str = "fp32") -> Contestant:
@@ -44,6 +58,30 @@ def test_readings_are_kept_by_round_and_a_failure_leaves_an_error_and_no_figure(
     assert results.readings == {"good": [{"samples_per_s": 3}, {"samples_per_s": 1}, {"samples_per_s": 2}]}
     assert results.missing == {"breaks": "has nothing more to give"}
     assert told == [(0, "good"), (0, "breaks"), (1, "breaks"), (1, "good"), (2, "good")]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no GPU"), KeyError("gops"), FileNotFoundError("x"), ValueError("JSON")]
+)
+def test_any_error_of_one_contestant_is_its_own(error: Exception) -> None:
+    def turn() -> Reading:
+        raise error
+
+    results = run_turns([Contestant("breaks", "", "fp32", turn), contestant("good", [1])], 1, silent)
+    assert results.readings == {"good": [{"samples_per_s": 1}]}
+    assert str(error) in results.missing["breaks"]
+
+
+def test_sigterm_keeps_what_was_measured() -> None:
+    def turn() -> Reading:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    seen = Results()
+    results = run_turns([contestant("good", [1]), Contestant("killed", "", "fp32", turn)], 1, silent, seen)
+    assert results is seen and results.readings == {"good": [{"samples_per_s": 1}]} and not results.missing
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_ratio_is_of_medians_and_spreads_over_rounds() -> None:

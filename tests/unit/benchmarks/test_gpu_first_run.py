@@ -37,22 +37,20 @@ def step(name: str, module: str = "this", limit_s: float = 30, **more: object) -
     return Step(name=name, words=("word",), module=module, limit_s=limit_s, **more)  # type: ignore[arg-type]
 
 
-def test_a_step_that_fails_hangs_or_lacks_its_tool_costs_only_itself(tmp_path: Path) -> None:
+def test_a_step_that_fails_or_hangs_costs_only_itself(tmp_path: Path) -> None:
     found = ended(
         tmp_path,
         step("alone", alone=True),
         step("hangs", "http.server", limit_s=0.5, arguments=("--bind", "127.0.0.1", "0")),
         step("fails", "no_such_module"),
-        step("lacks", tool=("no-such-tool",)),
         step("last", after=("hangs", "not in this run")),
     )
     assert found["hangs"].verdict.startswith("killed at")
     assert {name: one.is_good for name, one in found.items()} == {
-        "alone": True, "hangs": False, "fails": False, "lacks": False, "last": True,
+        "alone": True, "hangs": False, "fails": False, "last": True,
     }  # fmt: skip
     assert next(iter(found)) == "alone" and list(found)[-1] == "last"
     assert "no_such_module" in [*found["fails"].rows()][-1]
-    assert "no-such-tool" in [*found["lacks"].rows()][-1]
     assert "Namespaces" in found["last"].out
 
 

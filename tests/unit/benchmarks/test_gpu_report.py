@@ -40,6 +40,17 @@ def test_shares_are_of_the_measured_limit(report: gpu_report.GpuReport) -> None:
     assert reached["fp8 Offline, samples/s"] == "not measured"
 
 
+def test_goals_are_the_cards_own() -> None:
+    bounds = {
+        gpu: {goal.name: (goal.floor, goal.aim, goal.lower_is_better) for goal, *_ in gpu_report.goals(gpu)}
+        for gpu in ("NVIDIA H100 80GB HBM3", "NVIDIA H200", "another")
+    }
+    assert bounds["NVIDIA H100 80GB HBM3"]["fp8 Offline, samples/s"] == (6800, 8200, False)
+    assert bounds["NVIDIA H200"]["fp8 Offline, samples/s"] == (7100, 8800, False)
+    assert bounds["another"] == bounds["NVIDIA H200"]
+    assert bounds["another"]["SingleStream p90, fp8, ms"] == (1.2, 0.9, True)
+
+
 def test_the_json_line_holds_all_that_was_measured(report: gpu_report.GpuReport) -> None:
     facts = json.loads(json.dumps(report.facts()))
     assert facts["figures"]["sut fp16"]["p90_ms"] == [2.0, 2.0, 2.0]
