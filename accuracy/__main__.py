@@ -18,6 +18,7 @@ from accuracy.score import Score
 from accuracy.targets import TARGETS, Metric, Target, target
 from foundation import terminal
 from foundation.errors import INVALID, USAGE, VALID, UserError
+from foundation.foreign_text import printable_lines
 from foundation.rules import MAX_SEQ_LENGTH
 from qsl import feature_cache
 from qsl.base import DatasetError
@@ -85,7 +86,8 @@ def _report(score: Score, goal: Target | None, args: argparse.Namespace) -> None
     if args.predictions:
         report.write_predictions(score, args.predictions)
     print(report.accuracy_line(score))
-    print("\n".join([report.summary(score, goal), *(f"note        {notice}" for notice in notices)]))
+    lines = [report.summary(score, goal), *(f"note        {notice}" for notice in notices)]
+    print(printable_lines("\n".join(lines)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -96,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         score = score_task(args)
         _report(score, goal, args)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable_lines(str(error))}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         print(

@@ -34,18 +34,31 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES, *, pipes: bool = False)
         UnreadableError: it does not exist, cannot be read, is not a regular file, or has more than `most_bytes`.
     """
     try:
-        found = path.stat()
-        if pipes and stat.S_ISFIFO(found.st_mode):
+        if pipes and stat.S_ISFIFO(path.stat().st_mode):
             return _read_pipe(path, most_bytes)
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableError("a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file")
+        size = require_regular(path)
         with path.open("rb") as file:
-            content = file.read(most_bytes + 1) if found.st_size <= most_bytes else b""
+            content = file.read(most_bytes + 1) if size <= most_bytes else b""
     except (OSError, ValueError) as error:
         raise UnreadableError(getattr(error, "strerror", None) or str(error)) from error
-    if max(found.st_size, len(content)) > most_bytes:
+    if max(size, len(content)) > most_bytes:
         raise UnreadableError(f"more than {most_bytes:,} bytes")
     return content
+
+
+def require_regular(path: Path) -> int:
+    """The size of a regular file in bytes: for a file that is read piece by piece, or mapped.
+
+    Raises:
+        UnreadableError: it does not exist, cannot be looked at, or is not a regular file.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise UnreadableError(getattr(error, "strerror", None) or str(error)) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableError("a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file")
+    return found.st_size
 
 
 def _read_pipe(path: Path, most_bytes: int) -> bytes:

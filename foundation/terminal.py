@@ -14,6 +14,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from foundation.foreign_text import printable_lines
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -43,14 +45,30 @@ def lost_output() -> OSError | None:
 
 
 def console(*, stderr: bool = False, file_columns: int | None = None) -> Console:
-    """rich's console for plain text: a user's names and paths are no markup.
+    """rich's console for plain text: a user's names and paths are no markup, and foreign text has no escapes.
 
     Args:
         file_columns: the width of what is no terminal; None: rich's own.
     """
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+    from rich.segment import Segment
+
+    class Inert:
+        """A renderable with every control character in its text escaped; rich's own are segments of another kind."""
+
+        def __init__(self, inner: ConsoleRenderable) -> None:
+            self.inner = inner
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for text, style, control in console.render(self.inner, options):
+                yield Segment(text if control else printable_lines(text), style, control)
+
+    class InertText(RenderHook):
+        def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+            return [Inert(one) for one in renderables]
 
     found = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    found.push_render_hook(InertText())
     if file_columns and not found.is_terminal:
         found.width = file_columns
     return found

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import NoReturn
 
 from foundation import terminal
+from foundation.foreign_text import printable, printable_lines, without_secrets
 from foundation.suggest import did_you_mean
 from sut.errors import FAILED, USAGE, RunFailedError, UsageError, UserError
 from sut.settings.verbs import TEXT_ONLY, VERBS
@@ -84,10 +85,16 @@ def main(argv: list[str]) -> int:
         )
         return USAGE
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable_lines(without_secrets(str(error)))}", file=sys.stderr)
         if isinstance(error, RunFailedError):
             _leave(error.exit_code)
         return error.exit_code
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        found = f"{error.strerror} ({printable(os.fsdecode(error.filename))})"
+        print(f"error: expected a path that this user may use, found: {found}. Type another path.", file=sys.stderr)
+        return USAGE
 
 
 def _do(argv: list[str]) -> int:

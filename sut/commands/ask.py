@@ -23,6 +23,7 @@ from backends import check as check_backend
 from backends.base import Backend, Batch, Options
 from foundation.arrays import Float32
 from foundation.bounded_readers import UnreadableError, read_text
+from foundation.foreign_text import printable_lines
 from foundation.people_numbers import count
 from qsl.squad import SquadFeatures, SquadFeatureSettings, features_of
 from qsl.squad_examples import Example, split_words
@@ -123,7 +124,7 @@ def main(argv: Sequence[str]) -> int:
     print("".join(f"note: {notice}\n" for notice in answerer.notices), end="", file=sys.stderr)
     pairs = ((passage, one) for one in questions if one.strip()) if any(questions) else _loop(passage)
     for about, question in pairs:
-        print(_text(answerer.ask(about, question), args.n_best), flush=True)
+        print(printable_lines(_text(answerer.ask(about, question), args.n_best)), flush=True)
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from foundation.foreign_text import printable_lines
 from qsl.feature_cache import DEFAULT_CACHE_DIR
 from sut.errors import FetchError, UsageError
 from sut.fetch import catalogue, http, local_source, obtain
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         raise FetchError("interrupted. The bytes so far are kept; the same command continues.") from None
     for asset in assets:
-        print(*_used(cache, asset), sep="\n")
+        print(printable_lines("\n".join(_used(cache, asset))))
     return 0
 
 

@@ -6,14 +6,14 @@ Everything about a publisher is data in that file; for private mirrors, --catalo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import urlsplit
 
 from foundation.bounded_readers import SETTINGS_BYTES, read_toml
 from foundation.suggest import did_you_mean
+from foundation.typed_json import decode
 from sut.errors import UsageError
 from sut.fetch import checksum
 from sut.fetch.checksum import Checksum
@@ -57,6 +57,33 @@ class Asset:
 Catalogue = Mapping[str, Asset]
 
 
+@dataclass(frozen=True)
+class _FileTable:
+    """[file.KEY], as it is written."""
+
+    mirrors: tuple[str, ...] = ()
+    bytes: int | None = None
+    checksum: str | None = None
+    record: str | None = None
+
+
+@dataclass(frozen=True)
+class _AssetTable:
+    """[asset.NAME], as it is written; `files` and `flags` are those of `Asset`, with keys of file tables."""
+
+    title: str
+    licence: str
+    files: Mapping[str, str]
+    flags: Mapping[str, str] = field(default_factory=dict)
+    unpack: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    file: Mapping[str, _FileTable] = field(default_factory=dict)
+    asset: Mapping[str, _AssetTable] = field(default_factory=dict)
+
+
 def read(path: Path | None = None) -> Catalogue:
     """The catalogue that ships with the package, or the one in `path`.
 
@@ -65,9 +92,12 @@ def read(path: Path | None = None) -> Catalogue:
     """
     try:
         data = read_toml(path or Path(str(files("configs") / "assets.toml")), SETTINGS_BYTES)
-        sources = {key: _source(key, entry) for key, entry in data.get("file", {}).items()}
-        return {name: _asset(name, entry, sources) for name, entry in data.get("asset", {}).items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        found = decode(_Tables, data)
+        for table, kind in (("file", _FileTable), ("asset", _AssetTable)):
+            _refuse_unknown(table, data.get(table, {}), {one.name for one in fields(kind)})
+        sources = {key: _source(key, entry) for key, entry in found.file.items()}
+        return {name: _asset(name, entry, sources) for name, entry in found.asset.items()}
+    except ValueError as error:
         where = path or "configs/assets.toml"
         raise UsageError(
             f"expected a catalogue of assets in {where}, found: {error}. See docs/guide/models-and-data.md."
@@ -82,23 +112,39 @@ def find(catalogue: Catalogue, name: str) -> Asset:
     raise UsageError(f"expected one of {', '.join(catalogue)}, found {name!r}.{hint} See: python -m sut assets")
 
 
-def _source(key: str, entry: Mapping[str, Any]) -> Source:
-    unknown = set(entry) - {"mirrors", "bytes", "checksum", "record"}
-    if unknown or not entry.get("mirrors"):
-        raise ValueError(f"[file.{key}] with {f'unknown {min(unknown)}' if unknown else 'no mirrors'}")
-    kind, _, url = entry.get("record", "").partition(":")
+def _refuse_unknown(table: str, entries: Mapping[str, Mapping[str, object]], known: set[str]) -> None:
+    for key, entry in entries.items():
+        if unknown := set(entry) - known:
+            raise ValueError(f"[{table}.{key}] with unknown {min(unknown)}")
+
+
+def _source(key: str, entry: _FileTable) -> Source:
+    if not entry.mirrors:
+        raise ValueError(f"[file.{key}] with no mirrors")
+    kind, _, url = (entry.record or "").partition(":")
     if kind and kind not in RECORDS:
         raise ValueError(f"[file.{key}] with a record of {kind!r}; known: {', '.join(RECORDS)}")
-    if not kind and "checksum" not in entry:
+    if not kind and entry.checksum is None:
         raise ValueError(f"[file.{key}] without checksum and record: the file could not be verified")
-    digest = checksum.parse(entry["checksum"]) if "checksum" in entry else None
-    return Source(tuple(entry["mirrors"]), entry.get("bytes"), digest, (kind, url) if kind else None)
+    if entry.bytes is not None and entry.bytes < 0:
+        raise ValueError(f"[file.{key}] with {entry.bytes} bytes")
+    for one in (url, *entry.mirrors):
+        urlsplit(one)  # raises ValueError: no URL
+    digest = None if entry.checksum is None else checksum.parse(entry.checksum)
+    return Source(entry.mirrors, entry.bytes, digest, (kind, url) if kind else None)
 
 
-def _asset(name: str, entry: Mapping[str, Any], sources: Mapping[str, Source]) -> Asset:
-    inside = [*entry["files"], *entry.get("unpack", {}).values(), *entry.get("flags", {}).values()]
-    for path in inside:
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise ValueError(f"[asset.{name}] with a path outside its directory: {path}")
-    chosen = {path: sources[key] for path, key in entry["files"].items()}
-    return Asset(**{**entry, "name": name, "files": chosen})
+def _asset(name: str, entry: _AssetTable, sources: Mapping[str, Source]) -> Asset:
+    named = [name, *entry.files, *entry.unpack.values()]
+    for path in (*named, *entry.flags.values()):  # a flag may get the directory itself, "."
+        if not _is_inside(PurePosixPath(path)) or (path in named and not PurePosixPath(path).parts):
+            raise ValueError(f"[asset.{name}] with a path outside its directory: {path!r}")
+    for key in set(entry.files.values()) - sources.keys():
+        raise ValueError(f"[asset.{name}] with a file {key!r} that has no [file.{key}]")
+    chosen = {path: sources[key] for path, key in entry.files.items()}
+    return Asset(**vars(entry) | {"name": name, "files": chosen})
+
+
+def _is_inside(path: PurePosixPath) -> bool:
+    """Whether it leads to a place in the directory that it is relative to."""
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in str(path)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from foundation.foreign_text import without_secrets
 from sut.errors import FetchError
 from sut.fetch import checksum, http, publisher, store
 from sut.fetch.catalogue import Source
@@ -22,6 +23,7 @@ from sut.fetch.publisher import ExpectedFile
 from sut.fetch.store import Pin
 
 T = TypeVar("T")
+_WITHOUT_NETWORK = 2  # attempts at a server that cannot be reached, until a byte of the file has come
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def download(context: DownloadContext, source: Source, target: Path, pin: Pin | 
             continue
         store.put(partial.path, target)
         partial.clear()
-        return make_pin(target, found, str(source.checksum or expected.checksum), url)
+        return make_pin(target, found, str(source.checksum or expected.checksum), without_secrets(url))
     raise FetchError(_failure_message(target.name, expected, refusals, partial, pin))
 
 
@@ -85,15 +87,18 @@ def known_file(source: Source, pin: Pin | None) -> ExpectedFile:
 
 def retry(context: DownloadContext, url: str, step: Callable[[], T], have: Callable[[], int] = lambda: 0) -> T:
     """Repeat `step` while it raises RetryLaterError and `have`, its number of bytes, grows often enough."""
-    best, idle = have(), 0
+    first = best = have()
+    idle = 0
     for _ in range(context.policy.most_attempts):
         try:
             return step()
         except http.RetryLaterError as error:
             idle = 1 if have() > best else idle + 1
             best = max(best, have())
-            if idle >= context.policy.attempts:
-                raise http.UrlRefusedError(f"{error}, {idle} times in a row") from error
+            no_network = error.no_network and best == first  # not a network that fails in the middle of a file
+            if idle >= (min(_WITHOUT_NETWORK, context.policy.attempts) if no_network else context.policy.attempts):
+                why = ": is there a network here?" if no_network else ""
+                raise http.UrlRefusedError(f"{error}, {idle} times in a row{why}") from error
             pause_s = _pause_s(context.policy, idle, error.pause_s)
             context.display.say(f"  found {error}; retrying in {pause_s:.3g} s from byte {have():,}")
             time.sleep(pause_s)

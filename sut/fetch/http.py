@@ -6,6 +6,7 @@ Retries are the caller's: `RetryLaterError` means that the URL may work later an
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -13,29 +14,36 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, IncompleteRead
+from urllib3.exceptions import HTTPError, IncompleteRead, NameResolutionError
 
-from foundation.bounded_readers import UnreadableError, parse_json
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, parse_json
 from sut.fetch.partial_file import PartialFile
 from sut.fetch.store import disk_error
 
 _CHUNK_BYTES = 1 << 18
+_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 _LATER = (408, 425, 429, 500, 502, 503, 504)
-_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)$")
+_NUMBER = "[0-9]{1,18}"
+_RANGE = re.compile(rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER}|\*)$")
 _PAGE = re.compile(rb"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>\s*(.{1,80}?)\s*</title>", re.IGNORECASE | re.DOTALL)
 
 
 class RetryLaterError(Exception):
-    """This attempt failed, the next may succeed. `pause_s`: requested by the server; 0 to retry at once."""
+    """This attempt failed, the next may succeed.
 
-    def __init__(self, found: str, pause_s: float | None = None) -> None:
+    `pause_s`: requested by the server; 0 to retry at once. `no_network`: no server was reached.
+    """
+
+    def __init__(self, found: str, pause_s: float | None = None, *, no_network: bool = False) -> None:
         super().__init__(found)
-        self.pause_s = pause_s
+        self.pause_s, self.no_network = pause_s, no_network
 
 
 class UrlRefusedError(Exception):
@@ -50,7 +58,7 @@ class RetryPolicy:
     most_attempts: int = 200  # at one mirror, with or without new bytes
     first_pause_s: float = 1.0  # doubled after each attempt
     longest_pause_s: float = 60.0  # also the limit for a server's Retry-After
-    timeout_s: float = 60.0  # to connect, and between two parts of a body
+    timeout_s: float = 60.0  # for a response, redirects included, and between two parts of a body
     slowest_bytes_per_s: float = 1000.0  # over `slow_after_s`
     slow_after_s: float = 60.0
 
@@ -59,9 +67,19 @@ Session = requests.Session
 OnBytes = Callable[[int, int | None], None]  # (bytes so far, bytes in total or None)
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, response: requests.Response) -> str | None:
+        """As of `requests`, which leaves the connection open where the header is not text."""
+        try:
+            return super().get_redirect_target(response)
+        except ValueError:
+            response.close()
+            raise
+
+
 def new_session() -> Session:
     """A session that keeps connections open; proxies come from the environment."""
-    made = requests.Session()
+    made = _Session()
     made.headers.update({"User-Agent": "mlperf-bert-sut", "Accept-Encoding": "identity"})
     made.max_redirects = 10
     return made
@@ -98,7 +116,11 @@ def transfer(
 def get_json(session: Session, url: str, policy: RetryPolicy) -> Any:
     """A JSON document. Raises RetryLaterError, UrlRefusedError."""
     with _request(session, "GET", url, policy, {}) as response:
-        body = b"".join(_pieces(response, policy))
+        body = b""
+        for piece in _pieces(response, policy):
+            body += piece
+            if len(body) > SETTINGS_BYTES:
+                raise UrlRefusedError(f"a record of more than {SETTINGS_BYTES:,} bytes")
         _check_page(response, body, is_start=True)
         try:
             return parse_json(body)
@@ -113,8 +135,11 @@ def head(session: Session, url: str, policy: RetryPolicy) -> dict[str, str]:
     """
     for _ in range(session.max_redirects):
         with _request(session, "HEAD", url, policy, {}, follow=False) as response:
-            onward = urljoin(url, response.headers.get("Location", url))
-            elsewhere = urlsplit(onward).netloc != urlsplit(url).netloc
+            try:
+                onward = urljoin(url, response.headers.get("Location", url))
+                elsewhere = urlsplit(onward).netloc != urlsplit(url).netloc
+            except ValueError as error:
+                raise UrlRefusedError(f"a redirect to no URL ({error})") from error
             if not response.is_redirect or elsewhere or "x-linked-etag" in response.headers:
                 return {name.lower(): value for name, value in response.headers.items()}
             url = onward
@@ -125,18 +150,57 @@ def head(session: Session, url: str, policy: RetryPolicy) -> dict[str, str]:
 def _request(
     session: Session, verb: str, url: str, policy: RetryPolicy, headers: dict[str, str], follow: bool = True
 ) -> Iterator[requests.Response]:
+    def ask() -> requests.Response:
+        try:
+            return session.request(
+                verb, url, headers=headers, stream=True, timeout=policy.timeout_s, allow_redirects=follow
+            )
+        except ValueError as error:  # of a redirect: urllib and the codecs raise it as it is
+            raise requests.exceptions.InvalidURL(str(error)) from error
+
     try:
-        with session.request(
-            verb, url, headers=headers, stream=True, timeout=policy.timeout_s, allow_redirects=follow
-        ) as response:
+        with _within(policy.timeout_s, ask) as response:
             _check_status(response)
             yield response
     except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
         if isinstance(error, requests.exceptions.SSLError):
             raise UrlRefusedError(f"a connection that is not trusted: {_brief(error)}") from error
-        raise RetryLaterError(_brief(error)) from error
+        raise RetryLaterError(_brief(error), no_network=_is_no_network(error)) from error
     except requests.RequestException as error:
         raise UrlRefusedError(_brief(error)) from error
+
+
+def _within(limit_s: float, ask: Callable[[], requests.Response]) -> requests.Response:
+    """The response of `ask`, if it comes in time.
+
+    The timeouts of a socket begin again with each byte, so a server may send a head, or interim responses, for ever:
+    the request has a thread of its own, which is left behind then.
+    """
+    answers: SimpleQueue[requests.Response | BaseException] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(ask())
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
+            answers.put(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        answer = answers.get(timeout=limit_s)
+    except Empty:
+        raise requests.Timeout(f"no response within {limit_s:g} s") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _is_no_network(error: BaseException | None) -> bool:
+    """Whether a host name could not be resolved, or no route leads to it."""
+    while error is not None:
+        if isinstance(error, NameResolutionError) or getattr(error, "errno", None) in _NO_ROUTE:
+            return True
+        error = _inner(error) or error.__cause__ or error.__context__
+    return False
 
 
 def _check_status(response: requests.Response) -> None:
@@ -149,11 +213,17 @@ def _check_status(response: requests.Response) -> None:
 
 def _retry_after_s(text: str) -> float | None:
     """Seconds from now; the header is a number of seconds or a date."""
-    if text.strip().isdigit():
-        return float(text)
-    with suppress(ValueError, TypeError):
+    seconds = whole_number(text.strip())
+    if seconds is not None:
+        return float(seconds)
+    with suppress(ValueError, TypeError, OverflowError, IndexError):
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     return None
+
+
+def whole_number(text: str) -> int | None:
+    """A number in a header; None if it is none, or has more digits than a size can have."""
+    return int(text) if re.fullmatch(_NUMBER, text) else None
 
 
 def _range(partial: PartialFile, url: str, have: int) -> dict[str, str]:
@@ -181,8 +251,8 @@ def _start_and_total(
     """(offset of the response's first byte in the file, size of the file)."""
     if response.status_code in (206, 416):
         return have, _checked_range(response, partial, url, have, size)
-    length = response.headers.get("Content-Length", "")
-    total = int(length) if length.isdigit() else size
+    length = whole_number(response.headers.get("Content-Length", ""))
+    total = size if length is None else length
     if size is not None and total != size:
         raise UrlRefusedError(f"a file of {total:,} bytes, expected {size:,}")
     return 0, total
@@ -251,7 +321,12 @@ def _brief(error: BaseException) -> str:
     while True:
         if isinstance(error, IncompleteRead):
             return f"a connection that closed with {error.expected:,} bytes missing"
-        inner = [one for one in (*error.args, getattr(error, "reason", None)) if isinstance(one, BaseException)]
-        if not inner:
+        inner = _inner(error)
+        if inner is None:
             return str(error) or type(error).__name__
-        error = inner[0]
+        error = inner
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    found = (one for one in (*error.args, getattr(error, "reason", None)) if isinstance(one, BaseException))
+    return next(found, None)

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
-from foundation.bounded_readers import SETTINGS_BYTES, parse_json
+from foundation.bounded_readers import SETTINGS_BYTES, parse_json, require_regular
 from foundation.typed_json import decode
 from sut.errors import FetchError, UsageError
 from sut.fetch import download, store
@@ -76,6 +76,7 @@ def bundle(cache: AssetCache, assets: list[Asset], path: Path) -> None:
 def opened(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, Pin]]]:
     """Open a bundle: the tar file and the pins in it. Raises UsageError."""
     try:
+        require_regular(path)
         with tarfile.open(path, "r:") as tar:
             first = tar.extractfile(PINS)
             yield tar, decode(dict[str, Pin], parse_json(first.read(SETTINGS_BYTES) if first else b""))
@@ -95,9 +96,9 @@ def unpack(
 ) -> Pin:
     """Take one file from a bundle; it gets its name after verification. Only names of the catalogue are looked up."""
     key, source, target = f"{asset.name}/{file}", asset.files[file], cache.path(asset, file)
-    member = tar.extractfile(key) if key in pins and tar.getmember(key).isfile() else None
+    member = tar.extractfile(key) if key in pins and _is_whole(tar.getmember(key), pins[key]) else None
     if member is None:
-        raise UsageError(f"expected {key} in {tar.name!r}, found it missing. Make the bundle again.")
+        raise UsageError(f"expected {key} in {tar.name!r}, found it missing or of another size. Make the bundle again.")
     expected = download.known_file(source, cache.pin(asset, file))
     expected = expected if expected.checksum else ExpectedFile(pins[key].bytes, Checksum("sha256", pins[key].sha256))
     temporary = target.with_name(target.name + ".unbundled")
@@ -108,6 +109,10 @@ def unpack(
         raise FetchError(f"expected the publisher's {key} in {tar.name!r}, found {fault}. Make the bundle again.")
     store.put(temporary, target)
     return download.make_pin(target, found, str(source.checksum or expected.checksum), pins[key].origin)
+
+
+def _is_whole(member: tarfile.TarInfo, pin: Pin) -> bool:
+    return member.isfile() and not member.issparse() and member.size == pin.bytes
 
 
 def _copy(source: IO[bytes], target: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 from sut.errors import FetchError, UsageError
@@ -14,6 +15,9 @@ from sut.fetch import download, local_source, store
 from sut.fetch.catalogue import Asset
 from sut.fetch.download import DownloadContext
 from sut.fetch.store import AssetCache, Pin
+
+# What the standard library raises for a zip that is broken, encrypted or packed in another way.
+_UNUSABLE = (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError, zlib.error)
 
 
 def obtain(context: DownloadContext, cache: AssetCache, asset: Asset, from_path: Path | None, is_offline: bool) -> None:
@@ -66,10 +70,17 @@ def verify(context: DownloadContext, cache: AssetCache, asset: Asset) -> list[st
 def unpack(cache: AssetCache, asset: Asset) -> None:
     """Extract the members of its archives that the catalogue names."""
     missing = {member: path for member, path in asset.unpack.items() if not cache.path(asset, path).is_file()}
-    for file in asset.files if missing else ():
-        with zipfile.ZipFile(cache.path(asset, file)) as archive:
-            for member in sorted(set(missing) & set(archive.namelist())):
-                _extract(archive, member, cache.path(asset, missing.pop(member)))
+    archives = [file for file in asset.files if missing and zipfile.is_zipfile(cache.path(asset, file))]
+    for file in archives:
+        try:
+            with zipfile.ZipFile(cache.path(asset, file)) as archive:
+                for member in sorted(set(missing) & set(archive.namelist())):
+                    _extract(archive, member, cache.path(asset, missing.pop(member)))
+        except _UNUSABLE as error:
+            raise FetchError(
+                f"expected a zip that can be unpacked in {cache.path(asset, file)}, found {error}. "
+                "Check configs/assets.toml or --catalogue."
+            ) from error
     if missing:
         raise FetchError(
             f"expected {', '.join(missing)} in {', '.join(asset.files)} of {asset.name}, found none of them. "
@@ -83,9 +94,11 @@ def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
         with archive.open(member) as source, temporary.open("wb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise store.disk_error(target, error) from error
-    store.put(temporary, target)
+    else:
+        store.put(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _check_from_path(asset: Asset, from_path: Path | None) -> None:

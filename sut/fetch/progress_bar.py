@@ -8,6 +8,7 @@ import time
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from foundation import terminal
+from foundation.foreign_text import printable, without_secrets
 
 _EVERY_S = 10.0  # between two lines without a terminal
 
@@ -34,6 +35,7 @@ class Display:
 
     def begin(self, what: str, have: int = 0, total: int | None = None) -> None:
         """Start to show `what`, of which `have` bytes already exist."""
+        what = printable(what)  # rich's live display does not pass through the console's own escaping
         self._what, self._next_line_s = what, time.monotonic() + _EVERY_S
         self._bar.reset(self._task, description=what, total=total, completed=have, visible=True)
 
@@ -45,5 +47,5 @@ class Display:
             print(f"{self._what}: {have:,}{of} bytes", file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self._console.print(line, soft_wrap=True)
+        """Print a line above the bar; secrets in URLs are not shown."""
+        self._console.print(without_secrets(line), soft_wrap=True)

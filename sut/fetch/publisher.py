@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from foundation.typed_json import decode
 from sut.fetch import checksum, http
 from sut.fetch.catalogue import Source
 from sut.fetch.checksum import Checksum
@@ -19,6 +20,18 @@ class ExpectedFile:
 
     bytes: int | None
     checksum: Checksum | None
+
+
+@dataclass(frozen=True)
+class _ZenodoFile:
+    key: str
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class _ZenodoRecord:
+    files: tuple[_ZenodoFile, ...]
 
 
 def ask(session: http.Session, source: Source, policy: http.RetryPolicy) -> ExpectedFile:
@@ -33,11 +46,11 @@ def ask(session: http.Session, source: Source, policy: http.RetryPolicy) -> Expe
 
 
 def _zenodo(session: http.Session, url: str, source: Source, policy: http.RetryPolicy) -> ExpectedFile:
-    record = http.get_json(session, url, policy)
     try:
-        entry = next(entry for entry in record["files"] if entry["key"] in source.names)
-        return ExpectedFile(int(entry["size"]), checksum.parse(entry["checksum"]))
-    except (StopIteration, KeyError, TypeError, ValueError) as error:
+        record = decode(_ZenodoRecord, http.get_json(session, url, policy))
+        entry = next(entry for entry in record.files if entry.key in source.names and entry.size >= 0)
+        return ExpectedFile(entry.size, checksum.parse(entry.checksum))
+    except (StopIteration, ValueError) as error:
         raise http.UrlRefusedError(f"no size and checksum of {', '.join(sorted(source.names))}") from error
 
 
@@ -48,7 +61,7 @@ def _huggingface(session: http.Session, url: str, source: Source, policy: http.R
     kind = {64: "sha256", 40: "git"}.get(len(etag), "")
     size = headers.get("x-linked-size") or headers.get("content-length", "")
     try:
-        return ExpectedFile(int(size) if size.isdigit() else None, checksum.parse(f"{kind}:{etag}"))
+        return ExpectedFile(http.whole_number(size), checksum.parse(f"{kind}:{etag}"))
     except ValueError as error:
         raise http.UrlRefusedError(f"no checksum in the headers (ETag {etag!r})") from error
 

@@ -73,28 +73,39 @@ class AssetCache:
         return False
 
     def is_complete(self, asset: Asset) -> bool:
-        unpacked = all(self.path(asset, path).is_file() for path in asset.unpack.values())
-        return unpacked and all(self.is_verified(asset, file) for file in asset.files)
+        """Whether all its files are there and verified; False too for the cache of another user."""
+        with suppress(PermissionError):
+            unpacked = all(self.path(asset, path).is_file() for path in asset.unpack.values())
+            return unpacked and all(self.is_verified(asset, file) for file in asset.files)
+        return False
 
     @contextmanager
     def locked(self, asset: Asset, waits: Callable[[str], None]) -> Iterator[None]:
         """Lock an asset; `waits` is called with the holder's process id if it is locked. Raises UsageError."""
         try:
-            self.path(asset, "").mkdir(parents=True, exist_ok=True)
+            for path in (asset.name, *(f"{asset.name}/{file}" for file in (*asset.files, *asset.unpack.values()))):
+                (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(
-                f"expected to write {asset.name} below {self.root}, found: {error.strerror}. Type: --cache-dir DIR."
-            ) from error
+            raise self._refused(error) from error
         with self._locked(self.root / f"{asset.name}.lock", waits):
             yield
 
+    def _refused(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"expected to read and write the assets below {self.root}, found: {error.strerror}. Type: --cache-dir DIR."
+        )
+
     @contextmanager
     def _locked(self, path: Path, waits: Callable[[str], None]) -> Iterator[None]:
-        with path.open("a+b", buffering=0) as lock:
+        try:
+            lock = path.open("a+b", buffering=0)
+        except OSError as error:
+            raise self._refused(error) from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                waits(path.read_text("utf-8") or "unknown")
+                waits(path.read_text("utf-8", "replace") or "unknown")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             lock.truncate(0)
             with suppress(OSError):  # a full disk: only the message to those who wait needs the id

@@ -17,6 +17,7 @@ class Act:
     """How one request is answered; the defaults are those of a good server."""
 
     status: int = 200
+    reason: str | None = None
     body: bytes | None = None  # None: the server's content
     stop_after: int | None = None  # bytes of the body, then the connection is dropped
     ranges: bool = True
@@ -27,6 +28,7 @@ class Act:
     headers: tuple[tuple[str, str], ...] = ()
     pause_s: float = 0.0  # between pieces of `piece` bytes
     piece: int = 1 << 16
+    head: bytes = b""  # sent, byte by byte, instead of a response
 
 
 @dataclass
@@ -77,6 +79,10 @@ def serving(content: bytes, *script: Act) -> Iterator[Server]:
 def _answer(handler: BaseHTTPRequestHandler, state: Server) -> None:
     state.asked.append((handler.command, handler.path, dict(handler.headers)))
     act = state.act()
+    if act.head:
+        for byte in act.head:
+            handler.wfile.write(bytes([byte]))
+            time.sleep(act.pause_s)
     status, body, start = act.status, state.content if act.body is None else act.body, 0
     requested = re.match(r"bytes=(\d+)-", handler.headers.get("Range", ""))
     same = handler.headers.get("If-Range", act.etag) == act.etag
@@ -91,7 +97,8 @@ def _answer(handler: BaseHTTPRequestHandler, state: Server) -> None:
     if act.etag:
         headers.setdefault("ETag", act.etag)
     headers |= {"Transfer-Encoding": "chunked"} if act.chunked else {"Content-Length": str(act.length or len(body))}
-    handler.send_response(status)
+    headers |= dict(act.headers)
+    handler.send_response(status, act.reason)
     for name, value in headers.items():
         handler.send_header(name, value)
     handler.end_headers()

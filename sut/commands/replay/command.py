@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backends import BACKENDS
+from foundation.foreign_text import printable_lines
 from sut.commands.replay.differences import differences, sections
 from sut.machine import facts as machine_facts
 from sut.record import run_record
@@ -108,12 +109,13 @@ def _remarks(record: RunRecord, unknown: Set[str], directory: Path) -> Iterator[
 
 
 def _announce(earlier: Earlier, config: RunConfig) -> None:
-    verdict = earlier.record.verdict
-    print(f"replaying {earlier.path}: {config.scenario} {config.mode}, {verdict}", file=sys.stderr)
-    for remark in earlier.remarks:
-        print(f"note: {remark}", file=sys.stderr)
     place = "" if earlier.directory == Path.cwd() else f"cd {shlex.quote(str(earlier.directory))} && "
-    print(f"{place}{shlex.join(['python', '-m', 'sut', 'run', *to_flags(config)])}", file=sys.stderr, flush=True)
+    lines = [
+        f"replaying {earlier.path}: {config.scenario} {config.mode}, {earlier.record.verdict}",
+        *(f"note: {remark}" for remark in earlier.remarks),
+        f"{place}{shlex.join(['python', '-m', 'sut', 'run', *to_flags(config)])}",
+    ]
+    print(printable_lines("\n".join(lines)), file=sys.stderr, flush=True)
 
 
 def _dry_run(earlier: Earlier) -> int:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from foundation import people_numbers
+from foundation.foreign_text import printable
 from foundation.people_numbers import clock
 from sut.commands.sweep import rows
 from sut.commands.sweep.grid import Point, Value
@@ -109,4 +110,4 @@ def _run_once(run: Run, folder: Path, lock: int) -> SweepRow:
 def _line(row: SweepRow) -> str:
     speed = row.figures.get("samples_per_s")
     found = row.error or ("" if speed is None else f"{people_numbers.figure(speed)} samples/s")
-    return f"{row.verdict}  {found}, took {clock(row.wall_s)}"
+    return printable(f"{row.verdict}  {found}, took {clock(row.wall_s)}")

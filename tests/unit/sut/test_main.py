@@ -21,7 +21,7 @@ def answered(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """The one line that a mistake is answered with, on standard error, exit code 2."""
     assert main(list(words)) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    assert out == "" and err.startswith("error: ") and err.removesuffix("\n").isprintable()
     return err
 
 
@@ -37,6 +37,7 @@ def answered(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["doctor", "--jsno"], "Did you mean --json? See: python -m sut doctor --help"),
         (["fetch", "--attempts", "many"], "--attempts"),
         (["kpi"], "RUN. See: python -m sut kpi --help"),
+        (["kpi", "nowhere\x1b[2J\udcff"], r"nowhere\x1b[2J\udcff"),
         (["completion", "fish"], "'bash', 'zsh', 'tcsh'"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from bad_server import Act, Server, catalogue, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foundation.bounded_readers import SETTINGS_BYTES
 from sut.commands import fetch as commands_fetch
 from sut.errors import FetchError
 
@@ -50,6 +52,12 @@ RECOVERED: dict[str, tuple[Act, ...]] = {
     "429 with Retry-After": (Act(429, headers=(("Retry-After", "0"),)), Act()),
     "429 with a date": (Act(429, headers=(("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"),)), Act()),
     "429 with an absurd Retry-After": (Act(429, headers=(("Retry-After", "86400"),)), Act()),
+    "429 with digits that are none": (Act(429, headers=(("Retry-After", "²"),)), Act()),
+    "429 with a number of 5,000 digits": (Act(429, headers=(("Retry-After", "9" * 5_000),)), Act()),
+    "429 with a broken date": (Act(429, headers=(("Retry-After", "Wed, 99 Oct 99999 99:99:99 GMT"),)), Act()),
+    "Content-Range of 5,000 digits": (DROP, Act(206, content_range=f"bytes 100000-9/{'9' * 5_000}", body=b"x"), Act()),
+    "a head that drips": (Act(head=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 99, pause_s=0.1), Act()),
+    "interim responses for ever": (Act(head=b"HTTP/1.1 100 Continue\r\n\r\n" * 99, pause_s=0.01), Act()),
     "ranges ignored": (DROP, Act(ranges=False)),
     "etag changed, If-Range understood": (DROP, Act(etag='"two"')),
     "etag changed, If-Range ignored": (
@@ -88,6 +96,9 @@ REFUSED: dict[str, tuple[Act, tuple[str, ...]]] = {
     "too long, without a length": (Act(body=CONTENT + b"x", chunked=True), ("more than the 300,000",)),
     "an empty file": (Act(body=b""), ("0 bytes, expected 300,000",)),
     "a redirect loop": (Act(302, headers=(("Location", "/model.bin"),)), ("redirects",)),
+    "a redirect to no URL": (Act(302, headers=(("Location", "http://[::1/x"),)), ("Invalid",)),
+    "a redirect to bytes": (Act(302, headers=(("Location", "http://\xff\xfe/"),)), ("found",)),
+    "a reason with escapes": (Act(404, reason="\x1b[2J"), ("HTTP 404",)),
     "a redirect to nowhere": (Act(302, headers=(("Location", "gopher://x/"),)), ("gopher",)),
     "an endless trickle": (Act(pause_s=0.05, piece=10), ("too slow", "kept")),
     "never an answer's end": (Act(stop_after=100, ranges=False), ("closed with 299,900 bytes missing", "3 times")),
@@ -110,6 +121,24 @@ def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     with serving(CONTENT) as gone:
         pass
     assert_refused(tmp_path, catalogue(CONTENT, gone.url), gone.url, "refused")
+
+
+def test_without_a_network_a_mirror_is_soon_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    text = catalogue(CONTENT, "http://publisher.invalid/model.bin")
+    assert_refused(tmp_path, text, "Temporary failure in name resolution", "2 times in a row: is there a network here?")
+
+
+def test_a_password_in_a_mirrors_url_is_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(CONTENT, Act(503), Act()) as server:
+        url = server.url.replace("://", "://me:hush@") + "?token=hush"
+        path = fetch(tmp_path, catalogue(CONTENT, url))
+    printed = capsys.readouterr()
+    assert "hush" not in printed.out + printed.err + (path.parents[1] / "pins.json").read_text()
+    assert server.asked[0][2]["Authorization"]
 
 
 @pytest.mark.parametrize("offset", (1, 511, 65_536, 65_537, 150_000, 299_999))
@@ -182,7 +211,24 @@ def test_a_publishers_hash_is_pinned(tmp_path: Path, publisher: Callable[[Server
         assert [verb for verb, _, _ in server.asked] == ["GET"]  # the publisher is not asked again
 
 
-@pytest.mark.parametrize("act", (Act(404), Act(body=PAGE), Act(body=b"{}"), Act(body=b"no json")))
+def record(size: str, checksum: str = f'"md5:{"0" * 32}"') -> bytes:
+    return f'{{"files": [{{"key": "model.bin", "size": {size}, "checksum": {checksum}}}]}}'.encode()
+
+
+RECORDS = (
+    b"{}",
+    b"no json",
+    b"[" * 9_999,
+    b" " * (SETTINGS_BYTES + 1),
+    *map(record, ("1e400", "-1", "null", "9" * 5_000)),
+)
+
+
+@pytest.mark.parametrize(
+    "act",
+    (Act(404), Act(body=PAGE), Act(body=record("1", "5")), *(Act(body=body) for body in RECORDS)),
+    ids=lambda act: repr(act)[:60],
+)
 def test_files_without_any_hash_are_not_kept(tmp_path: Path, act: Act) -> None:
     with serving(CONTENT, act) as server:
         text = catalogue(CONTENT, server.url, checksum="", size=None, extra=f'record = "zenodo:{server.url}"')
