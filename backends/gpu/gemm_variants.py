@@ -7,14 +7,16 @@ of tokens (gemm_tuning.py chooses it).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
+import triton
 from torch import Tensor
 
 from backends.gpu.hopper import gemm as hopper
 from backends.gpu.kernels import GpuKernels
 from backends.gpu.kernels.gemm import TILES
-from backends.gpu.weights import Product
+from backends.gpu.weights import Product, fp8_sums
 
 LIBRARY = "library"
 MIN_INT8_TOKENS = 17  # of the library's int8 product
@@ -69,17 +71,24 @@ def _library_int8(product: Product, kernels: GpuKernels) -> GemmVariant:
 
 def _library_fp8(product: Product, kernels: GpuKernels) -> GemmVariant:
     """The library takes a scale for each row and each column; ours are the columns', the rows' are ones."""
-    transposed, bias = product.weight.T, product.bias.to(torch.bfloat16)
+    out = fp8_sums(product.weight.device)
+    transposed, bias = product.weight.T, product.bias.to(out)
     assert product.scale is not None
     columns = product.scale[None, :]
 
     def multiplied(x: Tensor, bias: Tensor | None) -> Tensor:
-        rows = torch.ones(len(x), 1, device=x.device)
-        return torch._scaled_mm(x, transposed, rows, columns, bias, out_dtype=torch.bfloat16, use_fast_accum=True)
+        rows = _ones(triton.next_power_of_2(len(x)), x.device)[: len(x)]
+        return torch._scaled_mm(x, transposed, rows, columns, bias, out_dtype=out, use_fast_accum=True)
 
     if product.gelu:
         return lambda x: _with_epilogue(product, kernels, multiplied(x, None), None)
     return lambda x: multiplied(x, bias)
+
+
+@cache
+def _ones(count: int, device: torch.device) -> Tensor:
+    """[count, 1], filled once instead of at every product, and never freed: CUDA graphs read it."""
+    return torch.ones(count, 1, device=device)
 
 
 _LIBRARY: dict[torch.dtype, Callable[[Product, GpuKernels], GemmVariant]] = {

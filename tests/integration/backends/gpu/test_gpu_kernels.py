@@ -64,7 +64,7 @@ def test_attention(device: str, heads: int, size: int, dtype: torch.dtype, out: 
 
 
 def test_attention_of_one_sample_and_of_many(device: str) -> None:
-    for lengths in ([3], [2] * 60):
+    for lengths in ([3], [2] * 60, [512, 64, 1]):
         qkv = random(sum(lengths), 3 * 16, seed=len(lengths)).half()
         found = attend(TRITON, qkv, lengths, 1, Encoding(HALF), device)
         check(found, exact_attention(qkv, lengths, 1), Encoding(HALF), 2e-3)
@@ -78,10 +78,11 @@ def test_attention_neither_overflows_nor_divides_by_zero(device: str) -> None:
 
 
 def test_attention_does_not_write_beyond_the_last_sample(device: str) -> None:
-    """The batch of a CUDA graph is longer than its sample."""
+    """The batch of a CUDA graph is longer than its samples, and has empty ones behind them."""
     qkv = random(96, 3 * 32, seed=3).half().to(device)
     to = poisoned(HALF, 96, 32, device=device)
-    ends = torch.tensor([0, 65], dtype=torch.int32, device=device)
+    ends = torch.tensor([0, 65, 65, 65], dtype=torch.int32, device=device)
+    qkv[65:] = float("nan")
     TRITON.attention(qkv, ends, 96, 1, Encoding(HALF), to)
     check(to[:65], exact_attention(qkv[:65].cpu(), [65], 1), Encoding(HALF), 4e-3)
     assert to[65:].isnan().all()
