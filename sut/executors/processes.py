@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import selectors
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,6 +35,11 @@ class _Instance:
     pipe: Connection
     slots: AnswerSlots
     in_flight: deque[tuple[Job, Done]] = field(default_factory=deque)
+    since_s: float = 0.0  # when it got its last job
+
+    def load(self) -> tuple[int, float]:
+        """The lower, the sooner it is free: of two busy ones, the one that got its job first."""
+        return len(self.in_flight), self.since_s if self.in_flight else 0.0
 
 
 class ProcessExecutor:
@@ -80,8 +86,9 @@ class ProcessExecutor:
 
     def submit(self, job: Job, done: Done) -> None:
         with self._lock:
-            instance = min(self._running, key=lambda one: len(one.in_flight))
+            instance = min(self._running, key=_Instance.load)
             instance.in_flight.append((job, done))
+            instance.since_s = time.monotonic()
             try:
                 instance.pipe.send(job.indexes)
             except OSError:

@@ -2,7 +2,7 @@
 
 `issue_queries` runs on LoadGen's thread and returns at once; `_done` runs on the executor's. In Offline, SingleStream
 and MultiStream a query has all its samples, so batches are planned when it is issued; in Server a batch is formed when
-an instance is free, from the samples that wait then.
+an instance is free or an accelerator is about to be, from the samples that wait then.
 
 After a failure no more queries are answered: LoadGen has no call that stops it, and a run with empty responses could
 end with a VALID summary. `run.watched_test` polls `failure` and abandons LoadGen's thread.
@@ -22,6 +22,7 @@ from foundation.arrays import Float32, Int64
 from sut.executors.base import JOBS_PER_INSTANCE, Executor, Job, Outcome
 from sut.queries import batching
 from sut.queries.batch_times import BatchTimes
+from sut.queries.expected_ends import BatchCost, ExpectedEnds
 from sut.queries.server_queue import BatchLimits, ServerQueue, WaitingSample
 
 # Reports responses to LoadGen: response ids, the concatenated outputs, each response's number of rows.
@@ -54,6 +55,7 @@ class Scheduler:
         complete: reports responses to LoadGen; called from the executor's threads.
         limits: of a batch; in Server also when a sample is late.
         plan_at_issue: plan batches when a query is issued; False to form them when an instance is free.
+        cost: of a batch of a device that computes while the next batch is prepared; None: of no such device.
         on_complete: called after the last response was reported; may rarely be called twice, so it must be idempotent.
     """
 
@@ -66,6 +68,7 @@ class Scheduler:
         *,
         limits: BatchLimits,
         plan_at_issue: bool,
+        cost: BatchCost | None = None,
         on_complete: Callable[[], None] = lambda: None,
     ) -> None:
         self.progress = QueryCounters()
@@ -75,7 +78,7 @@ class Scheduler:
         self._lengths, self._rows, self._on_complete = lengths, rows, on_complete
         self._all_issued, self._answered = False, 0
         self._limits = limits
-        self._jobs_in_flight = 0
+        self._in_flight = ExpectedEnds(executor.instances, cost)
         self._plan_at_issue = plan_at_issue
         self._plans: deque[Iterator[Job]] = deque()
         self._queue = ServerQueue(limits)
@@ -122,17 +125,22 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         while self._has_room() and not self.failure and (job := self._next_job()):
-            self._jobs_in_flight += 1
+            tokens = int(self._lengths[job.indexes].sum())
+            self._in_flight.add(job, tokens, time.perf_counter())
             self._executor.submit(job, self._done)
 
     def _has_room(self) -> bool:
         """Whether an instance may get another job.
 
-        A busy instance gets its next job early, in Server only if a full batch waits: samples that arrive later may
-        still join a smaller one.
+        A busy instance gets its next job early, in Server only if a full batch waits, or if an accelerator is about to
+        end its job (expected_ends.py): samples that arrive later may still join a smaller batch.
         """
-        is_ahead = self._plan_at_issue or self._queue.has_full_batch
-        return self._jobs_in_flight < self._executor.instances * (JOBS_PER_INSTANCE if is_ahead else 1)
+        instances, in_flight = self._executor.instances, len(self._in_flight)
+        if in_flight >= instances * JOBS_PER_INSTANCE:
+            return False
+        if self._plan_at_issue or self._queue.has_full_batch:
+            return True
+        return in_flight - self._in_flight.soon(time.perf_counter()) < instances
 
     def _next_job(self) -> Job | None:
         while self._plans:
@@ -159,7 +167,7 @@ class Scheduler:
         if outputs.dtype != np.float32 or outputs.shape != expected:
             raise RuntimeError(f"expected float32 {expected} from the backend, found {outputs.dtype} {outputs.shape}")
         with self._lock:
-            self._jobs_in_flight -= 1
+            self._in_flight.remove(job, time.perf_counter())
             self._dispatch()
         progress = self.progress  # counted before LoadGen gets it: the last response ends the test
         progress.completed += len(rows)

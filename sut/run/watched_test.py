@@ -16,6 +16,7 @@ from backends.bert.heads import HEADS
 from sut.errors import RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.queries import loadgen, server_queue
+from sut.queries.expected_ends import BatchCost
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
 from sut.record.wall_clock import WallClock
@@ -34,11 +35,12 @@ def scheduler(
     prepared: Prepared, executor: Executor, ready: list[Ready], plan: Plan, roi: RegionOfInterest | None = None
 ) -> Scheduler:
     """The scheduler of a test; its limits follow the slowest instance."""
+    cost = BatchCost(max(one.batch_s for one in ready), max(one.token_s for one in ready))
     limits = server_queue.batch_limits(
         prepared.config.batch_tokens,
         packed=all(one.packed for one in ready),
-        batch_s=max(one.batch_s for one in ready),
-        token_s=max(one.token_s for one in ready),
+        batch_s=cost.batch_s,
+        token_s=cost.token_s,
         target_latency_s=plan.target_latency_s,
         batch_size=prepared.config.batch_size,
     )
@@ -51,6 +53,7 @@ def scheduler(
         loadgen.complete,
         limits=limits,
         plan_at_issue=not is_server,
+        cost=cost if prepared.topology.gpus else None,
         on_complete=roi.end if roi else lambda: None,
     )
 

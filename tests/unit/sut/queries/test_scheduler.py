@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from sut.executors.base import Answer, Done, Job, Outcome, Ready
+from sut.queries.expected_ends import BatchCost
 from sut.queries.scheduler import Scheduler
 from sut.queries.server_queue import BatchLimits
 
@@ -177,3 +178,20 @@ def test_server_batches_grow_while_instances_are_busy() -> None:
         pass
     assert len(answers.by_id) == 200
     assert executor.jobs < 100
+
+
+@pytest.mark.parametrize(("token_s", "early"), [(0.0, 1), (1e3, 0)], ids=["ends at once", "ends in an hour"])
+@pytest.mark.parametrize("instances", [1, 3])
+def test_a_device_gets_its_next_server_batch_when_its_last_is_about_to_end(
+    instances: int, token_s: float, early: int
+) -> None:
+    executor = PoolExecutor(instances, 0)
+    cost, limits = BatchCost(batch_s=0.0, token_s=token_s), BatchLimits(700, packed=True, batch_size=100)
+    scheduler = Scheduler(executor, LENGTHS, LENGTHS, Answers(), limits=limits, plan_at_issue=False, cost=cost)
+    shortest = int(LENGTHS.argmin())
+    for id in range(3 * instances):
+        issue(scheduler, [(id, shortest)])
+    assert executor.jobs == instances * (1 + early)
+    while executor.step():
+        pass
+    assert scheduler.failure is None and scheduler.progress.completed == 3 * instances
