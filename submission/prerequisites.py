@@ -47,7 +47,7 @@ def check(request: SubmissionRequest, output: Workspace) -> Prerequisites:
     found = weights.describe(request.run)
     data = _data(request)
     _check_samples(request, len(data.features))
-    description = system_description.describe(request)
+    description = system_description.describe(request, found.precision)
     _check_room(request, output, data.features)
     return Prerequisites(description, found, data)
 

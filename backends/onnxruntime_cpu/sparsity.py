@@ -1,4 +1,4 @@
-"""How sparse a user's ONNX graph is: the share of zeros among its weights.
+"""What a user's ONNX graph holds: the types of its weights, and the share of zeros among them.
 
 Pruned models are published with their zeros stored, and neither ONNX Runtime nor OpenVINO skips them as used here. The
 share is reported next to the speed so that it is not mistaken for the cause. A quantized weight is zero if it equals
@@ -7,12 +7,16 @@ its zero point.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+from backends.formats import weight_types
+from backends.formats.weight_types import Shares
 
 # Operator → {index of an input with a quantized tensor: index of the input with its zero point}.
 _ZERO_POINTS = {
@@ -25,17 +29,26 @@ _ZERO_POINTS = {
 }
 
 
-def share(path: Path) -> float | None:
-    """Zeros as a share of all weights of two or more dimensions; None if there are none, or it is no ONNX graph."""
+@dataclass(frozen=True)
+class GraphWeights:
+    """The weights of two or more dimensions of a graph."""
+
+    zeros: float | None = None  # their share; None without weights
+    types: Shares = field(default_factory=dict)
+
+
+def measure(path: Path) -> GraphWeights:
+    """The weights of the graph in a file; none if it is no ONNX graph."""
     try:
         graph = onnx.load(path).graph
         arrays = {one.name: one for one in graph.initializer if len(one.dims) > 1}
         points = _zero_points(graph)
         counts = [_count(one, points.get(name, 0), path.parent) for name, one in arrays.items()]
     except Exception:  # noqa: BLE001 - the engine reports what is wrong with the file when it loads it
-        return None
+        return GraphWeights()
     weights = sum(size for _, size in counts)
-    return sum(zeros for zeros, _ in counts) / weights if weights else None
+    zeros = sum(zeros for zeros, _ in counts) / weights if weights else None
+    return GraphWeights(zeros, weight_types.of_graph(graph))
 
 
 def _zero_points(graph: Any) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from submission.submit import workspace
 from submission.submit.plan import ACCURACY, PERFORMANCE, TEST01, Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
+from sut.errors import RunFailedError
 from sut.record import run_record
+from sut.record.run_record import RunRecord
 
 _CODE = ("sut", "backends", "qsl", "accuracy", "submission", "foundation")
 _SOURCES = ("*.py", "*.h", "*.cpp")
@@ -57,13 +59,29 @@ def build(inputs: TreeInputs) -> Path:
         _scenario(inputs, root, scenario)
     layout = layout_of(request, request.scenarios[0])
     records = [run_record.read(step.folder(output)) for step in inputs.steps]
+    _refuse_other_files(inputs, records)
     workspace.write(root / layout.system_json, json.dumps(dict(inputs.description), indent=2) + "\n")
-    workspace.write(root / layout.calibration, documents.calibration(request, records))
+    workspace.write(root / layout.calibration, documents.calibration(request, inputs.weights, records))
     _code(root / layout.model_code, request)
     if request.short:
         workspace.write(root / TRIAL_MARKER, documents.trial(request))
     workspace.replace_folder(root, output.tree)
     return output.tree
+
+
+def _refuse_other_files(inputs: TreeInputs, records: Sequence[RunRecord]) -> None:
+    """Raise RunFailedError if a run read another model or data set than the others, or than is described."""
+    for name in ("weights", "dataset", "vocab"):
+        expected = inputs.weights.digest if name == "weights" else None
+        for step, record in zip(inputs.steps, records, strict=True):
+            found = (record.checksums or {}).get(name)
+            expected = expected or found
+            if found != expected and found is not None:
+                folder = step.folder(inputs.output)
+                raise RunFailedError(
+                    f"expected the same {name} in every run and now, sha256 {expected}, found {found} in {folder}. "
+                    "Restore the file, or remove that directory and type the same command with --resume."
+                )
 
 
 def _scenario(inputs: TreeInputs, root: Path, scenario: str) -> None:

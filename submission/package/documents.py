@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backends import BACKENDS
 from foundation.typed_json import encode
-from submission.package.weights import TRANSFORMATIONS, TYPES, Weights
+from submission.package.weights import Weights
 from submission.rules import rounds
 from submission.submit.plan import TEST01, Step
 from submission.submit.request import SubmissionRequest
@@ -37,17 +37,16 @@ def marks(request: SubmissionRequest, records: Sequence[RunRecord]) -> list[str]
 def measurements(request: SubmissionRequest, weights: Weights, records: Records, commands: Mapping[str, str]) -> str:
     """The text of measurements.json: the five keys of the rules, and the settings that distinguish this result."""
     any_record = next(iter(records.values()))
-    precision = request.run.precision
     content = {
         "input_data_types": "int64",
         "retraining": weights.retraining,
         "starting_weights_filename": weights.filename,
-        "weight_data_types": TYPES.get(precision, precision),
-        "weight_transformations": TRANSFORMATIONS.get(precision, precision),
+        "weight_data_types": weights.types,
+        "weight_transformations": weights.transformations,
         "weights_sha256": weights.sha256,
         "weights_source": weights.source,
         "backend": request.run.backend,
-        "precision": precision,
+        "precision": weights.precision,
         "instances": any_record.config.instances,
         "threads_per_instance": any_record.config.threads,
         "commands": dict(commands),
@@ -72,7 +71,7 @@ def readme(
         "weights": f"{weights.filename}, {weights.bytes:,} bytes, sha256 {weights.sha256}",
         "source": weights.source,
         "retraining": weights.retraining,
-        "precision": f"{request.run.precision}; {TRANSFORMATIONS.get(request.run.precision, request.run.precision)}",
+        "precision": f"{weights.precision}; weights: {weights.transformations}",
         "calibration": "see calibration.md" if one.engine else "none",
         "data set": f"{dataset.name}, sha256 {_sha256(dataset)}, {one.samples:,} samples",
         "backend": f"{request.run.backend}, {_versions(machine)}",
@@ -118,11 +117,16 @@ def _test01(output: Workspace, steps: Sequence[Step]) -> list[str]:
     return lines
 
 
-def calibration(request: SubmissionRequest, records: Sequence[RunRecord]) -> str:
+def calibration(request: SubmissionRequest, weights: Weights, records: Sequence[RunRecord]) -> str:
     """The text of calibration.md."""
     engine = next((record.engine for record in records if record.engine), None)
     if engine is None:
-        text = f"No calibration: the runs are in {request.run.precision}, which needs no ranges from data."
+        text = f"No calibration: the runs are in {weights.precision}, which needs no ranges from data."
+        if weights.precision != request.run.precision:
+            text = (
+                f"No calibration by this package: the graph runs as it is in {weights.filename}, which is in "
+                f"{weights.precision}. How its values were found is for the submitter to describe here."
+            )
         return f"# Calibration\n\n{text}\n"
     rows = [f"| {name} | {value} |" for name, value in encode(engine).items()]
     method = BACKENDS[request.run.backend].builder.partition(":")[0].replace(".", "/")

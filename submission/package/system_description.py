@@ -42,14 +42,19 @@ _HINTS = {
 }
 
 
-def describe(request: SubmissionRequest) -> dict[str, str]:
+def describe(request: SubmissionRequest, precision: str | None = None) -> dict[str, str]:
     """All 35 keys.
+
+    Args:
+        precision: that runs, if it is not the setting (an .onnx file has its own).
 
     Raises:
         UsageError: a key is unknown or wrong, or a required one has no value (allowed in a trial).
     """
     given = _from_toml(request.system_toml)
-    found = dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "") | known(request) | given
+    found = (
+        dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "") | known(request, precision or request.run.precision) | given
+    )
     missing = [key for key in rounds.SYSTEM_KEYS if not found.get(key)]
     if missing and not request.short:
         raise _open_keys(request, missing)
@@ -60,7 +65,7 @@ def describe(request: SubmissionRequest) -> dict[str, str]:
     return {key: found[key] for key in _KEYS}
 
 
-def known(request: SubmissionRequest) -> dict[str, str]:
+def known(request: SubmissionRequest, precision: str) -> dict[str, str]:
     """The facts that need no person: from the request, the machine and the software."""
     used = accelerators(request.run.backend)
     versions = ", ".join(f"{name} {version}" for name, version in machine_facts.versions().items())
@@ -74,7 +79,7 @@ def known(request: SubmissionRequest) -> dict[str, str]:
         "framework": _framework(request.run.backend),
         "other_software_stack": f"Python {platform.python_version()}, {versions}",
         "hw_notes": "; ".join(f"{gpu} is present and not used" for gpu in machine.gpus() if not used),
-        "sw_notes": f"backend {request.run.backend}, precision {request.run.precision}",
+        "sw_notes": f"backend {request.run.backend}, precision {precision}",
     }
 
 

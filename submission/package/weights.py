@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backends import BACKENDS
 from backends.bert import checkpoints
+from backends.bert.model import Model
+from backends.formats import weight_types
+from backends.formats.weight_types import Shares
 from backends.replay import REPLAY, read_spec
 from sut.fetch import resolve as asset_paths
+from sut.run import engines, model_choice
 from sut.settings.settings import DEMO, RunConfig
 
-# Per precision: the type of the weights, and how they are made from fp32.
-TYPES = {"fp32": "fp32", "bf16": "bf16", "int8": "int8", "int8-dynamic": "int8"}
-TRANSFORMATIONS = {
-    "fp32": "none: used as in the file",
-    "bf16": "rounded from fp32 to bf16 when they are loaded",
-    "int8": "rounded from fp32 to int8, one scale for each output channel, balanced and calibrated; see calibration.md",
-    "int8-dynamic": "rounded from fp32 to int8; activations are rounded with scales computed for each batch",
+# Per precision: how weights are made of those in the file.
+_TRANSFORMATIONS = {
+    "bf16": "rounded to bf16 when they are loaded",
+    "fp16": "rounded to fp16 when they are loaded",
+    "int8": "rounded to int8, one scale for each output channel, balanced and calibrated; see calibration.md",
+    "int8-dynamic": "rounded to int8; activations are rounded with scales computed for each batch",
+    "fp8": "rounded to fp8 (e4m3), one scale for each output channel; see calibration.md",
 }
+_AS_IT_IS = "none: used as in the file"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Weights:
     """A model's weights as a package describes them."""
 
@@ -32,6 +37,14 @@ class Weights:
     bytes: int
     source: str
     retraining: str
+    precision: str  # that runs
+    transformations: str
+    digest: str | None = None  # as run.json has it; None without files
+
+    @property
+    def types(self) -> str:
+        """Their type when they run, in the rules' words: int8, not int8-dynamic."""
+        return self.precision.partition("-")[0]
 
 
 def describe(config: RunConfig) -> Weights:
@@ -40,19 +53,40 @@ def describe(config: RunConfig) -> Weights:
         return _without_model(config)
     model = checkpoints.find_model(asset_paths.model_spec(config))
     paths = checkpoints.weight_files(model)
+    stored = weight_types.of_files(paths)
+    digest = checkpoints.digest(model)
+    found = replace(
+        _source(config, model, paths),
+        precision=model_choice.precision(config, model, stored),
+        transformations=_transformations(config, model, stored),
+        digest=digest,
+    )
+    return found if paths else replace(found, filename="none", sha256=digest)
+
+
+def _source(config: RunConfig, model: Model, paths: Sequence[Path]) -> Weights:
     if not paths:
-        return Weights("none", checkpoints.digest(model), 0, f"{model.spec}: random numbers", "No: never trained")
+        return _of_files(paths, f"{model.spec}: random numbers", "No: never trained")
     if config.model == DEMO:
         source = "this project's demo model, part of its source code: assets/demo"
         return _of_files(paths, source, "Yes: trained from scratch by this project (docs/design/demo-model.md)")
     return _of_files(paths, f"given with --model {config.model}", "No: used as in the file")
 
 
+def _transformations(config: RunConfig, model: Model, stored: Shares) -> str:
+    narrowest = weight_types.narrowest(stored) or "fp32"
+    done = [] if narrowest == "fp32" else [f"read as fp32 from {narrowest} in the file"]
+    done += [_TRANSFORMATIONS[config.precision]] if config.precision in _TRANSFORMATIONS else []
+    return _AS_IT_IS if engines.runs_graph(config, model) or not done else ", then ".join(done)
+
+
 def _without_model(config: RunConfig) -> Weights:
+    retraining = "No: no model ran"
     if config.backend == REPLAY:
         path, _ = read_spec(config.model)
-        return _of_files((path,), "answers stored earlier: NO MODEL RAN", "No: no model ran")
-    return Weights("none", "none", 0, f"backend {config.backend}: NO MODEL RAN", "No: no model ran")
+        return _of_files((path,), "answers stored earlier: NO MODEL RAN", retraining)
+    source = f"backend {config.backend}: NO MODEL RAN"
+    return replace(_of_files((), source, retraining), filename="none", sha256="none")
 
 
 def _of_files(paths: Sequence[Path], source: str, retraining: str) -> Weights:
@@ -63,4 +97,8 @@ def _of_files(paths: Sequence[Path], source: str, retraining: str) -> Weights:
             while part := file.read(1 << 20):
                 sha.update(part)
     size = sum(path.stat().st_size for path in paths)
-    return Weights(", ".join(path.name for path in paths), sha.hexdigest(), size, source, retraining)
+    names = ", ".join(path.name for path in paths)
+    return Weights(
+        filename=names, sha256=sha.hexdigest(), bytes=size, source=source, retraining=retraining,
+        precision="fp32", transformations=_AS_IT_IS,
+    )  # fmt: skip

@@ -47,6 +47,8 @@ class RunRecord:
     notices: tuple[str, ...] = ()  # to be shown with every figure
     random_weights: bool = False
     zero_weights_share: float | None = None  # of an .onnx file
+    precision: str | None = field(default=None, metadata=UNLESS_NONE)  # that ran; see `effective_precision`
+    weight_types: Mapping[str, float] | None = field(default=None, metadata=UNLESS_NONE)  # in the files → their share
     given: Mapping[str, bool | int | float | str | None] | None = field(default=None, metadata=UNLESS_NONE)
     directory: str | None = field(default=None, metadata=UNLESS_NONE)  # the base of relative paths in `given`
     config: RunConfig  # with all choices resolved
@@ -69,6 +71,11 @@ class RunRecord:
     machine: MachineFacts | None = field(default=None, metadata=UNLESS_NONE)
     # All installed distributions; version 1 has null for one with damaged metadata.
     distributions: Mapping[str, str | None] | None = field(default=None, metadata=UNLESS_NONE)
+
+    @property
+    def effective_precision(self) -> str:
+        """The precision that ran: the setting, or what an .onnx file that runs as it is has."""
+        return self.precision or self.config.precision
 
     @property
     def performance(self) -> PerformanceResult | None:

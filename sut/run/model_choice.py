@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import backends
 from backends import BACKENDS
 from backends.bert.checkpoints import find_model, with_answers, with_config
 from backends.bert.heads import HEADS
 from backends.bert.model import Model
 from backends.errors import BackendError
+from backends.formats import weight_types
+from backends.formats.weight_types import Shares
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
 from sut.errors import UsageError
@@ -15,6 +19,9 @@ from sut.fetch import resolve as asset_paths
 from sut.run import engines
 from sut.settings.settings import DEMO, RunConfig
 from sut.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from backends.onnxruntime_cpu.sparsity import GraphWeights
 
 # A published model's embedding table may be padded to a round number of rows, by fewer than this many.
 _SPARE_VOCABULARY = 128
@@ -69,10 +76,20 @@ def check_lengths(model: Model, features: Features) -> None:
         )
 
 
-def zero_weights(model: Model) -> float | None:
-    """The share of an .onnx file's weights that are zero; None for other models."""
+def graph_weights(model: Model) -> GraphWeights | None:
+    """The weights of an .onnx file; None for other models."""
     if not model.is_graph or model.path is None:
         return None
     from backends.onnxruntime_cpu import sparsity
 
-    return sparsity.share(model.path)
+    return sparsity.measure(model.path)
+
+
+def precision(config: RunConfig, model: Model, stored: Shares) -> str:
+    """The precision that runs: of an .onnx file that runs as it is, the file's; else the configuration's.
+
+    Args:
+        stored: the types of the model's weights.
+    """
+    narrowest = weight_types.narrowest(stored) if engines.runs_graph(config, model) else None
+    return config.precision if narrowest in (None, "fp32") else narrowest

@@ -50,6 +50,7 @@ class Prepared:
     places: tuple[Place, ...]  # one for each instance
     topology: Topology  # the machine's cores and the plan
     target: Target | None  # the target to reach; None if there is none
+    precision: str  # that runs: of an .onnx file that runs as it is, the file's
     zero_weights: float | None  # share of an .onnx file's weights that are 0
     stamps: Mapping[Path, FileStamp | None]  # of the files that instances read, before they do
     notices: tuple[str, ...]  # printed with every figure; a run with any of them cannot be submitted
@@ -105,6 +106,7 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
     model = engines.ready(config, model, data.sibling)
     judged = requested or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
+    graph = model_choice.graph_weights(model)
     stamps |= file_stamps.of_all(engine_store.files(model))
     if logs:
         log_dir.check_space(logs, _logged_rows(config, task, data.features))
@@ -121,7 +123,8 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
         places=plan.places,
         topology=plan.facts(dict(worker.environment)),
         target=judged,
-        zero_weights=model_choice.zero_weights(model),
+        precision=model_choice.precision(config, model, graph.types if graph else {}),
+        zero_weights=graph.zeros if graph else None,
         stamps=stamps,
         notices=(*fp16_fallback.notices(asked), *notices.of(resolved, model, task, judged, data)),
     )

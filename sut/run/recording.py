@@ -15,6 +15,7 @@ from pathlib import Path
 from backends.bert import checkpoints
 from backends.bert.model import Model
 from backends.errors import BackendError
+from backends.formats import weight_types
 from backends.quantization import engine_store
 from foundation import file_stamps
 from sut.executors.base import Executor, Ready
@@ -39,6 +40,7 @@ def begin(prepared: Prepared) -> RunRecord:
         notices=prepared.notices,
         random_weights=prepared.model.is_random,
         zero_weights_share=prepared.zero_weights,
+        precision=prepared.precision,
         given=given(prepared.asked),
         directory=_directory(),
         config=prepared.config,
@@ -93,7 +95,8 @@ def finish(
     found = checksums(prepared.config, prepared.model, known(prepared))
     if file_stamps.changed(prepared.stamps):  # what was hashed just now is not what ran
         found.pop("weights", None)
-    ended = replace(record, checksums=found, result=result, notices=prepared.notices)
+    stored = weight_types.of_files(checkpoints.weight_files(prepared.model)) or None
+    ended = replace(record, checksums=found, weight_types=stored, result=result, notices=prepared.notices)
     return _end(ended, verdict, tuple(reasons))
 
 

@@ -25,7 +25,7 @@ Rows = list[tuple[str, str]]
 def opening(prepared: Prepared, plan: Plan) -> str:
     """The run and its length in two lines, and the notices."""
     config = prepared.config
-    what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {config.precision}"
+    what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {prepared.precision}"
     where = f"{count(len(prepared.places), 'instance')} × {config.threads} threads"
     amount = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     settings = [f"LoadGen's settings from {config.user_conf}"] if config.user_conf else []

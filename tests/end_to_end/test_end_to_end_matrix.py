@@ -16,7 +16,7 @@ MODES = ("performance", "accuracy")
 BACKENDS = {"fake": "fake", "onnxruntime": "random:bert-tiny", "pytorch": "random:bert-tiny"}
 ABOUT = set(
     "verdict submittable random_weights notices given directory config samples sample_tokens topology "
-    "zero_weights_share record_version".split()
+    "zero_weights_share precision record_version".split()
 )
 MEASURED = set(
     "reasons first_query_unix_s instances_ready plan progress batches roi result machine "

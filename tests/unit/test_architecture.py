@@ -56,6 +56,7 @@ ONLY_IN = {
         "backends/onnxruntime_cpu/graph.py",
         "backends/onnxruntime_cpu/sparsity.py",
         "backends/formats/onnx_graph_walk.py",
+        "backends/formats/weight_types.py",
     },
     "openvino": {
         "backends/openvino_cpu/backend.py",

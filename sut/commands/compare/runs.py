@@ -68,7 +68,7 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
     scored, streamed, measured = accuracy.accuracy, latency.performance, throughput.performance
     assert scored and streamed and measured and latency.batches
     return ComparisonRow(
-        what=f"{config.backend} {throughput.config.precision}",
+        what=f"{config.backend} {throughput.effective_precision}",
         metric=METRICS[TASKS[config.task].metric],
         accuracy=scored.of_answered,
         samples_answered=scored.samples_answered,

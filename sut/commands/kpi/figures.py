@@ -110,7 +110,7 @@ def _workload(run: RunRecord) -> list[Kpi]:
             "HARDWARE": run.machine.processor if run.machine else None,
             "FUNCTION": "inference",
             "MODE": mode(config),
-            "PRECISION": config.precision,
+            "PRECISION": run.effective_precision,
             "FPMATH_MODE": config.fpmath_mode,
             "TORCH_MKLDNN_MATMUL_MIN_DIM": config.torch_mkldnn_matmul_min_dim,
             "DATA_TYPE": None,

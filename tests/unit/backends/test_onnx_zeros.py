@@ -9,10 +9,11 @@ from plain_onnx import write_plain_onnx
 
 from backends.bert.model import Model
 from backends.onnxruntime_cpu import sparsity
+from backends.onnxruntime_cpu.sparsity import GraphWeights
 
 
 def share(path: Path, model: Model, zeros: float, quantized: bool) -> float:
-    found = sparsity.share(write_plain_onnx(path, model, zeros=zeros, quantized=quantized))
+    found = sparsity.measure(write_plain_onnx(path, model, zeros=zeros, quantized=quantized)).zeros
     assert found is not None
     return found
 
@@ -34,5 +35,5 @@ def test_a_quantized_zero_is_its_zero_point(tmp_path: Path, model: Model) -> Non
 def test_a_file_that_is_not_a_graph_has_no_share(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no graph")
-    assert sparsity.share(path) is None
-    assert sparsity.share(tmp_path / "nowhere.onnx") is None
+    assert sparsity.measure(path) == GraphWeights()
+    assert sparsity.measure(tmp_path / "nowhere.onnx") == GraphWeights()

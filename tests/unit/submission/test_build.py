@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import records
+from plain_onnx import write_plain_onnx
 from submission_tree import Logs
 
+from backends.bert.checkpoints import find_model
 from foundation import rules
 from submission.check import tree, verdict
 from submission.package import build, documents, pack, weights
@@ -19,6 +21,8 @@ from submission.package.build import TreeInputs
 from submission.rules import rounds
 from submission.submit import plan, request
 from submission.submit.workspace import Workspace
+from sut.errors import RunFailedError
+from sut.fetch.resolve import demo_model
 from sut.machine import facts as machine_facts
 from sut.record import run_record
 from sut.record.run_record import Engine
@@ -113,6 +117,34 @@ def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, l
     assert "| calibration_samples | 500 |" in (root / where.calibration).read_text()
     measured = json.loads((root / where.measurements).read_text())
     assert measured["weight_data_types"] == "int8" and "calibrated" in measured["weight_transformations"]
+
+
+@pytest.mark.parametrize(("quantized", "precision"), [(False, "fp32"), (True, "int8")])
+def test_a_graph_is_described_as_it_is(tmp_path: Path, logs: Logs, quantized: bool, precision: str) -> None:
+    path = write_plain_onnx(tmp_path / "model.onnx", find_model(str(demo_model())), quantized=quantized)
+    made = parts(tmp_path, logs, "v6.1", "open", "--model", str(path))
+    for step in made.steps:
+        change(step.folder(made.output), checksums={"weights": made.weights.digest or ""})
+    root = build.build(made)
+    where = build.layout_of(made.request, "Offline")
+    measured = json.loads((root / where.measurements).read_text())
+    assert (measured["weight_data_types"], measured["precision"]) == (precision, precision)
+    assert measured["weight_transformations"] == "none: used as in the file"
+    assert ("No calibration by this package" in (root / where.calibration).read_text()) == quantized
+    loaded = weights.describe(replace(made.request.run, backend="pytorch"))
+    assert loaded.types == "fp32" and ("read as fp32 from int8" in loaded.transformations) == quantized
+
+
+def test_runs_of_different_files_are_not_packed(tmp_path: Path, logs: Logs) -> None:
+    made = parts(tmp_path, logs, "v6.1", "open")
+    folder = made.steps[0].folder(made.output)
+    for name in ("weights", "dataset", "vocab"):
+        own = dict(run_record.read(folder).checksums or {})
+        change(folder, checksums=own | {name: "0" * 64})
+        with pytest.raises(RunFailedError, match=f"the same {name} in every run"):
+            build.build(made)
+        change(folder, checksums=own)
+    build.build(made)
 
 
 def test_runs_without_a_model_say_so_in_every_document(tmp_path: Path, logs: Logs) -> None:
