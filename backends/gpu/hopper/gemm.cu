@@ -1,16 +1,17 @@
 // y = act((x W^T) * scale + bias) in the next product's encoding, on Hopper's tensor cores (compute capability 9.0).
 //
-// Persistent, warp-specialized: one thread of warpgroup 0 copies tiles of x and W into a ring of stages in shared memory
-// (TMA, 128-byte swizzle); warpgroups 1 and 2 multiply them (wgmma) and store their part of y from registers. They work
-// together on one tile of y (COOPERATIVE: each has half of its rows, and may run ahead of the other by the stages) or
-// take turns (PING-PONG: one multiplies while the other stores).
+// Persistent, warp-specialized: one thread of warpgroup 0 copies tiles of x and W into a ring of stages in shared
+// memory (TMA, 128-byte swizzle); warpgroups 1 and 2 multiply them (wgmma) and store their part of y from registers.
+// They work together on one tile of y (each has half of its rows; the second stays SKEW steps behind, so that it
+// multiplies while the first stores, and the other way round) or take turns (PINGPONG: a tile each; one multiplies
+// while the other stores).
 //
 // Ring: full[s] completes when all bytes of stage s have arrived, empty[s] when every consumer warp that reads stage s,
-// in both CTAs of a pair, has read it. A pair of CTAs (a cluster) shares one operand: each loads a half of that operand's
-// tile into both CTAs, so a stage may be filled only when it is empty in both.
+// in both CTAs of a pair, has read it. A pair of CTAs (a cluster) shares one operand: each loads a half of that
+// operand's tile into both CTAs, so a stage may be filled only when it is empty in both.
 //
 // Defined in front of this source (source.py): OPERAND and RESULT (one of S8, E4M3, F16, BF16), GELU, SCALED, BLOCKS,
-// COLUMNS, PINGPONG, PAIR, STAGES, PERMUTED, PRODUCER_REGISTERS, CONSUMER_REGISTERS; Sum; product().
+// COLUMNS, PINGPONG, SKEW, PAIR, STAGES, PERMUTED, PRODUCER_REGISTERS, CONSUMER_REGISTERS; Sum; product().
 
 // y / (1 + 2^p) = y / 2 * (1 + tanh(-p ln(2) / 2)), within 2.6e-5 of GELU; bytes take the approximate tanh.
 __device__ __forceinline__ float gelu(float y) {
@@ -128,19 +129,19 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     if (warpgroup == 0) {
         keep_few_registers();
         if (threadIdx.x == 0) {
+            const int x_half = PAIR == SHARED_X ? rank * X_ROWS : 0, w_half = PAIR == SHARED_W ? rank * W_ROWS : 0;
             u32 stage = 0, phase = 0;
             for (int tile = first; tile < tiles; tile += stride) {
                 int row = tile / across, column = tile % across;
-                row = (PAIR == SHARED_W ? 2 * row + rank : row) * ROWS + (PAIR == SHARED_X ? rank * X_ROWS : 0);
-                column = (PAIR == SHARED_X ? 2 * column + rank : column) * COLUMNS + (PAIR == SHARED_W ? rank * W_ROWS : 0);
+                row = (PAIR == SHARED_W ? 2 * row + rank : row) * ROWS + x_half;
+                column = (PAIR == SHARED_X ? 2 * column + rank : column) * COLUMNS + w_half;
                 for (int step = 0; step < steps; step++) {
                     const u32 to = stages + stage * STAGE_BYTES, barrier = full + 8 * stage;
                     wait(empty + 8 * stage, phase ^ 1);
                     expect_bytes(barrier, STAGE_BYTES);
-                    load<PAIR == SHARED_X, false>(
-                        to + (PAIR == SHARED_X ? rank * X_ROWS * STEP : 0), &x, step * STEP, row, barrier);
+                    load<PAIR == SHARED_X, false>(to + x_half * STEP, &x, step * STEP, row, barrier);
                     load<PAIR == SHARED_W, PERMUTED>(
-                        to + X_BYTES + (PAIR == SHARED_W ? rank * W_ROWS * STEP : 0), &weight, step * STEP, column, barrier);
+                        to + X_BYTES + w_half * STEP, &weight, step * STEP, column, barrier);
                     if (++stage == STAGES) stage = 0, phase ^= 1;
                 }
             }
@@ -150,6 +151,8 @@ extern "C" __global__ void __launch_bounds__(384, 1)
         const int consumer = warpgroup - 1, thread = threadIdx.x % 128;
         constants += consumer * 2 * CONSTANT_FLOATS;
         u32 stage = 0, phase = 0, turn = 0;
+        // With fewer steps the first could be a whole tile ahead, and signal twice.
+        const bool skewed = SKEW && !PINGPONG && steps >= STAGES;
         if (PINGPONG && consumer == 1) named_arrive(3, 256);  // the first turn is consumer 0's
         for (int tile = first; tile < tiles; tile += stride, turn++) {
             if (PINGPONG && turn % 2 != consumer) {  // the other's tile
@@ -169,11 +172,13 @@ extern "C" __global__ void __launch_bounds__(384, 1)
                 if (SCALED) own[COLUMNS / 128 + i] = scale[at];
                 if (BYTES) own[(1 + SCALED) * COLUMNS / 128 + i] = multiplier[at];
             }
-            // Also keeps a wait for a stage's phase from being answered by the one two phases before, of the same parity.
+            // Also keeps a wait for a stage's phase from being answered by the one two before, of the same parity.
             if (PINGPONG) named_sync(3 + consumer, 256);
+            if (skewed && consumer == 1) named_sync(3, 256);
             Sum sum[BLOCKS][COLUMNS / 2];
             u32 read = 0;
             for (int step = 0; step < steps; step++) {
+                if (skewed && consumer == 0 && step == SKEW) named_arrive(3, 256);
                 wait(full + 8 * stage, phase);
                 const u32 at = stages + stage * STAGE_BYTES;
                 const u64 left = descriptor(at + (PINGPONG ? 0 : consumer * BLOCKS * 64 * STEP));
@@ -194,7 +199,8 @@ extern "C" __global__ void __launch_bounds__(384, 1)
             wait_for_products<0>();
             keep(sum);
             release(empty + 8 * read, lane);
-            float* to = constants + turn / (PINGPONG ? 2 : 1) % 2 * CONSTANT_FLOATS;  // the other buffer may still be read
+            // Of two buffers, because slower warps may still read the last tile's.
+            float* to = constants + turn / (PINGPONG ? 2 : 1) % 2 * CONSTANT_FLOATS;
 #pragma unroll
             for (int i = 0; i < CONSTANTS * COLUMNS / 128; i++) to[i * 128 + thread] = own[i];
             named_sync(1 + consumer, 128);

@@ -38,13 +38,14 @@ _ALIGNED = 16  # bytes, of a row that TMA reads
 
 SHAPES: dict[str, Shape] = {
     "hopper 128x256": Shape(blocks=1, columns=256),
+    "hopper 128x256 skewed": Shape(blocks=1, columns=256, skew=2),
     "hopper 128x256 pair": Shape(blocks=1, columns=256, pair=SHARED_W),
-    "hopper 128x256 pair permuted": Shape(blocks=1, columns=256, pair=SHARED_W, permuted=True),
-    "hopper 256x128 pair": Shape(blocks=2, columns=128, pair=SHARED_X),
+    "hopper 128x256 pair skewed": Shape(blocks=1, columns=256, pair=SHARED_W, skew=2, permuted=True),
+    "hopper 128x256 pair skewed 1": Shape(blocks=1, columns=256, pair=SHARED_W, skew=1, permuted=True),
+    "hopper 256x128 pair skewed": Shape(blocks=2, columns=128, pair=SHARED_X, skew=2, permuted=True),
+    "hopper 64x256 turns": Shape(blocks=1, columns=256, pair=SHARED_W, ping_pong=True, permuted=True),
     "hopper 128x128 turns": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True),
-    "hopper 64x256 turns": Shape(blocks=1, columns=256, pair=SHARED_W, ping_pong=True),
-    "hopper 192x128 turns": Shape(blocks=3, columns=128, pair=SHARED_X, ping_pong=True),
-    "hopper 192x128 turns permuted": Shape(blocks=3, columns=128, pair=SHARED_X, ping_pong=True, permuted=True),
+    "hopper 192x128 turns": Shape(blocks=3, columns=128, pair=SHARED_X, ping_pong=True, permuted=True),
 }
 
 OFFERED: tuple[str, ...] = ()  # to gemm_tuning: those that `benchmarks.gpu_hopper` found right, and fastest somewhere

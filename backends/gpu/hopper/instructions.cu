@@ -1,5 +1,5 @@
-// The instructions of gemm.cu that CUDA C++ has no words for: barriers, bulk copies, wgmma, conversions. Nothing includes
-// a header, so that NVRTC alone compiles it.
+// The instructions of gemm.cu that CUDA C++ has no words for: barriers, bulk copies, wgmma, conversions. No header is
+// included, so that NVRTC alone compiles it.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -43,13 +43,14 @@ __device__ __forceinline__ void expect_bytes(u32 barrier, u32 bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
-// Lane i of every warp that calls this arrives at CTA i's barrier.
+// Lane i of every warp that calls this arrives at CTA i's barrier. What the warp has read was read by wgmma and waited
+// for, so no memory is to be ordered: a release at the scope of the cluster would cost a fence of the GPU in every step.
 __device__ __forceinline__ void release(u32 barrier, int lane) {
 #if PAIR
     if (lane < CTAS)
         asm volatile(
             "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
-            "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+            "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
             "r"(lane)
             : "memory");
 #else
@@ -90,7 +91,7 @@ __device__ __forceinline__ void load(u32 to, const TensorMap* map, int k, int ro
     }
 }
 
-// A tile in shared memory as wgmma reads it: K innermost, rows of 128 bytes, eight of them (1,024 bytes) a swizzle atom.
+// A tile in shared memory as wgmma reads it: K innermost, rows of 128 bytes, eight of them (1,024 bytes) to an atom.
 __device__ __forceinline__ u64 descriptor(u32 address) {
     return (u64)((address & 0x3FFFF) >> 4) | (u64)1 << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62;
 }
@@ -164,7 +165,8 @@ __device__ __forceinline__ u32 pack(const float* y) {
     u32 word;
 #if RESULT == S8  // 12582912 = 1.5 * 2^23 leaves no bits for a fraction: the low byte is the rounded value
     u32 bits[4];
-    for (int i = 0; i < 4; i++) bits[i] = __float_as_uint(fminf(fmaxf(y[i], 12582912.0f - 128.0f), 12582912.0f + 127.0f));
+    for (int i = 0; i < 4; i++)
+        bits[i] = __float_as_uint(fminf(fmaxf(y[i], 12582912.0f - 128.0f), 12582912.0f + 127.0f));
     word = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040), __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
 #elif RESULT == E4M3
     asm("{\n.reg .b16 low, high;\ncvt.rn.satfinite.e4m3x2.f32 low, %2, %1;\ncvt.rn.satfinite.e4m3x2.f32 high, %4, %3;\n"

@@ -32,6 +32,7 @@ class Shape:
     blocks: int  # of 64 rows, a warpgroup's part of a tile
     columns: int
     ping_pong: bool = False  # the warpgroups take turns with a tile each; else each has half of one tile's rows
+    skew: int = 0  # steps that the second warpgroup stays behind the first, if they share a tile
     pair: int = 0  # a pair of CTAs shares SHARED_W or SHARED_X; 0: single CTAs
     permuted: bool = False  # W's rows are loaded in the order that gives every thread adjacent columns
     stages: int = 0  # 0: as many as fit
@@ -99,6 +100,7 @@ def source(shape: Shape, types: Types) -> str:
         "BLOCKS": shape.blocks,
         "COLUMNS": shape.columns,
         "PINGPONG": int(shape.ping_pong),
+        "SKEW": shape.skew,
         "PAIR": shape.pair,
         "STAGES": stages(shape, types),
         "PERMUTED": int(shape.permuted),
