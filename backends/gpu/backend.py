@@ -18,9 +18,6 @@ from foundation.arrays import Float32
 if TYPE_CHECKING:
     from backends.gpu.runtime import Gpu
 
-_GRAPH_TOKENS = 512  # the longest sample for which a CUDA graph is captured
-_SHORT_TOKENS = 64  # up to this length attention has its own kernel
-
 
 class GpuBackend(Backend):
     """NVIDIA GPUs through Triton kernels of our own: packed tokens, batches in a pipeline, CUDA graphs.
@@ -76,12 +73,16 @@ class GpuBackend(Backend):
         super().warm_up(shapes)
 
     def _prepare(self, shapes: list[tuple[int, int]]) -> None:
-        """Capture CUDA graphs if every batch is one sample; otherwise compile the kernels for each size."""
-        longest = max(length for _, length in shapes)
-        if all(samples == 1 for samples, _ in shapes):
-            self._graphs.capture(min(_GRAPH_TOKENS, longest))
-            return
-        most = max(samples * length for samples, length in shapes) + longest
-        self._pipeline.reserve(most)
-        short = min(_SHORT_TOKENS, longest)
-        super().warm_up((max(1, tokens // short), short) for tokens in BUCKETS if tokens <= most)
+        """Compile the kernels for each size, allocate memory for the largest, and capture CUDA graphs.
+
+        There are none where every batch is too large for one, as in Offline.
+        """
+        from backends.gpu.cuda_graphs import MOST_TOKENS, BatchSizes
+
+        sizes = BatchSizes.of(shapes)
+        if sizes.most_samples > 1:
+            tried = [tokens for tokens in BUCKETS if tokens <= sizes.most_tokens]
+            super().warm_up((max(1, tokens // sizes.longest), min(tokens, sizes.longest)) for tokens in tried)
+        if min(samples * length for samples, length in shapes) <= MOST_TOKENS:
+            self._graphs.capture(sizes)
+        self._pipeline.reserve(max(sizes.most_tokens + sizes.longest, self._graphs.most_tokens))

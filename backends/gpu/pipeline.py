@@ -66,6 +66,7 @@ class CapturedPass:
 
     tokens: int
     samples: int
+    longest: int  # tokens of a sample
     ids: Tensor  # what it reads, as `lay_out` wrote it
     logits: Tensor  # what it writes
     replay: Callable[[], None]

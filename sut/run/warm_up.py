@@ -17,11 +17,15 @@ _STREAM_SAMPLES = SCENARIOS["MultiStream"].samples_per_query
 
 
 def warm_up_shapes(config: RunConfig, features: Features) -> Shapes:
-    """(samples, length) of the scenario's batches: with the longest samples, then a typical one, which is timed."""
+    """(samples, length) of the scenario's batches: with the longest samples, then a typical one, which is timed.
+
+    Before these, in Server, the smallest: a single sample, when the queue is short.
+    """
     longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
     batch_size = config.batch_size or len(features)
     at_most = min({"SingleStream": 1, "MultiStream": _STREAM_SAMPLES}.get(config.scenario, batch_size), batch_size)
-    return tuple((max(1, min(config.batch_tokens // length, at_most)), length) for length in (longest, typical))
+    largest = tuple((max(1, min(config.batch_tokens // length, at_most)), length) for length in (longest, typical))
+    return ((1, typical), *largest) if config.scenario == "Server" else largest
 
 
 def queries(config: RunConfig, shapes: Shapes, instances: int) -> int | None:

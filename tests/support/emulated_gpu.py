@@ -139,11 +139,14 @@ class EmulatedGpu:
 
 @torch.inference_mode()
 def _poisoned(work: Work) -> None:
-    """Do it with memory that torch poisons: `torch.empty` gives NaN, and the largest integer."""
+    """Do it with memory that torch poisons: `torch.empty` gives NaN, and the largest integer. All of it is small."""
+    threads = torch.get_num_threads()
     torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
     try:
         work()
     finally:
+        torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(False)
 
 

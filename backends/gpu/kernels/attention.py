@@ -27,12 +27,13 @@ def twin(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: En
 
     Args:
         qkv: float16 or bfloat16 [T, 3 H]: queries, keys, values.
-        cu_seqlens: int32 or int64 [B + 1], on the same device; tokens beyond the last sample are not written.
+        cu_seqlens: int32 or int64 [B + 1], on the same device; tokens beyond the last sample are not written, and
+            samples may be empty.
         longest: tokens of the longest sample, or more.
     """
     for start, end in zip(cu_seqlens[:-1].tolist(), cu_seqlens[1:].tolist(), strict=True):
         sample = qkv[start:end].float()
-        query, key, value = sample.view(end - start, 3, heads, -1).permute(1, 2, 0, 3)  # each [heads, L, head]
+        query, key, value = sample.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)  # each [heads, L, head]
         store(F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1), encoding, to[start:end])
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from emulated_gpu import EmulatedGpuBackend
-from small_bert import random_batch
+from small_bert import SMALL, random_batch, random_tensors, write_model
 
 from backends import accelerators, engine_builder
 from backends.base import Backend, Options
+from backends.bert.checkpoints import find_model
+from backends.bert.heads import HEADS
 from backends.bert.model import Model
 from backends.gpu.backend import GpuBackend
 from backends.gpu.cpu_twin import CpuTwin
@@ -29,6 +31,7 @@ SLACK = {"fp16": 2e-3, "bf16": 0.03, "fp8": 0.1, "int8": 0.03}
 PRECISIONS = tuple(SLACK) if HAS_GPU else ("fp16", "int8")
 MANY, LONGEST = (3000, 384) if HAS_GPU else (100, 130)
 LENGTHS = [1, 2, 63, 64, 65, LONGEST - 1, LONGEST]
+BACKEND = GpuBackend if HAS_GPU else EmulatedGpuBackend
 Load = Callable[[str], Backend]
 
 
@@ -49,10 +52,8 @@ def ready(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
 @pytest.fixture(scope="module")
 def load(ready: Callable[[str], Model], device: str) -> Load:
-    backend = GpuBackend if HAS_GPU else EmulatedGpuBackend
-
     def loaded(precision: str) -> Backend:
-        found = backend(Options(precision))
+        found = BACKEND(Options(precision))
         found.load(ready(precision))
         return found
 
@@ -105,6 +106,25 @@ def test_graphs_and_the_pipeline_agree(load: Load, precision: str) -> None:
     for length in (LONGEST, 1, 2, 63, 64, 65, LONGEST - 1, 31):
         sample = random_batch([length], seed=length)
         assert difference(graphs.infer(sample), streaming.infer(sample)) < SLACK[precision]
+
+
+# A full bucket (32), one whose empty samples begin at its end, a full batch, and three that no graph takes.
+BATCHES = [[20, 12], [1], [40, 39, 1], [7] * 5, [40] * 6, [2] * 20, [41], [40] * 7]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_batches_of_several_samples_agree_too_in_any_order(head: str, tmp_path: Path, device: str) -> None:
+    config = replace(SMALL, head=head)
+    model = find_model(str(write_model(tmp_path / "model", config, random_tensors(config, 1))))
+    launched, graphs = BACKEND(Options("fp16")), BACKEND(Options("fp16"))
+    for backend in (launched, graphs):
+        backend.load(model)
+    graphs.warm_up([(1, 20), (6, 40)])
+    batches = [random_batch(lengths, seed=seed) for seed, lengths in enumerate(BATCHES * 2)]
+    begun = [graphs.begin(batches[0])]
+    for before, batch in itertools.pairwise([*batches, batches[0]]):
+        begun.append(graphs.begin(batch))
+        assert difference(begun.pop(0).answers(), launched.infer(before)) < SLACK["fp16"]
 
 
 @pytest.mark.gpu
