@@ -93,6 +93,7 @@ class CudaGpu:
         torch.cuda.set_device(self.device)
         self.name: str = torch.cuda.get_device_name(self.device)
         self._pool: Any = None
+        self._first_graph: torch.cuda.CUDAGraph | None = None
 
     def stream(self) -> Stream:
         return torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
@@ -120,6 +121,7 @@ class CudaGpu:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             work()
+        self._first_graph = self._first_graph or graph  # the pool is gone with the last of its graphs
         return graph.replay
 
     def synchronize(self) -> None:

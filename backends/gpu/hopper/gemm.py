@@ -48,7 +48,13 @@ SHAPES: dict[str, Shape] = {
     "hopper 192x128 turns": Shape(blocks=3, columns=128, pair=SHARED_X, ping_pong=True, permuted=True),
 }
 
-OFFERED: tuple[str, ...] = ()  # to gemm_tuning: those that `benchmarks.gpu_hopper` found right, and fastest somewhere
+# To gemm_tuning: those that `benchmarks.gpu_hopper` found right, and fastest somewhere.
+OFFERED: tuple[str, ...] = (
+    "hopper 128x256",
+    "hopper 128x256 skewed",
+    "hopper 128x256 pair skewed",
+    "hopper 256x128 pair skewed",
+)
 
 
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
