@@ -15,19 +15,19 @@ OFFLINE, P90, PEAK_QPS, RATE = "samples_per_s", "p90_ms", "peak_qps", "rate"
 SHARES = ("gemm", "attention", "elementwise", "idle")  # of the elapsed time
 _UNITS = {"limit copy": "GB/s read and written"}  # of limits in other units than T(FL)OP/s
 CARDS = ("H100", "H200")
-_ONE: RatioTerm = ("", "", 1.0)  # the second term of a plain figure
+ONE: RatioTerm = ("", "", 1.0)  # the second term of a plain figure
 # For BERT-Large at SQuAD's lengths: figure, its terms, and by card floor and aim.
 _FIGURES: tuple[tuple[str, RatioTerm, RatioTerm, dict[str, tuple[float, float]]], ...] = (
-    ("fp8 Offline, samples/s", ("sut fp8", OFFLINE, 1.0), _ONE, {"H100": (6800, 8200), "H200": (7100, 8800)}),
-    ("int8 Offline, samples/s", ("sut int8", OFFLINE, 1.0), _ONE, {"H100": (6100, 8000), "H200": (6300, 9300)}),
-    ("fp16 Offline, samples/s", ("sut fp16", OFFLINE, 1.0), _ONE, {"H100": (4800, 5400), "H200": (5000, 5600)}),
+    ("fp8 Offline, samples/s", ("sut fp8", OFFLINE, 1.0), ONE, {"H100": (6800, 8200), "H200": (7100, 8800)}),
+    ("int8 Offline, samples/s", ("sut int8", OFFLINE, 1.0), ONE, {"H100": (6100, 8000), "H200": (6300, 9300)}),
+    ("fp16 Offline, samples/s", ("sut fp16", OFFLINE, 1.0), ONE, {"H100": (4800, 5400), "H200": (5000, 5600)}),
     (
         "fp8 Server peak (p99 ≤ 130 ms) over Offline",
         ("sut fp8", PEAK_QPS, 1.0),
         ("sut fp8", OFFLINE, 1.0),
         dict.fromkeys(CARDS, (0.75, 0.9)),
     ),
-    ("SingleStream p90, fp8, ms", ("sut fp8", P90, 1.0), _ONE, dict.fromkeys(CARDS, (1.2, 0.9))),
+    ("SingleStream p90, fp8, ms", ("sut fp8", P90, 1.0), ONE, dict.fromkeys(CARDS, (1.2, 0.9))),
     (
         "fp16 Offline over transformers fp16 padded",
         ("sut fp16", OFFLINE, 1.0),
@@ -117,7 +117,7 @@ class GpuReport:
                 yield (one.key, *(f"{part.median:.1%}" for part in found if part))
 
     def _reached(self, above: RatioTerm, below: RatioTerm) -> Spread | None:
-        return spread(self._results, *above[:2]) if below is _ONE else ratio(self._results, above, below)
+        return spread(self._results, *above[:2]) if below is ONE else ratio(self._results, above, below)
 
     def _goal_row(self, goal: Goal, above: RatioTerm, below: RatioTerm) -> tuple[str, ...]:
         found, bounds = self._reached(above, below), (f"{goal.floor:g}", f"{goal.aim:g}")

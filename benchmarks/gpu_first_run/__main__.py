@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import sut_runs
-from benchmarks.gpu_first_run import dry, part1, steps
+from benchmarks.gpu_first_run import dry, part1, part2, steps
 from benchmarks.gpu_first_run.part1 import PRECISIONS
 from benchmarks.gpu_first_run.steps import ROOT, Ended, Step
 from benchmarks.interleave import terminable
 
-PARTS: dict[str, Callable[[Path], Iterator[Step]]] = {"part1": part1.steps}
+PARTS: dict[str, Callable[[Path, Path], Iterator[Step]]] = {"part1": part1.steps, "part2": part2.steps}
 _LIMIT_S = 480.0
 _MOST_CHARACTERS = 11_500  # of the table: what an accelerator's lender hands back may be cut at 12,000
 
@@ -35,11 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     if not options.dry_run:
         sut_runs.first_gpu()
-    work: Path = options.work
+    work: Path = options.work.resolve() / ("dry" if options.dry_run else "")
     shutil.rmtree(work / "runs", ignore_errors=True)
     (work / "runs").mkdir(parents=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    todo = steps.chosen(PARTS[options.part](work), options.only, options.precisions, PRECISIONS)
+    todo = steps.chosen(PARTS[options.part](work, options.out.resolve()), options.only, options.precisions, PRECISIONS)
     report = Report(options.out, options.part)
     try:
         with terminable():

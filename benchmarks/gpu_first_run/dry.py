@@ -22,7 +22,7 @@ def run(steps: Sequence[Step], report: Callable[[Ended], None]) -> None:
         out, err, start_s = io.StringIO(), io.StringIO(), time.monotonic()
         with redirect_stdout(out), redirect_stderr(err):
             try:
-                code = _CALLS.get(step.module.partition(".")[0], _checked)(step)
+                code = next(call for start, call in _CALLS.items() if step.module.startswith(start))(step)
             except Exception:  # noqa: BLE001 - as a process would end
                 traceback.print_exc()
                 code = 1
@@ -35,12 +35,17 @@ def _own(step: Step) -> int:
     return code
 
 
-def _sut(step: Step) -> int:
+def check_flags(arguments: Sequence[str]) -> None:
+    """Raises UsageError if a run would refuse these flags at once."""
     from sut.commands import run as command
     from sut.settings import flags
     from sut.settings.resolve import resolve
 
-    resolve(*flags.split(command.parser().read(step.arguments), "run"))
+    resolve(*flags.split(command.parser().read(arguments), "run"))
+
+
+def _sut(step: Step) -> int:
+    check_flags(step.arguments)
     print("flags are right")
     return 0
 
@@ -50,4 +55,4 @@ def _checked(step: Step) -> int:
     return 0
 
 
-_CALLS: dict[str, Callable[[Step], int]] = {"benchmarks": _own, "sut": _sut}
+_CALLS: dict[str, Callable[[Step], int]] = {__package__: _own, "sut": _sut, "": _checked}  # by start of the module

@@ -22,8 +22,8 @@ _PYTEST = (
 _NO_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
-def steps(work: Path) -> Iterator[Step]:
-    """All steps; `work` is where they leave their files."""
+def steps(work: Path, out: Path) -> Iterator[Step]:
+    """All steps; `work` is for files that later steps read, `out` for those to keep."""
     yield from preparation(work)
     yield Step(
         name="pytest -m gpu", words=("correct", "tests"), module="pytest", arguments=_PYTEST, env=_NO_PLUGINS,
@@ -52,12 +52,12 @@ def preparation(work: Path) -> Iterator[Step]:
     )  # fmt: skip
 
 
-def measured(work: Path, what: str, precision: str, *, limit_s: float) -> Step:
+def measured(work: Path, what: str, precision: str, *more: str, limit_s: float, after: tuple[str, ...] = ()) -> Step:
     """A step that times the GPU at one precision."""
-    arguments = (precision, "--work", str(work))
+    arguments = (precision, *more, "--work", str(work))
     return Step(
         name=f"{what} {precision}", words=(what, precision), module=f"{_HERE}.{what}", arguments=arguments,
-        limit_s=limit_s, after=("facts", COMPILED), alone=True,
+        limit_s=limit_s, after=("facts", COMPILED, *after), alone=True,
     )  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -85,6 +86,20 @@ def choices(found: list[Timed], default: dict[str, str]) -> dict[str, str]:
             if right:
                 chosen[gemm_tuning.key(one, bucket)] = min(right, key=lambda t: t.ms).variant
     return chosen
+
+
+def write_choices(work: Path, precision: str, chosen: Mapping[str, str]) -> None:
+    """Leave choices for later steps."""
+    (work / f"choices-{precision}.json").write_text(json.dumps(dict(chosen)), encoding="utf-8")
+
+
+def read_choices(work: Path, precision: str) -> dict[str, str]:
+    """What an earlier step chose; empty if there was none."""
+    try:
+        found: dict[str, str] = json.loads((work / f"choices-{precision}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def table(found: list[Timed]) -> Iterator[tuple[str, ...]]:

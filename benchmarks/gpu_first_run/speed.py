@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ceiling = f"{ceilings[precision]:.0f}" if precision in ceilings else "not measured"
     rigs.show(f"{precision} products, TFLOP/s (ceiling {ceiling}; * fastest, ! wrong)", products.table(found))
     chosen = products.choices(found, gemm_tuning.default(precision))
+    products.write_choices(options.work, precision, chosen)
     bert = GpuBert(weights, rig.gpu.kernels, chosen)
     sections.run("forward", lambda: rigs.show(f"{precision} forward pass", forward.table(rig, bert)))
     sections.run("under load", lambda: print(f"under load: {forward.under_load(rig, bert) or 'unknown'}", flush=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu_first_run import __main__ as first_run
-from benchmarks.gpu_first_run import workload
+from benchmarks.gpu_first_run import counters, goals, loadgen, workload
 from benchmarks.gpu_first_run.steps import Ended, Runner, Step, chosen
 
 
@@ -21,7 +21,7 @@ def test_a_dry_run_of_every_step_fills_the_table(part: str, tmp_path: Path, caps
     assert "FAILED" not in table and "failed:" not in table
     assert table.splitlines()[1:] == (out / f"{part}-table.txt").read_text(encoding="utf-8").splitlines()[1:]
     assert len(list(out.iterdir())) <= 8  # what a lender of GPUs hands back
-    steps = [*first_run.PARTS[part](tmp_path)]
+    steps = [*first_run.PARTS[part](tmp_path, tmp_path)]
     assert len({step.name for step in steps}) == len(steps)
     assert {name for step in steps for name in step.after} <= {step.name for step in steps}
 
@@ -73,3 +73,30 @@ def test_lengths_have_squads_mean_and_greatest() -> None:
     assert abs(sum(found) / 1000 - workload.MEAN_LENGTH) < 0.5 and max(found) <= 384
     batch = workload.batch(32768, 100)
     assert 0.97 * 32768 < batch.tokens <= 32768
+
+
+def test_counters_are_read_from_ncus_csv_between_other_lines() -> None:
+    """The columns of Nsight Compute's `--csv --page details`, shortened."""
+    heading = '"ID","Process ID","Kernel Name","Section Name","Metric Name","Metric Unit","Metric Value"'
+    rows = (
+        '"1","7","_add_norm","GPU Speed Of Light Throughput","Duration","us","78.30"',
+        '"0","7","_gemm","GPU Speed Of Light Throughput","Duration","ns","159,200"',
+        '"0","7","_gemm","GPU Speed Of Light Throughput","DRAM Throughput","%","41.5"',
+        '"0","7","_gemm","Launch Statistics","Registers Per Thread","register/thread","168"',
+        '"0","7","_gemm","Occupancy","Block Limit SM","block","32"',
+    )
+    heads, *found = counters.table(["==PROF== Connected to process 7", heading, *rows, "==WARNING== clocks"])
+    assert [dict(zip(heads, row, strict=True)) for row in found] == [
+        {**dict.fromkeys(heads, "-"), "kernel": "_gemm", "us": "159.2", "DRAM%": "41.5", "regs": "168"},
+        {**dict.fromkeys(heads, "-"), "kernel": "_add_norm", "us": "78.3"},
+    ]
+
+
+def test_goals_are_read_from_what_steps_left(tmp_path: Path) -> None:
+    loadgen.results_of(tmp_path, "fp16").write_text('{"samples_per_s": 5000}', encoding="utf-8")
+    (tmp_path / "peer-pytorch-gpu.out").write_text('warming up\n{"samples_per_s": 2000}\n', encoding="utf-8")
+    loadgen.results_of(tmp_path, "fp8").write_text("{", encoding="utf-8")  # cut off
+    assert goals.results(tmp_path).readings == {
+        "sut fp16": [{"samples_per_s": 5000}],
+        goals.PEER: [{"samples_per_s": 2000}],
+    }

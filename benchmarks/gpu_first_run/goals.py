@@ -1,0 +1,56 @@
+"""The goals for this card, from what the steps before it left.
+
+python -m benchmarks.gpu_first_run.goals --work DIR
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks import gpu_report
+from benchmarks.gpu_first_run import loadgen
+from benchmarks.gpu_first_run import rig as rigs
+from benchmarks.gpu_first_run.rig import PRECISIONS
+from benchmarks.interleave import Reading, Results, ratio, spread
+
+PEER = "peer pytorch-gpu"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = rigs.options(__doc__, argv)
+    gpu = "none, a dry run" if options.dry_run else torch.cuda.get_device_name(0)
+    rigs.show(f"goals on one {gpu_report.card_of(gpu)}", _rows(results(options.work), gpu))
+    return 0
+
+
+def results(work: Path) -> Results:
+    """One reading of each contestant that has one."""
+    files = {f"sut {precision}": loadgen.results_of(work, precision) for precision in PRECISIONS}
+    files[PEER] = work / f"{PEER.replace(' ', '-')}.out"
+    return Results({key: [found] for key, path in files.items() if (found := _read(path))})
+
+
+def _read(path: Path) -> Reading:
+    """The JSON in the last line of a file; empty without it."""
+    try:
+        found: Reading = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])
+    except (OSError, ValueError, IndexError):
+        return {}
+    return found
+
+
+def _rows(found: Results, gpu: str) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("figure", "measured", "floor", "aim", "reached")]
+    for goal, above, below in gpu_report.goals(gpu):
+        one = spread(found, *above[:2]) if below == gpu_report.ONE else ratio(found, above, below)
+        measured = (f"{one.median:.4g}", goal.verdict(one.median)) if one else ("-", "not measured")
+        rows.append((goal.name, measured[0], f"{goal.floor:g}", f"{goal.aim:g}", measured[1]))
+    return rows
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,46 @@
+"""The steps of part 2: LoadGen's scenarios, the profiler's counters, and tiles that are no variant yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.gpu_first_run import goals, inputs
+from benchmarks.gpu_first_run.part1 import last_line, measured, preparation
+from benchmarks.gpu_first_run.steps import Step
+
+PRECISIONS = ("fp8", "int8", "fp16")
+_HERE = "benchmarks.gpu_first_run"
+
+
+def steps(work: Path, out: Path) -> Iterator[Step]:
+    """All steps; `work` is for files that later steps read, `out` for those to keep."""
+    yield from preparation(work)
+    made = (inputs.LENGTHS, "fp8", "int8")
+    for what in made:
+        yield Step(
+            name=f"inputs {what}", words=("loadgen", *((what,) if what in PRECISIONS else ("peers",))),
+            module=f"{_HERE}.inputs", arguments=(what, "--work", str(work)), limit_s=100, digest=last_line,
+        )  # fmt: skip
+    ready = tuple(f"inputs {what}" for what in made)
+    for precision in PRECISIONS:
+        yield measured(work, "loadgen", precision, limit_s=130, after=ready)
+    yield _peer(work, ready)
+    yield Step(
+        name="goals", words=("loadgen", "peers", "goals"), module=f"{_HERE}.goals", arguments=("--work", str(work)),
+        limit_s=30, after=(goals.PEER, *(f"loadgen {precision}" for precision in PRECISIONS)),
+    )  # fmt: skip
+    for precision in PRECISIONS:
+        yield measured(work, "counters", precision, str(out), limit_s=75)
+
+
+def _peer(work: Path, ready: tuple[str, ...]) -> Step:
+    data = inputs.data(work, "random:bert-large", inputs.PADDED)
+    arguments = (
+        *("pytorch-gpu", "--model", data.model, "--dataset", str(data.dataset)),
+        *("--vocab", str(data.vocab), "--cache-dir", str(data.cache_dir)),
+    )
+    return Step(
+        name=goals.PEER, words=("peers", "fp16"), module="benchmarks.peers", arguments=arguments, limit_s=75,
+        after=("facts", *ready), alone=True, digest=last_line,
+    )  # fmt: skip
