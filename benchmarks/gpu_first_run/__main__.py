@@ -102,7 +102,6 @@ def environment(work: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "TRITON_CACHE_DIR": os.environ.get("TRITON_CACHE_DIR", str(work / "triton")),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(work / "hypothesis"),
         "XDG_CACHE_HOME": str(work / "xdg"),
