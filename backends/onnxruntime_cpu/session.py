@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 import onnxruntime as ort
 
 from backends.base import Options
+from backends.errors import brief
 from backends.onnxruntime_cpu.graph import BuiltGraph
-from foundation import atomic_write, cpu_info
+from foundation import atomic_write, cpu_info, sealed_directory
+from foundation.sealed_directory import is_intact
 
 _GRAPH, _WEIGHTS = "graph.onnx", "graph.weights"
 _PACKED = {
@@ -41,30 +44,33 @@ def open_built(built: BuiltGraph, options: Options) -> Any:
 
 
 def open_cached(directory: Path, build: Callable[[], BuiltGraph], options: Options) -> Any:
-    """A session of the optimized graph in `directory`, which is written first if it is not there.
+    """A session of the optimized graph in `directory`, which is written first if it is not there or is damaged.
 
-    If it cannot be written, the session is made in memory, which costs memory and time.
+    If it cannot be written or opened, the session is made in memory, which costs memory and time.
     """
     path = directory / f"onnxruntime-{ort.__version__}-{_processor()}"
-    if not (path / _GRAPH).is_file() and not _cache(path, build):
-        built = build()
-        session = open_built(built, options)
-        session.arrays = built
-        return session
-    return open_file(path / _GRAPH, options)
-
-
-def _cache(path: Path, build: Callable[[], BuiltGraph]) -> bool:
+    if path.exists() and not is_intact(path):
+        print(f"the optimized graph in {path} is damaged: it is written again", file=sys.stderr)
     try:
-        with atomic_write.replacing_directory(path, lambda found: (found / _GRAPH).is_file()) as directory:
-            options = _options(Options())
-            options.optimized_model_filepath = str(directory / _GRAPH)
-            for name, value in _PACKED.items():
-                options.add_session_config_entry(name, value)
-            _open_built(build(), options)
-    except OSError:
-        return False
-    return True
+        if not is_intact(path):
+            _cache(path, build)
+        return open_file(path / _GRAPH, options)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's own errors, of a full disk among them
+        print(f"the optimized graph in {path} cannot be used ({brief(error)}): not shared in memory", file=sys.stderr)
+    built = build()
+    session = open_built(built, options)
+    session.arrays = built
+    return session
+
+
+def _cache(path: Path, build: Callable[[], BuiltGraph]) -> None:
+    with atomic_write.replacing_directory(path, is_intact) as directory:
+        options = _options(Options())
+        options.optimized_model_filepath = str(directory / _GRAPH)
+        for name, value in _PACKED.items():
+            options.add_session_config_entry(name, value)
+        _open_built(build(), options)
+        sealed_directory.seal(directory)
 
 
 def _open_built(built: BuiltGraph, options: Any) -> Any:

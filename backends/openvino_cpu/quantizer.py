@@ -62,7 +62,10 @@ def _build(
     graph, agreement = quantize(fp32, samples, controlled=not model.is_random)
 
     def fill(temporary: Path) -> About:
-        ov.save_model(graph, str(temporary / GRAPH), compress_to_fp16=False)
+        try:
+            ov.save_model(graph, str(temporary / GRAPH), compress_to_fp16=False)
+        except RuntimeError as error:  # a full disk
+            raise OSError(str(error)) from error
         return {"settings": {**about, "agreement_with_fp32": agreement}, "files": _sizes(temporary)}
 
     engine_store.write(directory, fill, is_complete)

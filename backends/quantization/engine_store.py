@@ -1,8 +1,8 @@
 """Built engines on disk: a directory with engine.json and the files of its builder; and the contract of a builder.
 
 engine.json holds the `settings` that the engine was built from, under the same names for every builder, so that
-run.json can repeat them without knowing the engine. An engine is written to a temporary directory and renamed: a
-directory that exists is complete.
+run.json can repeat them without knowing the engine. An engine is written to a temporary directory, sealed with the
+digests of its files and renamed: a directory that is not what was written is noticed, and built again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from backends.base import Batch
 from backends.bert.model import Model
 from backends.errors import BackendError
-from foundation import atomic_write
+from foundation import atomic_write, sealed_directory
 from foundation.bounded_readers import SETTINGS_BYTES, read_json
+from foundation.sealed_directory import is_intact
 
 JSON = "engine.json"
 Progress = Callable[[str, int, int], None]  # the step's name, items done, items in total
@@ -51,7 +52,7 @@ def sources(*names: str) -> tuple[Path, ...]:
 
 
 def write(directory: Path, fill: Callable[[Path], About], is_complete: Callable[[Path], bool]) -> None:
-    """Let `fill` write an engine into a temporary directory; what it returns becomes engine.json.
+    """Let `fill` write an engine into a temporary directory; what it returns becomes engine.json, and all are sealed.
 
     If another process was faster, its engine stays.
 
@@ -59,9 +60,10 @@ def write(directory: Path, fill: Callable[[Path], About], is_complete: Callable[
         BackendError: it cannot be written.
     """
     try:
-        with atomic_write.replacing_directory(directory, is_complete) as temporary:
+        with atomic_write.replacing_directory(directory, lambda one: is_complete(one) and is_intact(one)) as temporary:
             content = fill(temporary)
             (temporary / JSON).write_text(json.dumps(dict(content), indent=2) + "\n", encoding="utf-8")
+            sealed_directory.seal(temporary)
     except OSError as error:
         raise BackendError(f"expected to write an engine to {directory}, found: {error}. Free disk space.") from error
 
@@ -81,7 +83,9 @@ def settings(directory: Path) -> dict[str, Any]:
 
 def files(model: Model) -> tuple[Path, ...]:
     """The files of the engine that was built for `model`; empty without one."""
-    return () if model.engine is None else tuple(sorted(path for path in model.engine.iterdir() if path.is_file()))
+    if model.engine is None:
+        return ()
+    return tuple(sorted(path for path in model.engine.iterdir() if path.is_file() and path.name[0] != "."))
 
 
 def missing(directory: Path, error: Exception) -> BackendError:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import safetensors
 import safetensors.numpy
 
 from backends.bert.config import BertConfig
@@ -43,7 +44,10 @@ class EngineFormat:
         """
 
         def fill(temporary: Path) -> About:
-            safetensors.numpy.save_file(dict(tensors), temporary / self.file)
+            try:
+                safetensors.numpy.save_file(dict(tensors), temporary / self.file)
+            except safetensors.SafetensorError as error:  # a full disk
+                raise OSError(str(error)) from error
             return {"config": asdict(config), **about}
 
         engine_store.write(directory, fill, self.is_complete)

@@ -24,6 +24,7 @@ from backends.bert.checkpoints import find_model
 from backends.bert.model import Model
 from backends.quantization import engine_store
 from backends.quantization.engine_store import About
+from foundation import sealed_directory
 from qsl import feature_cache
 from qsl.base import Features
 from qsl.data_set import DataSet
@@ -106,6 +107,8 @@ def _named(directory: Path, config: RunConfig, model: Model) -> Path:
         raise UsageError(f"{what}, which needs none. Remove --engine, or type another --precision.")
     if not backends.engine_builder(config.backend).is_complete(directory):
         raise UsageError(f"{what}, found none that is complete. Copy it again, or type: python -m sut build.")
+    if sealed_directory.is_sealed(directory) and not sealed_directory.is_intact(directory):  # 0.1.0 did not seal
+        raise UsageError(f"{what}, found a damaged one: its {sealed_directory.SUMS} does not match. Copy it again.")
     if engine_store.settings(directory).get("weights_sha256") != checkpoints.digest(model):
         raise UsageError(f"{what} for the weights of {config.model}, found one for other weights.")
     return directory
@@ -118,7 +121,9 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
     settings = builder.settings()
     content = {name: value for name, value in inputs.about.items() if name not in _NOT_CONTENT}
     directory = (root or default_root(config)) / feature_cache.key(settings, content, *builder.sources)
-    if not builder.is_complete(directory):
+    if not (builder.is_complete(directory) and sealed_directory.is_intact(directory)):
+        if directory.exists():
+            print(f"the engine in {directory} is damaged or not complete", file=sys.stderr)
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
         progress = _BuildProgress()
         builder.build(

@@ -83,11 +83,37 @@ def test_a_copy_of_the_model_has_the_same_engine(folder: Path, config: RunConfig
     assert engines.build(changed(folder, model=str(copied))) == engines.build(config)
 
 
-def test_a_broken_engine_is_built_again(config: RunConfig) -> None:
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other settings", "no digests"])
+def test_a_damaged_engine_is_built_again(config: RunConfig, capsys: pytest.CaptureFixture[str], damage: str) -> None:
     directory = engines.build(config)
-    (directory / "engine.safetensors").write_bytes(b"cut")
+    damaged(directory, damage)
+    capsys.readouterr()
     assert engines.build(config) == directory
+    assert "is damaged or not complete" in capsys.readouterr().err
     read_engine(directory)
+    assert engines.build(config) == directory and capsys.readouterr().err == ""
+
+
+def damaged(directory: Path, how: str) -> Path:
+    tensors, about = directory / "engine.safetensors", directory / "engine.json"
+    content = tensors.read_bytes()
+    if how == "no digests":
+        (directory / "SHA256SUMS").unlink()
+    elif how == "other settings":
+        about.write_text(about.read_text().replace('"calibration_seed": 0', '"calibration_seed": 1'))
+    else:
+        tensors.write_bytes(b"cut" if how == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
+    return directory
+
+
+def test_a_damaged_engine_of_the_users_is_refused(folder: Path, config: RunConfig, tmp_path: Path) -> None:
+    own = shutil.copytree(engines.build(config), tmp_path / "own")
+    named = changed(folder, engine=own, log_dir=tmp_path / "logs")
+    assert prepare(named).model.engine == own
+    with pytest.raises(UsageError, match="found a damaged one: its SHA256SUMS does not match"):
+        prepare(replace(named, engine=damaged(own, "flipped")))
+    damaged(own, "no digests")  # as the first edition's
+    assert prepare(named).model.engine == own
 
 
 def test_two_builds_at_once_leave_one_engine(folder: Path) -> None:

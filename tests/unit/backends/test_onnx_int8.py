@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +67,53 @@ def test_weights_stored_as_uint8_give_the_same(quantized: QuantizedModel) -> Non
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(one ^ 0xFF for one in content[len(content) // 2 :])
+    path.write_bytes(content)
+
+
+def empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.unlink()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a graph cut short": lambda ready: os.truncate(ready / "graph.onnx", 40),
+    "a flipped graph": lambda ready: flip(ready / "graph.onnx"),
+    "weights cut short": lambda ready: os.truncate(ready / "graph.weights", 1000),
+    "flipped weights": lambda ready: flip(ready / "graph.weights"),
+    "nothing": empty,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_an_optimized_graph_that_is_damaged_is_written_again(
+    quantized: QuantizedModel, engine: Path, model: Model, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    model, batch = replace(model, engine=engine), random_batch([30])
+    expected = backend(model, "int8").infer(batch)
+    ready = next(engine.glob("onnxruntime-*"))
+    DAMAGE[damage](ready)
+    capsys.readouterr()
+    np.testing.assert_array_equal(backend(model, "int8").infer(batch), expected)
+    assert "is damaged: it is written again" in capsys.readouterr().err
+    np.testing.assert_array_equal(backend(model, "int8").infer(batch), expected)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_optimized_graph_that_cannot_be_written_costs_only_memory(
+    quantized: QuantizedModel, model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, batch = replace(model, engine=write_engine(tmp_path / "small", quantized)), random_batch([30])
+    expected = backend(model, "int8").infer(batch)
+    ready = next((tmp_path / "small").glob("onnxruntime-*"))
+    shutil.rmtree(ready)
+    ready.write_text("in the way")
+    np.testing.assert_allclose(backend(model, "int8").infer(batch), expected, atol=1e-5)
+    assert "not shared in memory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("precision", ["int8", "int8-dynamic"])
 def test_it_is_near_fp32(engine: Path, model: Model, precision: str) -> None:
     batch = random_batch([30, 60, 90])
@@ -83,7 +133,7 @@ def test_padding_changes_no_calibrated_answer(engine: Path, model: Model) -> Non
 def test_a_second_session_uses_the_cached_graph_of_the_first(engine: Path, model: Model) -> None:
     batch = random_batch([40])
     first = backend(replace(model, engine=engine), "int8").infer(batch)
-    ready = sorted(path for path in engine.rglob("*") if "onnxruntime" in path.parent.name)
+    ready = sorted(path for path in engine.rglob("graph.*") if "onnxruntime" in path.parent.name)
     assert [path.name for path in ready] == ["graph.onnx", "graph.weights"]
     written = [path.stat().st_mtime_ns for path in ready]
     np.testing.assert_array_equal(backend(replace(model, engine=engine), "int8").infer(batch), first)
