@@ -13,11 +13,11 @@ from pathlib import Path
 
 from backends import formats
 from backends.bert import config as bert_config
-from backends.bert.config import RANDOM_GEOMETRIES
-from backends.bert.heads import SPANS
+from backends.bert.config import RANDOM_GEOMETRIES, class_order
+from backends.bert.heads import CLASSES, HEADS, SPANS
 from backends.bert.model import GRAPH_SUFFIX, RANDOM_PREFIX, Model
 from backends.errors import BackendError
-from backends.formats import onnx_graph_walk, onnx_io_names, random_weights
+from backends.formats import onnx_signature, random_weights
 from backends.formats.base import ModelWeights, Tensors
 from backends.formats.random_weights import RANDOM_SEED
 
@@ -61,14 +61,14 @@ def with_config(model: Model) -> Model:
     return model if model.config else replace(model, config=read_weights(model).config)
 
 
-def with_answers(model: Model) -> Model:
-    """The same model, an ONNX graph, with the head that the names of its outputs show.
+def with_signature(model: Model) -> Model:
+    """The same model, an ONNX graph, with what it takes and gives when it runs as it is.
 
     Raises:
-        BackendError: no head has such outputs.
+        BackendError: it does not take and give what a BERT does.
     """
     assert model.path is not None  # a graph has a path
-    return replace(model, answers=onnx_io_names.head(model, onnx_graph_walk.outputs(model.path)))
+    return replace(model, graph=onnx_signature.read(model.path))
 
 
 def read_weights(model: Model) -> ModelWeights:
@@ -79,9 +79,23 @@ def read_weights(model: Model) -> ModelWeights:
             shape; the message names it.
     """
     if model.path is not None:
-        return formats.of(model.path).read(model.path)
+        return _classes_in_order(model.path, formats.of(model.path).read(model.path))
     assert model.config is not None  # random weights have a config
     return random_weights.weights(model.spec, model.config)
+
+
+def class_names(model: Model) -> tuple[str, ...]:
+    """The names of a classifier's outputs by its config.json; empty if it has none, or the model is another one."""
+    return bert_config.class_names(model.path) if model.path is not None and model.head == CLASSES else ()
+
+
+def _classes_in_order(path: Path, weights: ModelWeights) -> ModelWeights:
+    """The model with the negative class first: rows of its last layer change places if their names are reversed."""
+    if weights.config.head != CLASSES or class_order(path) == (0, 1):
+        return weights
+    last, turned = HEADS[CLASSES].last, list(class_order(path))
+    rows = {f"{last}.{part}": weights.tensors[f"{last}.{part}"][turned] for part in ("weight", "bias")}
+    return replace(weights, tensors=weights.tensors | rows)
 
 
 def read_tensors(model: Model) -> Tensors:
@@ -109,8 +123,7 @@ def files(model: Model) -> tuple[Path, ...]:
     """The weight files, after their config.json if there is one; empty for random weights."""
     if model.path is None:
         return ()
-    configs = [model.path.with_name(name) for name in bert_config.CONFIGS]
-    return (*(path for path in configs if path.is_file()), *weight_files(model))
+    return (*bert_config.files(model.path), *weight_files(model))
 
 
 def weight_files(model: Model) -> tuple[Path, ...]:

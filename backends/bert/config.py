@@ -13,9 +13,13 @@ from pathlib import Path
 from backends.bert import heads
 from backends.bert.heads import HEADS, SPANS
 from backends.errors import BackendError
-from foundation.bounded_readers import SETTINGS_BYTES, read_json
+from foundation import file_kinds
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
+from foundation.typed_json import decode
 
 CONFIGS = ("config.json", "bert_config.json")  # Hugging Face's name, and MLPerf's
+_MOST = {"num_hidden_layers": 1024, "type_vocab_size": 1 << 16}  # limits of sizes, far above any published model's
+_MOST_OF_OTHERS = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,41 +89,100 @@ RANDOM_GEOMETRIES = {
 }
 
 
+def files(path: Path) -> list[Path]:
+    """The config files next to the file `path`, or in the directory `path`, the one that counts first.
+
+    Optimum keeps graphs in a directory `onnx` below the model's own, where the config stays.
+    """
+    folder = path if path.is_dir() else path.parent
+    folders = (folder, folder.parent) if folder.name == "onnx" else (folder,)
+    return [one / name for one in folders for name in CONFIGS if (one / name).is_file()]
+
+
 def find_config(path: Path) -> BertConfig | None:
-    """The config file next to the file `path`, or in the directory `path`; None if there is none.
+    """The configuration next to the file `path`, or in the directory `path`; None if there is none.
 
     Raises:
         BackendError: it is not the configuration of a BERT.
     """
-    folder = path if path.is_dir() else path.parent
-    found = [folder / name for name in CONFIGS if (folder / name).is_file()]
+    found = files(path)
     return read_config(found[0]) if found else None
+
+
+def class_order(path: Path) -> tuple[int, int]:
+    """The outputs of the classifier in the file `path` for negative and positive, by their names: (1, 0) if they are
+    the other way round. Names that do not say which is which leave them as they are. Raises as `class_names`."""
+    return heads.class_order(class_names(path)) or (0, 1)
 
 
 def read_config(path: Path) -> BertConfig:
     """The configuration in a config.json.
 
     Raises:
-        BackendError: it is not that of a BERT with exact GELU, or its sizes are impossible.
+        BackendError: it is not that of a BERT with exact GELU, or its numbers are impossible.
     """
     try:
         data = read_json(path, SETTINGS_BYTES)
-        known = {field.name: data[field.name] for field in fields(BertConfig) if field.name in data}
-        config = BertConfig(**known)
-    except (ValueError, TypeError) as error:
-        raise BackendError(f"expected BERT's config.json at {path}, found: {error}.") from error
-    config = replace(config, head=heads.of_architectures(data.get("architectures")))
-    if data.get("model_type", "bert") != "bert" or config.hidden_act != "gelu":
-        found = f"model_type {data.get('model_type')!r}, hidden_act {config.hidden_act!r}"
-        raise BackendError(f"expected a BERT with exact GELU in {path}, found {found}.")
-    sizes = {field.name: getattr(config, field.name) for field in fields(BertConfig) if field.type == "int"}
-    wrong = [f"{name} {size!r}" for name, size in sizes.items() if not (isinstance(size, int) and size > 0)]
-    if wrong or config.hidden_size % config.num_attention_heads:
-        found = ", ".join(wrong) or f"hidden_size {config.hidden_size} for {config.num_attention_heads} heads"
+        kind = decode(_Kind, data)
+        if kind.model_type != "bert":
+            raise UnreadableError(f"model_type {kind.model_type!a}")
+        config = decode(BertConfig, {name: value for name, value in data.items() if name != "head"})
+    except UnreadableError as error:
+        raise _unusable(path, error) from error
+    _check(path, config)
+    return replace(config, head=heads.of_architectures(kind.architectures))
+
+
+def _unusable(path: Path, error: UnreadableError) -> BackendError:
+    other = file_kinds.at(path)
+    found = error if other in (None, "JSON") else other
+    return BackendError(
+        f"expected BERT's config.json at {path}, found: {found}. Type another --model, or correct the file."
+    )
+
+
+def _check(path: Path, config: BertConfig) -> None:
+    if config.hidden_act != "gelu":
         raise BackendError(
-            f"expected positive sizes in {path} and a hidden_size that the attention heads divide, found {found}."
+            f"expected a BERT with exact GELU in {path}, found hidden_act {config.hidden_act!a}. Type another --model."
         )
-    return config
+    sizes = {one.name: getattr(config, one.name) for one in fields(BertConfig) if one.type == "int"}
+    wrong = [f"{name} {size}" for name, size in sizes.items() if not 0 < size <= _MOST.get(name, _MOST_OF_OTHERS)]
+    if not 0 < config.layer_norm_eps < 1:
+        wrong.append(f"layer_norm_eps {config.layer_norm_eps}")
+    if not wrong and config.hidden_size % config.num_attention_heads:
+        wrong = [f"hidden_size {config.hidden_size} for {config.num_attention_heads} heads"]
+    if wrong:
+        raise BackendError(
+            f"expected the sizes of a BERT in {path}, and a hidden_size that the attention heads divide, found "
+            f"{', '.join(wrong)}. Correct the file."
+        )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The keys of config.json that say what model it is; MLPerf's has none of them."""
+
+    model_type: str = "bert"
+    architectures: object = None
+    id2label: Mapping[int, str] | None = None
+    label2id: Mapping[str, int] | None = None
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """The names of a classifier's outputs, in their order, by the config of the file `path`; empty if it has none.
+
+    transformers reads id2label; label2id is its reverse. Raises BackendError as `find_config`, for both.
+    """
+    found = files(path)
+    if not found:
+        return ()
+    try:
+        kind = decode(_Kind, read_json(found[0], SETTINGS_BYTES))
+    except UnreadableError as error:
+        raise _unusable(found[0], error) from error
+    names = kind.id2label or {number: name for name, number in (kind.label2id or {}).items()}
+    return tuple(name for _, name in sorted(names.items()))
 
 
 def of_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> BertConfig:
@@ -128,10 +191,11 @@ def of_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> BertConfig:
     Raises:
         BackendError: it is not a published geometry, so its number of attention heads is unknown.
     """
+    matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2}
     word, position, kind = (
-        shapes.get(f"bert.embeddings.{name}_embeddings.weight", (0, 0)) for name in ("word", "position", "token_type")
+        matrices.get(f"bert.embeddings.{name}_embeddings.weight", (0, 0)) for name in ("word", "position", "token_type")
     )
-    inner = shapes.get("bert.encoder.layer.0.intermediate.dense.weight", (0, 0))
+    inner = matrices.get("bert.encoder.layer.0.intermediate.dense.weight", (0, 0))
     layers = sum(name.endswith(".intermediate.dense.weight") for name in shapes)
     sizes = (word[-1], layers, inner[0])
     for known in RANDOM_GEOMETRIES.values():

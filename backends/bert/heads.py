@@ -6,7 +6,7 @@ one width and needs only the number of rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,21 @@ HEADS = {
         per_token=False,
     ),
 }
+
+
+# Names of the classes in published configurations, lower case → the class: 0 negative, 1 positive.
+_CLASSES = {"negative": 0, "neg": 0, "label_0": 0, "0": 0, "positive": 1, "pos": 1, "label_1": 1, "1": 1}
+
+
+def class_order(names: Sequence[str]) -> tuple[int, int] | None:
+    """The output of the negative and that of the positive class, by the names of the outputs in their order.
+
+    Without names it is (0, 1); None if the names do not say which is which.
+    """
+    if not names:
+        return 0, 1
+    found = [_CLASSES.get(name.strip().lower()) for name in names]
+    return (found.index(0), found.index(1)) if sorted(map(str, found)) == ["0", "1"] else None
 
 
 def of_architectures(names: object) -> str:

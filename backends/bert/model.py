@@ -7,6 +7,7 @@ from pathlib import Path
 
 from backends.bert.config import BertConfig
 from backends.bert.heads import SPANS
+from backends.bert.signature import Signature, Tables
 
 RANDOM_PREFIX = "random:"
 GRAPH_SUFFIX = ".onnx"
@@ -17,15 +18,29 @@ class Model:
     """Where a model is and what is known of it without reading its weights."""
 
     spec: str  # as the user typed it
-    config: BertConfig | None  # None: not read yet (`checkpoints.with_config`), or no model at all
+    config: BertConfig | None  # None: not read yet (`checkpoints.with_config`), a graph, or no model at all
     path: Path | None  # a directory or file; None for random weights
     engine: Path | None = None  # directory of the built engine, for precisions that need one
-    answers: str = SPANS  # the head of a model without a config: of its graph, or of the fake backend
+    answers: str = SPANS  # the head of a model with neither config nor graph, such as the fake backend's
+    graph: Signature | None = None  # of an .onnx file that runs as it is (`checkpoints.with_signature`)
 
     @property
     def head(self) -> str:
         """Its head, a key of `heads.HEADS`."""
-        return self.config.head if self.config else self.answers
+        known = self.config or self.graph
+        return known.head if known else self.answers
+
+    @property
+    def tables(self) -> Tables:
+        """The rows of its embedding tables, as far as they are known."""
+        if self.config is None:
+            return self.graph.tables if self.graph else Tables()
+        return Tables(self.config.vocab_size, self.config.type_vocab_size, self.config.max_position_embeddings)
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The longest sample that it takes; None: not known."""
+        return self.tables.positions if self.graph is None else self.graph.most_tokens
 
     @property
     def is_random(self) -> bool:

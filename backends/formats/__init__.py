@@ -16,7 +16,7 @@ from backends.errors import BackendError
 from backends.formats import onnx_reader, state_dicts
 from backends.formats.base import ModelWeights
 
-_STORED = (".safetensors", ".bin", ".pytorch", ".pt", ".pth")  # suffixes of a file of tensors
+_STORED = (".safetensors", ".bin", ".pytorch", ".pt", ".pth", ".ckpt")  # suffixes of a file of tensors
 # In a directory, the first of these that exists.
 _IN_DIRECTORY = (
     "model.safetensors",
@@ -24,7 +24,19 @@ _IN_DIRECTORY = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
     "model.pytorch",
+    "model.onnx",
+    "onnx/model.onnx",  # optimum's layout
 )
+_NO_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "training_args.bin", "optimizer.pt", "scheduler.pt")
+_FOREIGN = {  # suffix of weights that other frameworks read → whose they are
+    ".h5": "weights of TensorFlow (Keras)",
+    ".msgpack": "weights of Flax",
+    ".index": "a checkpoint of TensorFlow",
+    ".pb": "a graph of TensorFlow",
+    ".gguf": "weights of llama.cpp",
+    ".ot": "weights of rust-bert",
+    ".tflite": "a graph of TensorFlow Lite",
+}
 
 
 @dataclass(frozen=True)
@@ -49,13 +61,31 @@ def find(path: Path) -> Path | None:
     """The file to read of the model at `path`, a file or a directory; None if there is no model.
 
     Raises:
-        BackendError: a directory has a config.json but no weights.
+        BackendError: there are only weights that cannot be read, or a directory has a config.json but no weights.
     """
     if path.is_file():
+        if path.suffix not in (GRAPH_SUFFIX, *_STORED) and path.suffix in _FOREIGN:
+            raise _foreign(path)
         return path if path.suffix in (GRAPH_SUFFIX, *_STORED) else None
     found = [path / name for name in _IN_DIRECTORY if (path / name).is_file()]
     if found:
         return found[0]
+    others = sorted(one for one in path.glob("*") if one.suffix in (GRAPH_SUFFIX, *_STORED, *_FOREIGN))
+    readable = [one for one in others if one.suffix not in _FOREIGN and one.name not in _NO_WEIGHTS]
+    if readable:
+        raise BackendError(f"expected {_ACCEPTED} in {path}, found {readable[0].name}. Type: --model {readable[0]}")
+    if others:
+        raise _foreign(others[0])
     if any((path / name).is_file() for name in CONFIGS):
-        raise BackendError(f"expected {' or '.join(_IN_DIRECTORY)} in {path}, found none of them.")
+        raise BackendError(f"expected {_ACCEPTED} in {path}, found none of them. Copy or fetch the weights.")
     return None
+
+
+def _foreign(path: Path) -> BackendError:
+    what = _FOREIGN.get(path.suffix, "an adapter or optimizer state, which is not a whole model")
+    return BackendError(
+        f"expected {_ACCEPTED}, found {path}: {what}. Save the model with PyTorch's save_pretrained, or as ONNX."
+    )
+
+
+_ACCEPTED = " or ".join(_IN_DIRECTORY)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
@@ -15,6 +16,7 @@ from backends.errors import BackendError
 from foundation.arrays import Float32
 
 Tensors = dict[str, Float32]
+_BFLOAT16 = "bfloat16"  # of ml_dtypes, which numpy does not count as floating
 # Prefixes of tensors in published checkpoints that a head does not use.
 _UNUSED = ("bert.pooler.", "bert.embeddings.position_ids", "cls.")
 
@@ -50,17 +52,37 @@ def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors
     """
     shapes = config.shapes()
     missing = sorted(set(shapes) - set(found))
+    extra = [name for name in found if name not in shapes and not name.startswith(_UNUSED)]
     if missing:
+        others = f"; it has others, such as {extra[0]}" if extra else ""
         raise BackendError(
             f"expected {len(shapes)} tensors of a BERT for {HEADS[config.head].title} in {path}, "
-            f"found {len(missing)} missing, including {missing[0]}."
+            f"found {len(missing)} missing, including {missing[0]}{others}. {_ANOTHER}"
         )
     for name, shape in shapes.items():
         if tuple(found[name].shape) != shape:
-            raise BackendError(f"expected {name} of shape {shape} in {path}, found {tuple(found[name].shape)}.")
-    extra = [name for name in found if name not in shapes and not name.startswith(_UNUSED)]
+            raise BackendError(
+                f"expected {name} of shape {shape} in {path}, found {tuple(found[name].shape)}. {_ANOTHER}"
+            )
     if extra:
         raise BackendError(
-            f"expected only tensors of a BERT in {path}, found {len(extra)} others, including {extra[0]}."
+            f"expected only tensors of a BERT in {path}, found {len(extra)} others, including {extra[0]}. {_ANOTHER}"
         )
-    return {name: np.ascontiguousarray(found[name], np.float32) for name in shapes}
+    return {name: _float32(path, name, found[name]) for name in shapes}
+
+
+_ANOTHER = "Type another --model, or correct its config.json."
+
+
+def _float32(path: Path, name: str, tensor: npt.NDArray[Any]) -> Float32:
+    """The tensor in float32: one of integers, or with a value that is not finite, holds no weights."""
+    if not (np.issubdtype(tensor.dtype, np.floating) or tensor.dtype.name == _BFLOAT16):
+        raise BackendError(
+            f"expected floating-point weights as {name} in {path}, found {tensor.dtype}. "
+            f"Name the model before it was quantized or converted."
+        )
+    with np.errstate(over="ignore"):  # of a float64 beyond float32's range, which is infinite then
+        values = np.ascontiguousarray(tensor, np.float32)
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):  # both hand on NaN, and need no array of flags
+        raise BackendError(f"expected finite weights as {name} in {path}, found NaN or infinity. Type another --model.")
+    return values

@@ -1,33 +1,30 @@
 """An ONNX graph as a reader of weights needs it: the node that produces a tensor, and which tensors are constant.
 
 Constants are folded on request (a transposed, quantized or rescaled weight is a constant too), so it does not matter
-how much of that the exporter has folded already.
+how much of that the exporter has folded already. A graph comes from anywhere: one with a cycle is refused when it is
+loaded, so that every walk ends, and what is folded is limited by what the file holds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from backends.errors import BackendError, brief
+from backends.errors import BackendError
+from backends.formats import onnx_file
+from backends.formats.onnx_file import Array
+from backends.formats.onnx_folding import FOLDED, OnnxNode, result_size
 
-Array = npt.NDArray[Any]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class OnnxNode:
-    """One operator, with the names of its input and output tensors."""
-
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
+_SMALL = 4096  # elements of a constant that is read although weights are not: an axis, a shape, an index
+_FOLDS, _FREE = 16, 1 << 20  # elements that may be folded: so many times those in the file, and some more
+_COMPUTING = (ValueError, TypeError, IndexError, KeyError, OverflowError, np.exceptions.AxisError)
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,12 @@ class OnnxGraph:
     outputs: tuple[str, ...]
     made_by: Mapping[str, OnnxNode]  # output → the node that computes it
     constants: dict[str, Array | None] = field(default_factory=dict)  # a cache; None: known not to be constant
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of all that the file holds, read or not
+    most_folded: int = _FREE  # elements that may be folded
+    folded: list[int] = field(default_factory=lambda: [0])  # elements that were folded, as one number
 
     def node(self, name: str) -> OnnxNode | None:
-        """The node that computes `name`; None for an input or an initializer."""
+        """The node that computes `name`; None for an input or a constant of the file."""
         return self.made_by.get(name)
 
     def node_of(self, name: str, op: str) -> OnnxNode | None:
@@ -50,16 +50,42 @@ class OnnxGraph:
         return node if node is not None and node.op == op else None
 
     def constant(self, name: str) -> Array | None:
-        """The tensor's value; None if it depends on the graph's inputs."""
-        if name not in self.constants:
-            self.constants[name] = self._folded(self.node(name))
+        """The tensor's value; None if it depends on the graph's inputs, or cannot be computed.
+
+        Raises:
+            BackendError: the constants that it is computed from are too large.
+        """
+        waiting = [name]  # a stack of our own: chains of thousands of nodes are deeper than Python's
+        while waiting:
+            node = self.node(waiting[-1])
+            inputs = [one for one in node.inputs if one] if node is not None and node.op in FOLDED else []
+            further = [one for one in inputs if one not in self.constants]
+            if waiting[-1] in self.constants:
+                waiting.pop()
+            elif further:
+                waiting.extend(further)
+            else:
+                self.constants[waiting.pop()] = self._folded(node, inputs)
         return self.constants[name]
 
-    def _folded(self, node: OnnxNode | None) -> Array | None:
-        if node is None or node.op not in FOLDED:
+    def _folded(self, node: OnnxNode | None, inputs: list[str]) -> Array | None:
+        values = [value for name in inputs if (value := self.constants[name]) is not None]
+        if node is None or not inputs or len(values) < len(inputs):
             return None
-        values = [self.constant(name) for name in node.inputs if name]
-        return None if any(value is None for value in values) else FOLDED[node.op](node, *values)
+        try:
+            self.folded[0] += result_size(node, values)
+        except ValueError:
+            return None
+        if self.folded[0] > self.most_folded:
+            raise BackendError(
+                f"expected constants in {self.path} of the size of its weights, found a {node.op} of constants "
+                f"that makes them {self.folded[0]:,} elements. Export the model again."
+            )
+        try:
+            with np.errstate(all="ignore"):
+                return FOLDED[node.op](node, *values)
+        except _COMPUTING:
+            return None
 
     def variable(self, node: OnnxNode) -> list[str]:
         """The names of the node's inputs that are not constant."""
@@ -86,131 +112,66 @@ class OnnxGraph:
 
 
 def load(path: Path) -> OnnxGraph:
-    """The graph in a file.
+    """The graph in a file, with its weights.
 
     Raises:
-        BackendError: it is not an ONNX graph, or incomplete: it reads a tensor that it does not have.
+        BackendError: it is not an ONNX graph, or incomplete, or has a cycle.
     """
-    from onnx import numpy_helper
+    return of_proto(path, onnx_file.parse(path).graph)
 
-    proto = _parse(path, with_weights=True).graph
-    constants: dict[str, Array | None] = {}
-    for tensor in proto.initializer:
-        try:
-            constants[tensor.name] = numpy_helper.to_array(tensor)
-        except Exception as error:
-            raise BackendError(
-                f"expected the tensor {tensor.name} in {path}, found it cut short: {brief(error)}."
-            ) from error
-    nodes = [_node(node) for node in proto.node]
-    inputs = tuple(value.name for value in proto.input if value.name not in constants)
-    made_by = {name: node for node in nodes for name in node.outputs}
+
+def of_proto(path: Path, proto: Any, with_weights: bool = True) -> OnnxGraph:
+    """The graph in a GraphProto of the file `path`; without weights, of larger constants the shapes only."""
+    held = {tensor.name: tensor for tensor in proto.initializer}
+    held |= {node.output[0]: found for node in proto.node if (found := _value(node)) is not None}
+    shapes = {name: onnx_file.shape(tensor) for name, tensor in held.items()}
+    constants: dict[str, Array | None] = {
+        name: onnx_file.array(tensor, path) if with_weights or math.prod(shapes[name]) <= _SMALL else None
+        for name, tensor in held.items()
+    }
+    nodes = [_node(node) for node in proto.node if node.output and node.output[0] not in held]
+    inputs = tuple(value.name for value in proto.input if value.name not in held)
+    made_by = {name: node for node in nodes for name in node.outputs if name}
+    _check(path, nodes, made_by, {*held, *inputs})
+    outputs = tuple(value.name for value in proto.output)
+    most = _FREE + _FOLDS * sum(math.prod(shape) for shape in shapes.values())
+    return OnnxGraph(path, inputs, outputs, made_by, constants, shapes, most)
+
+
+def _check(path: Path, nodes: list[OnnxNode], made_by: Mapping[str, OnnxNode], given: set[str]) -> None:
+    """Raises BackendError if a node reads a tensor that does not exist, or depends on itself."""
     for node in nodes:
         for name in node.inputs:
-            if name and name not in made_by and name not in constants and name not in inputs:
-                raise BackendError(f"expected the tensor {name}, which a {node.op} of {path} reads, found none.")
-    return OnnxGraph(path, inputs, tuple(value.name for value in proto.output), made_by, constants)
-
-
-def has_op(path: Path, op: str) -> bool:
-    """True if the graph has a node with this operator; False if the file is not a graph."""
+            if name and name not in made_by and name not in given:
+                raise BackendError(
+                    f"expected the tensor {name}, which a {node.op} of {path} reads, found none. "
+                    f"Copy or fetch it again."
+                )
     try:
-        return any(node.op_type == op for node in _parse(path, with_weights=False).graph.node)
-    except BackendError:
-        return False
-
-
-def outputs(path: Path) -> tuple[str, ...]:
-    """The names of the graph's outputs, without reading its weights. Raises as `load`."""
-    return tuple(value.name for value in _parse(path, with_weights=False).graph.output)
-
-
-def files(path: Path) -> tuple[Path, ...]:
-    """The file, and the files next to it that hold its larger tensors."""
-    try:
-        tensors = _parse(path, with_weights=False).graph.initializer
-    except BackendError:
-        return (path,)
-    where = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
-    return (path, *(path.with_name(name) for name in sorted(where) if path.with_name(name).is_file()))
-
-
-def _parse(path: Path, with_weights: bool) -> Any:
-    import onnx
-
-    try:
-        proto = onnx.load(path, load_external_data=with_weights)
-    except Exception as error:
+        TopologicalSorter({name: set(node.inputs) for name, node in made_by.items()}).prepare()
+    except CycleError as error:
         raise BackendError(
-            f"expected an ONNX graph in {path}, found another file, or one cut short ({brief(error)}). "
-            f"Copy or fetch it again."
+            f"expected a graph without cycles in {path}, found one through {error.args[1][0]!a}. Export it again."
         ) from error
-    if not proto.graph.node:
-        raise BackendError(f"expected an ONNX graph in {path}, found an empty one. Copy or fetch it again.")
-    return proto
 
 
 def _node(proto: Any) -> OnnxNode:
     from onnx import helper
 
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
+    attributes = {one.name: helper.get_attribute_value(one) for one in proto.attribute if one.type}
     return OnnxNode(proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
 
 
-def _value(node: OnnxNode) -> Array | None:
+def _value(proto: Any) -> Any:
+    """The TensorProto of a Constant; None for other nodes."""
     from onnx import numpy_helper
 
-    if "value" in node.attributes:
-        return numpy_helper.to_array(node.attributes["value"])
-    found = [value for name, value in node.attributes.items() if name.startswith("value_")]
-    return np.asarray(found[0]) if found else None
-
-
-def _cast(node: OnnxNode, x: Array) -> Array:
-    from onnx import helper
-
-    to: np.dtype[Any] = helper.tensor_dtype_to_np_dtype(node.attributes["to"])
-    return x.astype(to)
-
-
-def _unsqueeze(node: OnnxNode, x: Array, axes: Array | None = None) -> Array:
-    return np.expand_dims(x, tuple(node.attributes["axes"] if axes is None else axes.tolist()))
-
-
-def _along(node: OnnxNode, x: Array, values: Array) -> Array:
-    """Scales or zero points reshaped to broadcast with x: a scalar, or one value for each index of an axis."""
-    if values.size == 1:
-        return values.reshape(())
-    shape = [1] * x.ndim
-    shape[node.attributes.get("axis", 1)] = -1
-    return values.reshape(shape)
-
-
-def _quantize(node: OnnxNode, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
-    zero = np.zeros((), np.uint8) if zero_point is None else zero_point
-    limits = np.iinfo(zero.dtype)
-    steps = np.rint(x / _along(node, x, scale)) + _along(node, x, zero)
-    rounded: Array = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
-    return rounded
-
-
-def _dequantize(node: OnnxNode, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
-    zero = 0 if zero_point is None else _along(node, x, zero_point).astype(np.int32)
-    steps: Array = x.astype(np.int32) - zero
-    return np.asarray(steps * _along(node, x, scale), np.float32)
-
-
-# Operators that can be folded: (node, *constant inputs) → the output.
-FOLDED: dict[str, Callable[..., Array | None]] = {
-    "Constant": _value,
-    "Identity": lambda _, x: x,
-    "Cast": _cast,
-    "Transpose": lambda node, x: x.transpose(node.attributes.get("perm")),
-    "Unsqueeze": _unsqueeze,
-    "Concat": lambda node, *parts: np.concatenate(parts, node.attributes["axis"]),
-    "Mul": lambda _, x, y: x * y,
-    "Div": lambda _, x, y: x / y,
-    "Sqrt": lambda _, x: np.sqrt(x),
-    "QuantizeLinear": _quantize,
-    "DequantizeLinear": _dequantize,
-}
+    if proto.op_type != "Constant" or len(proto.output) != 1:
+        return None
+    for name, value in _node(proto).attributes.items():
+        if name == "value":
+            return value
+        if name in ("value_float", "value_floats", "value_int", "value_ints"):
+            kind = np.float32 if "float" in name else np.int64
+            return numpy_helper.from_array(np.asarray(value, kind))
+    return None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from backends.formats.onnx_graph_walk import OnnxGraph, OnnxNode
+from backends.formats.onnx_folding import OnnxNode
+from backends.formats.onnx_graph_walk import OnnxGraph
 from backends.formats.onnx_patterns import GraphLinear, GraphNorm, linear, norm, not_bert, through
 
 # Operators of an exact GELU, and of activations that are not supported.

@@ -8,7 +8,9 @@ import numpy as np
 
 from backends.errors import BackendError
 from backends.formats.base import QatRange
-from backends.formats.onnx_graph_walk import Array, OnnxGraph, OnnxNode
+from backends.formats.onnx_file import Array
+from backends.formats.onnx_folding import OnnxNode
+from backends.formats.onnx_graph_walk import OnnxGraph
 from foundation.arrays import Float32
 
 # Operators that move or quantize values without computing with them.

@@ -9,21 +9,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from backends.bert.config import BertConfig
-from backends.formats import onnx_graph_walk, onnx_heads
+from backends.formats import onnx_file, onnx_graph_walk, onnx_heads
 from backends.formats.base import ModelWeights, checked
-from backends.formats.onnx_graph_walk import Array, OnnxGraph
+from backends.formats.onnx_file import Array
+from backends.formats.onnx_graph_walk import OnnxGraph
 from backends.formats.onnx_layers import layer_norm, layers_back_from
 from backends.formats.onnx_patterns import LAYOUT, ROUNDING, not_bert
 
 # Operators of a sum of embeddings.
 _SUMS = {"Add"} | LAYOUT | ROUNDING
 
-files = onnx_graph_walk.files
+files = onnx_file.files
 
 
 def has_ranges(path: Path) -> bool:
     """True if the graph is quantized."""
-    return onnx_graph_walk.has_op(path, "DequantizeLinear")
+    return onnx_file.has_op(path, "DequantizeLinear")
 
 
 def read(path: Path) -> ModelWeights:

@@ -1,13 +1,13 @@
 """Tensors stored by name: safetensors and PyTorch state dicts, in one file or sharded, Hugging Face's and MLPerf's.
 
-PyTorch files are opened with `weights_only`, so that they can contain tensors but no code. The maxima that quantizers
+Names lose what wrappers added, in every format alike. The maxima that quantizers
 stored next to the weights in quantization-aware training become the ranges of the linear layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,26 @@ import safetensors.numpy
 from backends.bert import config as bert_config
 from backends.bert import heads
 from backends.errors import BackendError, brief
+from backends.formats import tensor_names, torch_files
 from backends.formats.base import ModelWeights, QatRange, checked
+from foundation import file_kinds
 from foundation.arrays import Float32
-from foundation.bounded_readers import SETTINGS_BYTES, read_json
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
+from foundation.typed_json import decode
 
 _INDEX = ".index.json"
 _QUANTIZER = "_quantizer."  # in the name of every tensor that quantization-aware training adds
 _INPUT, _WEIGHT = "._input_quantizer._amax", "._weight_quantizer._amax"
-_WRAPPED = ("model", "state_dict", "model_state_dict")  # keys under which training scripts store the tensors
-# Names in models converted from TensorFlow, trained on several devices, or with fused activations → our names.
-_RENAMED = {
-    "LayerNorm.gamma": "LayerNorm.weight",
-    "LayerNorm.beta": "LayerNorm.bias",
-    "dense_act.": "dense.",
-    "module.bert.": "bert.",
-    "module.qa_outputs.": "qa_outputs.",
-    "module.classifier.": "classifier.",
-}
+
+
+@dataclass(frozen=True)
+class _Index:
+    weight_map: Mapping[str, str]  # tensor → file
 
 
 def read(path: Path) -> ModelWeights:
     """The weights in `path`: a file of tensors, or the index of its shards."""
-    found = {_renamed(name): tensor for name, tensor in _read_all(path).items()}
+    found = tensor_names.unwrapped(path, _read_all(path))
     plain = {name: tensor for name, tensor in found.items() if _QUANTIZER not in name}
     shapes = {name: tuple(tensor.shape) for name, tensor in plain.items()}
     config = replace(
@@ -69,7 +67,10 @@ def _read_all(path: Path) -> dict[str, Any]:
         held = _reader(path.with_name(shard))[0](path.with_name(shard))
         lacks = sorted(name for name, file in where.items() if file == shard and name not in held)
         if lacks:
-            raise BackendError(f"expected {lacks[0]} in {path.with_name(shard)}, where {path.name} has it, found none.")
+            raise BackendError(
+                f"expected {lacks[0]} in {path.with_name(shard)}, where {path.name} has it, found none. "
+                f"Copy or fetch both again."
+            )
         found |= held
     return found
 
@@ -77,23 +78,19 @@ def _read_all(path: Path) -> dict[str, Any]:
 def _weight_map(path: Path) -> dict[str, str]:
     """Name of each tensor → name of the file next to the index that holds it."""
     try:
-        where = read_json(path, SETTINGS_BYTES)["weight_map"]
-        names = {str(name): Path(file).name for name, file in where.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        names = {
+            name: Path(file).name for name, file in decode(_Index, read_json(path, SETTINGS_BYTES)).weight_map.items()
+        }
+    except UnreadableError as error:
         raise BackendError(
-            f"expected an index of shards (weight_map: tensor → file) in {path}, found: {brief(error)}. "
+            f"expected an index of shards (weight_map: tensor → file) in {path}, found {file_kinds.at(path)}: {error}. "
             f"Copy or fetch it again."
         ) from error
-    gone = sorted(file for file in set(names.values()) if not path.with_name(file).is_file())
+    gone = sorted(file for file in set(names.values()) if not (path.parent / file).is_file())
     if gone or not names:
-        raise BackendError(f"expected the shards that {path} lists, found no {gone[0] if gone else 'shard in it'}.")
+        found = f"no {gone[0]!a}" if gone else "none in it"
+        raise BackendError(f"expected the shards that {path} lists, found {found}. Copy or fetch them again.")
     return names
-
-
-def _renamed(name: str) -> str:
-    for old, new in _RENAMED.items():
-        name = name.replace(old, new)
-    return name
 
 
 def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, QatRange]:
@@ -105,7 +102,9 @@ def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, QatRange]:
     for name in sorted(name.removesuffix(_INPUT) for name in found if name.endswith(_INPUT)):
         weight = found.get(f"{name}.weight")
         if weight is None:
-            raise BackendError(f"expected {name}.weight in {path}, which has {name}{_INPUT}, found none.")
+            raise BackendError(
+                f"expected {name}.weight in {path}, which has {name}{_INPUT}, found none. Copy or fetch it again."
+            )
         if not name.startswith("bert.encoder.layer."):
             continue
         amax = found.get(name + _WEIGHT, np.abs(weight).max())
@@ -121,17 +120,26 @@ def _positive(path: Path, name: str, amax: Any, size: int) -> Float32:
     values = np.asarray(amax, np.float32).reshape(-1)
     if values.size not in (1, size) or not (np.isfinite(values).all() and (values > 0).all()):
         count = "one value" if size == 1 else f"one value or {size}"
-        raise BackendError(f"expected {count} above 0 for {name} in {path}, found {values[:4].tolist()}.")
+        raise BackendError(
+            f"expected {count} above 0 for {name} in {path}, found {values[:4].tolist()}. Copy or fetch it again."
+        )
     return np.broadcast_to(values, (size,))
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    import ml_dtypes  # noqa: F401 - numpy then has bfloat16, which safetensors looks up by name
+
     try:
         return safetensors.numpy.load_file(path)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except (AttributeError, TypeError, KeyError) as error:
         raise BackendError(
-            f"expected a complete safetensors file at {path}, found one cut short or broken ({error}). "
-            f"Copy or fetch it again."
+            f"expected tensors of types that numpy has in {path}, found others ({brief(error)}). "
+            f"Save the model in float32, float16 or bfloat16."
+        ) from error
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        found = file_kinds.at(path) or f"one cut short or broken ({brief(error)})"
+        raise BackendError(
+            f"expected a complete safetensors file at {path}, found {found}. Copy or fetch it again."
         ) from error
 
 
@@ -143,34 +151,6 @@ def _safetensors_names(path: Path) -> Iterable[str]:
         return ()  # the reader reports why
 
 
-def _read_torch(path: Path) -> Mapping[str, Any]:
-    return {name: tensor.float().numpy() for name, tensor in _load_torch(path).items()}
-
-
-def _load_torch(path: Path) -> Mapping[str, Any]:
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        raise BackendError(
-            f"reading {path} needs torch, which is not installed. Type: pip install 'mlperf-bert-sut[pytorch]', or "
-            f"use model.safetensors."
-        ) from error
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = "objects that would run code" if "weights_only" in str(error) else "a file cut short or broken"
-        raise BackendError(
-            f"expected a PyTorch state dict in {path}, tensors and nothing else, found {reason} ({brief(error)}). "
-            f"Copy or fetch it again, or use model.safetensors."
-        ) from error
-    found = next(
-        (found[key] for key in _WRAPPED if isinstance(found, dict) and isinstance(found.get(key), dict)), found
-    )
-    if not isinstance(found, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
-        raise BackendError(f"expected a PyTorch state dict in {path}, tensors by name, found {type(found).__name__}.")
-    return found
-
-
 _Reader = tuple[
     Callable[[Path], Mapping[str, Any]], Callable[[Path], Iterable[str]]
 ]  # (reads the tensors, reads only their names)
@@ -178,4 +158,4 @@ _READERS: dict[str, _Reader] = {".safetensors": (_read_safetensors, _safetensors
 
 
 def _reader(path: Path) -> _Reader:
-    return _READERS.get(path.suffix, (_read_torch, _load_torch))
+    return _READERS.get(path.suffix, (torch_files.read, torch_files.load))

@@ -9,7 +9,7 @@ import numpy as np
 from backends.base import Batch, Options
 from backends.bert.config import BertConfig
 from backends.formats.base import Tensors
-from backends.formats.onnx_io_names import INPUTS
+from backends.formats.graph_calls import GraphCalls
 from backends.onnxruntime_cpu import graph as onnx_graph
 from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
 from backends.quantization.int8_model import LINEARS
@@ -22,10 +22,9 @@ def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int
     """The inputs of all linear layers, batch by batch: about 700 KB per token for BERT-Large."""
     built = onnx_graph.build(config, tensors, with_linear_inputs=True)
     session = onnxruntime_cpu_session.open_built(built, Options(threads=threads))
+    calls = GraphCalls.of_built(config.head)
     places = [(layer, name) for layer in range(config.num_hidden_layers) for name in LINEARS]
     names = [output.name for output in session.get_outputs()][-len(places) :]  # the head's come first
     for batch in batches:
-        padded = batch.padded()
-        feed = (padded.input_ids, padded.attention_mask, padded.token_type_ids)
-        found = session.run(names, dict(zip(INPUTS, feed, strict=True)))
+        found = session.run(names, calls.feed(batch))
         yield {place: batch.pack(np.asarray(x)) for place, x in zip(places, found, strict=True)}

@@ -15,7 +15,7 @@ from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
 from backends.errors import BackendError, brief
-from backends.formats import onnx_io_names
+from backends.formats.graph_calls import GraphCalls
 from backends.onnxruntime_cpu import session
 from backends.quantization.int8_model import read_model_engine
 from foundation.arrays import Float32
@@ -30,14 +30,15 @@ class OnnxRuntimeBackend(Backend):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._session: Any = None
-        self._inputs: onnx_io_names.Inputs = {}
 
     def load(self, model: Model) -> None:
         """Open a session on the model's graph, weights or engine. Raises BackendError if it cannot be run."""
-        as_it_is = self.runs_as_graph(model)
-        self._session = self._open_file(model.path) if as_it_is else self._open_weights(model)
-        self._inputs = onnx_io_names.match_inputs(model, [node.name for node in self._session.get_inputs()])
-        self._outputs = onnx_io_names.match_outputs(model, [node.name for node in self._session.get_outputs()])
+        if self.runs_as_graph(model):
+            self._calls = GraphCalls.of_file(model)
+            self._session = self._open_file(model.path)
+        else:
+            self._session, head = self._open_weights(model)
+            self._calls = GraphCalls.of_built(head)
 
     def _open_file(self, path: Path | None) -> Any:
         assert path is not None  # a graph has a path
@@ -49,25 +50,29 @@ class OnnxRuntimeBackend(Backend):
                 f"({brief(error)}). Copy or fetch it again."
             ) from error
 
-    def _open_weights(self, model: Model) -> Any:
+    def _open_weights(self, model: Model) -> tuple[Any, str]:
+        """A session of the graph that is written from the weights or the engine, and its head."""
         from backends.onnxruntime_cpu import graph as onnx_graph
         from backends.onnxruntime_cpu import int8_graph
 
         wide = session.has_wide_products()
         if self.options.precision == "int8":
             engine, directory = read_model_engine(model)
-            return session.open_cached(directory, lambda: int8_graph.build(engine, wide), self.options)
+            opened = session.open_cached(directory, lambda: int8_graph.build(engine, wide), self.options)
+            return opened, engine.config.head
         weights = read_weights(model)
         if self.options.precision == "int8-dynamic":
             built = int8_graph.build_dynamic(weights.config, weights.tensors, wide)
         else:
             built = onnx_graph.build(weights.config, weights.tensors)
         self._arrays = built[1]  # the session reads them in place
-        return session.open_built(built, self.options)
+        return session.open_built(built, self.options), weights.config.head
 
     def infer(self, batch: Batch) -> Float32:
-        found = self._session.run(self._outputs, onnx_io_names.feed(self._inputs, batch.padded()))
-        return onnx_io_names.answers(batch, found)
+        return self._calls.infer(batch, lambda feed: self._session.run(self._calls.signature.outputs, feed))
+
+    def computed_tokens(self, batch: Batch) -> int:
+        return self._calls.computed_tokens(batch)
 
     def close(self) -> None:
         self._session = None

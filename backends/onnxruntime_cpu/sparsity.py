@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
-from backends.formats import weight_types
+from backends.formats import onnx_file, weight_types
 from backends.formats.weight_types import Shares
 
 # Operator → {index of an input with a quantized tensor: index of the input with its zero point}.
@@ -40,10 +38,10 @@ class GraphWeights:
 def measure(path: Path) -> GraphWeights:
     """The weights of the graph in a file; none if it is no ONNX graph."""
     try:
-        graph = onnx.load(path).graph
+        graph = onnx_file.parse(path).graph
         arrays = {one.name: one for one in graph.initializer if len(one.dims) > 1}
-        points = _zero_points(graph)
-        counts = [_count(one, points.get(name, 0), path.parent) for name, one in arrays.items()]
+        points = _zero_points(graph, path)
+        counts = [_count(onnx_file.array(one, path), points.get(name, 0)) for name, one in arrays.items()]
     except Exception:  # noqa: BLE001 - the engine reports what is wrong with the file when it loads it
         return GraphWeights()
     weights = sum(size for _, size in counts)
@@ -51,7 +49,7 @@ def measure(path: Path) -> GraphWeights:
     return GraphWeights(zeros, weight_types.of_graph(graph))
 
 
-def _zero_points(graph: Any) -> dict[str, Any]:
+def _zero_points(graph: Any, path: Path) -> dict[str, Any]:
     """Name of each quantized weight → its zero point, a scalar or one per channel."""
     values = {one.name: one for one in graph.initializer if len(one.dims) <= 1}
     found: dict[str, Any] = {}
@@ -59,11 +57,10 @@ def _zero_points(graph: Any) -> dict[str, Any]:
         for weight, point in _ZERO_POINTS.get(node.op_type, {}).items():
             name = node.input[point] if point < len(node.input) else ""
             if name in values:
-                found[node.input[weight]] = numpy_helper.to_array(values[name])
+                found[node.input[weight]] = onnx_file.array(values[name], path)
     return found
 
 
-def _count(weight: Any, zero_point: Any, folder: Path) -> tuple[int, int]:
+def _count(array: onnx_file.Array, zero_point: Any) -> tuple[int, int]:
     """(number of zeros, number of elements). Of zero points per channel, the first is used for all."""
-    array = numpy_helper.to_array(weight, str(folder))
     return int((array == np.ravel(zero_point)[0]).sum()), array.size

@@ -17,7 +17,9 @@ from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
 from backends.errors import BackendError, brief
-from backends.formats import onnx_io_names
+from backends.formats import onnx_file
+from backends.formats.graph_calls import Feed, GraphCalls
+from backends.formats.onnx_io_names import OUTPUTS
 from backends.openvino_cpu import graph as openvino_cpu_graph
 from backends.openvino_cpu.quantizer import GRAPH
 from backends.quantization.engine_store import built_for
@@ -36,15 +38,15 @@ class OpenVinoBackend(Backend):
         super().__init__(options)
         self._core = ov.Core()
         self._request: Any = None
-        self._inputs: onnx_io_names.Inputs = {}
 
     def load(self, model: Model) -> None:
         """Compile the model's graph, weights or engine. Raises BackendError if it cannot be run."""
         if self.options.precision == "bf16":
             check_bf16(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        as_it_is = self.runs_as_graph(model)
+        calls = GraphCalls.of_file(model) if as_it_is else None
         graph = self._graph(model)
-        self._inputs = onnx_io_names.match_inputs(model, [port.any_name for port in graph.inputs])
-        self._outputs = onnx_io_names.match_outputs(model, [name for port in graph.outputs for name in port.names])
+        self._calls = calls or GraphCalls.of_built(_head(graph))
         try:
             self._request = self._core.compile_model(graph, "CPU", self._properties()).create_infer_request()
         except RuntimeError as error:
@@ -64,28 +66,40 @@ class OpenVinoBackend(Backend):
     def _graph(self, model: Model) -> Any:
         if self.runs_as_graph(model):
             assert model.path is not None  # a graph has a path
-            return self._read(model.path, "an ONNX graph")
+            behind_links = any(file.is_symlink() for file in onnx_file.files(model.path))  # which OpenVINO refuses
+            return self._read(onnx_file.embedded(model.path) if behind_links else model.path, model.path)
         if self.options.precision == "int8":
-            return self._read(built_for(model) / GRAPH, "an engine that `python -m sut build` wrote")
+            return self._read(built_for(model) / GRAPH, model.engine)
         self._weights = read_weights(model)  # the graph reads them in place
         return openvino_cpu_graph.build(self._weights.config, self._weights.tensors)
 
-    def _read(self, path: Path, what: str) -> Any:
+    def _read(self, graph: Path | bytes, path: Path | None) -> Any:
         try:
-            return self._core.read_model(str(path))
+            return self._core.read_model(graph)
         except RuntimeError as error:
             raise BackendError(
-                f"expected {what} in {path}, found a file that OpenVINO does not open ({_brief(error)}). "
-                f"Make, copy or fetch it again."
+                f"expected an ONNX graph or a built engine in {path}, found a file that OpenVINO does not open "
+                f"({_brief(error)}). Make, copy or fetch it again."
             ) from error
 
     def infer(self, batch: Batch) -> Float32:
-        feed = onnx_io_names.feed(self._inputs, batch.padded())
+        return self._calls.infer(batch, self._run)
+
+    def _run(self, feed: Feed) -> list[Float32]:
         found = self._request.infer(feed, share_inputs=True, share_outputs=True)
-        return onnx_io_names.answers(batch, [found[name] for name in self._outputs])
+        return [found[name] for name in self._calls.signature.outputs]
+
+    def computed_tokens(self, batch: Batch) -> int:
+        return self._calls.computed_tokens(batch)
 
     def close(self) -> None:
         self._request = None
+
+
+def _head(graph: Any) -> str:
+    """The head (a key of `heads.HEADS`) of a graph that was written here, by the names of its outputs."""
+    names = {name for port in graph.outputs for name in port.names}
+    return next(head for head, outputs in OUTPUTS.items() if names >= set(outputs))
 
 
 def check_bf16(capabilities: list[str]) -> None:

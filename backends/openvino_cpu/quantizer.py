@@ -19,9 +19,10 @@ import numpy as np
 
 from backends.base import Batch
 from backends.bert.checkpoints import read_weights
+from backends.bert.heads import SPANS
 from backends.bert.model import Model
 from backends.errors import BackendError
-from backends.formats import onnx_io_names
+from backends.formats.graph_calls import Feed, GraphCalls
 from backends.quantization import engine_store
 from backends.quantization.engine_store import JSON, About, EngineBuilder, Progress, sources
 from foundation.arrays import Int64
@@ -31,7 +32,6 @@ GRAPH, WEIGHTS = "openvino.xml", "openvino.bin"
 MIN_AGREEMENT = 0.99  # share of the answers (first and last token) that must equal fp32's
 _RANKED_SAMPLES = 32  # samples by which accuracy control ranks the layers
 _DISTRIBUTIONS = ("openvino", "nncf")
-Feed = dict[str, Int64]
 Reference = tuple[Feed, Int64]  # one sample and fp32's answer
 
 
@@ -81,7 +81,8 @@ def quantize(graph: Any, samples: Sequence[Batch], *, controlled: bool) -> tuple
     """
     nncf = _nncf()
     compiled = _compile(graph)
-    feeds = [onnx_io_names.feed(_INPUTS, sample.padded()) for sample in samples]
+    calls = GraphCalls.of_built(SPANS)  # the inputs are those of every head
+    feeds = [calls.feed(sample) for sample in samples]
     references = [(feed, _answer(compiled, feed)) for feed in feeds]
     data = nncf.Dataset(references, lambda pair: pair[0])
     options = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(references)}
@@ -96,11 +97,6 @@ def quantize(graph: Any, samples: Sequence[Batch], *, controlled: bool) -> tuple
             )  # fmt: skip
             agreement, _ = _agreement(_compile(found), references)
     return found, agreement
-
-
-_INPUTS: onnx_io_names.Inputs = dict(
-    zip(onnx_io_names.INPUTS, ("input_ids", "attention_mask", "token_type_ids"), strict=True)
-)
 
 
 def _nncf() -> Any:

@@ -32,7 +32,7 @@ from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
 from sut.queries import batching
-from sut.run import engines, instances_plan, model_choice, notices
+from sut.run import engines, fit, instances_plan, model_choice, notices
 from sut.settings import flags, fp16_fallback
 from sut.settings.parser import Parser, new_parser
 from sut.settings.resolve import resolve
@@ -41,6 +41,7 @@ from sut.tasks import TASKS
 
 SQUAD = "squad"
 _MOST_BYTES = 64 << 20  # of a passage, or of a file of questions
+_TYPES = 2  # of tokens: the question's and the passage's
 _MORE = """python -m sut ask --passage TEXT --question TEXT          one answer
 python -m sut ask --passage-file FILE                      a loop: one question per line, until an empty line
 
@@ -74,14 +75,15 @@ class QuestionAnswerer:
             raise UsageError(f"expected a preset of task squad, found one of task {asked.task}. Type another --preset.")
         config = fp16_fallback.resolve(asked)
         model, vocabulary = model_choice.model_of(config, TASKS[SQUAD]), WordPiece(asset_paths.vocab(config))
-        model_choice.check_vocabulary(model, vocabulary)
+        fit.check_vocabulary(model, vocabulary)
+        fit.check_types(model, _TYPES)
         model = engines.ready(config, model, engines.data_of(config))
         os.environ.update(instances_plan.environment(config))
         threads = config.threads or machine_facts.cores()
         self.notices = (*fp16_fallback.notices(asked), *([notices.RANDOM] if model.is_random else []))
         self._vocabulary, self._max_tokens = vocabulary, instances_plan.asked_batch_tokens(config)
-        positions = model.config.max_position_embeddings if model.config else SquadFeatureSettings.max_seq_length
-        self._settings = SquadFeatureSettings(max_seq_length=min(SquadFeatureSettings.max_seq_length, positions))
+        longest = min(SquadFeatureSettings.max_seq_length, model.most_tokens or SquadFeatureSettings.max_seq_length)
+        self._settings = SquadFeatureSettings(max_seq_length=longest)
         self._backend: Backend = backend_class(config.backend)(
             Options(config.precision, threads, config.fpmath_mode or "strict")
         )

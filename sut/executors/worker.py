@@ -54,11 +54,13 @@ class Worker:
         self._backend.use_threads(threads)
 
     def warm_up(self) -> None:
-        """Run every shape `warmup_steps` times. Raises BackendError if a user's graph cannot run it."""
+        """Run every shape `warmup_steps` times. Raises BackendError if the model cannot run it, or answers with NaN."""
         if self.spec.model.path is not None and self.spec.model.config is None:
             self._try_graph()
         for _ in range(self.spec.warmup_steps):
             self._backend.warm_up(self.spec.shapes)
+        if self.spec.model.path is not None:
+            self._check_finite()
         self._load_s = time.perf_counter() - self._start_s
 
     def measure(self) -> Ready:
@@ -94,6 +96,14 @@ class Worker:
                 f"{self._features.input_ids[token]} ({self.spec.vocab}), found that {self.spec.model.spec} "
                 f"fails ({brief(error)}). Export it again, or type another --model."
             ) from error
+
+    def _check_finite(self) -> None:
+        """Weights may be finite and logits not: of a graph that runs as it is, or beyond a narrow precision's range."""
+        if not np.isfinite(self._backend.infer(gather(self._features, np.zeros(1, np.int64)))).all():
+            raise BackendError(
+                f"expected finite logits from {self.spec.model.spec} in {self.spec.options.precision}, found NaN or "
+                f"infinity for the first sample. Type another --model, or a wider --precision."
+            )
 
     def infer(self, indexes: Int64) -> Answer:
         """The answer to samples `indexes`, int64[B]. Never raises: an error is part of the answer."""

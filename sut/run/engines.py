@@ -31,6 +31,7 @@ from qsl.data_set import DataSet
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
+from sut.run import fit
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
@@ -75,7 +76,7 @@ def build(config: RunConfig, root: Path | None = None) -> Path:
             f"expected a --precision that needs a built engine (backend {config.backend!r} has "
             f"{', '.join(built) or 'none'}), found {config.precision}. Type another --precision."
         )
-    model = find_model(asset_paths.model_spec(config), TASKS[config.task].head)
+    model = checkpoints.with_config(find_model(asset_paths.model_spec(config), TASKS[config.task].head))
     return engine(config, model, data_of(config), root)
 
 
@@ -153,6 +154,7 @@ def _inputs(config: RunConfig, model: Model, open_data: OpenData) -> _EngineInpu
         return _EngineInputs([], weights | {"ranges_from": "the model itself"})
     data = open_data(asset_paths.calibration_dataset(config))
     features = data.features
+    fit.check(model, data.vocabulary, features)
     if config.calibration_list:
         chosen = data.listed(config.calibration_list)
         drawn: About = {"calibration_list": str(config.calibration_list), "calibration_indices": chosen}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from backends.bert.model import Model
 from qsl.data_set import DataSet
 from sut.fetch import resolve as asset_paths
-from sut.run import model_choice
+from sut.run import fit
 from sut.settings.settings import RunConfig
 from sut.tasks import Task
 
@@ -27,8 +27,8 @@ def read(config: RunConfig, task: Task, model: Model) -> Inputs:
         UsageError, DatasetError, BackendError: a setting or file cannot be used.
     """
     data = task.open(asset_paths.dataset(config), asset_paths.vocab(config), asset_paths.cache_dir(config))
-    model_choice.check_vocabulary(model, data.vocabulary)
-    model_choice.check_lengths(model, data.features)
+    fit.check_vocabulary(model, data.vocabulary)  # before the features, which take time to build
+    fit.check(model, data.vocabulary, data.features)
     samples = len(data.features)
     if config.mode == "accuracy":
         data.check_scorable()

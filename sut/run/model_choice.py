@@ -1,4 +1,4 @@
-"""The model of a run: found by its name, and checked against the task, the vocabulary and the data."""
+"""The model of a run: found by its name, and checked against the task."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 import backends
 from backends import BACKENDS
-from backends.bert.checkpoints import find_model, with_answers, with_config
+from backends.bert.checkpoints import find_model, with_config, with_signature
 from backends.bert.heads import HEADS
 from backends.bert.model import Model
-from backends.errors import BackendError
 from backends.formats import weight_types
 from backends.formats.weight_types import Shares
-from qsl.base import Features
-from qsl.wordpiece import WordPiece
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.run import engines
@@ -22,9 +19,6 @@ from sut.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from backends.onnxruntime_cpu.sparsity import GraphWeights
-
-# A published model's embedding table may be padded to a round number of rows, by fewer than this many.
-_SPARE_VOCABULARY = 128
 
 
 def model_of(config: RunConfig, task: Task) -> Model:
@@ -38,7 +32,7 @@ def model_of(config: RunConfig, task: Task) -> Model:
         backends.read_script(config.backend, spec)
         return Model(spec, None, None, answers=task.head)
     model = find_model(asset_paths.model_spec(config), task.head)
-    model = with_answers(model) if engines.runs_graph(config, model) else with_config(model)
+    model = with_signature(model) if engines.runs_graph(config, model) else with_config(model)
     _check_head(model, task)
     return model
 
@@ -49,30 +43,6 @@ def _check_head(model: Model, task: Task) -> None:
         raise UsageError(
             f"expected a model for {HEADS[task.head].title}, found {model.spec}, one for {HEADS[model.head].title} "
             f"(by its outputs, or the architectures of its config.json). Type: --task {fitting}, or another --model."
-        )
-
-
-def check_vocabulary(model: Model, vocabulary: WordPiece) -> None:
-    """Raises BackendError if the size of the embedding table shows that the model has another vocabulary."""
-    tokens = len(vocabulary)
-    if model.config is None:
-        return
-    rows = model.config.vocab_size
-    too_few = rows - tokens >= _SPARE_VOCABULARY and not model.is_random
-    if tokens > rows or too_few:
-        raise BackendError(
-            f"expected the vocabulary that {model.spec} was trained with, about {rows} tokens; "
-            f"found {tokens} in {vocabulary.path}. Type --vocab FILE with the model's own."
-        )
-
-
-def check_lengths(model: Model, features: Features) -> None:
-    """Raises BackendError if a sample is longer than the model's positions."""
-    longest = int(features.lengths.max())
-    if model.config is not None and longest > model.config.max_position_embeddings:
-        raise BackendError(
-            f"expected a model for samples of {longest} tokens, "
-            f"found {model.spec} with {model.config.max_position_embeddings} positions. Type another --model."
         )
 
 

@@ -54,9 +54,8 @@ ONLY_IN = {
     "requests": {"sut/fetch/http.py"},
     "onnx": {
         "backends/onnxruntime_cpu/graph.py",
-        "backends/onnxruntime_cpu/sparsity.py",
-        "backends/formats/onnx_graph_walk.py",
         "backends/formats/weight_types.py",
+        *(f"backends/formats/onnx_{name}.py" for name in ("file", "folding", "graph_walk", "signature")),
     },
     "openvino": {
         "backends/openvino_cpu/backend.py",

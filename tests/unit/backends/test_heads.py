@@ -14,7 +14,7 @@ from small_bert import SMALL, random_batch, random_tensors, round_to_nearest, wr
 from backends import BACKENDS, backend_class
 from backends.base import Backend, Batch, Options
 from backends.bert import numpy_reference
-from backends.bert.checkpoints import find_model, read_tensors, with_answers, with_config
+from backends.bert.checkpoints import find_model, read_tensors, with_config, with_signature
 from backends.bert.heads import CLASSES, HEADS, SPANS
 from backends.bert.model import Model
 from backends.errors import BackendError
@@ -127,7 +127,7 @@ def test_the_fake_returns_the_sums_by_hand() -> None:
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_a_graph_with_logits_runs_as_it_is(classifier: Model, tmp_path: Path, name: str) -> None:
-    graph = with_answers(find_model(str(published.mlperf_onnx(tmp_path, CONFIG, read_tensors(classifier)))))
+    graph = with_signature(find_model(str(published.mlperf_onnx(tmp_path, CONFIG, read_tensors(classifier)))))
     assert graph.head == CLASSES
     batch = random_batch(LENGTHS, seed=9)
     expected = loaded("onnxruntime", classifier).infer(batch)

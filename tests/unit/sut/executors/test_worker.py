@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from qsl.squad import SquadDataSet
 from sut.executors.base import Ready
 from sut.executors.worker import Worker, WorkerSpec, gather
 
+WIDE = replace(SMALL, vocab_size=4000, num_hidden_layers=1)
 VOCAB = ASSETS / "demo" / "vocab.txt"
 
 
@@ -47,6 +49,19 @@ def test_a_graph_with_fewer_rows_than_the_vocabulary_is_refused_before_the_test(
     directory = write_model(tmp_path / "model", SMALL, random_tensors(SMALL, 1))
     path = write_onnx(tmp_path / "model.onnx", find_model(str(directory)), {})
     with pytest.raises(BackendError, match=r"ids up to \d+ .*vocab\.txt.*fails"):
+        Worker(spec(tmp_path, find_model(str(path)))).warm_up()
+
+
+def test_logits_that_are_not_numbers_are_refused_before_the_test(tmp_path: Path) -> None:
+    """A graph runs as it is, so its weights are not looked at."""
+    tensors = random_tensors(WIDE, 1)
+    directory = write_model(tmp_path / "model", WIDE, tensors)
+    path = write_onnx(tmp_path / "model.onnx", find_model(str(directory)), {})
+    proto = onnx.load(path)
+    bias = next(one for one in proto.graph.initializer if one.name == "qa_outputs.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(2, np.nan, np.float32), bias.name))
+    onnx.save(proto, path)
+    with pytest.raises(BackendError, match=r"expected finite logits from .*found NaN"):
         Worker(spec(tmp_path, find_model(str(path)))).warm_up()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 from accuracy.targets import TARGETS, Target
 from backends.bert.checkpoints import find_model
 from backends.bert.model import Model
-from qsl import demo
+from qsl import demo, demo_sst2
 from qsl.data_set import DataSet
 from qsl.squad import SquadDataSet
+from qsl.sst2 import Sst2DataSet
 from sut.fetch.resolve import demo_model
 from sut.run import notices, target
 from sut.settings.resolve import resolve
@@ -54,6 +57,19 @@ def test_notices_on_the_benchmarks_data(
     said = notices.of(resolve(values), model, official(SQUAD, data), judged, data)
     assert len(said) == len(found), said
     assert all(word in notice for word, notice in zip(found, said, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "is_said"), [({}, False), ({"0": "neg", "1": "pos"}, False), ({"0": "a", "1": "b"}, True)]
+)
+def test_classes_without_a_known_name_are_said(tmp_path: Path, names: dict[str, str], is_said: bool) -> None:
+    folder = shutil.copytree(demo_model("sst2"), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | ({"id2label": names} if names else {})), encoding="utf-8")
+    demo_sst2.write(tmp_path / "dev.tsv", "dev", 1, 3)
+    data = Sst2DataSet(tmp_path / "dev.tsv", folder / "vocab.txt", None)
+    said = notices.of(resolve({"task": "sst2"}), find_model(str(folder)), SST2, None, data)
+    assert any("calls its classes 'a', 'b'" in notice for notice in said) == is_said
 
 
 def test_other_data_and_other_tasks_are_named(data: DataSet) -> None:
