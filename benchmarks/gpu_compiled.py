@@ -28,7 +28,7 @@ from benchmarks.gpu_machine_code import MachineCode
 Launch = Callable[[], None]
 HALF, FP8, BYTE = torch.float16, torch.float8_e4m3fn, torch.int8
 PRECISIONS = {"fp16": HALF, "fp8": FP8, "int8": BYTE}
-_TOKENS, _HIDDEN, _INNER, _HEADS, _LONGEST = 2048, 1024, 4096, 16, 384
+_TOKENS, _HIDDEN, _INNER, _HEADS = 2048, 1024, 4096, 16
 _LENGTH = 177  # tokens of SQuAD's mean sample
 _STEP_BYTES = 128  # of K, in one pass of the main loop
 # The first edition's: name here → (instructions in the main loop, elsewhere, programs on a multiprocessor).
@@ -43,8 +43,13 @@ FIRST_EDITION = {
     "fp8 epilogue": (0, 352, 16),
     "int8 epilogue": (0, 393, 12),
 }
+_FORM = attention.FORMS[attention.DEFAULT]
 _FIRST_QUERIES, _FIRST_WARPS = 128, 8  # of the first edition's attention
-_NOW = {"ffn_inner": "ffn_inner 128x256 persistent", "attention": "attention", "epilogue": "epilogue"}
+_NOW = {
+    "ffn_inner": "ffn_inner 128x256 persistent",
+    "attention": f"attention {attention.DEFAULT}",
+    "epilogue": "epilogue",
+}
 
 
 def cases() -> dict[str, Launch]:
@@ -54,6 +59,7 @@ def cases() -> dict[str, Launch]:
         for tile in gemm.TILES:
             found[f"{precision} ffn_inner {tile}"] = partial(_product, dtype, _INNER, True, dtype, tile)
             found[f"{precision} qkv {tile}"] = partial(_product, dtype, 3 * _HIDDEN, False, HALF, tile)
+        found |= {f"{precision} attention {form}": partial(_attention, dtype, form) for form in attention.FORMS}
         found |= {f"{precision} {kernel.__name__[1:]}": partial(kernel, dtype) for kernel in _KERNELS}
     return found
 
@@ -72,9 +78,9 @@ def _product(dtype: torch.dtype, n: int, gelu: bool, out: torch.dtype, tile: str
     gemm.launch(_empty(dtype, _HIDDEN), weight, scale, torch.empty(n), gelu, encoding, _empty(out, n), tile)
 
 
-def _attention(dtype: torch.dtype) -> None:
+def _attention(dtype: torch.dtype, form: str) -> None:
     ends, encoding = torch.zeros(12, dtype=torch.int32), _encoding(dtype, _HIDDEN)
-    attention.launch(_empty(HALF, 3 * _HIDDEN), ends, _LONGEST, _HEADS, encoding, _empty(dtype, _HIDDEN))
+    attention.launch(_empty(HALF, 3 * _HIDDEN), ends, _LENGTH, _HEADS, encoding, _empty(dtype, _HIDDEN), form)
 
 
 def _norm() -> LayerNorm:
@@ -103,7 +109,7 @@ def _head(dtype: torch.dtype) -> None:
     head.launch(_empty(HALF, _HIDDEN), torch.empty(2, _HIDDEN), torch.empty(2), torch.empty(_TOKENS, 2))
 
 
-_KERNELS = (_attention, _add_norm, _embed, _epilogue, _head)
+_KERNELS = (_add_norm, _embed, _epilogue, _head)
 _COLUMNS = ("kernel", "loop", "MMA", "else", "SFU", "regs", "spill", "shared", "CTAs", "waits", "serialized")
 
 
@@ -137,9 +143,9 @@ def _for_tile(precision: str, loop: int, others: int, now: MachineCode) -> tuple
 
 def _for_sample(precision: str, loop: int, others: int, now: MachineCode) -> tuple[int, int]:
     """Of all warps, for the mean sample; the last block of keys is now outside of the loop."""
-    blocks = -(-_LENGTH // attention.KEYS)
+    blocks = -(-_LENGTH // _FORM.keys)
     before = -(-_LENGTH // _FIRST_QUERIES) * _FIRST_WARPS * (blocks * loop + others)
-    return before, -(-_LENGTH // attention.QUERIES) * now.warps * ((blocks - 1) * now.loop + now.others)
+    return before, -(-_LENGTH // _FORM.queries) * now.warps * ((blocks - 1) * now.loop + now.others)
 
 
 def _for_block(precision: str, loop: int, others: int, now: MachineCode) -> tuple[int, int]:

@@ -16,7 +16,7 @@ if platform.machine() != "x86_64" or sys.platform != "linux":
     pytest.skip("Triton brings its assembler for Linux on x86-64", allow_module_level=True)
 
 # Kernels of each kind, and the matrix instruction of their precision, by its last words.
-COMPILED = ("ffn_inner 128x128 described", "qkv 128x256 persistent", "attention", "fp16 qkv 64x128")
+COMPILED = ("ffn_inner 128x128 described", "qkv 128x256 persistent", "attention 64x64", "fp16 qkv 64x128")
 PRODUCTS = {"fp16": "F32", "int8": "S8.S8", "fp8": "F32.E4M3.E4M3"}
 SHARED_MEMORY = 227 << 10  # of one program, at most
 
@@ -40,4 +40,4 @@ def test_products_run_on_the_tensor_cores_and_everything_fits(tmp_path: Path) ->
             assert kernel["waits"] == ["0x0" if precision == "int8" else "0x1"], name
     for precision in PRODUCTS:
         assert found[f"{precision} ffn_inner 128x128 described"]["programs"] == 2
-        assert found[f"{precision} attention"]["products"] == ["64x64x16.F32"]
+        assert found[f"{precision} attention 64x64"]["products"] == ["64x64x16.F32"]

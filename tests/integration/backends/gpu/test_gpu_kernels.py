@@ -10,7 +10,8 @@ import torch
 from gpu_encodings import BFLOAT16, BYTE, DTYPES, FP8, HALF, check, check_alike, encoding, on, poisoned, random
 from torch import Tensor
 
-from backends.gpu.kernels import TRITON, TWIN, GpuKernels
+from backends.gpu.kernels import TRITON, TWIN, GpuKernels, attention
+from backends.gpu.kernels.attention import FORMS
 from backends.gpu.kernels.gemm import TILES
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 
@@ -29,8 +30,9 @@ def exact_norm(x: Tensor, norm: LayerNorm) -> Tensor:
 
 def exact_attention(qkv: Tensor, lengths: list[int], heads: int) -> Tensor:
     contexts = []
+    size = qkv.shape[1] // 3 // heads
     for sample in torch.split(qkv.double(), lengths):
-        query, key, value = sample.view(len(sample), 3, heads, -1).permute(1, 2, 0, 3)
+        query, key, value = sample.view(len(sample), 3, heads, size).permute(1, 2, 0, 3)
         weights = torch.softmax(query @ key.transpose(1, 2) / math.sqrt(query.shape[-1]), dim=-1)
         contexts.append((weights @ value).transpose(0, 1).flatten(1))
     return torch.cat(contexts)
@@ -61,6 +63,17 @@ def test_attention(device: str, heads: int, size: int, dtype: torch.dtype, out: 
     found, twin = (attend(one, qkv, lengths, heads, encoding(out, heads * size), device) for one in BOTH)
     check(found, expected, encoding(out, heads * size), slack)
     check(twin, expected, encoding(out, heads * size), 1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_attention_gives_the_same(device: str, form: str) -> None:
+    longest = FORMS[form].most_blocks * 64 or 130
+    lengths = [1, 0, 63, 64, 65, longest, longest - 1, 0]
+    qkv, expected = random(sum(lengths), 3 * 64, seed=1, size=2.0).half(), encoding(BYTE, 64)
+    ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(device)
+    to = poisoned(BYTE, len(qkv), 64, device=device)
+    attention.launch(qkv.to(device), ends, longest, 1, on(expected, device), to, form)
+    check(to, exact_attention(qkv, lengths, 1), expected, 4e-3)
 
 
 def test_attention_of_one_sample_and_of_many(device: str) -> None:
