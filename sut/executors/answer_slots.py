@@ -16,13 +16,17 @@ from foundation.arrays import Float32
 from sut.executors.base import JOBS_PER_INSTANCE, Answer
 
 _SLOTS = JOBS_PER_INSTANCE + 1
+_MOST_ROWS = 1 << 20  # 8 MiB
 
 
 class AnswerSlots:
     """The slots of one instance; passed to it as an argument of its process."""
 
     def __init__(self, context: SpawnContext, tokens: int) -> None:
-        """Allocate slots for outputs of up to `tokens` rows; a job has at most as many rows as tokens."""
+        """Allocate slots for outputs of up to `tokens` rows; a job has at most as many rows as tokens.
+
+        More than `_MOST_ROWS` go through the pipe."""
+        tokens = min(tokens, _MOST_ROWS)
         self._tokens = tokens
         self._memory: Any = context.RawArray(ctypes.c_float, _SLOTS * tokens * 2)
         self._jobs = 0

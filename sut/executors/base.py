@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from foundation.arrays import Float32, Int64
+from sut.errors import RunFailedError
 
 # Jobs that an instance may have at once: the running one and the next, so that it never waits for work.
 JOBS_PER_INSTANCE = 2
+LOAD_PATIENCE_S = 1800.0  # for an instance to load and to warm up; compiling for a GPU takes minutes
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,14 @@ class Ready:
     batch_s: float
     token_s: float
     packed: bool  # the engine computes no padding: the cost of a batch is its real tokens
+
+
+def load_stalled(name: str, patience_s: float) -> RunFailedError:
+    """The error for an instance that does not get ready."""
+    return RunFailedError(
+        f"expected {name} to load and warm up within {patience_s:g} s, found that it is not ready. If it needs longer, "
+        "type --stall-timeout-s with more seconds."
+    )
 
 
 Done = Callable[[Outcome], None]

@@ -6,8 +6,9 @@ import os
 import queue
 import threading
 
-from sut.executors.base import Done, Job, Outcome, Ready
+from sut.executors.base import LOAD_PATIENCE_S, Done, Job, Outcome, Ready, load_stalled
 from sut.executors.worker import Worker, WorkerSpec
+from sut.machine import limits
 
 _CLOSE_S = 1.0  # how long a running batch may take to finish
 
@@ -18,8 +19,9 @@ class InlineExecutor:
     instances = 1
     failure: Exception | None = None
 
-    def __init__(self, spec: WorkerSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: WorkerSpec, patience_s: float = LOAD_PATIENCE_S) -> None:
+        """`patience_s`: how long the instance may take to load and to warm up."""
+        self._spec, self._patience_s = spec, patience_s
         self._jobs: queue.SimpleQueue[tuple[Job, Done] | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Ready | Exception] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -27,11 +29,15 @@ class InlineExecutor:
 
     def start(self) -> list[Ready]:
         os.environ.update(self._spec.environment)
-        self._thread.start()
-        ready = self._ready.get()
-        if isinstance(ready, Exception):
-            raise ready
-        return [ready]
+        with limits.named("start the instance"):
+            self._thread.start()
+            try:
+                ready = self._ready.get(timeout=self._patience_s)
+            except queue.Empty:
+                raise load_stalled("the instance in this process", self._patience_s) from None
+            if isinstance(ready, Exception):
+                raise ready
+            return [ready]
 
     def submit(self, job: Job, done: Done) -> None:
         self._jobs.put((job, done))

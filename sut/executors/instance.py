@@ -20,7 +20,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -30,7 +30,7 @@ from backends.base import Pending
 from foundation import terminal
 from sut.errors import RunFailedError
 from sut.executors.answer_slots import AnswerSlots
-from sut.executors.base import JOBS_PER_INSTANCE, Answer
+from sut.executors.base import JOBS_PER_INSTANCE, Answer, Ready
 from sut.executors.worker import Worker, WorkerSpec
 from sut.machine.topology import Place
 
@@ -153,15 +153,10 @@ def _work(worker: Worker, link: Link) -> None:
     """Warm up, wait for all instances, measure the speed with all of them running, then answer job after job."""
     pipe = link.pipe
     _keep_memory()
-    try:
-        worker.warm_up()
-        pipe.send(None)
-        pipe.recv()
-        pipe.send(worker.measure())
-    except (EOFError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001 - it is raised again in the main process
-        pipe.send(_portable(error))
+    if not _report(pipe, worker.warm_up):
+        return
+    pipe.recv()
+    if not _report(pipe, worker.measure):
         return
     in_flight: deque[Pending[Answer]] = deque()
     try:
@@ -172,6 +167,19 @@ def _work(worker: Worker, link: Link) -> None:
                 pipe.send(_sent(link.slots, in_flight.popleft().answers()))
     finally:
         worker.close()
+
+
+def _report(pipe: Connection, step: Callable[[], Ready | None]) -> bool:
+    """Take a step of the engine and send what it returns, or its error; False after an error.
+
+    Only the engine's own errors are sent: an OSError of the pipe means that the main process is gone."""
+    try:
+        found = step()
+    except Exception as error:  # noqa: BLE001 - it is raised again in the main process
+        pipe.send(_portable(error))
+        return False
+    pipe.send(found)
+    return True
 
 
 def _is_next_first(pipe: Connection, in_flight: deque[Pending[Answer]]) -> bool:

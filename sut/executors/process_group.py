@@ -50,6 +50,10 @@ class Group:
         """Objects for a selector that become readable when an instance exits."""
         return [self._reports, self._process.sentinel] if self._is_loader else [self._process.sentinel]
 
+    def process_of(self, number: int) -> str:
+        """An instance and the process that loads it, for messages."""
+        return f"{self.names[number]} ({'its loader has ' if self._is_loader else ''}pid {self._process.pid})"
+
     def has_ended(self, number: int) -> bool:
         """Whether this instance has exited."""
         self._read_reports(0.0)
@@ -92,7 +96,7 @@ class Group:
         """Wait for the process to exit, then kill it."""
         self._process.join(_CLOSE_S)
         self._process.kill()  # the instances of a loader exit with it
-        self._process.join()
+        self._process.join(_CLOSE_S)  # one that waits for a device cannot even be killed
 
 
 def start(spec: WorkerSpec, places: Sequence[Place], *, forked: bool) -> Iterator[Group]:

@@ -17,13 +17,16 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+from sut.errors import RunFailedError
 from sut.executors import process_group
 from sut.executors.answer_slots import AnswerSlots
-from sut.executors.base import Answer, Done, Job, Outcome, Ready
+from sut.executors.base import LOAD_PATIENCE_S, Answer, Done, Job, Outcome, Ready, load_stalled
 from sut.executors.process_group import Group
 from sut.executors.worker import WorkerSpec
+from sut.machine import limits
 from sut.machine.topology import Place
 
+_STEP_S = 1.0  # of waiting for an instance that loads
 _POLL_S = 0.2  # how often the collector checks whether to stop
 
 
@@ -45,11 +48,15 @@ class _Instance:
 class ProcessExecutor:
     """See `base.Executor`."""
 
-    def __init__(self, spec: WorkerSpec, places: Sequence[Place], *, forked: bool) -> None:
-        """`forked`: instances of a node share what one loader has loaded; otherwise each loads the model itself."""
+    def __init__(
+        self, spec: WorkerSpec, places: Sequence[Place], *, forked: bool, patience_s: float = LOAD_PATIENCE_S
+    ) -> None:
+        """`forked`: instances of a node share what one loader has loaded; otherwise each loads the model itself.
+
+        `patience_s`: how long an instance may take to load and to warm up."""
         self.instances = len(places)
         self.failure: Exception | None = None
-        self._spec, self._places, self._forked = spec, places, forked
+        self._spec, self._places, self._forked, self._patience_s = spec, places, forked, patience_s
         self._lock = threading.Lock()
         self._groups: list[Group] = []
         self._running: list[_Instance] = []
@@ -57,6 +64,10 @@ class ProcessExecutor:
         self._collector = threading.Thread(target=self._collect, name="collector", daemon=True)
 
     def start(self) -> list[Ready]:
+        with limits.named("start the instances"):
+            return self._start()
+
+    def _start(self) -> list[Ready]:
         for group in process_group.start(self._spec, self._places, forked=self._forked):
             self._groups.append(group)  # one by one, because Ctrl-C may come before the last
         links = [
@@ -76,13 +87,25 @@ class ProcessExecutor:
 
     def _receive_message(self, instance: _Instance) -> Any:
         try:
-            message = instance.pipe.recv()
+            message = instance.pipe.recv() if self._has_message(instance.pipe) else self._stalled(instance)
         except (EOFError, OSError):
             message = instance.group.exit_error(instance.number)
         if isinstance(message, Exception):
             self.close()
             raise message
         return message
+
+    def _has_message(self, pipe: Connection) -> bool:
+        """Whether a message came in time, which is counted in steps: this process may be suspended meanwhile."""
+        left_s = self._patience_s
+        while not pipe.poll(min(left_s, _STEP_S)):
+            left_s -= _STEP_S
+            if left_s <= 0:
+                return False
+        return True
+
+    def _stalled(self, instance: _Instance) -> RunFailedError:
+        return load_stalled(instance.group.process_of(instance.number), self._patience_s)
 
     def submit(self, job: Job, done: Done) -> None:
         with self._lock:
@@ -143,8 +166,10 @@ class ProcessExecutor:
         self._closing.set()
         if self._collector.ident and self._collector is not threading.current_thread():
             self._collector.join(2 * _POLL_S)  # before the pipes that it waits for are closed
-        with self._lock:
-            for group in self._groups:
-                group.close_pipes()
+        is_free = self._lock.acquire(timeout=_STEP_S)  # `submit` may wait in it for an instance that hangs
+        for group in self._groups:
+            group.close_pipes()
+        if is_free:
+            self._lock.release()
         for group in self._groups:
             group.end()

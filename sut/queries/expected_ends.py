@@ -11,6 +11,7 @@ trips.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sut.executors.base import Job
@@ -49,6 +50,13 @@ class ExpectedEnds:
 
     def __len__(self) -> int:
         return len(self._running) + len(self._waiting)
+
+    @property
+    def oldest(self) -> Job | None:
+        """The job that runs for longest; None if none does, or if they change at this moment in another thread."""
+        with suppress(RuntimeError):
+            return next(iter(self._running), None)
+        return None
 
     def add(self, job: Job, tokens: int, now_s: float) -> None:
         """A job was submitted."""

@@ -123,6 +123,12 @@ class Scheduler:
         """Record the first failure; from then on no job is submitted and no query answered."""
         self.failure = self.failure or error
 
+    @property
+    def oldest_job(self) -> Job | None:
+        """The job that an instance has had for longest; None if all are idle. Takes no lock, which may be held for ever
+        where an instance hangs."""
+        return self._in_flight.oldest
+
     def _dispatch(self) -> None:
         while self._has_room() and not self.failure and (job := self._next_job()):
             tokens = int(self._lengths[job.indexes].sum())

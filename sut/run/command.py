@@ -12,7 +12,7 @@ from accuracy.score import Score
 from accuracy.targets import Target
 from foundation import log_files
 from sut.errors import INVALID, VALID, RunFailedError, UserError
-from sut.executors.base import Executor, Ready
+from sut.executors.base import LOAD_PATIENCE_S, Executor, Ready
 from sut.executors.inline import InlineExecutor
 from sut.executors.processes import ProcessExecutor
 from sut.queries import loadgen
@@ -48,9 +48,10 @@ def run(config: RunConfig) -> int:
 
 
 def _executor(prepared: Prepared) -> Executor:
+    patience_s = prepared.config.stall_timeout_s or LOAD_PATIENCE_S
     if prepared.config.executor == "inline":
-        return InlineExecutor(prepared.worker)
-    return ProcessExecutor(prepared.worker, prepared.places, forked=prepared.is_forked)
+        return InlineExecutor(prepared.worker, patience_s)
+    return ProcessExecutor(prepared.worker, prepared.places, forked=prepared.is_forked, patience_s=patience_s)
 
 
 def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
@@ -62,7 +63,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     record = recording.with_instances(recording.begin(prepared), ready)
     print(terminal_report.opening(prepared, plan), file=sys.stderr)
     try:
-        clock = watched_test.run(prepared, plan, scheduler, executor, roi)
+        clock = watched_test.run(prepared, plan, scheduler, executor, ready, roi)
     except RunFailedError as error:
         died = None if executor.failure is None else str(executor.failure)
         recording.fail(replace(recording.with_progress(record, scheduler), instance_died=died), str(error))

@@ -99,7 +99,7 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     one = replace(prepared, config=probing)
     plan = loadgen.plan(probing, prepared.task.model_key, prepared.samples, qps, prepared.user_conf)
     scheduler = watched_test.scheduler(one, executor, ready, plan)
-    clock = watched_test.run(one, plan, scheduler, executor)
+    clock = watched_test.run(one, plan, scheduler, executor, ready)
     steps = clock.reasons(scheduler.progress.window_s)
     judged = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed, steps)
     result = judged.result

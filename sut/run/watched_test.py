@@ -10,19 +10,23 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 from backends.bert.heads import HEADS
 from sut.errors import RunFailedError, UserError
 from sut.executors.base import Executor, Ready
+from sut.machine import limits
 from sut.queries import loadgen, server_queue
 from sut.queries.expected_ends import BatchCost
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
 from sut.record.wall_clock import WallClock
+from sut.run import stall_watch
 from sut.run.prepare import Prepared
 from sut.run.progress import ProgressLine
 from sut.run.region_of_interest import RegionOfInterest
+from sut.run.stall_watch import StallWatch
 from sut.settings import audit_config
 
 _WATCH_S = 0.1
@@ -59,7 +63,12 @@ def scheduler(
 
 
 def run(
-    prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None = None
+    prepared: Prepared,
+    plan: Plan,
+    scheduler: Scheduler,
+    executor: Executor,
+    ready: Sequence[Ready],
+    roi: RegionOfInterest | None = None,
 ) -> WallClock:
     """Run LoadGen to its end; returns the clock that it measured with, as watched.
 
@@ -69,10 +78,11 @@ def run(
     thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler, roi), name="loadgen", daemon=True)
     sys.setswitchinterval(_SWITCH_S)
     total = prepared.samples if prepared.config.mode == "accuracy" else None
-    clock = WallClock()
+    clock, watch = WallClock(), StallWatch(stall_watch.limit_s(prepared.config, ready))
     try:
         with ProgressLine(plan, scheduler.progress, total) as line:
-            thread.start()
+            with limits.named("start LoadGen"):
+                thread.start()
             alive = True
             while alive:
                 thread.join(_WATCH_S)
@@ -80,6 +90,7 @@ def run(
                 line.update()
                 clock.update()
                 failure = scheduler.failure or executor.failure or _waiting(prepared, clock)
+                failure = failure or watch.failure(scheduler.oldest_job, time.monotonic())
                 if failure:
                     _abort(prepared, scheduler, executor, failure)
     except KeyboardInterrupt as error:

@@ -123,6 +123,11 @@ class RunConfig:
         None, "samples per batch, of similar length; --max-batch-tokens is a limit then only if it is given",
         _CORES, unit="samples", implied="as many as the tokens allow", above=0, not_for="ask")
 
+    stall_timeout_s: float | None = setting(
+        None, "fail the run when an instance neither loads nor answers a batch for this long", _CORES, metavar="S",
+        unit="s", above=0, not_for="ask",
+        implied="1800 for loading; then 40 times the duration of a batch at warm-up, at least 60")
+
     log_dir: Path | None = setting(
         None, "LoadGen's logs and run.json", FILES, implied="a new one below runs/", metavar="DIR",
         not_for=f"{_SET} sweep")

@@ -100,7 +100,7 @@ def test_every_id_is_answered_once_with_its_own_data(
             executor.step()
     while executor.step():
         pass
-    assert scheduler.failure is None
+    assert scheduler.failure is None and scheduler.oldest_job is None
     assert answers.by_id.keys() == expected.keys()
     for id, index in expected.items():
         np.testing.assert_array_equal(answers.by_id[id], answer(index))
@@ -124,6 +124,18 @@ def test_a_failure_is_kept_and_nothing_is_answered_after_it(plan_at_issue: bool)
     issue(scheduler, [(id, 0) for id in range(1000, 1010)])
     assert not executor.step()
     assert len(answers.by_id) == answered
+
+
+def test_the_oldest_job_stays_until_it_is_answered() -> None:
+    executor = PoolExecutor(2, 0)
+    scheduler = make(executor, Answers(), plan_at_issue=True)
+    issue(scheduler, [(id, id) for id in range(300)])
+    first = scheduler.oldest_job
+    assert first is not None
+    while any(job is first for job, _ in executor._waiting):
+        assert scheduler.oldest_job is first
+        executor.step()
+    assert scheduler.oldest_job is not first
 
 
 def test_a_wrong_shape_is_a_failure_not_an_answer() -> None:
