@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -20,6 +20,7 @@ from sut.executors.base import JOBS_PER_INSTANCE
 _TOKENS_OF_A_FIGURE = 600_000  # about half a second
 _SMALL = 2048  # below this a batch takes as long as its launches
 _FEWEST, _REPLAYS = 8, 10
+_WARM_UP_S, _ASKED_S = 1.5, 5.0  # of a load, until its clocks are read
 HEADING = ("tokens", "samples", "samples/s", "at 177", "host ms", "graph ms", "graph at 177")
 
 
@@ -36,7 +37,7 @@ def table(rig: Rig, bert: GpuBert) -> Iterator[tuple[str, ...]]:
     pipeline = Pipeline(bert, rig.gpu)
     for tokens in rig.batch_tokens:
         one = workload.batch(tokens, rig.config.vocab_size)
-        seconds, host_ms = _in_flight(pipeline, one, 1 if rig.is_dry else _TOKENS_OF_A_FIGURE)
+        seconds, host_ms = _in_flight(pipeline, one, JOBS_PER_INSTANCE if rig.is_dry else _batches(one))
         graph_ms = _graph_ms(rig, bert, one)
         yield (
             *(str(one.tokens), str(len(one)), f"{len(one) / seconds:.0f}", _at_mean(one.tokens, seconds)),
@@ -49,11 +50,16 @@ def _at_mean(tokens: int, seconds: float) -> str:
     return f"{tokens / workload.MEAN_LENGTH / seconds:.0f}"
 
 
-def _in_flight(pipeline: Pipeline, one: Batch, tokens: int) -> tuple[float, float]:
+def _batches(one: Batch) -> int:
+    """Batches of a figure."""
+    return max(_FEWEST, _TOKENS_OF_A_FIGURE // max(one.tokens, _SMALL))
+
+
+def _in_flight(pipeline: Pipeline, one: Batch, count: int) -> tuple[float, float]:
     """Seconds of a batch in a steady flow, and the host's median ms to enqueue one."""
     for _ in range(2):
         pipeline.begin(one).answers()
-    count, host_s = max(_FEWEST, tokens // max(one.tokens, _SMALL)), []
+    host_s = []
     under_way: list[Pending[Float32]] = []
     start_s = time.perf_counter()
     for _ in range(count):
@@ -77,11 +83,12 @@ def _graph_ms(rig: Rig, bert: GpuBert, one: Batch) -> float:
     replay = gpu.capture(lambda: bert(batch, logits))
     replay()
     gpu.synchronize()
+    replays = 1 if rig.is_dry else _REPLAYS
     start_s = time.perf_counter()
-    for _ in range(_REPLAYS):
+    for _ in range(replays):
         replay()
     gpu.synchronize()
-    return (time.perf_counter() - start_s) / _REPLAYS * 1e3
+    return (time.perf_counter() - start_s) / replays * 1e3
 
 
 @torch.inference_mode()
@@ -89,15 +96,20 @@ def under_load(rig: Rig, bert: GpuBert) -> str:
     """Clocks and power while full batches follow each other; "" where nvidia-smi is missing."""
     batch = on_device(rig.gpu.device, workload.batch(rig.most_tokens, rig.config.vocab_size))
     fields = "--query-gpu=clocks.sm,clocks.mem,power.draw,temperature.gpu,clocks_event_reasons.active"
+
+    def work_until(is_over: Callable[[], bool]) -> None:
+        while not is_over():
+            bert(batch)
+            rig.gpu.synchronize()
+
+    start_s = time.perf_counter()
+    work_until(lambda: rig.is_dry or time.perf_counter() > start_s + _WARM_UP_S)
     try:
         asked = subprocess.Popen(
             ["nvidia-smi", fields, "--format=csv,noheader", "--id=0"], stdout=subprocess.PIPE, text=True
         )
     except OSError:
         return ""
-    end_s = time.perf_counter() + 5
-    while asked.poll() is None and time.perf_counter() < end_s:
-        bert(batch)
-        rig.gpu.synchronize()
+    work_until(lambda: asked.poll() is not None or time.perf_counter() > start_s + _WARM_UP_S + _ASKED_S)
     asked.kill()
     return asked.communicate()[0].strip()

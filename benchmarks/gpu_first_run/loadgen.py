@@ -16,14 +16,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from backends.gpu import engine, loading
 from backends.gpu.weights import FLOATS
 from benchmarks import sut_runs
 from benchmarks.gpu_first_run import dry, inputs
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_report import OFFLINE, P90, PEAK_QPS
 from benchmarks.sut_runs import BenchmarkData
-from foundation import atomic_write
 
 _OFFLINE_QUERIES, _STREAM_QUERIES = 65536, 2048
 _FIRST_SHARE, _PROBE_S, _SEARCH_S = 0.85, 3, 60
@@ -40,15 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     work, precision, sections = options.work, options.precision, rigs.Sections()
     model = inputs.TINY if options.dry_run else f"random:{options.geometry}"
     data = inputs.data(work, model, inputs.SAMPLES)
-    directory = inputs.engine_of(work, model, precision)
-    own = () if precision in FLOATS else ("--engine", str(directory))
+    own = () if precision in FLOATS else ("--engine", str(inputs.engine_of(work, model, precision)))
     flags = ("--backend", "gpu", "--precision", precision, *own)
     if options.dry_run:
         for scenario in ("Offline", "Server"):
             dry.check_flags([*_files(data), "--scenario", scenario, *flags])
         return 0
-    if precision not in FLOATS:
-        sections.run("tuning", lambda: _record_choices(directory))
     found: dict[str, float] = {}
     sections.run("Offline", lambda: _offline(data, flags, found))
     _keep(work, precision, found)
@@ -66,17 +61,6 @@ def _files(data: BenchmarkData) -> tuple[str, ...]:
 
 def _keep(work: Path, precision: str, found: Mapping[str, float]) -> None:
     results_of(work, precision).write_text(json.dumps(found), encoding="utf-8")
-
-
-def _record_choices(directory: Path) -> None:
-    """Measure the engine's products once, so that its runs need not."""
-    from backends.gpu.runtime import CudaGpu
-
-    built, gpu = engine.read(directory), CudaGpu(0)
-    if gpu.name not in built.choices:
-        choices = {**built.choices, gpu.name: loading.measure_engine(built, gpu)}
-        content = json.loads((directory / "engine.json").read_text(encoding="utf-8"))
-        atomic_write.write_text(directory / "engine.json", json.dumps({**content, "choices": choices}))
 
 
 def _offline(data: BenchmarkData, flags: tuple[str, ...], found: dict[str, float]) -> None:

@@ -16,7 +16,7 @@ COMPILED = "precompile"
 _TESTS = "tests/integration/backends/gpu"
 # Plugins that happen to be installed may warn, which the tests' settings make an error.
 _PYTEST = (
-    *("-m", "gpu", _TESTS, "-q", "--tb=short", "--maxfail=40", "-p", "no:cacheprovider"),
+    *("-m", "gpu", _TESTS, "--tb=short", "--maxfail=40", "-p", "no:cacheprovider"),
     *("-p", "xdist.plugin", "-n", "6", "-p", "pytest_timeout", "--timeout", "90"),
 )
 _NO_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -31,10 +31,9 @@ def steps(work: Path, out: Path) -> Iterator[Step]:
     )  # fmt: skip
     for precision in PRECISIONS:
         yield _f1(work, f"F1 {precision}", precision)
-    one = ("--batch-size", "1", "--test-query-count", "300")
-    stream = ("--scenario", "SingleStream", "--executor", "inline", "--test-query-count", "300")
+    stream = ("--scenario", "SingleStream", "--executor", "inline")
     yield _f1(work, "F1 fp8 graphs", "fp8", *stream, after=("F1 fp8",))
-    yield _f1(work, "F1 fp16 batch 1", "fp16", *one, after=("F1 fp16",))
+    yield _f1(work, "F1 fp16 batch 1", "fp16", "--batch-size", "1", after=("F1 fp16",))
     yield _f1(work, "sst2 fp16", "fp16", "--task", "sst2", after=("F1 fp16",))
     for precision in PRECISIONS:
         yield measured(work, "speed", precision, limit_s=75)
@@ -42,13 +41,10 @@ def steps(work: Path, out: Path) -> Iterator[Step]:
 
 def preparation(work: Path) -> Iterator[Step]:
     """What both parts begin with."""
-    always = ("correct", "speed", "variants", "ncu", "loadgen", "facts", *PRECISIONS)
+    own = ("--work", str(work))
+    yield Step(name="facts", words=(), module=f"{_HERE}.facts", arguments=own, limit_s=60)
     yield Step(
-        name="facts", words=("facts",), module=f"{_HERE}.facts", arguments=("--work", str(work)), limit_s=60
-    )  # fmt: skip
-    yield Step(
-        name=COMPILED, words=always, module=f"{_HERE}.precompile", arguments=("--work", str(work)), limit_s=100,
-        digest=last_line,
+        name=COMPILED, words=(), module=f"{_HERE}.precompile", arguments=own, limit_s=100, digest=last_line
     )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ import torch
 from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 from backends.gpu import gemm_tuning
 from backends.gpu.gemm_variants import build_variant, variants
+from backends.gpu.hopper import gemm as hopper
+from backends.gpu.hopper import nvrtc, source
 from backends.gpu.kernels import TRITON, TWIN, GpuKernels
 from backends.gpu.kernels.gemm import DEFAULT
 from backends.gpu.packed_bert import GpuBert
@@ -49,11 +51,12 @@ class Job(NamedTuple):
 
 
 def jobs(config: BertConfig) -> Iterator[Job]:
-    """What has to be compiled, the slowest first; products of the same types share their kernels."""
+    """What has to be compiled; products of the same types share their kernels."""
     for precision in PRECISIONS:
         layer = _weights(config, precision).layers[0]
         kinds = {(product.gelu, product.output_encoding.dtype): name for name, product in _products(layer)}
         for name in kinds.values():
+            yield from (Job(precision, name, one) for one in hopper.OFFERED)
             yield from (Job(precision, name, one) for one in reversed(variants(getattr(layer, name), _TOKENS)))
     yield from (Job(precision) for precision in PRECISIONS)
 
@@ -67,6 +70,9 @@ def run(config: BertConfig, job: Job, kernels: GpuKernels) -> None:
     weights = _weights(config, job.precision)
     if job.product:
         product: Product = getattr(weights.layers[0], job.product)
+        if job.variant in hopper.SHAPES:
+            nvrtc.cached_code(source.source(hopper.SHAPES[job.variant], hopper.types(product)))
+            return
         build_variant(job.variant, product, kernels)(workload.operand(product, _TOKENS))
         return
     _epilogues(weights, kernels)

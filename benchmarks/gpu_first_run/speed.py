@@ -24,11 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     rigs.show(f"{precision} products, TFLOP/s (ceiling {ceiling}; * fastest, ! wrong)", products.table(found))
     chosen = products.choices(found, gemm_tuning.default(precision))
     products.write_choices(options.work, precision, chosen)
-    bert = GpuBert(weights, rig.gpu.kernels, chosen)
-    sections.run("forward", lambda: rigs.show(f"{precision} forward pass", forward.table(rig, bert)))
-    sections.run("under load", lambda: print(f"under load: {forward.under_load(rig, bert) or 'unknown'}", flush=True))
     parts = layer_parts.table(rig, precision, weights, chosen, ceilings)
     sections.run("parts", lambda: rigs.show(f"{precision} parts at {rig.most_tokens} tokens", parts))
+    bert = GpuBert(weights, rig.gpu.kernels, chosen)
+    sections.run("under load", lambda: print(f"under load: {forward.under_load(rig, bert) or 'unknown'}", flush=True))
+    sections.run("forward", lambda: rigs.show(f"{precision} forward pass", forward.table(rig, bert)))
     return sections.code
 
 

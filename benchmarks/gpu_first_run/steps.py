@@ -27,7 +27,7 @@ class Step:
     """One process: `python -m module arguments`."""
 
     name: str
-    words: tuple[str, ...]  # groups to which it belongs, for --only
+    words: tuple[str, ...]  # groups to which it belongs, for --only; none: it is part of every run
     module: str
     arguments: tuple[str, ...] = ()
     limit_s: float
@@ -151,4 +151,5 @@ def chosen(
 ) -> list[Step]:
     """The steps with one of `only` in their groups, without precisions that are not in `precisions`."""
     without = set(all_precisions) - set(precisions)
-    return [step for step in steps if not without & set(step.words) and (not only or set(only) & set(step.words))]
+    asked = [step for step in steps if not only or not step.words or set(only) & set(step.words)]
+    return [step for step in asked if not without & set(step.words)]

@@ -63,9 +63,10 @@ def test_what_does_not_fit_into_the_time_is_killed_or_not_begun(tmp_path: Path) 
 
 
 def test_steps_are_chosen_by_group_and_precision() -> None:
-    steps = [Step(name=name, words=tuple(name.split()), module="", limit_s=1) for name in ("a fp8", "a fp16", "b")]
-    assert [one.name for one in chosen(steps, ["a"], ["fp8"], ["fp8", "fp16"])] == ["a fp8"]
-    assert [one.name for one in chosen(steps, [], ["fp16"], ["fp8", "fp16"])] == ["a fp16", "b"]
+    groups = {"a fp8": ("a", "fp8"), "a fp16": ("a", "fp16"), "b": ("b",), "always": ()}
+    steps = [Step(name=name, words=words, module="", limit_s=1) for name, words in groups.items()]
+    assert [one.name for one in chosen(steps, ["a"], ["fp8"], ["fp8", "fp16"])] == ["a fp8", "always"]
+    assert [one.name for one in chosen(steps, [], ["fp16"], ["fp8", "fp16"])] == ["a fp16", "b", "always"]
 
 
 def test_lengths_have_squads_mean_and_greatest() -> None:
