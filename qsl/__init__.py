@@ -1,1 +1,1 @@
-"""Query sample libraries: data sets as the features that a BERT reads, cached and memory-mapped."""
+"""Query sample libraries: data sets as the features that a BERT reads, and their cache."""

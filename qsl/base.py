@@ -1,7 +1,7 @@
 """The features of a query sample library: all samples end to end, without padding, separated by offsets.
 
-One flat array per field needs no Python object per sample, can be mapped from disk, and allows a packed batch to be
-gathered with one `numpy.concatenate`.
+One flat array per field needs no Python object per sample, can be read from disk at once, and allows a packed batch to
+be gathered with one `numpy.concatenate`.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class DataSet(ABC):
 
     @cached_property
     def stored(self) -> Stored:
-        """The arrays, memory-mapped from the cache, after they are built if the cache does not have them."""
+        """The arrays, read from the cache, after they are built if the cache does not have them."""
         if self.cache_dir is None:
             return Stored(self._build(), None)
         code = (*self.sources, Path(wordpiece.__file__), Path(tokenizer_files.__file__))
@@ -74,7 +74,7 @@ class DataSet(ABC):
 
     @cached_property
     def features(self) -> Features:
-        """The features, memory-mapped if they are cached."""
+        """The features, in memory."""
         return Features(**{name: self.stored.arrays[name] for name in feature_cache.FEATURES})
 
     @property
@@ -82,7 +82,7 @@ class DataSet(ABC):
         """What another process opens the features by; the features themselves if no cache could be written."""
         if self.stored.directory is None:
             return self.features
-        return FeatureFiles(self.stored.directory, len(self.features), self.features.total_tokens)
+        return FeatureFiles(self.stored.directory, len(self.features), self.features.total_tokens, self.stored.digest)
 
     def sibling(self, file: Path) -> Self:
         """The data set in another file, with the same vocabulary; this object if it is the same file."""

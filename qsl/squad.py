@@ -70,7 +70,7 @@ class SquadDataSet(DataSet):
 
     @cached_property
     def squad_features(self) -> SquadFeatures:
-        """The features with the mapping back to the passages, memory-mapped if they are cached."""
+        """The features with the mapping back to the passages."""
         return _from_arrays(self.stored.arrays)
 
     def check_scorable(self) -> None:
@@ -95,7 +95,7 @@ class SquadDataSet(DataSet):
 def load(
     dataset: Path, vocab: Path, cache_dir: Path | None, settings: SquadFeatureSettings = SquadFeatureSettings()
 ) -> SquadFeatures:
-    """The features of `dataset`, memory-mapped from the cache, after they are built if it does not have them.
+    """The features of `dataset`, from the cache, after they are built if it does not have them.
 
     Args:
         cache_dir: the directory of the cache; None builds the features in memory.

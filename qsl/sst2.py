@@ -123,7 +123,7 @@ class Sst2DataSet(DataSet):
 def load(
     dataset: Path, vocab: Path, cache_dir: Path | None, settings: Sst2FeatureSettings = Sst2FeatureSettings()
 ) -> Features:
-    """The features of `dataset`, memory-mapped from the cache, after they are built if it does not have them.
+    """The features of `dataset`, from the cache, after they are built if it does not have them.
 
     Args:
         cache_dir: the directory of the cache; None builds the features in memory.

@@ -1,6 +1,6 @@
 """The work of an instance: load the backend, warm it up, then gather features and infer, batch after batch.
 
-All instances map the same feature files into memory, so a job is only a few indexes.
+All instances have the same features in memory, so a job is only a few indexes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class WorkerSpec:
     backend: str
     options: Options
     model: Model
-    features: FeatureFiles | Features  # files to map; if no cache could be written, the features themselves
+    features: FeatureFiles | Features  # files to read; if no cache could be written, the features themselves
     vocab: Path  # of the token ids; only for messages
     max_tokens: int  # of any batch
     shapes: tuple[tuple[int, int], ...]  # (samples, tokens each) to warm up on; the last one is timed

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -123,7 +124,7 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
     content = {name: value for name, value in inputs.about.items() if name not in _NOT_CONTENT}
     directory = (root or default_root(config)) / feature_cache.key(settings, content, *builder.sources)
     if not (builder.is_complete(directory) and sealed_directory.is_intact(directory)):
-        if directory.exists():
+        if _can_be_written(directory):
             print(f"the engine in {directory} is damaged or not complete", file=sys.stderr)
         print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
         progress = _BuildProgress()
@@ -137,6 +138,22 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
         )
         progress.end()
     return directory
+
+
+def _can_be_written(directory: Path) -> bool:
+    """Check before a build of minutes that its result can be written; returns whether another engine is there.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory.parent):
+            return directory.exists()
+    except OSError as error:
+        raise UsageError(
+            f"expected to write an engine to {directory}, found: {error}. Type another --cache-dir."
+        ) from error
 
 
 @dataclass(frozen=True)

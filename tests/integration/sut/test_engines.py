@@ -106,6 +106,12 @@ def damaged(directory: Path, how: str) -> Path:
     return directory
 
 
+def test_a_place_that_cannot_be_written_is_named_before_the_build(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "engines").write_text("in the way")
+    with pytest.raises(UsageError, match="expected to write an engine to .* Type another --cache-dir"):
+        engines.build(changed(folder, cache_dir=tmp_path))
+
+
 def test_a_damaged_engine_of_the_users_is_refused(folder: Path, config: RunConfig, tmp_path: Path) -> None:
     own = shutil.copytree(engines.build(config), tmp_path / "own")
     named = changed(folder, engine=own, log_dir=tmp_path / "logs")

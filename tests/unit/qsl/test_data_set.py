@@ -8,11 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from qsl import demo
-from qsl.base import DatasetError, Features
+from qsl.base import Features
 from qsl.feature_cache import FeatureFiles
 from qsl.squad import SquadDataSet
 from sut.fetch.resolve import demo_model
@@ -76,7 +75,7 @@ def test_a_handle_is_small_and_opens_the_same_features(dataset: Path, tmp_path: 
     data = SquadDataSet(dataset, VOCAB, tmp_path / "cache")
     opened, size = sent(data.handle)
     assert size < 500
-    assert isinstance(opened.input_ids, np.memmap) and same(opened, data.features)
+    assert not opened.input_ids.flags.writeable and same(opened, data.features)
 
 
 def test_without_a_cache_the_features_are_sent(dataset: Path, tmp_path: Path) -> None:
@@ -85,18 +84,6 @@ def test_without_a_cache_the_features_are_sent(dataset: Path, tmp_path: Path) ->
     for cache_dir in (None, blocked / "cache"):
         data = SquadDataSet(dataset, VOCAB, cache_dir)
         assert same(sent(data.handle)[0], data.features)
-
-
-def test_a_cache_that_changed_meanwhile_is_refused(dataset: Path, tmp_path: Path) -> None:
-    data = SquadDataSet(dataset, VOCAB, tmp_path / "cache")
-    handle = data.handle
-    assert isinstance(handle, FeatureFiles)
-    np.save(handle.directory / "offsets.npy", data.features.offsets[:-1].copy())
-    with pytest.raises(DatasetError, match="Run again"):
-        handle.open()
-    shutil.rmtree(handle.directory)
-    with pytest.raises(DatasetError, match="Run again"):
-        handle.open()
 
 
 def test_a_sibling_shares_the_vocabulary(dataset: Path, tmp_path: Path, reads: list[str]) -> None:
