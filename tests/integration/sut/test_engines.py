@@ -108,7 +108,7 @@ def damaged(directory: Path, how: str) -> Path:
 
 def test_a_place_that_cannot_be_written_is_named_before_the_build(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "engines").write_text("in the way")
-    with pytest.raises(UsageError, match="expected to write an engine to .* Type another --cache-dir"):
+    with pytest.raises(UsageError, match=r"expected to write an engine to .* Type another --cache-dir"):
         engines.build(changed(folder, cache_dir=tmp_path))
 
 
