@@ -31,7 +31,7 @@ class Files(FeatureFiles):
 
 
 def executor(how: Callable[[], Features]) -> InlineExecutor:
-    features = Files(Path(), 1, 1, how)
+    features = Files(Path(), 1, 1, "", how)
     model = Model("fake", None, None)
     return InlineExecutor(WorkerSpec(
         backend="fake", options=Options(), model=model, features=features, vocab=Path(), max_tokens=1, shapes=((1, 1),)
