@@ -49,7 +49,7 @@ def command() -> NoReturn:
     try:
         code = main(sys.argv[1:])
     except MemoryError as error:
-        print(f"error: expected more memory, found none left ({error or 'MemoryError'}). {_LESS}", file=sys.stderr)
+        print(f"error: expected more memory, found none left ({str(error) or 'MemoryError'}). {_LESS}", file=sys.stderr)
         _leave(FAILED)
     except Exception:  # noqa: BLE001 - the outermost handler
         if _interrupts:  # what it interrupted raised something else, as an import in C does

@@ -6,6 +6,7 @@ A lower bound: a refused run would certainly have been killed by the OOM killer,
 from __future__ import annotations
 
 import math
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,17 @@ def need(model: Model, places: Sequence[Place], batch_tokens: int, *, forked: bo
 
 
 def available(root: Path = Path("/")) -> int | None:
-    """Bytes available to this run by the kernel and the cgroups; None if unknown."""
+    """Bytes available to this run by the kernel, the cgroups and `ulimit -v`; None if unknown."""
     lines = [line.split() for line in cgroups.text(root / "proc/meminfo").splitlines()]
     free = [float(fields[1]) * 1024 for fields in lines if fields[:1] == ["MemAvailable:"]]
-    granted = cgroups.memory_bytes(root)
-    return int(min([*free, granted])) if granted is not None else int(free[0]) if free else None
+    granted = [found for found in (cgroups.memory_bytes(root), _address_space(root)) if found is not None]
+    return int(min([*free, *granted])) if free or granted else None
+
+
+def _address_space(root: Path) -> float | None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    used = cgroups.text(root / "proc/self/statm").split()[:1]
+    return None if limit == resource.RLIM_INFINITY or not used else limit - int(used[0]) * resource.getpagesize()
 
 
 def check(needed: MemoryNeed | None, found: int | None) -> None:

@@ -22,6 +22,7 @@ from foundation import rules
 from foundation.arrays import Int64
 from foundation.rules import SCENARIOS, Seeds
 from sut.errors import RunFailedError, UsageError
+from sut.queries import query_memory
 from sut.record.measurements import QueryPlan
 from sut.settings import user_conf
 from sut.settings.loadgen_lines import NO_FILE, LoadGenFile
@@ -66,16 +67,24 @@ class Plan:
         return QueryPlan(**{one.name: getattr(self, one.name) for one in fields(QueryPlan)})
 
 
-def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float, conf: LoadGenFile = NO_FILE) -> Plan:
+def plan(
+    config: RunConfig,
+    model_key: str,
+    samples: int,
+    samples_per_s: float,
+    conf: LoadGenFile = NO_FILE,
+    available: int | None = None,
+) -> Plan:
     """LoadGen's settings for this run.
 
     Args:
         samples: size of the QSL.
         samples_per_s: the speed measured at warm-up, over all instances.
         conf: what `user_conf.read` found.
+        available: bytes of memory that the queries may take; None: unknown.
 
     Raises:
-        UsageError: user.conf shortens a valid run.
+        UsageError: user.conf shortens a valid run, or the queries do not fit into memory.
     """
     given = conf.settings
     official, settings = _embedded(config, model_key), _embedded(config, model_key)
@@ -92,7 +101,21 @@ def plan(config: RunConfig, model_key: str, samples: int, samples_per_s: float, 
     if config.round:
         for name, seed in rules.SEEDS[config.round]._asdict().items():
             setattr(settings, name, seed)
+    if config.mode == "performance":
+        query_memory.check(_generated(settings, config.scenario), available)
     return _as_plan(settings, config)
+
+
+def _generated(settings: Any, scenario: str) -> int:
+    field, key = _SPEED[scenario]
+    speed = getattr(settings, field)
+    return query_memory.generated(
+        scenario,
+        min_query_count=settings.min_query_count,
+        queries_per_s=1e9 / max(speed, 1) if key == "target_latency" else speed,
+        duration_s=settings.min_duration_ms / 1e3,
+        samples_per_query=_samples_per_query(settings, scenario),
+    )
 
 
 def own_seeds() -> Seeds:

@@ -15,6 +15,7 @@ from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import LOAD_PATIENCE_S, Executor, Ready
 from sut.executors.inline import InlineExecutor
 from sut.executors.processes import ProcessExecutor
+from sut.machine import memory
 from sut.queries import loadgen
 from sut.queries.scheduler import Scheduler
 from sut.record import detail_log
@@ -57,7 +58,8 @@ def _executor(prepared: Prepared) -> Executor:
 def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     config = prepared.config
     samples_per_s = sum(one.samples_per_s for one in ready)
-    plan = loadgen.plan(prepared.counted, prepared.task.model_key, prepared.samples, samples_per_s, prepared.user_conf)
+    key, conf = prepared.task.model_key, prepared.user_conf
+    plan = loadgen.plan(prepared.counted, key, prepared.samples, samples_per_s, conf, memory.available())
     roi = RegionOfInterest() if config.roi else None
     scheduler = watched_test.scheduler(prepared, executor, ready, plan, roi)
     record = recording.with_instances(recording.begin(prepared), ready)

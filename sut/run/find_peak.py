@@ -16,6 +16,7 @@ from dataclasses import replace
 from foundation.people_numbers import figure
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
+from sut.machine import memory
 from sut.queries import loadgen
 from sut.record import detail_log
 from sut.record.results import PeakResult, Probe
@@ -97,7 +98,8 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     )
     probing.logs.mkdir()
     one = replace(prepared, config=probing)
-    plan = loadgen.plan(probing, prepared.task.model_key, prepared.samples, qps, prepared.user_conf)
+    key, conf = prepared.task.model_key, prepared.user_conf
+    plan = loadgen.plan(probing, key, prepared.samples, qps, conf, memory.available())
     scheduler = watched_test.scheduler(one, executor, ready, plan)
     clock = watched_test.run(one, plan, scheduler, executor, ready)
     steps = clock.reasons(scheduler.progress.window_s)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from backends import BACKENDS
 from backends.base import Accelerator
 from backends.bert.model import Model
+from foundation.people_numbers import count
 from foundation.rules import MAX_POSITIONS, MAX_SEQ_LENGTH, SERVER_LATENCY_MS
+from sut.errors import UsageError
 from sut.machine import memory, topology
 from sut.machine.topology import Machine, Place, Topology
 from sut.settings.settings import MAX_BATCH_TOKENS, RunConfig
@@ -24,6 +26,7 @@ _VARIABLES = {
     "fpmath_mode": "DNNL_DEFAULT_FPMATH_MODE",
     "torch_mkldnn_matmul_min_dim": "TORCH_MKLDNN_MATMUL_MIN_DIM",
 }
+_THREADS_PER_CPU, _THREADS = 8, 64  # the most threads of an instance; at least _THREADS on any machine
 _VERBOSE = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # oneDNN's variable, and that of older releases
 
 
@@ -60,6 +63,7 @@ def plan(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> Inst
         UsageError: the machine has too few cores for the requested instances.
     """
     machine = topology.this_machine()
+    _check_threads(config, len(machine.cpus))
     cores = config.cores_per_instance or _shared_cores(config, model)
     nodes = [topology.pci_node(gpu.pci_address) for gpu in gpus]
     places = topology.plan(machine, config.scenario, _instances(config, gpus), cores, near=nodes)
@@ -70,6 +74,16 @@ def plan(config: RunConfig, model: Model, gpus: tuple[Accelerator, ...]) -> Inst
         _batch_tokens(config, model, gpus),
         _can_fork(config) and len(places) > 1,
     )
+
+
+def _check_threads(config: RunConfig, cpus: int) -> None:
+    """Raises UsageError for threads that an engine would only try to create."""
+    most = max(_THREADS_PER_CPU * cpus, _THREADS)
+    if config.threads and config.threads > most:
+        raise UsageError(
+            f"expected --threads of at most {most} on a machine with {count(cpus, 'cpu')}, found {config.threads}. "
+            "Lower --threads."
+        )
 
 
 def asked_batch_tokens(config: RunConfig) -> int:

@@ -13,6 +13,7 @@ from qsl.base import Features
 from sut.settings.settings import RunConfig
 
 Shapes = tuple[tuple[int, int], ...]
+_MOST_SAMPLES = 4096  # of a warm-up batch, if the data set has fewer: a batch size may be any number
 _STREAM_SAMPLES = SCENARIOS["MultiStream"].samples_per_query
 
 
@@ -22,7 +23,7 @@ def warm_up_shapes(config: RunConfig, features: Features) -> Shapes:
     Before these, in Server, the smallest: a single sample, when the queue is short.
     """
     longest, typical = int(features.lengths.max()), int(np.median(features.lengths))
-    batch_size = config.batch_size or len(features)
+    batch_size = min(config.batch_size or len(features), max(len(features), _MOST_SAMPLES))
     at_most = min({"SingleStream": 1, "MultiStream": _STREAM_SAMPLES}.get(config.scenario, batch_size), batch_size)
     largest = tuple((max(1, min(config.batch_tokens // length, at_most)), length) for length in (longest, typical))
     return ((1, typical), *largest) if config.scenario == "Server" else largest

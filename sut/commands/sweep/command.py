@@ -69,7 +69,7 @@ def _read(argv: list[str]) -> Sweep:
     if options.repeat < 1:
         raise UsageError(f"expected --repeat of at least 1, found {options.repeat}.")
     axes = [grid.axis(text) for text in options.set]
-    points = grid.points(axes, values, toml)
+    points = grid.points(axes, values, toml, options.repeat)
     folder = options.output_dir or Path("runs") / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-sweep"
     if options.resume and not options.output_dir:
         raise UsageError(

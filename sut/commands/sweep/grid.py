@@ -8,6 +8,7 @@ Settings and their types come from the table of settings, so every new setting c
 from __future__ import annotations
 
 import itertools
+import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from sut.settings.setting import flag
 from sut.settings.settings import SETTINGS, RunConfig
 
 Value = bool | int | float | str  # in the form that `resolve` takes; a path is a str
-_MOST = 1000  # the maximum number of values of a range
+_MOST = 1000  # values of a range
+_MOST_RUNS = 10_000  # of a sweep: more than a day of the shortest ones
+_MOST_DIGITS = 30  # of a number of a range, with its exponent written out
 _ELLIPSES = ("...", "…")
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 # Type → how its values are parsed, and the name of the type; other types are text.
@@ -81,17 +84,25 @@ def axis(text: str) -> Axis:
     return Axis(field, values)
 
 
-def points(axes: Sequence[Axis], values: Mapping[str, Any], toml: Mapping[str, Any] | None = None) -> list[Point]:
+def points(
+    axes: Sequence[Axis], values: Mapping[str, Any], toml: Mapping[str, Any] | None = None, repeat: int = 1
+) -> list[Point]:
     """The cross product of `axes`, the last one varying fastest, applied to the flags in `values` and the file `toml`.
 
     Raises:
-        UsageError: a setting is swept twice or also given as a flag, or a combination is not allowed.
+        UsageError: a setting is swept twice or also given as a flag, a combination is not allowed, or `repeat` times
+            the points are more than _MOST_RUNS.
     """
     for number, one in enumerate(axes):
         if one.field in values:
             raise UsageError(f"{flag(one.field)} is swept by --set. Remove the flag.")
         if one.field in [other.field for other in axes[:number]]:
             raise UsageError(f"expected each setting once, found two --set {one.field}=….")
+    runs = math.prod(len(one.values) for one in axes) * repeat
+    if runs > _MOST_RUNS:
+        raise UsageError(
+            f"expected at most {_MOST_RUNS:,} runs, found {runs:,}. Sweep fewer values, or lower --repeat."
+        )
     grid = [dict(zip([one.field for one in axes], chosen, strict=True)) for chosen in _product(axes)]
     return [Point(settings, resolve({**values, **settings}, toml)) for settings in grid]
 
@@ -141,13 +152,20 @@ def _expanded(found: list[str], text: str) -> list[str]:
         return found
     end = [found[at].lstrip(".…"), *found[at + 1 :]]
     try:
-        (last,) = [Fraction(word) for word in end if word]
-        return [_plain(value) for value in _continued([Fraction(word) for word in found[:at]], last)]
+        (last,) = [_exact(word) for word in end if word]
+        return [_plain(value) for value in _continued([_exact(word) for word in found[:at]], last)]
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(
             f"expected a range in --set {text!r}: two or more numbers with a constant difference or ratio, then "
             f"...LAST ({error}). For instance: 1 2 4 ...64, or 2 4 ...16"
         ) from error
+
+
+def _exact(word: str) -> Fraction:
+    exponent = word.lower().partition("e")[2]
+    if len(word) > _MOST_DIGITS or len(exponent) > 3 or abs(int(exponent or 0)) > _MOST_DIGITS:
+        raise ValueError(f"a number has more than {_MOST_DIGITS} digits")
+    return Fraction(word)
 
 
 def _continued(first: list[Fraction], last: Fraction) -> list[Fraction]:

@@ -7,6 +7,7 @@ import pytest
 from backends.base import Accelerator
 from backends.bert.checkpoints import find_model, with_config
 from foundation.rules import MAX_POSITIONS
+from sut.errors import UsageError
 from sut.run import instances_plan
 from sut.settings.resolve import resolve
 from sut.settings.settings import MAX_BATCH_TOKENS
@@ -31,3 +32,9 @@ def test_what_was_given_counts_on_every_device(given: dict[str, int], on_cpu: in
     found = instances_plan.plan(config, model, (GPU,)).max_batch_tokens
     assert found == (GPU.batch_tokens(model.config) if on_gpu is None else on_gpu)
     assert GPU.batch_tokens(model.config) > MAX_BATCH_TOKENS
+
+
+@pytest.mark.parametrize("threads", [10**9, 8 * 4096])
+def test_absurd_numbers_of_threads_are_refused(threads: int) -> None:
+    with pytest.raises(UsageError, match=r"--threads of at most \d+ .*Lower --threads"):
+        instances_plan.plan(resolve({"threads": threads}), find_model("random:bert-tiny"), ())

@@ -62,6 +62,9 @@ def test_values(text: str, values: tuple[object, ...]) -> None:
         ("instances=2 2 ...8", "does not reach"),
         ("instances=4 8 ...2", "does not reach"),
         ("instances=1 2 ...90000", "more than 1000"),
+        ("target_qps=1 2 4 ...1e999999999", "more than 30 digits"),
+        ("target_qps=1 2 4 ...1e-99999", "more than 30 digits"),
+        (f"target_qps=1 2 ...{'9' * 5000}", "more than 30 digits"),
         ("instances=1 2 ...8 9", "two or more numbers"),
         ("model='a b", "closed quotes"),
     ],
@@ -99,6 +102,11 @@ def test_the_cross_product_turns_the_last_axis_fastest() -> None:
 @pytest.mark.parametrize(
     ("texts", "flags", "words"),
     [
+        (
+            [f"{name}=1 2 ...10" for name in ("threads", "instances", "steps", "batch_size", "target_qps")],
+            {},
+            "100,000",
+        ),
         (["instances=1 2"], {"instances": 1}, "Remove the flag"),
         (["instances=1 2", "INSTANCES=3"], {}, "each setting once"),
         (["instances=0 1"], {}, "--instances above 0"),
@@ -108,3 +116,8 @@ def test_the_cross_product_turns_the_last_axis_fastest() -> None:
 def test_invalid_grids(texts: list[str], flags: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         points([axis(text) for text in texts], flags)
+
+
+def test_repeats_count_as_runs() -> None:
+    with pytest.raises(UsageError, match=r"at most 10,000 runs, found 2,000,000,000\. .*--repeat"):
+        points([axis("threads=1 2")], {}, repeat=10**9)
