@@ -56,7 +56,7 @@ def jobs(config: BertConfig) -> Iterator[Job]:
         layer = _weights(config, precision).layers[0]
         kinds = {(product.gelu, product.output_encoding.dtype): name for name, product in _products(layer)}
         for name in kinds.values():
-            yield from (Job(precision, name, one) for one in hopper.OFFERED)
+            yield from (Job(precision, name, one) for one in hopper.SHAPES)
             yield from (Job(precision, name, one) for one in reversed(variants(getattr(layer, name), _TOKENS)))
     yield from (Job(precision) for precision in PRECISIONS)
 

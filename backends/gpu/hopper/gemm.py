@@ -21,7 +21,6 @@ from backends.gpu.hopper.source import (
     F16,
     S8,
     SHARED_W,
-    SHARED_X,
     STEP,
     Shape,
     Types,
@@ -31,42 +30,26 @@ from backends.gpu.hopper.source import (
 from backends.gpu.weights import Product
 
 CAPABILITY = (9, 0)
-MIN_TOKENS = 384  # below, too few tiles to fill a GPU
+MIN_TOKENS = 128  # below, too few tiles to fill a GPU
 _ARGUMENTS = 64  # kept for each product
 _TYPES: Final = {torch.int8: S8, torch.float8_e4m3fn: E4M3, torch.float16: F16, torch.bfloat16: BF16}
 _ALIGNED = 16  # bytes, of a row that TMA reads
 
+# Each was the fastest somewhere on an H200 (`benchmarks.gpu_hopper`): turns, which hide the epilogue, where K is 1,024;
+# the larger tile, which reads less, where K is 4,096.
 SHAPES: dict[str, Shape] = {
     "hopper 128x256": Shape(blocks=1, columns=256),
-    "hopper 128x256 skewed": Shape(blocks=1, columns=256, skew=2),
-    "hopper 128x256 pair": Shape(blocks=1, columns=256, pair=SHARED_W),
-    "hopper 128x256 pair skewed": Shape(blocks=1, columns=256, pair=SHARED_W, skew=2, permuted=True),
-    "hopper 128x256 pair skewed 1": Shape(blocks=1, columns=256, pair=SHARED_W, skew=1, permuted=True),
-    "hopper 256x128 pair skewed": Shape(blocks=2, columns=128, pair=SHARED_X, skew=2, permuted=True),
     "hopper 64x256 turns": Shape(blocks=1, columns=256, pair=SHARED_W, ping_pong=True, permuted=True),
     "hopper 128x128 turns": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True),
-    "hopper 192x128 turns": Shape(blocks=3, columns=128, pair=SHARED_X, ping_pong=True, permuted=True),
 }
-
-# To gemm_tuning: those that `benchmarks.gpu_hopper` found right, and fastest somewhere.
-OFFERED: tuple[str, ...] = (
-    "hopper 128x256",
-    "hopper 128x256 skewed",
-    "hopper 128x256 pair skewed",
-    "hopper 256x128 pair skewed",
-)
 
 
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
     """The names of the shapes that can compute this product at `tokens` tokens or more, on the GPU of its weights."""
-    if (
-        not OFFERED
-        or tokens < MIN_TOKENS
-        or product.weight.device.type != "cuda"
-        or not available(product.weight.device.index or 0)
-    ):
+    device = product.weight.device
+    if tokens < MIN_TOKENS or device.type != "cuda" or not available(device.index or 0):
         return ()
-    return tuple(name for name in OFFERED if takes(SHAPES[name], product))
+    return tuple(name for name, shape in SHAPES.items() if takes(shape, product))
 
 
 def takes(shape: Shape, product: Product) -> bool:

@@ -103,11 +103,10 @@ def test_a_cpu_is_offered_none() -> None:
         output_encoding=encoding,
     )
     assert gemm.variants(product, 16384) == ()
-    assert set(gemm.OFFERED) <= set(gemm.SHAPES)
 
 
 @pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
-@pytest.mark.parametrize("name", ["hopper 128x256 pair skewed", "hopper 128x128 turns"])
+@pytest.mark.parametrize("name", ["hopper 64x256 turns", "hopper 128x128 turns"])
 def test_nvrtc_compiles_it(name: str) -> None:
     found = nvrtc.library()
     assert found is not None
