@@ -13,21 +13,32 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
+import torch
+
 from benchmarks.gpu_first_run.steps import Ended, Step
 
 
 def run(steps: Sequence[Step], report: Callable[[Ended], None]) -> None:
-    """Run the steps one after the other."""
-    for step in steps:
-        out, err, start_s = io.StringIO(), io.StringIO(), time.monotonic()
-        with redirect_stdout(out), redirect_stderr(err):
-            try:
-                code = next(call for start, call in _CALLS.items() if step.module.startswith(start))(step)
-            except Exception:  # noqa: BLE001 - as a process would end
-                traceback.print_exc()
-                code = 1
-        seconds = time.monotonic() - start_s
-        report(Ended(step=step, code=code, seconds=seconds, out=out.getvalue(), err=err.getvalue()))
+    """Run the steps one after the other, in one thread: small products spend more time on sharing."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for step in steps:
+            report(_ended(step))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _ended(step: Step) -> Ended:
+    out, err, start_s = io.StringIO(), io.StringIO(), time.monotonic()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = next(call for start, call in _CALLS.items() if step.module.startswith(start))(step)
+        except Exception:  # noqa: BLE001 - as a process would end
+            traceback.print_exc()
+            code = 1
+    seconds = time.monotonic() - start_s
+    return Ended(step=step, code=code, seconds=seconds, out=out.getvalue(), err=err.getvalue())
 
 
 def _own(step: Step) -> int:
