@@ -25,7 +25,8 @@ from backends.gpu import gemm_tuning
 from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.hopper import gemm as hopper
 from backends.gpu.hopper import nvrtc, source
-from backends.gpu.kernels import TRITON, TWIN, GpuKernels
+from backends.gpu.kernels import TRITON, TWIN, GpuKernels, attention
+from backends.gpu.kernels.attention import FORMS
 from backends.gpu.kernels.gemm import DEFAULT
 from backends.gpu.packed_bert import GpuBert
 from backends.gpu.weights import GpuLayer, GpuWeights, Product
@@ -38,12 +39,13 @@ from benchmarks.gpu_first_run.rig import PRECISIONS
 _TOKENS = 256  # of a product; their number changes no kernel
 _LONGEST = (32, 64, 128, 192, 256, 384)  # attention's blocks depend on the longest sample
 _CAPABILITY = 90
+_ATTENTION = "attention"
 _CPU = torch.device("cpu")
 _SPARE_CORES = 2
 
 
 class Job(NamedTuple):
-    """One product's variant, or with no product all that lies between products."""
+    """A product's variant, a form of attention, or with neither all that lies between products."""
 
     precision: str
     product: str = ""
@@ -58,6 +60,7 @@ def jobs(config: BertConfig) -> Iterator[Job]:
         for name in kinds.values():
             yield from (Job(precision, name, one) for one in hopper.SHAPES)
             yield from (Job(precision, name, one) for one in reversed(variants(getattr(layer, name), _TOKENS)))
+    yield from (Job(precision, _ATTENTION, form) for precision in PRECISIONS for form in FORMS)
     yield from (Job(precision) for precision in PRECISIONS)
 
 
@@ -68,6 +71,9 @@ def _products(layer: GpuLayer) -> list[tuple[str, Product]]:
 def run(config: BertConfig, job: Job, kernels: GpuKernels) -> None:
     """Compile a job's kernels by calling them."""
     weights = _weights(config, job.precision)
+    if job.product == _ATTENTION:
+        _attend(config, weights, job.variant)
+        return
     if job.product:
         product: Product = getattr(weights.layers[0], job.product)
         if job.variant in hopper.SHAPES:
@@ -80,6 +86,16 @@ def run(config: BertConfig, job: Job, kernels: GpuKernels) -> None:
     for longest in _LONGEST:
         with torch.inference_mode():
             bert(on_device(_CPU, workload.samples_of([longest], weights.config.vocab_size)))
+
+
+def _attend(config: BertConfig, weights: GpuWeights, form: str) -> None:
+    """Compile a form of attention."""
+    layer, width, longest = weights.layers[0], config.hidden_size, FORMS[form].most_blocks * FORMS[form].keys or _TOKENS
+    encoding = layer.attention_output.input_encoding
+    batch = on_device(_CPU, workload.samples_of([longest], weights.config.vocab_size))
+    qkv = torch.zeros(longest, 3 * width, dtype=layer.qkv.output_encoding.dtype)
+    to = torch.empty(longest, width, dtype=encoding.dtype)
+    attention.launch(qkv, batch.cu_seqlens, longest, config.num_attention_heads, encoding, to, form)
 
 
 def _epilogues(weights: GpuWeights, kernels: GpuKernels) -> None:
@@ -181,8 +197,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tried(config: BertConfig, todo: Sequence[Job]) -> tuple[list[str], float]:
-    """A dry run: one job of each kind, in twins."""
-    for job in {(job.precision, not job.product): job for job in todo}.values():
+    """A dry run: one job of each kind that has twins."""
+    kinds = {(job.precision, not job.product): job for job in todo if job.product != _ATTENTION}
+    for job in kinds.values():
         run(config, job, TWIN)
     return [], 0.0
 

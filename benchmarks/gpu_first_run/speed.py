@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from backends.gpu import gemm_tuning
 from backends.gpu.packed_bert import GpuBert
-from benchmarks.gpu_first_run import forward, layer_parts, products, workload
+from benchmarks.gpu_first_run import attention_forms, forward, layer_parts, products, workload
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.products import Timed
 
@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     products.write_choices(options.work, precision, chosen)
     parts = layer_parts.table(rig, precision, weights, chosen, ceilings)
     sections.run("parts", lambda: rigs.show(f"{precision} parts at {rig.most_tokens} tokens", parts))
+    forms = attention_forms.table(rig, weights.layers[0])
+    sections.run("attention", lambda: rigs.show(f"{precision} attention at {rig.most_tokens} tokens", forms))
     bert = GpuBert(weights, rig.gpu.kernels, chosen)
     sections.run("under load", lambda: print(f"under load: {forward.under_load(rig, bert) or 'unknown'}", flush=True))
     sections.run("forward", lambda: rigs.show(f"{precision} forward pass", forward.table(rig, bert)))
