@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
+from foundation import atomic_write
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_bytes, read_text
 from foundation.suggest import did_you_mean
 from qsl import feature_cache, tokenizer_files
 from sut.errors import UsageError
@@ -25,21 +29,38 @@ def demo_model(task: str = "squad") -> Path:
 def demo_dataset(cache_dir: Path, split: str = "dev", task: str = "squad") -> Path:
     """The path of a generated data set, written to the cache on first use; its name depends on the generator's sources.
 
+    A file that is not what was generated is generated again.
+
     Args:
         split: "dev", or "train" for the part of the training set on which the demo's engines are calibrated.
     """
     demo = TASKS[task].demo
     sources = sorted(demo.generator.glob("*.py"))
     path = cache_dir / f"{demo.folder}-{split}-{feature_cache.key('demo', *sources)}{demo.suffix}"
-    if not path.is_file():
+    digest = path.with_name(f"{path.name}.sha256")
+    if not _is_intact(path, digest):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.is_file():  # which would be written to, not replaced
+                path.unlink(missing_ok=True)
             demo.write(path, split, _SAMPLES[split])
-        except OSError as error:
+            atomic_write.write_text(digest, _sum(path))
+        except (OSError, UnreadableError) as error:
             raise UsageError(
                 f"expected to write the demo data set to {path}, found: {error}. Type: --cache-dir DIR."
             ) from error
     return path
+
+
+def _is_intact(path: Path, digest: Path) -> bool:
+    with suppress(UnreadableError):
+        return read_text(digest, SETTINGS_BYTES) == _sum(path)
+    return False
+
+
+def _sum(path: Path) -> str:
+    """Its sha256 in the form of sha256sum."""
+    return f"{hashlib.sha256(read_bytes(path)).hexdigest()}  {path.name}\n"
 
 
 def cache_dir(config: RunConfig) -> Path:
