@@ -19,6 +19,7 @@ from backends.errors import BackendError
 from foundation import atomic_write, sealed_directory
 from foundation.bounded_readers import SETTINGS_BYTES, read_json
 from foundation.sealed_directory import is_intact
+from foundation.typed_json import decode
 
 JSON = "engine.json"
 Progress = Callable[[str, int, int], None]  # the step's name, items done, items in total
@@ -75,10 +76,16 @@ def settings(directory: Path) -> dict[str, Any]:
         BackendError: there is no complete engine.
     """
     try:
-        found: dict[str, Any] = read_json(directory / JSON, SETTINGS_BYTES)["settings"]
-    except (ValueError, KeyError, TypeError) as error:
+        return dict(read(directory)["settings"])
+    except ValueError as error:
         raise missing(directory, error) from error
-    return found
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The content of engine.json: an object that holds the object `settings`. Raises UnreadableError."""
+    content: dict[str, Any] = decode(dict[str, object], read_json(directory / JSON, SETTINGS_BYTES))
+    decode(dict[str, object], content.get("settings"), "settings")
+    return content
 
 
 def files(model: Model) -> tuple[Path, ...]:

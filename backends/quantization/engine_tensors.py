@@ -5,7 +5,6 @@ The tensors are views of the mapped file, so that instances share one copy in me
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +18,13 @@ import safetensors.numpy
 from backends.bert.config import BertConfig
 from backends.errors import BackendError
 from backends.quantization import engine_store
-from backends.quantization.engine_store import JSON, About
-from foundation.bounded_readers import SETTINGS_BYTES, read_json
+from backends.quantization.engine_store import About
+from foundation.bounded_readers import parse_json, require_regular
+from foundation.typed_json import decode
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+# The parts of a quantized layer that are not float32.
+_INTEGERS = {"weight": np.int8, "zero_point": np.int8, "input_zero_point": np.uint8}
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I8": np.dtype(np.int8), "U8": np.dtype(np.uint8)}
 
 
@@ -59,18 +61,21 @@ class EngineFormat:
             BackendError: there is no engine, or it is not complete.
         """
         try:
-            about = read_json(directory / JSON, SETTINGS_BYTES)
-            config = BertConfig(**about.pop("config"))
+            about = engine_store.read(directory)
+            config = decode(BertConfig, about.pop("config", None), "config")
             tensors = map_tensors(directory / self.file)
-            about["settings"]
+            if config.num_hidden_layers > len(tensors):  # the shapes of so many layers would take all memory
+                raise ValueError(f"{len(tensors)} tensors for {config.num_hidden_layers} layers")
+            shapes = self.shapes(config)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise engine_store.missing(directory, error) from error
-        found, shapes = {name: tensor.shape for name, tensor in tensors.items()}, self.shapes(config)
-        if found != shapes:
-            wrong = min(name for name, _ in set(found.items()) ^ set(shapes.items()))
+        found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+        expected = {name: (_dtype(name), shape) for name, shape in shapes.items()}
+        if found != expected:
+            wrong = min(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
             raise BackendError(
-                f"expected a complete engine in {directory}, found {wrong} missing, unknown or with another shape. "
-                f"Type: python -m sut build."
+                f"expected a complete engine in {directory}, found {wrong} missing, unknown or with another shape or "
+                "type. Type: python -m sut build."
             )
         return config, tensors, about
 
@@ -83,15 +88,22 @@ class EngineFormat:
         return True
 
 
+def _dtype(name: str) -> np.dtype[Any]:
+    """The type of an engine's tensor: kernels read its memory as this."""
+    at, _, part = name.rpartition(".")
+    return np.dtype(_INTEGERS.get(part, np.float32) if at.startswith("layers.") else np.float32)
+
+
 def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read-only views of the tensors in a safetensors file: 8 bytes of header length, the header (JSON), the data.
 
     Raises:
         OSError, ValueError, KeyError: the file is missing or incomplete.
     """
+    require_regular(path)
     content = np.memmap(path, np.uint8, mode="r")
     start = 8 + int(content[:8].view("<u8")[0])
-    header = json.loads(content[8:start].tobytes())
+    header = dict(parse_json(content[8:start].tobytes()))
     header.pop("__metadata__", None)
     data = content[start:]
     if max(entry["data_offsets"][1] for entry in header.values()) != len(data):

@@ -22,6 +22,7 @@ from sut.machine import topology
 from sut.machine.topology import Place
 
 _REPORT_S = 2.0  # how long to wait for the exit report of an instance
+_CAUSES = {signal.SIGBUS: ": a file that it reads by a map was cut short, such as an engine"}
 _CLOSE_S = 3.0  # how long processes may take to exit; a loader needs part of it for its instances
 
 
@@ -154,5 +155,5 @@ def _exit_text(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
     with suppress(ValueError):  # real-time signals have no name
-        return f"signal {signal.Signals(-exit_code).name}"
+        return f"signal {signal.Signals(-exit_code).name}{_CAUSES.get(-exit_code, '')}"
     return f"signal {-exit_code}"

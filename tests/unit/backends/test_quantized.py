@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,17 +80,73 @@ def test_two_writers_of_one_engine_leave_one(quantized: QuantizedModel, tmp_path
     read_engine(tmp_path / "one")
 
 
-@pytest.mark.parametrize("broken", ["engine.json", "engine.safetensors"])
-@pytest.mark.parametrize("keep", [0, 0.5, 0.99])
-def test_a_broken_engine_is_named_and_written_over(
-    quantized: QuantizedModel, tmp_path: Path, broken: str, keep: float
-) -> None:
-    path = write_engine(tmp_path / "one", quantized) / broken
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+def settings(text: str) -> Callable[[Path], object]:
+    return lambda engine: (engine / "engine.json").write_text(text)
+
+
+def config(**values: object) -> Callable[[Path], object]:
+    def change(engine: Path) -> None:
+        about = json.loads((engine / "engine.json").read_text())
+        (engine / "engine.json").write_text(json.dumps(about | {"config": about["config"] | values}))
+
+    return change
+
+
+def header(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    """Another header of the same tensors."""
+
+    def write(engine: Path) -> None:
+        path = engine / "engine.safetensors"
+        content = path.read_bytes()
+        end = 8 + int.from_bytes(content[:8], "little")
+        found = json.loads(content[8:end])
+        text = json.dumps(change(found) or found).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+
+    return write
+
+
+def cut(name: str, keep: float) -> Callable[[Path], object]:
+    return lambda engine: os.truncate(engine / name, int((engine / name).stat().st_size * keep))
+
+
+def fifo(engine: Path) -> None:
+    (engine / "engine.safetensors").unlink()
+    os.mkfifo(engine / "engine.safetensors")
+
+
+NAME = "layers.1.qkv.weight"
+BROKEN: dict[str, Callable[[Path], object]] = {
+    **{
+        f"{name} cut to {keep}": cut(name, keep) for name in ("engine.json", "engine.safetensors") for keep in (0, 0.99)
+    },
+    "settings that are a list": settings('{"config": {}, "settings": []}'),
+    "no settings": settings('{"config": {}}'),
+    "a list": settings("[]"),
+    "deep": settings('{"a": ' * 10_000 + "1" + "}" * 10_000),
+    "text for a size": config(hidden_size="64"),
+    "a head that is unknown": config(head="mouths"),
+    "layers without end": config(num_hidden_layers=10**9),
+    "sizes without end": config(vocab_size=10**12),
+    "a header that is a list": header(lambda found: [found]),
+    "a type that is unknown": header(lambda found: found[NAME].update(dtype="F99")),
+    "another type": header(lambda found: found[NAME].update(dtype="U8")),
+    "another shape": header(lambda found: found[NAME].update(shape=[1])),
+    "offsets that are text": header(lambda found: found[NAME].update(data_offsets="ab")),
+    "a header longer than the file": lambda engine: (engine / "engine.safetensors").write_bytes(b"\xff" * 100),
+    "a pipe": fifo,
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_engine_is_named_and_written_over(quantized: QuantizedModel, tmp_path: Path, how: str) -> None:
+    """Also one without digests, which --engine may name."""
+    engine = write_engine(tmp_path / "one", quantized)
+    BROKEN[how](engine)
     with pytest.raises(BackendError, match="one"):
-        read_engine(tmp_path / "one")
-    write_engine(tmp_path / "one", quantized)
-    read_engine(tmp_path / "one")
+        read_engine(engine)
+    write_engine(engine, quantized)
+    read_engine(engine)
 
 
 def test_no_engine_is_an_error_that_says_what_to_type(tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sut.errors import UsageError
 from sut.settings import audit_config, user_conf
@@ -116,6 +119,43 @@ def test_a_valid_run_keeps_what_the_benchmark_fixes(tmp_path: Path, line: str) -
     with pytest.raises(UsageError, match="a valid run keeps the official value"):
         read(tmp_path, line, scenario="Server", execution_mode="valid")
     assert read(tmp_path, "*.SingleStream.target_latency = 5", scenario="SingleStream", execution_mode="valid")
+
+
+WORDS = st.sampled_from(
+    (
+        "*",
+        ".",
+        "bert",
+        "Offline",
+        "Server",
+        *user_conf.KEYS,
+        "=",
+        " = ",
+        " ",
+        "\t",
+        "\r",
+        "\n",
+        "#",
+        "1",
+        "0",
+        "1e5",
+        "-",
+    )
+)
+
+
+@given(st.lists(WORDS | st.text(max_size=3), max_size=12).map("".join), st.sampled_from(("Offline", "Server")))
+def test_any_text_is_read_or_refused_with_its_line(text: str, scenario: str) -> None:
+    with TemporaryDirectory() as folder:
+        try:
+            path = Path(folder, "user.conf")
+            path.write_bytes(text.encode("utf-8", "surrogatepass"))
+            found = user_conf.read(resolve({"user_conf": path, "scenario": scenario}), "bert")
+            said, keys = "", list(found.settings)
+        except UsageError as error:
+            said, keys = str(error), []
+    assert not said or "user.conf" in said
+    assert all(scenario in user_conf.KEYS[key].fields for key in keys)
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
