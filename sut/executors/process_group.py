@@ -155,5 +155,6 @@ def _exit_text(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
     with suppress(ValueError):  # real-time signals have no name
-        return f"signal {signal.Signals(-exit_code).name}{_CAUSES.get(-exit_code, '')}"
+        number = signal.Signals(-exit_code)
+        return f"signal {number.name}{_CAUSES.get(number, '')}"
     return f"signal {-exit_code}"
