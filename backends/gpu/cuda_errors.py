@@ -5,6 +5,8 @@ PyTorch, cuBLAS and Triton raise RuntimeErrors with several lines of advice for 
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +18,7 @@ _TOO_OLD = "expected a driver for the CUDA version of torch on {gpu}, found {fou
 _OTHER_GPU = (
     "expected a torch that is built for {gpu}, found {found}. Type: pip install --force-reinstall torch triton."
 )
-_FAILED = "expected {gpu} to run the model, found {found}. The driver's messages (dmesg | grep NVRM) may say more."
+_FAILED = "expected {gpu} to run the model, found {found}. Type: CUDA_LAUNCH_BLOCKING=1 python -m sut …, to see where."
 # Words of an error → what to say; the first that is found.
 _MESSAGES = (
     (("out of memory", "ALLOC_FAILED"), _TOO_SMALL),
@@ -28,12 +30,17 @@ _MESSAGES = (
 
 @contextmanager
 def in_one_line(gpu: int) -> Iterator[None]:
-    """Turns errors of CUDA inside the block into a BackendError; all others pass."""
+    """Turns errors of CUDA inside the block into a BackendError; all others pass.
+
+    With CUDA's own switch for debugging, the traceback is shown too.
+    """
     try:
         yield
     except RuntimeError as error:
         if not is_of_cuda(error):
             raise
+        if os.environ.get("CUDA_LAUNCH_BLOCKING"):
+            traceback.print_exception(error)
         raise BackendError(message(error, f"GPU {gpu}")) from error
 
 

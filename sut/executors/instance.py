@@ -19,6 +19,7 @@ import pickle
 import signal
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +29,7 @@ from multiprocessing.process import BaseProcess
 
 from backends.base import Pending
 from foundation import terminal
-from sut.errors import RunFailedError
+from sut.errors import RunFailedError, UserError
 from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import JOBS_PER_INSTANCE, Answer, Ready
 from sut.executors.worker import Worker, WorkerSpec
@@ -78,7 +79,7 @@ def _run_alone(spec: WorkerSpec, link: Link) -> None:
         try:
             worker = Worker(spec)
         except Exception as error:  # noqa: BLE001 - it is raised again in the main process
-            link.pipe.send(_portable(error))
+            link.pipe.send(portable(error))
             return
         _work(worker, link)
 
@@ -90,7 +91,7 @@ def _load_and_fork(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Li
         try:
             worker = Worker(replace(spec, options=replace(spec.options, threads=1)))
         except Exception as error:  # noqa: BLE001 - it is raised again in the main process
-            reports.send(_portable(error))
+            reports.send(portable(error))
             return
     fork = mp.get_context("fork")
     children: list[BaseProcess] = []
@@ -176,7 +177,7 @@ def _report(pipe: Connection, step: Callable[[], Ready | None]) -> bool:
     try:
         found = step()
     except Exception as error:  # noqa: BLE001 - it is raised again in the main process
-        pipe.send(_portable(error))
+        pipe.send(portable(error))
         return False
     pipe.send(found)
     return True
@@ -209,11 +210,16 @@ def _keep_memory() -> None:
 
 def _sent(slots: AnswerSlots, answer: Answer) -> Answer:
     """The answer in the form that is sent through the pipe."""
-    return slots.put(answer if answer.error is None else answer._replace(error=_portable(answer.error)))
+    return slots.put(answer if answer.error is None else answer._replace(error=portable(answer.error)))
 
 
-def _portable(error: Exception) -> Exception:
-    """The error itself if it can be pickled, else its text."""
+def portable(error: Exception) -> Exception:
+    """The error itself if it can be pickled, else its text.
+
+    A defect of ours gets its traceback as a note: the main process would show only where it raised the error again.
+    """
+    if not isinstance(error, UserError):
+        error.add_note(f"In the instance (pid {os.getpid()}):\n{''.join(traceback.format_exception(error))}")
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
     except Exception:  # noqa: BLE001 - pickling can raise anything; the text is always sent
