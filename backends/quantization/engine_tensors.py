@@ -50,6 +50,8 @@ class EngineFormat:
                 safetensors.numpy.save_file(dict(tensors), temporary / self.file)
             except safetensors.SafetensorError as error:  # a full disk
                 raise OSError(str(error)) from error
+            mode = temporary.stat().st_mode & 0o666  # of other new files: safetensors hides its own from other users
+            (temporary / self.file).chmod(mode)
             return {"config": asdict(config), **about}
 
         engine_store.write(directory, fill, self.is_complete)

@@ -68,6 +68,7 @@ def test_an_engine_is_read_as_it_was_written_and_mapped(quantized: QuantizedMode
         assert isinstance(found.tensors[name], np.memmap) and not found.tensors[name].flags.writeable
     assert {found.linear(2, name).weight.dtype for name in LINEARS} == {np.dtype(np.int8)}
     assert sorted(path.name for path in (tmp_path / "engines").iterdir()) == ["one"]
+    assert len({path.stat().st_mode for path in (tmp_path / "engines" / "one").iterdir()}) == 1
 
 
 def test_two_writers_of_one_engine_leave_one(quantized: QuantizedModel, tmp_path: Path) -> None:
