@@ -27,6 +27,7 @@ from backends.bert.heads import CLASSES, SPANS
 from backends.bert.model import Model
 from backends.errors import BackendError
 from foundation.arrays import Float32
+from foundation.people_numbers import typed
 
 FAKE = "fake"
 
@@ -43,19 +44,20 @@ class Script:
 
 def read_script(spec: str) -> Script:
     """Parse `fake` or `fake:key=number,…`. Raises BackendError for anything else."""
-    known = {field.name for field in fields(Script)}
+    kinds: dict[str, type[int] | type[float]] = {one.name: type(getattr(Script, one.name)) for one in fields(Script)}
     head, _, tail = spec.partition(":")
-    pairs = [pair.partition("=") for pair in tail.split(",") if pair]
-    try:
-        values = {key: float(value) for key, _, value in pairs}
-    except ValueError:
-        values = {"?": 0.0}
-    if head != FAKE or not set(values) <= known:
+    values = {key: typed(value) for key, _, value in (pair.partition("=") for pair in tail.split(",") if pair)}
+    numbers = {
+        key: kinds[key](value)
+        for key, value in values.items()
+        if key in kinds and value is not None and value == kinds[key](value)
+    }
+    if head != FAKE or numbers.keys() != values.keys():
         raise BackendError(
-            f"expected 'fake' or 'fake:KEY=NUMBER,…' (keys: {', '.join(sorted(known))}) as the fake backend's model, "
-            f"found {spec}."
+            f"expected 'fake' or 'fake:KEY=NUMBER,…' as the fake backend's model, found {spec}. Type keys of "
+            f"{', '.join(sorted(kinds))}, and numbers from 0; batches are whole numbers."
         )
-    return Script(**{key: type(getattr(Script, key))(value) for key, value in values.items()})
+    return Script(**numbers)  # type: ignore[arg-type] # each has its field's type
 
 
 class FakeBackend(Backend):

@@ -23,12 +23,14 @@ import numpy.typing as npt
 from backends import BACKENDS
 from backends.base import Backend, Batch
 from backends.bert.model import Model
-from backends.errors import BackendError
+from backends.errors import BackendError, brief
 from foundation import atomic_write
 from foundation.arrays import Float32
+from foundation.people_numbers import typed
 
 REPLAY = "replay"
 _SLEEP = "sample_ms"
+_DIGEST_BYTES = 16
 
 
 def read_spec(spec: str) -> tuple[Path, float]:
@@ -40,13 +42,11 @@ def read_spec(spec: str) -> tuple[Path, float]:
     head, _, rest = spec.partition(":")
     name, _, pair = rest.partition(",")
     key, _, number = pair.partition("=")
-    try:
-        sample_ms = float(number or 0)
-    except ValueError:
-        sample_ms = -1.0
-    if head != REPLAY or key not in ("", _SLEEP) or sample_ms < 0:
+    sample_ms = typed(number or "0")
+    if head != REPLAY or key not in ("", _SLEEP) or sample_ms is None:
         raise BackendError(
-            f"expected 'replay:FILE' or 'replay:FILE,{_SLEEP}=NUMBER' as the replay backend's model, found {spec}."
+            f"expected the answers of a run as the replay backend's model, found {spec}. "
+            f"Type replay:FILE or replay:FILE,{_SLEEP}=NUMBER, a number from 0."
         )
     if not Path(name).is_file():
         raise BackendError(
@@ -109,14 +109,23 @@ class ReplayBackend(Backend):
 
 
 def _digest(ids: npt.NDArray[np.integer]) -> bytes:
-    return hashlib.blake2b(ids.astype("<i4").tobytes(), digest_size=16).digest()
+    return hashlib.blake2b(ids.astype("<i4").tobytes(), digest_size=_DIGEST_BYTES).digest()
 
 
 def _open(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in ("digests", "offsets", "logits")}
-    except (OSError, ValueError, KeyError) as error:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            found = {name: stored[name] for name in ("digests", "offsets", "logits")}
+        offsets, rows = found["offsets"], len(found["logits"])
+        samples = len(offsets) - 1
+        kinds = [(array.dtype.name, array.shape) for array in found.values()]
+        if kinds != [("uint8", (samples, _DIGEST_BYTES)), ("int64", (samples + 1,)), ("float32", (rows, 2))]:
+            raise ValueError(f"arrays of other types or shapes ({kinds})")
+        if (offsets[0], offsets[-1]) != (0, rows) or (np.diff(offsets) < 0).any():
+            raise ValueError("answers that do not follow each other")
+    except Exception as error:
         raise BackendError(
-            f"expected answers as submission.submit.rehearsal writes them in {path}, found: {error}."
+            f"expected answers as submission.submit.rehearsal writes them in {path}, found: {brief(error)}. "
+            f"Type: python -m submission.submit.rehearsal LOG_DIR {path}"
         ) from error
+    return found

@@ -1,6 +1,15 @@
-"""Numbers as people read them."""
+"""Numbers as people read and type them."""
 
 from __future__ import annotations
+
+
+def typed(text: str, most: float = 1e9) -> float | None:
+    """A number from 0 to `most` that a person typed; None for any other text, such as nan, inf or 1e999."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value <= most else None
 
 
 def figure(value: float) -> str:

@@ -68,7 +68,9 @@ def linear(graph: OnnxGraph, name: str) -> GraphLinear | None:
 
 def _linear(graph: OnnxGraph, node: OnnxNode, product: str, weight: Array, bias: Array, flipped: bool) -> GraphLinear:
     if weight.ndim != 2:
-        raise BackendError(f"expected a matrix in {node.inputs[1]} of {graph.path}, found shape {weight.shape}.")
+        raise BackendError(
+            f"expected a matrix in {node.inputs[1]} of {graph.path}, found shape {weight.shape}. Export it again."
+        )
     weight = weight if flipped else weight.T
     return GraphLinear(weight, bias, node.inputs[0], product, _range(graph, node, len(weight)))
 
@@ -104,7 +106,7 @@ def _rounding(graph: OnnxGraph, name: str) -> tuple[Array, Array] | None:
 
 
 def norm(graph: OnnxGraph, name: str) -> GraphNorm | None:
-    """The LayerNorm with the output `name`, as one node or as the nine that exporters write; or None."""
+    """The LayerNorm with the output `name`, as one node, or as those that torch's or TensorFlow's exporter writes."""
     node = graph.node(through(graph, name))
     if node is None:
         return None
@@ -117,7 +119,7 @@ def norm(graph: OnnxGraph, name: str) -> GraphNorm | None:
     scaled = graph.node(shifted[1]) if shifted else None
     parted = _constant_and_other(graph, scaled) if scaled and scaled.op == "Mul" else None
     if not shifted or not parted or shifted[0].ndim != 1 or parted[0].ndim != 1:
-        return None
+        return _tensorflows(graph, node)
     return _unfolded(graph, parted[0], shifted[0], parted[1])
 
 
@@ -127,12 +129,33 @@ def _unfolded(graph: OnnxGraph, weight: Array, bias: Array, divided: str) -> Gra
     if quotient is None or quotient.op not in ("Div", "Mul"):
         return None
     centred = graph.node(through(graph, quotient.inputs[0]))
-    root = graph.nearest(quotient.inputs[1], lambda name: graph.node_of(name, "Sqrt"))
-    inside = graph.node(root.inputs[0]) if root else None
-    epsilon = _constant_and_other(graph, inside) if inside and inside.op == "Add" else None
-    if centred is None or centred.op != "Sub" or epsilon is None or epsilon[0].size != 1:
+    epsilon = _epsilon(graph, quotient.inputs[1])
+    if centred is None or centred.op != "Sub" or epsilon is None:
         return None
-    return GraphNorm(weight, bias, float(epsilon[0].reshape(())), centred.inputs[0])
+    return GraphNorm(weight, bias, epsilon, centred.inputs[0])
+
+
+def _epsilon(graph: OnnxGraph, root: str) -> float | None:
+    """Epsilon of sqrt(variance + epsilon), on which `root` depends."""
+    found = graph.nearest(root, lambda name: graph.node_of(name, "Sqrt"))
+    inside = graph.node(found.inputs[0]) if found else None
+    epsilon = _constant_and_other(graph, inside) if inside and inside.op == "Add" else None
+    return float(epsilon[0].reshape(())) if epsilon is not None and epsilon[0].size == 1 else None
+
+
+def _tensorflows(graph: OnnxGraph, total: OnnxNode) -> GraphNorm | None:
+    """The LayerNorm x * m + (bias - mean * m) with m = weight / sqrt(variance + epsilon); None for another sum."""
+    for scaled, shift in (total.inputs, total.inputs[::-1]) if total.op == "Add" else ():
+        product, rest = graph.node_of(scaled, "Mul"), graph.node_of(shift, "Sub")
+        bias, mean = (graph.constant(rest.inputs[0]), graph.node_of(rest.inputs[1], "Mul")) if rest else (None, None)
+        shared = set(product.inputs) & set(mean.inputs) if product and mean else set()
+        factor = graph.node_of(shared.pop(), "Mul") if len(shared) == 1 else None
+        weight = _constant_and_other(graph, factor) if factor else None
+        epsilon = _epsilon(graph, weight[1]) if weight else None
+        if product and factor and weight and epsilon is not None and bias is not None and bias.ndim == 1:
+            source = next(name for name in product.inputs if name not in factor.outputs)
+            return GraphNorm(weight[0], bias, epsilon, source)
+    return None
 
 
 def _constant_and_other(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:

@@ -12,9 +12,10 @@ from backends.bert.config import BertConfig
 from backends.formats import onnx_file, onnx_graph_walk, onnx_heads
 from backends.formats.base import ModelWeights, checked
 from backends.formats.onnx_file import Array
+from backends.formats.onnx_folding import OnnxNode
 from backends.formats.onnx_graph_walk import OnnxGraph
 from backends.formats.onnx_layers import layer_norm, layers_back_from
-from backends.formats.onnx_patterns import LAYOUT, ROUNDING, not_bert
+from backends.formats.onnx_patterns import LAYOUT, ROUNDING, not_bert, through
 
 # Operators of a sum of embeddings.
 _SUMS = {"Add"} | LAYOUT | ROUNDING
@@ -68,17 +69,29 @@ def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
     read_from: list[Array] = []
     fixed: list[Array] = []
     for name, node in graph.upstream(total, lambda _, node: node.op not in _SUMS):
-        table = graph.constant(node.inputs[0]) if node.op == "Gather" else None
-        if table is None and node.op not in _SUMS:
+        found = _lookup(graph, node)
+        if found is None and node.op not in _SUMS:
             raise not_bert(graph, name, "a sum of embeddings")
-        if table is not None:
-            (read_from if _reads_input(graph, node.inputs[1]) else fixed).append(table)
+        if found is not None:
+            (read_from if _reads_input(graph, found[1]) else fixed).append(found[0])
         addends = [graph.constant(one) for one in node.inputs] if node.op == "Add" else []
         fixed += [one.reshape(-1, one.shape[-1]) for one in addends if one is not None]
     if len(read_from) != 2 or len(fixed) != 1 or any(table.ndim != 2 for table in (*read_from, *fixed)):
         raise not_bert(graph, total, "word, position and token type embeddings")
     types, word = sorted(read_from, key=len)
     return {"word": word, "position": fixed[0], "token_type": types}
+
+
+def _lookup(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:
+    """(table, name of the indices) of a Gather, or of a product with a OneHot, as TensorFlow's exporter writes it."""
+    if node.op not in ("Gather", "MatMul"):
+        return None
+    place = 0 if node.op == "Gather" else 1
+    table, indices = graph.constant(node.inputs[place]), node.inputs[1 - place]
+    if node.op == "MatMul":
+        one_hot = graph.node_of(through(graph, indices), "OneHot")
+        indices = one_hot.inputs[0] if one_hot else ""
+    return (table, indices) if table is not None and indices else None
 
 
 def _reads_input(graph: OnnxGraph, indices: str) -> bool:
@@ -91,7 +104,8 @@ def _reads_input(graph: OnnxGraph, indices: str) -> bool:
 
 def _check_all_taken(graph: OnnxGraph, taken: set[str]) -> None:
     """Raise if a constant matrix between the inputs and the logits was not read."""
-    for output in graph.outputs[:2]:
+    for output in onnx_heads.outputs(graph)[1]:
         for name, node in graph.upstream(output):
-            if node.op in ("MatMul", "Gemm") and len(graph.variable(node)) < 2 and name not in taken:
+            is_weight = node.op in ("MatMul", "Gemm") and len(graph.variable(node)) < 2 and not _lookup(graph, node)
+            if is_weight and name not in taken:
                 raise not_bert(graph, node.inputs[1], "no other weights")

@@ -51,7 +51,8 @@ class OpenVinoBackend(Backend):
             self._request = self._core.compile_model(graph, "CPU", self._properties()).create_infer_request()
         except RuntimeError as error:
             raise BackendError(
-                f"expected a graph that OpenVINO compiles, found {model.spec} ({_brief(error)})."
+                f"expected a graph that OpenVINO compiles, found {model.spec} ({_brief(error)}). "
+                f"Type: --backend onnxruntime."
             ) from error
 
     def _properties(self) -> dict[str, Any]:

@@ -75,6 +75,39 @@ def like_the_zoo(graph: Any) -> None:
     graph.node.append(helper.make_node("Identity", [ids], ["unique_ids:0"]))
 
 
+class TensorFlow(published.Exporter):
+    """The same model as TensorFlow's exporter writes it: LayerNorm as a batch normalization, token types one-hot."""
+
+    def norm(self, at: str, x: str) -> str:
+        mean = self.node("ReduceMean", x, axes=[-1])
+        squares = self.node(
+            "ReduceMean", self.node("Pow", self.node("Sub", x, mean), self.const(np.float32(2))), axes=[-1]
+        )
+        root = self.node("Sqrt", self.node("Add", squares, self.const(np.float32(self.config.layer_norm_eps))))
+        weight, bias = (self.const(self.tensors[f"{at}.LayerNorm.{part}"]) for part in ("weight", "bias"))
+        factor = self.node("Mul", self.node("Reciprocal", root), weight)
+        shift = self.node("Sub", bias, self.node("Mul", mean, factor))
+        return self.node("Add", self.node("Mul", x, factor), shift)
+
+
+def of_tensorflow(path: Path, tensors: Tensors) -> Path:
+    proto = TensorFlow(SMALL, tensors).model(ZOO)
+    one_hot_types(proto.graph)
+    like_the_zoo(proto.graph)
+    onnx.save(proto, path)
+    return path
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "pytorch"])
+def test_tensorflows_own_pieces_are_read(tmp_path: Path, tensors: Tensors, expected: np.ndarray, engine: str) -> None:
+    model = find_model(str(of_tensorflow(tmp_path / "model.onnx", tensors)))
+    np.testing.assert_allclose(infer(engine, model), expected, atol=1e-3)
+    found = read_weights(model)
+    assert found.config.layer_norm_eps == pytest.approx(SMALL.layer_norm_eps)
+    for name, tensor in found.tensors.items():
+        np.testing.assert_array_equal(tensor, tensors[name])
+
+
 def with_int32(graph: Any) -> None:
     for value in graph.input:
         value.type.tensor_type.elem_type = TensorProto.INT32
@@ -137,12 +170,12 @@ FORMS: dict[str, Callable[[Path, Model, Tensors], Path]] = {
 
 def one_hot_types(graph: Any) -> None:
     """OneHot and a product in place of the Gather of token types."""
-    node = next(node for node in graph.node if list(node.input[1:]) == ["segment_ids"])
-    table, out = node.input[0], node.output[0]
+    node = next(node for node in graph.node if list(node.input[1:]) in (["segment_ids"], ["segment_ids:0"]))
+    (table, types), out = node.input, node.output[0]
     place = list(graph.node).index(node)
     graph.initializer.append(numpy_helper.from_array(np.array([2]), "depth"))
     graph.initializer.append(numpy_helper.from_array(np.array([0, 1], np.float32), "off_on"))
-    graph.node[place].CopyFrom(helper.make_node("OneHot", ["segment_ids", "depth", "off_on"], ["hot"]))
+    graph.node[place].CopyFrom(helper.make_node("OneHot", [types, "depth", "off_on"], ["hot"]))
     graph.node.insert(place + 1, helper.make_node("MatMul", ["hot", table], [out]))
 
 
