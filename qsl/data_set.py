@@ -93,6 +93,6 @@ class DataSet(ABC):
         return self._siblings[file]
 
     def digests(self) -> Mapping[Path, str]:
-        """sha256 of the files of this data set and of its siblings, by path."""
-        files = [self.vocab, self.file, *(one.file for one in self._siblings.values())]
+        """sha256 of the files of this data set and of its siblings, by path: all that determine features."""
+        files = [self.vocab, *self.vocabulary.stated_in, self.file, *(one.file for one in self._siblings.values())]
         return {file.path: file.sha256 for file in files}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from foundation import file_kinds
-from foundation.bounded_readers import UnreadableError, parse_json, read_json
+from foundation.bounded_readers import UnreadableError, parse_json
 from foundation.typed_json import decode
 from qsl.base import DatasetError
 from qsl.data_file import DataFile
@@ -22,8 +22,8 @@ KIND = "a WordPiece vocabulary (UTF-8 text, one token per line, or tokenizer.jso
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # in a model's directory, the first that exists
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_CHARS_PER_WORD = 100
-_CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"
-_MOST_BYTES = 64 << 20
+SETTINGS = _CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"  # next to a vocabulary
+_THEIR_KIND = "the settings of a WordPiece tokenizer"
 _CASED_SHARE = 0.01  # of a vocabulary's tokens: with more capitals, it is that of a cased model
 # Classes of transformers whose tokens are BERT's; those without a name of their own say it in tokenizer.json.
 _CLASSES = {
@@ -92,8 +92,17 @@ class _Tokenizer:
     added_tokens: tuple[_Added, ...] = field(default=())
 
 
-def read(file: DataFile) -> tuple[list[str], TextRules]:
-    """The tokens, by id, and the rules for text of the vocabulary in `file`.
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the files of a tokenizer hold."""
+
+    tokens: list[str]  # by id
+    rules: TextRules
+    stated_in: tuple[DataFile, ...]  # the files next to the vocabulary that were read for its rules
+
+
+def read(file: DataFile) -> Vocabulary:
+    """The vocabulary in `file`.
 
     Raises:
         DatasetError: it is not a vocabulary, or that of another kind of tokenizer.
@@ -101,11 +110,16 @@ def read(file: DataFile) -> tuple[list[str], TextRules]:
     is_json = file.path.suffix == ".json" or file.content.startswith(b"{")
     own = _parsed(_Tokenizer, file.content, file.path) if is_json else None
     tokens = _lines(file) if own is None else _tokens(own, file.path)
-    config = _beside(_Config, file.path.with_name(_CONFIG)) or _Config()
-    _check_config(config, file.path.with_name(_CONFIG))
-    states = own or (None if config.do_lower_case is not None else _beside(_Tokenizer, file.path.with_name(_TOKENIZER)))
-    normalizer = _normalizer(states, file.path if own else file.path.with_name(_TOKENIZER)) if states else None
-    return tokens, _rules(config, normalizer, tokens)
+    beside = {name: DataFile(file.path.with_name(name), _THEIR_KIND, "--vocab") for name in SETTINGS}
+    config = _beside(_Config, beside[_CONFIG])
+    _check_config(config or _Config(), beside[_CONFIG].path)
+    is_stated = own or (config and config.do_lower_case is not None)
+    other = None if is_stated else _beside(_Tokenizer, beside[_TOKENIZER])
+    states, path = (own, file.path) if own else (other, beside[_TOKENIZER].path)
+    normalizer = _normalizer(states, path) if states else None
+    found = {_CONFIG: config, _TOKENIZER: other}
+    stated_in = tuple(beside[name] for name, content in found.items() if content)
+    return Vocabulary(tokens, _rules(config or _Config(), normalizer, tokens), stated_in)
 
 
 def _rules(config: _Config, normalizer: _Normalizer | None, tokens: list[str]) -> TextRules:
@@ -173,14 +187,14 @@ def _check_config(config: _Config, path: Path) -> None:
         raise _unusable(path, "do_basic_tokenize false")
 
 
-def _beside(kind: type[T], path: Path) -> T | None:
+def _beside(kind: type[T], file: DataFile) -> T | None:
     """The settings in a file next to the vocabulary; None if there is no such file."""
     try:
-        return decode(kind, read_json(path, _MOST_BYTES)) if path.exists() else None
+        return decode(kind, parse_json(file.content)) if file.path.exists() else None
     except UnreadableError as error:
         raise DatasetError(
-            f"expected the settings of a WordPiece tokenizer in {path}, which say whether the model is cased, found: "
-            f"{error}. Fetch or copy it again, or name a vocabulary in another directory with --vocab FILE."
+            f"expected {_THEIR_KIND} in {file.path}, which say whether the model is cased, found: {error}. "
+            f"Fetch or copy it again, or name a vocabulary in another directory with --vocab FILE."
         ) from error
 
 

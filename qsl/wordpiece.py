@@ -104,7 +104,8 @@ class WordPiece:
     def __init__(self, source: Path | DataFile) -> None:
         file = DataFile.of(source, KIND, "--vocab")
         self.path = file.path
-        self.tokens, self.rules = tokenizer_files.read(file)
+        read = tokenizer_files.read(file)
+        self.tokens, self.rules, self.stated_in = read.tokens, read.rules, read.stated_in
         self.ids = {token: i for i, token in enumerate(self.tokens)}
         missing = [token for token in (PAD, UNK, CLS, SEP) if token not in self.ids]
         if missing:

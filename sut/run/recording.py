@@ -18,6 +18,7 @@ from backends.errors import BackendError
 from backends.formats import weight_types
 from backends.quantization import engine_store
 from foundation import file_stamps
+from qsl import tokenizer_files
 from sut.executors.base import Executor, Ready
 from sut.machine import facts as machine_facts
 from sut.queries.loadgen import Plan
@@ -128,13 +129,14 @@ def known(prepared: Prepared) -> dict[Path, str]:
 
 
 def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dict[str, str]:
-    """sha256 of every file in the settings of a prepared run, and of its weights if they are in files.
+    """sha256 of every file in the settings of a prepared run, of the tokenizer's, and of its weights if it has files.
 
     Args:
         known: the sha256 of files that were hashed when the run read them.
     """
     found = {}
-    for field, path in asdict(config).items():
+    beside = [config.vocab.with_name(name) for name in tokenizer_files.SETTINGS] if config.vocab else []
+    for field, path in (*asdict(config).items(), *((path.stem, path) for path in beside if path != config.vocab)):
         if isinstance(path, Path) and (path in known or path.is_file()):
             with suppress(OSError):  # a file was removed meanwhile: the result is still valid
                 found[field] = known.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()

@@ -87,8 +87,11 @@ RULES: dict[str, tuple[dict[str, Any], TextRules]] = {
 @pytest.mark.parametrize("case", RULES)
 def test_the_rules_are_those_that_the_files_state(tmp_path: Path, case: str) -> None:
     files, rules = RULES[case]
-    found = WordPiece(write(tmp_path, **files))
+    vocab = write(tmp_path, **files)
+    found = WordPiece(vocab)
     assert found.rules == rules
+    assert {file.path.name for file in found.stated_in} <= {f"{name}.json" for name in files} - {vocab.name}
+    assert not files.keys() & {"tokenizer_config"} or found.stated_in
     assert found.tokens in (CASED, UNCASED)
 
 
