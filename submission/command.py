@@ -16,11 +16,11 @@ from submission import prerequisites
 from submission.check import command as check_command
 from submission.package import build, documents, pack, side_files, summary
 from submission.prerequisites import Prerequisites
-from submission.submit import plan, request_file, runs, test01, user_conf, workspace
+from submission.submit import earlier, plan, request_file, runs, test01, user_conf, workspace
 from submission.submit.plan import Step
 from submission.submit.request import ResumeOptions, SubmissionRequest, parse
 from submission.submit.workspace import Workspace
-from sut.errors import INVALID, VALID, RunFailedError, UsageError
+from sut.errors import INVALID, VALID, RunFailedError
 from sut.record import run_record
 
 
@@ -49,10 +49,10 @@ def _dry_run(request: SubmissionRequest) -> int:
 
 def _submit(request: SubmissionRequest, options: ResumeOptions, argv: Sequence[str]) -> int:
     with workspace.claimed(request.output_dir) as (output, lock):
-        if options.clean:
-            output.clean()
-        _refuse_another(request, options, output)
+        earlier.check(request, options, output)
         ready = prerequisites.check(request, output)
+        if options.clean:
+            earlier.remove(output)
         if not output.request_file.exists():
             request_file.write(request, output, argv)
         speeds = _speeds(request, output, lock)
@@ -65,18 +65,6 @@ def _submit(request: SubmissionRequest, options: ResumeOptions, argv: Sequence[s
                 f"expected to write the package in {output.folder}, found: {error}. "
                 "Type the same command with --resume."
             ) from error
-
-
-def _refuse_another(request: SubmissionRequest, options: ResumeOptions, output: Workspace) -> None:
-    """Refuse a directory that holds the runs of another request, or of this one without --resume."""
-    if not output.request_file.exists():
-        return
-    if not options.resume:
-        raise UsageError(
-            f"found a submission in {output.folder}. Type: --resume to continue it, --clean to remove it and start "
-            "again, or another --output-dir."
-        )
-    request_file.refuse_another(request, output)
 
 
 def _speeds(request: SubmissionRequest, output: Workspace, lock: int) -> dict[str, float]:

@@ -41,7 +41,7 @@ def read(output: Workspace) -> RequestFile:
     except UnreadableError as error:
         raise UsageError(
             f"expected the request of a submission in {output.request_file}, found {error}. "
-            "Type: --clean to start again, or another --output-dir."
+            "Type another --output-dir, or remove the submission yourself."
         ) from error
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from foundation import bounded_readers
 from foundation.bounded_readers import UnreadableError
 from foundation.people_numbers import clock
 from foundation.typed_json import decode, encode
-from submission.submit import plan, user_conf, workspace
+from submission.submit import plan, unchanged, user_conf, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
@@ -51,7 +51,7 @@ class UnusableRunError(RunFailedError):
         self.folder = folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepTimes:
     """The content of a finished run's step.json."""
 
@@ -59,6 +59,8 @@ class StepTimes:
     started: datetime
     ended: datetime
     exit_code: int
+    files: Mapping[str, str] = field(default_factory=dict)  # name → sha256 (submit.unchanged)
+    settings: Mapping[str, float] = field(default_factory=dict)  # LoadGen's, from user.conf
 
     @property
     def seconds(self) -> float:
@@ -82,8 +84,13 @@ def carry_out(
     Raises:
         RunStoppedError: a run ended with an error.
         UnusableRunError: a run's result cannot be packed.
+        UsageError: a finished run is not what it was when it ended.
     """
     left = [step for step in steps if not is_done(step, output)]
+    for step in steps:
+        if step not in left:
+            done = times(step, output)
+            unchanged.check(step, output, done.files, done.settings)
     for number, step in enumerate(left, start=1):
         after_s = sum(later.expected_s for later in left[number:])
         print(_headline(number, len(left), step, after_s), file=sys.stderr, flush=True)
@@ -126,9 +133,15 @@ def _run_once(step: Step, request: SubmissionRequest, output: Workspace, lock: i
         failed = folder.with_name(f"{folder.name}.failed")
         workspace.replace_folder(part, failed)
         raise UnusableRunError(str(error), failed) from error
-    workspace.write(
-        part / STEP, json.dumps(encode(StepTimes(step.command(output), started, _now(), code)), indent=2) + "\n"
+    done = StepTimes(
+        command=step.command(output),
+        started=started,
+        ended=_now(),
+        exit_code=code,
+        files=unchanged.digests(part),
+        settings=unchanged.settings(step),
     )
+    workspace.write(part / STEP, json.dumps(encode(done), indent=2) + "\n")
     workspace.replace_folder(part, folder)
 
 

@@ -20,6 +20,7 @@ from sut.record.run_record import RunRecord
 from sut.settings import user_conf
 from sut.tasks import TASKS
 
+MARK = "# Speeds measured by the trial runs of this submission; latencies are set below the measured ones on purpose."
 # Keys of LoadGen's log that are false if it generated too few queries.
 _RAN_OUT = ("result_min_duration_met", "result_min_queries_met")
 
@@ -28,9 +29,7 @@ def measured(request: SubmissionRequest, speeds: Mapping[str, float]) -> str:
     """The user's user.conf, plus the measured speed of each scenario for which it has none."""
     own = request.run.user_conf or Path("user.conf")
     lines = own.read_text(encoding="utf-8").splitlines() if own.is_file() else []
-    lines.append(
-        "# Speeds measured by the trial runs of this submission; latencies are set below the measured ones on purpose."
-    )
+    lines.append(MARK)
     for scenario, speed in speeds.items():
         config = replace(request.run, scenario=scenario, user_conf=own if own.is_file() else None)
         key, value = loadgen.measured_speed(config, request.run.target_qps or speed)

@@ -60,13 +60,6 @@ class Workspace:
         assert suffix in SUFFIXES
         return self.folder / f"{NAME}{suffix}"
 
-    def clean(self) -> None:
-        """Remove the files that a submission writes, and no others."""
-        for path in (self.runs, self.tree, temporary(self.tree)):
-            shutil.rmtree(path, ignore_errors=True)
-        for path in (self.request_file, self.user_conf, self.audit_config, *(map(self.package, SUFFIXES))):
-            path.unlink(missing_ok=True)
-
 
 def tree_in(folder: Path) -> Path | None:
     """The submission tree: `folder` itself, or the tree in it if it is an output directory; None if there is none."""
