@@ -63,6 +63,10 @@ class GpuBackend(Backend):
     def infer(self, batch: Batch) -> Float32:
         return np.array(self.begin(batch).answers())
 
+    def computed_tokens(self, batch: Batch) -> int:
+        captured = self._graphs.of(batch)
+        return captured.tokens if captured else batch.tokens
+
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
         """The first call compiles and allocates everything that batches up to these shapes need."""
         shapes = list(shapes)

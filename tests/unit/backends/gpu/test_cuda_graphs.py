@@ -50,6 +50,14 @@ def test_buckets_are_close_where_batches_are_small_and_end_where_launches_are_hi
     assert list(buckets(100)) == [128, 96, 64, 32]
 
 
+def test_a_captured_batch_is_padded_to_its_graph(model: Model) -> None:
+    backend = EmulatedGpuBackend(Options("fp16"))
+    backend.load(model)
+    assert backend.computed_tokens(random_batch([20])) == 20
+    backend.warm_up([(1, 30)])
+    assert [backend.computed_tokens(random_batch(lengths)) for lengths in ([20], [20, 20])] == [32, 40]
+
+
 @pytest.mark.parametrize(("shapes", "captured"), [([(85, 384), (185, 177)], 0), ([(2, 30), (2, 20)], 64)])
 def test_offline_captures_none(model: Model, shapes: list[tuple[int, int]], captured: int) -> None:
     backend = EmulatedGpuBackend(Options("fp16"))
