@@ -23,9 +23,11 @@ import numpy.typing as npt
 from backends import BACKENDS
 from backends.base import Backend, Batch
 from backends.bert.model import Model
-from backends.errors import BackendError, brief
+from backends.errors import BackendError
 from foundation import atomic_write
+from foundation.array_files import read_arrays
 from foundation.arrays import Float32
+from foundation.bounded_readers import UnreadableError
 from foundation.people_numbers import typed
 
 REPLAY = "replay"
@@ -114,18 +116,21 @@ def _digest(ids: npt.NDArray[np.integer]) -> bytes:
 
 def _open(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in ("digests", "offsets", "logits")}
-        offsets, rows = found["offsets"], len(found["logits"])
-        samples = len(offsets) - 1
-        kinds = [(array.dtype.name, array.shape) for array in found.values()]
-        if kinds != [("uint8", (samples, _DIGEST_BYTES)), ("int64", (samples + 1,)), ("float32", (rows, 2))]:
-            raise ValueError(f"arrays of other types or shapes ({kinds})")
-        if (offsets[0], offsets[-1]) != (0, rows) or (np.diff(offsets) < 0).any():
-            raise ValueError("answers that do not follow each other")
-    except Exception as error:
+        stored = read_arrays(path, ("digests", "offsets", "logits"))
+        if not _fit(**stored):
+            raise UnreadableError("arrays that do not fit each other")
+        return stored
+    except UnreadableError as error:
         raise BackendError(
-            f"expected answers as submission.submit.rehearsal writes them in {path}, found: {brief(error)}. "
+            f"expected answers as submission.submit.rehearsal writes them in {path}, found: {error}. "
             f"Type: python -m submission.submit.rehearsal LOG_DIR {path}"
         ) from error
-    return found
+
+
+def _fit(digests: npt.NDArray[Any], offsets: npt.NDArray[Any], logits: npt.NDArray[Any]) -> bool:
+    """Whether they are uint8 [samples, _DIGEST_BYTES], int64 [samples + 1] that rises from 0, and float32 [rows, 2]."""
+    samples, rows = offsets.size - 1, len(logits) if logits.ndim else 0
+    kinds = [(array.dtype.name, array.shape) for array in (digests, offsets, logits)]
+    if kinds != [("uint8", (samples, _DIGEST_BYTES)), ("int64", (samples + 1,)), ("float32", (rows, 2))]:
+        return False
+    return bool(offsets.size and offsets[0] == 0 and offsets[-1] == rows and (np.diff(offsets) >= 0).all())

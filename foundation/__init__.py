@@ -5,6 +5,7 @@ bounded_readers  files that a user names: regular, of a size, parsed      typed_
 atomic_write     files and directories that are whole or not there        rules          MLPerf's official numbers
 people_numbers   numbers as people read them                              cpu_info       /proc/cpuinfo, x86 and ARM
 foreign_text     text from strangers, for a terminal and for spreadsheets
+array_files      .npy and .npz files
 arrays           the array types that cross between packages              telemetry      usage reports of libraries
 file_stamps      whether a file is still the one that was opened
 """

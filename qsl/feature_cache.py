@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundation import atomic_write
+from foundation.array_files import parse_array
 from foundation.bounded_readers import UnreadableError, read_bytes, read_text
 from qsl.base import DatasetError, Features
 from qsl.data_file import DataFile
@@ -149,8 +150,8 @@ def _digest(contents: Contents) -> str:
 def _arrays(contents: Contents) -> Arrays | None:
     """The arrays, read-only; None if they are no features, whatever their digest: kernels index memory by them."""
     try:
-        found = {field: np.load(io.BytesIO(content), allow_pickle=False) for field, content in contents.items()}
-    except (OSError, ValueError, EOFError):
+        found = {field: parse_array(content) for field, content in contents.items()}
+    except UnreadableError:
         return None
     for array in found.values():
         array.flags.writeable = False

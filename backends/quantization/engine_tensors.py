@@ -96,6 +96,15 @@ def _dtype(name: str) -> np.dtype[Any]:
     return np.dtype(_INTEGERS.get(part, np.float32) if at.startswith("layers.") else np.float32)
 
 
+@dataclass(frozen=True)
+class _Tensor:
+    """An entry of a safetensors header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
 def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read-only views of the tensors in a safetensors file: 8 bytes of header length, the header (JSON), the data.
 
@@ -105,12 +114,14 @@ def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     require_regular(path)
     content = np.memmap(path, np.uint8, mode="r")
     start = 8 + int(content[:8].view("<u8")[0])
-    header = dict(parse_json(content[8:start].tobytes()))
-    header.pop("__metadata__", None)
+    header = parse_json(content[8:start].tobytes())
+    if isinstance(header, dict):
+        header.pop("__metadata__", None)
+    entries = decode(dict[str, _Tensor], header)
     data = content[start:]
-    if max(entry["data_offsets"][1] for entry in header.values()) != len(data):
+    if max((one.data_offsets[1] for one in entries.values()), default=0) != len(data):
         raise ValueError(f"{path.name} is cut short")
     return {
-        name: data[slice(*entry["data_offsets"])].view(_DTYPES[str(entry["dtype"])]).reshape(entry["shape"])
-        for name, entry in header.items()
+        name: data[slice(*one.data_offsets)].view(_DTYPES[one.dtype]).reshape(one.shape)
+        for name, one in entries.items()
     }

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from foundation.bounded_readers import require_regular
 from submission.check.failure import Failure, RefusedError
 
 MAX_TOTAL_BYTES = 1 << 30
@@ -55,11 +56,12 @@ def opened(path: Path) -> Iterator[Path]:
 
 
 def _unpack(path: Path, folder: Path) -> None:
+    size = require_regular(path)
     with path.open("rb") as packed:
         is_gzip = packed.read(2) == _GZIP
         packed.seek(0)
         stream = gzip.GzipFile(fileobj=packed) if is_gzip else packed
-        limited = _Limited(path, stream, min(MAX_TOTAL_BYTES, _allowed(path.stat().st_size)))
+        limited = _Limited(path, stream, min(MAX_TOTAL_BYTES, _allowed(size)))
         with tarfile.open(fileobj=limited, mode="r|") as tar:
             for count, member in enumerate(tar):
                 if count >= MAX_MEMBERS:

@@ -119,7 +119,14 @@ def _unreadable(path: PurePosixPath, found: str, expected: str) -> RefusedError:
 
 
 def read(root: Path) -> Tree:
-    """List a directory. Raises RefusedError if it has too many entries."""
+    """List a directory. Raises RefusedError if it has too many entries, or one that cannot be looked at."""
+    try:
+        return _listed(root)
+    except OSError as error:  # it may not be entered, or is deeper than a path can be long
+        raise _unreadable(PurePosixPath("."), str(error), "a directory that can be read") from error
+
+
+def _listed(root: Path) -> Tree:
     files: dict[PurePosixPath, int] = {}
     folders: set[PurePosixPath] = set()
     others: dict[PurePosixPath, str] = {}

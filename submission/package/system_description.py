@@ -51,7 +51,7 @@ def describe(request: SubmissionRequest, precision: str | None = None) -> dict[s
     Raises:
         UsageError: a key is unknown or wrong, or a required one has no value (allowed in a trial).
     """
-    given = _from_toml(request.system_toml)
+    given = read_toml_facts(request.system_toml)
     found = (
         dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "") | known(request, precision or request.run.precision) | given
     )
@@ -103,7 +103,8 @@ def _framework(backend: str) -> str:
     return f"{name} {metadata.version(distribution)}"
 
 
-def _from_toml(path: Path) -> dict[str, str]:
+def read_toml_facts(path: Path) -> dict[str, str]:
+    """The facts that a person gives; empty without a file. Raises UsageError."""
     if not path.exists():
         return {}
     try:

@@ -5,14 +5,14 @@ The detail log, not the summary, because it is meant for programs: one JSON obje
 
 from __future__ import annotations
 
-import json
-import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from foundation.bounded_readers import parse_json, read_bytes
 from foundation.log_files import DETAIL
 from foundation.rules import SCENARIOS
 from sut.errors import RunFailedError
@@ -61,7 +61,7 @@ class DetailLog:
         value = self.values.get(key)
         if not isinstance(value, int | float) or isinstance(value, bool):
             return None
-        return float(value) if math.isfinite(value) else None
+        return float(value) if abs(value) <= sys.float_info.max else None
 
     def is_missed(self, requirement: str) -> bool:
         """Whether LoadGen reports that a requirement was not met."""
@@ -82,12 +82,12 @@ def read(log_dir: Path) -> DetailLog:
     values: dict[str, object] = {}
     errors = 0
     try:
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_bytes(path).decode(errors="replace").splitlines():
             if line.startswith(_MARKER):
-                entry = json.loads(_NOT_FINITE.sub(_as_json, line.removeprefix(_MARKER)))
+                entry = parse_json(_NOT_FINITE.sub(_as_json, line.removeprefix(_MARKER)))
                 values[entry["key"]] = entry["value"]
                 errors += bool(entry["metadata"]["is_error"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise RunFailedError(
             f"expected LoadGen's complete log in {path}, found it broken ({error}). {_FULL}"
         ) from error
