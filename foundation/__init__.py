@@ -7,5 +7,6 @@ people_numbers   numbers as people read them                              cpu_in
 foreign_text     text from strangers, for a terminal and for spreadsheets
 array_files      .npy and .npz files
 arrays           the array types that cross between packages              telemetry      usage reports of libraries
-file_stamps      whether a file is still the one that was opened
+file_stamps      whether a file is still the one that was opened          terminal       stdout and stderr
+held_directory   temporary directories, and those that a kill has left
 """

@@ -1,7 +1,8 @@
 """Atomic writes: a reader sees the old file or directory or the complete new one, never a part.
 
 Each is written under a temporary name in the same directory and renamed. A process that is killed meanwhile leaves the
-temporary file, `.<name>.<number>.part`, and nothing else.
+temporary file, `.<name>.<number>.part`, and nothing else; the next directory that is written there removes directories
+that were left like that.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from foundation import held_directory
+
+_TEMPORARIES = ".*.*-????????.part"  # what `_temporary` makes
 _NAME_CHARACTERS = 48  # of the final name in the temporary one: file systems allow 255 bytes
 
 
@@ -72,8 +76,8 @@ def replacing_directory(path: Path, is_whole: Callable[[Path], bool]) -> Iterato
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    temporary.mkdir()
+    held_directory.remove_left(path.parent, _TEMPORARIES)
+    temporary, descriptor = held_directory.make(lambda: _temporary(path))
     try:
         yield temporary
         if not _rename(temporary, path, is_whole):
@@ -82,6 +86,7 @@ def replacing_directory(path: Path, is_whole: Callable[[Path], bool]) -> Iterato
                 temporary.replace(path)  # raises the reason
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
 
 
 def _rename(temporary: Path, path: Path, is_whole: Callable[[Path], bool]) -> bool:

@@ -120,6 +120,23 @@ def test_a_directory_is_made_with_its_parents_in_place_of_one_that_is_not_whole(
     assert (names(path), names(path.parent)) == (["whole"], ["entry"])
 
 
+def test_what_a_kill_has_left_is_removed_by_the_next_directory(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys; from foundation import atomic_write\n"
+        "with atomic_write.replacing_directory(pathlib.Path(sys.argv[1]), lambda _: True) as folder:\n"
+        "    (folder / 'large').touch(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "entry")], cwd=ROOT, check=False)
+    (left,) = names(tmp_path)
+    (tmp_path / ".mine.part").mkdir()
+    (tmp_path / ".link.1-12345678.part").symlink_to(tmp_path / ".mine.part")
+    with atomic_write.replacing_directory(tmp_path / "one", is_whole) as one:
+        assert left not in names(tmp_path)
+        with atomic_write.replacing_directory(tmp_path / "two", is_whole) as two:
+            assert one.is_dir() and two.is_dir()
+    assert names(tmp_path) == [".link.1-12345678.part", ".mine.part", "one", "two"]
+
+
 def test_a_whole_directory_of_another_process_stays(tmp_path: Path) -> None:
     path = tmp_path / "entry"
     with atomic_write.replacing_directory(path, is_whole) as ours:
