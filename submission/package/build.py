@@ -76,11 +76,11 @@ def _refuse_other_files(inputs: TreeInputs, records: Sequence[RunRecord]) -> Non
         for step, record in zip(inputs.steps, records, strict=True):
             found = (record.checksums or {}).get(name)
             expected = expected or found
-            if found != expected and found is not None:
+            if found != expected and (found is not None or name == "weights"):
                 folder = step.folder(inputs.output)
                 raise RunFailedError(
-                    f"expected the same {name} in every run and now, sha256 {expected}, found {found} in {folder}. "
-                    "Restore the file, or remove that directory and type the same command with --resume."
+                    f"expected the same {name} in every run and now, sha256 {expected}, found {found or 'another'} in "
+                    f"{folder}. Restore the file, or remove that directory and type the same command with --resume."
                 )
 
 

@@ -59,7 +59,7 @@ def describe(config: RunConfig) -> Weights:
         _source(config, model, paths),
         precision=model_choice.precision(config, model, stored),
         transformations=_transformations(config, model, stored),
-        digest=digest,
+        digest=digest if paths else None,
     )
     return found if paths else replace(found, filename="none", sha256=digest)
 

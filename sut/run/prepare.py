@@ -95,7 +95,7 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
     config = fp16_fallback.resolve(asked)
     audit = audit_config.read(config)
     model = model_choice.model_of(config, task)
-    stamps = file_stamps.of_all(checkpoints.files(model))
+    stamps = file_stamps.of_all([*checkpoints.files(model), *filter(None, [config.calibration_list])])
     plan = instances_plan.plan(config, model, gpus)
     config = replace(config, max_batch_tokens=plan.max_batch_tokens)
     read = inputs.read(config, task, model)

@@ -93,12 +93,20 @@ def finish(
     record: RunRecord, prepared: Prepared, verdict: Verdict, result: Result, reasons: Sequence[str] = ()
 ) -> RunRecord:
     """Write the record of a finished run and return it. Raises RunFailedError if it cannot be written."""
+    paths = asdict(prepared.config)
     found = checksums(prepared.config, prepared.model, known(prepared))
-    if file_stamps.changed(prepared.stamps):  # what was hashed just now is not what ran
-        found.pop("weights", None)
-    stored = weight_types.of_files(checkpoints.weight_files(prepared.model)) or None
-    ended = replace(record, checksums=found, weight_types=stored, result=result, notices=prepared.notices)
+    if changed := file_stamps.changed(prepared.stamps):  # what was hashed just now is not what ran
+        found = {name: one for name, one in found.items() if name != "weights" and paths.get(name) not in changed}
+    ended = replace(
+        record, checksums=found, weight_types=_weight_types(prepared.model), result=result, notices=prepared.notices
+    )
     return _end(ended, verdict, tuple(reasons))
+
+
+def _weight_types(model: Model) -> Mapping[str, float] | None:
+    with suppress(OSError, BackendError):  # the files were removed meanwhile
+        return weight_types.of_files(checkpoints.weight_files(model)) or None
+    return None
 
 
 def fail(record: RunRecord, reason: str) -> RunRecord:

@@ -75,7 +75,7 @@ def read(config: RunConfig, model_key: str, samples: int | None = None, *, pipes
         config.user_conf, KEYS, model_key, config.scenario, file="a user.conf", flag="--user-conf", pipes=pipes
     )
     _check_models(found)
-    _check_issue_same(found, samples)
+    _check_indexes(found, samples or _LIMIT.most)
     for key, one in found.settings.items():
         allowed = key in _TUNING or (key == "target_latency" and config.scenario in _STREAMS)
         if not config.is_trial and not allowed:
@@ -91,8 +91,14 @@ def _check_models(found: LoadGenFile) -> None:
             raise UsageError(f"found model {model!r} in {where}, which LoadGen calls {near!r}.")
 
 
-def _check_issue_same(found: LoadGenFile, samples: int | None) -> None:
-    """LoadGen would end in a crash of the process."""
+def _check_indexes(found: LoadGenFile, samples: float) -> None:
+    """Numbers that index the QSL: LoadGen believes them, and crashes."""
+    override = found.settings.get("performance_sample_count_override")
+    if override and override.value > samples:
+        raise UsageError(
+            f"expected performance_sample_count_override up to {samples:,}, the data set's samples, in "
+            f"{override.where}, found {override.value:,}."
+        )
     same, unique, index = (found.settings.get(f"performance_issue_{name}") for name in ("same", "unique", "same_index"))
     if not same or not same.value:
         return
@@ -101,10 +107,9 @@ def _check_issue_same(found: LoadGenFile, samples: int | None) -> None:
             f"expected one of performance_issue_same and performance_issue_unique as 1, found both in {same.where} and "
             f"{unique.where}. Remove one."
         )
-    override = found.settings.get("performance_sample_count_override")
-    count = min(samples or 10**12, int(override.value) if override and override.value else 10**12)
+    count = override.value if override and override.value else samples
     if index and index.value >= count:
         raise UsageError(
             f"expected performance_issue_same_index below {count:,}, the samples that LoadGen loads, in {index.where}, "
-            f"found {index.value:,.0f}."
+            f"found {index.value:,}."
         )

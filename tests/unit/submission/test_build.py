@@ -144,6 +144,10 @@ def test_runs_of_different_files_are_not_packed(tmp_path: Path, logs: Logs) -> N
         with pytest.raises(RunFailedError, match=f"the same {name} in every run"):
             build.build(made)
         change(folder, checksums=own)
+    change(folder, checksums={"dataset": own["dataset"]})  # the model changed during the run
+    with pytest.raises(RunFailedError, match="found another"):
+        build.build(made)
+    change(folder, checksums=own)
     build.build(made)
 
 

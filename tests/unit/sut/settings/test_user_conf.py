@@ -100,13 +100,14 @@ def test_a_value_that_loadgen_would_misread_or_cannot_use(tmp_path: Path, key: s
         assert len(str(found.value)) < 400
 
 
-def test_one_sample_again_and_again_must_be_a_sample(tmp_path: Path) -> None:
+def test_numbers_that_index_the_samples_are_below_their_number(tmp_path: Path) -> None:
     """LoadGen would crash."""
     text = "*.*.performance_issue_same = 1\n*.*.performance_issue_same_index = 5\n"
     assert read(tmp_path, text, samples=6)
     for more, samples, words in (
         ("", 5, "performance_issue_same_index below 5, .* line 2, found 5"),
         ("*.*.performance_sample_count_override = 3", 6, "below 3"),
+        ("*.*.performance_sample_count_override = 7", 6, "override up to 6, .* line 3, found 7"),
         ("*.*.performance_issue_unique = 1", 6, "found both in .*line 1 and .*line 3"),
     ):
         with pytest.raises(UsageError, match=words):
