@@ -13,7 +13,7 @@ from sut import errors
 
 PACKAGES = ("foundation", "qsl", "backends", "accuracy", "sut", "submission")
 # Caught where they are raised: they never reach a person as they are.
-INNER = {"UnreadableError", "RefusedError", "RetryLaterError", "UrlRefusedError"}
+INNER = {"CompilerError", "UnreadableError", "RefusedError", "RetryLaterError", "UrlRefusedError"}
 
 
 def found() -> dict[str, type]:
