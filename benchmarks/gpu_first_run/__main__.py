@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu_first_run part1                        # 5 to 6 minutes
     python -m benchmarks.gpu_first_run part2                        # up to 8 minutes
-    python -m benchmarks.gpu_first_run part2 --only loadgen --precisions fp8
+    python -m benchmarks.gpu_first_run part2 --only offline server --precisions fp8
     python -m benchmarks.gpu_first_run part1 --dry-run              # on the CPU, in seconds: does everything run?
 
 Files in --out: the table, the log of every step, and a JSON line a step.

@@ -5,7 +5,6 @@ python -m benchmarks.gpu_first_run.goals --work DIR
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from benchmarks import gpu_report
 from benchmarks.gpu_first_run import loadgen
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.rig import PRECISIONS
-from benchmarks.interleave import Reading, Results, ratio, spread
+from benchmarks.interleave import Results, ratio, spread
 
 PEER = "peer pytorch-gpu"
 
@@ -31,16 +30,7 @@ def results(work: Path) -> Results:
     """One reading of each contestant that has one."""
     files = {f"sut {precision}": loadgen.results_of(work, precision) for precision in PRECISIONS}
     files[PEER] = work / f"{PEER.replace(' ', '-')}.out"
-    return Results({key: [found] for key, path in files.items() if (found := _read(path))})
-
-
-def _read(path: Path) -> Reading:
-    """The JSON in the last line of a file; empty without it."""
-    try:
-        found: Reading = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])
-    except (OSError, ValueError, IndexError):
-        return {}
-    return found
+    return Results({key: [found] for key, path in files.items() if (found := loadgen.read_results(path))})
 
 
 def _rows(found: Results, gpu: str) -> list[tuple[str, ...]]:

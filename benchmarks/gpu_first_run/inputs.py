@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory.parent.mkdir(parents=True, exist_ok=True)
     if not engine.FORMAT.is_complete(directory):
         engine.write(directory, workload.random_engine(model.config, options.what, settings))
+    engine.read(directory)  # as a run does
     print(directory)
     return 0
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.gpu_first_run import goals, inputs
-from benchmarks.gpu_first_run.part1 import last_line, measured, preparation
+from benchmarks.gpu_first_run.part1 import COMPILED, last_line, measured, preparation
 from benchmarks.gpu_first_run.steps import Step
 
 PRECISIONS = ("fp8", "int8", "fp16")
+_LIMITS_S = {"Offline": 100, "SingleStream": 60, "Server": 110}
+LOADGEN = ("loadgen", *(scenario.lower() for scenario in _LIMITS_S))
 _HERE = "benchmarks.gpu_first_run"
 
 
@@ -19,16 +21,22 @@ def steps(work: Path, out: Path) -> Iterator[Step]:
     made = (inputs.LENGTHS, "fp8", "int8")
     for what in made:
         yield Step(
-            name=f"inputs {what}", words=("loadgen", *((what,) if what in PRECISIONS else ("peers",))),
+            name=f"inputs {what}", words=(*LOADGEN, *((what,) if what in PRECISIONS else ("peers",))),
             module=f"{_HERE}.inputs", arguments=(what, "--work", str(work)), limit_s=100, digest=last_line,
         )  # fmt: skip
-    ready = tuple(f"inputs {what}" for what in made)
-    for precision in PRECISIONS:
-        yield measured(work, "loadgen", precision, limit_s=130, after=ready)
+    ready = ("facts", COMPILED, *(f"inputs {what}" for what in made))
+    for scenario, limit_s in _LIMITS_S.items():
+        for precision in PRECISIONS:
+            yield Step(
+                name=f"{scenario} {precision}", words=("loadgen", scenario.lower(), precision),
+                module=f"{_HERE}.loadgen", arguments=(scenario, precision, "--work", str(work)), limit_s=limit_s,
+                after=ready, alone=True, digest=last_line,
+            )  # fmt: skip
     yield _peer(work, ready)
+    before = (f"{scenario} {precision}" for scenario in _LIMITS_S for precision in PRECISIONS)
     yield Step(
-        name="goals", words=("loadgen", "peers", "goals"), module=f"{_HERE}.goals", arguments=("--work", str(work)),
-        limit_s=30, after=(goals.PEER, *(f"loadgen {precision}" for precision in PRECISIONS)),
+        name="goals", words=(*LOADGEN, "peers", "goals"), module=f"{_HERE}.goals", arguments=("--work", str(work)),
+        limit_s=30, after=(goals.PEER, *before),
     )  # fmt: skip
     for precision in PRECISIONS:
         yield measured(work, "counters", precision, str(out), limit_s=75)
@@ -42,5 +50,5 @@ def _peer(work: Path, ready: tuple[str, ...]) -> Step:
     )
     return Step(
         name=goals.PEER, words=("peers", "fp16"), module="benchmarks.peers", arguments=arguments, limit_s=75,
-        after=("facts", *ready), alone=True, digest=last_line,
+        after=ready, alone=True, digest=last_line,
     )  # fmt: skip
