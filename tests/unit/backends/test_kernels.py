@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import _ctypes
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -148,3 +151,22 @@ def test_native_kernels_are_used_if_they_were_built() -> None:
     if not any(native.load(variant) for variant in native.VARIANTS):
         pytest.skip("built without a compiler: the twins run instead")
     assert best(hidden_size=1024, head_size=64).name != "plain"
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-4, 0.1, 0.9, 0.999, None])
+def test_a_library_that_is_broken_is_refused_and_does_not_crash(tmp_path: Path, share: float | None) -> None:
+    whole = next(Path(native.__file__).parent.glob("_portable.*.so"), None)
+    if whole is None:
+        pytest.skip("the kernels were not built")
+    content = whole.read_bytes()
+    path = tmp_path / "kernels.so"
+    path.write_bytes(b"text" if share is None else content[: int(share * len(content))])
+    with pytest.raises(OSError, match=r"cut short|file too short|invalid ELF header"):
+        native.open_library(path)
+    path.write_bytes(content)
+    assert native.open_library(path).width_multiple() > 0
+
+
+def test_another_library_is_refused() -> None:
+    with pytest.raises(OSError, match="it has no sut_embed"):
+        native.open_library(Path(_ctypes.__file__))
