@@ -16,7 +16,7 @@ from pathlib import Path
 from accuracy import report, squad, sst2
 from accuracy.score import Score
 from accuracy.targets import TARGETS, Metric, Target, target
-from foundation import terminal
+from foundation import program
 from foundation.errors import INVALID, USAGE, VALID, UserError
 from foundation.foreign_text import printable_lines
 from foundation.rules import MAX_SEQ_LENGTH
@@ -110,5 +110,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    terminal.secure()
-    sys.exit(main())
+    sys.exit(program.run(main))

@@ -145,15 +145,13 @@ class Backend(ABC):
     own needs neither: a script registers its row and becomes the command. This is such a script, complete; it scores
     every token by its word embedding alone. Run it as `python my_backend.py --backend embedding --scenario Server`.
 
-        import sys
-
         from backends import BACKENDS
         from backends.base import Backend, Batch
         from backends.bert.checkpoints import read_tensors
         from backends.bert.model import Model
         from backends.entry import Entry
         from foundation.arrays import Float32
-        from sut.__main__ import main
+        from sut.__main__ import command
 
         class EmbeddingBackend(Backend):
             name = "embedding"
@@ -170,7 +168,7 @@ class Backend(ABC):
 
         BACKENDS[EmbeddingBackend.name] = EmbeddingBackend.entry
         if __name__ == "__main__":  # instance processes import this file, and so have the row as well
-            sys.exit(main(sys.argv[1:]))
+            command()
     """
 
     name: ClassVar[str]

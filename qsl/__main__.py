@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from foundation import terminal
+from foundation import program
 from foundation.errors import VALID, UserError
 from qsl import feature_cache
 from qsl.squad import SquadDataSet
@@ -57,5 +57,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    terminal.secure()
-    sys.exit(main())
+    sys.exit(program.run(main))

@@ -18,12 +18,11 @@ if __name__ == "__main__":  # ahead of other imports: an exception would leave a
             signal.signal(_number, _quit)
 
 import sys
-import traceback
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from foundation import terminal
+from foundation import program, terminal
 from foundation.foreign_text import printable, printable_lines, without_secrets
 from foundation.suggest import did_you_mean
 from sut.errors import FAILED, USAGE, RunFailedError, UsageError, UserError
@@ -41,27 +40,12 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def command() -> NoReturn:
-    """The console script `sut`: `main` in a process of its own, which a defect ends with its traceback and code 3."""
-    terminal.secure()
+    """The console script `sut`: `main` in a process of its own."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
-    try:
-        code = main(sys.argv[1:])
-    except MemoryError as error:
-        print(f"error: expected more memory, found none left ({str(error) or 'MemoryError'}). {_LESS}", file=sys.stderr)
-        _leave(FAILED)
-    except Exception:  # noqa: BLE001 - the outermost handler
-        if _interrupts:  # what it interrupted raised something else, as an import in C does
-            print(_INTERRUPTED, file=sys.stderr)
-        else:
-            traceback.print_exc()
-        _leave(FAILED)
+    code = program.run(lambda: main(sys.argv[1:]), lambda: bool(_interrupts))
     sys.exit(code if code or not _is_text_lost() else FAILED)
-
-
-_INTERRUPTED = "\nerror: interrupted."
-_LESS = "Raise the limit (ulimit -v, the container's), or lower --instances, --max-batch-tokens or --threads."
 
 
 def _is_text_lost() -> bool:
@@ -71,12 +55,9 @@ def _is_text_lost() -> bool:
 
 
 def main(argv: list[str]) -> int:
-    """Run a command line; a user's mistake ends in one message, a defect of ours is raised."""
+    """Run a command line; a user's mistake ends in one message; Ctrl-C and a defect of ours are raised."""
     try:
         return _do(argv)
-    except KeyboardInterrupt:
-        print(_INTERRUPTED, file=sys.stderr)
-        _leave(FAILED)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in _OURS:
             raise
@@ -87,7 +68,7 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(f"error: {printable_lines(without_secrets(str(error)))}", file=sys.stderr)
         if isinstance(error, RunFailedError):
-            _leave(error.exit_code)
+            program.leave(error.exit_code)  # LoadGen's threads may wait for answers that will not come
         return error.exit_code
     except PermissionError as error:
         if error.filename is None:
@@ -109,13 +90,6 @@ def _do(argv: list[str]) -> int:
         hint = did_you_mean(verb, VERBS) or f" They are {', '.join(VERBS)}."
         raise UsageError(f"expected a verb, or a flag of a run, found {verb!r}.{hint} See: python -m sut --help")
     return int(import_module(VERBS[verb].module).main(rest))
-
-
-def _leave(code: int) -> NoReturn:
-    """Exit without finalising the interpreter: LoadGen's threads may still wait for answers that will not come."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 
 from accuracy.log import read_entries
 from backends.replay import write_answers
-from foundation import log_files, terminal
+from foundation import log_files, program
 from qsl.base import Features
 from sut.errors import USAGE, UsageError, UserError
 from sut.record import run_record
@@ -67,5 +67,4 @@ def _features(log_dir: Path) -> Features:
 
 
 if __name__ == "__main__":
-    terminal.secure()
-    sys.exit(main())
+    sys.exit(program.run(main))

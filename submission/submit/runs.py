@@ -24,6 +24,7 @@ from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.errors import FAILED, RunFailedError, SutError, UsageError
+from sut.machine import limits
 from sut.processes import run_process
 from sut.record import run_record
 from sut.record.run_record import RunRecord
@@ -122,7 +123,8 @@ def _run_once(step: Step, request: SubmissionRequest, output: Workspace, lock: i
     part = workspace.temporary(folder)
     shutil.rmtree(part, ignore_errors=True)
     started = _now()
-    code = run_process.run(step.flags(part), lock)
+    with limits.named(f"start the {step.name} run"):
+        code = run_process.run(step.flags(part), lock)
     if code not in (0, 1):
         raise RunStoppedError(step, code)
     try:

@@ -107,6 +107,7 @@ def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> RunRecord:
         code = run_process.run(["run", *to_flags(one)], lock, console)
     except OSError as error:
         raise RunFailedError(f"expected to write to {folder}, found: {error}. Type another --output-dir.") from error
-    if code not in (VALID, INVALID):
+    record = run_record.read(one.logs) if code in (VALID, INVALID) else None
+    if record is None or not record.has_ended:
         raise RowStoppedError(f"{folder.name} {kind}", code, console)
-    return run_record.read(one.logs)
+    return record

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from foundation import atomic_write
 from foundation.typed_json import encode
 from sut.commands.sweep import grid, rows, runs, summary
 from sut.commands.sweep.grid import Axis, Point
 from sut.commands.sweep.rows import SweepRow
 from sut.errors import FAILED, INVALID, VALID, UsageError
+from sut.machine import limits
 from sut.processes import directory_lock
 from sut.settings import flags
 from sut.settings.parser import Parser, new_parser
@@ -123,9 +125,10 @@ def _report(sweep: Sweep) -> int:
     finished = rows.read(sweep.folder / rows.NAME)
     found = summary.summaries(sweep.points, finished)
     lines = [json.dumps(encode(one)) + "\n" for one in found]
-    (sweep.folder / summary.NAME).write_text("".join(lines), encoding="utf-8")
     table.show(found, sweep.axes, finished)
-    _draw(sweep, found)
+    with limits.named(f"write the summary of a sweep in {sweep.folder}"):
+        atomic_write.write_text(sweep.folder / summary.NAME, "".join(lines))
+        _draw(sweep, found)
     print(f"rows, summary and logs: {sweep.folder}")
     return _exit_code(finished)
 

@@ -24,6 +24,7 @@ from sut.commands.sweep import rows
 from sut.commands.sweep.grid import Point, Value
 from sut.commands.sweep.rows import SweepRow
 from sut.errors import UsageError
+from sut.machine import limits
 from sut.processes import run_process
 from sut.settings.resolve import beyond_defaults, given, to_flags
 
@@ -90,9 +91,10 @@ def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:
 def _run_once(run: Run, folder: Path, lock: int) -> SweepRow:
     log_dir = run.log_dir(folder)
     shutil.rmtree(log_dir, ignore_errors=True)  # of a run that was interrupted
-    log_dir.mkdir(parents=True)
     started, start_s = datetime.now(UTC), time.monotonic()
-    code = run_process.run(run.flags(folder), lock, log_dir / rows.CONSOLE)
+    with limits.named(f"start a run with its logs in {log_dir}"):
+        log_dir.mkdir(parents=True)
+        code = run_process.run(run.flags(folder), lock, log_dir / rows.CONSOLE)
     wall_s = round(time.monotonic() - start_s, 3)
     found = rows.outcome(log_dir, code)
     return SweepRow(

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
     text = str(Backend.__doc__)
-    code = textwrap.dedent(text[text.index("        import sys") :])
+    code = textwrap.dedent(text[text.index("        from backends import BACKENDS") :])
     path = tmp_path / "my_backend.py"
     path.write_text(code, encoding="utf-8")
     return path
