@@ -46,6 +46,14 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES, *, pipes: bool = False)
     return content
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; False for a path that is too long, or may not be looked at."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def require_regular(path: Path) -> int:
     """The size of a regular file in bytes: for a file that is read piece by piece, or mapped.
 

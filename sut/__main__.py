@@ -17,6 +17,7 @@ if __name__ == "__main__":  # ahead of other imports: an exception would leave a
         if signal.getsignal(_number) is not signal.SIG_IGN:  # as for a script's jobs in the background
             signal.signal(_number, _quit)
 
+import errno
 import sys
 from importlib import import_module
 from types import FrameType
@@ -30,6 +31,7 @@ from sut.settings.verbs import TEXT_ONLY, VERBS
 
 _CHILD = "child"  # a run that another command started and that exits with it (sut.processes.run_process)
 _OURS = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "assets", "configs")
+_NO_PATH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)  # what is wrong with a path, not with a disk
 _interrupts: list[int] = []  # the signals that came
 
 
@@ -70,11 +72,11 @@ def main(argv: list[str]) -> int:
         if isinstance(error, RunFailedError):
             program.leave(error.exit_code)  # LoadGen's threads may wait for answers that will not come
         return error.exit_code
-    except PermissionError as error:
-        if error.filename is None:
+    except OSError as error:
+        if error.filename is None or error.errno not in _NO_PATH:
             raise
         found = f"{error.strerror} ({printable(os.fsdecode(error.filename))})"
-        print(f"error: expected a path that this user may use, found: {found}. Type another path.", file=sys.stderr)
+        print(f"error: expected a path that this user can use, found: {found}. Type another path.", file=sys.stderr)
         return USAGE
 
 

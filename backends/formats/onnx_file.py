@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from backends.errors import BackendError, brief
 from foundation import file_kinds
+from foundation.bounded_readers import UnreadableError, require_regular
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +28,10 @@ def parse(path: Path) -> Any:
     import onnx
 
     try:
+        require_regular(path)
         proto = onnx.load(path, load_external_data=False)
+    except UnreadableError as error:
+        raise _not_a_graph(path, str(error)) from error
     except Exception as error:
         found = file_kinds.at(path) or f"another file, or one cut short ({brief(error)})"
         raise _not_a_graph(path, found) from error

@@ -22,7 +22,7 @@ from backends.formats import tensor_names, torch_files
 from backends.formats.base import ModelWeights, QatRange, checked
 from foundation import file_kinds
 from foundation.arrays import Float32
-from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, is_file, read_json
 from foundation.typed_json import decode
 
 _INDEX = ".index.json"
@@ -86,7 +86,7 @@ def _weight_map(path: Path) -> dict[str, str]:
             f"expected an index of shards (weight_map: tensor → file) in {path}, found {file_kinds.at(path)}: {error}. "
             f"Copy or fetch it again."
         ) from error
-    gone = sorted(file for file in set(names.values()) if not (path.parent / file).is_file())
+    gone = sorted(file for file in set(names.values()) if not is_file(path.parent / file))
     if gone or not names:
         found = f"no {gone[0]!a}" if gone else "none in it"
         raise BackendError(f"expected the shards that {path} lists, found {found}. Copy or fetch them again.")

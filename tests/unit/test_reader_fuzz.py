@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import records
 from bad_server import catalogue
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_onnx import write_plain_onnx
 from small_bert import random_tensors, write_model
 
 from accuracy import log as accuracy_log
@@ -28,6 +30,7 @@ from backends.base import Options
 from backends.bert.checkpoints import find_model, read_weights
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
+from backends.formats import onnx_graph_walk
 from backends.quantization.engine_store import settings as settings_of
 from backends.quantization.engine_tensors import Arrays, EngineFormat
 from backends.replay import ReplayBackend, write_answers
@@ -140,6 +143,17 @@ def model(name: str) -> Callable[[Path], Path]:
     return lambda folder: write_model(folder, TINY, random_tensors(TINY, 0)) / name
 
 
+def sharded(folder: Path) -> Path:
+    shutil.copytree(write_model(folder / "whole", TINY, random_tensors(TINY, 0)), folder, dirs_exist_ok=True)
+    (folder / "model.safetensors").rename(folder / "a.safetensors")
+    where = {"weight_map": dict.fromkeys(random_tensors(TINY, 0), "a.safetensors")}
+    return text("model.safetensors.index.json", json.dumps(where))(folder)
+
+
+def onnx_graph(folder: Path) -> Path:
+    return write_plain_onnx(folder / "model.onnx", find_model(str(write_model(folder, TINY, random_tensors(TINY, 0)))))
+
+
 ENGINE: Arrays = {"a": np.ones((8, 8), np.float32), "b": np.ones(8, np.float32)}
 FORMAT = EngineFormat("engine.safetensors", lambda config: {name: array.shape for name, array in ENGINE.items()})
 
@@ -233,6 +247,24 @@ TOML = 'scenario = "Server"\nthreads = 3\ntarget_qps = 4.5\ndataset = "a.json"\n
 CONF = "*.Server.target_qps = 100\nbert.Server.min_query_count = 64\n"
 AUDIT = "*.*.mode = 2\n*.*.accuracy_log_rng_seed = 720381539243781796\n*.*.accuracy_log_sampling_target = 4096\n"
 
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b")
+TOKENIZER = {
+    "model": {
+        "type": "WordPiece",
+        "vocab": {word: place for place, word in enumerate(VOCABULARY)},
+        "unk_token": "[UNK]",
+    },
+    "normalizer": {"type": "BertNormalizer", "lowercase": False, "strip_accents": None},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "added_tokens": [{"id": 0, "content": "[PAD]"}],
+}
+
+
+def beside(path: Path) -> object:
+    """The vocabulary next to a tokenizer_config.json."""
+    return WordPiece(text("vocab.txt", "\n".join(VOCABULARY))(path.parent))
+
+
 PACKAGE = {
     "systems/box.json": json.dumps({"system_name": "a", "hw_notes": "b", "number_of_nodes": "1"}),
     "results/box/bert-99/Offline/measurements.json": json.dumps({"marks": ["a"], "weight_data_types": "fp32"}),
@@ -268,7 +300,7 @@ READERS = {
     "audit.config": Reader(text("audit.config", AUDIT), lambda path: audit_config.read(RunConfig(audit_config=path))),
     "SQuAD": Reader(data_set, lambda path: squad.load(path, vocabulary(), None)),
     "SST-2": Reader(text("a.tsv", "sentence\tlabel\ngood .\t1\nbad .\t0\n"), sst2.read_labels),
-    "vocab.txt": Reader(text("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n"), WordPiece),
+    "vocab.txt": Reader(text("vocab.txt", "\n".join(VOCABULARY)), WordPiece),
     "a calibration list": Reader(
         text("list.txt", "1\n2\n17\n"), lambda path: calibration_list.read_indices(path, path, 20)
     ),
@@ -276,6 +308,12 @@ READERS = {
     "an array": Reader(cached, lambda path: parse_array(read_bytes(path))),
     "config.json": Reader(model("config.json"), lambda path: read_weights(find_model(str(path.parent)))),
     "safetensors": Reader(model("model.safetensors"), lambda path: read_weights(find_model(str(path.parent)))),
+    "model.safetensors.index.json": Reader(sharded, lambda path: read_weights(find_model(str(path.parent)))),
+    "an ONNX graph": Reader(onnx_graph, onnx_graph_walk.load),
+    "tokenizer.json": Reader(text("tokenizer.json", json.dumps(TOKENIZER)), WordPiece),
+    "tokenizer_config.json": Reader(
+        text("tokenizer_config.json", json.dumps({"do_lower_case": False, "tokenize_chinese_chars": True})), beside
+    ),
     "engine.json": Reader(engine("engine.json"), lambda path: (FORMAT.read(path.parent), settings_of(path.parent))),
     "engine.safetensors": Reader(engine("engine.safetensors"), lambda path: FORMAT.read(path.parent)),
     "an accuracy log": Reader(

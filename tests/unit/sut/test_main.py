@@ -38,6 +38,8 @@ def answered(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["fetch", "--attempts", "many"], "--attempts"),
         (["kpi"], "RUN. See: python -m sut kpi --help"),
         (["kpi", "nowhere\x1b[2J\udcff"], r"nowhere\x1b[2J\udcff"),
+        (["check", "n" * 300], "File name too long"),
+        (["kpi", "n" * 300], "File name too long"),
         (["completion", "fish"], "'bash', 'zsh', 'tcsh'"),
     ],
 )
