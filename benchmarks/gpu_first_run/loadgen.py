@@ -101,12 +101,17 @@ def _server(sut: _Sut, found: dict[str, float]) -> None:
             *("--min-duration-s", str(_PROBE_S), "--log-dir", str(Path(folder) / "run")),
         ], _SEARCH_S)  # fmt: skip
     rigs.note(said)
-    valid = [float(qps) for qps in _PROBE.findall(said)]
+    valid = valid_rates(said)
     if not valid:
         raise RuntimeError(f"no valid probe: {said.strip().splitlines()[-1:]}")
     found[PEAK_QPS] = max(valid)
     share = f", {found[PEAK_QPS] / found[OFFLINE]:.0%} of Offline" if OFFLINE in found else ""
     print(f"peak {found[PEAK_QPS]:.0f} queries/s of {said.count('probe ')} probes{share}", flush=True)
+
+
+def valid_rates(said: str) -> list[float]:
+    """The rates of the valid probes in what a search wrote."""
+    return [float(qps) for qps in _PROBE.findall(said)]
 
 
 SCENARIOS: dict[str, tuple[str, Callable[[_Sut, dict[str, float]], None]]] = {

@@ -101,3 +101,13 @@ def test_goals_are_read_from_what_steps_left(tmp_path: Path) -> None:
         "sut fp16": [{"samples_per_s": 5000}],
         goals.PEER: [{"samples_per_s": 2000}],
     }
+
+
+def test_the_peak_is_the_highest_valid_probe_of_a_search_that_was_cut() -> None:
+    said = (
+        "probe  1:       5950 qps  p99  48.20 ms  VALID\n"
+        "probe  2:       7140 qps  p99 310.00 ms  INVALID\n"
+        "probe  3:       6518 qps  p99 101.30 ms  VALID\n"
+        "killed at 90 s"
+    )
+    assert loadgen.valid_rates(said) == [5950, 6518]
