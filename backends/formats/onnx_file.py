@@ -37,7 +37,20 @@ def parse(path: Path) -> Any:
         raise _not_a_graph(path, found) from error
     if not proto.graph.node or not proto.graph.output:
         raise _not_a_graph(path, file_kinds.at(path) or "one without nodes or outputs")
+    names = (one.name for one in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer))
+    if not all(isinstance(name, str) for name in (*names, *(name for node in proto.graph.node for name in node.input))):
+        raise _not_a_graph(path, "names that are not UTF-8")  # protobuf then has bytes
+    for node in proto.graph.node:
+        if len(node.input) < _INPUTS.get(node.op_type, 0) or not node.output:
+            raise _not_a_graph(path, f"a {node.op_type} with {len(node.input)} inputs and {len(node.output)} outputs")
     return proto
+
+
+# Operator → the inputs that it has at least, of the operators that readers take apart.
+_INPUTS = dict.fromkeys(("Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Dropout", "Sqrt"), 1)
+_INPUTS |= dict.fromkeys(("Add", "Mul", "Sub", "Div", "Pow", "MatMul", "Gemm", "Gather", "LayerNormalization"), 2)
+_INPUTS |= dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), 2)
+_INPUTS |= dict.fromkeys(("Split", "Slice", "Shape", "Softmax", "Concat", "Expand"), 1) | {"OneHot": 3}
 
 
 def _not_a_graph(path: Path, found: str) -> BackendError:

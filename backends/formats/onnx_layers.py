@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from backends.formats.onnx_folding import OnnxNode
 from backends.formats.onnx_graph_walk import OnnxGraph
-from backends.formats.onnx_patterns import GraphLinear, GraphNorm, linear, norm, not_bert, through
+from backends.formats.onnx_patterns import (
+    LAYOUT,
+    ROUNDING,
+    GraphLinear,
+    GraphNorm,
+    constant_and_other,
+    linear,
+    norm,
+    not_bert,
+    through,
+)
 
 # Operators of an exact GELU, and of activations that are not supported.
 _GELU, _OTHERS = {"Erf", "Gelu"}, {"Tanh", "Relu", "Sigmoid"}
@@ -104,7 +115,48 @@ def _attention(graph: OnnxGraph, context: str) -> tuple[dict[str, GraphLinear], 
             raise not_bert(graph, sources[name], f"the linear layer that computes {name}")
     width = len(found["query"].weight) if found["query"] else 0
     attention = {f"attention.self.{name}": one for name, one in found.items() if one is not None}
-    return attention, _heads(graph, sources["query"], width)
+    heads = _heads(graph, sources["query"], width)
+    _check_scale(graph, softmax.inputs[0], scores, (width // heads) ** -0.5)
+    return attention, heads
+
+
+def _check_scale(graph: OnnxGraph, scaled: str, scores: OnnxNode, expected: float) -> None:
+    """Raises BackendError if the scores are scaled by another constant than BERT's; one that is computed is trusted."""
+    parts = [_factor(graph, scaled, lambda name: name in scores.outputs)]
+    parts += [_factor(graph, name, lambda name: linear(graph, name) is not None) for name in scores.inputs]
+    found = math.prod(part for part in parts if part is not None)
+    if None not in parts and not math.isclose(found, expected, rel_tol=0.01):
+        raise not_bert(
+            graph, scaled, f"scores that are multiplied by {expected:.4g} before the softmax, not {found:.4g},"
+        )
+
+
+def _factor(graph: OnnxGraph, name: str, is_source: Callable[[str], bool]) -> float | None:
+    """The product of the constants by which `name` is a multiple of its source; None if others take part."""
+    factor = 1.0
+    while not is_source(name):
+        node = graph.node(name)
+        step = _multiple(graph, node, is_source) if node else None
+        if step is None:
+            return None
+        factor, name = factor * step[0], step[1]
+    return factor
+
+
+def _multiple(graph: OnnxGraph, node: OnnxNode, is_source: Callable[[str], bool]) -> tuple[float, str] | None:
+    """(constant, tensor) of which the node is the product, without the mask that it adds; None for another node."""
+    if node.op in LAYOUT | ROUNDING:
+        return 1.0, node.inputs[0]
+    if node.op in ("Add", "Where"):
+        reaching = (one for one in node.inputs if graph.nearest(one, lambda name: is_source(name) or None))
+        return next(((1.0, one) for one in reaching), None)
+    split = constant_and_other(graph, node) if node.op in ("Mul", "Div") else None
+    if split is None or split[0].size != 1 or not split[0].any():
+        return None
+    value = float(split[0].reshape(()))
+    if node.op == "Mul":
+        return value, split[1]
+    return (1 / value, split[1]) if split[1] == node.inputs[0] else None
 
 
 def _heads(graph: OnnxGraph, query: str, width: int) -> int:
@@ -112,7 +164,7 @@ def _heads(graph: OnnxGraph, query: str, width: int) -> int:
     for _, node in graph.upstream(query):
         if node.op == "Reshape":
             sizes = _last_two(graph, node.inputs[1])
-            heads = sizes[0] if len(sizes) == 2 and sizes[0] > 0 else width // sizes[-1] if sizes else 0
+            heads = sizes[0] if len(sizes) == 2 and sizes[0] > 0 else width // sizes[-1] if sizes and sizes[-1] else 0
             if heads > 0 and width % heads == 0:
                 return heads
     raise not_bert(graph, query, "a Reshape to [batch, sequence, heads, head size]")

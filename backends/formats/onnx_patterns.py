@@ -53,10 +53,13 @@ def linear(graph: OnnxGraph, name: str) -> GraphLinear | None:
     if node is None:
         return None
     if node.op == "Gemm":
+        plain = (node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0), node.attributes.get("transA", 0))
+        if len(node.inputs) < 3 or plain != (1, 1, 0):
+            return None
         weight, bias = (graph.constant(one) for one in node.inputs[1:3])
         flipped = bool(node.attributes.get("transB"))
         return None if weight is None or bias is None else _linear(graph, node, name, weight, bias, flipped)
-    split = _constant_and_other(graph, node) if node.op == "Add" else None
+    split = constant_and_other(graph, node) if node.op == "Add" else None
     if split is None or split[0].ndim != 1:
         return None
     product = through(graph, split[1])
@@ -115,9 +118,9 @@ def norm(graph: OnnxGraph, name: str) -> GraphNorm | None:
         if len(parts) != 2 or parts[0] is None or parts[1] is None:
             return None
         return GraphNorm(parts[0], parts[1], float(node.attributes.get("epsilon", 1e-5)), node.inputs[0])
-    shifted = _constant_and_other(graph, node) if node.op == "Add" else None
+    shifted = constant_and_other(graph, node) if node.op == "Add" else None
     scaled = graph.node(shifted[1]) if shifted else None
-    parted = _constant_and_other(graph, scaled) if scaled and scaled.op == "Mul" else None
+    parted = constant_and_other(graph, scaled) if scaled and scaled.op == "Mul" else None
     if not shifted or not parted or shifted[0].ndim != 1 or parted[0].ndim != 1:
         return _tensorflows(graph, node)
     return _unfolded(graph, parted[0], shifted[0], parted[1])
@@ -139,7 +142,7 @@ def _epsilon(graph: OnnxGraph, root: str) -> float | None:
     """Epsilon of sqrt(variance + epsilon), on which `root` depends."""
     found = graph.nearest(root, lambda name: graph.node_of(name, "Sqrt"))
     inside = graph.node(found.inputs[0]) if found else None
-    epsilon = _constant_and_other(graph, inside) if inside and inside.op == "Add" else None
+    epsilon = constant_and_other(graph, inside) if inside and inside.op == "Add" else None
     return float(epsilon[0].reshape(())) if epsilon is not None and epsilon[0].size == 1 else None
 
 
@@ -150,7 +153,7 @@ def _tensorflows(graph: OnnxGraph, total: OnnxNode) -> GraphNorm | None:
         bias, mean = (graph.constant(rest.inputs[0]), graph.node_of(rest.inputs[1], "Mul")) if rest else (None, None)
         shared = set(product.inputs) & set(mean.inputs) if product and mean else set()
         factor = graph.node_of(shared.pop(), "Mul") if len(shared) == 1 else None
-        weight = _constant_and_other(graph, factor) if factor else None
+        weight = constant_and_other(graph, factor) if factor else None
         epsilon = _epsilon(graph, weight[1]) if weight else None
         if product and factor and weight and epsilon is not None and bias is not None and bias.ndim == 1:
             source = next(name for name in product.inputs if name not in factor.outputs)
@@ -158,7 +161,7 @@ def _tensorflows(graph: OnnxGraph, total: OnnxNode) -> GraphNorm | None:
     return None
 
 
-def _constant_and_other(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:
+def constant_and_other(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:
     """The constant input of a node and the name of its other input; None unless exactly one of the two is constant."""
     values = [graph.constant(name) for name in node.inputs[:2]]
     for value, other, other_value in zip(values, node.inputs[1::-1], values[::-1], strict=True):

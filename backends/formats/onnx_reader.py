@@ -75,7 +75,7 @@ def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
         if found is not None:
             (read_from if _reads_input(graph, found[1]) else fixed).append(found[0])
         addends = [graph.constant(one) for one in node.inputs] if node.op == "Add" else []
-        fixed += [one.reshape(-1, one.shape[-1]) for one in addends if one is not None]
+        fixed += [one.reshape(-1, one.shape[-1]) for one in addends if one is not None and one.ndim]
     if len(read_from) != 2 or len(fixed) != 1 or any(table.ndim != 2 for table in (*read_from, *fixed)):
         raise not_bert(graph, total, "word, position and token type embeddings")
     types, word = sorted(read_from, key=len)

@@ -201,9 +201,20 @@ def _resize_a_weight(graph: Any) -> None:
     old.CopyFrom(onnx.numpy_helper.from_array(np.zeros((64, 90), np.float32), old.name))
 
 
+def _scale_otherwise(graph: Any) -> None:
+    """As for heads of another size."""
+    softmax = next(node for node in graph.node if node.op_type == "Softmax")
+    sums = next(node for node in graph.node if node.output[0] == softmax.input[0])
+    root = next(node for node in graph.node if node.output[0] == sums.input[0]).input[1]
+    next(one for one in graph.initializer if one.name == root).CopyFrom(
+        onnx.numpy_helper.from_array(np.array(1, np.float32), root)
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (_scale_otherwise, r"multiplied by 0\.25 before the softmax, not 1,"),
         (_rename("Erf", "Tanh"), "exact GELU"),
         (_rename("Softmax", "Sigmoid"), "softmax"),
         (_rename("Split", "Identity"), "half of the logits"),
@@ -211,7 +222,7 @@ def _resize_a_weight(graph: Any) -> None:
         (_lose_a_weight, "which a MatMul of .*reads, found none"),
         (_resize_a_weight, r"intermediate\.dense.*\(90"),
     ],
-    ids=["tanh", "sigmoid", "one output", "no root", "missing", "shape"],
+    ids=["scale", "tanh", "sigmoid", "one output", "no root", "missing", "shape"],
 )
 def test_a_graph_that_is_not_a_bert_is_refused_with_the_tensor(
     tmp_path: Path, tensors: Tensors, change: Change, words: str
