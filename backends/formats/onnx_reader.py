@@ -83,7 +83,11 @@ def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
 
 
 def _lookup(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:
-    """(table, name of the indices) of a Gather, or of a product with a OneHot, as TensorFlow's exporter writes it."""
+    """(table, name of the indices) of a Gather, of a product with a OneHot, as TensorFlow's exporter writes it, or of a
+    Slice that takes as many rows from the first one on as a sample has tokens."""
+    if node.op == "Slice" and len(node.inputs) > 2:
+        table, start = (graph.constant(name) for name in node.inputs[:2])
+        return (table, node.inputs[2]) if table is not None and start is not None and not start.any() else None
     if node.op not in ("Gather", "MatMul"):
         return None
     place = 0 if node.op == "Gather" else 1

@@ -27,10 +27,10 @@ from small_bert import random_tensors, write_model
 from accuracy import log as accuracy_log
 from accuracy import report as accuracy_report
 from backends.base import Options
-from backends.bert.checkpoints import find_model, read_weights
+from backends.bert.checkpoints import find_model, read_weights, with_signature
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
-from backends.formats import onnx_graph_walk
+from backends.onnxruntime_cpu import sparsity
 from backends.quantization.engine_store import settings as settings_of
 from backends.quantization.engine_tensors import Arrays, EngineFormat
 from backends.replay import ReplayBackend, write_answers
@@ -309,7 +309,8 @@ READERS = {
     "config.json": Reader(model("config.json"), lambda path: read_weights(find_model(str(path.parent)))),
     "safetensors": Reader(model("model.safetensors"), lambda path: read_weights(find_model(str(path.parent)))),
     "model.safetensors.index.json": Reader(sharded, lambda path: read_weights(find_model(str(path.parent)))),
-    "an ONNX graph": Reader(onnx_graph, onnx_graph_walk.load),
+    "an ONNX graph": Reader(onnx_graph, lambda path: (with_signature(find_model(str(path))), sparsity.measure(path))),
+    "an ONNX graph's weights": Reader(onnx_graph, lambda path: read_weights(find_model(str(path)))),
     "tokenizer.json": Reader(text("tokenizer.json", json.dumps(TOKENIZER)), WordPiece),
     "tokenizer_config.json": Reader(
         text("tokenizer_config.json", json.dumps({"do_lower_case": False, "tokenize_chinese_chars": True})), beside
