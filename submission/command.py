@@ -86,7 +86,7 @@ def _planned(
             workspace.write(path, text)
     steps = plan.runs(request, output, speeds, len(ready.data.features))
     done = {step.name for step in steps if runs.is_done(step, output)}
-    plan.show(request, output, steps, speeds, output.user_conf.read_text(encoding="utf-8"), done)
+    plan.show(request, output, steps, speeds, workspace.read(output.user_conf), done)
     return steps
 
 

@@ -92,7 +92,7 @@ def _scenario(inputs: TreeInputs, root: Path, scenario: str) -> None:
     commands = {kind: step.command(output) for kind, step in steps.items()}
     _copy(folders[PERFORMANCE], root / layout.performance, PERFORMANCE_FILES)
     _copy(folders[ACCURACY], root / layout.accuracy, PERFORMANCE_FILES)
-    accuracy_txt = (folders[ACCURACY] / ACCURACY_TXT).read_text(encoding="utf-8")
+    accuracy_txt = workspace.read(folders[ACCURACY] / ACCURACY_TXT)
     missing = [mark for mark in documents.marks(request, list(records.values())) if mark not in accuracy_txt]
     accuracy_log.pack(
         folders[ACCURACY] / log_files.ACCURACY, "\n".join([accuracy_txt.rstrip(), *missing]), root / layout.accuracy
@@ -108,7 +108,7 @@ def _scenario(inputs: TreeInputs, root: Path, scenario: str) -> None:
 def _test01(folder: Path, root: Path, layout: ResultLayout) -> None:
     _copy(folder, root / layout.test01_performance, PERFORMANCE_FILES)
     _copy(folder, root / layout.test01, (rounds.VERIFY_ACCURACY, rounds.VERIFY_PERFORMANCE))
-    accuracy_txt = (folder / ACCURACY_TXT).read_text(encoding="utf-8")
+    accuracy_txt = workspace.read(folder / ACCURACY_TXT)
     accuracy_log.pack(folder / log_files.ACCURACY, accuracy_txt, root / layout.test01_accuracy)
     fallback = [name for name in (rounds.BASELINE, rounds.COMPLIANCE) if (folder / name).is_file()]
     _copy(folder, root / layout.test01_accuracy, fallback)

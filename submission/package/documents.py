@@ -14,6 +14,7 @@ from backends import BACKENDS
 from foundation.typed_json import encode
 from submission.package.weights import Weights
 from submission.rules import rounds
+from submission.submit import workspace
 from submission.submit.plan import TEST01, Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
@@ -105,9 +106,7 @@ def _test01(output: Workspace, steps: Sequence[Step]) -> list[str]:
     folder = next((step.folder(output) for step in steps if step.kind == TEST01), None)
     if folder is None:
         return []
-    texts = [
-        (folder / name).read_text(encoding="utf-8") for name in (rounds.VERIFY_ACCURACY, rounds.VERIFY_PERFORMANCE)
-    ]
+    texts = [workspace.read(folder / name) for name in (rounds.VERIFY_ACCURACY, rounds.VERIFY_PERFORMANCE)]
     lines = ["", "## TEST01", "", "```", *(text.rstrip() for text in texts), "```"]
     if (folder / rounds.BASELINE).is_file():
         lines += [

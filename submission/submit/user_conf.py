@@ -57,7 +57,7 @@ def corrected(step: Step, output: Workspace, folder: Path, record: RunRecord) ->
         return ""
     name = f"{model_key}.{config.scenario}.{key}"  # takes precedence over lines for any model or scenario
     line = f"{name} = {value:.6g}"
-    kept = [one for one in output.user_conf.read_text(encoding="utf-8").splitlines() if one.split(" ")[0] != name]
+    kept = [one for one in workspace.read(output.user_conf).splitlines() if one.split(" ")[0] != name]
     comment = f"# The speed of a {step.name} run that ran out of queries with {key} = {configured:g}."
     workspace.write(output.user_conf, "\n".join([*kept, comment, line]) + "\n")
     return line

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundation import atomic_write
+from foundation.bounded_readers import UnreadableError, read_text
 from submission.rules.rounds import DIVISIONS
 from sut.errors import RunFailedError
 from sut.processes import directory_lock
@@ -81,6 +82,21 @@ def claimed(folder: Path) -> Iterator[tuple[Workspace, int]]:
 def temporary(path: Path) -> Path:
     """The temporary name under which `path` is written."""
     return path.with_name(f"{path.name}.part")
+
+
+def read(path: Path) -> str:
+    """The text of a file that belongs to a submission.
+
+    Raises:
+        RunFailedError: it was removed, or is no text any more.
+    """
+    try:
+        return read_text(path)
+    except UnreadableError as error:
+        raise RunFailedError(
+            f"expected {path} as its run wrote it, found {error}. To repeat the run, remove {path.parent} and type the "
+            "same command with --resume."
+        ) from error
 
 
 def write(path: Path, content: str | bytes) -> Path:

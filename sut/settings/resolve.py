@@ -145,7 +145,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         values = bounded_readers.read_toml(path, bounded_readers.SETTINGS_BYTES, pipes=True)
     except UnreadableError as error:
-        raise UsageError(f"expected settings as TOML in {path}, found {error}.") from error
+        raise UsageError(f"expected settings as TOML in {path}, found {error}. Check --config.") from error
     _refuse_unknown(values, f" in {path}")
     return values
 

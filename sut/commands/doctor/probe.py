@@ -8,9 +8,8 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
 
 _SAMPLES = 8
+_PATIENCE_S = 300.0  # for all precisions of a backend; a first load may compile kernels
 _TOLERANCES = {"fp32": 1e-2, "fp16": 0.1}  # of the logits, compared with the first backend's
 
 
@@ -88,23 +88,11 @@ def _probe(name: str, batch: Batch, expected: Float32 | None) -> tuple[BackendPr
         return BackendProbe(
             backend=name, works=False, installed=True, batch_ms={}, refused={}, built=built, no_device=str(error)
         ), None
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            answers = pool.submit(_answer, name, batch).result()
-        except BrokenProcessPool:
-            return BackendProbe(
-                backend=name,
-                works=False,
-                installed=True,
-                batch_ms={},
-                refused={},
-                built=built,
-                found="the engine crashed: its process exited",
-            ), None
-        except Exception as error:  # noqa: BLE001 - whatever an engine raises is reported
-            return BackendProbe(
-                backend=name, works=False, installed=True, batch_ms={}, refused={}, built=built, found=brief(error)
-            ), None
+    answers = _asked(name, batch)
+    if isinstance(answers, str):
+        return BackendProbe(
+            backend=name, works=False, installed=True, batch_ms={}, refused={}, built=built, found=answers
+        ), None
     found = _fault(BACKENDS[name].first_precision, answers.logits, expected)
     probed = BackendProbe(
         backend=name,
@@ -118,6 +106,33 @@ def _probe(name: str, batch: Batch, expected: Float32 | None) -> tuple[BackendPr
         devices=devices,
     )
     return probed, answers.logits
+
+
+def _asked(name: str, batch: Batch) -> _ProbeAnswers | str:
+    """The answers of a backend in a process of its own, or why there are none: it raised, crashed or hung."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer_into, args=(sender, name, batch), daemon=True)
+    process.start()
+    sender.close()  # the child has its own: if that is closed, it has exited
+    try:
+        if not receiver.poll(_PATIENCE_S):
+            return f"the engine hangs: no answer in {_PATIENCE_S:.0f} s"
+        answers: _ProbeAnswers | str = receiver.recv()
+    except EOFError:
+        return "the engine crashed: its process exited"
+    finally:
+        process.kill()
+        process.join()
+    return answers
+
+
+def _answer_into(sender: Connection, name: str, batch: Batch) -> None:
+    """Send the answers, or the error, as text; runs in the child process."""
+    try:
+        sender.send(_answer(name, batch))
+    except Exception as error:  # noqa: BLE001 - whatever an engine raises is reported
+        sender.send(brief(error))
 
 
 def _fault(precision: str, logits: Float32 | None, expected: Float32 | None) -> str:
