@@ -14,6 +14,7 @@ from backends.formats.base import ModelWeights, checked
 from backends.formats.onnx_file import Array
 from backends.formats.onnx_folding import OnnxNode
 from backends.formats.onnx_graph_walk import OnnxGraph
+from backends.formats.onnx_io_names import FIELDS, plain
 from backends.formats.onnx_layers import layer_norm, layers_back_from
 from backends.formats.onnx_patterns import LAYOUT, ROUNDING, not_bert, through
 
@@ -65,21 +66,37 @@ def read(path: Path) -> ModelWeights:
 
 
 def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
-    """The three embedding tables of a sum, told apart by their indices: ids, types (the smaller table), or no input."""
-    read_from: list[Array] = []
-    fixed: list[Array] = []
+    """The three embedding tables of a sum, told apart by what indexes them: an input's values, or a sample's length."""
+    found: dict[str | None, list[Array]] = {}
     for name, node in graph.upstream(total, lambda _, node: node.op not in _SUMS):
-        found = _lookup(graph, node)
-        if found is None and node.op not in _SUMS:
+        lookup = _lookup(graph, node)
+        if lookup is None and node.op not in _SUMS:
             raise not_bert(graph, name, "a sum of embeddings")
-        if found is not None:
-            (read_from if _reads_input(graph, found[1]) else fixed).append(found[0])
+        if lookup is not None:
+            found.setdefault(_kind(graph, lookup[1]), []).append(lookup[0])
         addends = [graph.constant(one) for one in node.inputs] if node.op == "Add" else []
-        fixed += [one.reshape(-1, one.shape[-1]) for one in addends if one is not None and one.ndim]
-    if len(read_from) != 2 or len(fixed) != 1 or any(table.ndim != 2 for table in (*read_from, *fixed)):
+        fixed = [one.reshape(-1, one.shape[-1]) for one in addends if one is not None and one.ndim]
+        found["position"] = found.get("position", []) + fixed
+    unnamed, missing = found.pop(None, []), [kind for kind in ("token_type", "word") if kind not in found]
+    if len(unnamed) == len(missing):  # inputs have names of their own: of the two tables, that of the types is smaller
+        found |= {kind: [table] for kind, table in zip(missing, sorted(unnamed, key=len), strict=True)}
+    tables = {str(kind): parts[0] for kind, parts in found.items() if len(parts) == 1 and parts[0].ndim == 2}
+    if tables.keys() != {"word", "position", "token_type"}:
         raise not_bert(graph, total, "word, position and token type embeddings")
-    types, word = sorted(read_from, key=len)
-    return {"word": word, "position": fixed[0], "token_type": types}
+    return tables
+
+
+_KINDS = {"input_ids": "word", "token_type_ids": "token_type", "positions": "position"}
+
+
+def _kind(graph: OnnxGraph, indices: str) -> str | None:
+    """The table that these indices belong to, by the input of the graph that they are the values of; the positions if
+    they depend on the shape of inputs only."""
+    reached = graph.upstream(indices, lambda _, node: node.op == "Shape")
+    names = {indices, *(name for _, node in reached if node.op != "Shape" for name in node.inputs)}
+    inputs = [name for name in graph.inputs if name in names]
+    field = FIELDS.get(plain(inputs[0])) if inputs else "positions"
+    return _KINDS.get(str(field))
 
 
 def _lookup(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:
@@ -96,14 +113,6 @@ def _lookup(graph: OnnxGraph, node: OnnxNode) -> tuple[Array, str] | None:
         one_hot = graph.node_of(through(graph, indices), "OneHot")
         indices = one_hot.inputs[0] if one_hot else ""
     return (table, indices) if table is not None and indices else None
-
-
-def _reads_input(graph: OnnxGraph, indices: str) -> bool:
-    """True if the indices depend on the values, not only on the shape, of an input of the graph."""
-    if indices in graph.inputs:
-        return True
-    reached = graph.upstream(indices, lambda _, node: node.op == "Shape")
-    return any(name in graph.inputs for _, node in reached if node.op != "Shape" for name in node.inputs)
 
 
 def _check_all_taken(graph: OnnxGraph, taken: set[str]) -> None:

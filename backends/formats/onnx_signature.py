@@ -65,8 +65,8 @@ def _input(path: Path, value: Any, names: list[str]) -> GraphInput:
 def _wrong_inputs(path: Path, names: list[str]) -> BackendError:
     return BackendError(
         f"expected the inputs input_ids, input_mask (or attention_mask), segment_ids (or token_type_ids) of numbers, "
-        f"[batch, sequence], in {path}, found {', '.join(names)}. Export it with these, or name the model it was "
-        f"exported from."
+        f"[batch, sequence], in {path}, found {', '.join(names)}. Export it with these, or type --backend pytorch, "
+        f"which reads its weights alone."
     )
 
 

@@ -94,7 +94,8 @@ class Worker:
             raise BackendError(
                 f"expected a graph for any batch of up to {longest} tokens per sample and ids up to "
                 f"{self._features.input_ids[token]} ({self.spec.vocab}), found that {self.spec.model.spec} "
-                f"fails ({brief(error)}). Export it again, or type another --model."
+                f"fails ({brief(error)}). Export it again, or type --backend pytorch, "
+                f"which reads its weights alone."
             ) from error
 
     def _check_finite(self) -> None:

@@ -113,6 +113,13 @@ def with_int32(graph: Any) -> None:
         value.type.tensor_type.elem_type = TensorProto.INT32
 
 
+def with_positions(graph: Any) -> None:
+    index = next(node for node in graph.node if node.op_type == "Range").output[0]
+    node = next(node for node in graph.node if index in node.input)
+    node.input[1] = "position_ids"
+    graph.input.append(helper.make_tensor_value_info("position_ids", TensorProto.INT64, ["batch", "sequence"]))
+
+
 def with_sizes(batch: int | None, length: int | None) -> Callable[[Any], None]:
     def change(graph: Any) -> None:
         for value in (*graph.input, *graph.output):
@@ -128,6 +135,7 @@ GRAPHS: dict[str, tuple[Callable[[Any], None], Any]] = {
     "end first, TensorFlow's names": (lambda graph: rename_outputs(graph, ("unstack:0", "unstack:1")), ZOO),
     "end first, no names": (lambda graph: rename_outputs(graph, ("1371", "1372")), published.EXPORTERS),
     "end first, known names": (lambda graph: rename_outputs(graph, ("start_logits", "end_logits")), published.MLPERF),
+    "positions are an input": (with_positions, published.EXPORTERS),
     "int32": (with_int32, published.MLPERF),
     "one sample of 64 tokens": (with_sizes(1, 64), published.MLPERF),
     "two samples of free length": (with_sizes(2, None), published.MLPERF),
@@ -143,6 +151,14 @@ def test_every_graph_answers_as_the_model_it_was_exported_from(
     change, names = GRAPHS[case]
     path = exported(tmp_path / "model.onnx", tensors, change, names)
     np.testing.assert_allclose(infer(engine, find_model(str(path)), precision), expected, atol=1e-3)
+
+
+def test_weights_are_read_under_any_names(tmp_path: Path, tensors: Tensors, expected: np.ndarray) -> None:
+    """Such a graph cannot be fed, but its structure says which weight is which."""
+    path = exported(tmp_path / "model.onnx", tensors, lambda _: None, ("input.1", "mask", "input.3"))
+    np.testing.assert_allclose(infer("pytorch", find_model(str(path))), expected, atol=1e-3)
+    with pytest.raises(BackendError, match=r"found input\.1, mask, input\.3"):
+        infer("onnxruntime", find_model(str(path)))
 
 
 def test_names_that_say_start_and_end_count_more_than_the_half(tmp_path: Path, tensors: Tensors) -> None:
