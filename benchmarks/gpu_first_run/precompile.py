@@ -22,7 +22,7 @@ import torch
 
 from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 from backends.gpu import gemm_tuning
-from backends.gpu.gemm_variants import build_variant, variants
+from backends.gpu.gemm_variants import LIBRARY, build_variant, variants
 from backends.gpu.hopper import gemm as hopper
 from backends.gpu.hopper import nvrtc, source
 from backends.gpu.kernels import TRITON, TWIN, GpuKernels, attention
@@ -198,7 +198,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _tried(config: BertConfig, todo: Sequence[Job]) -> tuple[list[str], float]:
     """A dry run: one job of each kind that has twins."""
-    kinds = {(job.precision, not job.product): job for job in todo if job.product != _ATTENTION}
+    twins = (job for job in todo if job.product != _ATTENTION and job.variant not in (LIBRARY, *hopper.SHAPES))
+    kinds = {(job.precision, not job.product): job for job in twins}
     for job in kinds.values():
         run(config, job, TWIN)
     return [], 0.0
