@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from backends.gpu import gemm_tuning
+from backends.gpu import choice_cache, gemm_tuning
 from backends.gpu.packed_bert import GpuBert
 from benchmarks.gpu_first_run import products, workload
 from benchmarks.gpu_first_run import rig as rigs
@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rig = rigs.of(options.geometry, is_dry=options.dry_run)
     config = replace(rig.config, num_hidden_layers=_LAYERS)
     weights = workload.on_device(config, options.precision, rig.gpu.device)
-    chosen = products.read_choices(options.work, options.precision) or gemm_tuning.default(options.precision)
+    measured = products.read_choices(options.work, options.precision) or choice_cache.read(rig.gpu, weights)
+    chosen = measured or gemm_tuning.default(options.precision)
     bert = GpuBert(weights, rig.gpu.kernels, chosen)
     batch = on_device(rig.gpu.device, workload.batch(rig.most_tokens, config.vocab_size))
     bert(batch)

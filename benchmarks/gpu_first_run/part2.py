@@ -25,21 +25,26 @@ def steps(work: Path, out: Path) -> Iterator[Step]:
             module=f"{_HERE}.inputs", arguments=(what, "--work", str(work)), limit_s=100, digest=last_line,
         )  # fmt: skip
     ready = ("facts", COMPILED, *(f"inputs {what}" for what in made))
-    for scenario, limit_s in _LIMITS_S.items():
-        for precision in PRECISIONS:
-            yield Step(
-                name=f"{scenario} {precision}", words=("loadgen", scenario.lower(), precision),
-                module=f"{_HERE}.loadgen", arguments=(scenario, precision, "--work", str(work)), limit_s=limit_s,
-                after=ready, alone=True, digest=last_line,
-            )  # fmt: skip
+    yield from (_loadgen(work, "Offline", precision, ready) for precision in PRECISIONS)
     yield _peer(work, ready)
-    before = (f"{scenario} {precision}" for scenario in _LIMITS_S for precision in PRECISIONS)
+    yield from (_loadgen(work, "SingleStream", precision, ready) for precision in PRECISIONS)
+    yield _loadgen(work, "Server", PRECISIONS[0], ready)
+    before = (f"{scenario} {precision}" for scenario in ("Offline", "SingleStream") for precision in PRECISIONS)
     yield Step(
         name="goals", words=(*LOADGEN, "peers", "goals"), module=f"{_HERE}.goals", arguments=("--work", str(work)),
-        limit_s=30, after=(goals.PEER, *before),
+        limit_s=30, after=(goals.PEER, *before, f"Server {PRECISIONS[0]}"),
     )  # fmt: skip
+    yield from (_loadgen(work, "Server", precision, ready) for precision in PRECISIONS[1:])
     for precision in PRECISIONS:
         yield measured(work, "counters", precision, str(out), limit_s=75)
+
+
+def _loadgen(work: Path, scenario: str, precision: str, ready: tuple[str, ...]) -> Step:
+    return Step(
+        name=f"{scenario} {precision}", words=("loadgen", scenario.lower(), precision), module=f"{_HERE}.loadgen",
+        arguments=(scenario, precision, "--work", str(work)), limit_s=_LIMITS_S[scenario], after=ready, alone=True,
+        digest=last_line,
+    )  # fmt: skip
 
 
 def _peer(work: Path, ready: tuple[str, ...]) -> Step:
