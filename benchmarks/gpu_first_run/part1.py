@@ -36,7 +36,7 @@ def steps(work: Path, out: Path) -> Iterator[Step]:
     yield _f1(work, "F1 fp16 batch 1", "fp16", "--batch-size", "1", after=("F1 fp16",))
     yield _f1(work, "sst2 fp16", "fp16", "--task", "sst2", after=("F1 fp16",))
     for precision in PRECISIONS:
-        yield measured(work, "speed", precision, limit_s=75)
+        yield measured(work, "speed", precision, limit_s=90)
 
 
 def preparation(work: Path) -> Iterator[Step]:

@@ -24,6 +24,7 @@ _SHOWN = (384, 4096, 32768)  # tokens; the others are in the log
 _CHECKED_ROWS = 256
 _SMALL = 4096  # tokens of products that may be shorter than their launch
 _SHORT = {"qkv": "qkv", "attention_output": "att", "ffn_inner": "inn", "ffn_output": "out"}
+_NEAR = 1.04  # of the fastest time: a variant that is shown
 _MOST_OFF = 0.02  # mean difference from the twin relative to the mean magnitude
 
 
@@ -84,7 +85,7 @@ def choices(found: list[Timed], default: dict[str, str]) -> dict[str, str]:
     for one in LINEARS:
         for bucket in BUCKETS:
             at = max(t.tokens for t in found) if bucket == BUCKETS[-1] else bucket
-            right = [t for t in found if (t.product, t.tokens) == (one, at) and t.off <= _MOST_OFF]
+            right = [t for t in found if (t.product, t.tokens) == (one, at) and not _is_wrong(t)]
             if right:
                 chosen[gemm_tuning.key(one, bucket)] = min(right, key=lambda t: t.ms).variant
     return chosen
@@ -105,22 +106,35 @@ def read_choices(work: Path, precision: str) -> dict[str, str]:
 
 
 def table(found: list[Timed]) -> Iterator[tuple[str, ...]]:
-    """TFLOP/s of each variant; `*` is the fastest of a column, `!` one that differs from its twin."""
+    """TFLOP/s by variant; `*` is the fastest of a column, `!` one that differs from its twin.
+
+    Variants that are nowhere near the fastest are in the log only.
+    """
     measured = list(dict.fromkeys(t.tokens for t in found))
     sizes = [tokens for tokens in measured if tokens in _SHOWN] or measured
+    shown = [t for t in found if t.tokens in sizes]
+    fastest = {(t.product, t.tokens): min(_right_times(shown, t), default=0.0) for t in shown}
     yield ("variant", *(f"{_SHORT[name]}@{_size(tokens)}" for name in LINEARS for tokens in sizes))
-    by = {(t.variant, t.product, t.tokens): t for t in found}
-    for variant in dict.fromkeys(t.variant for t in found):
-        yield (variant, *(_cell(by, variant, name, tokens) for name in LINEARS for tokens in sizes))
+    for variant in dict.fromkeys(t.variant for t in shown):
+        own = {(t.product, t.tokens): t for t in shown if t.variant == variant}
+        if any(t.ms <= _NEAR * fastest[at] or _is_wrong(t) for at, t in own.items()):
+            yield (variant, *(_cell(own.get((name, tokens)), fastest) for name in LINEARS for tokens in sizes))
+
+
+def _right_times(found: list[Timed], one: Timed) -> Iterator[float]:
+    """The times of the right variants in a column."""
+    return (t.ms for t in found if (t.product, t.tokens) == (one.product, one.tokens) and not _is_wrong(t))
+
+
+def _is_wrong(one: Timed) -> bool:
+    return not one.off <= _MOST_OFF
+
+
+def _cell(one: Timed | None, fastest: Mapping[tuple[str, int], float]) -> str:
+    if one is None:
+        return "-"
+    return f"{one.tflops:.0f}{'*' * (one.ms == fastest[one.product, one.tokens])}{'!' * _is_wrong(one)}"
 
 
 def _size(tokens: int) -> str:
     return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
-
-
-def _cell(by: dict[tuple[str, str, int], Timed], variant: str, name: str, tokens: int) -> str:
-    one = by.get((variant, name, tokens))
-    if one is None:
-        return "-"
-    fastest = min(t.ms for (_, product, at), t in by.items() if (product, at) == (name, tokens))
-    return f"{one.tflops:.0f}{'*' * (one.ms == fastest)}{'!' * (not one.off <= _MOST_OFF)}"

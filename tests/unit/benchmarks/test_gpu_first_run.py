@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu_first_run import __main__ as first_run
-from benchmarks.gpu_first_run import counters, goals, loadgen, workload
+from benchmarks.gpu_first_run import counters, goals, loadgen, products, workload
 from benchmarks.gpu_first_run.steps import Ended, Runner, Step, chosen
 
 
@@ -111,3 +111,13 @@ def test_the_peak_is_the_highest_valid_probe_of_a_search_that_was_cut() -> None:
         "killed at 90 s"
     )
     assert loadgen.valid_rates(said) == [5950, 6518]
+
+
+def test_a_wrong_variant_is_shown_and_never_chosen() -> None:
+    def timed(variant: str, ms: float, off: float = 0.0) -> products.Timed:
+        return products.Timed(product="qkv", tokens=16384, variant=variant, ms=ms, tflops=1 / ms, off=off)
+
+    found = [timed("right", 0.2), timed("wrong", 0.1, off=1.0), timed("NaN", 0.15, off=float("nan")), timed("slow", 2)]
+    rows = [row[:2] for row in products.table(found)]
+    assert rows == [("variant", "qkv@16k"), ("right", "5*"), ("wrong", "10!"), ("NaN", "7!")]
+    assert products.choices(found, {"qkv@64": "as it was"}) == {"qkv@64": "as it was", "qkv@16384": "right"}
