@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from backends import BACKENDS
+from backends.bert.model import GRAPH_SUFFIX
 from foundation import terminal
 from foundation.people_numbers import figure
 from sut.commands.sweep.grid import Axis, shown
@@ -23,8 +25,10 @@ _SHARED = ("scenario", "mode", "model", "backend", "precision")  # settings show
 def heading(config: RunConfig, axes: Sequence[Axis]) -> str:
     """The heading: the swept settings, and the values that all points share."""
     swept = [axis.field for axis in axes]
-    shared = [str(getattr(config, name)) for name in _SHARED if name not in swept]
-    return f"{' × '.join(swept)}: {', '.join(shared)}"
+    values = {name: str(getattr(config, name)) for name in _SHARED if name not in swept}
+    if config.model.endswith(GRAPH_SUFFIX) and config.precision in BACKENDS[config.backend].graph_precisions:
+        values.pop("precision", None)  # the file has its own
+    return f"{' × '.join(swept)}: {', '.join(values.values())}"
 
 
 def notices(summaries: Sequence[PointSummary]) -> list[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sut.commands.sweep import plot, summary
+from sut.commands.sweep import plot, summary, table
 from sut.commands.sweep.grid import Value, axis, points
+from sut.settings.resolve import resolve
 
 
 def one(point: Mapping[str, Value], **figures: float) -> summary.PointSummary:
@@ -48,3 +49,9 @@ def test_every_kind_of_axis_can_be_drawn(tmp_path: Path, texts: list[str]) -> No
     found[0] = one(found[0].point)  # a point all of whose runs failed
     plot.draw(found, axes, "a heading", tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+def test_the_heading_claims_no_precision_for_a_graph_that_runs_as_it_is() -> None:
+    assert table.heading(resolve({"model": "m.bin"}), []).endswith("m.bin, onnxruntime, fp32")
+    assert table.heading(resolve({"model": "m.onnx"}), []).endswith("m.onnx, onnxruntime")
+    assert table.heading(resolve({"model": "m.onnx", "backend": "pytorch"}), []).endswith("m.onnx, pytorch, fp32")
