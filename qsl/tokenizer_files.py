@@ -7,7 +7,7 @@ because an uncased vocabulary has no capital letters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -26,9 +26,8 @@ SETTINGS = _CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"  # ne
 _THEIR_KIND = "the settings of a WordPiece tokenizer"
 _CASED_SHARE = 0.01  # of a vocabulary's tokens: with more capitals, it is that of a cased model
 # Classes of transformers whose tokens are BERT's; those without a name of their own say it in tokenizer.json.
-_CLASSES = {
-    f"{name}Tokenizer{fast}" for name in ("Bert", "DistilBert", "Electra", "MobileBert") for fast in ("", "Fast")
-}
+_WORDPIECE = ("Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "RetriBert", "DPRReader")
+_CLASSES = {f"{name}Tokenizer{fast}" for name in _WORDPIECE for fast in ("", "Fast")}
 _CLASSES |= {"PreTrainedTokenizerFast", "TokenizersBackend", "BertWordPieceTokenizer"}
 T = TypeVar("T")
 
@@ -42,6 +41,11 @@ class TextRules:
     split_chinese: bool = True  # each Chinese character is a word
 
 
+@dataclass(frozen=True)
+class _Content:
+    content: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Config:
     """The keys of tokenizer_config.json that determine tokens."""
@@ -51,6 +55,7 @@ class _Config:
     tokenize_chinese_chars: bool | None = None
     do_basic_tokenize: bool | None = None
     tokenizer_class: str | None = None
+    added_tokens_decoder: Mapping[str, _Content] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +117,7 @@ def read(file: DataFile) -> Vocabulary:
     tokens = _lines(file) if own is None else _tokens(own, file.path)
     beside = {name: DataFile(file.path.with_name(name), _THEIR_KIND, "--vocab") for name in SETTINGS}
     config = _beside(_Config, beside[_CONFIG])
-    _check_config(config or _Config(), beside[_CONFIG].path)
+    _check_config(config or _Config(), tokens, beside[_CONFIG].path)
     is_stated = own or (config and config.do_lower_case is not None)
     other = None if is_stated else _beside(_Tokenizer, beside[_TOKENIZER])
     states, path = (own, file.path) if own else (other, beside[_TOKENIZER].path)
@@ -159,8 +164,7 @@ def _tokens(tokenizer: _Tokenizer, path: Path) -> list[str]:
     if found != ("WordPiece", "[UNK]", "##", MAX_CHARS_PER_WORD):
         raise _unusable(path, f"a tokenizer with {', '.join(map(str, found))}")
     added = {one.content: one.id for one in tokenizer.added_tokens}
-    if others := sorted(set(added) - set(SPECIAL) - set(model.vocab)):
-        raise _unusable(path, f"tokens that were added to the vocabulary, such as {others[0]!a}")
+    _check_added(added, model.vocab, path)
     by_id = {number: token for token, number in (dict(model.vocab) | added).items()}
     if sorted(by_id) != list(range(len(by_id))):
         raise _unusable(
@@ -180,11 +184,19 @@ def _normalizer(tokenizer: _Tokenizer, path: Path) -> _Normalizer | None:
     return normalizer
 
 
-def _check_config(config: _Config, path: Path) -> None:
+def _check_config(config: _Config, tokens: list[str], path: Path) -> None:
     if config.tokenizer_class and config.tokenizer_class not in _CLASSES:
         raise _unusable(path, f"tokenizer_class {config.tokenizer_class}")
     if config.do_basic_tokenize is False:
         raise _unusable(path, "do_basic_tokenize false")
+    _check_added((one.content for one in (config.added_tokens_decoder or {}).values()), tokens, path)
+
+
+def _check_added(added: Iterable[str], tokens: Collection[str], path: Path) -> None:
+    """Raises DatasetError for tokens that are added to a vocabulary: text is split at them before anything else."""
+    others = sorted(set(added).difference(SPECIAL, tokens))
+    if others:
+        raise _unusable(path, f"tokens that were added to the vocabulary, such as {others[0]!a}")
 
 
 def _beside(kind: type[T], file: DataFile) -> T | None:

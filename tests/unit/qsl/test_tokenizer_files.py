@@ -145,6 +145,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a list of tokens": ({"tokenizer": tokenizer_json(CASED, model={"vocab": [["a", 1]]})}, "a list"),
     "gaps": ({"tokenizer": tokenizer_json(CASED, model={"vocab": {"a": 7, **dict.fromkeys(SPECIAL, 3)}})}, "ids from"),
     "added words": ({"tokenizer": tokenizer_json(CASED, added_tokens=[{"id": 12, "content": "<e1>"}])}, "<e1>"),
+    "added words next to vocab.txt": (
+        {
+            "vocab": CASED,
+            "tokenizer_config": {"added_tokens_decoder": {"3": {"content": "[SEP]"}, "12": {"content": "<e>"}}},
+        },
+        "<e>",
+    ),
     "other text rules": ({"tokenizer": tokenizer_json(CASED, normalizer={"type": "NFKC"})}, "NFKC"),
     "no text rules": ({"tokenizer": tokenizer_json(CASED, normalizer=None)}, "normalizer none"),
     "other words": ({"tokenizer": tokenizer_json(CASED, pre_tokenizer={"type": "Whitespace"})}, "Whitespace"),
