@@ -47,6 +47,8 @@ def command() -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
     code = program.run(lambda: main(sys.argv[1:]), lambda: bool(_interrupts))
+    for number in (signal.SIGINT, signal.SIGTERM):  # Python takes a second to end, and the exit code is known
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code if code or not _is_text_lost() else FAILED)
 
 

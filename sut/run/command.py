@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -38,14 +39,18 @@ def run(config: RunConfig) -> int:
         RunFailedError: the run started and failed. LoadGen's thread may still exist, so the process must exit.
     """
     logs = config.log_dir or default_log_dir(config)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with log_dir.claimed(logs):
         prepared = prepare(config, logs)
         executor = _executor(prepared)
         try:
             ready = executor.start()
-            return (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
+            code = (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
         finally:
             executor.close()
+    for number, handler in handlers.items():  # of a run with a result, which nothing interrupts any more
+        signal.signal(number, handler)
+    return code
 
 
 def _executor(prepared: Prepared) -> Executor:
@@ -81,6 +86,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         _fail_after_the_clock(prepared, record, error)
         raise
+    watched_test.ignore_interrupts()
     terminal_report.closing(prepared, rows)
     return code
 

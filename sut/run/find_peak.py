@@ -50,6 +50,7 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         raise RunFailedError(str(error)) from error
     found, prepared = peak(probes), prepared.after_test()
     recording.finish(record, prepared, "PEAK" if found else "INVALID", _found(probes))
+    watched_test.ignore_interrupts()
     terminal_report.closing(prepared, _rows(found, len(probes)))
     return VALID if found else INVALID
 

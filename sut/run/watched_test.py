@@ -125,10 +125,15 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOf
         scheduler.fail(error)
 
 
+def ignore_interrupts() -> None:
+    """From now on nothing interrupts this process: its result is known."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _abort(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure: BaseException) -> NoReturn:
     scheduler.fail(failure)  # from here on no query is answered
-    for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would end the interpreter while LoadGen runs
-        signal.signal(number, signal.SIG_IGN)
+    ignore_interrupts()  # a second Ctrl-C would end the interpreter while LoadGen runs
     executor.close()
     time.sleep(_LOG_POLL_S)
     text = "interrupted" if isinstance(failure, KeyboardInterrupt) else f"{failure}"

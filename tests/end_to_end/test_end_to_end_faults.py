@@ -174,6 +174,16 @@ def test_a_run_that_is_killed_takes_its_instances_along(start: Start, script: st
     assert_no_verdict(command)
 
 
+def test_ctrl_c_after_the_verdict_changes_nothing(start: Start) -> None:
+    with start("--backend", "fake", "--mode", "accuracy", "--log-dir", "logs") as command:
+        record = command.folder / "logs" / "run.json"
+        command.wait_until(lambda: record.is_file() and "SCORED" in record.read_text(encoding="utf-8"))
+        command.interrupt()
+        ended = command.end()
+        assert (ended.code, ended.errors, ended.record()["verdict"]) == (0, [], "SCORED")
+        assert "score" in ended.out
+
+
 def test_what_fails_after_the_last_query_can_still_be_scored(start: Start, tmp_path: Path) -> None:
     (tmp_path / "work" / "logs" / "predictions.json").mkdir(parents=True)
     with start("--backend", "fake", "--mode", "accuracy", "--log-dir", "logs") as command:
