@@ -22,7 +22,6 @@ from benchmarks.gpu_first_run.rig import Rig
 
 _SHOWN = (384, 4096, 32768)  # tokens; the others are in the log
 _CHECKED_ROWS = 256
-_SMALL = 4096  # tokens of products that may be shorter than their launch
 _SHORT = {"qkv": "qkv", "attention_output": "att", "ffn_inner": "inn", "ffn_output": "out"}
 _NEAR = 1.04  # of the fastest time: a variant that is shown
 _MOST_OFF = 0.02  # mean difference from the twin relative to the mean magnitude
@@ -67,8 +66,7 @@ def _timed(rig: Rig, name: str, product: Product, variant: str, x: Tensor, expec
     call = build_variant(variant, product, rig.gpu.kernels)
     got = call(x)[:_CHECKED_ROWS].float()
     off = float((got - expected).abs().mean() / expected.abs().mean())
-    is_small = len(x) <= _SMALL
-    ms = rigs.device_ms(rig.gpu, lambda: call(x)) if is_small else rig.gpu.milliseconds(lambda: call(x))
+    ms = rig.gpu.milliseconds(lambda: call(x))
     operations = 2 * len(x) * product.weight.numel()
     return Timed(product=name, tokens=len(x), variant=variant, ms=ms, tflops=operations / ms / 1e9, off=off)
 

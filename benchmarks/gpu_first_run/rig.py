@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -25,8 +23,6 @@ PRECISIONS = ("fp8", "int8", "fp16", "bf16")
 FACTS = "facts.json"  # in the working directory: what the first step measured of the GPU
 GPU_FAILED = "CUDA error"  # in the text of errors after which nothing on the GPU can be trusted
 _OFFLINE = 32768
-_FLUSHED_FLOATS = 64 << 20  # 256 MiB, several times the L2 cache
-_CALLS, _REPLAYS = 20, 5  # of a graph
 _BATCHES = (192, 384, 2048, 4096, 8192, 16384, _OFFLINE, 65536)
 _DRY_TOKENS = (32, 64)
 
@@ -110,41 +106,6 @@ def of(geometry: str, *, is_dry: bool) -> Rig:
     if is_dry:
         return Rig(DryGpu(), RANDOM_GEOMETRIES["bert-tiny"], _DRY_TOKENS, _DRY_TOKENS)
     return Rig(CudaGpu(0), RANDOM_GEOMETRIES[geometry], (*BUCKETS, _OFFLINE), _BATCHES)
-
-
-def device_ms(gpu: Gpu, call: Callable[[], object]) -> float:
-    """Time of a call with a cold L2 cache, in a CUDA graph: a small kernel is shorter than its launch.
-
-    The graph clears a buffer before each call; the time of a graph that only clears is subtracted.
-    """
-    call()  # compiles what a capture must not
-    gpu.synchronize()
-    buffer = gpu.empty(_FLUSHED_FLOATS if gpu.device.type == "cuda" else 1)
-
-    def flush() -> None:
-        buffer.zero_()
-
-    def flush_and_call() -> None:
-        flush()
-        call()
-
-    both, alone = (_graph_ms(gpu, work) for work in (flush_and_call, flush))
-    return max(both - alone, 1e-4)
-
-
-def _graph_ms(gpu: Gpu, work: Callable[[], object]) -> float:
-    """Time of `work` in a graph of _CALLS."""
-    calls, replays = (1, 1) if isinstance(gpu, DryGpu) else (_CALLS, _REPLAYS)
-    replay = gpu.capture(lambda: [work() for _ in range(calls)])
-    replay()
-    gpu.synchronize()
-    times = []
-    for _ in range(replays):
-        start_s = time.perf_counter()
-        replay()
-        gpu.synchronize()
-        times.append(time.perf_counter() - start_s)
-    return statistics.median(times) / calls * 1e3
 
 
 def options(about: str | None, argv: Sequence[str] | None, *more: str) -> argparse.Namespace:
