@@ -9,6 +9,7 @@ from pathlib import Path
 
 _HEAD_BYTES = 4096
 _POINTER = "a Git LFS pointer instead of the file itself (type: git lfs pull)"
+GZIP = "a gzip archive"
 # The first bytes, lower case and without leading blanks → what such a file is.
 _STARTS = {
     b"version https://git-lfs.github.com": _POINTER,
@@ -19,7 +20,9 @@ _STARTS = {
     b"{": "JSON",
     b"[{": "JSON",
     b"\x89hdf\r\n\x1a\n": "an HDF5 file (TensorFlow's)",
-    b"\x1f\x8b": "a gzip archive",
+    b"\x1f\x8b": GZIP,
+    b"\xfd7zxz\0": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"bzh": "a bzip2 archive",
     b"par1": "a parquet file",

@@ -14,7 +14,7 @@ from datetime import datetime
 
 Cell = str | float | int | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_USER = re.compile(r"(?<=://)[^/?#\s@]*@")  # of a URL, with or without a password
+_USER = re.compile(r"(?<=://)[^/?#\s]*@")  # of a URL, with or without a password
 _SECRET = re.compile(r"(?<=[?&;])([^=&\s]*(?:token|key|sig|secret|passw|credential)[^=&\s]*)=[^&#\s]*", re.IGNORECASE)
 
 

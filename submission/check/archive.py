@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from foundation import file_kinds
 from foundation.bounded_readers import require_regular
 from submission.check.failure import Failure, RefusedError
 
@@ -51,7 +52,9 @@ def opened(path: Path) -> Iterator[Path]:
         try:
             _unpack(path, Path(folder))
         except _BROKEN as error:
-            raise _refused(path, "archive.broken", str(error), "a complete .tar or .tar.gz", "Pack again.") from error
+            found = file_kinds.at(path)
+            why = str(error) if found in (None, file_kinds.GZIP) else f"{found} ({error})"
+            raise _refused(path, "archive.broken", why, "a complete .tar or .tar.gz", "Pack again.") from error
         yield Path(folder)
 
 

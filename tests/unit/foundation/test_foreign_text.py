@@ -37,6 +37,7 @@ def test_any_text_becomes_one_printable_line(text: str) -> None:
     ("text", "shown"),
     [
         ("https://me:pw@host/a?b=c", "https://***@host/a?b=c"),
+        ("https://me:p@w@host/a", "https://***@host/a"),
         ("https://token@host/a", "https://***@host/a"),
         ("https://host/a@b", "https://host/a@b"),
         ("https://host/a?X-Amz-Signature=12ab&x=1", "https://host/a?X-Amz-Signature=***&x=1"),

@@ -122,6 +122,12 @@ def test_files_that_are_no_tarballs(tmp_path: Path, content: bytes) -> None:
     assert refused(path) == "archive.broken"
 
 
+def test_a_tarball_of_another_compression_is_called_that(tmp_path: Path) -> None:
+    for mode, word in (("w:bz2", "bzip2"), ("w:xz", "an xz archive")):
+        [failure] = check(packed(tmp_path, lambda tar: add(tar, "open/a"), mode), "v6.1").failures
+        assert failure.rule == "archive.broken" and word in failure.found
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_tarballs_that_are_cut_short(whole: Trees, tmp_path: Path, share: float) -> None:
     path = packed(tmp_path, lambda tar: tar.add(whole("v6.1", "open").root / "open", "open"))
