@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from backends.base import Batch
+from backends.gpu.kernels import dependent
 from backends.gpu.packed_bert import GpuBert
 from backends.gpu.pipeline import CapturedPass, integers, lay_out, packed
 from backends.gpu.runtime import Gpu
@@ -21,6 +22,7 @@ from backends.gpu.runtime import Gpu
 # Up to so many tokens, a bucket every so many: few tokens are computed for nothing, and a GEMM's tiles have 128 rows.
 _STEPS = ((512, 32), (2048, 128), (8192, 256))
 MOST_TOKENS = _STEPS[-1][0]  # of a graph: launches of a larger batch are hidden behind its predecessor's compute
+MOST_DEPENDENT = 0  # tokens of a graph whose kernels start early (kernels/dependent.py); 0: none
 _SPARE = 1.5  # samples that a graph has, relative to those of typical length
 
 
@@ -85,7 +87,8 @@ class CudaGraphs:
         ids = host_ids[:used].to(self._gpu.device, copy=True)
         logits = self._gpu.empty(self._bert.rows(tokens, samples), 2)
         on_device = packed(ids, tokens, samples, longest)
-        self._gpu.launch(lambda: self._bert(on_device, logits))  # compiles the kernels, which a capture must not do
-        self._gpu.synchronize()
-        replay = self._gpu.capture(lambda: self._bert(on_device, logits))
+        with dependent.launches(tokens <= MOST_DEPENDENT and dependent.can(self._gpu.device)):
+            self._gpu.launch(lambda: self._bert(on_device, logits))  # compiles the kernels, as a capture must not
+            self._gpu.synchronize()
+            replay = self._gpu.capture(lambda: self._bert(on_device, logits))
         return CapturedPass(tokens=tokens, samples=samples, longest=longest, ids=ids, logits=logits, replay=replay)

@@ -7,6 +7,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels.norm import norm_row, warps
 from backends.gpu.kernels.rounding import store
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
@@ -32,14 +33,21 @@ def launch(projected: Tensor, stream: Tensor, norm: LayerNorm, encoding: Encodin
     _add_norm[(tokens,)](
         projected, norm.weight, norm.bias, multiplier, stream, to,
         norm.epsilon, float(zero_point), width, block=block, num_warps=warps(block),
+        **dependents.options(),
     )  # fmt: skip
 
 
 @triton.jit
 def _add_norm(
-    projected, weight, bias, multiplier, stream, to, epsilon, zero_point, width, block: tl.constexpr
+    projected, weight, bias, multiplier, stream, to, epsilon, zero_point, width,
+    block: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
     """One program per token."""
+    if dependent:
+        dependents.ask_for_vector(weight, width, block)
+        dependents.ask_for_vector(bias, width, block)
+        dependents.ask_for_vector(multiplier, width, block)
+    dependents.wait(dependent)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, block)
     inside = columns < width

@@ -17,6 +17,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels.interpreted import dot
 from backends.gpu.kernels.rounding import rounded, store
 from backends.pytorch_cpu.kernels import Encoding
@@ -72,7 +73,7 @@ def launch(
     width, samples, cut = to.shape[1], len(cu_seqlens) - 1, FORMS[form]
     size = width // heads
     shape = {"width": width, "size": size, "block": max(16, triton.next_power_of_2(size)), "num_warps": cut.warps}
-    shape |= {"num_stages": cut.stages, "maxnreg": cut.registers}
+    shape |= {"num_stages": cut.stages, "maxnreg": cut.registers} | dependents.options()
     operands = qkv, cu_seqlens, encoding.multiplier, to, _LOG2_E / math.sqrt(size), float(encoding.zero_point)
     if cut.most_blocks:
         assert longest <= cut.most_blocks * cut.keys
@@ -85,9 +86,12 @@ def launch(
 @triton.jit
 def _attention(
     qkv, cu_seqlens, multiplier, to, scale, zero_point, width: tl.constexpr, size: tl.constexpr,
-    queries: tl.constexpr, keys: tl.constexpr, block: tl.constexpr,
+    queries: tl.constexpr, keys: tl.constexpr, block: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
     """One program per block of queries, head and sample. `scale` includes log2(e): softmax is computed with exp2."""
+    if dependent and multiplier is not None:
+        dependents.ask_for_line(multiplier + tl.program_id(1) * size + tl.arange(0, block) % size)
+    dependents.wait(dependent)
     first = tl.load(cu_seqlens + tl.program_id(2)).to(tl.int64)
     length = (tl.load(cu_seqlens + tl.program_id(2) + 1) - first).to(tl.int32)
     begin = tl.program_id(0) * queries
@@ -153,8 +157,10 @@ def _rows(
 def _whole_heads(
     qkv, cu_seqlens, multiplier, to, scale, zero_point, width: tl.constexpr, size: tl.constexpr,
     block: tl.constexpr, keys: tl.constexpr, most_blocks: tl.constexpr, group: tl.constexpr,
+    dependent: tl.constexpr,
 ):  # fmt: skip
     """One program per head and sample: its keys and values stay in shared memory for all blocks of queries."""
+    dependents.wait(dependent)
     first = tl.load(cu_seqlens + tl.program_id(1)).to(tl.int64)
     length = (tl.load(cu_seqlens + tl.program_id(1) + 1) - first).to(tl.int32)
     head = tl.program_id(0) * size

@@ -7,6 +7,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels.norm import norm_row, warps
 from backends.gpu.kernels.rounding import store
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
@@ -34,15 +35,17 @@ def launch(
     _embed[(tokens,)](
         *ids, *tables, norm.weight, norm.bias, encoding.multiplier, stream, to,
         norm.epsilon, float(encoding.zero_point), width, block=block, num_warps=warps(block),
+        **dependents.options(is_first=True),
     )  # fmt: skip
 
 
 @triton.jit
 def _embed(
     word_ids, type_ids, position_ids, words, types, positions, weight, bias, multiplier, stream, to,
-    epsilon, zero_point, width, block: tl.constexpr,
+    epsilon, zero_point, width, block: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
     """One program per token."""
+    dependents.wait(dependent)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, block)
     inside = columns < width

@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels.rounding import gelu as gelu_of
 from backends.gpu.kernels.rounding import rounded, store
 from backends.pytorch_cpu.kernels import Encoding
@@ -32,12 +33,17 @@ def launch(sums: Tensor, scale: Tensor | None, bias: Tensor, gelu: bool, encodin
     block = min(1024, triton.next_power_of_2(width))
     _epilogue[(tokens, triton.cdiv(width, block))](
         sums, scale, bias, encoding.multiplier, to, float(encoding.zero_point), width, gelu=gelu, block=block,
+        **dependents.options(),
     )  # fmt: skip
 
 
 @triton.jit
-def _epilogue(sums, scale, bias, multiplier, to, zero_point, width, gelu: tl.constexpr, block: tl.constexpr):
+def _epilogue(
+    sums, scale, bias, multiplier, to, zero_point, width, gelu: tl.constexpr, block: tl.constexpr,
+    dependent: tl.constexpr,
+):  # fmt: skip
     """One program per block of columns of one token."""
+    dependents.wait(dependent)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * block + tl.arange(0, block)
     inside = columns < width

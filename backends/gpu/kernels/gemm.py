@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels.interpreted import dot
 from backends.gpu.kernels.rounding import TRITON_TYPES, rounded, store
 from backends.gpu.kernels.rounding import gelu as gelu_of
@@ -117,7 +118,13 @@ def launch(
         described=shape.described, persistent=bool(shape.persistent), flat=shape.flat,
         sums=tl.int32 if x.dtype == torch.int8 else tl.float32, out=TRITON_TYPES[encoding.dtype], gelu=gelu,
         num_warps=shape.warps, num_stages=shape.stages,
+        asks=_can_ask(weight), **dependents.options(),
     )  # fmt: skip
+
+
+def _can_ask(weight: Tensor) -> bool:
+    """True if rows of `weight` can be asked for, each at once."""
+    return weight.shape[1] * weight.element_size() % _ALIGNED == 0 and weight.data_ptr() % _ALIGNED == 0
 
 
 @functools.cache
@@ -133,8 +140,12 @@ def _gemm(
     rows: tl.constexpr, columns: tl.constexpr, depth: tl.constexpr, group: tl.constexpr,
     whole_n: tl.constexpr, whole_k: tl.constexpr, described: tl.constexpr,
     persistent: tl.constexpr, flat: tl.constexpr, sums: tl.constexpr, out: tl.constexpr, gelu: tl.constexpr,
+    asks: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
     """One program per tile of the result; or as many as run at the same time, each with one tile after the other."""
+    if dependent and asks and not described:
+        _ask_for_weights(weight, scale, bias, multiplier, m, n, k, rows, columns, group)
+    dependents.wait(dependent)
     if persistent:
         tiles = tl.cdiv(n, columns) * tl.cdiv(m, rows)
         for tile in tl.range(tl.program_id(0), tiles, tl.num_programs(0), flatten=flat):
@@ -157,11 +168,7 @@ def _tile(
     described_to: tl.constexpr, sums: tl.constexpr, out: tl.constexpr, gelu: tl.constexpr,
 ):  # fmt: skip
     """One tile of the result. Rows and columns beyond the end wrap around for loads and are not stored."""
-    across = tl.cdiv(n, columns)
-    stripe = tile // (group * across)
-    high = tl.minimum(tl.cdiv(m, rows) - stripe * group, group)
-    within = tile % (group * across)
-    first_row, first_column = (stripe * group + within % high) * rows, (within // high) * columns
+    first_row, first_column = _first(tile, m, n, rows, columns, group)
     row, column = first_row + tl.arange(0, rows), first_column + tl.arange(0, columns)
     total = tl.zeros([rows, columns], sums)
     for start in range(0, k, depth):
@@ -188,6 +195,32 @@ def _tile(
     else:
         written = (row < m)[:, None] if whole_n else (row < m)[:, None] & (column < n)[None, :]
         tl.store(to + row.to(tl.int64)[:, None] * n + column[None, :], y, written)
+
+
+@triton.jit
+def _first(tile, m, n, rows: tl.constexpr, columns: tl.constexpr, group: tl.constexpr):
+    """The first row and column of a tile."""
+    across = tl.cdiv(n, columns)
+    stripe = tile // (group * across)
+    high = tl.minimum(tl.cdiv(m, rows) - stripe * group, group)
+    within = tile % (group * across)
+    return (stripe * group + within % high) * rows, (within // high) * columns
+
+
+@triton.jit
+def _ask_for_weights(
+    weight, scale, bias, multiplier, m, n, k, rows: tl.constexpr, columns: tl.constexpr, group: tl.constexpr,
+):  # fmt: skip
+    """Ask for what the first tile of this program reads that no kernel writes; one of several with the same columns."""
+    first_row, first_column = _first(tl.program_id(0), m, n, rows, columns, group)
+    if first_row == 0:
+        column = (first_column + tl.arange(0, columns)) % n
+        dependents.ask_for(weight + column.to(tl.int64) * k, k * (weight.dtype.element_ty.primitive_bitwidth // 8))
+        dependents.ask_for_line(bias + column)
+        if scale is not None:
+            dependents.ask_for_line(scale + column)
+        if multiplier is not None:
+            dependents.ask_for_line(multiplier + column)
 
 
 @triton.jit

@@ -6,6 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels.norm import warps
 
 
@@ -18,12 +19,16 @@ def launch(stream: Tensor, weight: Tensor, bias: Tensor, to: Tensor) -> None:
     """The same as `twin`, through the Triton kernel."""
     tokens, width = stream.shape
     block = triton.next_power_of_2(width)
-    _head[(tokens,)](stream, weight, bias, to, width, outputs=len(weight), block=block, num_warps=warps(block))
+    _head[(tokens,)](
+        stream, weight, bias, to, width, outputs=len(weight), block=block, num_warps=warps(block),
+        **dependents.options(),
+    )  # fmt: skip
 
 
 @triton.jit
-def _head(stream, weight, bias, to, width, outputs: tl.constexpr, block: tl.constexpr):
+def _head(stream, weight, bias, to, width, outputs: tl.constexpr, block: tl.constexpr, dependent: tl.constexpr):
     """One program per row."""
+    dependents.wait(dependent)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, block)
     inside = columns < width
