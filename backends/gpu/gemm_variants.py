@@ -14,6 +14,7 @@ import triton
 from torch import Tensor
 
 from backends.gpu.hopper import gemm as hopper
+from backends.gpu.hopper import small
 from backends.gpu.kernels import GpuKernels
 from backends.gpu.kernels.gemm import TILES
 from backends.gpu.weights import Product, fp8_sums
@@ -27,7 +28,7 @@ def variants(product: Product, tokens: int) -> tuple[str, ...]:
     """The names of the variants that can compute this product at `tokens` tokens or more, and might be the fastest."""
     takes_library = product.weight.dtype != torch.int8 or tokens >= MIN_INT8_TOKENS
     tiles = tuple(name for name, tile in TILES.items() if tile.takes(product.weight, tokens))
-    tiles += hopper.variants(product, tokens)
+    tiles += hopper.variants(product, tokens) + small.variants(product, tokens)
     return (LIBRARY, *tiles) if takes_library else tiles
 
 
@@ -37,6 +38,8 @@ def build_variant(name: str, product: Product, kernels: GpuKernels) -> GemmVaria
         return _LIBRARY[product.weight.dtype](product, kernels)
     if name in hopper.SHAPES:
         return hopper.build(name, product)
+    if name in small.SHAPES:
+        return small.build(name, product)
     return lambda x: _fused(product, kernels, name, x)
 
 

@@ -12,6 +12,7 @@ from functools import cache
 
 THREADS = 384
 _MAX_DYNAMIC_SHARED_SIZE_BYTES = 8  # of CUfunction_attribute
+_PROGRAMMATIC_STREAM_SERIALIZATION = 6  # of CUlaunchAttributeID
 _UINT8, _INTERLEAVE_NONE, _SWIZZLE_128B, _PROMOTION_L2_256B, _FILL_ZEROS = 0, 0, 3, 3, 0
 _MAP_BYTES, _MAP_ALIGNMENT = 128, 64
 TensorMap = Array[c_char]
@@ -25,6 +26,7 @@ def library() -> CDLL | None:
     except OSError:
         return None
     found.cuLaunchKernel.argtypes = (c_void_p, *(c_uint,) * 7, c_void_p, c_void_p, c_void_p)
+    found.cuLaunchKernelEx.argtypes = (c_void_p,) * 4
     found.cuGetErrorString.argtypes = (c_int, c_void_p)
     return found
 
@@ -81,6 +83,32 @@ def launch(function: c_void_p, blocks: int, shared_memory: int, stream: int, arg
         function, blocks, 1, 1, THREADS, 1, 1, shared_memory, stream, arguments.addresses, None
     )
     check(status)
+
+
+class _Attribute(ctypes.Structure):  # CUlaunchAttribute
+    _fields_ = (("id", c_int), ("padding", c_int), ("value", c_int), ("rest", c_int * 15))
+
+
+class _Config(ctypes.Structure):  # CUlaunchConfig
+    _fields_ = (
+        ("blocks", c_uint * 3),
+        ("threads", c_uint * 3),
+        ("shared_memory", c_uint),
+        ("stream", c_void_p),
+        ("attributes", ctypes.POINTER(_Attribute)),
+        ("attribute_count", c_uint),
+    )
+
+
+def launch_early(
+    function: c_void_p, blocks: int, threads: int, shared_memory: int, stream: int, arguments: Arguments, early: bool
+) -> None:
+    """Enqueue the kernel; with `early` it may start before its predecessor ends (kernels/dependent.py)."""
+    attribute = _Attribute(id=_PROGRAMMATIC_STREAM_SERIALIZATION, value=1)
+    config = _Config(
+        (blocks, 1, 1), (threads, 1, 1), shared_memory, stream, ctypes.pointer(attribute), int(early)
+    )  # fmt: skip
+    check(_driver().cuLaunchKernelEx(byref(config), function, arguments.addresses, None))
 
 
 @cache

@@ -86,8 +86,8 @@ def shared_memory(shape: Shape, types: Types) -> int:
     return 1024 + 4 * types.constants * shape.columns * 4 + stages(shape, types) * stage
 
 
-def source(shape: Shape, types: Types) -> str:
-    """The complete source; it includes nothing."""
+def source(shape: Shape, types: Types, kernel: str = "gemm.cu") -> str:
+    """The complete source of `kernel`; it includes nothing."""
     producer, consumer = (24, 240) if shape.blocks * shape.columns > 256 else (40, 232)
     defined = {
         **{name: number for number, name in enumerate(_NAMES)},
@@ -109,7 +109,7 @@ def source(shape: Shape, types: Types) -> str:
         "SUM(x)": '"+r"(x)' if types.operand == S8 else '"+f"(x)',
     }
     lines = "\n".join(f"#define {name} {value}" for name, value in defined.items())
-    return "\n".join((lines, _product(types.operand, shape.columns), _text("instructions.cu"), _text("gemm.cu")))
+    return "\n".join((lines, _product(types.operand, shape.columns), _text("instructions.cu"), _text(kernel)))
 
 
 def _product(operand: int, columns: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from backends.gpu.hopper import gemm, nvrtc
+from backends.gpu.hopper import gemm, nvrtc, small
 from backends.gpu.hopper.source import (
     BF16,
     E4M3,
@@ -111,3 +111,19 @@ def test_nvrtc_compiles_it(name: str) -> None:
     found = nvrtc.library()
     assert found is not None
     assert nvrtc.compiled(found, source(gemm.SHAPES[name], KINDS[0])).startswith(b"\x7fELF")
+
+
+@pytest.mark.parametrize("one", small.SHAPES.values())
+def test_two_programs_of_a_small_product_fit_a_processor(one: small.Small) -> None:
+    assert one.shape.stages >= 4
+    assert 2 * (one.shared_memory + 1024) <= 228 * 1024
+    assert one.columns // one.split % 8 == 0
+
+
+@pytest.mark.parametrize("name", small.SHAPES)
+def test_nvrtc_compiles_small_products(name: str) -> None:
+    found = nvrtc.library()
+    if found is None:
+        pytest.skip("needs NVRTC")
+    for kind in KINDS[:2]:
+        assert nvrtc.compiled(found, small.SHAPES[name].source(kind)).startswith(b"\x7fELF")

@@ -1,0 +1,131 @@
+"""The Hopper product for few rows as GEMM variants (small.cu): K is split over a cluster, and launches may be early.
+
+At a few hundred tokens a product lasts as long as one CTA's walk over K. Whole tiles of 64 rows are too few for a GPU
+with 132 processors; split over K, there are enough of them and each is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ctypes import c_float, c_int, c_void_p
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import torch
+from torch import Tensor
+
+from backends.gpu.hopper import driver, nvrtc
+from backends.gpu.hopper import gemm as large
+from backends.gpu.hopper.source import STEP, Shape, Types, source
+from backends.gpu.kernels import dependent
+from backends.gpu.weights import Product
+
+MOST_TOKENS = 1024  # with more, larger tiles fill a GPU and read less
+_ROWS = 64  # of a tile
+_THREADS = 160
+_RING_ROWS = 768  # in all stages: leaves room for a second CTA, such as one of the next kernel
+_ARGUMENTS = 64  # kept for each product
+
+
+@dataclass(frozen=True)
+class Small:
+    """Tiles of 64 rows and so many columns, K split over so many CTAs."""
+
+    columns: int
+    split: int
+
+    @property
+    def shape(self) -> Shape:
+        """As the source of larger tiles has it: what one warpgroup computes alone."""
+        stages = _RING_ROWS // (_ROWS + self.columns)
+        return Shape(blocks=1, columns=self.columns, ping_pong=True, stages=stages)
+
+    @property
+    def shared_memory(self) -> int:
+        """Bytes: for alignment, of stages with two barriers each, and of the other CTAs' sums."""
+        stage = (_ROWS + self.columns) * STEP + 16
+        return 1024 + self.shape.stages * stage + (self.split - 1) * _ROWS * self.columns // self.split * 4
+
+    def source(self, types: Types) -> str:
+        """The complete source of its kernel."""
+        return f"#define SPLIT {self.split}\n{source(self.shape, types, 'small.cu')}"
+
+
+SHAPES: dict[str, Small] = {
+    "small 64x64": Small(64, 1),
+    "small 64x64 by 2": Small(64, 2),
+    "small 64x64 by 4": Small(64, 4),
+    "small 64x32": Small(32, 1),
+    "small 64x32 by 2": Small(32, 2),
+}
+OFFERED: tuple[str, ...] = ()  # none until a GPU has shown where they are the fastest
+
+
+def variants(product: Product, tokens: int) -> tuple[str, ...]:
+    """The names of the offered shapes that can compute this product at `tokens` tokens or more, and might be fast."""
+    device = product.weight.device
+    if tokens >= MOST_TOKENS or device.type != "cuda" or not large.available(device.index or 0):
+        return ()
+    return tuple(name for name in OFFERED if takes(SHAPES[name], product))
+
+
+def takes(small: Small, product: Product) -> bool:
+    """True if the result has whole tiles of columns, and each CTA whole steps of K."""
+    n, k = product.weight.shape
+    return n % small.columns == 0 and k * product.weight.element_size() % (STEP * small.split) == 0
+
+
+def build(name: str, product: Product) -> Callable[[Tensor], Tensor]:
+    """The shape `name` of a product as a function, x [T, K] → y [T, N].
+
+    Raises:
+        CompilerError: NVRTC is missing, or rejects the source.
+    """
+    return _SmallProduct(SHAPES[name], product)
+
+
+class _SmallProduct:
+    def __init__(self, small: Small, product: Product) -> None:
+        self._small, self._product = small, product
+        self._function = _kernel(small, large.types(product), product.weight.device.index or 0)
+        self._prepared = lru_cache(_ARGUMENTS)(self._arguments)
+        self._weight_map = _map(product.weight.data_ptr(), product, len(product.weight), small.columns)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        small, product = self._small, self._product
+        y = torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
+        blocks = -(-len(x) // _ROWS) * (len(product.weight) // small.columns) * small.split
+        arguments = self._prepared(x.data_ptr(), len(x), y.data_ptr())
+        stream = torch.cuda.current_stream(x.device).cuda_stream
+        driver.launch_early(
+            self._function, blocks, _THREADS, small.shared_memory, stream, arguments, dependent.is_on()
+        )  # fmt: skip
+        return y
+
+    def _arguments(self, x: int, rows: int, y: int) -> driver.Arguments:
+        product = self._product
+        encoding, (n, k) = product.output_encoding, product.weight.shape
+        return driver.Arguments(
+            _map(x, product, rows, _ROWS),
+            self._weight_map,
+            *(_address(one) for one in (product.scale, product.bias, encoding.multiplier)),
+            c_void_p(y),
+            c_float(encoding.zero_point),
+            *(c_int(one) for one in (rows, n, k * product.weight.element_size() // STEP)),
+        )
+
+
+def _map(address: int, product: Product, rows: int, box_rows: int) -> driver.TensorMap:
+    """Of an operand with the K and the type of the weights."""
+    row_bytes = product.weight.shape[1] * product.weight.element_size()
+    return driver.tensor_map(address, (row_bytes, rows), (row_bytes,), (STEP, box_rows))
+
+
+@cache
+def _kernel(small: Small, types: Types, device: int) -> c_void_p:
+    with torch.cuda.device(device):
+        return driver.loaded(nvrtc.cached_code(small.source(types)), "gemm", small.shared_memory)
+
+
+def _address(tensor: Tensor | None) -> c_void_p:
+    return c_void_p(0 if tensor is None else tensor.data_ptr())

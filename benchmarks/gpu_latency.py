@@ -1,0 +1,227 @@
+"""One short batch as a CUDA graph: how long is a pass, by GEMM variant, with and without dependent launches?
+
+    python -m benchmarks.gpu_latency --json latency.jsonl
+
+Dependent launches: backends/gpu/kernels/dependent.py. Processes import and compile at once, then take turns on the GPU.
+A pass is right if its logits are those of the kernels' twins, about, and exactly the same with dependent launches
+as without, after many passes in a row. `--dry-run` does the same on a CPU, with twins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backends.gpu import gemm_tuning
+from backends.gpu.engine import BUCKETS
+from backends.gpu.kernels import TWIN, dependent
+from backends.gpu.packed_bert import DeviceBatch, GpuBert
+from backends.gpu.weights import GpuWeights
+from backends.quantization.int8_model import LINEARS
+from benchmarks.gpu_first_run import forward, workload
+from benchmarks.gpu_first_run import rig as rigs
+from benchmarks.gpu_first_run.rig import Rig
+
+PRECISIONS, TOKENS = ("fp16", "fp8", "int8"), (192, 256, 384)
+DEFAULT = "default"
+# The variant of each product, in the order of LINEARS, by contestant; a process for each row.
+_PLANS: tuple[dict[str, tuple[str, ...]], ...] = (
+    {DEFAULT: ()},
+    {"32x64": ("32x64",) * 4},
+    {"64x64": ("64x64",) * 4},
+    {
+        "small 64x64": ("small 64x64",) * 4,
+        "small by 2": ("small 64x64 by 2",) * 4,
+        "small by 4": ("small 64x64 by 4",) * 4,
+        "small 1 4 1 4": ("small 64x64", "small 64x64 by 4", "small 64x64", "small 64x64 by 4"),
+        "small 1 2 1 4": ("small 64x64", "small 64x64 by 2", "small 64x64", "small 64x64 by 4"),
+        "small 32": ("small 64x32",) * 4,
+        "small 32 by 2": ("small 64x32 by 2",) * 4,
+    },
+)
+_IN_A_ROW, _REPEATS = 30, 5
+_LIMIT_S = 60.0
+_READY = "ready\n"
+Line = dict[str, Any]
+
+
+def choices(precision: str, variants: Sequence[str]) -> gemm_tuning.GemmChoices:
+    """The variants as `GpuBert` takes them: the same for all numbers of tokens."""
+    if not variants:
+        return gemm_tuning.default(precision)
+    chosen = dict(zip(LINEARS, variants, strict=True))
+    return {gemm_tuning.key(name, tokens): chosen[name] for name in LINEARS for tokens in BUCKETS}
+
+
+class Passes:
+    """Captured passes of one batch."""
+
+    def __init__(self, rig: Rig, bert: GpuBert, batch: DeviceBatch) -> None:
+        self._rig, self._bert, self._batch = rig, bert, batch
+        self.logits = {early: rig.gpu.empty(bert.rows(len(batch.ids[0]), 1), 2) for early in (False, True)}
+
+    def captured(self, early: bool) -> Callable[[], None]:
+        gpu, logits = self._rig.gpu, self.logits[early]
+        with dependent.launches(early and dependent.can(gpu.device)):
+            gpu.launch(lambda: self._bert(self._batch, logits))  # compiles what a capture must not
+            gpu.synchronize()
+            return gpu.capture(lambda: self._bert(self._batch, logits))
+
+    def milliseconds(self, replay: Callable[[], None]) -> tuple[float, float]:
+        """Of a pass among many in a row, and of one alone with its launch."""
+        gpu, count = self._rig.gpu, 1 if self._rig.is_dry else _IN_A_ROW
+        row, alone = [], []
+        for _ in range(1 if self._rig.is_dry else _REPEATS):
+            row.append(_seconds(replay, count, gpu.synchronize))
+            alone += [_seconds(replay, 1, gpu.synchronize) for _ in range(count)]
+        return 1e3 * statistics.median(row), 1e3 * statistics.median(alone)
+
+
+def _seconds(replay: Callable[[], None], count: int, synchronize: Callable[[], None]) -> float:
+    synchronize()
+    start_s = time.perf_counter()
+    for _ in range(count):
+        replay()
+    synchronize()
+    return (time.perf_counter() - start_s) / count
+
+
+@torch.inference_mode()
+def measure(rig: Rig, precision: str, plan: int) -> Iterator[Line]:
+    """A line for each contestant of a plan, number of tokens, and kind of launch."""
+    weights = workload.on_device(rig.config, precision, rig.gpu.device)
+    tokens_of = rig.batch_tokens if rig.is_dry else TOKENS
+    batches = {tokens: forward.on_device(rig.gpu.device, workload.batch(tokens, rig.config.vocab_size))
+               for tokens in tokens_of}  # fmt: skip
+    expected = {tokens: _expected(weights, precision, batch) for tokens, batch in batches.items()}
+    made = list[tuple[Line, int, bool, Passes, Callable[[], None]]]()
+    for name, variants in _PLANS[plan].items():
+        case = {"precision": precision, "contestant": name}
+        try:
+            bert = GpuBert(weights, rig.gpu.kernels, choices(precision, () if rig.is_dry else variants))
+            for tokens, batch in batches.items():
+                passes = Passes(rig, bert, batch)
+                for early in (False, True):
+                    made.append((case, tokens, early, passes, passes.captured(early)))
+        except Exception as error:  # noqa: BLE001 - a compiler's or CUDA's; it is this contestant's result
+            yield {**case, "failed": rigs.first_line(error)}
+    print(_READY, end="", flush=True)
+    sys.stdin.readline()
+    for case, tokens, early, passes, replay in made:
+        row, alone = passes.milliseconds(replay)
+        same = torch.equal(passes.logits[False], passes.logits[early])
+        found = {"row_ms": row, "alone_ms": alone, "same": same, "off": _off(passes.logits[early], expected[tokens])}
+        yield {**case, "tokens": tokens, "early": early, **found}
+
+
+def _expected(weights: GpuWeights, precision: str, batch: DeviceBatch) -> Tensor:
+    bert = GpuBert(weights, TWIN, choices(precision, ("64x64",) * len(LINEARS)))
+    return bert(batch)
+
+
+def _off(found: Tensor, expected: Tensor) -> float:
+    """‖found − expected‖ / ‖expected‖."""
+    return float((found - expected).norm() / expected.norm())
+
+
+class _Child:
+    """A process that prepares a plan, says so, and measures when it is told to; it is killed at the deadline."""
+
+    def __init__(self, precision: str, plan: int, *, is_dry: bool) -> None:
+        self._who = {"precision": precision, "contestant": f"plan {plan}"}
+        command = [sys.executable, "-m", "benchmarks.gpu_latency", "--child", precision, str(plan)]
+        self._process = subprocess.Popen(
+            [*command, *(["--dry-run"] if is_dry else [])],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self._lines: list[str] = []
+        self._timer = threading.Timer(_LIMIT_S, self._process.kill)
+        self._timer.start()
+
+    def prepare(self) -> None:
+        """Returns when it is ready, or has ended."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line == _READY:
+                break
+            self._lines.append(line)
+
+    def measure(self) -> list[Line]:
+        """What it found; the last line says why, if it failed."""
+        try:
+            out, _ = self._process.communicate("go\n")
+        except OSError:
+            out = ""
+        self._timer.cancel()
+        lines = [*self._lines, *out.splitlines()]
+        said = [line.strip() for line in lines if not line.startswith("{")][-1:]
+        failed = [{**self._who, "failed": " ".join((f"exit code {self._process.returncode}", *said))}]
+        return [json.loads(line) for line in lines if line.startswith("{")] + failed * bool(self._process.returncode)
+
+
+def _measured(options: argparse.Namespace) -> list[Line]:
+    plans = (0, len(_PLANS) - 1) if options.dry_run else range(len(_PLANS))
+    children = [_Child(one, plan, is_dry=options.dry_run) for one in options.types for plan in plans]
+    for child in children:
+        child.prepare()
+    return [line for child in children for line in child.measure()]
+
+
+def table(lines: Sequence[Line]) -> Iterator[tuple[str, ...]]:
+    """Milliseconds of a pass: plain, dependent, and dependent alone with its launch; ! where logits differ."""
+    cases = {(one["precision"], one["contestant"]): None for one in lines if "row_ms" in one}
+    tokens_of = sorted({one["tokens"] for one in lines if "tokens" in one})
+    yield "", "", *(f"{tokens} {kind}" for tokens in tokens_of for kind in ("plain", "early", "alone")), "off"
+    for precision, name in cases:
+        own = [one for one in lines if (one["precision"], one["contestant"]) == (precision, name) and "row_ms" in one]
+        at = {(one["tokens"], one["early"]): one for one in own}
+        cells = []
+        for tokens in tokens_of:
+            plain, early = at.get((tokens, False)), at.get((tokens, True))
+            cells.append(f"{plain['row_ms']:.3f}" if plain else "-")
+            cells.append(f"{early['row_ms']:.3f}{'' if early['same'] else '!'}" if early else "-")
+            cells.append(f"{early['alone_ms']:.3f}" if early else "-")
+        yield precision, name, *cells, f"{max(one['off'] for one in own):.1e}"
+
+
+def _child(precision: str, plan: str, *, is_dry: bool) -> None:
+    if is_dry:
+        torch.set_num_threads(1)
+    for line in measure(rigs.of("bert-large", is_dry=is_dry), precision, int(plan)):
+        print(json.dumps(line), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--types", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--json", type=Path, help="all figures, as a file")
+    parser.add_argument("--dry-run", action="store_true", help="on the CPU, with twins, at small sizes")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        _child(*options.child, is_dry=options.dry_run)
+        return
+    start_s = time.monotonic()
+    lines = _measured(options)
+    if options.json:
+        options.json.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    rigs.show("ms of a pass", table(lines))
+    for one in lines:
+        if "failed" in one:
+            print(f"{one['precision']} {one['contestant']} failed: {one['failed'][:300]}")
+    print(f"{time.monotonic() - start_s:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
