@@ -33,6 +33,7 @@ from sut.errors import RunFailedError, UserError
 from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import JOBS_PER_INSTANCE, Answer, Ready
 from sut.executors.worker import Worker, WorkerSpec
+from sut.machine import limits
 from sut.machine.topology import Place
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
@@ -65,13 +66,26 @@ def serve(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], repo
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     terminal.secure()
-    if len(places) == 1:
-        places[0].pin()
-        _exit_with_parent()
-        _redirect_output(spec)
-        _run_alone(replace(spec, options=replace(spec.options, gpu=places[0].gpu)), links[0])
-    else:
-        _load_and_fork(spec, places, links, reports)
+    is_loader = len(places) > 1
+    with _reporting(reports if is_loader else links[0].pipe):
+        if is_loader:
+            _load_and_fork(spec, places, links, reports)
+        else:
+            places[0].pin()
+            _exit_with_parent()
+            _redirect_output(spec)
+            _run_alone(replace(spec, options=replace(spec.options, gpu=places[0].gpu)), links[0])
+
+
+@contextmanager
+def _reporting(main: Connection) -> Iterator[None]:
+    """Send the main process an error of the machine's limits, where it would see only an exit code."""
+    try:
+        with limits.named("start an instance"):
+            yield
+    except RunFailedError as error:
+        with suppress(OSError):
+            main.send(error)
 
 
 def _run_alone(spec: WorkerSpec, link: Link) -> None:
@@ -113,12 +127,13 @@ def _run_forked(
     for other in (*links[:number], *links[number + 1 :]):
         other.pipe.close()
     reports.close()
-    place.pin()
-    _exit_with_parent()
-    _redirect_output(worker.spec)
-    worker.use_threads(threads)
-    with suppress(EOFError, OSError):
-        _work(worker, links[number])
+    with _reporting(links[number].pipe):
+        place.pin()
+        _exit_with_parent()
+        _redirect_output(worker.spec)
+        worker.use_threads(threads)
+        with suppress(EOFError, OSError):
+            _work(worker, links[number])
 
 
 def _redirect_output(spec: WorkerSpec) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,9 @@ _REMEDIES = {
 }
 
 
+_NO_THREADS = ("start new thread", os.strerror(errno.EAGAIN))  # what Python and C++ call EAGAIN
+
+
 @contextmanager
 def named(what: str) -> Iterator[None]:
     """Errors of the operating system inside the block as a RunFailedError.
@@ -34,7 +38,7 @@ def named(what: str) -> Iterator[None]:
     except OSError as error:
         raise RunFailedError(f"expected to {what}, found: {error}. {_remedy(error.errno)}.") from error
     except RuntimeError as error:
-        if "start new thread" not in str(error):  # as Python calls EAGAIN
+        if not any(words in str(error) for words in _NO_THREADS):
             raise
         raise RunFailedError(f"expected to {what}, found: {error}. {_REMEDIES[errno.EAGAIN]}.") from error
 

@@ -112,15 +112,16 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOf
             roi.begin()
 
     try:
-        loadgen.start_test(
-            plan.settings,
-            prepared.config.logs,
-            samples=prepared.samples,
-            issue_queries=scheduler.issue_queries,
-            load_query_samples=load,
-            flush_queries=scheduler.flush_queries,
-            audit_config=audit_config.text(prepared.audit_config),
-        )
+        with limits.named("run LoadGen"):
+            loadgen.start_test(
+                plan.settings,
+                prepared.config.logs,
+                samples=prepared.samples,
+                issue_queries=scheduler.issue_queries,
+                load_query_samples=load,
+                flush_queries=scheduler.flush_queries,
+                audit_config=audit_config.text(prepared.audit_config),
+            )
     except Exception as error:  # noqa: BLE001 - raised again on the watching thread
         scheduler.fail(error)
 

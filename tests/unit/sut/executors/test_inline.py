@@ -61,6 +61,15 @@ LIMITS = {
 }
 
 
+@pytest.mark.parametrize("words", ["can't start new thread", "Resource temporarily unavailable"])
+def test_a_machine_without_another_thread(words: str) -> None:
+    def without() -> Features:
+        raise RuntimeError(words)
+
+    with pytest.raises(RunFailedError, match=r"start the instance, found: .*pids\.max"):
+        executor(without).start()
+
+
 @pytest.mark.parametrize("number", LIMITS)
 def test_a_machine_at_its_limits(number: int) -> None:
     def at_the_limit() -> Features:
