@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from foundation.bounded_readers import UnreadableError, require_regular
+
 _HEAD_BYTES = 4096
 _POINTER = "a Git LFS pointer instead of the file itself (type: git lfs pull)"
 GZIP = "a gzip archive"
@@ -44,7 +46,8 @@ def of(content: bytes) -> str | None:
 def at(path: Path) -> str | None:
     """As `of`, of the file at `path`; None if it cannot be read."""
     try:
+        require_regular(path)
         with path.open("rb") as file:
             return of(file.read(_HEAD_BYTES))
-    except OSError:
+    except (OSError, UnreadableError):
         return None

@@ -25,7 +25,7 @@ def of(path: Path) -> FileStamp | None:
     """The stamp of a file; None if there is none."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in its name
         return None
     return FileStamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 

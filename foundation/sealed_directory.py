@@ -23,7 +23,7 @@ from foundation.bounded_readers import UnreadableError, read_json, read_text
 
 SUMS = "SHA256SUMS"  # in the form of sha256sum, which checks it too
 _VERIFIED = ".verified.json"
-_LINE = re.compile(r"([0-9a-f]{64})  ([^/\n]+)\n")
+_LINE = re.compile(r"([0-9a-f]{64})  ([^/\n\0]+)\n")
 _MOST_BYTES = 1 << 20  # of these two
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 

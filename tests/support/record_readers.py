@@ -1,0 +1,165 @@
+"""The readers of records, settings, catalogues and submissions, each with a file that it reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import records
+from bad_server import catalogue
+from damage import Reader, text
+
+from accuracy import report as accuracy_report
+from foundation import log_files
+from foundation.typed_json import encode
+from submission import show
+from submission.check import archive, tree
+from submission.check import command as check
+from submission.package import system_description
+from submission.submit import request_file, runs
+from submission.submit.plan import Step
+from submission.submit.workspace import Workspace
+from sut.commands.compare import engines as compare_engines
+from sut.commands.kpi import figures
+from sut.commands.replay import command as replay
+from sut.commands.replay.differences import differences, sections
+from sut.commands.sweep import rows
+from sut.fetch import catalogue as catalogues
+from sut.fetch import local_source
+from sut.fetch.partial_file import PartialFile
+from sut.fetch.store import AssetCache
+from sut.record import detail_log, run_record
+from sut.settings import audit_config, resolve, user_conf
+from sut.settings.settings import RunConfig
+
+
+def packed(folder: Path) -> Path:
+    name = folder / "open" / "Acme" / "systems" / "one.json"
+    text("one.json", '{"a": 1}')(name.parent)
+    with tarfile.open(folder / "a.tar.gz", "w:gz") as tar:
+        tar.add(folder / "open", "open")
+    return folder / "a.tar.gz"
+
+
+def bundle(folder: Path) -> Path:
+    text("pins.json", json.dumps({"thing/model.bin": PIN}))(folder)
+    with tarfile.open(folder / "b.tar", "w") as tar:
+        tar.add(folder / "pins.json", "pins.json")
+    return folder / "b.tar"
+
+
+def bundled(path: Path) -> object:
+    with local_source.opened(path) as (_, pins):
+        return pins
+
+
+def unpacked(path: Path) -> object:
+    with archive.opened(path) as root:
+        return tree.read(root)
+
+
+LOGGED = {
+    "effective_scenario": "Offline",
+    "result_validity": "VALID",
+    "result_samples_per_second": 5.5,
+    "power_end": "",
+}
+
+
+def result_log(folder: Path) -> Path:
+    entries = ({"key": key, "value": value, "metadata": {"is_error": False}} for key, value in LOGGED.items())
+    lines = "".join(f":::MLLOG {json.dumps(entry)}\n" for entry in entries)
+    return text(log_files.DETAIL, lines)(folder / "open/Acme/results/box/bert-99/Offline/performance/run_1")
+
+
+def in_package(name: str, content: str) -> Callable[[Path], Path]:
+    """A file below open/Acme, next to a performance log."""
+
+    def make(folder: Path) -> Path:
+        result_log(folder)
+        return text(name, content)(folder / "open" / "Acme")
+
+    return make
+
+
+def package_of(path: Path) -> object:
+    root = next(one for one in path.parents if (one / "open").is_dir())
+    with redirect_stdout(io.StringIO()):
+        return show.main([str(root)]), check.main([str(root)])
+
+
+def replayed_run(path: Path) -> object:
+    then, now = replay.read(path).record, records.record()
+    return differences(then, now, sections(then, now))
+
+
+RUN = json.dumps(encode(records.record(notices=("a", "b"))))
+ROW = rows.SweepRow(
+    point={"threads": 2},
+    repeat=1,
+    given={"threads": 2},
+    exit_code=0,
+    verdict="VALID",
+    error=None,
+    figures={"p99_ms": 5.0},
+)
+INDEX = {
+    "mine": {"backend": "openvino", "precision": "int8", "model": "demo", "engine": "a", "build_s": 1, "built_on": {}}
+}
+STEP = {"command": "x", "started": "2026-01-02T03:04:05+00:00", "ended": "2026-01-02T03:04:06+00:00", "exit_code": 0}
+STEPS = Step("Offline", "accuracy", RunConfig(), 1.0)
+PIN = {"bytes": 1, "sha256": "a", "mtime_ns": 1, "stated": "a", "origin": "b", "verified": "c"}
+TOML = 'scenario = "Server"\nthreads = 3\ntarget_qps = 4.5\ndataset = "a.json"\nroi = true\n'
+CONF = "*.Server.target_qps = 100\nbert.Server.min_query_count = 64\n"
+AUDIT = "*.*.mode = 2\n*.*.accuracy_log_rng_seed = 720381539243781796\n*.*.accuracy_log_sampling_target = 4096\n"
+
+PACKAGE = {
+    "systems/box.json": json.dumps({"system_name": "a", "hw_notes": "b", "number_of_nodes": "1"}),
+    "results/box/bert-99/Offline/measurements.json": json.dumps({"marks": ["a"], "weight_data_types": "fp32"}),
+    "results/box/bert-99/Offline/accuracy/accuracy.txt": '{"exact_match": 83.5, "f1": 90.5}\n',
+    "model_mapping.json": json.dumps({"bert-99": "bert-99"}),
+}
+
+READERS = {
+    "run.json": Reader(text("run.json", RUN), run_record.read),
+    "run.json in kpi": Reader(text("run.json", RUN), lambda path: figures.report(run_record.read(path))),
+    "run.json in replay": Reader(text("run.json", RUN), replayed_run),
+    "run.json in a sweep": Reader(text("run.json", RUN), lambda path: rows.outcome(path.parent, exit_code=0)),
+    "run.json beside a log": Reader(text("run.json", RUN), accuracy_report.notices_beside),
+    "rows.jsonl": Reader(text("rows.jsonl", f"{json.dumps(encode(ROW))}\n" * 2), rows.read),
+    "compare.json": Reader(
+        text("compare.json", json.dumps(INDEX)),
+        lambda path: compare_engines.find("mine", RunConfig(backend="openvino", precision="int8"), path.parent),
+    ),
+    "order.json": Reader(
+        text("order.json", json.dumps({"command": "x", "order": {"a": 1}})),
+        lambda path: request_file.read(Workspace(path.parent)),
+    ),
+    "step.json": Reader(
+        text("runs/Offline/accuracy/step.json", json.dumps(STEP)),
+        lambda path: runs.times(STEPS, Workspace(path.parents[3])),
+    ),
+    "pins.json": Reader(text("pins.json", json.dumps({"a/b": PIN})), lambda path: AssetCache(path.parent).pins()),
+    "a bundle": Reader(bundle, bundled),
+    "a partial file's notes": Reader(
+        text("a.part.json", json.dumps({"http://a": '"etag"'})),
+        lambda path: PartialFile(path.with_suffix("")).validator("http://a"),
+    ),
+    "a catalogue": Reader(text("assets.toml", catalogue(b"x", "http://a/b")), catalogues.read),
+    "a file of settings": Reader(text("a.toml", TOML), lambda path: resolve.resolve({}, resolve.read_toml(path))),
+    "user.conf": Reader(
+        text("user.conf", CONF), lambda path: user_conf.read(RunConfig(user_conf=path, scenario="Server"), "bert")
+    ),
+    "audit.config": Reader(text("audit.config", AUDIT), lambda path: audit_config.read(RunConfig(audit_config=path))),
+    "a detail log": Reader(result_log, lambda path: detail_log.performance(path.parent, "Offline", 1)),
+    "a package's log": Reader(result_log, package_of),
+    **{f"a package's {name}": Reader(in_package(name, content), package_of) for name, content in PACKAGE.items()},
+    "a system's facts": Reader(
+        text("box.toml", 'status = "available"\ncooling = "air"\n'), system_description.read_toml_facts
+    ),
+    "a tarball": Reader(packed, unpacked),
+}
