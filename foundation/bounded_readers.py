@@ -37,8 +37,7 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES, *, pipes: bool = False)
         if pipes and stat.S_ISFIFO(path.stat().st_mode):
             return _read_pipe(path, most_bytes)
         size = require_regular(path)
-        with path.open("rb") as file:
-            content = file.read(most_bytes + 1) if size <= most_bytes else b""
+        content = b"" if size > most_bytes else _read_file(path, size, most_bytes)
     except (OSError, ValueError) as error:
         raise UnreadableError(getattr(error, "strerror", None) or str(error)) from error
     if max(size, len(content)) > most_bytes:
@@ -67,6 +66,15 @@ def require_regular(path: Path) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise UnreadableError("a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file")
     return found.st_size
+
+
+def _read_file(path: Path, size: int, most_bytes: int) -> bytes:
+    """Up to one byte more than `most_bytes`. `size` is what the file says, which is 0 in /proc, and may grow."""
+    with path.open("rb") as file:
+        pieces = [file.read(size + 1)]  # not of `most_bytes`, for which Python would take all the memory at once
+        while pieces[-1] and sum(map(len, pieces)) <= most_bytes:
+            pieces.append(file.read(_PIECE_BYTES))
+    return b"".join(pieces)[: most_bytes + 1]
 
 
 def _read_pipe(path: Path, most_bytes: int) -> bytes:

@@ -99,7 +99,7 @@ def _fail_after_the_clock(prepared: Prepared, record: RunRecord, error: BaseExce
     message = f"the run FAILED after its last query: {reason}"
     with suppress(RunFailedError):
         recording.fail(record, message)
-    if isinstance(error, UserError | OSError | KeyboardInterrupt):
+    if isinstance(error, UserError | OSError | MemoryError | KeyboardInterrupt):
         raise RunFailedError(message) from error
     print(f"error: {message}", file=sys.stderr)
 

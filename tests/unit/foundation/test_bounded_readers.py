@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,21 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0, 9, 10])
 def test_files_up_to_the_limit_are_read(tmp_path: Path, size: int) -> None:
     assert bounded_readers.read_bytes(file(tmp_path, bytes(size)), most_bytes=10) == bytes(size)
+
+
+def test_a_file_takes_the_memory_of_its_size_not_of_the_limit(tmp_path: Path) -> None:
+    path = file(tmp_path, bytes(100))
+    tracemalloc.start()
+    assert bounded_readers.read_bytes(path) == bytes(100)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_a_file_that_says_no_size_is_read_and_has_the_limit(tmp_path: Path) -> None:
+    path = Path("/proc/self/mountinfo")
+    assert bounded_readers.read_bytes(path) == path.read_bytes() != b""
+    with pytest.raises(UnreadableError, match="more than 10 bytes"):
+        bounded_readers.read_bytes(path, most_bytes=10)
 
 
 def test_a_longer_file_is_refused_before_it_fills_memory(tmp_path: Path) -> None:
