@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from backends.entry import Entry
-from backends.errors import BackendError
+from backends.errors import BackendError, brief
 from foundation import telemetry
 from foundation.suggest import did_you_mean
 
@@ -90,6 +90,13 @@ def backend_class(name: str) -> type[Backend]:
         found: type[Backend] = resolve_name(BACKENDS[name].target)
     except ModuleNotFoundError as error:
         raise _not_installed(name, error.name) from error
+    except (ImportError, OSError) as error:  # a shared library of it: missing, damaged, for another system, too large
+        if (getattr(error, "name", None) or "").startswith(("backends", "foundation")):
+            raise
+        raise BackendError(
+            f"expected the engine of backend {name!r} to load, found {brief(error)}. Raise the limit of memory "
+            "(ulimit -v), or install the engine again."
+        ) from error
     return found
 
 
