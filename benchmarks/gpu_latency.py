@@ -50,9 +50,9 @@ _PLANS: tuple[dict[str, tuple[str, ...]], ...] = (
         "small 32 by 2": ("small 64x32 by 2",) * 4,
     },
 )
-_IN_A_ROW, _REPEATS = 30, 5
-_LIMIT_S = 60.0
-_READY = "ready\n"
+_IN_A_ROW, _REPEATS = 20, 3
+_LIMIT_S = 90.0
+_READY = "prepared, waits for its turn"
 Line = dict[str, Any]
 
 
@@ -116,7 +116,7 @@ def measure(rig: Rig, precision: str, plan: int) -> Iterator[Line]:
                     made.append((case, tokens, early, passes, passes.captured(early)))
         except Exception as error:  # noqa: BLE001 - a compiler's or CUDA's; it is this contestant's result
             yield {**case, "failed": rigs.first_line(error)}
-    print(_READY, end="", flush=True)
+    print(_READY, flush=True)
     sys.stdin.readline()
     for case, tokens, early, passes, replay in made:
         row, alone = passes.milliseconds(replay)
@@ -153,7 +153,7 @@ class _Child:
         """Returns when it is ready, or has ended."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line == _READY:
+            if _READY in line:
                 break
             self._lines.append(line)
 

@@ -22,7 +22,6 @@ from backends.gpu.runtime import Gpu
 # Up to so many tokens, a bucket every so many: few tokens are computed for nothing, and a GEMM's tiles have 128 rows.
 _STEPS = ((512, 32), (2048, 128), (8192, 256))
 MOST_TOKENS = _STEPS[-1][0]  # of a graph: launches of a larger batch are hidden behind its predecessor's compute
-MOST_DEPENDENT = 0  # tokens of a graph whose kernels start early (kernels/dependent.py); 0: none
 _SPARE = 1.5  # samples that a graph has, relative to those of typical length
 
 
@@ -87,7 +86,7 @@ class CudaGraphs:
         ids = host_ids[:used].to(self._gpu.device, copy=True)
         logits = self._gpu.empty(self._bert.rows(tokens, samples), 2)
         on_device = packed(ids, tokens, samples, longest)
-        with dependent.launches(tokens <= MOST_DEPENDENT and dependent.can(self._gpu.device)):
+        with dependent.launches(dependent.pays(tokens, self._gpu.device)):
             self._gpu.launch(lambda: self._bert(on_device, logits))  # compiles the kernels, as a capture must not
             self._gpu.synchronize()
             replay = self._gpu.capture(lambda: self._bert(on_device, logits))

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from backends.errors import BackendError, brief
 from backends.gpu.engine import BUCKETS
-from backends.gpu.gemm_variants import LIBRARY, build_variant, variants
-from backends.gpu.kernels import GpuKernels
+from backends.gpu.gemm_variants import LIBRARY, build_variant, starts_early, variants
+from backends.gpu.kernels import GpuKernels, dependent
 from backends.gpu.runtime import Gpu
 from backends.gpu.weights import FLOATS, GpuLayer, Product
 from backends.quantization.int8_model import LINEARS
@@ -47,7 +47,10 @@ def measured(layer: GpuLayer, gpu: Gpu, buckets: Sequence[int] = BUCKETS) -> Gem
         for at, tokens in enumerate(buckets):
             x = _input(product, tokens)
             fewest = buckets[at - 1] if at else 1
-            timed = {one: _Timed.of(one, name, product, x, gpu) for one in variants(product, fewest)}
+            offered = variants(product, fewest)
+            if dependent.pays(tokens, gpu.device):
+                offered = tuple(filter(starts_early, offered))
+            timed = {one: _Timed.of(one, name, product, x, gpu) for one in offered}
             found[key(name, tokens)] = fastest = min(timed, key=lambda one: timed[one].milliseconds)
             if timed[fastest].error:
                 raise BackendError(f"expected a GEMM variant for {_shape(name, product, tokens)} on {gpu.name}, found "

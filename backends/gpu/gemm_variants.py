@@ -32,6 +32,11 @@ def variants(product: Product, tokens: int) -> tuple[str, ...]:
     return (LIBRARY, *tiles) if takes_library else tiles
 
 
+def starts_early(name: str) -> bool:
+    """True if a variant takes part in dependent launches (kernels/dependent.py)."""
+    return name != LIBRARY and name not in hopper.SHAPES
+
+
 def build_variant(name: str, product: Product, kernels: GpuKernels) -> GemmVariant:
     """The variant `name`, one of `variants`, as a function."""
     if name == LIBRARY:
