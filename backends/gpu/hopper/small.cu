@@ -8,8 +8,7 @@
 // A dependent launch (kernels/dependent.py): the first tiles of W, which no kernel writes, are on their way to shared
 // memory before the kernel waits for its predecessor.
 //
-// Defined in front of this source (small.py): what source.py defines, with tiles that one warpgroup computes, and
-// SPLIT.
+// Defined in front of this source (small.py): what source.py defines for tiles of one warpgroup, and SPLIT.
 
 #define OWN (COLUMNS / SPLIT)  // columns whose results a CTA stores
 #define PART (OWN / 2)  // of a thread's sums
@@ -19,25 +18,46 @@ __device__ __forceinline__ void let_next_kernel_start() { asm volatile("griddepc
 
 __device__ __forceinline__ void wait_for_last_kernel() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
+// Relaxed: what the others need, the barriers, was published before (publish_barriers).
 __device__ __forceinline__ void cluster_arrive() {
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 }
 
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 
-// Writes a value at an address of this CTA's shared memory into the same place of CTA `rank` of the cluster.
-__device__ __forceinline__ void store_at(u32 address, int rank, Sum value) {
+// Writes four sums at an address of this CTA's shared memory into the same place of CTA `rank` of the cluster, and
+// counts their 16 bytes at its `barrier`: no fence, and no barrier of the cluster, has to follow.
+__device__ __forceinline__ void send(u32 address, u32 barrier, int rank, const Sum* sum) {
+    const u32* bits = (const u32*)sum;
     asm volatile(
-        "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\nst.shared::cluster.b32 [there], %2;\n}" ::"r"(
+        "{\n.reg .b32 there, bar;\nmapa.shared::cluster.u32 there, %0, %2;\nmapa.shared::cluster.u32 bar, %1, %2;\n"
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [there], {%3, %4, %5, %6}, [bar];\n}" ::"r"(
             address),
-        "r"(rank), "r"(*(u32*)&value)
+        "r"(barrier), "r"(rank), "r"(bits[0]), "r"(bits[1]), "r"(bits[2]), "r"(bits[3])
         : "memory");
 }
 
-__device__ __forceinline__ Sum load_from(u32 address) {
-    u32 bits;
-    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(bits) : "r"(address) : "memory");
-    return *(Sum*)&bits;
+// Adds four sums that were sent to this CTA.
+__device__ __forceinline__ void add(Sum* sum, u32 address) {
+    u32 bits[4];
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(bits[0]), "=r"(bits[1]), "=r"(bits[2]), "=r"(bits[3])
+                 : "r"(address)
+                 : "memory");
+    for (int i = 0; i < 4; i++) sum[i] += *(Sum*)&bits[i];
+}
+
+// As wait(), for what other CTAs have sent.
+__device__ __forceinline__ void wait_for_cluster(u32 barrier) {
+    u32 done;
+    do {
+        asm volatile(
+            "{\n.reg .pred p;\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], 0;\n"
+            "selp.u32 %0, 1, 0, p;\n}"
+            : "=r"(done)
+            : "r"(barrier)
+            : "memory");
+    } while (!done);
 }
 
 // Asks for a box of W, to be copied into the L2 cache.
@@ -115,7 +135,8 @@ extern "C" __global__ void __launch_bounds__(160)
     extern __shared__ __align__(1024) char memory[];
     let_next_kernel_start();
     const u32 stages = (shared_address(memory) + 1023) / 1024 * 1024;
-    const u32 slots = stages + STAGES * STAGE_BYTES, full = slots + (SPLIT - 1) * SLOT_BYTES, empty = full + 8 * STAGES;
+    const u32 slots = stages + STAGES * STAGE_BYTES, full = slots + (SPLIT - 1) * SLOT_BYTES, empty = full + 8 * STAGES,
+              sent = empty + 8 * STAGES;
     const int thread = threadIdx.x, lane = thread % 32, rank = blockIdx.x % SPLIT, count = steps / SPLIT;
     const int down = (m + 63) / 64, tile = blockIdx.x / SPLIT;  // tiles with the same columns follow each other
     const int row = tile % down * 64, column = tile / down * COLUMNS;
@@ -124,7 +145,9 @@ extern "C" __global__ void __launch_bounds__(160)
             init_barrier(full + 8 * s, 1);
             init_barrier(empty + 8 * s, READERS);
         }
+        init_barrier(sent, 1);
         publish_barriers();
+        expect_bytes(sent, (SPLIT - 1) * SLOT_BYTES);
     }
     __syncthreads();
 #if SPLIT > 1
@@ -134,8 +157,6 @@ extern "C" __global__ void __launch_bounds__(160)
         if (thread == 128) copy_tiles(&x, &weight, stages, full, empty, row, column, rank * count, count);
         __syncwarp();
 #if SPLIT > 1
-        cluster_wait();
-        cluster_arrive();
         cluster_wait();
 #endif
         return;
@@ -156,19 +177,18 @@ extern "C" __global__ void __launch_bounds__(160)
 #pragma unroll
     for (int to = 0; to < SPLIT; to++)
 #pragma unroll
-        for (int i = 0; i < PART; i++) {
+        for (int i = 0; i < PART; i += 4) {
             const int slot = (rank + SPLIT - 1 - to) % SPLIT;
             if (to == rank)
-                own[i] = sum[to * PART + i];
+                for (int at = i; at < i + 4; at++) own[at] = sum[to * PART + at];
             else
-                store_at(slots + slot * SLOT_BYTES + (i * 128 + thread) * 4, to, sum[to * PART + i]);
+                send(slots + slot * SLOT_BYTES + (i / 4 * 128 + thread) * 16, sent, to, sum + to * PART + i);
         }
-    cluster_arrive();
-    cluster_wait();
+    wait_for_cluster(sent);  // then no other CTA writes here, and this one may end
 #pragma unroll
     for (int slot = 0; slot < SPLIT - 1; slot++)
 #pragma unroll
-        for (int i = 0; i < PART; i++) own[i] += load_from(slots + slot * SLOT_BYTES + (i * 128 + thread) * 4);
+        for (int i = 0; i < PART; i += 4) add(own + i, slots + slot * SLOT_BYTES + (i / 4 * 128 + thread) * 16);
 #else
 #pragma unroll
     for (int i = 0; i < PART; i++) own[i] = sum[i];

@@ -42,9 +42,9 @@ class Small:
 
     @property
     def shared_memory(self) -> int:
-        """Bytes: for alignment, of stages with two barriers each, and of the other CTAs' sums."""
+        """Bytes: for alignment, of stages with two barriers each, and of the other CTAs' sums with one."""
         stage = (_ROWS + self.columns) * STEP + 16
-        return 1024 + self.shape.stages * stage + (self.split - 1) * _ROWS * self.columns // self.split * 4
+        return 1024 + self.shape.stages * stage + 8 + (self.split - 1) * _ROWS * self.columns // self.split * 4
 
     def source(self, types: Types) -> str:
         """The complete source of its kernel."""
