@@ -24,7 +24,7 @@ class ProgressLine:
         self._plan, self._counters, self._total = plan, counters, total
         self._console = terminal.console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}", markup=False),
             console=self._console, transient=True, disable=not self._console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task("running", total=1.0, text="")
