@@ -6,14 +6,14 @@ as it is, in one call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backends.base import Batch
+from backends.base import Batch, Padded
 from backends.bert.heads import COLUMNS, SPANS
 from backends.bert.model import Model
 from backends.bert.signature import Field, GraphInput, Signature
@@ -24,6 +24,16 @@ from foundation.arrays import Float32
 
 Feed = dict[str, npt.NDArray[Any]]
 Run = Callable[[Feed], Sequence[Float32]]  # the outputs of a signature, in its order
+
+
+# What an input receives → the array, of a batch as a rectangle.
+_ARRAYS: dict[Field, Callable[[Padded], npt.NDArray[Any]]] = {
+    "input_ids": lambda padded: padded.input_ids,
+    "attention_mask": lambda padded: padded.attention_mask,
+    "token_type_ids": lambda padded: padded.token_type_ids,
+    "positions": lambda padded: np.broadcast_to(np.arange(padded.input_ids.shape[1]), padded.input_ids.shape),
+    "samples": lambda padded: np.arange(len(padded.input_ids)),
+}
 
 
 @dataclass(frozen=True)
@@ -65,14 +75,7 @@ class GraphCalls:
     def feed(self, batch: Batch) -> Feed:
         """The graph's inputs by name, for a batch of its size."""
         padded = batch.padded()
-        arrays: Mapping[Field, npt.NDArray[Any]] = {
-            "input_ids": padded.input_ids,
-            "attention_mask": padded.attention_mask,
-            "token_type_ids": padded.token_type_ids,
-            "positions": np.broadcast_to(np.arange(batch.max_length), padded.input_ids.shape),
-            "samples": np.arange(len(batch)),
-        }
-        return {one.name: arrays[one.field].astype(one.dtype, copy=False) for one in self.signature.inputs}
+        return {one.name: _ARRAYS[one.field](padded).astype(one.dtype, copy=False) for one in self.signature.inputs}
 
     @property
     def _is_fixed(self) -> bool:
