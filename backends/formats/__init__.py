@@ -1,7 +1,6 @@
 """The file formats in which BERT is published: one module for each family, and the table that selects it.
 
-The format is chosen by file name only. Readers return `ModelWeights`: always float32, under
-Hugging Face's names.
+The format is chosen by file name only. Readers return `ModelWeights`: always float32, under Hugging Face's names.
 """
 
 from __future__ import annotations
