@@ -23,10 +23,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backends.base import Batch
 from backends.gpu import gemm_tuning
+from backends.gpu.cuda_graphs import BatchSizes, CudaGraphs
 from backends.gpu.engine import BUCKETS
 from backends.gpu.kernels import TWIN, dependent
 from backends.gpu.packed_bert import DeviceBatch, GpuBert
+from backends.gpu.pipeline import Pipeline
 from backends.gpu.weights import GpuWeights
 from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import forward, workload
@@ -51,7 +54,8 @@ _PLANS: tuple[dict[str, tuple[str, ...]], ...] = (
     },
 )
 _IN_A_ROW, _REPEATS = 20, 3
-_LIMIT_S = 90.0
+_WHOLE = 100
+_PREPARE_S, _MEASURE_S = 75.0, 15.0
 _READY = "prepared, waits for its turn"
 Line = dict[str, Any]
 
@@ -123,6 +127,23 @@ def measure(rig: Rig, precision: str, plan: int) -> Iterator[Line]:
         same = torch.equal(passes.logits[False], passes.logits[early])
         found = {"row_ms": row, "alone_ms": alone, "same": same, "off": _off(passes.logits[early], expected[tokens])}
         yield {**case, "tokens": tokens, "early": early, **found}
+    if plan == 0:
+        for tokens, whole in _whole_ms(rig, GpuBert(weights, rig.gpu.kernels, choices(precision, ())), tokens_of):
+            yield {"precision": precision, "contestant": DEFAULT, "tokens": tokens, "whole_ms": whole}
+
+
+def _whole_ms(rig: Rig, bert: GpuBert, tokens_of: Sequence[int]) -> Iterator[tuple[int, float]]:
+    """The backend's whole way from a batch to its answers, through the pipeline: what the host adds to a pass."""
+    pipeline, graphs = Pipeline(bert, rig.gpu), CudaGraphs(bert, rig.gpu)
+    graphs.capture(BatchSizes(most_tokens=max(tokens_of), most_samples=1, longest=max(tokens_of), typical=1))
+    for tokens in tokens_of:
+        batch = workload.batch(tokens, rig.config.vocab_size)
+
+        def answer(batch: Batch = batch) -> None:
+            pipeline.begin(batch, graphs.of(batch)).answers()
+
+        times = [_seconds(answer, 1, rig.gpu.synchronize) for _ in range(2 if rig.is_dry else _WHOLE)]
+        yield tokens, 1e3 * statistics.median(times)
 
 
 def _expected(weights: GpuWeights, precision: str, batch: DeviceBatch) -> Tensor:
@@ -136,7 +157,7 @@ def _off(found: Tensor, expected: Tensor) -> float:
 
 
 class _Child:
-    """A process that prepares a plan, says so, and measures when it is told to; it is killed at the deadline."""
+    """A process that prepares a plan, says so, and measures when it is told to; each with a time limit."""
 
     def __init__(self, precision: str, plan: int, *, is_dry: bool) -> None:
         self._who = {"precision": precision, "contestant": f"plan {plan}"}
@@ -146,8 +167,12 @@ class _Child:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self._lines: list[str] = []
-        self._timer = threading.Timer(_LIMIT_S, self._process.kill)
-        self._timer.start()
+        self._timer = self._limited(_PREPARE_S)
+
+    def _limited(self, seconds: float) -> threading.Timer:
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.start()
+        return timer
 
     def prepare(self) -> None:
         """Returns when it is ready, or has ended."""
@@ -156,14 +181,16 @@ class _Child:
             if _READY in line:
                 break
             self._lines.append(line)
+        self._timer.cancel()
 
     def measure(self) -> list[Line]:
         """What it found; the last line says why, if it failed."""
+        timer = self._limited(_MEASURE_S)
         try:
             out, _ = self._process.communicate("go\n")
         except OSError:
             out = ""
-        self._timer.cancel()
+        timer.cancel()
         lines = [*self._lines, *out.splitlines()]
         said = [line.strip() for line in lines if not line.startswith("{")][-1:]
         failed = [{**self._who, "failed": " ".join((f"exit code {self._process.returncode}", *said))}]
@@ -172,7 +199,7 @@ class _Child:
 
 def _measured(options: argparse.Namespace) -> list[Line]:
     plans = (0, len(_PLANS) - 1) if options.dry_run else range(len(_PLANS))
-    children = [_Child(one, plan, is_dry=options.dry_run) for one in options.types for plan in plans]
+    children = [_Child(one, plan, is_dry=options.dry_run) for plan in plans for one in options.types]
     for child in children:
         child.prepare()
     return [line for child in children for line in child.measure()]
@@ -218,6 +245,8 @@ def main() -> None:
         options.json.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
     rigs.show("ms of a pass", table(lines))
     for one in lines:
+        if "whole_ms" in one:
+            print(f"{one['precision']} {one['tokens']}: plain, from batch to answers {one['whole_ms']:.3f} ms")
         if "failed" in one:
             print(f"{one['precision']} {one['contestant']} failed: {one['failed'][:300]}")
     print(f"{time.monotonic() - start_s:.0f} s")
