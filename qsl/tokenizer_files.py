@@ -25,7 +25,7 @@ MAX_CHARS_PER_WORD = 100
 SETTINGS = _CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"  # next to a vocabulary
 _THEIR_KIND = "the settings of a WordPiece tokenizer"
 _CASED_SHARE = 0.01  # of a vocabulary's tokens: with more capitals, it is that of a cased model
-# Classes of transformers whose tokens are BERT's; those without a name of their own say it in tokenizer.json.
+# Classes of transformers with BERT's tokens; the general ones say in tokenizer.json what they are.
 _WORDPIECE = ("Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "RetriBert", "DPRReader")
 _CLASSES = {f"{name}Tokenizer{fast}" for name in _WORDPIECE for fast in ("", "Fast")}
 _CLASSES |= {"PreTrainedTokenizerFast", "TokenizersBackend", "BertWordPieceTokenizer"}
@@ -115,15 +115,15 @@ def read(file: DataFile) -> Vocabulary:
     is_json = file.path.suffix == ".json" or file.content.startswith(b"{")
     own = _parsed(_Tokenizer, file.content, file.path) if is_json else None
     tokens = _lines(file) if own is None else _tokens(own, file.path)
-    beside = {name: DataFile(file.path.with_name(name), _THEIR_KIND, "--vocab") for name in SETTINGS}
-    config = _beside(_Config, beside[_CONFIG])
-    _check_config(config or _Config(), tokens, beside[_CONFIG].path)
+    nearby = {name: DataFile(file.path.with_name(name), _THEIR_KIND, "--vocab") for name in SETTINGS}
+    config = _nearby(_Config, nearby[_CONFIG])
+    _check_config(config or _Config(), tokens, nearby[_CONFIG].path)
     is_stated = own or (config and config.do_lower_case is not None)
-    other = None if is_stated else _beside(_Tokenizer, beside[_TOKENIZER])
-    states, path = (own, file.path) if own else (other, beside[_TOKENIZER].path)
+    other = None if is_stated else _nearby(_Tokenizer, nearby[_TOKENIZER])
+    states, path = (own, file.path) if own else (other, nearby[_TOKENIZER].path)
     normalizer = _normalizer(states, path) if states else None
     found = {_CONFIG: config, _TOKENIZER: other}
-    stated_in = tuple(beside[name] for name, content in found.items() if content)
+    stated_in = tuple(nearby[name] for name, content in found.items() if content)
     return Vocabulary(tokens, _rules(config or _Config(), normalizer, tokens), stated_in)
 
 
@@ -199,7 +199,7 @@ def _check_added(added: Iterable[str], tokens: Collection[str], path: Path) -> N
         raise _unusable(path, f"tokens that were added to the vocabulary, such as {others[0]!a}")
 
 
-def _beside(kind: type[T], file: DataFile) -> T | None:
+def _nearby(kind: type[T], file: DataFile) -> T | None:
     """The settings in a file next to the vocabulary; None if there is no such file."""
     try:
         return decode(kind, parse_json(file.content)) if file.path.exists() else None

@@ -27,7 +27,7 @@ _IN_DIRECTORY = (
     "onnx/model.onnx",  # optimum's layout
 )
 _NO_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "training_args.bin", "optimizer.pt", "scheduler.pt")
-_FOREIGN = {  # suffix of weights that other frameworks read → whose they are
+_FOREIGN = {  # suffix of weights that other frameworks read → what they are
     ".h5": "weights of TensorFlow (Keras)",
     ".msgpack": "weights of Flax",
     ".index": "a checkpoint of TensorFlow",

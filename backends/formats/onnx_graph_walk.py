@@ -23,7 +23,7 @@ from backends.formats.onnx_folding import FOLDED, OnnxNode, result_size
 
 T = TypeVar("T")
 _SMALL = 4096  # elements of a constant that is read although weights are not: an axis, a shape, an index
-_FOLDS, _FREE = 16, 1 << 20  # elements that may be folded: so many times those in the file, and some more
+_FOLDS, _FREE = 16, 1 << 20  # elements that may be folded: 16 times those in the file, and a million
 _COMPUTING = (ValueError, TypeError, IndexError, KeyError, OverflowError, np.exceptions.AxisError)
 
 

@@ -66,7 +66,7 @@ def read(path: Path) -> ModelWeights:
 
 
 def _tables(graph: OnnxGraph, total: str) -> dict[str, Array]:
-    """The three embedding tables of a sum, told apart by what indexes them: an input's values, or a sample's length."""
+    """The three embedding tables of a sum, by what indexes them: an input's values, or a sample's length."""
     found: dict[str | None, list[Array]] = {}
     for name, node in graph.upstream(total, lambda _, node: node.op not in _SUMS):
         lookup = _lookup(graph, node)
