@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from accuracy import squad
+from foundation import held_directory
 from submission import prerequisites
 from submission.check import command as check_command
 from submission.package import build, documents, pack, side_files, summary
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
 
 def _dry_run(request: SubmissionRequest) -> int:
     """Make the trial runs in a temporary directory and show the plan."""
-    with TemporaryDirectory(prefix="submit-") as folder, workspace.claimed(Path(folder)) as (output, lock):
+    with held_directory.temporary("submit") as folder, workspace.claimed(folder) as (output, lock):
         ready = prerequisites.check(request, output)
         speeds = _speeds(request, output, lock)
         steps = plan.runs(request, Workspace(request.output_dir), speeds, len(ready.data.features))

@@ -15,10 +15,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import IO
 
-from foundation import file_kinds
+from foundation import file_kinds, held_directory
 from foundation.bounded_readers import require_regular
 from submission.check.failure import Failure, RefusedError
 
@@ -48,14 +47,14 @@ def opened(path: Path) -> Iterator[Path]:
     Raises:
         RefusedError: the file is not a tarball, is truncated, or holds something that a submission must not.
     """
-    with TemporaryDirectory(prefix="submission-") as folder:
+    with held_directory.temporary("submission") as folder:
         try:
-            _unpack(path, Path(folder))
+            _unpack(path, folder)
         except _BROKEN as error:
             found = file_kinds.at(path)
             why = str(error) if found in (None, file_kinds.GZIP) else f"{found} ({error})"
             raise _refused(path, "archive.broken", why, "a complete .tar or .tar.gz", "Pack again.") from error
-        yield Path(folder)
+        yield folder
 
 
 def _unpack(path: Path, folder: Path) -> None:
