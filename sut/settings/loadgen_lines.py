@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,22 +107,30 @@ def read(
     """
     try:
         content = bounded_readers.read_bytes(path, bounded_readers.SETTINGS_BYTES, pipes=pipes)
-        lines = content.decode("utf-8-sig").split("\n")
+        text = content.decode("utf-8-sig")
     except (UnreadableError, UnicodeDecodeError) as error:
         reason = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
         raise UsageError(f"expected LoadGen's settings in {path}, found {reason}. Check {flag}.") from error
     found: dict[tuple[str, str, str], _Line] = {}
-    for number, line in enumerate(lines, start=1):
-        words = [word for word in _BLANKS.split(line) if word]
-        if not words or words[0].startswith("#"):
+    models: dict[str, str] = {}
+    for line in _lines(path, text):
+        models.setdefault(line.model, line.where)
+        if line.model not in ("*", model):  # another benchmark's, with keys of its own
             continue
-        one = _parse(f"{path} line {number}", words, keys, file)
-        name = (one.model, one.scenario, one.key)
+        _check_names(line, keys, file)
+        name = (line.model, line.scenario, line.key)
         if name in found:
-            raise UsageError(f"found {'.'.join(name)} in {one.where}, and in {found[name].where}. Remove one.")
-        found[name] = replace(one, value=_value(one, keys, scenario))
-    settings = _chosen(found.values(), keys, model, scenario)
-    return LoadGenFile(settings, hashlib.sha256(content).hexdigest(), {one.model: one.where for one in found.values()})
+            raise UsageError(f"found {'.'.join(name)} in {line.where}, and in {found[name].where}. Remove one.")
+        found[name] = replace(line, value=_value(line, keys, scenario))
+    return LoadGenFile(_chosen(found.values(), keys, model, scenario), hashlib.sha256(content).hexdigest(), models)
+
+
+def _lines(path: Path, text: str) -> Iterator[_Line]:
+    """The lines that are settings, by their form."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        words = [word for word in _BLANKS.split(line) if word]
+        if words and not words[0].startswith("#"):
+            yield _parse(f"{path} line {number}", words)
 
 
 def _chosen(lines: Collection[_Line], keys: Mapping[str, Key], model: str, scenario: str) -> dict[str, Setting]:
@@ -135,7 +143,7 @@ def _chosen(lines: Collection[_Line], keys: Mapping[str, Key], model: str, scena
     return settings
 
 
-def _parse(where: str, words: list[str], keys: Mapping[str, Key], file: str) -> _Line:
+def _parse(where: str, words: list[str]) -> _Line:
     for character in "".join(words):
         if not "!" <= character <= "~":
             name = unicodedata.name(character, "a control character").lower()
@@ -143,15 +151,18 @@ def _parse(where: str, words: list[str], keys: Mapping[str, Key], file: str) -> 
     parts = words[0].split(".")
     if len(words) != 3 or words[1] != "=" or words[2].startswith("-") or len(parts) != 3:
         raise UsageError(f"expected {_FORM} in {where}, found {' '.join(words)[:_SHOWN]!r}.")
-    model, scenario, key = parts
-    for word, known in ((scenario, ("*", *SCENARIOS)), (key, tuple(keys))):
+    return _Line(where, parts[0], parts[1], parts[2], words[2])
+
+
+def _check_names(line: _Line, keys: Mapping[str, Key], file: str) -> None:
+    for word, known in ((line.scenario, ("*", *SCENARIOS)), (line.key, tuple(keys))):
         if word not in known:
             hint = did_you_mean(word, known) or f" Known: {', '.join(known)}."
-            raise UsageError(f"found {word!r} in {where}, which LoadGen does not read from {file}.{hint}")
-    if scenario != "*" and scenario not in keys[key].fields:
-        known_in = ", ".join(sorted(keys[key].fields))
-        raise UsageError(f"found {key} for {scenario} in {where}; LoadGen reads it for {known_in}.")
-    return _Line(where, model, scenario, key, words[2])
+            raise UsageError(f"found {word!r} in {line.where}, which LoadGen does not read from {file}.{hint}")
+    fields = keys[line.key].fields
+    if line.scenario != "*" and line.scenario not in fields:
+        known_in = ", ".join(sorted(fields))
+        raise UsageError(f"found {line.key} for {line.scenario} in {line.where}; LoadGen reads it for {known_in}.")
 
 
 def _value(line: _Line, keys: Mapping[str, Key], scenario: str) -> float:

@@ -29,7 +29,7 @@ def read_audit(folder: Path, text: str, **settings: object) -> str:
 
 
 def test_lines_of_this_scenario_and_model_count(tmp_path: Path) -> None:
-    text = "# a comment\n\n*.Server.target_qps = 5\nbert.*.min_duration = 7\nresnet50.Offline.target_qps = 9\n"
+    text = "# a comment\n\n*.Server.target_qps = 5\nbert.*.min_duration = 7\nllama2-70b.*.ttft_latency = 9\n"
     assert read(tmp_path, text) == {"min_duration": 7}
     assert read(tmp_path, text, scenario="Server") == {"target_qps": 5, "min_duration": 7}
     assert user_conf.read(resolve({}), "bert").settings == {}
