@@ -22,16 +22,17 @@ def read(file: DataFile) -> dict[str, list[Any]]:
         DatasetError: pyarrow is not installed, or the file is broken.
     """
     try:
-        from pyarrow import BufferReader, parquet
+        from pyarrow import ArrowException, BufferReader, parquet
     except ModuleNotFoundError as error:
         raise DatasetError(
             f"reading {file.path} needs pyarrow, which is not installed. Type: pip install 'mlperf-bert-sut[parquet]'"
         ) from error
     try:
         columns: dict[str, list[Any]] = parquet.read_table(BufferReader(file.content)).to_pydict()
-    except (OSError, ValueError) as error:  # pyarrow's errors are subclasses of these
+    except (OSError, ValueError, OverflowError, MemoryError, ArrowException) as error:
+        first = str(error).partition("\n")[0]
         raise DatasetError(
             f"expected a complete parquet file at {file.path}, found one cut short or broken "
-            f"({str(error).splitlines()[0]}). Fetch or copy it again."
+            f"({first}). Fetch or copy it again."
         ) from error
     return columns

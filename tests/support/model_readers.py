@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 from damage import Reader, text
 from plain_onnx import write_plain_onnx
+from pyarrow import parquet
 from small_bert import random_tensors, write_model
 
 from accuracy import log as accuracy_log
@@ -47,6 +49,19 @@ def data_set(folder: Path) -> Path:
     path = folder / "dev.json"
     demo.write(path, "dev", questions=2)
     return path
+
+
+RECORD = {
+    "id": "1",
+    "context": "It is red.",
+    "question": "What is?",
+    "answers": {"text": ["red"], "answer_start": [6]},
+}
+
+
+def parquet_file(folder: Path) -> Path:
+    parquet.write_table(pyarrow.table({"sentence": ["good", "bad"], "label": [1, 0]}), folder / "a.parquet")
+    return folder / "a.parquet"
 
 
 def vocabulary() -> Path:
@@ -118,6 +133,8 @@ READERS = {
     "SHA256SUMS": Reader(sealed, lambda path: sealed_directory.is_intact(path.parent)),
     "SQuAD": Reader(data_set, lambda path: squad.load(path, vocabulary(), None)),
     "SST-2": Reader(text("a.tsv", "sentence\tlabel\ngood .\t1\nbad .\t0\n"), sst2.read_labels),
+    "SST-2, parquet": Reader(parquet_file, sst2.read_labels),
+    "SQuAD, records": Reader(text("a.jsonl", json.dumps(RECORD)), lambda path: squad.load(path, vocabulary(), None)),
     "vocab.txt": Reader(text("vocab.txt", "\n".join(VOCABULARY)), WordPiece),
     "a calibration list": Reader(
         text("list.txt", "1\n2\n17\n"), lambda path: calibration_list.read_indices(path, path, 20)
