@@ -30,7 +30,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 def seal(directory: Path) -> None:
     """Write the digests of all files in `directory`, after they are synced to disk. Raises OSError."""
-    paths = sorted(path for path in directory.iterdir() if path.is_file())
+    paths = sorted(path for path in directory.glob("[!.]*") if path.is_file() and path.name != SUMS)
     for path in paths:
         _sync(path)
     text = _sums(paths)

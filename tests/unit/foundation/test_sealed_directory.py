@@ -96,6 +96,18 @@ def test_a_note_that_is_none_is_written_again(directory: Path, hashed: list[obje
     assert sealed_directory.is_intact(directory) and len(hashed) == 2
 
 
+def test_a_directory_may_be_sealed_again(directory: Path) -> None:
+    (directory / "weights").write_bytes(b"others")
+    (directory / ".lock").touch()
+    sealed_directory.seal(directory)
+    (directory / ".lock").unlink()
+    assert sealed_directory.is_intact(directory)
+    assert [line.split()[1] for line in (directory / "SHA256SUMS").read_text().splitlines()] == [
+        "engine.json",
+        "weights",
+    ]
+
+
 def test_a_copy_is_verified_on_its_own(directory: Path, tmp_path: Path, hashed: list[object]) -> None:
     copied = shutil.copytree(directory, tmp_path / "copy")
     assert sealed_directory.is_intact(copied) and len(hashed) == 2
