@@ -98,14 +98,18 @@ class _Descriptor(io.FileIO):
         super().__init__(number, "w", closefd=False)
 
     def write(self, data: Any, /) -> int:
+        """Write all of it, which a file of the operating system need not do at once."""
+        left = memoryview(data).cast("B")
+        total = left.nbytes
         try:
-            written = super().write(data)
-            if written is None and select.select([], [self], [], _PATIENCE_S)[1]:
-                written = super().write(data)
+            while left:
+                written = super().write(left)
+                if written is None and not select.select([], [self], [], _PATIENCE_S)[1]:
+                    raise BlockingIOError(errno.EAGAIN, "its reader does not read")
+                left = left[written or 0 :]
         except (OSError, ValueError) as error:
             _lose(self.fileno(), error if isinstance(error, OSError) else OSError(str(error)))
-            written = None
-        return memoryview(data).nbytes if written is None else written
+        return total
 
 
 def _lose(number: int, error: OSError) -> None:

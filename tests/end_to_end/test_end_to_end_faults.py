@@ -134,7 +134,7 @@ def test_ctrl_c_while_instances_start(start: Start, mapped: bytes, executor: str
 
 @pytest.mark.parametrize("executor", ("inline", "processes"))
 def test_ctrl_c_during_the_last_batches_leaves_nothing_that_looks_valid(start: Start, executor: str) -> None:
-    flags = ("--backend", "fake", "--model", "fake:sleep_ms=1500", "--test-query-count", 2, "--max-batch-tokens", 1)
+    flags = ("--backend", "fake", "--model", "fake:sleep_ms=700", "--test-query-count", 2, "--max-batch-tokens", 1)
     with start(*flags, "--executor", executor) as command:
         command.wait_for_run()
         command.interrupt()

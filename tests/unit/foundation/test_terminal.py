@@ -48,3 +48,14 @@ def test_printing_changes_nothing(tmp_path: Path, shell: str, lost: str) -> None
     if not shell:
         assert done.stdout == b"\\u2013" * 100_000 + b"\nnative"
         assert done.stderr == b"also \\u2013 error\nnative"
+
+
+@pytest.mark.parametrize("flag", ["-u", "-B"])
+def test_a_slow_reader_of_a_descriptor_that_does_not_block_gets_all(flag: str) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    code = "from foundation import terminal; terminal.secure(); print('x' * 300_000); print('end')"
+    with subprocess.Popen([sys.executable, flag, "-c", code], cwd=ROOT, stdout=writer), os.fdopen(reader, "rb") as pipe:
+        os.close(writer)
+        found = b"".join(iter(lambda: pipe.read(10_000), b""))
+    assert found == b"x" * 300_000 + b"\nend\n"
