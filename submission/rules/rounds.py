@@ -55,8 +55,9 @@ LATEST = "v6.1"
 
 DIVISIONS = ("closed", "open")
 # What an official checker takes for something else in the name of a submitter, a system or a model: a test of earlier
-# rounds, and the suffix of systems/<system>.json, which it removes wherever it stands.
-TAKEN_IN_NAMES = ("TEST05", ".json")
+# rounds; in that of a system, also the suffix of systems/<system>.json, which it removes wherever it stands.
+TAKEN_IN_NAMES = ("TEST05",)
+TAKEN_IN_SYSTEMS = (*TAKEN_IN_NAMES, ".json")
 # Names of other models: a directory with one of them in its name is that model's, whatever else is in it.
 OTHER_MODELS = ("mobilenet", "efficientnet", "resnet50")
 POWER = "power"  # in the directory of performance runs: a result with power measurements

@@ -83,12 +83,12 @@ def parse(argv: Sequence[str]) -> tuple[SubmissionRequest, ResumeOptions]:
     values, toml = flags.split(own, "submit", _INSTEAD)
     chosen = rounds.find(own.round)
     request = SubmissionRequest(
-        submitter=_name("submitter", own.submitter),
+        submitter=_name("submitter", own.submitter, rounds.TAKEN_IN_NAMES),
         division=choose("division", own.division, rounds.DIVISIONS),
         round=chosen,
         scenarios=_scenarios(own.scenarios),
         benchmark=choose("benchmark", own.benchmark, F1_TARGETS),
-        system=_name("system", own.system),
+        system=_name("system", own.system, rounds.TAKEN_IN_SYSTEMS),
         system_toml=own.system_toml or Path("configs", "systems", f"{own.system}.toml"),
         output_dir=own.output_dir,
         short=own.short,
@@ -122,8 +122,8 @@ def parser() -> Parser:
     return found
 
 
-def _name(field: str, text: str) -> str:
-    taken = [part for part in rounds.TAKEN_IN_NAMES if part in text]
+def _name(field: str, text: str, not_in_it: Sequence[str]) -> str:
+    taken = [part for part in not_in_it if part in text]
     if taken:
         raise UsageError(
             f"expected a --{field} without {taken[0]}, which an official checker takes for something else, found "

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from submission.check.failure import Failure
 from submission.check.tree import Tree, is_text, too_large
 from submission.rules.layout import SubmitterLayout
-from submission.rules.rounds import DIVISIONS, IGNORED_DIRECTORIES, MAX_FILE_BYTES, ROOT_SUFFIXES, TAKEN_IN_NAMES
+from submission.rules.rounds import (
+    DIVISIONS,
+    IGNORED_DIRECTORIES,
+    MAX_FILE_BYTES,
+    ROOT_SUFFIXES,
+    TAKEN_IN_NAMES,
+    TAKEN_IN_SYSTEMS,
+)
 
 _ROOT = PurePosixPath(".")
 
@@ -58,11 +65,12 @@ def submitter(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:
         )
     systems = [layout.results / system for system in tree.folders_in(layout.results)]
     models = [system / model for system in systems for model in tree.folders_in(system)]
-    yield from (failure for path in (layout.folder, *systems, *models) for failure in _taken(path))
+    for path in (layout.folder, *systems, *models):
+        yield from _taken(path, TAKEN_IN_SYSTEMS if path in systems else TAKEN_IN_NAMES)
 
 
-def _taken(path: PurePosixPath) -> Iterator[Failure]:
-    for part in TAKEN_IN_NAMES:
+def _taken(path: PurePosixPath, parts: Sequence[str]) -> Iterator[Failure]:
+    for part in parts:
         if part in path.name:
             expected = f"a name without {part}, which a checker takes for something else"
             yield _named(path, "names", path.name, expected, "Rename it, in every tree of the submission.")

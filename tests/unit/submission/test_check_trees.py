@@ -174,8 +174,11 @@ def test_v51_refuses_measurements_of_a_system_without_results(fresh: Trees, roun
     assert not found if holds else [one.rule for one in found] == ["systems.results"]
 
 
-@pytest.mark.parametrize("name", ["box.json", "my.json-box", "TEST05-box"])
-@pytest.mark.parametrize("attribute", ["system_dir", "model_dir", "folder"])
+@pytest.mark.parametrize(
+    ("attribute", "name"),
+    [("system_dir", "box.json"), ("system_dir", "my.json-box"), ("system_dir", "TEST05-box"),
+     ("model_dir", "bert-99-TEST05"), ("folder", "TEST05")],
+)  # fmt: skip
 def test_names_that_a_checker_takes_for_something_else(fresh: Trees, attribute: str, name: str) -> None:
     built = fresh("v6.1", "open")
     where = built.layout(OFFLINE)

@@ -22,8 +22,13 @@ def asked(folder: Path, *flags: str) -> SubmissionRequest:
     return request.parse([*ARGV, "--output-dir", str(folder), *flags])[0]
 
 
-@pytest.mark.parametrize("flag", ["--system", "--submitter"])
-@pytest.mark.parametrize("name", ["box.json", "my.json-box", "TEST05", "a b", "../box", ""])
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [
+        *(("--system", name) for name in ("box.json", "my.json-box", "TEST05-box", "a b", "../box", "")),
+        *(("--submitter", name) for name in ("TEST05", "a b", "../box", "")),
+    ],
+)
 def test_names_that_check_refuses_are_refused_before_a_run(tmp_path: Path, flag: str, name: str) -> None:
     with pytest.raises(UsageError, match=f"expected a {flag} "):
         asked(tmp_path, flag, name)
