@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from backends.bert.heads import HEADS
 from backends.gpu.gemm_tuning import TunedProduct
+from backends.gpu.hopper import attention as hopper
 from backends.gpu.kernels import GpuKernels
 from backends.gpu.weights import GpuLayer, GpuWeights
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
@@ -37,6 +38,8 @@ class GpuBert:
         self._weights, self._kernels = weights, kernels
         self._per_token = HEADS[weights.config.head].per_token
         self._products = [_tuned(layer, kernels, choices) for layer in weights.layers]
+        config, device = weights.config, weights.layers[0].qkv.weight.device
+        self._attention = hopper.chosen(kernels.attention, config.hidden_size, config.num_attention_heads, device)
 
     def rows(self, tokens: int, samples: int) -> int:
         """Rows of the logits of a batch."""
@@ -87,7 +90,7 @@ class GpuBert:
         encoding = layer.attention_output.input_encoding
         context = torch.empty(stream.shape, dtype=encoding.dtype, device=stream.device)
         heads = self._weights.config.num_attention_heads
-        self._kernels.attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, encoding, context)
+        self._attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, encoding, context)
         projected = products["attention_output"](context)
         x = self._add_norm(projected, stream, layer.attention_norm, layer.ffn_inner.input_encoding)
         projected = products["ffn_output"](products["ffn_inner"](x))

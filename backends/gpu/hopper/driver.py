@@ -77,10 +77,12 @@ class Arguments:
         self.addresses = (c_void_p * len(values))(*map(addressof, values))
 
 
-def launch(function: c_void_p, blocks: int, shared_memory: int, stream: int, arguments: Arguments) -> None:
+def launch(
+    function: c_void_p, blocks: int, shared_memory: int, stream: int, arguments: Arguments, threads: int = THREADS
+) -> None:
     """Enqueue the kernel on a stream of PyTorch."""
     status = _driver().cuLaunchKernel(
-        function, blocks, 1, 1, THREADS, 1, 1, shared_memory, stream, arguments.addresses, None
+        function, blocks, 1, 1, threads, 1, 1, shared_memory, stream, arguments.addresses, None
     )
     check(status)
 

@@ -25,28 +25,6 @@ __device__ __forceinline__ float gelu(float y) {
 #endif
 }
 
-// Among four neighbouring threads: thread q gets word q of each, in their order.
-__device__ __forceinline__ void transpose(u32* word, int lane) {
-    bool odd = lane & 1, upper = lane & 2;
-    for (int i = 0; i < 4; i += 2) {
-        u32 other = __shfl_xor_sync(0xFFFFFFFF, odd ? word[i] : word[i + 1], 1);
-        word[i] = odd ? other : word[i];
-        word[i + 1] = odd ? word[i + 1] : other;
-    }
-    for (int i = 0; i < 2; i++) {
-        u32 other = __shfl_xor_sync(0xFFFFFFFF, upper ? word[i] : word[i + 2], 2);
-        word[i] = upper ? other : word[i];
-        word[i + 2] = upper ? word[i + 2] : other;
-    }
-#if BYTES
-    u32 a = word[0], b = word[1], c = word[2], d = word[3];
-    word[0] = __byte_perm(a, b, 0x5410);
-    word[1] = __byte_perm(c, d, 0x5410);
-    word[2] = __byte_perm(a, b, 0x7632);
-    word[3] = __byte_perm(c, d, 0x7632);
-#endif
-}
-
 // The column, in its group, of the accumulator register that holds column 8 * block + 2 * quad of the product.
 __device__ __forceinline__ int column_of(int block, int quad) {
     return PERMUTED ? GROUP / 4 * quad + 2 * block : 8 * block + 2 * quad;
@@ -197,7 +175,8 @@ extern "C" __global__ void __launch_bounds__(384, 1)
             }
             if (PINGPONG) named_arrive(4 - consumer, 256);  // its products queue behind these
             wait_for_products<0>();
-            keep(sum);
+#pragma unroll
+            for (int block = 0; block < BLOCKS; block++) keep(sum[block]);
             release(empty + 8 * read, lane);
             // Of two buffers, because slower warps may still read the last tile's.
             float* to = constants + turn / (PINGPONG ? 2 : 1) % 2 * CONSTANT_FLOATS;

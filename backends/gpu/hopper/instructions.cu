@@ -1,5 +1,5 @@
-// The instructions of gemm.cu that CUDA C++ has no words for: barriers, bulk copies, wgmma, conversions. No header is
-// included, so that NVRTC alone compiles it.
+// The instructions of the kernels that CUDA C++ has no words for: barriers, bulk copies, wgmma, conversions. No header is
+// included, so that NVRTC alone compiles them.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -43,6 +43,10 @@ __device__ __forceinline__ void expect_bytes(u32 barrier, u32 bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
+__device__ __forceinline__ void arrive(u32 barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
 // Lane i of every warp that calls this arrives at CTA i's barrier. What the warp has read was read by wgmma and waited
 // for, so no memory is to be ordered: a release at the scope of the cluster would cost a fence of the GPU in every step.
 __device__ __forceinline__ void release(u32 barrier, int lane) {
@@ -54,7 +58,7 @@ __device__ __forceinline__ void release(u32 barrier, int lane) {
             "r"(lane)
             : "memory");
 #else
-    if (lane == 0) asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+    if (lane == 0) arrive(barrier);
 #endif
 }
 
@@ -96,6 +100,26 @@ __device__ __forceinline__ u64 descriptor(u32 address) {
     return (u64)((address & 0x3FFFF) >> 4) | (u64)1 << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62;
 }
 
+// The same for an operand with K going down: rows of 64 values of N, eight of them to an atom.
+__device__ __forceinline__ u64 row_descriptor(u32 address) {
+    return (u64)((address & 0x3FFFF) >> 4) | (u64)(1024 >> 4) << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62;
+}
+
+// Four matrices of 8 rows of 16 bytes; lane i has the address of row i % 8 of matrix i / 8.
+__device__ __forceinline__ void load_matrices(u32* word, u32 address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(word[0]), "=r"(word[1]), "=r"(word[2]), "=r"(word[3])
+                 : "r"(address)
+                 : "memory");
+}
+
+__device__ __forceinline__ void zero_16_bytes(u32 address) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(address), "r"(0) : "memory");
+}
+
+// What this thread has written to shared memory is seen by products that begin after a barrier.
+__device__ __forceinline__ void publish_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 __device__ __forceinline__ void named_sync(int name, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(name), "r"(threads) : "memory");
 }
@@ -113,11 +137,10 @@ __device__ __forceinline__ void sync_ctas() {
 }
 
 // Reads of the accumulators stay below this line, which follows the wait for the products.
-__device__ __forceinline__ void keep(Sum (&sum)[BLOCKS][COLUMNS / 2]) {
+template <int count>
+__device__ __forceinline__ void keep(Sum (&sum)[count]) {
 #pragma unroll
-    for (int block = 0; block < BLOCKS; block++)
-#pragma unroll
-        for (int i = 0; i < COLUMNS / 2; i++) asm volatile("" : SUM(sum[block][i])::"memory");
+    for (int i = 0; i < count; i++) asm volatile("" : SUM(sum[i])::"memory");
 }
 
 __device__ __forceinline__ void publish_barriers() {
@@ -179,6 +202,28 @@ __device__ __forceinline__ u32 pack(const float* y) {
     asm("cvt.rn.bf16x2.f32 %0, %2, %1;" : "=r"(word) : "f"(y[0]), "f"(y[1]));
 #endif
     return word;
+}
+
+// Among four neighbouring threads: thread q gets word q of each, in their order.
+__device__ __forceinline__ void transpose(u32* word, int lane) {
+    bool odd = lane & 1, upper = lane & 2;
+    for (int i = 0; i < 4; i += 2) {
+        u32 other = __shfl_xor_sync(0xFFFFFFFF, odd ? word[i] : word[i + 1], 1);
+        word[i] = odd ? other : word[i];
+        word[i + 1] = odd ? word[i + 1] : other;
+    }
+    for (int i = 0; i < 2; i++) {
+        u32 other = __shfl_xor_sync(0xFFFFFFFF, upper ? word[i] : word[i + 2], 2);
+        word[i] = upper ? other : word[i];
+        word[i + 2] = upper ? word[i + 2] : other;
+    }
+#if BYTES
+    u32 a = word[0], b = word[1], c = word[2], d = word[3];
+    word[0] = __byte_perm(a, b, 0x5410);
+    word[1] = __byte_perm(c, d, 0x5410);
+    word[2] = __byte_perm(a, b, 0x7632);
+    word[3] = __byte_perm(c, d, 0x7632);
+#endif
 }
 
 __device__ __forceinline__ void store_16_bytes(char* to, const u32* word) {

@@ -6,6 +6,7 @@ a model needs two or three kernels of each variant.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ SHARED_W, SHARED_X = 1, 2  # what a pair of CTAs shares
 STEP = 128  # bytes of K in a stage
 S8, E4M3, F16, BF16 = range(4)
 BYTES = (S8, E4M3)
-_SHARED_MEMORY = 227 * 1024  # bytes that a CTA may use
+SHARED_MEMORY = 227 * 1024  # bytes that a CTA may use
 _NAMES = ("S8", "E4M3", "F16", "BF16")
 # type → its sums, the wgmma instruction's types, and its operands after the descriptors
 _INSTRUCTIONS = {
@@ -77,7 +78,7 @@ class Types:
 def stages(shape: Shape, types: Types) -> int:
     """Stages of the ring: as many as fit next to the constants of the columns, if the shape sets no number."""
     fixed = 1024 + 4 * types.constants * shape.columns * 4  # alignment; two buffers for each warpgroup
-    return shape.stages or (_SHARED_MEMORY - fixed) // ((shape.rows + shape.columns) * STEP + 16)
+    return shape.stages or (SHARED_MEMORY - fixed) // ((shape.rows + shape.columns) * STEP + 16)
 
 
 def shared_memory(shape: Shape, types: Types) -> int:
@@ -90,7 +91,6 @@ def source(shape: Shape, types: Types, kernel: str = "gemm.cu") -> str:
     """The complete source of `kernel`; it includes nothing."""
     producer, consumer = (24, 240) if shape.blocks * shape.columns > 256 else (40, 232)
     defined = {
-        **{name: number for number, name in enumerate(_NAMES)},
         "SHARED_W": SHARED_W,
         "SHARED_X": SHARED_X,
         "OPERAND": types.operand,
@@ -108,8 +108,14 @@ def source(shape: Shape, types: Types, kernel: str = "gemm.cu") -> str:
         "CONSUMER_REGISTERS": consumer,
         "SUM(x)": '"+r"(x)' if types.operand == S8 else '"+f"(x)',
     }
-    lines = "\n".join(f"#define {name} {value}" for name, value in defined.items())
-    return "\n".join((lines, _product(types.operand, shape.columns), _text("instructions.cu"), _text(kernel)))
+    return assembled(defined, _product(types.operand, shape.columns), kernel)
+
+
+def assembled(defined: Mapping[str, int | str], products: str, kernel: str) -> str:
+    """A kernel's source: its constants, the functions that issue its products, what all kernels share, itself."""
+    names = {name: number for number, name in enumerate(_NAMES)}
+    lines = (f"#define {name} {value}" for name, value in {**names, **defined}.items())
+    return "\n".join((*lines, products, _text("instructions.cu"), _text(kernel)))
 
 
 def _product(operand: int, columns: int) -> str:
