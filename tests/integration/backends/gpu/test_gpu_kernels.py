@@ -10,6 +10,8 @@ import torch
 from gpu_encodings import BFLOAT16, BYTE, DTYPES, FP8, HALF, check, check_alike, encoding, on, poisoned, random
 from torch import Tensor
 
+from backends.gpu.hopper import attention as hopper
+from backends.gpu.hopper.gemm import available
 from backends.gpu.kernels import TRITON, TWIN, GpuKernels, attention
 from backends.gpu.kernels.attention import FORMS
 from backends.gpu.kernels.gemm import TILES
@@ -99,6 +101,27 @@ def test_attention_does_not_write_beyond_the_last_sample(device: str) -> None:
     TRITON.attention(qkv, ends, 96, 1, Encoding(HALF), to)
     check(to[:65], exact_attention(qkv[:65].cpu(), [65], 1), Encoding(HALF), 4e-3)
     assert to[65:].isnan().all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", hopper.FORMS)
+@pytest.mark.parametrize(("dtype", "out"), [*((HALF, out) for out in DTYPES), (BFLOAT16, BFLOAT16), (BFLOAT16, FP8)])
+def test_attention_on_hopper(form: str, dtype: torch.dtype, out: torch.dtype) -> None:
+    """Neither rows beyond the samples nor a sample of NaN reach the others."""
+    if not available(0):
+        pytest.skip("the GPU is no Hopper, or NVRTC is missing")
+    edges = [0, 1, 2, 63, 64, 65, 127, 128, 0, 177, 191, 192, 193, 256, 257, 384, 385, 512]
+    lengths = [*np.random.default_rng(3).permutation(edges * 2).tolist(), 100]
+    used = sum(lengths)
+    qkv = random(used + 70, 3 * 128, seed=5, size=1.5).to(dtype)
+    qkv[used - 100 :] = float("nan")
+    ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32).cuda()
+    to = poisoned(out, len(qkv), 128, device="cuda")
+    hopper.launch(form, qkv.cuda(), ends, 512, 2, on(encoding(out, 128), "cuda"), to)
+    slack = 0.03 if dtype == BFLOAT16 else 4e-3
+    check(to[: used - 100], exact_attention(qkv[: used - 100], lengths[:-1], 2), encoding(out, 128), slack)
+    beyond = to[used:].float()
+    assert (beyond == 127).all() if out == BYTE else beyond.isnan().all()
 
 
 @pytest.mark.parametrize("out", [None, *DTYPES], ids=str)
