@@ -63,10 +63,11 @@ def submitter(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:
         yield _named(
             layout.results, "results", "nothing", "results of a system", "Add results, or remove the directory."
         )
-    systems = [layout.results / system for system in tree.folders_in(layout.results)]
-    models = [system / model for system in systems for model in tree.folders_in(system)]
-    for path in (layout.folder, *systems, *models):
-        yield from _taken(path, TAKEN_IN_SYSTEMS if path in systems else TAKEN_IN_NAMES)
+    yield from _taken(layout.folder, TAKEN_IN_NAMES)
+    for system in tree.folders_in(layout.results):
+        yield from _taken(layout.results / system, TAKEN_IN_SYSTEMS)
+        for model in tree.folders_in(layout.results / system):
+            yield from _taken(layout.results / system / model, TAKEN_IN_NAMES)
 
 
 def _taken(path: PurePosixPath, parts: Sequence[str]) -> Iterator[Failure]:
