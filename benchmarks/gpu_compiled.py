@@ -88,15 +88,17 @@ def _norm() -> LayerNorm:
 
 
 def _add_norm(dtype: torch.dtype) -> None:
-    stream, to = _empty(HALF, _HIDDEN), None if dtype == HALF else _empty(dtype, _HIDDEN)
-    add_norm.launch(_empty(HALF, _HIDDEN), stream, _norm(), _encoding(dtype, _HIDDEN), to)
+    """Where the product has added the residual."""
+    statistics = None if dtype == HALF else torch.empty(_TOKENS, 2)
+    add_norm.launch(_empty(HALF, _HIDDEN), None, _norm(), _encoding(dtype, _HIDDEN), _empty(dtype, _HIDDEN), statistics)
 
 
 def _embed(dtype: torch.dtype) -> None:
     word, kind, position = (torch.zeros(_TOKENS, dtype=torch.int32) for _ in range(3))
     tables = EmbeddingTables(*(torch.empty(rows, _HIDDEN) for rows in (30522, 2, 512)))
-    stream, to = _empty(HALF, _HIDDEN), None if dtype == HALF else _empty(dtype, _HIDDEN)
-    embed.launch((word, kind, position), tables, _norm(), _encoding(dtype, _HIDDEN), stream, to)
+    sums, statistics = (None, None) if dtype == HALF else (_empty(HALF, _HIDDEN), torch.empty(_TOKENS, 2))
+    to = _empty(dtype, _HIDDEN)
+    embed.launch((word, kind, position), tables, _norm(), _encoding(dtype, _HIDDEN), to, sums, statistics)
 
 
 def _epilogue(dtype: torch.dtype) -> None:

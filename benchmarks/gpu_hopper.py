@@ -142,7 +142,7 @@ def table(lines: Sequence[Line], options: argparse.Namespace) -> Iterator[str]:
     titles = {name: f"v{number}" for number, name in enumerate(options.variants, 1)}
     yield "; ".join(f"{short} = {name}" for name, short in titles.items())
     yield (
-        f"{'µs, cold L2':32}{'library':>8}{'Triton':>8}"
+        f"{'µs, cold L2':43}{'library':>8}{'Triton':>8}"
         + "".join(f"{short:>8}" for short in titles.values())
         + "  best"
     )
@@ -157,7 +157,7 @@ def table(lines: Sequence[Line], options: argparse.Namespace) -> Iterator[str]:
                 best = min(row, key=lambda name: row[name], default="")
                 rate = 2e-6 * tokens * n * k / row[best] if row else 0.0
                 share = f"{titles.get(best, best)} {rate:.0f} T, {rate / PEAK_TFLOPS[kind]:.0%}"
-                yield f"{kind:5}{product:17}{tokens:6}    {cells}  {share}"
+                yield f"{kind:5}{product:28}{tokens:6}    {cells}  {share}"
     yield from problems(lines)
 
 

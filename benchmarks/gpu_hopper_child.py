@@ -18,12 +18,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.gpu import gemm_variants
+from backends.gpu.gemm_variants import GemmVariant
 from backends.gpu.hopper import gemm as hopper
 from backends.gpu.kernels import TRITON, TWIN, GpuKernels
+from backends.gpu.kernels import residual as residuals
 from backends.gpu.kernels.gemm import TILES
+from backends.gpu.kernels.residual import Residual
 from backends.gpu.kernels.rounding import store
+from backends.gpu.residual_norm import is_normalized_again
 from backends.gpu.weights import Product
-from backends.pytorch_cpu.kernels import Encoding
+from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 
 PRODUCTS = {
     "qkv": (3072, 1024),
@@ -31,9 +35,11 @@ PRODUCTS = {
     "ffn_inner": (4096, 1024),
     "ffn_output": (1024, 4096),
 }
+_RESIDUAL = " + residual"
+PRODUCTS |= {name + _RESIDUAL: PRODUCTS[name] for name in ("attention_output", "ffn_output")}  # for Hopper's alone
 # type → operands, results of ffn_inner, other results
 DTYPES = {
-    "fp8": (torch.float8_e4m3fn, torch.float8_e4m3fn, torch.bfloat16),
+    "fp8": (torch.float8_e4m3fn, torch.float8_e4m3fn, torch.float16),
     "int8": (torch.int8, torch.int8, torch.float16),
     "fp16": (torch.float16, torch.float16, torch.float16),
     "bf16": (torch.bfloat16, torch.bfloat16, torch.bfloat16),
@@ -60,7 +66,21 @@ def random_product(kind: str, name: str, device: str) -> Product:
         gelu=gelu,
         input_encoding=Encoding(operand),
         output_encoding=Encoding(result, *into_bytes),
+        has_residual=name.endswith(_RESIDUAL),
     )
+
+
+def random_residual(product: Product, tokens: int) -> Residual | None:
+    """Of rows with a mean of 3 and a deviation of about 1, some of them outliers."""
+    if not product.has_residual:
+        return None
+    n, device = len(product.weight), product.weight.device
+    rows = (3 + torch.randn(tokens, n, device=device) ** 3 / 4).to(product.output_encoding.dtype)
+    if not is_normalized_again(product.input_encoding):
+        return Residual(rows)
+    norm = LayerNorm(torch.rand(n, device=device) + 0.5, torch.randn(n, device=device), 1e-12)
+    variance, mean = torch.var_mean(rows.float(), 1, correction=0, keepdim=True)
+    return Residual(rows, torch.cat([variance.rsqrt(), -mean * variance.rsqrt()], 1), norm)
 
 
 def random_input(product: Product, tokens: int) -> Tensor:
@@ -69,15 +89,16 @@ def random_input(product: Product, tokens: int) -> Tensor:
     return (drawn * (_SPREAD if operand.itemsize == 1 else 1)).to(operand)
 
 
-def error(product: Product, x: Tensor, call: Callable[[Tensor], Tensor]) -> float:
+def error(product: Product, x: Tensor, residual: Residual | None, call: GemmVariant) -> float:
     """‖y − reference‖ / ‖reference‖ against float32 sums, of a result into memory that held other bytes."""
     expected = torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
     sums = x.float() @ product.weight.float().T
     y = (sums if product.scale is None else sums * product.scale) + product.bias
+    y = y if residual is None else y + residuals.twin(residual)
     store(F.gelu(y) if product.gelu else y, product.output_encoding, expected)
     poison = torch.full_like(expected.view(torch.uint8), 0x7F)
     del poison  # the allocator hands this memory out next
-    difference = call(x).float() - expected.float()
+    difference = call(x, residual).float() - expected.float()
     return float(difference.norm() / expected.float().norm())
 
 
@@ -108,11 +129,12 @@ class Contestants:
     def __init__(self, names: list[str], kinds: list[str], device: str) -> None:
         self._kernels: GpuKernels = TRITON if device == "cuda" else TWIN
         self.products = {(kind, one): random_product(kind, one, device) for kind in kinds for one in PRODUCTS}
-        self._calls: dict[tuple[str, str, str], Callable[[Tensor], Tensor]] = {}
+        self._calls: dict[tuple[str, str, str], GemmVariant] = {}
         self.failed: dict[tuple[str, str, str], str] = {}
         for name in names:
             for (kind, one), product in self.products.items():
-                self._build(name, kind, one, product)
+                if not product.has_residual or (name in hopper.SHAPES and device == "cuda"):
+                    self._build(name, kind, one, product)
 
     def _build(self, name: str, kind: str, one: str, product: Product) -> None:
         """Compiles, and runs once where that is Triton's way to compile."""
@@ -127,7 +149,7 @@ class Contestants:
         except Exception as problem:  # noqa: BLE001 - a compiler's; it is this contestant's result
             self.failed[name, kind, one] = f"{type(problem).__name__}: {str(problem)[:300]}"
 
-    def call(self, name: str, kind: str, one: str) -> Callable[[Tensor], Tensor] | None:
+    def call(self, name: str, kind: str, one: str) -> GemmVariant | None:
         return self._calls.get((name, kind, one))
 
 
@@ -149,15 +171,15 @@ def run(names: list[str], kinds: list[str], device: str, checked: Sequence[int],
             continue
         case = {"variant": name, "type": kind, "product": one, "tokens": tokens}
         say(at=case)
-        x = random_input(product, tokens)
+        x, residual = random_input(product, tokens), random_residual(product, tokens)
         try:
-            wrong = error(product, x, call)
+            wrong = error(product, x, residual, call)
             right = wrong <= TOLERANCE[product.output_encoding.dtype]
             figures: dict[str, float] = {}
             if right and tokens in timed:
-                figures["us"] = measured_us(lambda c=call, x=x: c(x), is_gpu)  # type: ignore[misc]  # bound now
+                figures["us"] = measured_us(lambda c=call, x=x, r=residual: c(x, r), is_gpu)  # type: ignore[misc]  # bound now
                 if is_gpu and tokens == min(timed):
-                    figures["host_us"] = host_us(lambda c=call, x=x: c(x))  # type: ignore[misc]
+                    figures["host_us"] = host_us(lambda c=call, x=x, r=residual: c(x, r))  # type: ignore[misc]
             say(**case, error=wrong, right=right, **figures)
         except Exception as problem:  # noqa: BLE001 - libraries reject shapes with many types of errors
             say(**case, failed=f"{type(problem).__name__}: {str(problem)[:300]}")

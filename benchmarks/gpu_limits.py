@@ -78,6 +78,7 @@ def _product(precision: str, k: int, n: int) -> Product:
         gelu=False,
         input_encoding=Encoding(dtype),
         output_encoding=gives,
+        has_residual=False,
     )
 
 

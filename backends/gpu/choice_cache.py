@@ -26,6 +26,7 @@ _SOURCES = (
     "gemm_tuning.py",
     "kernels/*.py",
     "hopper/*",
+    "residual_norm.py",
 )  # what a variant is, and how it is timed
 
 

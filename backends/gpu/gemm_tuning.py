@@ -1,13 +1,14 @@
 """Chooses the GEMM variant of each product at each number of tokens: measured on this GPU, or the default.
 
 A choice is valid for one GPU (choice_cache.py); on another one it is measured when the model is loaded, before the
-clock. All layers have the same shapes, so only the first is measured.
+clock. All layers have the same shapes, so only the first is measured. A product with a residual is measured with the
+LayerNorm after it, which has less to do where the product has added the residual.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +16,13 @@ from torch import Tensor
 
 from backends.errors import BackendError, brief
 from backends.gpu.engine import BUCKETS
-from backends.gpu.gemm_variants import LIBRARY, build_variant, starts_early, variants
+from backends.gpu.gemm_variants import LIBRARY, GemmVariant, adds_residual, build_variant, starts_early, variants
 from backends.gpu.kernels import GpuKernels, dependent
+from backends.gpu.kernels.residual import Residual
+from backends.gpu.residual_norm import is_normalized_again, normalized
 from backends.gpu.runtime import Gpu
 from backends.gpu.weights import FLOATS, GpuLayer, Product
+from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 from backends.quantization.int8_model import LINEARS
 
 GemmChoices = dict[str, str]  # "product@tokens" → one of gemm_variants.variants
@@ -45,12 +49,12 @@ def measured(layer: GpuLayer, gpu: Gpu, buckets: Sequence[int] = BUCKETS) -> Gem
     found: GemmChoices = {}
     for name, product in _products(layer).items():
         for at, tokens in enumerate(buckets):
-            x = _input(product, tokens)
+            x, residual = _input(product, tokens), random_residual(layer, name, tokens)
             fewest = buckets[at - 1] if at else 1
             offered = variants(product, fewest)
             if dependent.pays(tokens, gpu.device):
                 offered = tuple(filter(starts_early, offered))
-            timed = {one: _Timed.of(one, name, product, x, gpu) for one in offered}
+            timed = {one: _Timed.of(one, layer, name, x, residual, gpu) for one in offered}
             found[key(name, tokens)] = fastest = min(timed, key=lambda one: timed[one].milliseconds)
             if timed[fastest].error:
                 raise BackendError(f"expected a GEMM variant for {_shape(name, product, tokens)} on {gpu.name}, found "
@@ -66,13 +70,43 @@ class _Timed:
     error: str = ""
 
     @classmethod
-    def of(cls, variant: str, name: str, product: Product, x: Tensor, gpu: Gpu) -> _Timed:
+    def of(cls, variant: str, layer: GpuLayer, name: str, x: Tensor, residual: Residual | None, gpu: Gpu) -> _Timed:
         try:
-            call = build_variant(variant, product, gpu.kernels)
-            return cls(gpu.milliseconds(lambda: call(x)))
+            return cls(gpu.milliseconds(timed_call(variant, layer, name, x, residual, gpu.kernels)))
         except Exception as error:  # noqa: BLE001 - compilers and libraries reject shapes with many types of errors
-            _check_alive(gpu, variant, _shape(name, product, len(x)), error)
+            _check_alive(gpu, variant, _shape(name, getattr(layer, name), len(x)), error)
             return cls(float("inf"), brief(error))
+
+
+def timed_call(
+    variant: str, layer: GpuLayer, name: str, x: Tensor, residual: Residual | None, kernels: GpuKernels
+) -> Callable[[], Tensor]:
+    """What is timed of a layer's product `name`: it alone, or with the LayerNorm after it if it has a residual."""
+    call = build_variant(variant, getattr(layer, name), kernels)
+    if residual is None:
+        return lambda: call(x)
+    left = None if adds_residual(variant) else residual
+    return lambda: normalized(kernels, call(x, residual), left, *_norms(layer)[name])[0]
+
+
+def random_residual(layer: GpuLayer, name: str, tokens: int) -> Residual | None:
+    """A residual for a layer's product `name`; None if it has none."""
+    product: Product = getattr(layer, name)
+    if not product.has_residual:
+        return None
+    device = product.weight.device
+    rows = torch.randn(tokens, len(product.weight), device=device).to(product.output_encoding.dtype)
+    if not is_normalized_again(product.input_encoding):
+        return Residual(rows)
+    return Residual(rows, 0.5 + torch.rand(tokens, 2, device=device), layer.attention_norm)
+
+
+def _norms(layer: GpuLayer) -> dict[str, tuple[LayerNorm, Encoding]]:
+    """The LayerNorm after a product with a residual, and the encoding that it writes."""
+    return {
+        "attention_output": (layer.attention_norm, layer.ffn_inner.input_encoding),
+        "ffn_output": (layer.ffn_norm, layer.qkv.input_encoding),
+    }
 
 
 def _check_alive(gpu: Gpu, variant: str, shape: str, error: Exception) -> None:
@@ -101,10 +135,20 @@ class TunedProduct:
     def __init__(self, name: str, product: Product, kernels: GpuKernels, choices: Mapping[str, str]) -> None:
         chosen = [choices[key(name, tokens)] for tokens in BUCKETS]
         made = {one: build_variant(one, product, kernels) for one in set(chosen)}
-        self._variants = [made[one] for one in chosen]
+        self._variants = [(made[one], adds_residual(one)) for one in chosen]
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._variants[min(bisect.bisect_left(BUCKETS, len(x)), len(BUCKETS) - 1)](x)
+        """The product, [T, N]."""
+        variant, _ = self._variant(x)
+        return variant(x)
+
+    def plus(self, x: Tensor, residual: Residual) -> tuple[Tensor, Residual | None]:
+        """The product with the residual added; or without, and the residual that is left to add."""
+        variant, adds = self._variant(x)
+        return variant(x, residual), None if adds else residual
+
+    def _variant(self, x: Tensor) -> tuple[GemmVariant, bool]:
+        return self._variants[min(bisect.bisect_left(BUCKETS, len(x)), len(BUCKETS) - 1)]
 
 
 def key(name: str, tokens: int) -> str:

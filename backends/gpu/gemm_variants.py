@@ -1,13 +1,14 @@
 """The ways to compute a matrix product: our own GEMM with everything fused, or the library's and then an epilogue.
 
 Which is faster depends on the GPU, the shape and the number of tokens, so each product has a variant for each bucket
-of tokens (gemm_tuning.py chooses it).
+of tokens (gemm_tuning.py chooses it). Some variants add a residual as well; the others leave that to the LayerNorm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Protocol
 
 import torch
 import triton
@@ -17,11 +18,17 @@ from backends.gpu.hopper import gemm as hopper
 from backends.gpu.hopper import small
 from backends.gpu.kernels import GpuKernels
 from backends.gpu.kernels.gemm import TILES
+from backends.gpu.kernels.residual import Residual
 from backends.gpu.weights import Product, fp8_sums
 
 LIBRARY = "library"
 MIN_INT8_TOKENS = 17  # of the library's int8 product
-GemmVariant = Callable[[Tensor], Tensor]  # x [T, K] → y [T, N]
+
+
+class GemmVariant(Protocol):
+    """x [T, K] → y [T, N]; a product with a residual is given one, and `adds_residual` says whether y has it."""
+
+    def __call__(self, x: Tensor, residual: Residual | None = None, /) -> Tensor: ...
 
 
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
@@ -37,15 +44,20 @@ def starts_early(name: str) -> bool:
     return name != LIBRARY and name not in hopper.SHAPES
 
 
+def adds_residual(name: str) -> bool:
+    """True if the variant adds the residual of a product that has one."""
+    return name in hopper.SHAPES
+
+
 def build_variant(name: str, product: Product, kernels: GpuKernels) -> GemmVariant:
     """The variant `name`, one of `variants`, as a function."""
     if name == LIBRARY:
         return _LIBRARY[product.weight.dtype](product, kernels)
     if name in hopper.SHAPES:
-        return hopper.build(name, product)
+        return hopper.HopperProduct(hopper.SHAPES[name], product)
     if name in small.SHAPES:
-        return small.build(name, product)
-    return lambda x: _fused(product, kernels, name, x)
+        return small.SmallProduct(small.SHAPES[name], product)
+    return lambda x, _=None: _fused(product, kernels, name, x)
 
 
 def _fused(product: Product, kernels: GpuKernels, tile: str, x: Tensor) -> Tensor:
@@ -68,13 +80,13 @@ def _library_float(product: Product, kernels: GpuKernels) -> GemmVariant:
     """The library adds the bias; an epilogue follows only for GELU, which the library only approximates."""
     transposed, bias = product.weight.T, product.bias.to(product.weight.dtype)
     if product.gelu:
-        return lambda x: _with_epilogue(product, kernels, x @ transposed, None)
-    return lambda x: torch.addmm(bias, x, transposed)
+        return lambda x, _=None: _with_epilogue(product, kernels, x @ transposed, None)
+    return lambda x, _=None: torch.addmm(bias, x, transposed)
 
 
 def _library_int8(product: Product, kernels: GpuKernels) -> GemmVariant:
     transposed = product.weight.T
-    return lambda x: _with_epilogue(product, kernels, torch._int_mm(x, transposed), product.scale)
+    return lambda x, _=None: _with_epilogue(product, kernels, torch._int_mm(x, transposed), product.scale)
 
 
 def _library_fp8(product: Product, kernels: GpuKernels) -> GemmVariant:
@@ -89,8 +101,8 @@ def _library_fp8(product: Product, kernels: GpuKernels) -> GemmVariant:
         return torch._scaled_mm(x, transposed, rows, columns, bias, out_dtype=out, use_fast_accum=True)
 
     if product.gelu:
-        return lambda x: _with_epilogue(product, kernels, multiplied(x, None), None)
-    return lambda x: multiplied(x, bias)
+        return lambda x, _=None: _with_epilogue(product, kernels, multiplied(x, None), None)
+    return lambda x, _=None: multiplied(x, bias).to(product.output_encoding.dtype)
 
 
 @cache

@@ -17,8 +17,10 @@ from backends.bert.heads import HEADS
 from backends.gpu.gemm_tuning import TunedProduct
 from backends.gpu.hopper import attention as hopper
 from backends.gpu.kernels import GpuKernels
+from backends.gpu.kernels.residual import Residual
+from backends.gpu.residual_norm import embedded, normalized
 from backends.gpu.weights import GpuLayer, GpuWeights
-from backends.pytorch_cpu.kernels import Encoding, LayerNorm
+from backends.pytorch_cpu.kernels import Encoding
 from backends.quantization.int8_model import LINEARS
 
 
@@ -47,12 +49,14 @@ class GpuBert:
 
     def __call__(self, batch: DeviceBatch, to: Tensor | None = None) -> Tensor:
         """The head's logits, float32 [T, 2] or [B, 2], in `to` if it is given."""
-        stream, x = self._embed(batch)
-        layers = self._weights.layers
-        for number, layer in enumerate(layers):
-            following = layers[number + 1].qkv.input_encoding if number + 1 < len(layers) else None
-            x = self._layer(layer, self._products[number], following, x, stream, batch)
-        return self._logits(stream, batch.cu_seqlens, to)
+        weights, layers = self._weights, self._weights.layers
+        encodings = [*(layer.qkv.input_encoding for layer in layers), Encoding(weights.stream)]
+        x, residual = embedded(
+            self._kernels, batch.ids, weights.tables, weights.embedding_norm, encodings[0], weights.stream
+        )
+        for layer, products, following in zip(layers, self._products, encodings[1:], strict=True):
+            x, residual = self._layer(layer, products, following, x, residual, batch)
+        return self._logits(x, batch.cu_seqlens, to)
 
     def _logits(self, stream: Tensor, cu_seqlens: Tensor, to: Tensor | None) -> Tensor:
         """The head: its square layers, which have few rows and run in plain torch, then its last layer.
@@ -68,44 +72,24 @@ class GpuBert:
         self._kernels.head(x, weight, bias, answers)
         return answers
 
-    def _embed(self, batch: DeviceBatch) -> tuple[Tensor, Tensor]:
-        """The stream [T, H], and the input of the first product."""
-        weights, encoding = self._weights, self._weights.layers[0].qkv.input_encoding
-        shape = len(batch.ids[0]), weights.config.hidden_size
-        stream = torch.empty(shape, dtype=weights.stream, device=batch.ids[0].device)
-        x = self._empty_input(stream, encoding)
-        self._kernels.embed(batch.ids, weights.tables, weights.embedding_norm, encoding, stream, x)
-        return stream, stream if x is None else x
-
     def _layer(
         self,
         layer: GpuLayer,
         products: Mapping[str, TunedProduct],
-        following: Encoding | None,
+        following: Encoding,
         x: Tensor,
-        stream: Tensor,
+        residual: Residual,
         batch: DeviceBatch,
-    ) -> Tensor:
-        """One layer applied to x, the stream in the encoding of its first product; returns the next layer's x."""
+    ) -> tuple[Tensor, Residual]:
+        """One layer applied to x, which is in the encoding of its first product; the next layer's x and residual."""
         encoding = layer.attention_output.input_encoding
-        context = torch.empty(stream.shape, dtype=encoding.dtype, device=stream.device)
+        context = torch.empty(x.shape, dtype=encoding.dtype, device=x.device)
         heads = self._weights.config.num_attention_heads
         self._attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, encoding, context)
-        projected = products["attention_output"](context)
-        x = self._add_norm(projected, stream, layer.attention_norm, layer.ffn_inner.input_encoding)
-        projected = products["ffn_output"](products["ffn_inner"](x))
-        return self._add_norm(projected, stream, layer.ffn_norm, following)
-
-    def _add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, reader: Encoding | None) -> Tensor:
-        to = self._empty_input(stream, reader)
-        self._kernels.add_norm(projected, stream, norm, reader, to)
-        return stream if to is None else to
-
-    def _empty_input(self, stream: Tensor, reader: Encoding | None) -> Tensor | None:
-        """An uninitialized input for the next product; None if it reads the stream itself."""
-        if reader is None or reader.dtype == stream.dtype:
-            return None
-        return torch.empty(stream.shape, dtype=reader.dtype, device=stream.device)
+        sums, left = products["attention_output"].plus(context, residual)
+        x, residual = normalized(self._kernels, sums, left, layer.attention_norm, layer.ffn_inner.input_encoding)
+        sums, left = products["ffn_output"].plus(products["ffn_inner"](x), residual)
+        return normalized(self._kernels, sums, left, layer.ffn_norm, following)
 
 
 def _tuned(layer: GpuLayer, kernels: GpuKernels, choices: Mapping[str, str]) -> dict[str, TunedProduct]:

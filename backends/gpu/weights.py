@@ -1,7 +1,7 @@
 """A BERT as the kernels read it: every matrix product with its scales and encodings, on one device.
 
 Products run in float16 or bfloat16, from a checkpoint's tensors; or in int8 or fp8, from a built engine (engine.py).
-The residual stream has 16 bits in both cases; accumulators are always wider.
+The residual has 16 bits in both cases; accumulators are always wider.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from backends.pytorch_cpu.linear import as_tensor
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import LINEARS, SOURCES
 
+_WITH_RESIDUAL = ("attention_output", "ffn_output")
 FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -35,6 +36,7 @@ class Product:
     gelu: bool
     input_encoding: Encoding  # of x
     output_encoding: Encoding  # of y
+    has_residual: bool  # which is added to y, by the product or by the kernel after it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class GpuWeights:
     """A model on a device."""
 
     config: BertConfig
-    stream: torch.dtype  # of the residual stream
+    stream: torch.dtype  # of the residual and the head's input
     tables: EmbeddingTables
     embedding_norm: LayerNorm
     layers: tuple[GpuLayer, ...]
@@ -78,6 +80,7 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, device
             gelu=name == "ffn_inner",
             input_encoding=encoding,
             output_encoding=encoding,
+            has_residual=name in _WITH_RESIDUAL,
         )
 
     return _assemble(config, tensors, dtype, products, device)
@@ -87,7 +90,8 @@ def from_engine(engine: Engine, device: torch.device) -> GpuWeights:
     """A model with products in int8 or fp8; everything else has 16 bits (`fp8_sums`), as with products in float16."""
     is_fp8 = engine.precision == FP8
     dtype = torch.float8_e4m3fn if is_fp8 else torch.int8
-    wide = Encoding(fp8_sums(device) if is_fp8 else torch.float16)
+    stream = torch.float16
+    qkv = Encoding(fp8_sums(device) if is_fp8 else stream)
 
     def products(number: int) -> dict[str, Product]:
         found = {name: product(number, name) for name in LINEARS}
@@ -105,10 +109,11 @@ def from_engine(engine: Engine, device: torch.device) -> GpuWeights:
             bias=bias,
             gelu=name == "ffn_inner",
             input_encoding=input_encoding,
-            output_encoding=wide,
+            output_encoding=qkv if name == "qkv" else Encoding(stream),
+            has_residual=name in _WITH_RESIDUAL,
         )
 
-    return _assemble(engine.config, engine.tensors, torch.float16, products, device)
+    return _assemble(engine.config, engine.tensors, stream, products, device)
 
 
 @cache

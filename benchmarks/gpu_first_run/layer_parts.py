@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backends.gpu.gemm_tuning import TunedProduct
+from backends.gpu.gemm_tuning import TunedProduct, random_residual
+from backends.gpu.kernels.residual import Residual
 from backends.gpu.packed_bert import DeviceBatch
+from backends.gpu.residual_norm import embedded, is_normalized_again, normalized
 from backends.gpu.weights import GpuWeights
 from backends.pytorch_cpu.kernels import Encoding
 from backends.quantization.int8_model import LINEARS
@@ -65,35 +67,32 @@ def _parts(rig: Rig, weights: GpuWeights, chosen: Mapping[str, str]) -> list[Par
         product = getattr(layer, name)
         x, tuned = workload.operand(product, tokens), TunedProduct(name, product, rig.gpu.kernels, chosen)
         operations = 2.0 * tokens * product.weight.numel()
-        call = _product_call(tuned, x)
+        call = _product_call(tuned, x, random_residual(layer, name, tokens))
         products.append(Part(name=name, calls=layers, call=call, operations=operations))
-    return [*products, *_passes(rig, weights, batch, tokens)]
+    return [*products, *_passes(rig, weights, batch, tokens, chosen)]
 
 
-def _product_call(tuned: TunedProduct, x: Tensor) -> Callable[[], object]:
-    return lambda: tuned(x)
+def _product_call(tuned: TunedProduct, x: Tensor, residual: Residual | None) -> Callable[[], object]:
+    return lambda: tuned(x) if residual is None else tuned.plus(x, residual)
 
 
-def _passes(rig: Rig, weights: GpuWeights, batch: DeviceBatch, tokens: int) -> list[Part]:
+def _passes(rig: Rig, weights: GpuWeights, batch: DeviceBatch, tokens: int, chosen: Mapping[str, str]) -> list[Part]:
     """Everything between the products."""
     layer, width, kernels = weights.layers[0], rig.config.hidden_size, rig.gpu.kernels
     layers, heads = rig.config.num_hidden_layers, rig.config.num_attention_heads
     stream = torch.randn(tokens, width, device=rig.gpu.device).to(weights.stream)
+    projection = TunedProduct("attention_output", layer.attention_output, kernels, chosen)
+    context = workload.operand(layer.attention_output, tokens)
+    residual = random_residual(layer, "attention_output", tokens)
+    assert residual is not None
+    sums, left = projection.plus(context, residual)
     qkv = _output(layer.qkv.output_encoding, tokens, 3 * width, rig.gpu.device)
-    projected = _output(layer.attention_output.output_encoding, tokens, width, rig.gpu.device)
     mixed, following = layer.attention_output.input_encoding, layer.ffn_inner.input_encoding
-    context = torch.empty(tokens, width, dtype=mixed.dtype, device=rig.gpu.device)
-    to = (
-        None
-        if following.dtype == stream.dtype
-        else torch.empty(tokens, width, dtype=following.dtype, device=rig.gpu.device)
-    )
     *_, (head, bias) = weights.head
     answers = torch.empty(tokens, len(head), device=rig.gpu.device)
-    norm_bytes = stream.element_size() * 2 + projected.element_size() + (0 if to is None else to.element_size())
-    embed_bytes = (
-        4 + stream.element_size() + (0 if to is None else to.element_size())
-    )  # a float32 row of the word table
+    kept = 2 if is_normalized_again(following) else 0  # bytes of the sums
+    norm_bytes = 2 + following.dtype.itemsize + (0 if left is None else 2 + kept)
+    embed_bytes = 4 + following.dtype.itemsize + kept  # a row of the word table is float32
     return [
         Part(
             name="attention",
@@ -104,14 +103,14 @@ def _passes(rig: Rig, weights: GpuWeights, batch: DeviceBatch, tokens: int) -> l
         Part(
             name="add_norm",
             calls=2 * layers,
-            call=lambda: kernels.add_norm(projected, stream, layer.attention_norm, following, to),
+            call=lambda: normalized(kernels, sums, left, layer.attention_norm, following),
             moved=float(tokens * width * norm_bytes),
         ),
         Part(
             name="embed",
             calls=1,
-            call=lambda: kernels.embed(
-                batch.ids, weights.tables, weights.embedding_norm, layer.qkv.input_encoding, stream, to
+            call=lambda: embedded(
+                kernels, batch.ids, weights.tables, weights.embedding_norm, layer.qkv.input_encoding, weights.stream
             ),
             moved=float(tokens * width * embed_bytes),
         ),

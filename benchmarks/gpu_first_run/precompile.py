@@ -29,7 +29,9 @@ from backends.gpu.kernels import TRITON, TWIN, GpuKernels, attention
 from backends.gpu.kernels.attention import FORMS
 from backends.gpu.kernels.gemm import DEFAULT
 from backends.gpu.packed_bert import GpuBert
+from backends.gpu.residual_norm import normalized
 from backends.gpu.weights import GpuLayer, GpuWeights, Product
+from backends.pytorch_cpu.kernels import Encoding
 from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run import workload
@@ -56,7 +58,10 @@ def jobs(config: BertConfig) -> Iterator[Job]:
     """What has to be compiled; products of the same types share their kernels."""
     for precision in PRECISIONS:
         layer = _weights(config, precision).layers[0]
-        kinds = {(product.gelu, product.output_encoding.dtype): name for name, product in _products(layer)}
+        kinds = {
+            (product.gelu, product.output_encoding.dtype, product.has_residual): name
+            for name, product in _products(layer)
+        }
         for name in kinds.values():
             yield from (Job(precision, name, one) for one in hopper.SHAPES)
             yield from (Job(precision, name, one) for one in reversed(variants(getattr(layer, name), _TOKENS)))
@@ -82,6 +87,7 @@ def run(config: BertConfig, job: Job, kernels: GpuKernels) -> None:
         build_variant(job.variant, product, kernels)(workload.operand(product, _TOKENS))
         return
     _epilogues(weights, kernels)
+    _norms(weights, kernels)
     bert = GpuBert(weights, replace(kernels, gemm=_nothing), dict.fromkeys(gemm_tuning.default(job.precision), DEFAULT))
     for longest in _LONGEST:
         with torch.inference_mode():
@@ -110,6 +116,14 @@ def _epilogues(weights: GpuWeights, kernels: GpuKernels) -> None:
             to = torch.empty(sums.shape, dtype=product.output_encoding.dtype)
             scale = product.scale if is_int8 else None
             kernels.epilogue(sums, scale, product.bias, product.gelu, product.output_encoding, to)
+
+
+def _norms(weights: GpuWeights, kernels: GpuKernels) -> None:
+    """What follows a product that has added its residual; the forward pass compiles the other form."""
+    layer = weights.layers[0]
+    sums = torch.zeros(_TOKENS, weights.config.hidden_size, dtype=weights.stream)
+    for following in {one.dtype: one for one in (layer.qkv.input_encoding, Encoding(weights.stream))}.values():
+        normalized(kernels, sums, None, layer.ffn_norm, following)
 
 
 @cache

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from backends.gpu import gemm_tuning
 from backends.gpu.engine import BUCKETS
-from backends.gpu.gemm_variants import build_variant, variants
+from backends.gpu.gemm_variants import variants
 from backends.gpu.kernels import TWIN
+from backends.gpu.kernels.gemm import DEFAULT
+from backends.gpu.kernels.residual import Residual
 from backends.gpu.weights import GpuLayer, Product
 from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import rig as rigs
@@ -49,10 +50,11 @@ def measure(rig: Rig, layer: GpuLayer, found: list[Timed]) -> None:
         product: Product = getattr(layer, name)
         for tokens in rig.product_tokens:
             x = workload.operand(product, tokens)
-            expected = _twin(product, x[:_CHECKED_ROWS])
+            residual = gemm_tuning.random_residual(layer, name, tokens)
+            expected = _twin(layer, name, x, residual)
             for variant in variants(product, tokens):
                 try:
-                    one = _timed(rig, name, product, variant, x, expected)
+                    one = _timed(rig, layer, name, variant, x, residual, expected)
                 except Exception as error:
                     rigs.note(f"{name}@{tokens} {variant}: {rigs.first_line(error)}")
                     if rigs.GPU_FAILED in str(error):
@@ -62,19 +64,24 @@ def measure(rig: Rig, layer: GpuLayer, found: list[Timed]) -> None:
                     found.append(one)
 
 
-def _timed(rig: Rig, name: str, product: Product, variant: str, x: Tensor, expected: Tensor) -> Timed:
-    call = build_variant(variant, product, rig.gpu.kernels)
-    got = call(x)[:_CHECKED_ROWS].float()
+def _timed(
+    rig: Rig, layer: GpuLayer, name: str, variant: str, x: Tensor, residual: Residual | None, expected: Tensor
+) -> Timed:
+    call = gemm_tuning.timed_call(variant, layer, name, x, residual, rig.gpu.kernels)
+    got = call()[:_CHECKED_ROWS].float()
     off = float((got - expected).abs().mean() / expected.abs().mean())
-    ms = rig.gpu.milliseconds(lambda: call(x))
-    operations = 2 * len(x) * product.weight.numel()
+    ms = rig.gpu.milliseconds(call)
+    operations = 2 * len(x) * getattr(layer, name).weight.numel()
     return Timed(product=name, tokens=len(x), variant=variant, ms=ms, tflops=operations / ms / 1e9, off=off)
 
 
-def _twin(product: Product, x: Tensor) -> Tensor:
-    to = torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
-    TWIN.gemm(x, product.weight, product.scale, product.bias, product.gelu, product.output_encoding, to)
-    return to.float()
+def _twin(layer: GpuLayer, name: str, x: Tensor, residual: Residual | None) -> Tensor:
+    """The first rows, as the kernels' twins compute them."""
+    rows = slice(_CHECKED_ROWS)
+    if residual is not None:
+        statistics = None if residual.statistics is None else residual.statistics[rows]
+        residual = Residual(residual.rows[rows], statistics, residual.norm)
+    return gemm_tuning.timed_call(DEFAULT, layer, name, x[rows], residual, TWIN)().float()
 
 
 def choices(found: list[Timed], default: dict[str, str]) -> dict[str, str]:

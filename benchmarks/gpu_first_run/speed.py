@@ -21,7 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     weights, found = workload.on_device(rig.config, precision, rig.gpu.device), list[Timed]()
     sections.run("products", lambda: products.measure(rig, weights.layers[0], found))
     ceiling = f"{ceilings[precision]:.0f}" if precision in ceilings else "not measured"
-    rigs.show(f"{precision} products, TFLOP/s (ceiling {ceiling}; * fastest, ! wrong)", products.table(found))
+    rigs.show(
+        f"{precision} products, TFLOP/s (ceiling {ceiling}; * fastest, ! wrong; att, out: with LayerNorm)",
+        products.table(found),
+    )
     chosen = products.choices(found, gemm_tuning.default(precision))
     products.write_choices(options.work, precision, chosen)
     parts = layer_parts.table(rig, precision, weights, chosen, ceilings)

@@ -6,7 +6,6 @@ allocator returns the same ones for every batch of a size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ctypes import c_float, c_int, c_void_p
 from functools import cache, lru_cache
 from typing import Final
@@ -16,9 +15,12 @@ from torch import Tensor
 
 from backends.gpu.hopper import driver, nvrtc
 from backends.gpu.hopper.source import (
+    AS_IT_IS,
     BF16,
     E4M3,
     F16,
+    NO_RESIDUAL,
+    NORMALIZED,
     S8,
     SHARED_W,
     STEP,
@@ -27,6 +29,8 @@ from backends.gpu.hopper.source import (
     shared_memory,
     source,
 )
+from backends.gpu.kernels.residual import Residual
+from backends.gpu.residual_norm import is_normalized_again
 from backends.gpu.weights import Product
 
 CAPABILITY = (9, 0)
@@ -72,20 +76,21 @@ def types(product: Product) -> Types:
         result=_TYPES[product.output_encoding.dtype],
         gelu=product.gelu,
         scaled=product.scale is not None,
+        residual=_residual(product),
     )
 
 
-def build(name: str, product: Product) -> Callable[[Tensor], Tensor]:
-    """The shape `name` of a product as a function, x [T, K] → y [T, N].
-
-    Raises:
-        CompilerError: NVRTC is missing, or rejects the source.
-    """
-    return _HopperProduct(SHAPES[name], product)
+def _residual(product: Product) -> int:
+    if not product.has_residual:
+        return NO_RESIDUAL
+    return NORMALIZED if is_normalized_again(product.input_encoding) else AS_IT_IS
 
 
-class _HopperProduct:
+class HopperProduct:
+    """One shape of a product, x [T, K] → y [T, N]; with the residual added, if the product has one."""
+
     def __init__(self, shape: Shape, product: Product) -> None:
+        """Raises CompilerError if NVRTC is missing, or rejects the source."""
         self._shape, self._product, self._types = shape, product, types(product)
         device = product.weight.device
         self._function, self._shared_memory = _kernel(shape, self._types, device.index or 0)
@@ -93,16 +98,27 @@ class _HopperProduct:
         self._weight_map = _weight_map(product.weight, shape, self._types)
         self._prepared = lru_cache(_ARGUMENTS)(self._arguments)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, residual: Residual | None = None, /) -> Tensor:
         product = self._product
         y = torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
-        blocks, arguments = self._prepared(x.data_ptr(), len(x), y.data_ptr())
+        blocks, arguments = self._prepared(x.data_ptr(), len(x), y.data_ptr(), *self._added(residual))
         stream = torch.cuda.current_stream(x.device).cuda_stream
         driver.launch(self._function, blocks, self._shared_memory, stream, arguments)
         return y
 
-    def _arguments(self, x: int, rows: int, y: int) -> tuple[int, driver.Arguments]:
-        """CTAs of a launch, and the kernel's arguments, for x and y at these addresses."""
+    def _added(self, residual: Residual | None) -> tuple[int, ...]:
+        """The addresses of its rows and statistics, and of its LayerNorm's weight and bias."""
+        if self._types.residual == NO_RESIDUAL:
+            return (0, 0, 0, 0)
+        rows, statistics, norm = residual or (None, None, None)
+        parts = (rows, statistics, norm and norm.weight, norm and norm.bias)
+        needed = parts if self._types.residual == NORMALIZED else parts[:1]
+        if any(part is None for part in needed):
+            raise ValueError("expected a residual in the form that this kernel was compiled for, found another")
+        return tuple(0 if part is None else part.data_ptr() for part in parts)
+
+    def _arguments(self, x: int, rows: int, y: int, *added: int) -> tuple[int, driver.Arguments]:
+        """CTAs of a launch, and the kernel's arguments, for tensors at these addresses."""
         product, shape = self._product, self._shape
         n, k_bytes = len(product.weight), product.weight.shape[1] * product.weight.element_size()
         encoding = product.output_encoding
@@ -112,6 +128,7 @@ class _HopperProduct:
             _address(product.scale),
             _address(product.bias),
             _address(encoding.multiplier),
+            *map(c_void_p, added),
             c_void_p(y),
             c_float(encoding.zero_point),
             c_int(rows),

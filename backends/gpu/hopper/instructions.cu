@@ -13,7 +13,8 @@ typedef unsigned long long u64;
 #define STAGE_BYTES ((ROWS + COLUMNS) * STEP)
 #define BYTES (RESULT == S8 || RESULT == E4M3)
 #define GROUP (BYTES ? 64 : 32)  // columns of y of which four threads hold 16 bytes each
-#define CONSTANTS (1 + SCALED + BYTES)  // floats a column: bias, scale, multiplier
+// Floats a column: bias, scale, multiplier, weight of the residual's LayerNorm.
+#define CONSTANTS (1 + SCALED + BYTES + (RESIDUAL == NORMALIZED))
 #define CONSTANT_FLOATS (CONSTANTS * COLUMNS)
 #define READERS (4 * (PINGPONG ? 1 : 2) * CTAS)  // warps that read a stage
 
@@ -230,4 +231,29 @@ __device__ __forceinline__ void store_16_bytes(char* to, const u32* word) {
     asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(word[0]), "r"(word[1]), "r"(word[2]),
                  "r"(word[3])
                  : "memory");
+}
+
+// Of memory that no thread writes.
+__device__ __forceinline__ void load_16_bytes(u32* word, const char* from) {
+    asm volatile("ld.global.nc.L1::no_allocate.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(word[0]), "=r"(word[1]), "=r"(word[2]), "=r"(word[3])
+                 : "l"(from)
+                 : "memory");
+}
+
+__device__ __forceinline__ void prefetch(const char* from) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(from) : "memory");
+}
+
+// The two values of a word of 16-bit results.
+__device__ __forceinline__ float2 unpack(u32 word) {
+    float2 y;
+#if RESULT == BF16
+    y.x = __uint_as_float(word << 16), y.y = __uint_as_float(word & 0xFFFF0000);
+#else
+    asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %2;\ncvt.f32.f16 %0, low;\ncvt.f32.f16 %1, high;\n}"
+        : "=f"(y.x), "=f"(y.y)
+        : "r"(word));
+#endif
+    return y;
 }

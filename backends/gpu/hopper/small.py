@@ -6,9 +6,8 @@ with 132 processors; split over K, there are enough of them and each is short.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ctypes import c_float, c_int, c_void_p
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import torch
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from backends.gpu.hopper import driver, nvrtc
 from backends.gpu.hopper import gemm as large
-from backends.gpu.hopper.source import STEP, Shape, Types, source
+from backends.gpu.hopper.source import NO_RESIDUAL, STEP, Shape, Types, source
 from backends.gpu.kernels import dependent
+from backends.gpu.kernels.residual import Residual
 from backends.gpu.weights import Product
 
 MOST_TOKENS = 1024  # with more, larger tiles fill a GPU and read less
@@ -47,8 +47,8 @@ class Small:
         return 1024 + self.shape.stages * stage + 8 + (self.split - 1) * _ROWS * self.columns // self.split * 4
 
     def source(self, types: Types) -> str:
-        """The complete source of its kernel."""
-        return f"#define SPLIT {self.split}\n{source(self.shape, types, 'small.cu')}"
+        """The complete source of its kernel, which adds no residual."""
+        return f"#define SPLIT {self.split}\n{source(self.shape, replace(types, residual=NO_RESIDUAL), 'small.cu')}"
 
 
 SHAPES: dict[str, Small] = {
@@ -75,23 +75,17 @@ def takes(small: Small, product: Product) -> bool:
     return n % small.columns == 0 and k * product.weight.element_size() % (STEP * small.split) == 0
 
 
-def build(name: str, product: Product) -> Callable[[Tensor], Tensor]:
-    """The shape `name` of a product as a function, x [T, K] → y [T, N].
+class SmallProduct:
+    """One shape of a product, x [T, K] → y [T, N]; a residual is left to the next kernel."""
 
-    Raises:
-        CompilerError: NVRTC is missing, or rejects the source.
-    """
-    return _SmallProduct(SHAPES[name], product)
-
-
-class _SmallProduct:
     def __init__(self, small: Small, product: Product) -> None:
+        """Raises CompilerError if NVRTC is missing, or rejects the source."""
         self._small, self._product = small, product
         self._function = _kernel(small, large.types(product), product.weight.device.index or 0)
         self._prepared = lru_cache(_ARGUMENTS)(self._arguments)
         self._weight_map = _map(product.weight.data_ptr(), product, len(product.weight), small.columns)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, _: Residual | None = None, /) -> Tensor:
         small, product = self._small, self._product
         y = torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
         blocks = -(-len(x) // _ROWS) * (len(product.weight) // small.columns) * small.split

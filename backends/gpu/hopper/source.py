@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 SHARED_W, SHARED_X = 1, 2  # what a pair of CTAs shares
+NO_RESIDUAL, AS_IT_IS, NORMALIZED = range(3)  # what is added to the result; see kernels/residual.py
 STEP = 128  # bytes of K in a stage
 S8, E4M3, F16, BF16 = range(4)
 BYTES = (S8, E4M3)
@@ -63,6 +64,7 @@ class Types:
     result: int
     gelu: bool
     scaled: bool
+    residual: int = NO_RESIDUAL  # of 16 bits, as is the result
 
     @property
     def group(self) -> int:
@@ -71,8 +73,8 @@ class Types:
 
     @property
     def constants(self) -> int:
-        """Floats of each column: bias, scale, multiplier."""
-        return 1 + self.scaled + (self.result in BYTES)
+        """Floats of each column: bias, scale, multiplier, weight of the residual's LayerNorm."""
+        return 1 + self.scaled + (self.result in BYTES) + (self.residual == NORMALIZED)
 
 
 def stages(shape: Shape, types: Types) -> int:
@@ -93,10 +95,12 @@ def source(shape: Shape, types: Types, kernel: str = "gemm.cu") -> str:
     defined = {
         "SHARED_W": SHARED_W,
         "SHARED_X": SHARED_X,
+        "NORMALIZED": NORMALIZED,
         "OPERAND": types.operand,
         "RESULT": types.result,
         "GELU": int(types.gelu),
         "SCALED": int(types.scaled),
+        "RESIDUAL": types.residual,
         "BLOCKS": shape.blocks,
         "COLUMNS": shape.columns,
         "PINGPONG": int(shape.ping_pong),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from gpu_models import built, readable
 from small_bert import SMALL, random_batch, random_tensors, write_model
+from torch import Tensor
 
 from backends import backend_class
 from backends.base import Options
@@ -19,9 +20,13 @@ from backends.bert.heads import CLASSES
 from backends.bert.model import Model
 from backends.gpu import gemm_tuning, pipeline
 from backends.gpu.cpu_twin import CpuTwin
-from backends.gpu.kernels import TRITON, TWIN
+from backends.gpu.hopper import gemm as hopper
+from backends.gpu.hopper.source import Shape
+from backends.gpu.kernels import TRITON, TWIN, gemm
+from backends.gpu.kernels import residual as residuals
+from backends.gpu.kernels.residual import Residual
 from backends.gpu.packed_bert import GpuBert
-from backends.gpu.weights import from_floats
+from backends.gpu.weights import Product, from_floats
 from backends.quantization.calibration import CalibrationSettings, calibrate
 from foundation.arrays import Float32
 
@@ -78,6 +83,38 @@ def test_tritons_kernels_are_their_twins(small: dict[str, Model], precision: str
     found, twin = (CpuTwin(small[precision], precision, *kernels).infer(batch) for kernels in ((TRITON,), ()))
     # A byte that rounds differently changes one answer; a wrong kernel changes all of them.
     assert difference(found, twin) < {"fp16": 1e-3, "bf16": 0.03, "fp8": 0.03, "int8": 0.02}[precision]
+
+
+class Adding:
+    """A Hopper product's twin: it adds the residual."""
+
+    def __init__(self, shape: Shape, product: Product) -> None:
+        self._product = product
+
+    def __call__(self, x: Tensor, residual: Residual | None = None, /) -> Tensor:
+        found = self._product
+        y = torch.empty(len(x), len(found.weight), dtype=found.output_encoding.dtype)
+        if residual is None:
+            gemm.twin(x, found.weight, found.scale, found.bias, found.gelu, found.output_encoding, y)
+            return y
+        sums = x.float() @ found.weight.float().T
+        sums = (sums if found.scale is None else sums * found.scale) + found.bias
+        return y.copy_(sums + residuals.twin(residual))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_product_that_adds_the_residual_gives_the_same(
+    small: dict[str, Model], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is none for a CPU."""
+    batch = random_batch([1, 2, 64])
+    expected = CpuTwin(small[precision], precision).infer(batch)
+    choices = dict.fromkeys(gemm_tuning.default(precision), next(iter(hopper.SHAPES)))
+    monkeypatch.setattr(hopper, "HopperProduct", Adding)
+    monkeypatch.setattr(gemm_tuning, "default", lambda _: choices)
+    found = CpuTwin(small[precision], precision).infer(batch)
+    assert not np.array_equal(found, expected)
+    assert difference(found, expected) < {"fp16": 2e-3, "bf16": 0.03, "fp8": 0.06, "int8": 0.03}[precision]
 
 
 def test_int8_is_the_engine_that_the_cpu_runs(model: Model, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import torch
 
 from backends.gpu.hopper import gemm, nvrtc, small
 from backends.gpu.hopper.source import (
+    AS_IT_IS,
     BF16,
     E4M3,
     F16,
+    NORMALIZED,
     S8,
     SHARED_W,
     SHARED_X,
@@ -28,10 +30,10 @@ from backends.pytorch_cpu.kernels import Encoding
 
 KINDS = (
     Types(operand=S8, result=S8, gelu=True, scaled=True),
-    Types(operand=S8, result=F16, gelu=False, scaled=True),
+    Types(operand=S8, result=F16, gelu=False, scaled=True, residual=NORMALIZED),
     Types(operand=E4M3, result=E4M3, gelu=True, scaled=True),
     Types(operand=F16, result=F16, gelu=True, scaled=False),
-    Types(operand=BF16, result=BF16, gelu=False, scaled=False),
+    Types(operand=BF16, result=BF16, gelu=False, scaled=False, residual=AS_IT_IS),
 )
 EVERY = list(itertools.product(gemm.SHAPES.values(), KINDS))
 
@@ -87,7 +89,13 @@ def test_products_with_whole_tiles_and_aligned_rows_are_taken(n: int, k: int, ta
     weight = torch.zeros(n, k, dtype=torch.int8)
     encoding = Encoding(torch.int8)
     product = Product(
-        weight=weight, scale=None, bias=torch.zeros(n), gelu=False, input_encoding=encoding, output_encoding=encoding
+        weight=weight,
+        scale=None,
+        bias=torch.zeros(n),
+        gelu=False,
+        input_encoding=encoding,
+        output_encoding=encoding,
+        has_residual=False,
     )
     assert gemm.takes(Shape(blocks=1, columns=256, pair=SHARED_X), product) is taken
 
@@ -101,16 +109,17 @@ def test_a_cpu_is_offered_none() -> None:
         gelu=False,
         input_encoding=encoding,
         output_encoding=encoding,
+        has_residual=False,
     )
     assert gemm.variants(product, 16384) == ()
 
 
 @pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
-@pytest.mark.parametrize("name", ["hopper 64x256 turns", "hopper 128x128 turns"])
-def test_nvrtc_compiles_it(name: str) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("hopper 64x256 turns", KINDS[0]), ("hopper 128x128 turns", KINDS[1])])
+def test_nvrtc_compiles_it(name: str, kind: Types) -> None:
     found = nvrtc.library()
     assert found is not None
-    assert nvrtc.compiled(found, source(gemm.SHAPES[name], KINDS[0])).startswith(b"\x7fELF")
+    assert nvrtc.compiled(found, source(gemm.SHAPES[name], kind)).startswith(b"\x7fELF")
 
 
 @pytest.mark.parametrize("one", small.SHAPES.values())
