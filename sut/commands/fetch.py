@@ -110,9 +110,10 @@ def _bring(
     for asset in assets:
         obtain.obtain(context, cache, asset, options.from_path, options.offline)
     if options.bundle:
+        replaced = ", which replaced an earlier file" if options.bundle.is_file() else ""
         local_source.bundle(cache, assets, options.bundle)
         context.display.say(
-            f"packed in {options.bundle}. On the other machine type: "
+            f"packed in {options.bundle}{replaced}. On the other machine type: "
             f"python -m sut fetch --unbundle {options.bundle.name}"
         )
 

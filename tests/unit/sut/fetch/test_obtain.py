@@ -95,13 +95,17 @@ def test_an_archive_that_cannot_be_unpacked_is_named(tmp_path: Path, content: by
     assert left == ["model.bin"]
 
 
-def test_a_bundle_is_a_regular_file_with_members_of_their_pinned_size(tmp_path: Path) -> None:
+def test_a_bundle_is_a_regular_file_with_members_of_their_pinned_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     places = line(tmp_path, catalogue(b"hello", URL))
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(UsageError, match="not a regular file"):
         fetch.main(["--unbundle", str(tmp_path / "fifo"), *places])
     bring(tmp_path, b"hello", catalogue(b"hello", URL))
-    assert fetch.main(["thing", "--bundle", str(tmp_path / "b.tar"), *places]) == 0
+    for replaced in (False, True):
+        assert fetch.main(["thing", "--bundle", str(tmp_path / "b.tar"), *places]) == 0
+        assert ("replaced an earlier file" in capsys.readouterr().err) is replaced
     with tarfile.open(tmp_path / "b.tar") as good, tarfile.open(tmp_path / "bad.tar", "w") as bad:
         for member in good:
             content = good.extractfile(member)
