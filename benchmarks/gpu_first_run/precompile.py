@@ -121,9 +121,10 @@ def _epilogues(weights: GpuWeights, kernels: GpuKernels) -> None:
 def _norms(weights: GpuWeights, kernels: GpuKernels) -> None:
     """What follows a product that has added its residual; the forward pass compiles the other form."""
     layer = weights.layers[0]
-    sums = torch.zeros(_TOKENS, weights.config.hidden_size, dtype=weights.stream)
     for following in {one.dtype: one for one in (layer.qkv.input_encoding, Encoding(weights.stream))}.values():
-        normalized(kernels, sums, None, layer.ffn_norm, following)
+        for tokens in (1, _TOKENS):
+            sums = torch.zeros(tokens, weights.config.hidden_size, dtype=weights.stream)
+            normalized(kernels, sums, None, layer.ffn_norm, following)
 
 
 @cache

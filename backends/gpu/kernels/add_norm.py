@@ -9,8 +9,8 @@ from torch import Tensor
 from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels import norm as norms
 from backends.gpu.kernels import residual as residuals
-from backends.gpu.kernels.norm import norm_row, warps
-from backends.gpu.kernels.residual import Residual, residual_row
+from backends.gpu.kernels.norm import norm_rows, row_places, rows_of, warps
+from backends.gpu.kernels.residual import Residual, residual_rows
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 
 
@@ -51,32 +51,35 @@ def launch(
     block = triton.next_power_of_2(width)
     rows, moments, earlier = residual or (None, None, None)
     earlier_weight, earlier_bias = (earlier.weight, earlier.bias) if earlier else (None, None)
-    _add_norm[(tokens,)](
+    rows_each = rows_of(tokens, to.device)
+    _add_norm[(triton.cdiv(tokens, rows_each),)](
         sums, rows, moments, earlier_weight, earlier_bias, norm.weight, norm.bias, encoding.multiplier, to, statistics,
-        norm.epsilon, float(encoding.zero_point), width, block=block, num_warps=warps(block),
+        norm.epsilon, float(encoding.zero_point), tokens, width,
+        rows_each=rows_each, block=block, num_warps=warps(block),
         **dependents.options(),
     )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])  # one kernel for any number of tokens
 def _add_norm(
     sums, rows, moments, earlier_weight, earlier_bias, weight, bias, multiplier, to, statistics,
-    epsilon, zero_point, width, block: tl.constexpr, dependent: tl.constexpr,
+    epsilon, zero_point, tokens,
+    width: tl.constexpr, rows_each: tl.constexpr, block: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
-    """One program per token, the last token first: the product before wrote it last, so the L2 cache may have it."""
+    """A program for `rows_each` tokens, the last ones first: they were written last, so the L2 cache may have them."""
     if dependent:
         dependents.ask_for_vector(weight, width, block)
         dependents.ask_for_vector(bias, width, block)
         dependents.ask_for_vector(multiplier, width, block)
     dependents.wait(dependent)
-    token = (tl.num_programs(0) - 1 - tl.program_id(0)).to(tl.int64)
+    token = (tl.num_programs(0) - 1 - tl.program_id(0)) * rows_each + tl.arange(0, rows_each)
     columns = tl.arange(0, block)
-    inside = columns < width
-    x = tl.load(sums + token * width + columns, inside, 0.0).to(tl.float32)
+    at, inside = row_places(token, tokens, columns, width)
+    x = tl.load(sums + at, inside, 0.0).to(tl.float32)
     if rows is not None:
-        x += residual_row(rows, moments, earlier_weight, earlier_bias, token, width, columns, inside)
+        x += residual_rows(rows, moments, earlier_weight, earlier_bias, token, tokens, columns, width)
         if statistics is not None:
             kept = x.to(sums.dtype.element_ty)
-            tl.store(sums + token * width + columns, kept, inside)
+            tl.store(sums + at, kept, inside)
             x = kept.to(tl.float32)
-    norm_row(x, columns, inside, width, weight, bias, epsilon, multiplier, zero_point, token, to, statistics)
+    norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics)

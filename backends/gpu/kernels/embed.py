@@ -8,7 +8,7 @@ from torch import Tensor
 
 from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels import norm as norms
-from backends.gpu.kernels.norm import norm_row, warps
+from backends.gpu.kernels.norm import norm_rows, row_places, rows_of, warps
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 
 Ids = tuple[Tensor, Tensor, Tensor]  # input, token type, position; integers [T]
@@ -44,28 +44,39 @@ def launch(
     """The same as `twin`, through the Triton kernel."""
     tokens, width = to.shape
     block = triton.next_power_of_2(width)
-    _embed[(tokens,)](
+    rows_each = rows_of(tokens, to.device)
+    _embed[(triton.cdiv(tokens, rows_each),)](
         *ids, *tables, norm.weight, norm.bias, encoding.multiplier, to, sums, statistics,
-        norm.epsilon, float(encoding.zero_point), width, block=block, num_warps=warps(block),
+        norm.epsilon, float(encoding.zero_point), tokens, width,
+        rows_each=rows_each, block=block, num_warps=warps(block),
         **dependents.options(is_first=True),
     )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])  # one kernel for any number of tokens
 def _embed(
     word_ids, type_ids, position_ids, words, types, positions, weight, bias, multiplier, to, sums, statistics,
-    epsilon, zero_point, width, block: tl.constexpr, dependent: tl.constexpr,
+    epsilon, zero_point, tokens,
+    width: tl.constexpr, rows_each: tl.constexpr, block: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
-    """One program per token."""
+    """A program for `rows_each` tokens."""
     dependents.wait(dependent)
-    token = tl.program_id(0).to(tl.int64)
+    token = tl.program_id(0) * rows_each + tl.arange(0, rows_each)
     columns = tl.arange(0, block)
-    inside = columns < width
-    x = tl.load(words + tl.load(word_ids + token).to(tl.int64) * width + columns, inside, 0.0).to(tl.float32)
-    x += tl.load(types + tl.load(type_ids + token).to(tl.int64) * width + columns, inside, 0.0).to(tl.float32)
-    x += tl.load(positions + tl.load(position_ids + token).to(tl.int64) * width + columns, inside, 0.0).to(tl.float32)
+    x = _rows(words, word_ids, token, tokens, columns, width)
+    x += _rows(types, type_ids, token, tokens, columns, width)
+    x += _rows(positions, position_ids, token, tokens, columns, width)
     if sums is not None:
+        at, inside = row_places(token, tokens, columns, width)
         kept = x.to(sums.dtype.element_ty)
-        tl.store(sums + token * width + columns, kept, inside)
+        tl.store(sums + at, kept, inside)
         x = kept.to(tl.float32)
-    norm_row(x, columns, inside, width, weight, bias, epsilon, multiplier, zero_point, token, to, statistics)
+    norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics)
+
+
+@triton.jit
+def _rows(table, ids, token, tokens, columns, width):
+    """The rows of a table for each token, float32."""
+    row = tl.load(ids + token, token < tokens, 0).to(tl.int64)
+    inside = (token < tokens)[:, None] & (columns < width)[None, :]
+    return tl.load(table + row[:, None] * width + columns[None, :], inside, 0.0).to(tl.float32)

@@ -110,7 +110,7 @@ def launch(
     if shape.persistent:
         operands = (*operands[:2], TensorDescriptor.from_tensor(to, [shape.rows, shape.columns]))
     tiles = triton.cdiv(m, shape.rows) * triton.cdiv(n, shape.columns)
-    programs = min(tiles, shape.persistent * _multiprocessors(x.device)) if shape.persistent else tiles
+    programs = min(tiles, shape.persistent * multiprocessors(x.device)) if shape.persistent else tiles
     _gemm[(programs,)](
         *operands, scale, bias, encoding.multiplier, float(encoding.zero_point), m, n, k,
         rows=shape.rows, columns=shape.columns, depth=depth, group=_GROUP,
@@ -128,7 +128,8 @@ def _can_ask(weight: Tensor) -> bool:
 
 
 @functools.cache
-def _multiprocessors(device: torch.device) -> int:
+def multiprocessors(device: torch.device) -> int:
+    """How many the GPU has."""
     if device.type != "cuda":
         return _EMULATED_MULTIPROCESSORS
     return torch.cuda.get_device_properties(device).multi_processor_count

@@ -1,4 +1,4 @@
-"""LayerNorm of one row in registers, and its stores: the code that `embed` and `add_norm` share."""
+"""LayerNorm of a program's rows in registers, and its stores: the code that `embed` and `add_norm` share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from backends.gpu.kernels.gemm import multiprocessors
 from backends.gpu.kernels.rounding import rounded, store
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
+
+_MANY = 32  # tokens for each processor
 
 
 def warps(block: int) -> int:
@@ -29,17 +32,32 @@ def twin(x: Tensor, norm: LayerNorm, encoding: Encoding, to: Tensor, statistics:
         statistics.copy_(torch.cat([scale, -mean * scale], 1))
 
 
+def rows_of(tokens: int, device: torch.device) -> int:
+    """Rows of a program: several share the loads of the columns' factors, if there are enough for every processor."""
+    return 4 if tokens >= _MANY * multiprocessors(device) else 1
+
+
 @triton.jit
-def norm_row(x, columns, inside, width, weight, bias, epsilon, multiplier, zero_point, token, to, statistics):
-    """LayerNorm of `x`, float32, zero where not `inside`, into row `token` of `to`; see `twin`."""
-    mean = tl.sum(x, 0) / width
-    centred = tl.where(inside, x - mean, 0.0)
-    scale = 1.0 / tl.sqrt(tl.sum(centred * centred, 0) / width + epsilon)
-    y = centred * scale * tl.load(weight + columns, inside, 0.0) + tl.load(bias + columns, inside, 0.0)
-    factors = None
+def row_places(token, tokens, columns, width):
+    """Where the rows `token` of a matrix [tokens, width] are, and which of these places exist: [rows, columns] both."""
+    at = token.to(tl.int64)[:, None] * width + columns[None, :]
+    return at, (token < tokens)[:, None] & (columns < width)[None, :]
+
+
+@triton.jit
+def norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics):
+    """LayerNorm of `x`, float32 [rows, columns], zero in places that do not exist, into `to`; see `twin`."""
+    at, inside = row_places(token, tokens, columns, width)
+    exists = columns < width
+    mean = tl.sum(x, 1) / width
+    centred = tl.where(exists[None, :], x - mean[:, None], 0.0)
+    scale = 1.0 / tl.sqrt(tl.sum(centred * centred, 1) / width + epsilon)
+    factors, offsets = tl.load(weight + columns, exists, 0.0), tl.load(bias + columns, exists, 0.0)
+    y = centred * scale[:, None] * factors[None, :] + offsets[None, :]
+    multipliers = None
     if multiplier is not None:
-        factors = tl.load(multiplier + columns, inside, 0.0)
-    tl.store(to + token * width + columns, rounded(y, factors, zero_point, to.dtype.element_ty), inside)
+        multipliers = tl.load(multiplier + columns, exists, 0.0)[None, :]
+    tl.store(to + at, rounded(y, multipliers, zero_point, to.dtype.element_ty), inside)
     if statistics is not None:
-        tl.store(statistics + token * 2, scale)
-        tl.store(statistics + token * 2 + 1, -mean * scale)
+        tl.store(statistics + token * 2, scale, token < tokens)
+        tl.store(statistics + token * 2 + 1, -mean * scale, token < tokens)

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from backends.gpu.kernels.norm import row_places
 from backends.pytorch_cpu.kernels import LayerNorm
 
 
@@ -34,10 +35,16 @@ def twin(residual: Residual) -> Tensor:
 
 
 @triton.jit
-def residual_row(rows, statistics, weight, bias, token, width, columns, inside):
-    """Row `token`, float32, zero where not `inside`; `statistics`, `weight` and `bias` are None where it has none."""
-    x = tl.load(rows + token * width + columns, inside, 0.0).to(tl.float32)
+def residual_rows(rows, statistics, weight, bias, token, tokens, columns, width):
+    """Rows `token`, float32 [rows, columns]; `statistics`, `weight` and `bias` are None where it has none."""
+    at, inside = row_places(token, tokens, columns, width)
+    x = tl.load(rows + at, inside, 0.0).to(tl.float32)
     if statistics is not None:
-        x = x * tl.load(statistics + token * 2) + tl.load(statistics + token * 2 + 1)
-        x = x * tl.load(weight + columns, inside, 0.0) + tl.load(bias + columns, inside, 0.0)
+        scale = tl.load(statistics + token * 2, token < tokens, 0.0)
+        shift = tl.load(statistics + token * 2 + 1, token < tokens, 0.0)
+        factors, offsets = (
+            tl.load(weight + columns, columns < width, 0.0),
+            tl.load(bias + columns, columns < width, 0.0),
+        )
+        x = (x * scale[:, None] + shift[:, None]) * factors[None, :] + offsets[None, :]
     return x
