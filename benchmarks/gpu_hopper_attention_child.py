@@ -30,7 +30,7 @@ OUTPUTS = {"fp16": HALF, "int8": torch.int8, "fp8": torch.float8_e4m3fn}
 _TYPES = {**OUTPUTS, "bf16": BFLOAT16}
 _FACTOR, _ZERO_POINT = 60.0, -7
 # ‖row − reference‖ / ‖reference‖; of bytes, a few values may be rounded the other way
-_TOLERANCE = {HALF: 6e-3, BFLOAT16: 3e-2, torch.int8: 0.12, torch.float8_e4m3fn: 0.06}
+_TOLERANCE = {HALF: 6e-3, BFLOAT16: 3e-2, torch.int8: 0.12, torch.float8_e4m3fn: 0.07}  # of one rounding to fp8, 2**-4
 _BEYOND = 70  # rows of NaN beyond the last sample
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ctypes import CDLL, Array, addressof, byref, c_char, c_char_p, c_float, c_int, c_uint, c_uint32, c_uint64, c_void_p
 from functools import cache
 
-THREADS = 384
+THREADS = 3 * 128  # three warpgroups
 _MAX_DYNAMIC_SHARED_SIZE_BYTES = 8  # of CUfunction_attribute
 _PROGRAMMATIC_STREAM_SERIALIZATION = 6  # of CUlaunchAttributeID
 _UINT8, _INTERLEAVE_NONE, _SWIZZLE_128B, _PROMOTION_L2_256B, _FILL_ZEROS = 0, 0, 3, 3, 0
