@@ -6,6 +6,7 @@ A defect of ours keeps its traceback and ends with exit code 3, not with Python'
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from typing import NoReturn
 from foundation import terminal
 from foundation.errors import FAILED
 
+# Ctrl-C, a request to end, and a terminal that is closed.
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED = "\nerror: interrupted."
 _LESS = "Raise the limit (ulimit -v, the container's), or lower --instances, --max-batch-tokens or --threads."
 
@@ -37,6 +40,12 @@ def run(main: Callable[[], int], was_interrupted: Callable[[], bool] = lambda: F
         else:
             traceback.print_exc()
     return leave(FAILED)
+
+
+def ignore_interrupts() -> None:
+    """From now on nothing interrupts this process: its result is known."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def leave(code: int) -> NoReturn:

@@ -13,7 +13,7 @@ if __name__ == "__main__":  # ahead of other imports: an exception would leave a
         finally:
             os._exit(3)
 
-    for _number in (signal.SIGINT, signal.SIGTERM):
+    for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(_number) is not signal.SIG_IGN:  # as for a script's jobs in the background
             signal.signal(_number, _quit)
 
@@ -43,12 +43,11 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 def command() -> NoReturn:
     """The console script `sut`: `main` in a process of its own."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in program.INTERRUPTS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
     code = program.run(lambda: main(sys.argv[1:]), lambda: bool(_interrupts))
-    for number in (signal.SIGINT, signal.SIGTERM):  # Python takes a second to end, and the exit code is known
-        signal.signal(number, signal.SIG_IGN)
+    program.ignore_interrupts()  # Python takes a second to end
     sys.exit(code if code or not _is_text_lost() else FAILED)
 
 

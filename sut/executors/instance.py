@@ -6,8 +6,9 @@ because threads do not survive a fork, and forks the instances; then it waits fo
     main process ── jobs, answers ──▶ instance    one pipe each; closing it tells the instance to exit
     main process ◀─ exit reports ──── loader      how instances exited; closing it tells the loader to stop them
 
-Ctrl-C reaches all processes of a terminal and is handled by the main process, so these ignore it. None outlives the
-main process, even if it is killed: the loader and single instances watch it, and forked instances watch their loader.
+Ctrl-C and the end of a terminal reach all of its processes. The main process handles them, so these ignore them. None
+outlives the main process, even if it is killed: the loader and single instances watch it, and forked instances watch
+their loader.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from multiprocessing.process import BaseProcess
 
 from backends.base import Pending
 from foundation import terminal
+from foundation.program import INTERRUPTS
 from sut.errors import RunFailedError, UserError
 from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import JOBS_PER_INSTANCE, Answer, Ready
@@ -36,7 +38,6 @@ from sut.executors.worker import Worker, WorkerSpec
 from sut.machine import limits
 from sut.machine.topology import Place
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 _CLOSE_S = 1.0  # how long forked instances may take to exit
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _MOST_MMAP_THRESHOLD = 32 << 20  # the largest that glibc takes
@@ -62,7 +63,8 @@ class Link:
 
 def serve(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], reports: Connection) -> None:
     """The main function of a spawned process; returns when its pipes are closed. One link for each place."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     terminal.secure()

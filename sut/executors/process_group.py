@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
+from foundation.program import INTERRUPTS
 from sut.errors import RunFailedError
 from sut.executors.answer_slots import AnswerSlots
-from sut.executors.instance import INTERRUPTS, InstanceExit, Link, serve
+from sut.executors.instance import InstanceExit, Link, serve
 from sut.executors.worker import WorkerSpec
 from sut.machine import topology
 from sut.machine.topology import Place
@@ -129,7 +130,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Delay Ctrl-C and SIGTERM: an interrupted start leaves a child that cannot read its arguments.
+    """Delay Ctrl-C and its like: an interrupted start leaves a child that cannot read its arguments.
 
     The signals are blocked, which children inherit while they import; and caught, because the kernel delivers a
     process's signal to any thread that has not blocked it, such as one of numpy's.

@@ -11,7 +11,7 @@ from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
 from accuracy.score import Score
 from accuracy.targets import Target
-from foundation import log_files
+from foundation import log_files, program
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import LOAD_PATIENCE_S, Executor, Ready
 from sut.executors.inline import InlineExecutor
@@ -39,7 +39,7 @@ def run(config: RunConfig) -> int:
         RunFailedError: the run started and failed. LoadGen's thread may still exist, so the process must exit.
     """
     logs = config.log_dir or default_log_dir(config)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in program.INTERRUPTS}
     with log_dir.claimed(logs):
         prepared = prepare(config, logs)
         executor = _executor(prepared)
@@ -86,7 +86,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         _fail_after_the_clock(prepared, record, error)
         raise
-    watched_test.ignore_interrupts()
+    program.ignore_interrupts()
     terminal_report.closing(prepared, rows)
     return code
 

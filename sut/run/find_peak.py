@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from foundation import program
 from foundation.people_numbers import figure
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
@@ -50,7 +51,7 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         raise RunFailedError(str(error)) from error
     found, prepared = peak(probes), prepared.after_test()
     recording.finish(record, prepared, "PEAK" if found else "INVALID", _found(probes))
-    watched_test.ignore_interrupts()
+    program.ignore_interrupts()
     terminal_report.closing(prepared, _rows(found, len(probes)))
     return VALID if found else INVALID
 

@@ -6,7 +6,6 @@ test: its thread is abandoned, and the process exits (see `__main__`).
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from backends.bert.heads import HEADS
+from foundation import program
 from sut.errors import RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.machine import limits
@@ -126,15 +126,9 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOf
         scheduler.fail(error)
 
 
-def ignore_interrupts() -> None:
-    """From now on nothing interrupts this process: its result is known."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def _abort(prepared: Prepared, scheduler: Scheduler, executor: Executor, failure: BaseException) -> NoReturn:
     scheduler.fail(failure)  # from here on no query is answered
-    ignore_interrupts()  # a second Ctrl-C would end the interpreter while LoadGen runs
+    program.ignore_interrupts()  # a second Ctrl-C would end the interpreter while LoadGen runs
     executor.close()
     time.sleep(_LOG_POLL_S)
     text = "interrupted" if isinstance(failure, KeyboardInterrupt) else f"{failure}"

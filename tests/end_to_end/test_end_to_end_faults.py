@@ -154,10 +154,11 @@ def test_a_loader_that_is_stopped(start: Start) -> None:
         wait_until(lambda: not processes(command.pid))
 
 
-def test_sigterm(start: Start) -> None:
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGHUP))
+def test_another_interrupt(start: Start, number: signal.Signals) -> None:
     with start(*LONG, "--model", SLOW) as command:
         command.wait_for_run()
-        os.kill(command.pid, signal.SIGTERM)
+        os.killpg(command.pid, number) if number == signal.SIGHUP else os.kill(command.pid, number)
         assert_failed(command, "interrupted")
 
 
