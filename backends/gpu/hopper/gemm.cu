@@ -111,8 +111,8 @@ __device__ __forceinline__ void store(Sum (&sum)[BLOCKS][COLUMNS / 2], const flo
 }
 
 // x [m, k] and weight [n, k] by maps in bytes; y and residual [m, n], statistics [m, 2]; the others [n], of which
-// norm_weight and norm_bias belong to the LayerNorm of the residual. n is a multiple of COLUMNS (of two times COLUMNS where a pair
-// shares x). `steps` is k in stages.
+// norm_weight and norm_bias belong to the LayerNorm of the residual. n is a multiple of COLUMNS (of two times COLUMNS
+// where a pair shares x). `steps` is k in stages.
 extern "C" __global__ void __launch_bounds__(384, 1)
 #if PAIR
     __cluster_dims__(2, 1, 1)

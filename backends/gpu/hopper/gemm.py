@@ -39,13 +39,17 @@ _ARGUMENTS = 64  # kept for each product
 _TYPES: Final = {torch.int8: S8, torch.float8_e4m3fn: E4M3, torch.float16: F16, torch.bfloat16: BF16}
 _ALIGNED = 16  # bytes, of a row that TMA reads
 
-# Each was the fastest somewhere on an H200 (`benchmarks.gpu_hopper`): turns, which hide the epilogue, where K is 1,024;
-# the larger tile, which reads less, where K is 4,096.
 SHAPES: dict[str, Shape] = {
     "hopper 128x256": Shape(blocks=1, columns=256),
+    "hopper 128x256 permuted": Shape(blocks=1, columns=256, permuted=True),
+    "hopper 128x256 pair": Shape(blocks=1, columns=256, pair=SHARED_W, permuted=True),
     "hopper 64x256 turns": Shape(blocks=1, columns=256, pair=SHARED_W, ping_pong=True, permuted=True),
     "hopper 128x128 turns": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True),
+    "hopper 128x128 turns permuted": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True, permuted=True),
 }
+# Those that were the fastest somewhere on an H200 (`benchmarks.gpu_hopper`): turns, which hide the epilogue, where K is
+# 1,024; the larger tile, which reads less, where K is 4,096. Each costs time when a model is loaded.
+OFFERED = ("hopper 128x256", "hopper 64x256 turns", "hopper 128x128 turns")
 
 
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
@@ -53,7 +57,7 @@ def variants(product: Product, tokens: int) -> tuple[str, ...]:
     device = product.weight.device
     if tokens < MIN_TOKENS or device.type != "cuda" or not available(device.index or 0):
         return ()
-    return tuple(name for name, shape in SHAPES.items() if takes(shape, product))
+    return tuple(name for name in OFFERED if takes(SHAPES[name], product))
 
 
 def takes(shape: Shape, product: Product) -> bool:
