@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -24,7 +25,8 @@ from sut.machine.topology import Place
 
 _REPORT_S = 2.0  # how long to wait for the exit report of an instance
 _CAUSES = {signal.SIGBUS: ": a file that it reads by a map was cut short, such as an engine"}
-_CLOSE_S = 3.0  # how long processes may take to exit; a loader needs part of it for its instances
+CLOSE_S = 3.0  # how long processes may take to exit; a loader needs part of it for its instances
+_KILL_S = 1.0  # likewise, once they are killed
 
 
 class Group:
@@ -94,11 +96,11 @@ class Group:
         for pipe in (*self.pipes, self._reports):
             pipe.close()
 
-    def end(self) -> None:
-        """Wait for the process to exit, then kill it."""
-        self._process.join(_CLOSE_S)
+    def end(self, until_s: float) -> None:
+        """Wait for the process to exit until this time of `time.monotonic`, then kill it."""
+        self._process.join(max(0.0, until_s - time.monotonic()))
         self._process.kill()  # the instances of a loader exit with it
-        self._process.join(_CLOSE_S)  # one that waits for a device cannot even be killed
+        self._process.join(_KILL_S)  # one that waits for a device cannot even be killed
 
 
 def start(spec: WorkerSpec, places: Sequence[Place], *, forked: bool) -> Iterator[Group]:

@@ -171,5 +171,6 @@ class ProcessExecutor:
             group.close_pipes()
         if is_free:
             self._lock.release()
+        until_s = time.monotonic() + process_group.CLOSE_S  # of all together
         for group in self._groups:
-            group.end()
+            group.end(until_s)
