@@ -18,7 +18,6 @@ import multiprocessing as mp
 import os
 import pickle
 import signal
-import threading
 import time
 import traceback
 from collections import deque
@@ -32,6 +31,7 @@ from backends.base import Pending
 from foundation import terminal
 from foundation.program import INTERRUPTS
 from sut.errors import RunFailedError, UserError
+from sut.executors import parent_watch
 from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import JOBS_PER_INSTANCE, Answer, Ready
 from sut.executors.worker import Worker, WorkerSpec
@@ -41,7 +41,6 @@ from sut.machine.topology import Place
 _CLOSE_S = 1.0  # how long forked instances may take to exit
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _MOST_MMAP_THRESHOLD = 32 << 20  # the largest that glibc takes
-_POLL_S = 0.1  # how often a loader that loads checks whether it is done
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def serve(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], repo
             _load_and_fork(spec, places, links, reports)
         else:
             places[0].pin()
-            _exit_with_parent()
+            parent_watch.start()
             _redirect_output(spec)
             _run_alone(replace(spec, options=replace(spec.options, gpu=places[0].gpu)), links[0])
 
@@ -103,7 +102,7 @@ def _run_alone(spec: WorkerSpec, link: Link) -> None:
 def _load_and_fork(spec: WorkerSpec, places: Sequence[Place], links: Sequence[Link], reports: Connection) -> None:
     on_node = {cpu for place in places for cpu in place.cpus}
     replace(places[0], cpus=tuple(on_node)).pin()
-    with _exiting_with_parent():
+    with parent_watch.during():
         try:
             worker = Worker(replace(spec, options=replace(spec.options, threads=1)))
         except Exception as error:  # noqa: BLE001 - it is raised again in the main process
@@ -131,7 +130,7 @@ def _run_forked(
     reports.close()
     with _reporting(links[number].pipe):
         place.pin()
-        _exit_with_parent()
+        parent_watch.start()
         _redirect_output(worker.spec)
         worker.use_threads(threads)
         with suppress(EOFError, OSError):
@@ -242,29 +241,3 @@ def portable(error: Exception) -> Exception:
     except Exception:  # noqa: BLE001 - pickling can raise anything; the text is always sent
         return RunFailedError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _exit_with_parent() -> None:
-    """Exit when the parent does, even during a batch, when a closed pipe would not be noticed."""
-    threading.Thread(target=_exit_after_parent, args=(None,), daemon=True).start()
-
-
-@contextmanager
-def _exiting_with_parent() -> Iterator[None]:
-    """Exit with the parent while the block runs; afterwards no other thread is left, so that this one may fork."""
-    over = threading.Event()
-    watcher = threading.Thread(target=_exit_after_parent, args=(over,), daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _exit_after_parent(over: threading.Event | None) -> None:
-    parent = mp.parent_process()
-    assert parent is not None
-    while over is None or not over.is_set():
-        if wait([parent.sentinel], None if over is None else _POLL_S):
-            os._exit(1)

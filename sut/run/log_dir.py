@@ -27,7 +27,7 @@ def claimed(log_dir: Path) -> Iterator[None]:
     Raises:
         UsageError: it holds a run, another run uses it, or it cannot be written.
     """
-    made = [path for path in (log_dir, *log_dir.parents) if not _exists(path)]
+    made = [path for path in (log_dir, *log_dir.parents) if not _exists(path, unless_known=True)]
     try:
         _refuse_a_run(log_dir)
         with directory_lock.held(log_dir, "run", "--log-dir", patience_s=0):
@@ -52,16 +52,17 @@ def check_space(log_dir: Path, logged_tokens: int) -> None:
         )
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: Path, *, unless_known: bool) -> bool:
+    """Whether it exists; `unless_known` for a name that is too long, has a NUL, or may not be looked at."""
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that is too long, or has a NUL: creating it says so
-        return True
+    except (OSError, ValueError):
+        return unless_known
 
 
 def _refuse_a_run(log_dir: Path) -> None:
     for name in (log_files.RUN, log_files.DETAIL, log_files.ACCURACY):
-        if _exists(log_dir / name):
+        if _exists(log_dir / name, unless_known=False):
             raise UsageError(
                 f"expected a log directory without a run, found {name} in {log_dir}. Type another --log-dir."
             )
