@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     try:
         return _do(argv)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in _OURS:
+        if _interrupts or (error.name or "").partition(".")[0] in _OURS:
             raise
         print(
             f"error: {error.name} is not installed here. Type: . .venv/bin/activate, or pip install .", file=sys.stderr
