@@ -26,7 +26,7 @@ FORMS: dict[str, Form] = {
     "hopper 2": Form(consumers=2, whole=3, chunk=3),
     "hopper 2 early": Form(consumers=2, whole=3, chunk=3, early=True),
 }
-OFFERED = ""  # the form that `benchmarks.gpu_hopper_attention` found right and faster than Triton's; "": none yet
+OFFERED = "hopper 3"  # the form that `benchmarks.gpu_hopper_attention` found right and fastest; "": none
 
 _ARGUMENTS = 1024  # launches that are kept: a few for each layer
 _OPERANDS = {torch.float16: F16, torch.bfloat16: BF16}
