@@ -4,7 +4,8 @@
 
 Dependent launches: backends/gpu/kernels/dependent.py. Processes import and compile at once, then take turns on the GPU.
 A pass is right if its logits are those of the kernels' twins, about, and exactly the same with dependent launches
-as without, after many passes in a row. `--dry-run` does the same on a CPU, with twins.
+as without, after many passes in a row. Last is the backend's whole way from a batch to its answers, with the kernels
+and the kind of launch that it chooses (pass_tuning.py). `--dry-run` does the same on a CPU, with twins.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from backends.base import Batch
-from backends.gpu import gemm_tuning
+from backends.gpu import choice_cache, gemm_tuning, pass_tuning
 from backends.gpu.cuda_graphs import BatchSizes, CudaGraphs
 from backends.gpu.engine import BUCKETS
 from backends.gpu.kernels import TWIN, dependent
@@ -36,26 +37,27 @@ from benchmarks.gpu_first_run import forward, workload
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.rig import Rig
 
-PRECISIONS, TOKENS = ("fp16", "fp8", "int8"), (192, 256, 384)
+PRECISIONS, TOKENS = ("fp16", "fp8", "int8"), (192, 288, 384)
+_WHOLE_TOKENS = (192, 256, 288, 320, 384)
 DEFAULT = "default"
 # The variant of each product, in the order of LINEARS, by contestant; a process for each row.
 _PLANS: tuple[dict[str, tuple[str, ...]], ...] = (
     {DEFAULT: ()},
-    {"32x64": ("32x64",) * 4},
     {"64x64": ("64x64",) * 4},
     {
         "small 64x64": ("small 64x64",) * 4,
-        "small by 2": ("small 64x64 by 2",) * 4,
-        "small by 4": ("small 64x64 by 4",) * 4,
-        "small 1 4 1 4": ("small 64x64", "small 64x64 by 4", "small 64x64", "small 64x64 by 4"),
         "small 1 2 1 4": ("small 64x64", "small 64x64 by 2", "small 64x64", "small 64x64 by 4"),
+        "small 1 2 1 2": ("small 64x64", "small 64x64 by 2", "small 64x64", "small 64x64 by 2"),
         "small 32": ("small 64x32",) * 4,
         "small 32 by 2": ("small 64x32 by 2",) * 4,
+        "wide 1 2 1 2": ("small 64x128", "small 64x64 by 2", "small 64x128", "small 64x64 by 2"),
+        "wide 1 4 1 4": ("small 64x128", "small 64x128 by 4", "small 64x128", "small 64x128 by 4"),
+        "wide by 2": ("small 64x128 by 2",) * 4,
     },
 )
 _IN_A_ROW, _REPEATS = 20, 3
 _WHOLE = 100
-_PREPARE_S, _MEASURE_S = 75.0, 15.0
+_PREPARE_S, _MEASURE_S = 120.0, 40.0
 _READY = "prepared, waits for its turn"
 Line = dict[str, Any]
 
@@ -120,6 +122,8 @@ def measure(rig: Rig, precision: str, plan: int) -> Iterator[Line]:
                     made.append((case, tokens, early, passes, passes.captured(early)))
         except Exception as error:  # noqa: BLE001 - a compiler's or CUDA's; it is this contestant's result
             yield {**case, "failed": rigs.first_line(error)}
+    if plan == 0:
+        _chosen(rig, weights, precision)  # compiles
     print(_READY, flush=True)
     sys.stdin.readline()
     for case, tokens, early, passes, replay in made:
@@ -128,8 +132,19 @@ def measure(rig: Rig, precision: str, plan: int) -> Iterator[Line]:
         found = {"row_ms": row, "alone_ms": alone, "same": same, "off": _off(passes.logits[early], expected[tokens])}
         yield {**case, "tokens": tokens, "early": early, **found}
     if plan == 0:
-        for tokens, whole in _whole_ms(rig, GpuBert(weights, rig.gpu.kernels, choices(precision, ())), tokens_of):
-            yield {"precision": precision, "contestant": DEFAULT, "tokens": tokens, "whole_ms": whole}
+        chosen = _chosen(rig, weights, precision)
+        for name, way in {DEFAULT: choices(precision, ()), "chosen": chosen}.items():
+            bert = GpuBert(weights, rig.gpu.kernels, way)
+            for tokens, whole in _whole_ms(rig, bert, tokens_of if rig.is_dry else _WHOLE_TOKENS):
+                kind = "early" if bert.starts_early(tokens) else "plain"
+                yield {"precision": precision, "contestant": name, "at": tokens, "whole_ms": whole,
+                       "kind": kind, "variants": ", ".join(gemm_tuning.of(way, tokens).values())}  # fmt: skip
+
+
+def _chosen(rig: Rig, weights: GpuWeights, precision: str) -> gemm_tuning.GemmChoices:
+    """What the backend chooses, if it has already chosen the fastest variant of each product; or else by default."""
+    before = choice_cache.read(rig.gpu, weights) or gemm_tuning.default(precision)
+    return pass_tuning.measured(weights, rig.gpu, before)
 
 
 def _whole_ms(rig: Rig, bert: GpuBert, tokens_of: Sequence[int]) -> Iterator[tuple[int, float]]:
@@ -246,7 +261,8 @@ def main() -> None:
     rigs.show("ms of a pass", table(lines))
     for one in lines:
         if "whole_ms" in one:
-            print(f"{one['precision']} {one['tokens']}: plain, from batch to answers {one['whole_ms']:.3f} ms")
+            print(f"{one['precision']} {one['at']} {one['contestant']}: from batch to answers {one['whole_ms']:.3f} ms "
+                  f"({one['kind']}: {one['variants']})")  # fmt: skip
         if "failed" in one:
             print(f"{one['precision']} {one['contestant']} failed: {one['failed'][:300]}")
     print(f"{time.monotonic() - start_s:.0f} s")

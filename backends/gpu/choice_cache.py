@@ -24,6 +24,7 @@ _SOURCES = (
     "engine.py",
     "gemm_variants.py",
     "gemm_tuning.py",
+    "pass_tuning.py",
     "kernels/*.py",
     "hopper/*",
     "residual_norm.py",

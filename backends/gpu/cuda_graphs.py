@@ -71,7 +71,7 @@ class CudaGraphs:
         """Capture the graphs for batches of these sizes; the largest first, whose memory serves the others."""
         for tokens in buckets(sizes.most_tokens):
             samples = min(sizes.most_samples, tokens, int(_SPARE * tokens / sizes.typical) + 1)
-            self._passes[tokens] = self._captured(tokens, samples, min(sizes.longest, tokens))
+            self._passes[tokens] = captured(self._bert, self._gpu, tokens, samples, min(sizes.longest, tokens))
 
     def of(self, batch: Batch) -> CapturedPass | None:
         """The captured pass for a batch; None if it is to be launched kernel by kernel."""
@@ -79,15 +79,17 @@ class CudaGraphs:
         fits = found is not None and len(batch) <= found.samples and batch.max_length <= found.longest
         return found if fits else None
 
-    @torch.inference_mode()
-    def _captured(self, tokens: int, samples: int, longest: int) -> CapturedPass:
-        host_ids = torch.empty(integers(tokens), dtype=torch.int32)
-        used = lay_out(Batch.blank(1, longest), host_ids, tokens, samples)
-        ids = host_ids[:used].to(self._gpu.device, copy=True)
-        logits = self._gpu.empty(self._bert.rows(tokens, samples), 2)
-        on_device = packed(ids, tokens, samples, longest)
-        with dependent.launches(dependent.pays(tokens, self._gpu.device)):
-            self._gpu.launch(lambda: self._bert(on_device, logits))  # compiles the kernels, as a capture must not
-            self._gpu.synchronize()
-            replay = self._gpu.capture(lambda: self._bert(on_device, logits))
-        return CapturedPass(tokens=tokens, samples=samples, longest=longest, ids=ids, logits=logits, replay=replay)
+
+@torch.inference_mode()
+def captured(bert: GpuBert, gpu: Gpu, tokens: int, samples: int, longest: int) -> CapturedPass:
+    """A pass over `tokens` tokens of at most `samples` samples of at most `longest`."""
+    host_ids = torch.empty(integers(tokens), dtype=torch.int32)
+    used = lay_out(Batch.blank(1, longest), host_ids, tokens, samples)
+    ids = host_ids[:used].to(gpu.device, copy=True)
+    logits = gpu.empty(bert.rows(tokens, samples), 2)
+    on_device = packed(ids, tokens, samples, longest)
+    with dependent.launches(bert.starts_early(tokens)):
+        gpu.launch(lambda: bert(on_device, logits))  # compiles the kernels, as a capture must not
+        gpu.synchronize()
+        replay = gpu.capture(lambda: bert(on_device, logits))
+    return CapturedPass(tokens=tokens, samples=samples, longest=longest, ids=ids, logits=logits, replay=replay)

@@ -26,7 +26,8 @@ from foundation.arrays import Float32
 
 INT8, FP8 = "int8", "fp8"
 # Tokens at which the GEMM of a product is chosen; a batch uses the first bucket that holds it, or the last.
-BUCKETS = (64, 128, 384, 1024, 4096, 16384)
+# They are closest where a pass of one sample ends: LoadGen's SingleStream.
+BUCKETS = (64, 128, 192, 256, 320, 384, 1024, 4096, 16384)
 # choice_cache.measured_on → "product@tokens" → one of gemm_variants.variants
 ChoicesByGpu = Mapping[str, Mapping[str, str]]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from backends.errors import BackendError, brief
 from backends.gpu.engine import BUCKETS
 from backends.gpu.gemm_variants import LIBRARY, GemmVariant, adds_residual, build_variant, starts_early, variants
-from backends.gpu.kernels import GpuKernels, dependent
+from backends.gpu.kernels import GpuKernels
 from backends.gpu.kernels.residual import Residual
 from backends.gpu.residual_norm import is_normalized_again, normalized
 from backends.gpu.runtime import Gpu
@@ -27,7 +27,7 @@ from backends.quantization.int8_model import LINEARS
 
 GemmChoices = dict[str, str]  # "product@tokens" → one of gemm_variants.variants
 DEFAULT = "default"  # key used instead of a GPU name when nothing was measured
-_TILES = ("32x64", "64x64", "64x128", "128x128", "128x128", "128x128")  # default for each bucket
+_TILES = ("32x64", *("64x64",) * 5, *("128x128",) * 3)  # default for each bucket
 
 
 def default(precision: str) -> GemmChoices:
@@ -52,8 +52,6 @@ def measured(layer: GpuLayer, gpu: Gpu, buckets: Sequence[int] = BUCKETS) -> Gem
             x, residual = _input(product, tokens), random_residual(layer, name, tokens)
             fewest = buckets[at - 1] if at else 1
             offered = variants(product, fewest)
-            if dependent.pays(tokens, gpu.device):
-                offered = tuple(filter(starts_early, offered))
             timed = {one: _Timed.of(one, layer, name, x, residual, gpu) for one in offered}
             found[key(name, tokens)] = fastest = min(timed, key=lambda one: timed[one].milliseconds)
             if timed[fastest].error:
@@ -74,7 +72,7 @@ class _Timed:
         try:
             return cls(gpu.milliseconds(timed_call(variant, layer, name, x, residual, gpu.kernels)))
         except Exception as error:  # noqa: BLE001 - compilers and libraries reject shapes with many types of errors
-            _check_alive(gpu, variant, _shape(name, getattr(layer, name), len(x)), error)
+            check_alive(gpu, variant, _shape(name, getattr(layer, name), len(x)), error)
             return cls(float("inf"), brief(error))
 
 
@@ -109,7 +107,7 @@ def _norms(layer: GpuLayer) -> dict[str, tuple[LayerNorm, Encoding]]:
     }
 
 
-def _check_alive(gpu: Gpu, variant: str, shape: str, error: Exception) -> None:
+def check_alive(gpu: Gpu, variant: str, shape: str, error: Exception) -> None:
     """Raises BackendError if the GPU computes no longer: after an illegal access every later call fails too."""
     try:
         gpu.synchronize()
@@ -148,7 +146,22 @@ class TunedProduct:
         return variant(x, residual), None if adds else residual
 
     def _variant(self, x: Tensor) -> tuple[GemmVariant, bool]:
-        return self._variants[min(bisect.bisect_left(BUCKETS, len(x)), len(BUCKETS) - 1)]
+        return self._variants[_at(len(x))]
+
+
+def start_early(choices: Mapping[str, str], tokens: int) -> bool:
+    """True if all products of a pass over `tokens` tokens start early."""
+    return all(map(starts_early, of(choices, tokens).values()))
+
+
+def of(choices: Mapping[str, str], tokens: int) -> dict[str, str]:
+    """The variant of each product in a batch of `tokens` tokens."""
+    return {name: choices[key(name, BUCKETS[_at(tokens)])] for name in LINEARS}
+
+
+def _at(tokens: int) -> int:
+    """The number of a batch's bucket."""
+    return min(bisect.bisect_left(BUCKETS, tokens), len(BUCKETS) - 1)
 
 
 def key(name: str, tokens: int) -> str:

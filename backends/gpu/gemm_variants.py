@@ -32,16 +32,19 @@ class GemmVariant(Protocol):
 
 
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
-    """The names of the variants that can compute this product at `tokens` tokens or more, and might be the fastest."""
+    """The names of the variants that can compute this product at `tokens` tokens or more, and might be the fastest.
+
+    Those that start early are chosen for whole passes (pass_tuning.py).
+    """
     takes_library = product.weight.dtype != torch.int8 or tokens >= MIN_INT8_TOKENS
     tiles = tuple(name for name, tile in TILES.items() if tile.takes(product.weight, tokens))
-    tiles += hopper.variants(product, tokens) + small.variants(product, tokens)
+    tiles += hopper.variants(product, tokens)
     return (LIBRARY, *tiles) if takes_library else tiles
 
 
 def starts_early(name: str) -> bool:
-    """True if a variant takes part in dependent launches (kernels/dependent.py)."""
-    return name != LIBRARY and name not in hopper.SHAPES
+    """True if a pass of such variants is launched so that kernels start early (kernels/dependent.py)."""
+    return name in small.SHAPES
 
 
 def adds_residual(name: str) -> bool:

@@ -6,7 +6,7 @@ import torch
 
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
-from backends.gpu import choice_cache, engine, gemm_tuning, weights
+from backends.gpu import choice_cache, engine, gemm_tuning, pass_tuning, weights
 from backends.gpu.packed_bert import GpuBert
 from backends.gpu.runtime import Gpu
 from backends.gpu.weights import FLOATS, GpuWeights
@@ -34,7 +34,7 @@ def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights
 def measure(found: GpuWeights, gpu: Gpu) -> gemm_tuning.GemmChoices:
     """The fastest variant of each product on the GPU that holds the weights, as measured now or earlier."""
     if (choices := choice_cache.read(gpu, found)) is None:
-        choices = gemm_tuning.measured(found.layers[0], gpu)
+        choices = pass_tuning.measured(found, gpu, gemm_tuning.measured(found.layers[0], gpu))
         choice_cache.write(gpu, found, choices)
     return choices
 

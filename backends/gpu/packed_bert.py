@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.bert.heads import HEADS
-from backends.gpu.gemm_tuning import TunedProduct
+from backends.gpu.gemm_tuning import TunedProduct, start_early
 from backends.gpu.hopper import attention as hopper
-from backends.gpu.kernels import GpuKernels
+from backends.gpu.kernels import GpuKernels, dependent
 from backends.gpu.kernels.residual import Residual
 from backends.gpu.residual_norm import embedded, normalized
 from backends.gpu.weights import GpuLayer, GpuWeights
@@ -37,7 +37,7 @@ class GpuBert:
     """A loaded model."""
 
     def __init__(self, weights: GpuWeights, kernels: GpuKernels, choices: Mapping[str, str]) -> None:
-        self._weights, self._kernels = weights, kernels
+        self._weights, self._kernels, self._choices = weights, kernels, choices
         self._per_token = HEADS[weights.config.head].per_token
         self._products = [_tuned(layer, kernels, choices) for layer in weights.layers]
         config, device = weights.config, weights.layers[0].qkv.weight.device
@@ -46,6 +46,10 @@ class GpuBert:
     def rows(self, tokens: int, samples: int) -> int:
         """Rows of the logits of a batch."""
         return tokens if self._per_token else samples
+
+    def starts_early(self, tokens: int) -> bool:
+        """True if a pass over `tokens` tokens is the fastest with dependent launches (kernels/dependent.py)."""
+        return start_early(self._choices, tokens)
 
     def __call__(self, batch: DeviceBatch, to: Tensor | None = None) -> Tensor:
         """The head's logits, float32 [T, 2] or [B, 2], in `to` if it is given."""
@@ -85,7 +89,8 @@ class GpuBert:
         encoding = layer.attention_output.input_encoding
         context = torch.empty(x.shape, dtype=encoding.dtype, device=x.device)
         heads = self._weights.config.num_attention_heads
-        self._attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, encoding, context)
+        attention = self._kernels.attention if dependent.is_on() else self._attention  # Hopper's does not start early
+        attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, encoding, context)
         sums, left = products["attention_output"].plus(context, residual)
         x, residual = normalized(self._kernels, sums, left, layer.attention_norm, layer.ffn_inner.input_encoding)
         sums, left = products["ffn_output"].plus(products["ffn_inner"](x), residual)

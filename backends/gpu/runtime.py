@@ -22,7 +22,8 @@ from backends.gpu.kernels import TRITON, GpuKernels
 Work = Callable[[], object]  # launches kernels; runs on the host when it is enqueued
 _CALL_MS = 20  # time spent on measuring one call
 _SHORT_MS = 0.1  # below this a call may take as long as its launch on the host
-_CALLS, _REPLAYS = 20, 5  # of the graph in which a short call is measured
+_CALLS = 4  # of the graph in which a short call is measured
+_IN_A_ROW, _REPEATS = 5, 5  # replays of a graph that is measured
 _FLUSHED_FLOATS = 32 << 20  # 128 MiB, twice the largest L2 cache
 
 
@@ -85,6 +86,9 @@ class Gpu(Protocol):
 
     def milliseconds(self, call: Work) -> float:
         """The median time of one call with a cold L2 cache."""
+
+    def replay_milliseconds(self, replay: Callable[[], None]) -> float:
+        """The median time of a captured graph, of several in a row."""
 
 
 class CudaGpu:
@@ -153,12 +157,15 @@ class CudaGpu:
 
     def _graph_ms(self, work: Work) -> float:
         """Time of `work`, of which a graph has many."""
-        replay = self.capture(lambda: [work() for _ in range(_CALLS)])
+        return self.replay_milliseconds(self.capture(lambda: [work() for _ in range(_CALLS)])) / _CALLS
+
+    def replay_milliseconds(self, replay: Callable[[], None]) -> float:
         times = []
-        for _ in range(1 + _REPLAYS):
+        for _ in range(1 + _REPEATS):
             self.synchronize()
             start_s = time.perf_counter()
-            replay()
+            for _ in range(_IN_A_ROW):
+                replay()
             self.synchronize()
             times.append(time.perf_counter() - start_s)
-        return statistics.median(times[1:]) / _CALLS * 1e3
+        return statistics.median(times[1:]) / _IN_A_ROW * 1e3

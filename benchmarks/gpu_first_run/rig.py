@@ -81,6 +81,8 @@ class DryGpu:
         call()
         return 1.0
 
+    replay_milliseconds = milliseconds
+
 
 @dataclass(frozen=True)
 class Rig:

@@ -132,6 +132,12 @@ class EmulatedGpu:
         self._measured += 1
         return 1 / self._measured
 
+    def replay_milliseconds(self, replay: Callable[[], None]) -> float:
+        """As `milliseconds`, but the work is done."""
+        replay()
+        self.synchronize()
+        return self.milliseconds(replay)
+
     def check(self) -> None:
         if self.fault:
             raise self.fault

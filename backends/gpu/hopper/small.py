@@ -6,6 +6,7 @@ with 132 processors; split over K, there are enough of them and each is short.
 
 from __future__ import annotations
 
+import math
 from ctypes import c_float, c_int, c_void_p
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -20,10 +21,11 @@ from backends.gpu.kernels import dependent
 from backends.gpu.kernels.residual import Residual
 from backends.gpu.weights import Product
 
-MOST_TOKENS = 1024  # with more, larger tiles fill a GPU and read less
+MOST_TOKENS = 384  # with more, larger tiles fill a GPU and read less
+_MOST_OFFERED = 5  # to the tuning of a product at some number of tokens
 _ROWS = 64  # of a tile
 _THREADS = 160
-_RING_ROWS = 768  # in all stages: leaves room for a second CTA, such as one of the next kernel
+_SHARED_MEMORY = 113 * 1024  # leaves room for a second CTA, such as one of the next kernel
 _ARGUMENTS = 64  # kept for each product
 
 
@@ -37,14 +39,27 @@ class Small:
     @property
     def shape(self) -> Shape:
         """As the source of larger tiles has it: what one warpgroup computes alone."""
-        stages = _RING_ROWS // (_ROWS + self.columns)
+        stages = (_SHARED_MEMORY - self._fixed_bytes) // self._stage_bytes
         return Shape(blocks=1, columns=self.columns, ping_pong=True, stages=stages)
 
     @property
+    def _stage_bytes(self) -> int:
+        """With two barriers."""
+        return (_ROWS + self.columns) * STEP + 16
+
+    @property
+    def _fixed_bytes(self) -> int:
+        """For alignment, and of the other CTAs' sums with a barrier."""
+        return 1024 + 8 + (self.split - 1) * _ROWS * self.columns // self.split * 4
+
+    @property
     def shared_memory(self) -> int:
-        """Bytes: for alignment, of stages with two barriers each, and of the other CTAs' sums with one."""
-        stage = (_ROWS + self.columns) * STEP + 16
-        return 1024 + self.shape.stages * stage + 8 + (self.split - 1) * _ROWS * self.columns // self.split * 4
+        """Bytes."""
+        return self._fixed_bytes + self.shape.stages * self._stage_bytes
+
+    def ctas(self, tokens: int, columns: int) -> int:
+        """Of a launch for so many rows and columns of results."""
+        return -(-tokens // _ROWS) * (columns // self.columns) * self.split
 
     def source(self, types: Types) -> str:
         """The complete source of its kernel, which adds no residual."""
@@ -57,16 +72,28 @@ SHAPES: dict[str, Small] = {
     "small 64x64 by 4": Small(64, 4),
     "small 64x32": Small(32, 1),
     "small 64x32 by 2": Small(32, 2),
+    "small 64x128": Small(128, 1),
+    "small 64x128 by 2": Small(128, 2),
+    "small 64x128 by 4": Small(128, 4),
 }
-OFFERED: tuple[str, ...] = ()  # none until a GPU has shown where they are the fastest
 
 
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
-    """The names of the offered shapes that can compute this product at `tokens` tokens or more, and might be fast."""
+    """The names of the shapes that might be the fastest at `tokens` tokens, the likely best first.
+
+    These have about as many CTAs as there are processors.
+    """
     device = product.weight.device
-    if tokens >= MOST_TOKENS or device.type != "cuda" or not large.available(device.index or 0):
+    if tokens > MOST_TOKENS or device.type != "cuda" or not large.available(device.index or 0):
         return ()
-    return tuple(name for name in OFFERED if takes(SHAPES[name], product))
+    return likely(product, tokens, torch.cuda.get_device_properties(device).multi_processor_count)
+
+
+def likely(product: Product, tokens: int, processors: int) -> tuple[str, ...]:
+    """As `variants`, for a GPU with so many processors."""
+    columns = len(product.weight)
+    each = {name: one.ctas(tokens, columns) / processors for name, one in SHAPES.items() if takes(one, product)}
+    return tuple(sorted(each, key=lambda name: abs(math.log(each[name])))[:_MOST_OFFERED])
 
 
 def takes(small: Small, product: Product) -> bool:
@@ -88,11 +115,11 @@ class SmallProduct:
     def __call__(self, x: Tensor, _: Residual | None = None, /) -> Tensor:
         small, product = self._small, self._product
         y = torch.empty(len(x), len(product.weight), dtype=product.output_encoding.dtype, device=x.device)
-        blocks = -(-len(x) // _ROWS) * (len(product.weight) // small.columns) * small.split
         arguments = self._prepared(x.data_ptr(), len(x), y.data_ptr())
         stream = torch.cuda.current_stream(x.device).cuda_stream
         driver.launch_early(
-            self._function, blocks, _THREADS, small.shared_memory, stream, arguments, dependent.is_on()
+            self._function, small.ctas(len(x), len(product.weight)), _THREADS, small.shared_memory, stream, arguments,
+            dependent.is_on(),
         )  # fmt: skip
         return y
 

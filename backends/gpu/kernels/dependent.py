@@ -18,7 +18,6 @@ import torch
 import triton
 import triton.language as tl
 
-MOST_TOKENS = 0  # of a graph whose kernels start early; 0: none, until a GPU has shown that they are faster
 _MIN_CAPABILITY = (9, 0)
 _ROW = tl.constexpr("cp.async.bulk.prefetch.L2.global [$1], $2; // no result: $0")
 _LINE = tl.constexpr("prefetch.global.L2 [$1]; // no result: $0")
@@ -38,11 +37,6 @@ def launches(is_on: bool = True) -> Iterator[None]:
 def can(device: torch.device) -> bool:
     """True for a GPU with such launches."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _MIN_CAPABILITY
-
-
-def pays(tokens: int, device: torch.device) -> bool:
-    """True if a pass over so many tokens is launched in this way."""
-    return tokens <= MOST_TOKENS and can(device)
 
 
 def is_on() -> bool:

@@ -124,7 +124,7 @@ def test_nvrtc_compiles_it(name: str, kind: Types) -> None:
 
 @pytest.mark.parametrize("one", small.SHAPES.values())
 def test_two_programs_of_a_small_product_fit_a_processor(one: small.Small) -> None:
-    assert one.shape.stages >= 4
+    assert one.shape.stages >= 3
     assert 2 * (one.shared_memory + 1024) <= 228 * 1024
     assert one.columns // one.split % 8 == 0
 

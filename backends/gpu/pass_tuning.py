@@ -1,0 +1,63 @@
+"""Chooses between kernels that wait for each other and kernels that start early, by timing whole captured passes.
+
+A product of a short pass that starts early (hopper/small.py, kernels/dependent.py) overlaps its neighbours, so its time
+alone says little. One product after the other is changed in a captured pass of one sample, and keeps what makes that
+pass the fastest; a bucket keeps such products if the pass is faster than one of the variants chosen one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from backends.gpu import gemm_tuning
+from backends.gpu.cuda_graphs import captured
+from backends.gpu.engine import BUCKETS
+from backends.gpu.gemm_tuning import GemmChoices, key
+from backends.gpu.hopper import small
+from backends.gpu.packed_bert import GpuBert
+from backends.gpu.runtime import Gpu
+from backends.gpu.weights import GpuWeights, Product
+from backends.quantization.int8_model import LINEARS
+
+Offers = Callable[[Product, int], Sequence[str]]  # a product and tokens → variants, the likely best first
+_Plan = Mapping[str, str]  # the variant of each product
+
+
+def measured(weights: GpuWeights, gpu: Gpu, choices: GemmChoices, offers: Offers = small.variants) -> GemmChoices:
+    """`choices`, and in each bucket in which a pass is faster with them, the products that start early.
+
+    Raises:
+        BackendError: a variant broke the GPU; the message names it.
+    """
+    found = dict(choices)
+    for tokens in BUCKETS:
+        offered = {name: offers(getattr(weights.layers[0], name), tokens) for name in LINEARS}
+        if all(offered.values()):
+            plan = _fastest(gemm_tuning.of(choices, tokens), offered, partial(_milliseconds, weights, gpu, tokens))
+            found |= {key(name, tokens): variant for name, variant in plan.items()}
+    return found
+
+
+def _fastest(before: _Plan, offered: Mapping[str, Sequence[str]], milliseconds: Callable[[_Plan], float]) -> _Plan:
+    """`before`, or the fastest plan of what is offered that a change of one product at a time finds."""
+    plan = {name: variants[0] for name, variants in offered.items()}
+    least = milliseconds(plan)
+    for name, variants in offered.items():
+        for variant in variants[1:]:
+            changed = {**plan, name: variant}
+            if (found := milliseconds(changed)) < least:
+                plan, least = changed, found
+    return plan if least < milliseconds(before) else before
+
+
+def _milliseconds(weights: GpuWeights, gpu: Gpu, tokens: int, plan: _Plan) -> float:
+    """Of a captured pass over `tokens` tokens; infinite if this GPU cannot run it."""
+    choices = {key(name, bucket): variant for name, variant in plan.items() for bucket in BUCKETS}
+    try:
+        longest = min(tokens, weights.config.max_position_embeddings)
+        replay = captured(GpuBert(weights, gpu.kernels, choices), gpu, tokens, 1, longest).replay
+        return gpu.replay_milliseconds(replay)
+    except Exception as error:  # noqa: BLE001 - as in gemm_tuning: compilers raise many types of errors
+        gemm_tuning.check_alive(gpu, " ".join(plan.values()), f"a pass over {tokens} tokens", error)
+        return float("inf")
