@@ -96,10 +96,14 @@ class Group:
         for pipe in (*self.pipes, self._reports):
             pipe.close()
 
+    def kill(self) -> None:
+        """Kill the process; the instances of a loader exit with it."""
+        self._process.kill()
+
     def end(self, until_s: float) -> None:
         """Wait for the process to exit until this time of `time.monotonic`, then kill it."""
         self._process.join(max(0.0, until_s - time.monotonic()))
-        self._process.kill()  # the instances of a loader exit with it
+        self.kill()
         self._process.join(_KILL_S)  # one that waits for a device cannot even be killed
 
 

@@ -105,6 +105,7 @@ class ProcessExecutor:
         return True
 
     def _stalled(self, instance: _Instance) -> RunFailedError:
+        instance.group.kill()
         return load_stalled(instance.group.process_of(instance.number), self._patience_s)
 
     def submit(self, job: Job, done: Done) -> None:

@@ -142,15 +142,15 @@ def test_ctrl_c_during_the_last_batches_leaves_nothing_that_looks_valid(start: S
 
 
 def test_a_batch_that_never_ends(start: Start) -> None:
-    with start(*LONG, "--model", "fake:hang_at=3", "--executor", "inline", "--stall-timeout-s", 2) as command:
+    with start(*LONG, "--model", "fake:hang_at=3", "--executor", "inline", "--stall-timeout-s", 3) as command:
         assert_failed(command, "an instance hangs", "--stall-timeout-s")
 
 
 def test_a_loader_that_is_stopped(start: Start) -> None:
-    with start(*LONG, "--instances", 2, "--stall-timeout-s", 3) as command:
+    with start(*LONG, "--instances", 2, "--stall-timeout-s", 2) as command:
         command.wait_until(lambda: bool(command.instances()))
         os.kill(command.instances()[0], signal.SIGSTOP)
-        assert_refused(command.end(), "instance-0 (its loader has pid", "to load and warm up within 3 s", code=3)
+        assert_refused(command.end(), "instance-0 (its loader has pid", "to load and warm up within 2 s", code=3)
         wait_until(lambda: not processes(command.pid))
 
 
