@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
+
+from foundation.errors import USAGE, VALID
 
 Write = Callable[[Path, str, int, int | None, bool], None]  # path, split, seed, number (None: all), control variant
 
@@ -17,8 +20,8 @@ def main(
     *,
     number: str,
     control: tuple[str, str],
-) -> None:
-    """Parse the command line and write the split.
+) -> int:
+    """Parse the command line and write the split; returns the exit code.
 
     Args:
         number: the flag for the number of samples.
@@ -31,4 +34,9 @@ def main(
     parser.add_argument(number, dest="number", type=int)
     parser.add_argument(control[0], dest="control", action="store_true", help=control[1])
     given = parser.parse_args()
-    write(given.path, given.split, given.seed, given.number, given.control)
+    try:
+        write(given.path, given.split, given.seed, given.number, given.control)
+    except OSError as error:
+        print(f"error: expected to write {given.path}, found: {error}. Type another path.", file=sys.stderr)
+        return USAGE
+    return VALID

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from sut.errors import UsageError
+from foundation import program
+from sut.errors import VALID, UsageError
 from sut.machine import cgroups
 
 # Cores per instance in throughput scenarios with shared weights: one, which avoids barriers between threads.
@@ -259,13 +261,14 @@ def facts(
     )
 
 
-def main() -> None:
+def main() -> int:
     """Print the plan of each scenario on this machine, as JSON."""
     machine = this_machine()
     for scenario in CORES_PER_INSTANCE:
         found = facts(machine, plan(machine, scenario), False).instances
         print(scenario, json.dumps([asdict(one) for one in found]))
+    return VALID
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))
