@@ -29,7 +29,7 @@ from backends.gpu import choice_cache, gemm_tuning, pass_tuning
 from backends.gpu.cuda_graphs import BatchSizes, CudaGraphs
 from backends.gpu.engine import BUCKETS
 from backends.gpu.kernels import TWIN, dependent
-from backends.gpu.packed_bert import DeviceBatch, GpuBert
+from backends.gpu.packed_bert import ATTENTION, DeviceBatch, GpuBert
 from backends.gpu.pipeline import Pipeline
 from backends.gpu.weights import GpuWeights
 from backends.quantization.int8_model import LINEARS
@@ -138,7 +138,12 @@ def measure(rig: Rig, precision: str, plan: int) -> Iterator[Line]:
             for tokens, whole in _whole_ms(rig, bert, tokens_of if rig.is_dry else _WHOLE_TOKENS):
                 kind = "early" if bert.starts_early(tokens) else "plain"
                 yield {"precision": precision, "contestant": name, "at": tokens, "whole_ms": whole,
-                       "kind": kind, "variants": ", ".join(gemm_tuning.of(way, tokens).values())}  # fmt: skip
+                       "kind": kind, "variants": ", ".join(_kernels(way, tokens))}  # fmt: skip
+
+
+def _kernels(way: gemm_tuning.GemmChoices, tokens: int) -> Iterator[str]:
+    yield from gemm_tuning.of(way, tokens).values()
+    yield f"attention {way.get(gemm_tuning.bucket_key(ATTENTION, tokens), DEFAULT)}"
 
 
 def _chosen(rig: Rig, weights: GpuWeights, precision: str) -> gemm_tuning.GemmChoices:

@@ -156,7 +156,12 @@ def start_early(choices: Mapping[str, str], tokens: int) -> bool:
 
 def of(choices: Mapping[str, str], tokens: int) -> dict[str, str]:
     """The variant of each product in a batch of `tokens` tokens."""
-    return {name: choices[key(name, BUCKETS[_at(tokens)])] for name in LINEARS}
+    return {name: choices[bucket_key(name, tokens)] for name in LINEARS}
+
+
+def bucket_key(name: str, tokens: int) -> str:
+    """The key of a choice for a batch of any number of tokens."""
+    return key(name, BUCKETS[_at(tokens)])
 
 
 def _at(tokens: int) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from backends.bert.heads import HEADS
-from backends.gpu.gemm_tuning import TunedProduct, start_early
+from backends.gpu.gemm_tuning import TunedProduct, bucket_key, start_early
 from backends.gpu.hopper import attention as hopper
 from backends.gpu.kernels import GpuKernels, dependent
 from backends.gpu.kernels.residual import Residual
@@ -22,6 +23,8 @@ from backends.gpu.residual_norm import embedded, normalized
 from backends.gpu.weights import GpuLayer, GpuWeights
 from backends.pytorch_cpu.kernels import Encoding
 from backends.quantization.int8_model import LINEARS
+
+ATTENTION = "attention"  # its choice next to those of products: a form of kernels/attention.py, in short passes only
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class GpuBert:
             x, residual = self._layer(layer, products, following, x, residual, batch)
         return self._logits(x, batch.cu_seqlens, to)
 
+    def _early_attention(self, tokens: int) -> hopper.Attention:
+        """Triton's in the chosen form; Hopper's does not start early."""
+        form = self._choices.get(bucket_key(ATTENTION, tokens))
+        return partial(self._kernels.attention, form=form) if form else self._kernels.attention
+
     def _logits(self, stream: Tensor, cu_seqlens: Tensor, to: Tensor | None) -> Tensor:
         """The head: its square layers, which have few rows and run in plain torch, then its last layer.
 
@@ -89,7 +97,7 @@ class GpuBert:
         encoding = layer.attention_output.input_encoding
         context = torch.empty(x.shape, dtype=encoding.dtype, device=x.device)
         heads = self._weights.config.num_attention_heads
-        attention = self._kernels.attention if dependent.is_on() else self._attention  # Hopper's does not start early
+        attention = self._early_attention(len(x)) if dependent.is_on() else self._attention
         attention(products["qkv"](x), batch.cu_seqlens, batch.longest, heads, encoding, context)
         sums, left = products["attention_output"].plus(context, residual)
         x, residual = normalized(self._kernels, sums, left, layer.attention_norm, layer.ffn_inner.input_encoding)

@@ -1,8 +1,8 @@
 """Chooses between kernels that wait for each other and kernels that start early, by timing whole captured passes.
 
 A product of a short pass that starts early (hopper/small.py, kernels/dependent.py) overlaps its neighbours, so its time
-alone says little. One product after the other is changed in a captured pass of one sample, and keeps what makes that
-pass the fastest; a bucket keeps such products if the pass is faster than one of the variants chosen one by one.
+alone says little. One product after the other, and attention, is changed in a captured pass of one sample, and keeps
+what makes that pass the fastest; a bucket keeps them if the pass is faster than one of the variants chosen one by one.
 """
 
 from __future__ import annotations
@@ -15,32 +15,34 @@ from backends.gpu.cuda_graphs import captured
 from backends.gpu.engine import BUCKETS
 from backends.gpu.gemm_tuning import GemmChoices, key
 from backends.gpu.hopper import small
-from backends.gpu.packed_bert import GpuBert
+from backends.gpu.kernels import attention
+from backends.gpu.packed_bert import ATTENTION, GpuBert
 from backends.gpu.runtime import Gpu
 from backends.gpu.weights import GpuWeights, Product
 from backends.quantization.int8_model import LINEARS
 
 Offers = Callable[[Product, int], Sequence[str]]  # a product and tokens → variants, the likely best first
-_Plan = Mapping[str, str]  # the variant of each product
+_Plan = Mapping[str, str]  # the variant of each product, and the form of attention
 
 
 def measured(weights: GpuWeights, gpu: Gpu, choices: GemmChoices, offers: Offers = small.variants) -> GemmChoices:
-    """`choices`, and in each bucket in which a pass is faster with them, the products that start early.
+    """`choices`, and in each bucket in which a pass is faster with them, products that start early and attention.
 
     Raises:
         BackendError: a variant broke the GPU; the message names it.
     """
     found = dict(choices)
     for tokens in BUCKETS:
-        offered = {name: offers(getattr(weights.layers[0], name), tokens) for name in LINEARS}
+        offered: dict[str, Sequence[str]] = {name: offers(getattr(weights.layers[0], name), tokens) for name in LINEARS}
         if all(offered.values()):
+            offered[ATTENTION] = attention.SHORT
             plan = _fastest(gemm_tuning.of(choices, tokens), offered, partial(_milliseconds, weights, gpu, tokens))
             found |= {key(name, tokens): variant for name, variant in plan.items()}
     return found
 
 
 def _fastest(before: _Plan, offered: Mapping[str, Sequence[str]], milliseconds: Callable[[_Plan], float]) -> _Plan:
-    """`before`, or the fastest plan of what is offered that a change of one product at a time finds."""
+    """`before`, or the fastest plan of what is offered that a change of one kernel at a time finds."""
     plan = {name: variants[0] for name, variants in offered.items()}
     least = milliseconds(plan)
     for name, variants in offered.items():

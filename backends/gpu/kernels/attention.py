@@ -43,12 +43,14 @@ class Form(NamedTuple):
 
 FORMS: dict[str, Form] = {
     "64x64": Form(),
+    "64x128": Form(keys=128),
     "128x64": Form(queries=128),
     "head of 192": Form(most_blocks=3, registers=168),
     "head of 256": Form(most_blocks=4, group=2, registers=168),
     "head of 384": Form(most_blocks=6, group=2, stages=1),
 }
 DEFAULT = "64x64"
+SHORT = (DEFAULT, "64x128")  # for a pass of few programs, in which each lasts as long as its walk over the keys
 
 
 def twin(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: Encoding, to: Tensor) -> None:

@@ -12,6 +12,7 @@ from small_bert import SMALL, random_tensors
 from backends.errors import BackendError
 from backends.gpu import gemm_tuning, pass_tuning, weights
 from backends.gpu.hopper import small
+from backends.gpu.packed_bert import ATTENTION
 from backends.gpu.weights import GpuWeights, Product
 from backends.pytorch_cpu.kernels import Encoding
 from backends.quantization.int8_model import LINEARS
@@ -50,11 +51,11 @@ def offers(_: Product, tokens: int) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("times", "chosen"),
     [
-        ((5, 4, 6, 3, 7, 3.1), "64x64 32x64 64x64 32x64"),
-        ((5, 4, 6, 3, 7, 3), None),  # as it was is as fast
-        ((5, 4, ValueError("rejected"), 3, 7, 8), "64x64 32x64 64x64 32x64"),
-        ((5, 6, 6, 6, 6, ValueError("rejected")), "32x64 32x64 32x64 32x64"),
-        ((ValueError("rejected"),) * 6, None),
+        ((5, 4, 6, 3, 7, 4, 3.1), "64x64 32x64 64x64 32x64 64x64"),
+        ((5, 4, 6, 3, 7, 4, 3), None),  # as it was is as fast
+        ((5, 4, ValueError("rejected"), 3, 7, 2, 8), "64x64 32x64 64x64 32x64 64x128"),
+        ((5, 6, 6, 6, 6, 6, ValueError("rejected")), "32x64 32x64 32x64 32x64 64x64"),
+        ((ValueError("rejected"),) * 7, None),
     ],
 )
 def test_one_product_after_the_other_keeps_what_makes_the_pass_faster(
@@ -62,13 +63,12 @@ def test_one_product_after_the_other_keeps_what_makes_the_pass_faster(
 ) -> None:
     measured = pass_tuning.measured(found, ScriptedGpu(times), BEFORE, offers)
     assert {at: one for at, one in measured.items() if not at.endswith("@64")}.items() <= BEFORE.items()
-    assert gemm_tuning.of(measured, 64) == (
-        dict(zip(LINEARS, chosen.split(), strict=True)) if chosen else gemm_tuning.of(BEFORE, 64)
-    )
+    kernels = dict(zip((*LINEARS, ATTENTION), chosen.split(), strict=True)) if chosen else gemm_tuning.of(BEFORE, 64)
+    assert {at.removesuffix("@64"): one for at, one in measured.items() if at.endswith("@64")} == kernels
 
 
 def test_products_that_break_the_gpu_are_named(found: GpuWeights) -> None:
-    with pytest.raises(BackendError, match=r"64x64 32x64 32x64 32x64 for a pass over 64 tokens.*illegal memory"):
+    with pytest.raises(BackendError, match=r"64x64 32x64 32x64 32x64 64x64 for a pass over 64 tokens.*illegal memory"):
         pass_tuning.measured(found, ScriptedGpu((5, BROKEN)), BEFORE, offers)
 
 
