@@ -79,7 +79,7 @@ def _read_file(path: Path, size: int, most_bytes: int) -> bytes:
 
 def _read_pipe(path: Path, most_bytes: int) -> bytes:
     """What a pipe's writer writes until it closes it."""
-    content = bytearray()
+    content, closed = bytearray(), False
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:
         waiting = select.poll()
         waiting.register(pipe, select.POLLIN)
@@ -87,8 +87,13 @@ def _read_pipe(path: Path, most_bytes: int) -> bytes:
             piece = pipe.read(_PIECE_BYTES)  # None: nothing yet; b"": the end, or no writer yet
             if piece == b"" and content:
                 return bytes(content)
-            if not piece and not waiting.poll(1000 * _PATIENCE_S):
-                raise UnreadableError(f"a pipe into which nothing came for {_PATIENCE_S} s")
+            if piece == b"" and closed:
+                raise UnreadableError("a pipe that was closed before anything came")
+            if not piece:
+                found = waiting.poll(1000 * _PATIENCE_S)
+                if not found:
+                    raise UnreadableError(f"a pipe into which nothing came for {_PATIENCE_S} s")
+                closed = bool(found[0][1] & select.POLLHUP)
             content += piece or b""
     raise UnreadableError(f"more than {most_bytes:,} bytes")
 

@@ -124,6 +124,14 @@ def test_a_pipe_gives_no_more_than_the_limit_and_does_not_wait_for_ever(monkeypa
     os.close(reading)
 
 
+def test_a_pipe_that_gave_nothing_is_refused_at_once() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(UnreadableError, match="closed before anything came"):
+        bounded_readers.read_bytes(Path(f"/dev/fd/{reading}"), pipes=True)
+    os.close(reading)
+
+
 def test_text_is_utf_8_with_or_without_its_mark(tmp_path: Path) -> None:
     assert bounded_readers.read_text(file(tmp_path, "größer".encode("utf-8-sig"))) == "größer"
     with pytest.raises(UnreadableError, match=r"not UTF-8.*byte 2"):
