@@ -68,22 +68,25 @@ def _parsed(file: DataFile) -> Any:
     try:
         return parse_json(file.content)
     except UnreadableError as error:
-        lines = _json_lines(file.content)
-        if lines is not None:
-            return lines
-        found = file_kinds.of(file.content)
+        records, broken = _json_lines(file.content)
+        if records and not broken:
+            return records
+        found = broken if records else file_kinds.of(file.content)
         raise DatasetError(
             f"expected SQuAD v1.1 JSON in {file.path}, found {error if found in (None, 'JSON') else found}. "
             f"Fetch or copy the file again, or name another with --dataset FILE."
         ) from error
 
 
-def _json_lines(content: bytes) -> list[Any] | None:
-    """One JSON value per line; None if there are no lines, or one is not JSON."""
-    try:
-        return [parse_json(line) for line in content.splitlines() if line.strip()] or None
-    except UnreadableError:
-        return None
+def _json_lines(content: bytes) -> tuple[list[Any], str | None]:
+    """One JSON value per line up to the first line that is not JSON, and what that is."""
+    records = []
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            records += [parse_json(line)] if line.strip() else []
+        except UnreadableError as error:
+            return records, f"{error} at line {number}"
+    return records, None
 
 
 def _examples(data: Any) -> Iterator[Example]:

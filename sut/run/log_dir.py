@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foundation import log_files
+from foundation.foreign_text import printable
 from sut.errors import UsageError
 from sut.processes import directory_lock
 
@@ -25,8 +26,9 @@ def claimed(log_dir: Path) -> Iterator[None]:
     """Create `log_dir` and hold it inside the block; directories that are empty then are removed again.
 
     Raises:
-        UsageError: it holds a run, another run uses it, or it cannot be written.
+        UsageError: it holds a run, another run uses it, it cannot be written, or its name is not UTF-8.
     """
+    _refuse_bytes(log_dir)
     made = [path for path in (log_dir, *log_dir.parents) if not _exists(path, unless_known=True)]
     try:
         _refuse_a_run(log_dir)
@@ -58,6 +60,16 @@ def _exists(path: Path, *, unless_known: bool) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return unless_known
+
+
+def _refuse_bytes(log_dir: Path) -> None:
+    """LoadGen takes the name as UTF-8."""
+    try:
+        str(log_dir).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"expected the name of a log directory in UTF-8, found {printable(str(log_dir))}. Type another --log-dir."
+        ) from error
 
 
 def _refuse_a_run(log_dir: Path) -> None:

@@ -88,6 +88,7 @@ def test_a_file_without_the_key_runs_too(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "type: git lfs pull"),
         (b"PAR1 and no more", "parquet file .* cut short"),
         (b'{"data": [', "JSON"),
+        (b'{"id": "1"}\n\n{"id": "2', r"text that is not JSON .* at line 3\."),
         (b"{}", "'data'"),
         (b'{"data": [{"paragraphs": [{"qas": []}]}]}', "'context'"),
         (b'{"data": [{"context": "a", "id": "1"}]}', "'question'"),
