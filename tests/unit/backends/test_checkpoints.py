@@ -98,7 +98,13 @@ def test_an_unknown_tensor_is_named(directory: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "word"),
-    [({"model_type": "roberta"}, "roberta"), ({"hidden_act": "relu"}, "relu"), ({"hidden_size": None}, "hidden_size")],
+    [
+        ({"model_type": "roberta"}, "roberta"),
+        ({"hidden_act": "relu"}, "relu"),
+        ({"position_embedding_type": "relative_key"}, "relative_key"),
+        ({"is_decoder": True}, "is_decoder"),
+        ({"hidden_size": None}, "hidden_size"),
+    ],
 )
 def test_a_config_of_another_model_is_refused(directory: Path, change: dict[str, str | None], word: str) -> None:
     path = directory / "config.json"
