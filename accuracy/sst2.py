@@ -20,6 +20,8 @@ from foundation.arrays import Bool, Int64
 from qsl.sst2 import LABELS, Sst2DataSet
 
 _Z = 1.96  # standard deviations of a 95 % interval
+_CHANCE = 50.0  # percent, of two classes
+_TURNED = "warning     less than 50 %: are the classes the other way round? The model's id2label says which is which"
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,14 @@ class Sst2Score:
         return wilson(int(self.right.sum()), self.samples_answered)
 
     def lines(self) -> list[str]:
-        """Coverage and confidence interval as lines of text."""
+        """Coverage, confidence interval and, far below chance, its likely cause, as lines of text."""
         low, high = self.interval
         return [
             f"answered    {self.samples_answered} of {self.total_sample_count} sentences",
             f"answers     {self.dtype}, one row per sentence",
             f"accuracy    {self.accuracy_of_answered:.3f} over the answered sentences, "
             f"95 % interval {low:.3f} to {high:.3f}",
+            *([_TURNED] if high < _CHANCE else []),
         ]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from accuracy.__main__ import main
 from accuracy.log import AccuracyLogError
-from accuracy.sst2 import score_log, wilson
+from accuracy.sst2 import Sst2Score, score_log, wilson
 from accuracy.targets import UnknownTargetError, target
 from qsl.sst2 import read_labels
 
@@ -65,6 +65,12 @@ def test_the_last_of_two_entries_counts(tmp_path: Path, dataset: Path) -> None:
     entries = [*enumerate(LOGITS), (2, (0.0, 1.0))]
     score = score_log(write_log(tmp_path / "log.json", entries), read_labels(dataset))
     assert (score.accuracy, score.duplicates) == (100.0, 1)
+
+
+@pytest.mark.parametrize(("right", "is_named"), [(0, True), (1, True), (4, False), (10, False)])
+def test_far_below_chance_its_likely_cause_is_named(right: int, is_named: bool) -> None:
+    score = Sst2Score(np.arange(10) < right, np.ones(10, bool), {})
+    assert ("other way round" in "\n".join(score.lines())) is is_named
 
 
 def test_wilson_by_hand() -> None:
