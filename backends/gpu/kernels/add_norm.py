@@ -9,7 +9,7 @@ from torch import Tensor
 from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels import norm as norms
 from backends.gpu.kernels import residual as residuals
-from backends.gpu.kernels.norm import norm_rows, row_places, rows_of, warps
+from backends.gpu.kernels.norm import norm_factors, norm_rows, row_places, rows_of, warps
 from backends.gpu.kernels.residual import Residual, residual_rows
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 
@@ -67,13 +67,12 @@ def _add_norm(
     width: tl.constexpr, rows_each: tl.constexpr, block: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
     """A program for `rows_each` tokens, the last ones first: they were written last, so the L2 cache may have them."""
+    columns = tl.arange(0, block)
+    loaded = None
     if dependent:
-        dependents.ask_for_vector(weight, width, block)
-        dependents.ask_for_vector(bias, width, block)
-        dependents.ask_for_vector(multiplier, width, block)
+        loaded = norm_factors(weight, bias, multiplier, columns, width)
     dependents.wait(dependent)
     token = (tl.num_programs(0) - 1 - tl.program_id(0)) * rows_each + tl.arange(0, rows_each)
-    columns = tl.arange(0, block)
     at, inside = row_places(token, tokens, columns, width)
     x = tl.load(sums + at, inside, 0.0).to(tl.float32)
     if rows is not None:
@@ -82,4 +81,4 @@ def _add_norm(
             kept = x.to(sums.dtype.element_ty)
             tl.store(sums + at, kept, inside)
             x = kept.to(tl.float32)
-    norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics)
+    norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics, loaded)

@@ -70,11 +70,3 @@ def ask_for(rows, count):
 def ask_for_line(at):
     """Ask for the cache line of each pointer of `at`."""
     tl.inline_asm_elementwise(_LINE, "=r,l", [at.to(tl.int64)], dtype=tl.int32, is_pure=False, pack=1)
-
-
-@triton.jit
-def ask_for_vector(vector, count, most: tl.constexpr):
-    """Ask for the float32 values of a vector, `count` of at most `most`, unless it is None; the first program does."""
-    if vector is not None:  # noqa: SIM102 - known when it is compiled, the next is not
-        if tl.program_id(0) == 0:
-            ask_for_line(vector + tl.minimum(tl.arange(0, most // 32) * 32, count - 1))

@@ -71,7 +71,7 @@ def _embed(
         kept = x.to(sums.dtype.element_ty)
         tl.store(sums + at, kept, inside)
         x = kept.to(tl.float32)
-    norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics)
+    norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics, None)
 
 
 @triton.jit

@@ -45,18 +45,33 @@ def row_places(token, tokens, columns, width):
 
 
 @triton.jit
-def norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics):
-    """LayerNorm of `x`, float32 [rows, columns], zero in places that do not exist, into `to`; see `twin`."""
+def norm_factors(weight, bias, multiplier, columns, width):
+    """A LayerNorm's factors and offsets and, if any, an encoding's: [columns] each; no kernel writes them."""
+    exists = columns < width
+    factors, offsets = tl.load(weight + columns, exists, 0.0), tl.load(bias + columns, exists, 0.0)
+    if multiplier is None:
+        return factors, offsets
+    else:  # noqa: RET505 - Triton compiles what follows a return
+        return factors, offsets, tl.load(multiplier + columns, exists, 0.0)
+
+
+@triton.jit
+def norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics, loaded):
+    """LayerNorm of `x`, float32 [rows, columns], zero in places that do not exist, into `to`; see `twin`.
+
+    `loaded` are the `norm_factors`, or None: then they are loaded late, and hold no registers until then.
+    """
     at, inside = row_places(token, tokens, columns, width)
     exists = columns < width
     mean = tl.sum(x, 1) / width
     centred = tl.where(exists[None, :], x - mean[:, None], 0.0)
     scale = 1.0 / tl.sqrt(tl.sum(centred * centred, 1) / width + epsilon)
-    factors, offsets = tl.load(weight + columns, exists, 0.0), tl.load(bias + columns, exists, 0.0)
-    y = centred * scale[:, None] * factors[None, :] + offsets[None, :]
+    if loaded is None:
+        loaded = norm_factors(weight, bias, multiplier, columns, width)
+    y = centred * scale[:, None] * loaded[0][None, :] + loaded[1][None, :]
     multipliers = None
     if multiplier is not None:
-        multipliers = tl.load(multiplier + columns, exists, 0.0)[None, :]
+        multipliers = loaded[2][None, :]
     tl.store(to + at, rounded(y, multipliers, zero_point, to.dtype.element_ty), inside)
     if statistics is not None:
         tl.store(statistics + token * 2, scale, token < tokens)
