@@ -36,6 +36,7 @@ from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import forward, workload
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.rig import Rig
+from foundation.arrays import Float32
 
 PRECISIONS, TOKENS = ("fp16", "fp8", "int8"), (192, 288, 384)
 _WHOLE_TOKENS = (192, 256, 288, 320, 384)
@@ -94,7 +95,7 @@ class Passes:
         return 1e3 * statistics.median(row), 1e3 * statistics.median(alone)
 
 
-def _seconds(replay: Callable[[], None], count: int, synchronize: Callable[[], None]) -> float:
+def _seconds(replay: Callable[[], object], count: int, synchronize: Callable[[], None]) -> float:
     synchronize()
     start_s = time.perf_counter()
     for _ in range(count):
@@ -132,13 +133,17 @@ def measure(rig: Rig, precision: str, plan: int) -> Iterator[Line]:
         found = {"row_ms": row, "alone_ms": alone, "same": same, "off": _off(passes.logits[early], expected[tokens])}
         yield {**case, "tokens": tokens, "early": early, **found}
     if plan == 0:
-        chosen = _chosen(rig, weights, precision)
-        for name, way in {DEFAULT: choices(precision, ()), "chosen": chosen}.items():
-            bert = GpuBert(weights, rig.gpu.kernels, way)
-            for tokens, whole in _whole_ms(rig, bert, tokens_of if rig.is_dry else _WHOLE_TOKENS):
-                kind = "early" if bert.starts_early(tokens) else "plain"
-                yield {"precision": precision, "contestant": name, "at": tokens, "whole_ms": whole,
-                       "kind": kind, "variants": ", ".join(_kernels(way, tokens))}  # fmt: skip
+        yield from _whole(rig, weights, precision)
+
+
+def _whole(rig: Rig, weights: GpuWeights, precision: str) -> Iterator[Line]:
+    """The backend's whole way from a batch to its answers, by default and as it chooses."""
+    for name, way in {DEFAULT: choices(precision, ()), "chosen": _chosen(rig, weights, precision)}.items():
+        bert = GpuBert(weights, rig.gpu.kernels, way)
+        for tokens, milliseconds, off in _answered(rig, bert, weights, precision):
+            found = {"precision": precision, "contestant": name, "at": tokens, "whole_ms": milliseconds, "off": off}
+            kind = "early" if bert.starts_early(tokens) else "plain"
+            yield {**found, "kind": kind, "kernels": ", ".join(_kernels(way, tokens))}
 
 
 def _kernels(way: gemm_tuning.GemmChoices, tokens: int) -> Iterator[str]:
@@ -152,18 +157,20 @@ def _chosen(rig: Rig, weights: GpuWeights, precision: str) -> gemm_tuning.GemmCh
     return pass_tuning.measured(weights, rig.gpu, before)
 
 
-def _whole_ms(rig: Rig, bert: GpuBert, tokens_of: Sequence[int]) -> Iterator[tuple[int, float]]:
-    """The backend's whole way from a batch to its answers, through the pipeline: what the host adds to a pass."""
+def _answered(rig: Rig, bert: GpuBert, weights: GpuWeights, precision: str) -> Iterator[tuple[int, float, float]]:
+    """Tokens; milliseconds through the pipeline, which shows what the host adds to a pass; how far answers are off."""
+    tokens_of = rig.batch_tokens if rig.is_dry else _WHOLE_TOKENS
     pipeline, graphs = Pipeline(bert, rig.gpu), CudaGraphs(bert, rig.gpu)
     graphs.capture(BatchSizes(most_tokens=max(tokens_of), most_samples=1, longest=max(tokens_of), typical=1))
     for tokens in tokens_of:
         batch = workload.batch(tokens, rig.config.vocab_size)
 
-        def answer(batch: Batch = batch) -> None:
-            pipeline.begin(batch, graphs.of(batch)).answers()
+        def answer(batch: Batch = batch) -> Float32:
+            return pipeline.begin(batch, graphs.of(batch)).answers()
 
         times = [_seconds(answer, 1, rig.gpu.synchronize) for _ in range(2 if rig.is_dry else _WHOLE)]
-        yield tokens, 1e3 * statistics.median(times)
+        expected = _expected(weights, precision, forward.on_device(rig.gpu.device, batch)).cpu()
+        yield tokens, 1e3 * statistics.median(times), _off(torch.from_numpy(answer()), expected)
 
 
 def _expected(weights: GpuWeights, precision: str, batch: DeviceBatch) -> Tensor:
@@ -267,7 +274,7 @@ def main() -> None:
     for one in lines:
         if "whole_ms" in one:
             print(f"{one['precision']} {one['at']} {one['contestant']}: from batch to answers {one['whole_ms']:.3f} ms "
-                  f"({one['kind']}: {one['variants']})")  # fmt: skip
+                  f"({one['kind']}; off {one['off']:.1e}; {one['kernels']})")  # fmt: skip
         if "failed" in one:
             print(f"{one['precision']} {one['contestant']} failed: {one['failed'][:300]}")
     print(f"{time.monotonic() - start_s:.0f} s")
