@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from ctypes import c_float, c_int, c_void_p
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 
 import torch
@@ -20,11 +21,14 @@ from backends.gpu.hopper.source import BF16, E4M3, F16, S8
 from backends.pytorch_cpu.kernels import Encoding
 
 Attention = Callable[[Tensor, Tensor, int, int, Encoding, Tensor], None]  # kernels/attention.py's launch
+_THREE = Form(consumers=3, whole=3, chunk=2)
 FORMS: dict[str, Form] = {
-    "hopper 3": Form(consumers=3, whole=3, chunk=2),
-    "hopper 3 early": Form(consumers=3, whole=3, chunk=2, early=True),
-    "hopper 2": Form(consumers=2, whole=3, chunk=3),
-    "hopper 2 early": Form(consumers=2, whole=3, chunk=3, early=True),
+    "hopper 3": _THREE,
+    "hopper 3 early": replace(_THREE, early=True),
+    "hopper 3 sorted": replace(_THREE, sorted=True),
+    "hopper 3 sorted near": replace(_THREE, sorted=True, near=True),
+    "hopper 3 sorted turns": replace(_THREE, sorted=True, turns=True),
+    "hopper 3 sorted turns early": replace(_THREE, sorted=True, turns=True, early=True),
 }
 OFFERED = "hopper 3"  # the form that `benchmarks.gpu_hopper_attention` found right and fastest; "": none
 
@@ -103,7 +107,10 @@ class _Kernel:
         qkv, ends, multiplier, to = addresses
         parts, size = division(samples, self._heads, longest, self._form, self._pairs, self._processors)
         items, row = samples * parts * self._heads, 3 * self._heads * ROW_BYTES
-        block, tail = (driver.tensor_map(qkv, (row, tokens), (row,), (ROW_BYTES, rows)) for rows in (BLOCK, TAIL))
+        sector = driver.L2_128 if self._form.near else driver.L2_256
+        block, tail = (
+            driver.tensor_map(qkv, (row, tokens), (row,), (ROW_BYTES, rows), sector=sector) for rows in (BLOCK, TAIL)
+        )
         found = driver.Arguments(
             block, tail, c_void_p(ends), c_void_p(multiplier), c_void_p(to), c_float(_SCALE), c_float(zero_point),
             c_int(items), c_int(parts), c_int(size),

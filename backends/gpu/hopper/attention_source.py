@@ -11,10 +11,11 @@ ROW_BYTES = 128  # of a head's queries, keys or values
 BLOCK, TAIL = 64, 16  # rows of a copy, and of a copy of a sample's last block
 _BLOCK_BYTES = BLOCK * ROW_BYTES
 _NAMES = {F16: "f16", BF16: "bf16"}
+_MOST_SORTED = 256  # samples; each is compared with all others, so more would take microseconds
 _REGISTERS = {2: (56, 224), 3: (32, 160)}  # consumers → of a thread of the producer, of a consumer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Form:
     """How a CTA divides its work."""
 
@@ -22,6 +23,9 @@ class Form:
     whole: int  # most blocks of keys that a consumer takes at once; samples with more have
     chunk: int  # this many at once
     early: bool = False  # a block's values are multiplied while the next block's exponentials are computed
+    sorted: bool = False  # the longest samples come first, which divides the work evenly
+    turns: bool = False  # consumers begin their blocks one after the other
+    near: bool = False  # L2 reads 128 bytes, a head's row; else 256, the next head's too
 
     @property
     def threads(self) -> int:
@@ -37,18 +41,18 @@ class Form:
 def pairs(form: Form, result: int, width: int) -> int:
     """Places for a block of keys and one of values, of which as many are used as fit; at most 32."""
     places = form.query_places
-    fixed = 1024 + places * (_BLOCK_BYTES + 16) + _multiplier_bytes(result, width)
+    fixed = 1024 + places * (_BLOCK_BYTES + 16) + _table_bytes(form, result, width)
     return min(32, (SHARED_MEMORY - fixed) // (2 * _BLOCK_BYTES + 32))
 
 
 def shared_memory(form: Form, result: int, width: int) -> int:
-    """Bytes of dynamic shared memory: alignment, blocks, barriers, a multiplier for every column."""
+    """Bytes of dynamic shared memory: alignment, blocks, barriers, every column's multiplier, the samples' order."""
     blocks = form.query_places * (_BLOCK_BYTES + 16) + pairs(form, result, width) * (2 * _BLOCK_BYTES + 32)
-    return 1024 + blocks + _multiplier_bytes(result, width)
+    return 1024 + blocks + _table_bytes(form, result, width)
 
 
-def _multiplier_bytes(result: int, width: int) -> int:
-    return 4 * width if result in BYTES else 0
+def _table_bytes(form: Form, result: int, width: int) -> int:
+    return (4 * width if result in BYTES else 0) + (2 * _MOST_SORTED if form.sorted else 0)
 
 
 def source(form: Form, operand: int, result: int, width: int) -> str:
@@ -62,6 +66,9 @@ def source(form: Form, operand: int, result: int, width: int) -> str:
         "WHOLE": form.whole,
         "CHUNK": form.chunk,
         "EARLY": int(form.early),
+        "SORTED": int(form.sorted),
+        "TURNS": int(form.turns),
+        "MOST_SORTED": _MOST_SORTED,
         "PAIRS": pairs(form, result, width),
         "PAIR": 0,
         "PRODUCER_REGISTERS": producer,
