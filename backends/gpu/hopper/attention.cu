@@ -20,8 +20,11 @@
 // TURNS: a block's first products begin when those of the block before it have ended. Consumers that begin an item
 // together would share the tensor cores, end at the same time, and then all compute exponentials.
 //
+// SKIP: a warp without a row of the sample, in the last block of queries, only joins the products.
+//
 // Defined in front of this source (attention_source.py): OPERAND (F16 or BF16), RESULT (one of S8, E4M3, F16, BF16),
-// HEADS, CONSUMERS, WHOLE, CHUNK, EARLY, SORTED, TURNS, MOST_SORTED, PAIRS, PRODUCER_REGISTERS, CONSUMER_REGISTERS; Sum; score(), mix().
+// HEADS, CONSUMERS, WHOLE, CHUNK, EARLY, SORTED, TURNS, SKIP, MOST_SORTED, PAIRS, PRODUCER_REGISTERS,
+// CONSUMER_REGISTERS; Sum; score(), mix().
 
 #define ROW 128  // bytes of a head's queries, keys or values
 #define BLOCK 64  // rows
@@ -192,12 +195,13 @@ __device__ __forceinline__ void wait_for_block(int i) {
 // the last block exist, if it is the sample's last (`cut`); columns come in groups of 16 (a product's K).
 template <int blocks, bool cut>
 __device__ __forceinline__ void find_most(Sum (&sum)[blocks][SUMS], float (&most)[2], int rows, int quad,
-                                          bool turn) {
+                                          bool turn, bool busy) {
 #pragma unroll
     for (int i = 0; i < blocks; i++) {
         wait_for_block<blocks>(i);
         keep(sum[i]);
         if (turn && i == blocks - 1) end_turn();
+        if (SKIP && !busy) continue;
 #pragma unroll
         for (int group = 0; group < 4; group++) {
             if (cut && i == blocks - 1 && group && 16 * group >= rows) break;
@@ -239,6 +243,11 @@ __device__ __forceinline__ void exponentiate(
     }
 }
 
+__device__ __forceinline__ void clear(u32 (&weight)[16]) {
+#pragma unroll
+    for (int i = 0; i < 16; i++) weight[i] = 0;
+}
+
 __device__ __forceinline__ void multiply_values(
     Sum (&mixed)[SUMS], const u32 (&weight)[16], u32 shared, Place ring, int at, int accumulate) {
     const Place place = behind(ring, at);
@@ -256,12 +265,14 @@ __device__ __forceinline__ void multiply_values(
 template <int blocks, bool cut>
 __device__ __forceinline__ void mix_blocks(Sum (&mixed)[SUMS], const Sum (&sum)[blocks][SUMS], float (&total)[2],
                                            const float (&most)[2], float scale, int rows, u32 shared, Place ring,
-                                           int from, int accumulate) {
+                                           int from, int accumulate, bool busy) {
     const float shift[2] = {-most[0] * scale, -most[1] * scale};
     u32 weight[blocks][16];
 #pragma unroll
     for (int i = 0; i < blocks; i++) {
-        if (cut && i == blocks - 1)
+        if (SKIP && !busy)
+            clear(weight[i]);
+        else if (cut && i == blocks - 1)
             exponentiate<true>(weight[i], sum[i], total, shift, scale, rows);
         else
             exponentiate<false>(weight[i], sum[i], total, shift, scale, rows);
@@ -283,27 +294,27 @@ __device__ __forceinline__ void release_pairs(u32 shared, Place ring, int from, 
 template <int blocks>
 __device__ __forceinline__ void attend_whole(Sum (&mixed)[SUMS], float (&total)[2], const u32 (&query)[16],
                                              float scale, const Item& item, u32 shared, Place ring,
-                                             int quad) {
+                                             int quad, bool busy) {
     const int rows = item.length - (blocks - 1) * BLOCK;
     float most[2] = {-INFINITE, -INFINITE};
     Sum sum[blocks][SUMS];
     begin_turn();
     multiply_keys(sum, query, shared, ring, 0);
-    find_most<blocks, true>(sum, most, rows, quad, true);
-    mix_blocks<blocks, true>(mixed, sum, total, most, scale, rows, shared, ring, 0, 0);
+    find_most<blocks, true>(sum, most, rows, quad, true, busy);
+    mix_blocks<blocks, true>(mixed, sum, total, most, scale, rows, shared, ring, 0, 0, busy);
 }
 
 // Attention to `blocks` more blocks of keys, from the `from`th on: sums so far shrink when the maximum grows.
 template <int blocks, bool cut>
 __device__ __forceinline__ void attend_more(Sum (&mixed)[SUMS], float (&total)[2], float (&most)[2],
                                             const u32 (&query)[16], float scale, const Item& item,
-                                            u32 shared, Place ring, int from, int quad) {
+                                            u32 shared, Place ring, int from, int quad, bool busy) {
     const int rows = item.length - (from + blocks - 1) * BLOCK;
     const float before[2] = {most[0], most[1]};
     Sum sum[blocks][SUMS];
     if (from == 0) begin_turn();
     multiply_keys(sum, query, shared, ring, from);
-    find_most<blocks, cut>(sum, most, rows, quad, from == 0);
+    find_most<blocks, cut>(sum, most, rows, quad, from == 0, busy);
 #pragma unroll
     for (int row = 0; row < 2; row++) {
         const float shrink = exp2_approx((before[row] - most[row]) * scale);
@@ -312,28 +323,28 @@ __device__ __forceinline__ void attend_more(Sum (&mixed)[SUMS], float (&total)[2
         for (int i = 0; i < SUMS; i++)
             if (i / 2 % 2 == row) mixed[i] *= shrink;
     }
-    mix_blocks<blocks, cut>(mixed, sum, total, most, scale, rows, shared, ring, from, 1);
+    mix_blocks<blocks, cut>(mixed, sum, total, most, scale, rows, shared, ring, from, 1, busy);
 }
 
 __device__ __forceinline__ void attend_in_chunks(Sum (&mixed)[SUMS], float (&total)[2], const u32 (&query)[16],
                                                  float scale, const Item& item, u32 shared, Place ring,
-                                                 int quad, int lane, bool last) {
+                                                 int quad, int lane, bool last, bool busy) {
     float most[2] = {-INFINITE, -INFINITE};
 #pragma unroll
     for (int i = 0; i < SUMS; i++) mixed[i] = 0.0f;
     int from = 0;
     for (; from + CHUNK < item.keys; from += CHUNK) {
-        attend_more<CHUNK, false>(mixed, total, most, query, scale, item, shared, ring, from, quad);
+        attend_more<CHUNK, false>(mixed, total, most, query, scale, item, shared, ring, from, quad, busy);
         if (last) release_pairs(shared, ring, from, from + CHUNK, lane);
     }
     if (item.keys - from == CHUNK)
-        attend_more<CHUNK, true>(mixed, total, most, query, scale, item, shared, ring, from, quad);
+        attend_more<CHUNK, true>(mixed, total, most, query, scale, item, shared, ring, from, quad, busy);
 #if CHUNK == 3
     else if (item.keys - from == 2)
-        attend_more<2, true>(mixed, total, most, query, scale, item, shared, ring, from, quad);
+        attend_more<2, true>(mixed, total, most, query, scale, item, shared, ring, from, quad, busy);
 #endif
     else
-        attend_more<1, true>(mixed, total, most, query, scale, item, shared, ring, from, quad);
+        attend_more<1, true>(mixed, total, most, query, scale, item, shared, ring, from, quad, busy);
     if (last) release_pairs(shared, ring, from, item.keys, lane);
 }
 
@@ -378,19 +389,21 @@ __device__ __forceinline__ void attend(u32 shared, const Item& item, int block, 
     }
     __syncwarp();
     release(shared + ASKED + 8 * place, lane);
+    const bool busy = !SKIP || __shfl_sync(0xFFFFFFFF, block * BLOCK + thread / 32 * 16 < item.length, 0);
     Sum mixed[SUMS];
     float total[2] = {0.0f, 0.0f};
     if (item.keys > WHOLE) {
-        attend_in_chunks(mixed, total, query, scale, item, shared, ring, quad, lane, last);
+        attend_in_chunks(mixed, total, query, scale, item, shared, ring, quad, lane, last, busy);
     } else {
         if (item.keys == 1)
-            attend_whole<1>(mixed, total, query, scale, item, shared, ring, quad);
+            attend_whole<1>(mixed, total, query, scale, item, shared, ring, quad, busy);
         else if (item.keys == 2)
-            attend_whole<2>(mixed, total, query, scale, item, shared, ring, quad);
+            attend_whole<2>(mixed, total, query, scale, item, shared, ring, quad, busy);
         else
-            attend_whole<3>(mixed, total, query, scale, item, shared, ring, quad);
+            attend_whole<3>(mixed, total, query, scale, item, shared, ring, quad, busy);
         if (last) release_pairs(shared, ring, 0, item.keys, lane);
     }
+    if (!busy) return;
 #pragma unroll
     for (int row = 0; row < 2; row++)
         for (int other = 1; other <= 2; other *= 2)

@@ -24,11 +24,12 @@ Attention = Callable[[Tensor, Tensor, int, int, Encoding, Tensor], None]  # kern
 _THREE = Form(consumers=3, whole=3, chunk=2)
 FORMS: dict[str, Form] = {
     "hopper 3": _THREE,
-    "hopper 3 early": replace(_THREE, early=True),
     "hopper 3 sorted": replace(_THREE, sorted=True),
     "hopper 3 sorted near": replace(_THREE, sorted=True, near=True),
     "hopper 3 sorted turns": replace(_THREE, sorted=True, turns=True),
     "hopper 3 sorted turns early": replace(_THREE, sorted=True, turns=True, early=True),
+    "hopper 3 sorted skip": replace(_THREE, sorted=True, skip=True),
+    "hopper 3 sorted turns skip": replace(_THREE, sorted=True, turns=True, skip=True),
 }
 OFFERED = "hopper 3"  # the form that `benchmarks.gpu_hopper_attention` found right and fastest; "": none
 

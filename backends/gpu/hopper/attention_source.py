@@ -25,6 +25,7 @@ class Form:
     early: bool = False  # a block's values are multiplied while the next block's exponentials are computed
     sorted: bool = False  # the longest samples come first, which divides the work evenly
     turns: bool = False  # consumers begin their blocks one after the other
+    skip: bool = False  # warps without a row of the sample compute no exponentials
     near: bool = False  # L2 reads 128 bytes, a head's row; else 256, the next head's too
 
     @property
@@ -68,6 +69,7 @@ def source(form: Form, operand: int, result: int, width: int) -> str:
         "EARLY": int(form.early),
         "SORTED": int(form.sorted),
         "TURNS": int(form.turns),
+        "SKIP": int(form.skip),
         "MOST_SORTED": _MOST_SORTED,
         "PAIRS": pairs(form, result, width),
         "PAIR": 0,
