@@ -9,7 +9,8 @@ from torch import Tensor
 from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels import norm as norms
 from backends.gpu.kernels import residual as residuals
-from backends.gpu.kernels.norm import norm_factors, norm_rows, row_places, rows_of, warps
+from backends.gpu.kernels.gemm import multiprocessors
+from backends.gpu.kernels.norm import MANY_TOKENS, Form, form_of, norm_factors, norm_rows, row_places, warps_of
 from backends.gpu.kernels.residual import Residual, residual_rows
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 
@@ -45,17 +46,20 @@ def launch(
     encoding: Encoding,
     to: Tensor,
     statistics: Tensor | None,
+    form: Form | None = None,
 ) -> None:
-    """The same as `twin`, through the Triton kernel."""
+    """The same as `twin`, through the Triton kernel; `form` in place of the one for this number of tokens."""
     tokens, width = sums.shape
     block = triton.next_power_of_2(width)
     rows, moments, earlier = residual or (None, None, None)
     earlier_weight, earlier_bias = (earlier.weight, earlier.bias) if earlier else (None, None)
-    rows_each = rows_of(tokens, to.device)
-    _add_norm[(triton.cdiv(tokens, rows_each),)](
+    form = form or form_of(tokens, to.device, MANY_TOKENS)
+    blocks = triton.cdiv(tokens, form.rows)
+    programs = min(blocks, form.programs * multiprocessors(to.device)) if form.programs else blocks
+    _add_norm[(programs,)](
         sums, rows, moments, earlier_weight, earlier_bias, norm.weight, norm.bias, encoding.multiplier, to, statistics,
         norm.epsilon, float(encoding.zero_point), tokens, width,
-        rows_each=rows_each, block=block, num_warps=warps(block),
+        rows_each=form.rows, loops=bool(form.programs), block=block, num_warps=warps_of(form, block),
         **dependents.options(),
     )  # fmt: skip
 
@@ -64,21 +68,53 @@ def launch(
 def _add_norm(
     sums, rows, moments, earlier_weight, earlier_bias, weight, bias, multiplier, to, statistics,
     epsilon, zero_point, tokens,
-    width: tl.constexpr, rows_each: tl.constexpr, block: tl.constexpr, dependent: tl.constexpr,
+    width: tl.constexpr, rows_each: tl.constexpr, loops: tl.constexpr, block: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
-    """A program for `rows_each` tokens, the last ones first: they were written last, so the L2 cache may have them."""
+    """A program for `rows_each` tokens, the last ones first: they were written last, so the L2 cache may have them.
+
+    If it `loops`, also for those before them, at a distance of all programs' tokens.
+    """
     columns = tl.arange(0, block)
     loaded = None
-    if dependent:
+    if dependent or loops:
         loaded = norm_factors(weight, bias, multiplier, columns, width)
     dependents.wait(dependent)
-    token = (tl.num_programs(0) - 1 - tl.program_id(0)) * rows_each + tl.arange(0, rows_each)
+    if loops:
+        blocks, stride = tl.cdiv(tokens, rows_each), tl.num_programs(0)
+        token = (blocks - 1 - tl.program_id(0)) * rows_each + tl.arange(0, rows_each)
+        following = _rows(sums, token, tokens, columns, width)
+        for _ in range(tl.program_id(0), blocks, stride):
+            x = following.to(tl.float32)
+            following = _rows(sums, token - stride * rows_each, tokens, columns, width)
+            x = _added(x, sums, rows, moments, earlier_weight, earlier_bias, statistics, token, tokens, columns, width)
+            norm_rows(
+                x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics, loaded
+            )
+            token -= stride * rows_each
+    else:
+        token = (tl.num_programs(0) - 1 - tl.program_id(0)) * rows_each + tl.arange(0, rows_each)
+        x = _rows(sums, token, tokens, columns, width).to(tl.float32)
+        x = _added(x, sums, rows, moments, earlier_weight, earlier_bias, statistics, token, tokens, columns, width)
+        norm_rows(
+            x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics, loaded
+        )
+
+
+@triton.jit
+def _rows(sums, token, tokens, columns, width):
+    """Rows, zero in places that do not exist."""
     at, inside = row_places(token, tokens, columns, width)
-    x = tl.load(sums + at, inside, 0.0).to(tl.float32)
+    return tl.load(sums + at, inside, 0.0)
+
+
+@triton.jit
+def _added(x, sums, rows, moments, earlier_weight, earlier_bias, statistics, token, tokens, columns, width):
+    """`x` with its residual, if there is one; rounded and kept in `sums` if it is the next residual."""
     if rows is not None:
         x += residual_rows(rows, moments, earlier_weight, earlier_bias, token, tokens, columns, width)
         if statistics is not None:
+            at, inside = row_places(token, tokens, columns, width)
             kept = x.to(sums.dtype.element_ty)
             tl.store(sums + at, kept, inside)
             x = kept.to(tl.float32)
-    norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplier, zero_point, to, statistics, loaded)
+    return x

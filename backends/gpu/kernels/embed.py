@@ -8,7 +8,7 @@ from torch import Tensor
 
 from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels import norm as norms
-from backends.gpu.kernels.norm import norm_rows, row_places, rows_of, warps
+from backends.gpu.kernels.norm import ONCE, form_of, norm_rows, row_places, warps_of
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 
 Ids = tuple[Tensor, Tensor, Tensor]  # input, token type, position; integers [T]
@@ -44,11 +44,11 @@ def launch(
     """The same as `twin`, through the Triton kernel."""
     tokens, width = to.shape
     block = triton.next_power_of_2(width)
-    rows_each = rows_of(tokens, to.device)
-    _embed[(triton.cdiv(tokens, rows_each),)](
+    form = form_of(tokens, to.device, ONCE)
+    _embed[(triton.cdiv(tokens, form.rows),)](
         *ids, *tables, norm.weight, norm.bias, encoding.multiplier, to, sums, statistics,
         norm.epsilon, float(encoding.zero_point), tokens, width,
-        rows_each=rows_each, block=block, num_warps=warps(block),
+        rows_each=form.rows, block=block, num_warps=warps_of(form, block),
         **dependents.options(is_first=True),
     )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
@@ -14,9 +16,44 @@ from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 _MANY = 32  # tokens for each processor
 
 
+@dataclass(frozen=True)
+class Form:
+    """How rows are dealt to programs."""
+
+    rows: int  # of a program at once
+    warps: int  # for every 1,024 columns, but no more than `warps` gives
+    programs: int = 0  # on each processor, which go on to further rows; 0: a program for every `rows` rows
+
+
+# Without a loop every program moves the columns' factors through shared memory, in 24 of its 31 barriers. In a loop
+# they stay in registers, 8 barriers are left, or none if a row is a warp's, and the next rows are on their way.
+FORMS = {
+    "4 rows": Form(4, 4),
+    "4 rows, 4 on": Form(4, 4, 4),
+    "2 rows, 5 on": Form(2, 4, 5),
+    "2 rows of 2 warps, 8 on": Form(2, 2, 8),
+    "1 row of 2 warps, 10 on": Form(1, 2, 10),
+    "1 row of a warp, 8 on": Form(1, 1, 8),
+    "1 row of a warp, 12 on": Form(1, 1, 12),
+}
+ONCE = FORMS["4 rows"]
+MANY_TOKENS = ONCE  # add_norm's form, which benchmarks.gpu_norm compares with the others
+_FEW_TOKENS = Form(1, 4)
+
+
+def form_of(tokens: int, device: torch.device, many: Form) -> Form:
+    """`many`, in which rows share the factors, if there are enough for every processor."""
+    return many if tokens >= _MANY * multiprocessors(device) else _FEW_TOKENS
+
+
 def warps(block: int) -> int:
     """The number of warps at which a thread loads 16 bytes of a row of 16-bit values at once."""
     return max(1, min(16, block // 256))
+
+
+def warps_of(form: Form, block: int) -> int:
+    """A form's warps, but no more than `warps`."""
+    return min(warps(block), form.warps * max(1, block // 1024))
 
 
 def twin(x: Tensor, norm: LayerNorm, encoding: Encoding, to: Tensor, statistics: Tensor | None) -> None:
@@ -32,16 +69,17 @@ def twin(x: Tensor, norm: LayerNorm, encoding: Encoding, to: Tensor, statistics:
         statistics.copy_(torch.cat([scale, -mean * scale], 1))
 
 
-def rows_of(tokens: int, device: torch.device) -> int:
-    """Rows of a program: several share the loads of the columns' factors, if there are enough for every processor."""
-    return 4 if tokens >= _MANY * multiprocessors(device) else 1
-
-
 @triton.jit
 def row_places(token, tokens, columns, width):
     """Where the rows `token` of a matrix [tokens, width] are, and which of these places exist: [rows, columns] both."""
     at = token.to(tl.int64)[:, None] * width + columns[None, :]
-    return at, (token < tokens)[:, None] & (columns < width)[None, :]
+    return at, inside_rows(token, tokens)[:, None] & (columns < width)[None, :]
+
+
+@triton.jit
+def inside_rows(token, tokens):
+    """Which rows exist; a program's next rows may be before the first."""
+    return (token >= 0) & (token < tokens)
 
 
 @triton.jit
@@ -74,5 +112,5 @@ def norm_rows(x, token, tokens, columns, width, weight, bias, epsilon, multiplie
         multipliers = loaded[2][None, :]
     tl.store(to + at, rounded(y, multipliers, zero_point, to.dtype.element_ty), inside)
     if statistics is not None:
-        tl.store(statistics + token * 2, scale, token < tokens)
-        tl.store(statistics + token * 2 + 1, -mean * scale, token < tokens)
+        tl.store(statistics + token * 2, scale, inside_rows(token, tokens))
+        tl.store(statistics + token * 2 + 1, -mean * scale, inside_rows(token, tokens))

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from backends.gpu.hopper import attention as hopper
 from backends.gpu.hopper.gemm import available
-from backends.gpu.kernels import TRITON, TWIN, GpuKernels, attention
+from backends.gpu.kernels import TRITON, TWIN, GpuKernels, add_norm, attention
 from backends.gpu.kernels import residual as residuals
 from backends.gpu.kernels.attention import FORMS
-from backends.gpu.kernels.gemm import TILES
+from backends.gpu.kernels.gemm import TILES, multiprocessors
+from backends.gpu.kernels.norm import FORMS as FORMS_OF_NORM
 from backends.gpu.kernels.residual import Residual
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 
@@ -169,6 +170,27 @@ def test_add_norm(device: str, tokens: int, width: int, out: torch.dtype, form: 
             )
     found, twin = results
     check_alike(found, twin, expected, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "out"),
+    [*((name, BYTE) for name, form in FORMS_OF_NORM.items() if form.programs), ("4 rows, 4 on", HALF)],
+    ids=str,
+)
+def test_every_form_of_add_norm_gives_the_same(device: str, name: str, out: torch.dtype) -> None:
+    """Some programs have one block of rows, some two; in place, none may be read after it was written."""
+    form = FORMS_OF_NORM[name]
+    tokens, width = form.rows * form.programs * multiprocessors(torch.device(device)) + 3, 20
+    product, expected = random(tokens, width, seed=1).half(), encoding(out, width)
+    sums = product.clone().to(device)
+    to = sums if out == HALF else poisoned(out, tokens, width, device=device)
+    statistics = None if out == HALF else poisoned(torch.float32, tokens, 2, device=device)
+    add_norm.launch(sums, None, norm(width, device), on(expected, device), to, statistics, form)
+    check(to, exact_norm(product, norm(width, "cpu")), expected, 1e-4)
+    if statistics is not None:
+        variance, mean = torch.var_mean(product.double(), 1, correction=0, keepdim=True)
+        exact = torch.cat([variance.rsqrt(), -mean * variance.rsqrt()], 1)
+        torch.testing.assert_close(statistics.cpu().double(), exact, rtol=1e-4, atol=1e-4)
 
 
 def test_add_norm_in_place(device: str) -> None:
