@@ -73,6 +73,7 @@ def source(form: Form, operand: int, result: int, width: int) -> str:
         "MOST_SORTED": _MOST_SORTED,
         "PAIRS": pairs(form, result, width),
         "PAIR": 0,
+        "CLUSTER": 1,
         "PRODUCER_REGISTERS": producer,
         "CONSUMER_REGISTERS": consumer,
         "SUM(x)": '"+f"(x)',

@@ -8,11 +8,11 @@
 // while the other stores).
 //
 // Ring: full[s] completes when all bytes of stage s have arrived, empty[s] when every consumer warp that reads stage s,
-// in both CTAs of a pair, has read it. A pair of CTAs (a cluster) shares one operand: each loads a half of that
-// operand's tile into both CTAs, so a stage may be filled only when it is empty in both.
+// in all CTAs of a cluster, has read it. A cluster of two (a pair) or four CTAs shares one operand: each loads its part
+// of that operand's tile into all of them, so a stage may be filled only when it is empty in all.
 //
 // Defined in front of this source (source.py): OPERAND and RESULT (one of S8, E4M3, F16, BF16), GELU, SCALED, BLOCKS,
-// RESIDUAL (0, 1, or NORMALIZED), COLUMNS, PINGPONG, SKEW, PAIR, STAGES, PERMUTED, PRODUCER_REGISTERS,
+// RESIDUAL (0, 1, or NORMALIZED), COLUMNS, PINGPONG, SKEW, PAIR, CLUSTER, STAGES, PERMUTED, PRODUCER_REGISTERS,
 // CONSUMER_REGISTERS; Sum; product().
 
 #define AHEAD (RESIDUAL ? 4 / BLOCKS : 1)  // groups of columns whose residual is on its way
@@ -111,11 +111,11 @@ __device__ __forceinline__ void store(Sum (&sum)[BLOCKS][COLUMNS / 2], const flo
 }
 
 // x [m, k] and weight [n, k] by maps in bytes; y and residual [m, n], statistics [m, 2]; the others [n], of which
-// norm_weight and norm_bias belong to the LayerNorm of the residual. n is a multiple of COLUMNS (of two times COLUMNS
-// where a pair shares x). `steps` is k in stages.
+// norm_weight and norm_bias belong to the LayerNorm of the residual. n is a multiple of COLUMNS (of CTAS times
+// COLUMNS where a cluster shares x). `steps` is k in stages.
 extern "C" __global__ void __launch_bounds__(384, 1)
 #if PAIR
-    __cluster_dims__(2, 1, 1)
+    __cluster_dims__(CTAS, 1, 1)
 #endif
         gemm(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weight, const float* scale,
              const float* bias, const float* multiplier, const char* residual, const float2* statistics,
@@ -125,9 +125,9 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     float* constants = (float*)(memory + (stages - shared_address(memory)) + STAGES * STAGE_BYTES);
     const u32 full = shared_address(constants + 4 * CONSTANT_FLOATS), empty = full + 8 * STAGES;
     const int warpgroup = threadIdx.x / 128, lane = threadIdx.x % 32;
-    const int rank = PAIR ? blockIdx.x % 2 : 0;
-    const int across = n / (COLUMNS * (PAIR == SHARED_X ? 2 : 1));
-    const int down = (m + ROWS * (PAIR == SHARED_W ? 2 : 1) - 1) / (ROWS * (PAIR == SHARED_W ? 2 : 1));
+    const int rank = blockIdx.x % CTAS;
+    const int across = n / (COLUMNS * (PAIR == SHARED_X ? CTAS : 1));
+    const int high = ROWS * (PAIR == SHARED_W ? CTAS : 1), down = (m + high - 1) / high;
     const int tiles = across * down, first = blockIdx.x / CTAS, stride = gridDim.x / CTAS;
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; s++) {
@@ -142,19 +142,19 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     if (warpgroup == 0) {
         keep_few_registers();
         if (threadIdx.x == 0) {
-            const int x_half = PAIR == SHARED_X ? rank * X_ROWS : 0, w_half = PAIR == SHARED_W ? rank * W_ROWS : 0;
+            const int x_part = PAIR == SHARED_X ? rank * X_ROWS : 0, w_part = PAIR == SHARED_W ? rank * W_ROWS : 0;
             u32 stage = 0, phase = 0;
             for (int tile = first; tile < tiles; tile += stride) {
                 int row = tile / across, column = tile % across;
-                row = (PAIR == SHARED_W ? 2 * row + rank : row) * ROWS + x_half;
-                column = (PAIR == SHARED_X ? 2 * column + rank : column) * COLUMNS + w_half;
+                row = (PAIR == SHARED_W ? CTAS * row + rank : row) * ROWS + x_part;
+                column = (PAIR == SHARED_X ? CTAS * column + rank : column) * COLUMNS + w_part;
                 for (int step = 0; step < steps; step++) {
                     const u32 to = stages + stage * STAGE_BYTES, barrier = full + 8 * stage;
                     wait(empty + 8 * stage, phase ^ 1);
                     expect_bytes(barrier, STAGE_BYTES);
-                    load<PAIR == SHARED_X, false>(to + x_half * STEP, &x, step * STEP, row, barrier);
+                    load<PAIR == SHARED_X, false>(to + x_part * STEP, &x, step * STEP, row, barrier);
                     load<PAIR == SHARED_W, PERMUTED>(
-                        to + X_BYTES + w_half * STEP, &weight, step * STEP, column, barrier);
+                        to + X_BYTES + w_part * STEP, &weight, step * STEP, column, barrier);
                     if (++stage == STAGES) stage = 0, phase ^= 1;
                 }
             }
@@ -173,9 +173,9 @@ extern "C" __global__ void __launch_bounds__(384, 1)
                 continue;
             }
             const int across_at = tile % across, down_at = tile / across;
-            const int row = (PAIR == SHARED_W ? 2 * down_at + rank : down_at) * ROWS +
+            const int row = (PAIR == SHARED_W ? CTAS * down_at + rank : down_at) * ROWS +
                             (PINGPONG ? 0 : consumer * BLOCKS * 64) + thread / 32 * 16 + lane / 4;
-            const int column = (PAIR == SHARED_X ? 2 * across_at + rank : across_at) * COLUMNS;
+            const int column = (PAIR == SHARED_X ? CTAS * across_at + rank : across_at) * COLUMNS;
             // Read now, stored after the product: the loads take as long as a step of it.
             float own[CONSTANTS * COLUMNS / 128];
 #pragma unroll
@@ -241,5 +241,5 @@ extern "C" __global__ void __launch_bounds__(384, 1)
         if (PINGPONG && turn % 2 == consumer) named_sync(3 + consumer, 256);  // takes the turn that is left
     }
     __syncwarp();
-    sync_ctas();  // a CTA stays until its pair has made its last arrivals and copies
+    sync_ctas();  // a CTA stays until its cluster has made its last arrivals and copies
 }

@@ -46,6 +46,8 @@ SHAPES: dict[str, Shape] = {
     "hopper 64x256 turns": Shape(blocks=1, columns=256, pair=SHARED_W, ping_pong=True, permuted=True),
     "hopper 128x128 turns": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True),
     "hopper 128x128 turns permuted": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True, permuted=True),
+    "hopper 64x256 turns 4": Shape(blocks=1, columns=256, pair=SHARED_W, cluster=4, ping_pong=True, permuted=True),
+    "hopper 128x128 turns 4": Shape(blocks=2, columns=128, pair=SHARED_W, cluster=4, ping_pong=True),
 }
 # On an H200 (`benchmarks.gpu_hopper`) turns, which hide the epilogue, were the fastest where K is 1,024; the larger
 # tile, which reads less, where K is 4,096: permuted, it needs no shuffles for the residual. Each costs time at load.
@@ -98,7 +100,7 @@ class HopperProduct:
         self._shape, self._product, self._types = shape, product, types(product)
         device = product.weight.device
         self._function, self._shared_memory = _kernel(shape, self._types, device.index or 0)
-        self._processors = torch.cuda.get_device_properties(device).multi_processor_count
+        self._processors = _processors(shape, self._function, self._shared_memory, device)
         self._weight_map = _weight_map(product.weight, shape, self._types)
         self._prepared = lru_cache(_ARGUMENTS)(self._arguments)
 
@@ -143,10 +145,20 @@ class HopperProduct:
 
 
 def blocks_of(shape: Shape, rows: int, columns: int, processors: int) -> int:
-    """CTAs of a launch: one for each processor, in whole pairs, but no more than there are tiles."""
+    """CTAs of a launch: one for each processor, in whole clusters, but no more than there are tiles."""
     high, wide = shape.pair_tile
-    ctas = 2 if shape.pair else 1
-    return min(-(-rows // high) * (columns // wide), processors // ctas) * ctas
+    return min(-(-rows // high) * (columns // wide), processors // shape.ctas) * shape.ctas
+
+
+def _processors(shape: Shape, function: c_void_p, shared_memory: int, device: torch.device) -> int:
+    """Processors that run CTAs at the same time: a cluster of more than two is in one GPC, whose number may not divide.
+
+    A cluster that is not resident would begin when the others have ended.
+    """
+    if shape.ctas > 2:
+        with torch.cuda.device(device):
+            return driver.most_clusters(function, shape.ctas, shared_memory) * shape.ctas
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def weight_box(n: int, k_bytes: int, shape: Shape, kind: Types) -> tuple[tuple[int, ...], ...]:

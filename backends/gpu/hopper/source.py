@@ -35,7 +35,8 @@ class Shape:
     columns: int
     ping_pong: bool = False  # the warpgroups take turns with a tile each; else each has half of one tile's rows
     skew: int = 0  # steps that the second warpgroup stays behind the first, if they share a tile
-    pair: int = 0  # a pair of CTAs shares SHARED_W or SHARED_X; 0: single CTAs
+    pair: int = 0  # a cluster of CTAs shares SHARED_W or SHARED_X; 0: single CTAs
+    cluster: int = 2  # CTAs that share, if they do
     permuted: bool = False  # W's rows are loaded in the order that gives every thread adjacent columns
     stages: int = 0  # 0: as many as fit
 
@@ -46,14 +47,25 @@ class Shape:
 
     @property
     def pair_tile(self) -> tuple[int, int]:
-        """Rows and columns that a pair, or a single CTA, computes."""
-        return self.rows * (2 if self.pair == SHARED_W else 1), self.columns * (2 if self.pair == SHARED_X else 1)
+        """Rows and columns that a cluster, or a single CTA, computes."""
+        high, wide = self._shared
+        return self.rows * high, self.columns * wide
+
+    @property
+    def ctas(self) -> int:
+        """CTAs of a cluster; 1: there are no clusters."""
+        return self.cluster if self.pair else 1
+
+    @property
+    def _shared(self) -> tuple[int, int]:
+        """CTAs that share W, and x."""
+        return self.cluster if self.pair == SHARED_W else 1, self.cluster if self.pair == SHARED_X else 1
 
     @property
     def copies(self) -> tuple[int, int]:
-        """Rows of x and of W in one copy: of a shared operand each CTA loads a half."""
-        x, w = self.rows, self.columns
-        return (x // 2 if self.pair == SHARED_X else x), (w // 2 if self.pair == SHARED_W else w)
+        """Rows of x and of W in one copy: of a shared operand each CTA loads a part."""
+        of_w, of_x = self._shared
+        return self.rows // of_x, self.columns // of_w
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +118,7 @@ def source(shape: Shape, types: Types, kernel: str = "gemm.cu") -> str:
         "PINGPONG": int(shape.ping_pong),
         "SKEW": shape.skew,
         "PAIR": shape.pair,
+        "CLUSTER": shape.cluster,
         "STAGES": stages(shape, types),
         "PERMUTED": int(shape.permuted),
         "PRODUCER_REGISTERS": producer,

@@ -73,15 +73,16 @@ def test_a_permuted_copy_gives_every_thread_adjacent_columns(kind: Types) -> Non
 
 
 @pytest.mark.parametrize(
-    ("pair", "rows", "columns", "blocks"),
+    ("pair", "cluster", "rows", "columns", "blocks"),
     [
-        *((0, 1, 1024, 4), (0, 32768, 4096, 133), (SHARED_W, 256, 1024, 8), (SHARED_W, 257, 1024, 16)),
-        *((SHARED_W, 32768, 4096, 132), (SHARED_X, 1, 1024, 4), (SHARED_X, 32768, 1024, 132)),
+        *((0, 2, 1, 1024, 4), (0, 2, 32768, 4096, 135), (SHARED_W, 2, 256, 1024, 8), (SHARED_W, 2, 257, 1024, 16)),
+        *((SHARED_W, 2, 32768, 4096, 134), (SHARED_X, 2, 1, 1024, 4), (SHARED_X, 2, 32768, 1024, 134)),
+        *((SHARED_W, 4, 512, 1024, 16), (SHARED_W, 4, 513, 1024, 32), (SHARED_W, 4, 32768, 4096, 132)),
     ],
 )
-def test_ctas_of_a_launch(pair: int, rows: int, columns: int, blocks: int) -> None:
-    """As many as there are tiles, at most one for each of 133 processors, in whole pairs."""
-    assert gemm.blocks_of(Shape(blocks=1, columns=256, pair=pair), rows, columns, 133) == blocks
+def test_ctas_of_a_launch(pair: int, cluster: int, rows: int, columns: int, blocks: int) -> None:
+    """As many as there are tiles, at most one for each of 135 processors, in whole clusters."""
+    assert gemm.blocks_of(Shape(blocks=1, columns=256, pair=pair, cluster=cluster), rows, columns, 135) == blocks
 
 
 @pytest.mark.parametrize(("n", "k", "taken"), [(512, 16, True), (256, 16, False), (512, 24, False)])
