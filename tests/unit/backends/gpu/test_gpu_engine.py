@@ -110,7 +110,7 @@ def test_the_librarys_gemm_agrees_with_ours(model: Model, built: Path, precision
 
 
 class TimedGpu(EmulatedGpu):
-    """Each call is faster than the one before, and each third raises `error`, after which `broken` sticks."""
+    """Each call is faster than the one before, and short; each third raises `error`, after which `broken` sticks."""
 
     def __init__(self, error: Exception, *, every: int = 3, broken: Exception | None = None) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class TimedGpu(EmulatedGpu):
         if self.calls % self._every == 0:
             self.fault = self._broken
             raise self._error
-        return 1 / self.calls
+        return 0.05 / self.calls
 
 
 UNSUPPORTED = RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmul`")
@@ -139,6 +139,27 @@ def test_the_fastest_variant_is_chosen_and_never_one_that_fails(layer: weights.G
         chosen = gemm_tuning.measured(layer, TimedGpu(UNSUPPORTED, every=every), buckets=(32,))
         assert set(chosen) == {f"{name}@32" for name in LINEARS}
         assert chosen["qkv@32"] == (names[-2] if len(names) % every == 0 else names[-1])
+
+
+def test_long_times_that_are_near_are_measured_in_turns() -> None:
+    """What is measured first looks faster than it is."""
+    asked: list[str] = []
+
+    def milliseconds(one: str) -> float:
+        asked.append(one)
+        return {"library": 1.1, "tile": 1.06, "far": 9.0}[one]
+
+    times = gemm_tuning.in_turns({"library": 1.0, "far": 1.2, "tile": 1.05}, milliseconds)
+    assert times == pytest.approx({"library": 1.1, "tile": 1.06})
+    assert asked == ["library", "tile", "tile", "library"]
+
+
+@pytest.mark.parametrize("times", [{"library": 1.0, "far": 1.2}, {"library": 0.05, "tile": 0.051}])
+def test_a_time_that_is_far_from_the_others_or_short_stands(times: dict[str, float]) -> None:
+    def milliseconds(one: str) -> float:
+        raise AssertionError(one)
+
+    assert gemm_tuning.in_turns(times, milliseconds)["library"] == times["library"]
 
 
 def test_where_no_variant_runs_nothing_is_chosen(layer: weights.GpuLayer) -> None:
