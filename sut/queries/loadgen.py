@@ -102,7 +102,7 @@ def plan(
         for name, seed in rules.SEEDS[config.round]._asdict().items():
             setattr(settings, name, seed)
     if config.mode == "performance":
-        query_memory.check(_generated(settings, config.scenario), available)
+        query_memory.check(config.scenario, _generated(settings, config.scenario), available)
     return _as_plan(settings, config)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from sut.errors import UsageError
@@ -40,3 +42,10 @@ def test_too_many_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"GiB of memory for the .* samples that LoadGen generates ahead.*Lower"):
         loadgen.plan(resolve(settings), "bert", 100, 1e4, available=64 << 30)
     assert loadgen.plan(resolve({**settings, "mode": "accuracy"}), "bert", 100, 1e4, available=64 << 30)
+
+
+@pytest.mark.parametrize(("scenario", "fits"), [("Offline", True), ("MultiStream", True), ("Server", False)])
+def test_a_query_takes_more_than_its_samples(scenario: str, fits: bool) -> None:
+    expected = contextlib.nullcontext() if fits else pytest.raises(UsageError, match=r"44\.70 GiB")
+    with expected:
+        query_memory.check(scenario, 10**8, available=24 << 30)
