@@ -31,7 +31,7 @@ FORMS: dict[str, Form] = {
     "hopper 3 sorted skip": replace(_THREE, sorted=True, skip=True),
     "hopper 3 sorted turns skip": replace(_THREE, sorted=True, turns=True, skip=True),
 }
-OFFERED = "hopper 3"  # the form that `benchmarks.gpu_hopper_attention` found right and fastest; "": none
+OFFERED = "hopper 3 sorted turns"  # the form that `benchmarks.gpu_hopper_attention` found right and fastest; "": none
 
 _ARGUMENTS = 1024  # launches that are kept: a few for each layer
 _OPERANDS = {torch.float16: F16, torch.bfloat16: BF16}
