@@ -127,7 +127,7 @@ def _name(field: str, text: str, not_in_it: Sequence[str]) -> str:
     if taken:
         raise UsageError(
             f"expected a --{field} without {taken[0]}, which an official checker takes for something else, found "
-            f"{text!r}. Type: --{field} {text.replace(taken[0], '') or 'NAME'}."
+            f"{text!r}. Type: --{field} {text.replace(taken[0], '').strip('-_.+') or 'NAME'}."
         )
     if _NAME.fullmatch(text):
         return text

@@ -108,6 +108,8 @@ def find(catalogue: Catalogue, name: str) -> Asset:
     """The asset of that name. Raises UsageError, with the nearest known name, if there is none."""
     if name in catalogue:
         return catalogue[name]
+    if not catalogue:
+        raise UsageError(f"expected {name!r} in the catalogue of assets, found no asset there. Check --catalogue.")
     hint = did_you_mean(name, catalogue)
     raise UsageError(f"expected one of {', '.join(catalogue)}, found {name!r}.{hint} See: python -m sut assets")
 

@@ -34,6 +34,11 @@ def test_names_that_check_refuses_are_refused_before_a_run(tmp_path: Path, flag:
         asked(tmp_path, flag, name)
 
 
+def test_the_name_to_type_instead_is_no_flag(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Type: --system box\.$"):
+        asked(tmp_path, "--system", "TEST05-box")
+
+
 def test_the_same_request_goes_on_and_another_is_named(tmp_path: Path) -> None:
     output = Workspace(tmp_path)
     request_file.write(asked(tmp_path), output, [*ARGV, "--resume"])

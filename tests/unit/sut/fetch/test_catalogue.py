@@ -72,3 +72,8 @@ def test_text_of_a_catalogue_has_no_escapes_on_a_terminal(tmp_path: Path, capsys
     printed = capsys.readouterr()
     assert r"\x1b[2J" in printed.out and r"\x1b[31m" in printed.err
     assert "\x1b" not in printed.out + printed.err
+
+
+def test_a_catalogue_without_assets_is_called_that(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"found no asset there\. Check --catalogue"):
+        catalogues.find(read(tmp_path, ""), "demo")
