@@ -28,7 +28,7 @@ from benchmarks.interleave import terminable
 
 PARTS: dict[str, Callable[[Path, Path], Iterator[Step]]] = {"part1": part1.steps, "part2": part2.steps}
 _LIMIT_S = 480.0
-_MOST_CHARACTERS = 11_500  # of the table: what an accelerator's lender hands back may be cut at 12,000
+_MOST_CHARACTERS = 11_500  # of the printed table; the whole of it is in its file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +91,7 @@ class Report:
         return "\n".join(rows)
 
     def printed(self) -> str:
-        """The table, cut where a lender's reply would be."""
+        """The table, cut for a console or a log that keeps little."""
         text = self.table()
         return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}\n… the rest is in {self._table}"
 
