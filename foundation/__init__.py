@@ -8,6 +8,6 @@ foreign_text     text from strangers, for a terminal and for spreadsheets
 array_files      .npy and .npz files
 arrays           the array types that cross between packages              telemetry      usage reports of libraries
 file_stamps      whether a file is still the one that was opened          terminal       stdout and stderr
-program          the outermost frame: what nobody caught
+program          the outermost frame: what was not caught
 held_directory   temporary directories, and those that a kill has left
 """

@@ -1,4 +1,4 @@
-"""The outermost frame of a program: how what nobody caught ends.
+"""The outermost frame of a program: how an exception that was not caught ends.
 
 A defect of ours keeps its traceback and ends with exit code 3, not with Python's 1, which means an invalid result.
 """

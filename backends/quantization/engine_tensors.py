@@ -66,7 +66,7 @@ class EngineFormat:
             about = engine_store.read(directory)
             config = decode(BertConfig, about.pop("config", None), "config")
             tensors = map_tensors(directory / self.file)
-            if config.num_hidden_layers > len(tensors):  # the shapes of so many layers would take all memory
+            if config.num_hidden_layers > len(tensors):  # the shapes of that many layers would take all memory
                 raise ValueError(f"{len(tensors)} tensors for {config.num_hidden_layers} layers")
             shapes = self.shapes(config)
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -24,7 +24,7 @@ from foundation.arrays import Float32
 MEAN_LENGTH = 177.0  # tokens of a SQuAD v1.1 sample
 _LONGEST = max(LENGTHS)
 _SEED = 1
-_SPREAD = 30.0  # standard deviation of bytes, about that of a layer whose greatest value has the greatest byte
+_SPREAD = 30.0  # standard deviation of bytes, about that of a layer with its greatest value at the greatest byte
 
 _CONSTANTS: dict[str, Any] = {
     "zero_point": np.int8(0),

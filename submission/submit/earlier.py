@@ -59,7 +59,7 @@ def remove(output: Workspace) -> None:
 
 
 def _files(output: Workspace) -> Iterator[Path]:
-    """Files and directories whose names only a submission uses."""
+    """Files and directories with names that only a submission uses."""
     yield from (output.runs / scenario for scenario in SCENARIOS)
     yield from (output.tree, workspace.temporary(output.tree))
     yield from map(output.package, workspace.SUFFIXES)

@@ -143,8 +143,8 @@ def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dic
         known: the sha256 of files that were hashed when the run read them.
     """
     found = {}
-    beside = [config.vocab.with_name(name) for name in tokenizer_files.SETTINGS] if config.vocab else []
-    for field, path in (*asdict(config).items(), *((path.stem, path) for path in beside if path != config.vocab)):
+    settings = [config.vocab.with_name(name) for name in tokenizer_files.SETTINGS] if config.vocab else []
+    for field, path in (*asdict(config).items(), *((path.stem, path) for path in settings if path != config.vocab)):
         if isinstance(path, Path) and (path in known or path.is_file()):
             with suppress(OSError):  # a file was removed meanwhile: the result is still valid
                 found[field] = known.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()

@@ -99,7 +99,7 @@ def run(
 
 
 def _waiting(prepared: Prepared, clock: WallClock) -> RunFailedError | None:
-    """The failure of a test whose clock was set back: LoadGen issues by it, and would wait for as long."""
+    """The failure of a test during which the clock was set back: LoadGen issues by it, and would wait for as long."""
     if prepared.config.scenario == "Offline" or clock.step_s > -_SET_BACK_S:
         return None
     return RunFailedError(f"the wall clock, by which LoadGen issues, was set back by {-clock.step_s:.3g} s.")

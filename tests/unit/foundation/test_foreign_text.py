@@ -1,4 +1,4 @@
-"""Foreign text: a terminal gets no escapes, a spreadsheet no formulas, nobody reads a password."""
+"""Foreign text: a terminal gets no escapes, a spreadsheet no formulas, a password is not shown."""
 
 from __future__ import annotations
 
