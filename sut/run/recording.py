@@ -18,6 +18,7 @@ from backends.errors import BackendError
 from backends.formats import weight_types
 from backends.quantization import engine_store
 from foundation import file_stamps
+from foundation.bounded_readers import UnreadableError, read_bytes
 from qsl import tokenizer_files
 from sut.executors.base import Executor, Ready
 from sut.machine import facts as machine_facts
@@ -145,9 +146,9 @@ def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dic
     found = {}
     settings = [config.vocab.with_name(name) for name in tokenizer_files.SETTINGS] if config.vocab else []
     for field, path in (*asdict(config).items(), *((path.stem, path) for path in settings if path != config.vocab)):
-        if isinstance(path, Path) and (path in known or path.is_file()):
-            with suppress(OSError):  # a file was removed meanwhile: the result is still valid
-                found[field] = known.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()
+        if isinstance(path, Path):
+            with suppress(UnreadableError):  # removed meanwhile, or never read by this run: its result is still valid
+                found[field] = known.get(path) or hashlib.sha256(read_bytes(path)).hexdigest()
     if model.path is not None:
         with suppress(OSError, BackendError):
             found["weights"] = checkpoints.digest(model)
