@@ -29,4 +29,6 @@ def terabyte(folder: Path) -> Path:
 def test_what_cannot_be_read_has_no_checksum(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     (tmp_path / "user.conf").write_bytes(b"# none")
     config = RunConfig(user_conf=tmp_path / "user.conf", calibration_list=make(tmp_path))
-    assert recording.checksums(config, Model("fake", None, None), {}) == {"user_conf": hashlib.sha256(b"# none").hexdigest()}
+    assert recording.checksums(config, Model("fake", None, None), {}) == {
+        "user_conf": hashlib.sha256(b"# none").hexdigest()
+    }
