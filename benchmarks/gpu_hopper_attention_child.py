@@ -24,7 +24,7 @@ from benchmarks.breakdown import LENGTHS
 from benchmarks.gpu_hopper_child import host_us, measured_us, say
 
 HIDDEN, _HEAD = 1024, 64
-TRITON = ("64x64", "128x64")  # forms of kernels/attention.py
+TRITON = tuple(attention.FORMS)
 HALF, BFLOAT16 = torch.float16, torch.bfloat16
 OUTPUTS = {"fp16": HALF, "int8": torch.int8, "fp8": torch.float8_e4m3fn}
 _TYPES = {**OUTPUTS, "bf16": BFLOAT16}

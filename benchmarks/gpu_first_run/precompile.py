@@ -96,12 +96,12 @@ def run(config: BertConfig, job: Job, kernels: GpuKernels) -> None:
 
 def _attend(config: BertConfig, weights: GpuWeights, form: str) -> None:
     """Compile a form of attention."""
-    layer, width, longest = weights.layers[0], config.hidden_size, FORMS[form].most_blocks * FORMS[form].keys or _TOKENS
+    layer, width = weights.layers[0], config.hidden_size
     encoding = layer.attention_output.input_encoding
-    batch = on_device(_CPU, workload.samples_of([longest], weights.config.vocab_size))
-    qkv = torch.zeros(longest, 3 * width, dtype=layer.qkv.output_encoding.dtype)
-    to = torch.empty(longest, width, dtype=encoding.dtype)
-    attention.launch(qkv, batch.cu_seqlens, longest, config.num_attention_heads, encoding, to, form)
+    batch = on_device(_CPU, workload.samples_of([_TOKENS], weights.config.vocab_size))
+    qkv = torch.zeros(_TOKENS, 3 * width, dtype=layer.qkv.output_encoding.dtype)
+    to = torch.empty(_TOKENS, width, dtype=encoding.dtype)
+    attention.launch(qkv, batch.cu_seqlens, _TOKENS, config.num_attention_heads, encoding, to, form)
 
 
 def _epilogues(weights: GpuWeights, kernels: GpuKernels) -> None:

