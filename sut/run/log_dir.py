@@ -45,7 +45,7 @@ def claimed(log_dir: Path) -> Iterator[None]:
 
 
 def check_space(log_dir: Path, logged_tokens: int) -> None:
-    """Raises UsageError if the disk has no space for the logs of a run that logs the answers to `tokens` tokens."""
+    """Raises UsageError if the disk has no space for the logs of a run that logs the answers to these tokens."""
     needed, free = _LOG_BYTES + logged_tokens * _BYTES_PER_LOGGED_TOKEN, shutil.disk_usage(log_dir).free
     if free < needed:
         raise UsageError(
