@@ -1,4 +1,4 @@
-"""Hopper's attention against Triton's: is every form of it right, and where is it faster?
+"""Hopper's attention against Triton's: is it right, and where is it faster?
 
     python -m benchmarks.gpu_hopper_attention --json attention.json      # less than a minute
 
@@ -19,9 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from backends.gpu.hopper.attention import FORMS
 from benchmarks.gpu_hopper import Child, Contestant, work
-from benchmarks.gpu_hopper_attention_child import BATCHES, HIDDEN, OUTPUTS, TRITON, traffic
+from benchmarks.gpu_hopper_attention_child import BATCHES, HIDDEN, HOPPER, OUTPUTS, TRITON, traffic
 
 _LIMIT_S = 20.0
 _LOGS = Path(tempfile.gettempdir()) / "gpu_hopper_attention"
@@ -90,7 +89,7 @@ def problems(name: str, lines: Sequence[Line]) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*FORMS, *TRITON]
+    names = [HOPPER, *TRITON]
     parser.add_argument("--forms", nargs="+", default=names, choices=names)
     parser.add_argument("--seconds", type=float, default=100, help="for everything (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="all figures, as a file")

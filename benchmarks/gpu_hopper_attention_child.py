@@ -24,7 +24,7 @@ from benchmarks.breakdown import LENGTHS
 from benchmarks.gpu_hopper_child import host_us, measured_us, say
 
 HIDDEN, _HEAD = 1024, 64
-TRITON = tuple(attention.FORMS)
+HOPPER, TRITON = "hopper", tuple(attention.FORMS)
 HALF, BFLOAT16 = torch.float16, torch.bfloat16
 OUTPUTS = {"fp16": HALF, "int8": torch.int8, "fp8": torch.float8_e4m3fn}
 _TYPES = {**OUTPUTS, "bf16": BFLOAT16}
@@ -97,7 +97,7 @@ def encoding_of(output: str, hidden: int, device: str) -> Encoding:
 def function_of(name: str, device: str) -> hopper.Attention:
     if device != "cuda":
         return attention.twin
-    return partial(hopper.launch, name) if name in hopper.FORMS else _triton(name)
+    return hopper.launch if name == HOPPER else _triton(name)
 
 
 def _triton(form: str) -> hopper.Attention:

@@ -14,17 +14,15 @@
 // Barriers: queried[2 c + i], keyed[p] and valued[p] complete when a block can be read, landed[p] when the values of a
 // sample's last block have arrived, asked[2 c + i] and empty[p] when they have been read.
 //
-// SORTED: CTA c takes items c, c + CTAS and so on of a list, backwards in every second round. Samples in random order
-// differ in length so much that the last CTA would take a sixth to a third longer than the mean; sorted, 2 %.
+// CTA c takes items c, c + CTAS and so on of a list, backwards in every second round, the longest samples first. Samples
+// in random order differ in length so much that the last CTA would take a sixth to a third longer than the mean; sorted,
+// 2 %.
 //
-// TURNS: a block's first products begin when those of the block before it have ended. Consumers that begin an item
-// together would share the tensor cores, end at the same time, and then all compute exponentials.
-//
-// SKIP: a warp without a row of the sample, in the last block of queries, only joins the products.
+// A block's first products begin when those of the block before it have ended. Consumers that begin an item together
+// would share the tensor cores, end at the same time, and then all compute exponentials.
 //
 // Defined in front of this source (attention_source.py): OPERAND (F16 or BF16), RESULT (one of S8, E4M3, F16, BF16),
-// HEADS, CONSUMERS, WHOLE, CHUNK, EARLY, SORTED, TURNS, SKIP, MOST_SORTED, PAIRS, PRODUCER_REGISTERS,
-// CONSUMER_REGISTERS; Sum; score(), mix().
+// HEADS, CONSUMERS, WHOLE, CHUNK, MOST_SORTED, PAIRS, PRODUCER_REGISTERS, CONSUMER_REGISTERS; Sum; score(), mix().
 
 #define ROW 128  // bytes of a head's queries, keys or values
 #define BLOCK 64  // rows
@@ -72,7 +70,7 @@ __device__ __forceinline__ void sort_samples(unsigned short* order, u32* scratch
 
 // The number of a CTA's item in a round.
 __device__ __forceinline__ int item_at(int round) {
-    const int at = SORTED && round & 1 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
+    const int at = round & 1 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
     return round * gridDim.x + at;
 }
 
@@ -157,11 +155,11 @@ __device__ __forceinline__ void clear_tail(u32 shared, const Item& item, Place r
 
 // Consumers take turns from block to block, as blocks are dealt out.
 __device__ __forceinline__ void begin_turn() {
-    if (TURNS) named_sync(FIRST_TURN + threadIdx.x / 128 - 1, 256);
+    named_sync(FIRST_TURN + threadIdx.x / 128 - 1, 256);
 }
 
 __device__ __forceinline__ void end_turn() {
-    if (TURNS) named_arrive(FIRST_TURN + threadIdx.x / 128 % CONSUMERS, 256);
+    named_arrive(FIRST_TURN + threadIdx.x / 128 % CONSUMERS, 256);
 }
 
 // The scores of a block of queries with `blocks` blocks of keys from the `from`th on; products of one group a block.
@@ -195,13 +193,12 @@ __device__ __forceinline__ void wait_for_block(int i) {
 // the last block exist, if it is the sample's last (`cut`); columns come in groups of 16 (a product's K).
 template <int blocks, bool cut>
 __device__ __forceinline__ void find_most(Sum (&sum)[blocks][SUMS], float (&most)[2], int rows, int quad,
-                                          bool turn, bool busy) {
+                                          bool turn) {
 #pragma unroll
     for (int i = 0; i < blocks; i++) {
         wait_for_block<blocks>(i);
         keep(sum[i]);
         if (turn && i == blocks - 1) end_turn();
-        if (SKIP && !busy) continue;
 #pragma unroll
         for (int group = 0; group < 4; group++) {
             if (cut && i == blocks - 1 && group && 16 * group >= rows) break;
@@ -243,11 +240,6 @@ __device__ __forceinline__ void exponentiate(
     }
 }
 
-__device__ __forceinline__ void clear(u32 (&weight)[16]) {
-#pragma unroll
-    for (int i = 0; i < 16; i++) weight[i] = 0;
-}
-
 __device__ __forceinline__ void multiply_values(
     Sum (&mixed)[SUMS], const u32 (&weight)[16], u32 shared, Place ring, int at, int accumulate) {
     const Place place = behind(ring, at);
@@ -260,27 +252,23 @@ __device__ __forceinline__ void multiply_values(
     commit_products();
 }
 
-// mixed += softmax's numerators of `blocks` blocks of keys times their values. EARLY: a block's product runs while the
-// next block's exponentials are computed.
+// mixed += softmax's numerators of `blocks` blocks of keys times their values.
 template <int blocks, bool cut>
 __device__ __forceinline__ void mix_blocks(Sum (&mixed)[SUMS], const Sum (&sum)[blocks][SUMS], float (&total)[2],
                                            const float (&most)[2], float scale, int rows, u32 shared, Place ring,
-                                           int from, int accumulate, bool busy) {
+                                           int from, int accumulate) {
     const float shift[2] = {-most[0] * scale, -most[1] * scale};
     u32 weight[blocks][16];
 #pragma unroll
     for (int i = 0; i < blocks; i++) {
-        if (SKIP && !busy)
-            clear(weight[i]);
-        else if (cut && i == blocks - 1)
+        if (cut && i == blocks - 1)
             exponentiate<true>(weight[i], sum[i], total, shift, scale, rows);
         else
             exponentiate<false>(weight[i], sum[i], total, shift, scale, rows);
-        if (EARLY) multiply_values(mixed, weight[i], shared, ring, from + i, i + accumulate);
     }
 #pragma unroll
     for (int i = 0; i < blocks; i++)
-        if (!EARLY) multiply_values(mixed, weight[i], shared, ring, from + i, i + accumulate);
+        multiply_values(mixed, weight[i], shared, ring, from + i, i + accumulate);
     wait_for_products<0>();
     keep(mixed);
 }
@@ -294,27 +282,27 @@ __device__ __forceinline__ void release_pairs(u32 shared, Place ring, int from, 
 template <int blocks>
 __device__ __forceinline__ void attend_whole(Sum (&mixed)[SUMS], float (&total)[2], const u32 (&query)[16],
                                              float scale, const Item& item, u32 shared, Place ring,
-                                             int quad, bool busy) {
+                                             int quad) {
     const int rows = item.length - (blocks - 1) * BLOCK;
     float most[2] = {-INFINITE, -INFINITE};
     Sum sum[blocks][SUMS];
     begin_turn();
     multiply_keys(sum, query, shared, ring, 0);
-    find_most<blocks, true>(sum, most, rows, quad, true, busy);
-    mix_blocks<blocks, true>(mixed, sum, total, most, scale, rows, shared, ring, 0, 0, busy);
+    find_most<blocks, true>(sum, most, rows, quad, true);
+    mix_blocks<blocks, true>(mixed, sum, total, most, scale, rows, shared, ring, 0, 0);
 }
 
 // Attention to `blocks` more blocks of keys, from the `from`th on: sums so far shrink when the maximum grows.
 template <int blocks, bool cut>
 __device__ __forceinline__ void attend_more(Sum (&mixed)[SUMS], float (&total)[2], float (&most)[2],
                                             const u32 (&query)[16], float scale, const Item& item,
-                                            u32 shared, Place ring, int from, int quad, bool busy) {
+                                            u32 shared, Place ring, int from, int quad) {
     const int rows = item.length - (from + blocks - 1) * BLOCK;
     const float before[2] = {most[0], most[1]};
     Sum sum[blocks][SUMS];
     if (from == 0) begin_turn();
     multiply_keys(sum, query, shared, ring, from);
-    find_most<blocks, cut>(sum, most, rows, quad, from == 0, busy);
+    find_most<blocks, cut>(sum, most, rows, quad, from == 0);
 #pragma unroll
     for (int row = 0; row < 2; row++) {
         const float shrink = exp2_approx((before[row] - most[row]) * scale);
@@ -323,28 +311,24 @@ __device__ __forceinline__ void attend_more(Sum (&mixed)[SUMS], float (&total)[2
         for (int i = 0; i < SUMS; i++)
             if (i / 2 % 2 == row) mixed[i] *= shrink;
     }
-    mix_blocks<blocks, cut>(mixed, sum, total, most, scale, rows, shared, ring, from, 1, busy);
+    mix_blocks<blocks, cut>(mixed, sum, total, most, scale, rows, shared, ring, from, 1);
 }
 
 __device__ __forceinline__ void attend_in_chunks(Sum (&mixed)[SUMS], float (&total)[2], const u32 (&query)[16],
                                                  float scale, const Item& item, u32 shared, Place ring,
-                                                 int quad, int lane, bool last, bool busy) {
+                                                 int quad, int lane, bool last) {
     float most[2] = {-INFINITE, -INFINITE};
 #pragma unroll
     for (int i = 0; i < SUMS; i++) mixed[i] = 0.0f;
     int from = 0;
     for (; from + CHUNK < item.keys; from += CHUNK) {
-        attend_more<CHUNK, false>(mixed, total, most, query, scale, item, shared, ring, from, quad, busy);
+        attend_more<CHUNK, false>(mixed, total, most, query, scale, item, shared, ring, from, quad);
         if (last) release_pairs(shared, ring, from, from + CHUNK, lane);
     }
     if (item.keys - from == CHUNK)
-        attend_more<CHUNK, true>(mixed, total, most, query, scale, item, shared, ring, from, quad, busy);
-#if CHUNK == 3
-    else if (item.keys - from == 2)
-        attend_more<2, true>(mixed, total, most, query, scale, item, shared, ring, from, quad, busy);
-#endif
+        attend_more<CHUNK, true>(mixed, total, most, query, scale, item, shared, ring, from, quad);
     else
-        attend_more<1, true>(mixed, total, most, query, scale, item, shared, ring, from, quad, busy);
+        attend_more<1, true>(mixed, total, most, query, scale, item, shared, ring, from, quad);
     if (last) release_pairs(shared, ring, from, item.keys, lane);
 }
 
@@ -389,21 +373,19 @@ __device__ __forceinline__ void attend(u32 shared, const Item& item, int block, 
     }
     __syncwarp();
     release(shared + ASKED + 8 * place, lane);
-    const bool busy = !SKIP || __shfl_sync(0xFFFFFFFF, block * BLOCK + thread / 32 * 16 < item.length, 0);
     Sum mixed[SUMS];
     float total[2] = {0.0f, 0.0f};
     if (item.keys > WHOLE) {
-        attend_in_chunks(mixed, total, query, scale, item, shared, ring, quad, lane, last, busy);
+        attend_in_chunks(mixed, total, query, scale, item, shared, ring, quad, lane, last);
     } else {
         if (item.keys == 1)
-            attend_whole<1>(mixed, total, query, scale, item, shared, ring, quad, busy);
+            attend_whole<1>(mixed, total, query, scale, item, shared, ring, quad);
         else if (item.keys == 2)
-            attend_whole<2>(mixed, total, query, scale, item, shared, ring, quad, busy);
+            attend_whole<2>(mixed, total, query, scale, item, shared, ring, quad);
         else
-            attend_whole<3>(mixed, total, query, scale, item, shared, ring, quad, busy);
+            attend_whole<3>(mixed, total, query, scale, item, shared, ring, quad);
         if (last) release_pairs(shared, ring, 0, item.keys, lane);
     }
-    if (!busy) return;
 #pragma unroll
     for (int row = 0; row < 2; row++)
         for (int other = 1; other <= 2; other *= 2)
@@ -438,7 +420,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     }
     const int samples = items / HEADS / parts;
     unsigned short* order = 0;
-    if (SORTED && gridDim.x < items && samples <= MOST_SORTED) {
+    if (gridDim.x < items && samples <= MOST_SORTED) {
         char* const start = memory + (-shared_address(memory) & 1023);
         order = (unsigned short*)(start + ORDER);
         sort_samples(order, (u32*)start, ends, samples);

@@ -8,31 +8,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from ctypes import c_float, c_int, c_void_p
-from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
 
 from backends.gpu.hopper import driver, nvrtc
-from backends.gpu.hopper.attention_source import BLOCK, HEAD_SIZE, ROW_BYTES, TAIL, Form, pairs, shared_memory, source
+from backends.gpu.hopper.attention_source import (
+    BLOCK,
+    CONSUMERS,
+    HEAD_SIZE,
+    ROW_BYTES,
+    TAIL,
+    THREADS,
+    pairs,
+    shared_memory,
+    source,
+)
 from backends.gpu.hopper.gemm import available
 from backends.gpu.hopper.source import BF16, E4M3, F16, S8
 from backends.pytorch_cpu.kernels import Encoding
 
 Attention = Callable[[Tensor, Tensor, int, int, Encoding, Tensor], None]  # kernels/attention.py's launch
-_THREE = Form(consumers=3, whole=3, chunk=2)
-FORMS: dict[str, Form] = {
-    "hopper 3": _THREE,
-    "hopper 3 sorted": replace(_THREE, sorted=True),
-    "hopper 3 sorted near": replace(_THREE, sorted=True, near=True),
-    "hopper 3 sorted turns": replace(_THREE, sorted=True, turns=True),
-    "hopper 3 sorted turns early": replace(_THREE, sorted=True, turns=True, early=True),
-    "hopper 3 sorted skip": replace(_THREE, sorted=True, skip=True),
-    "hopper 3 sorted turns skip": replace(_THREE, sorted=True, turns=True, skip=True),
-}
-OFFERED = "hopper 3 sorted turns"  # the form that `benchmarks.gpu_hopper_attention` found right and fastest; "": none
-
 _ARGUMENTS = 1024  # launches that are kept: a few for each layer
 _OPERANDS = {torch.float16: F16, torch.bfloat16: BF16}
 _RESULTS = {**_OPERANDS, torch.int8: S8, torch.float8_e4m3fn: E4M3}
@@ -40,15 +37,13 @@ _SCALE = 1 / (math.log(2) * math.sqrt(HEAD_SIZE))
 
 
 def chosen(other: Attention, width: int, heads: int, device: torch.device) -> Attention:
-    """Attention for a model of this width on `device`: OFFERED, or the `other` where that cannot run."""
-    fits = OFFERED and width == heads * HEAD_SIZE and device.type == "cuda" and available(device.index or 0)
-    return partial(launch, OFFERED) if fits else other
+    """Attention for a model of this width on `device`: `launch`, or the `other` where that cannot run."""
+    fits = width == heads * HEAD_SIZE and device.type == "cuda" and available(device.index or 0)
+    return launch if fits else other
 
 
-def launch(
-    form: str, qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: Encoding, to: Tensor
-) -> None:
-    """softmax(Q Kᵀ / 8) V of every sample and head, by the form `form`; see `twin` in kernels/attention.py.
+def launch(qkv: Tensor, cu_seqlens: Tensor, longest: int, heads: int, encoding: Encoding, to: Tensor) -> None:
+    """softmax(Q Kᵀ / 8) V of every sample and head; see `twin` in kernels/attention.py.
 
     Args:
         qkv: float16 or bfloat16 [T, 3 * 64 * heads].
@@ -60,20 +55,20 @@ def launch(
     if not len(qkv) or len(cu_seqlens) < 2:
         return
     assert qkv.shape[1] == 3 * HEAD_SIZE * heads and cu_seqlens.dtype == torch.int32
-    kernel = _kernel(form, qkv.dtype, encoding.dtype, heads, qkv.device.index or 0)
+    kernel = _kernel(qkv.dtype, encoding.dtype, heads, qkv.device.index or 0)
     multiplier = 0 if encoding.multiplier is None else encoding.multiplier.data_ptr()
     addresses = qkv.data_ptr(), cu_seqlens.data_ptr(), multiplier, to.data_ptr()
     kernel(addresses, len(qkv), len(cu_seqlens) - 1, longest, float(encoding.zero_point))
 
 
-def division(samples: int, heads: int, longest: int, form: Form, most_pairs: int, processors: int) -> tuple[int, int]:
+def division(samples: int, heads: int, longest: int, most_pairs: int, processors: int) -> tuple[int, int]:
     """How the queries of a head are divided into items: into how many, of how many blocks at most.
 
-    A sample whose keys do not all fit in shared memory is read again for every `consumers` blocks. Few items are made
+    A sample whose keys do not all fit in shared memory is read again for every CONSUMERS blocks. Few items are made
     smaller, as long as processors are idle.
     """
     blocks = max(1, -(-longest // BLOCK))
-    most = blocks if blocks <= most_pairs else form.consumers
+    most = blocks if blocks <= most_pairs else CONSUMERS
 
     def rounds(size: int) -> int:
         return -(-samples * heads * -(-blocks // size) // processors) * (size + 2)  # 2: for keys, and to begin and end
@@ -83,35 +78,32 @@ def division(samples: int, heads: int, longest: int, form: Form, most_pairs: int
 
 
 class _Kernel:
-    """A compiled form on one device."""
+    """Compiled for its types, on one device."""
 
-    def __init__(self, form: Form, operand: int, result: int, heads: int, device: int) -> None:
+    def __init__(self, operand: int, result: int, heads: int, device: int) -> None:
         width = heads * HEAD_SIZE
-        self._form, self._heads = form, heads
-        self._pairs, self._shared_memory = pairs(form, result, width), shared_memory(form, result, width)
+        self._heads = heads
+        self._pairs, self._shared_memory = pairs(result, width), shared_memory(result, width)
         self._processors = torch.cuda.get_device_properties(device).multi_processor_count
         self._device = device
         with torch.cuda.device(device):
-            code = nvrtc.cached_code(source(form, operand, result, width))
+            code = nvrtc.cached_code(source(operand, result, width))
             self._function = driver.loaded(code, "attention", self._shared_memory)
         self._prepared = lru_cache(_ARGUMENTS)(self._arguments)
 
     def __call__(self, addresses: tuple[int, ...], tokens: int, samples: int, longest: int, zero_point: float) -> None:
         blocks, arguments = self._prepared(addresses, tokens, samples, longest, zero_point)
         stream = torch.cuda.current_stream(self._device).cuda_stream
-        driver.launch(self._function, blocks, self._shared_memory, stream, arguments, self._form.threads)
+        driver.launch(self._function, blocks, self._shared_memory, stream, arguments, THREADS)
 
     def _arguments(
         self, addresses: tuple[int, ...], tokens: int, samples: int, longest: int, zero_point: float
     ) -> tuple[int, driver.Arguments]:
         """CTAs of a launch, and the kernel's arguments."""
         qkv, ends, multiplier, to = addresses
-        parts, size = division(samples, self._heads, longest, self._form, self._pairs, self._processors)
+        parts, size = division(samples, self._heads, longest, self._pairs, self._processors)
         items, row = samples * parts * self._heads, 3 * self._heads * ROW_BYTES
-        sector = driver.L2_128 if self._form.near else driver.L2_256
-        block, tail = (
-            driver.tensor_map(qkv, (row, tokens), (row,), (ROW_BYTES, rows), sector=sector) for rows in (BLOCK, TAIL)
-        )
+        block, tail = (driver.tensor_map(qkv, (row, tokens), (row,), (ROW_BYTES, rows)) for rows in (BLOCK, TAIL))
         found = driver.Arguments(
             block, tail, c_void_p(ends), c_void_p(multiplier), c_void_p(to), c_float(_SCALE), c_float(zero_point),
             c_int(items), c_int(parts), c_int(size),
@@ -120,5 +112,5 @@ class _Kernel:
 
 
 @cache
-def _kernel(form: str, operand: torch.dtype, result: torch.dtype, heads: int, device: int) -> _Kernel:
-    return _Kernel(FORMS[form], _OPERANDS[operand], _RESULTS[result], heads, device)
+def _kernel(operand: torch.dtype, result: torch.dtype, heads: int, device: int) -> _Kernel:
+    return _Kernel(_OPERANDS[operand], _RESULTS[result], heads, device)

@@ -1,8 +1,6 @@
-"""The CUDA C++ source of one form of Hopper's attention: attention.cu with its constants."""
+"""The CUDA C++ source of Hopper's attention: attention.cu with its constants."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from backends.gpu.hopper.source import BF16, BYTES, F16, SHARED_MEMORY, assembled
 
@@ -10,72 +8,46 @@ HEAD_SIZE = 64
 ROW_BYTES = 128  # of a head's queries, keys or values
 BLOCK, TAIL = 64, 16  # rows of a copy, and of a copy of a sample's last block
 _BLOCK_BYTES = BLOCK * ROW_BYTES
+CONSUMERS = 3  # warpgroups
+THREADS = 128 * (1 + CONSUMERS)  # of a CTA: one warpgroup copies
+_QUERY_PLACES = 2 * CONSUMERS  # for blocks of queries in shared memory
+_WHOLE, _CHUNK = 3, 2  # most blocks of keys that a consumer takes at once; how many of a sample with more
+_PRODUCER_REGISTERS, _CONSUMER_REGISTERS = 32, 160  # of a thread
 _NAMES = {F16: "f16", BF16: "bf16"}
-_MOST_SORTED = 256  # samples; each is compared with all others, so more would take microseconds
-_REGISTERS = {2: (56, 224), 3: (32, 160)}  # consumers → of a thread of the producer, of a consumer
+_MOST_SORTED = 256  # samples, longest first; each is compared with all others, so more would take microseconds
 
 
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """How a CTA divides its work."""
-
-    consumers: int  # warpgroups
-    whole: int  # most blocks of keys that a consumer takes at once; samples with more have
-    chunk: int  # this many at once
-    early: bool = False  # a block's values are multiplied while the next block's exponentials are computed
-    sorted: bool = False  # the longest samples come first, which divides the work evenly
-    turns: bool = False  # consumers begin their blocks one after the other
-    skip: bool = False  # warps without a row of the sample compute no exponentials
-    near: bool = False  # L2 reads 128 bytes, a head's row; else 256, the next head's too
-
-    @property
-    def threads(self) -> int:
-        """Of a CTA: one warpgroup copies."""
-        return 128 * (1 + self.consumers)
-
-    @property
-    def query_places(self) -> int:
-        """Blocks of queries in shared memory."""
-        return 2 * self.consumers
-
-
-def pairs(form: Form, result: int, width: int) -> int:
+def pairs(result: int, width: int) -> int:
     """Places for a block of keys and one of values, of which as many are used as fit; at most 32."""
-    places = form.query_places
-    fixed = 1024 + places * (_BLOCK_BYTES + 16) + _table_bytes(form, result, width)
+    fixed = 1024 + _QUERY_PLACES * (_BLOCK_BYTES + 16) + _table_bytes(result, width)
     return min(32, (SHARED_MEMORY - fixed) // (2 * _BLOCK_BYTES + 32))
 
 
-def shared_memory(form: Form, result: int, width: int) -> int:
+def shared_memory(result: int, width: int) -> int:
     """Bytes of dynamic shared memory: alignment, blocks, barriers, every column's multiplier, the samples' order."""
-    blocks = form.query_places * (_BLOCK_BYTES + 16) + pairs(form, result, width) * (2 * _BLOCK_BYTES + 32)
-    return 1024 + blocks + _table_bytes(form, result, width)
+    blocks = _QUERY_PLACES * (_BLOCK_BYTES + 16) + pairs(result, width) * (2 * _BLOCK_BYTES + 32)
+    return 1024 + blocks + _table_bytes(result, width)
 
 
-def _table_bytes(form: Form, result: int, width: int) -> int:
-    return (4 * width if result in BYTES else 0) + (2 * _MOST_SORTED if form.sorted else 0)
+def _table_bytes(result: int, width: int) -> int:
+    return (4 * width if result in BYTES else 0) + 2 * _MOST_SORTED
 
 
-def source(form: Form, operand: int, result: int, width: int) -> str:
+def source(operand: int, result: int, width: int) -> str:
     """The complete source; it includes nothing."""
-    producer, consumer = _REGISTERS[form.consumers]
     defined: dict[str, int | str] = {
         "OPERAND": operand,
         "RESULT": result,
         "HEADS": width // HEAD_SIZE,
-        "CONSUMERS": form.consumers,
-        "WHOLE": form.whole,
-        "CHUNK": form.chunk,
-        "EARLY": int(form.early),
-        "SORTED": int(form.sorted),
-        "TURNS": int(form.turns),
-        "SKIP": int(form.skip),
+        "CONSUMERS": CONSUMERS,
+        "WHOLE": _WHOLE,
+        "CHUNK": _CHUNK,
         "MOST_SORTED": _MOST_SORTED,
-        "PAIRS": pairs(form, result, width),
+        "PAIRS": pairs(result, width),
         "PAIR": 0,
         "CLUSTER": 1,
-        "PRODUCER_REGISTERS": producer,
-        "CONSUMER_REGISTERS": consumer,
+        "PRODUCER_REGISTERS": _PRODUCER_REGISTERS,
+        "CONSUMER_REGISTERS": _CONSUMER_REGISTERS,
         "SUM(x)": '"+f"(x)',
     }
     name = _NAMES[operand]

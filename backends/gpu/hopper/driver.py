@@ -14,7 +14,7 @@ THREADS = 3 * 128  # three warpgroups
 _MAX_DYNAMIC_SHARED_SIZE_BYTES = 8  # of CUfunction_attribute
 _PROGRAMMATIC_STREAM_SERIALIZATION = 6  # of CUlaunchAttributeID
 _UINT8, _INTERLEAVE_NONE, _SWIZZLE_128B, _FILL_ZEROS = 0, 0, 3, 0
-L2_128, L2_256 = 2, 3  # bytes that L2 reads at once
+_L2_256_BYTES = 3  # that L2 reads at once
 _MAP_BYTES, _MAP_ALIGNMENT = 128, 64
 TensorMap = Array[c_char]
 
@@ -49,9 +49,7 @@ def loaded(code: bytes, name: str, shared_memory: int) -> c_void_p:
     return function
 
 
-def tensor_map(
-    address: int, sizes: Sequence[int], strides: Sequence[int], box: Sequence[int], *, sector: int = L2_256
-) -> TensorMap:
+def tensor_map(address: int, sizes: Sequence[int], strides: Sequence[int], box: Sequence[int]) -> TensorMap:
     """A map of bytes in device memory, 128-byte swizzle, zeros beyond the end.
 
     Args:
@@ -59,7 +57,6 @@ def tensor_map(
         sizes: of every dimension, the innermost first.
         strides: bytes between neighbours in every dimension but the innermost; multiples of 16.
         box: what one copy reads of each dimension.
-        sector: L2_128 or L2_256.
     """
     room = ctypes.create_string_buffer(_MAP_BYTES + _MAP_ALIGNMENT)
     found = (c_char * _MAP_BYTES).from_buffer(room, -addressof(room) % _MAP_ALIGNMENT)
@@ -67,7 +64,7 @@ def tensor_map(
     status = _driver().cuTensorMapEncodeTiled(
         found, c_int(_UINT8), c_uint32(rank), c_void_p(address), (c_uint64 * rank)(*sizes),
         (c_uint64 * len(strides))(*strides), (c_uint32 * rank)(*box), (c_uint32 * rank)(*(1,) * rank),
-        c_int(_INTERLEAVE_NONE), c_int(_SWIZZLE_128B), c_int(sector), c_int(_FILL_ZEROS),
+        c_int(_INTERLEAVE_NONE), c_int(_SWIZZLE_128B), c_int(_L2_256_BYTES), c_int(_FILL_ZEROS),
     )  # fmt: skip
     check(status)
     return found

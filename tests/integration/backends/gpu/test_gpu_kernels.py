@@ -106,9 +106,8 @@ def test_attention_does_not_write_beyond_the_last_sample(device: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("form", hopper.FORMS)
 @pytest.mark.parametrize(("dtype", "out"), [*((HALF, out) for out in DTYPES), (BFLOAT16, BFLOAT16), (BFLOAT16, FP8)])
-def test_attention_on_hopper(form: str, dtype: torch.dtype, out: torch.dtype) -> None:
+def test_attention_on_hopper(dtype: torch.dtype, out: torch.dtype) -> None:
     """Neither rows beyond the samples nor a sample of NaN reach the others."""
     if not available(0):
         pytest.skip("the GPU is no Hopper, or NVRTC is missing")
@@ -119,7 +118,7 @@ def test_attention_on_hopper(form: str, dtype: torch.dtype, out: torch.dtype) ->
     qkv[used - 100 :] = float("nan")
     ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32).cuda()
     to = poisoned(out, len(qkv), 128, device="cuda")
-    hopper.launch(form, qkv.cuda(), ends, 512, 2, on(encoding(out, 128), "cuda"), to)
+    hopper.launch(qkv.cuda(), ends, 512, 2, on(encoding(out, 128), "cuda"), to)
     slack = 0.03 if dtype == BFLOAT16 else 4e-3
     check(to[: used - 100], exact_attention(qkv[: used - 100], lengths[:-1], 2), encoding(out, 128), slack)
     beyond = to[used:].float()
