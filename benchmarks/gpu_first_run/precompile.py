@@ -63,7 +63,7 @@ def jobs(config: BertConfig) -> Iterator[Job]:
             for name, product in _products(layer)
         }
         for name in kinds.values():
-            yield from (Job(precision, name, one) for one in hopper.OFFERED)
+            yield from (Job(precision, name, one) for one in hopper.SHAPES)
             yield from (Job(precision, name, one) for one in reversed(variants(getattr(layer, name), _TOKENS)))
     yield from (Job(precision, _ATTENTION, form) for precision in PRECISIONS for form in FORMS)
     yield from (Job(precision) for precision in PRECISIONS)
@@ -213,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _tried(config: BertConfig, todo: Sequence[Job]) -> tuple[list[str], float]:
     """A dry run: one job of each kind that has twins."""
-    twins = (job for job in todo if job.product != _ATTENTION and job.variant not in (LIBRARY, *hopper.OFFERED))
+    twins = (job for job in todo if job.product != _ATTENTION and job.variant not in (LIBRARY, *hopper.SHAPES))
     kinds = {(job.precision, not job.product): job for job in twins}
     for job in kinds.values():
         run(config, job, TWIN)

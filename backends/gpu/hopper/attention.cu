@@ -106,11 +106,11 @@ __device__ __forceinline__ void load_block(
     u32 to, const TensorMap* block, const TensorMap* tail, int at, int row, int rows, u32 barrier) {
     if (rows >= BLOCK) {
         expect_bytes(barrier, BLOCK_BYTES);
-        load<false, false>(to, block, at, row, barrier);
+        load(to, block, at, row, barrier);
     } else {
         const int copies = (rows + TAIL - 1) / TAIL;
         expect_bytes(barrier, copies * TAIL * ROW);
-        for (int i = 0; i < copies; i++) load<false, false>(to + i * TAIL * ROW, tail, at, row + i * TAIL, barrier);
+        for (int i = 0; i < copies; i++) load(to + i * TAIL * ROW, tail, at, row + i * TAIL, barrier);
     }
 }
 

@@ -45,7 +45,6 @@ def source(operand: int, result: int, width: int) -> str:
         "MOST_SORTED": _MOST_SORTED,
         "PAIRS": pairs(result, width),
         "PAIR": 0,
-        "CLUSTER": 1,
         "PRODUCER_REGISTERS": _PRODUCER_REGISTERS,
         "CONSUMER_REGISTERS": _CONSUMER_REGISTERS,
         "SUM(x)": '"+f"(x)',

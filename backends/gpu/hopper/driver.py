@@ -114,13 +114,6 @@ def launch_early(
     check(_driver().cuLaunchKernelEx(byref(config), function, arguments.addresses, None))
 
 
-def most_clusters(function: c_void_p, ctas: int, shared_memory: int, threads: int = THREADS) -> int:
-    """Clusters of the kernel, of `ctas` CTAs as it was compiled, that the current device runs at the same time."""
-    found, config = c_int(), _Config((ctas, 1, 1), (threads, 1, 1), shared_memory, None, None, 0)
-    check(_driver().cuOccupancyMaxActiveClusters(byref(found), function, byref(config)))
-    return found.value
-
-
 @cache
 def _driver() -> CDLL:
     found = library()

@@ -3,17 +3,19 @@
 //
 // Persistent, warp-specialized: one thread of warpgroup 0 copies tiles of x and W into a ring of stages in shared
 // memory (TMA, 128-byte swizzle); warpgroups 1 and 2 multiply them (wgmma) and store their part of y from registers.
-// They work together on one tile of y (each has half of its rows; the second stays SKEW steps behind, so that it
-// multiplies while the first stores, and the other way round) or take turns (PINGPONG: a tile each; one multiplies
+// They work together on one tile of y (each has half of its rows) or take turns (PINGPONG: a tile each; one multiplies
 // while the other stores).
 //
+// Rows of W are copied in the order that gives every thread adjacent columns of y (weight_box in gemm.py): the residual
+// and y need no exchange between threads.
+//
 // Ring: full[s] completes when all bytes of stage s have arrived, empty[s] when every consumer warp that reads stage s,
-// in all CTAs of a cluster, has read it. A cluster of two (a pair) or four CTAs shares one operand: each loads its part
-// of that operand's tile into all of them, so a stage may be filled only when it is empty in all.
+// in both CTAs of a pair, has read it. A PAIR, a cluster of two CTAs, shares W: each loads its half of the tile into
+// both, so a stage may be filled only when it is empty in both.
 //
 // Defined in front of this source (source.py): OPERAND and RESULT (one of S8, E4M3, F16, BF16), GELU, SCALED, BLOCKS,
-// RESIDUAL (0, 1, or NORMALIZED), COLUMNS, PINGPONG, SKEW, PAIR, CLUSTER, STAGES, PERMUTED, PRODUCER_REGISTERS,
-// CONSUMER_REGISTERS; Sum; product().
+// RESIDUAL (0, 1, or NORMALIZED), COLUMNS, PINGPONG, PAIR, STAGES, PRODUCER_REGISTERS, CONSUMER_REGISTERS; Sum;
+// product().
 
 #define AHEAD (RESIDUAL ? 4 / BLOCKS : 1)  // groups of columns whose residual is on its way
 
@@ -31,7 +33,7 @@ __device__ __forceinline__ float gelu(float y) {
 
 // The column, in its group, of the accumulator register that holds column 8 * block + 2 * quad of the product.
 __device__ __forceinline__ int column_of(int block, int quad) {
-    return PERMUTED ? GROUP / 4 * quad + 2 * block : 8 * block + 2 * quad;
+    return GROUP / 4 * quad + 2 * block;
 }
 
 // A thread's part of the residual of its tile: of each of its rows, two statistics, and 16 bytes of every group.
@@ -59,8 +61,6 @@ __device__ __forceinline__ void store(Sum (&sum)[BLOCKS][COLUMNS / 2], const flo
 #pragma unroll
     for (int group = 0; group < COLUMNS / GROUP; group++) {
         u32 word[BLOCKS][2][4];
-        if (RESIDUAL && !PERMUTED)  // from 16 bytes of a row to the pairs of columns that the sums have
-            for (int i = 0; i < 2 * BLOCKS; i++) transpose(added.word[group % AHEAD][i / 2][i % 2], lane);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             float2 bias[pairs], scale[pairs], multiplier[pairs], weight;
@@ -101,7 +101,6 @@ __device__ __forceinline__ void store(Sum (&sum)[BLOCKS][COLUMNS / 2], const flo
         for (int block = 0; block < BLOCKS; block++)
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                if (!PERMUTED) transpose(word[block][half], lane);
                 const int row = block * 64 + half * 8;
                 char* to = y + ((long long)row * n + group * GROUP) * element + 16 * quad;
                 if (row < rows) store_16_bytes(to, word[block][half]);
@@ -111,8 +110,7 @@ __device__ __forceinline__ void store(Sum (&sum)[BLOCKS][COLUMNS / 2], const flo
 }
 
 // x [m, k] and weight [n, k] by maps in bytes; y and residual [m, n], statistics [m, 2]; the others [n], of which
-// norm_weight and norm_bias belong to the LayerNorm of the residual. n is a multiple of COLUMNS (of CTAS times
-// COLUMNS where a cluster shares x). `steps` is k in stages.
+// norm_weight and norm_bias belong to the LayerNorm of the residual. n is a multiple of COLUMNS. `steps` is k in stages.
 extern "C" __global__ void __launch_bounds__(384, 1)
 #if PAIR
     __cluster_dims__(CTAS, 1, 1)
@@ -126,8 +124,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     const u32 full = shared_address(constants + 4 * CONSTANT_FLOATS), empty = full + 8 * STAGES;
     const int warpgroup = threadIdx.x / 128, lane = threadIdx.x % 32;
     const int rank = blockIdx.x % CTAS;
-    const int across = n / (COLUMNS * (PAIR == SHARED_X ? CTAS : 1));
-    const int high = ROWS * (PAIR == SHARED_W ? CTAS : 1), down = (m + high - 1) / high;
+    const int across = n / COLUMNS, high = ROWS * CTAS, down = (m + high - 1) / high;
     const int tiles = across * down, first = blockIdx.x / CTAS, stride = gridDim.x / CTAS;
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; s++) {
@@ -142,19 +139,16 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     if (warpgroup == 0) {
         keep_few_registers();
         if (threadIdx.x == 0) {
-            const int x_part = PAIR == SHARED_X ? rank * X_ROWS : 0, w_part = PAIR == SHARED_W ? rank * W_ROWS : 0;
+            const int w_part = rank * W_ROWS;
             u32 stage = 0, phase = 0;
             for (int tile = first; tile < tiles; tile += stride) {
-                int row = tile / across, column = tile % across;
-                row = (PAIR == SHARED_W ? CTAS * row + rank : row) * ROWS + x_part;
-                column = (PAIR == SHARED_X ? CTAS * column + rank : column) * COLUMNS + w_part;
+                const int row = (CTAS * (tile / across) + rank) * ROWS, column = tile % across * COLUMNS + w_part;
                 for (int step = 0; step < steps; step++) {
                     const u32 to = stages + stage * STAGE_BYTES, barrier = full + 8 * stage;
                     wait(empty + 8 * stage, phase ^ 1);
                     expect_bytes(barrier, STAGE_BYTES);
-                    load<PAIR == SHARED_X, false>(to + x_part * STEP, &x, step * STEP, row, barrier);
-                    load<PAIR == SHARED_W, PERMUTED>(
-                        to + X_BYTES + w_part * STEP, &weight, step * STEP, column, barrier);
+                    load(to, &x, step * STEP, row, barrier);
+                    load_permuted(to + X_BYTES + w_part * STEP, &weight, step * STEP, column, barrier);
                     if (++stage == STAGES) stage = 0, phase ^= 1;
                 }
             }
@@ -164,18 +158,15 @@ extern "C" __global__ void __launch_bounds__(384, 1)
         const int consumer = warpgroup - 1, thread = threadIdx.x % 128;
         constants += consumer * 2 * CONSTANT_FLOATS;
         u32 stage = 0, phase = 0, turn = 0;
-        // With fewer steps the first could be a whole tile ahead, and signal twice.
-        const bool skewed = SKEW && !PINGPONG && steps >= STAGES;
         if (PINGPONG && consumer == 1) named_arrive(3, 256);  // the first turn is consumer 0's
         for (int tile = first; tile < tiles; tile += stride, turn++) {
             if (PINGPONG && turn % 2 != consumer) {  // the other's tile
                 stage += steps, phase ^= stage / STAGES & 1, stage %= STAGES;
                 continue;
             }
-            const int across_at = tile % across, down_at = tile / across;
-            const int row = (PAIR == SHARED_W ? CTAS * down_at + rank : down_at) * ROWS +
-                            (PINGPONG ? 0 : consumer * BLOCKS * 64) + thread / 32 * 16 + lane / 4;
-            const int column = (PAIR == SHARED_X ? CTAS * across_at + rank : across_at) * COLUMNS;
+            const int row = (CTAS * (tile / across) + rank) * ROWS + (PINGPONG ? 0 : consumer * BLOCKS * 64) +
+                            thread / 32 * 16 + lane / 4;
+            const int column = tile % across * COLUMNS;
             // Read now, stored after the product: the loads take as long as a step of it.
             float own[CONSTANTS * COLUMNS / 128];
 #pragma unroll
@@ -194,11 +185,9 @@ extern "C" __global__ void __launch_bounds__(384, 1)
                 }
             // Also keeps a wait for a stage's phase from being answered by the one two before, of the same parity.
             if (PINGPONG) named_sync(3 + consumer, 256);
-            if (skewed && consumer == 1) named_sync(3, 256);
             Sum sum[BLOCKS][COLUMNS / 2];
             u32 read = 0;
             for (int step = 0; step < steps; step++) {
-                if (skewed && consumer == 0 && step == SKEW) named_arrive(3, 256);
                 wait(full + 8 * stage, phase);
                 const u32 at = stages + stage * STAGE_BYTES;
                 const u64 left = descriptor(at + (PINGPONG ? 0 : consumer * BLOCKS * 64 * STEP));

@@ -22,7 +22,6 @@ from backends.gpu.hopper.source import (
     NO_RESIDUAL,
     NORMALIZED,
     S8,
-    SHARED_W,
     STEP,
     Shape,
     Types,
@@ -39,19 +38,13 @@ _ARGUMENTS = 64  # kept for each product
 _TYPES: Final = {torch.int8: S8, torch.float8_e4m3fn: E4M3, torch.float16: F16, torch.bfloat16: BF16}
 _ALIGNED = 16  # bytes, of a row that TMA reads
 
+# On an H200 (`benchmarks.gpu_hopper`) turns, which hide the epilogue, were the fastest where K is 1,024; the larger
+# tile, which reads less, where K is 4,096. Each shape costs time at load.
 SHAPES: dict[str, Shape] = {
     "hopper 128x256": Shape(blocks=1, columns=256),
-    "hopper 128x256 permuted": Shape(blocks=1, columns=256, permuted=True),
-    "hopper 128x256 pair": Shape(blocks=1, columns=256, pair=SHARED_W, permuted=True),
-    "hopper 64x256 turns": Shape(blocks=1, columns=256, pair=SHARED_W, ping_pong=True, permuted=True),
-    "hopper 128x128 turns": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True),
-    "hopper 128x128 turns permuted": Shape(blocks=2, columns=128, pair=SHARED_W, ping_pong=True, permuted=True),
-    "hopper 64x256 turns 4": Shape(blocks=1, columns=256, pair=SHARED_W, cluster=4, ping_pong=True, permuted=True),
-    "hopper 128x128 turns 4": Shape(blocks=2, columns=128, pair=SHARED_W, cluster=4, ping_pong=True),
+    "hopper 64x256 turns": Shape(blocks=1, columns=256, pair=True, ping_pong=True),
+    "hopper 128x128 turns": Shape(blocks=2, columns=128, pair=True, ping_pong=True),
 }
-# On an H200 (`benchmarks.gpu_hopper`) turns, which hide the epilogue, were the fastest where K is 1,024; the larger
-# tile, which reads less, where K is 4,096: permuted, it needs no shuffles for the residual. Each costs time at load.
-OFFERED = ("hopper 128x256", "hopper 128x256 permuted", "hopper 64x256 turns", "hopper 128x128 turns")
 
 
 def variants(product: Product, tokens: int) -> tuple[str, ...]:
@@ -59,13 +52,13 @@ def variants(product: Product, tokens: int) -> tuple[str, ...]:
     device = product.weight.device
     if tokens < MIN_TOKENS or device.type != "cuda" or not available(device.index or 0):
         return ()
-    return tuple(name for name in OFFERED if takes(SHAPES[name], product))
+    return tuple(name for name, shape in SHAPES.items() if takes(shape, product))
 
 
 def takes(shape: Shape, product: Product) -> bool:
     """True if the result has whole tiles of columns, and rows of x and W are aligned."""
     n, k = product.weight.shape
-    return n % shape.pair_tile[1] == 0 and k * product.weight.element_size() % _ALIGNED == 0
+    return n % shape.columns == 0 and k * product.weight.element_size() % _ALIGNED == 0
 
 
 @cache
@@ -100,7 +93,7 @@ class HopperProduct:
         self._shape, self._product, self._types = shape, product, types(product)
         device = product.weight.device
         self._function, self._shared_memory = _kernel(shape, self._types, device.index or 0)
-        self._processors = _processors(shape, self._function, self._shared_memory, device)
+        self._processors = torch.cuda.get_device_properties(device).multi_processor_count
         self._weight_map = _weight_map(product.weight, shape, self._types)
         self._prepared = lru_cache(_ARGUMENTS)(self._arguments)
 
@@ -145,30 +138,17 @@ class HopperProduct:
 
 
 def blocks_of(shape: Shape, rows: int, columns: int, processors: int) -> int:
-    """CTAs of a launch: one for each processor, in whole clusters, but no more than there are tiles."""
-    high, wide = shape.pair_tile
-    return min(-(-rows // high) * (columns // wide), processors // shape.ctas) * shape.ctas
-
-
-def _processors(shape: Shape, function: c_void_p, shared_memory: int, device: torch.device) -> int:
-    """Processors that run CTAs at the same time: a cluster of more than two is in one GPC, whose number may not divide.
-
-    A cluster that is not resident would begin when the others have ended.
-    """
-    if shape.ctas > 2:
-        with torch.cuda.device(device):
-            return driver.most_clusters(function, shape.ctas, shared_memory) * shape.ctas
-    return torch.cuda.get_device_properties(device).multi_processor_count
+    """CTAs of a launch: one for each processor, in whole pairs, but no more than there are tiles."""
+    tiles = -(-rows // (shape.rows * shape.ctas)) * (columns // shape.columns)  # a pair of them counts once
+    return min(tiles, processors // shape.ctas) * shape.ctas
 
 
 def weight_box(n: int, k_bytes: int, shape: Shape, kind: Types) -> tuple[tuple[int, ...], ...]:
     """Sizes, strides and box of the map of W [N, K].
 
-    A permuted map reads rows such that a thread, which holds columns 8 j + 2 q + e of a product (q: its place among
+    It reads rows such that a thread, which holds columns 8 j + 2 q + e of a product (q: its place among
     four; e: 0 or 1), has adjacent columns of y: its dimensions are k, e, q, j and groups of rows.
     """
-    if not shape.permuted:
-        return (k_bytes, n), (k_bytes,), (STEP, shape.copies[1])
     group, pairs = kind.group, kind.group // 8
     sizes = (k_bytes, 2, 4, pairs, n // group)
     strides = (k_bytes, group // 4 * k_bytes, 2 * k_bytes, group * k_bytes)

@@ -4,10 +4,9 @@
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-#define CTAS (PAIR ? CLUSTER : 1)
+#define CTAS (PAIR ? 2 : 1)  // of a cluster
 #define ROWS (BLOCKS * 64 * (PINGPONG ? 1 : 2))  // of a CTA's tile
-#define X_ROWS (ROWS / (PAIR == SHARED_X ? CTAS : 1))  // of one copy
-#define W_ROWS (COLUMNS / (PAIR == SHARED_W ? CTAS : 1))
+#define W_ROWS (COLUMNS / CTAS)  // of one copy
 #define STEP 128  // bytes of K in a stage
 #define X_BYTES (ROWS * STEP)
 #define STAGE_BYTES ((ROWS + COLUMNS) * STEP)
@@ -63,37 +62,31 @@ __device__ __forceinline__ void release(u32 barrier, int lane) {
 #endif
 }
 
-// Copies a box of `map` that starts at byte `k` of row `row`; with `all`, to the same place in all CTAs of the cluster.
-// A permuted map has five dimensions, of which the last counts groups of rows.
-template <bool all, bool permuted>
+// Copies a box of `map` that starts at byte `k` of row `row`.
 __device__ __forceinline__ void load(u32 to, const TensorMap* map, int k, int row, u32 barrier) {
-    if (permuted) {
-        if (all)
-            asm volatile(
-                "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
-                "[%0], [%1, {%2, %5, %5, %5, %3}], [%4], %6;" ::"r"(to),
-                "l"(map), "r"(k), "r"(row / GROUP), "r"(barrier), "r"(0), "h"((unsigned short)((1 << CTAS) - 1))
-                : "memory");
-        else
-            asm volatile(
-                "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes "
-                "[%0], [%1, {%2, %5, %5, %5, %3}], [%4];" ::"r"(to),
-                "l"(map), "r"(k), "r"(row / GROUP), "r"(barrier), "r"(0)
-                : "memory");
-    } else {
-        if (all)
-            asm volatile(
-                "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
-                "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
-                "l"(map), "r"(k), "r"(row), "r"(barrier), "h"((unsigned short)((1 << CTAS) - 1))
-                : "memory");
-        else
-            asm volatile(
-                "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
-                "[%0], [%1, {%2, %3}], [%4];" ::"r"(to),
-                "l"(map), "r"(k), "r"(row), "r"(barrier)
-                : "memory");
-    }
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+        "[%0], [%1, {%2, %3}], [%4];" ::"r"(to),
+        "l"(map), "r"(k), "r"(row), "r"(barrier)
+        : "memory");
+}
+
+// The same of a permuted map, of five dimensions, of which the last counts groups of rows; to the same place in all CTAs
+// of the cluster.
+__device__ __forceinline__ void load_permuted(u32 to, const TensorMap* map, int k, int row, u32 barrier) {
+#if PAIR
+    asm volatile(
+        "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+        "[%0], [%1, {%2, %5, %5, %5, %3}], [%4], %6;" ::"r"(to),
+        "l"(map), "r"(k), "r"(row / GROUP), "r"(barrier), "r"(0), "h"((unsigned short)((1 << CTAS) - 1))
+        : "memory");
+#else
+    asm volatile(
+        "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes "
+        "[%0], [%1, {%2, %5, %5, %5, %3}], [%4];" ::"r"(to),
+        "l"(map), "r"(k), "r"(row / GROUP), "r"(barrier), "r"(0)
+        : "memory");
+#endif
 }
 
 // A tile in shared memory as wgmma reads it: K innermost, rows of 128 bytes, eight of them (1,024 bytes) to an atom.

@@ -89,19 +89,18 @@ __device__ __forceinline__ void copy_tiles(
     const int ahead = count < STAGES ? count : STAGES;
     for (int step = 0; step < ahead; step++) {
         expect_bytes(full + 8 * step, STAGE_BYTES);
-        load<false, false>(
-            stages + step * STAGE_BYTES + X_BYTES, weight, (first + step) * STEP, column, full + 8 * step);
+        load(stages + step * STAGE_BYTES + X_BYTES, weight, (first + step) * STEP, column, full + 8 * step);
     }
     for (int step = ahead; step < count; step++) ask_for(weight, (first + step) * STEP, column);
     wait_for_last_kernel();
     for (int step = 0; step < ahead; step++)
-        load<false, false>(stages + step * STAGE_BYTES, x, (first + step) * STEP, row, full + 8 * step);
+        load(stages + step * STAGE_BYTES, x, (first + step) * STEP, row, full + 8 * step);
     for (int step = ahead; step < count; step++) {
         const u32 stage = step % STAGES, to = stages + stage * STAGE_BYTES, barrier = full + 8 * stage;
         wait(empty + 8 * stage, (step / STAGES - 1) & 1);
         expect_bytes(barrier, STAGE_BYTES);
-        load<false, false>(to, x, (first + step) * STEP, row, barrier);
-        load<false, false>(to + X_BYTES, weight, (first + step) * STEP, column, barrier);
+        load(to, x, (first + step) * STEP, row, barrier);
+        load(to + X_BYTES, weight, (first + step) * STEP, column, barrier);
     }
 }
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-SHARED_W, SHARED_X = 1, 2  # what a pair of CTAs shares
 NO_RESIDUAL, AS_IT_IS, NORMALIZED = range(3)  # what is added to the result; see kernels/residual.py
 STEP = 128  # bytes of K in a stage
 S8, E4M3, F16, BF16 = range(4)
 BYTES = (S8, E4M3)
 SHARED_MEMORY = 227 * 1024  # bytes that a CTA may use
+_PRODUCER_REGISTERS, _CONSUMER_REGISTERS = 40, 232  # of a thread
 _NAMES = ("S8", "E4M3", "F16", "BF16")
 # type → its sums, the wgmma instruction's types, and its operands after the descriptors
 _INSTRUCTIONS = {
@@ -34,10 +34,7 @@ class Shape:
     blocks: int  # of 64 rows, a warpgroup's part of a tile
     columns: int
     ping_pong: bool = False  # the warpgroups take turns with a tile each; else each has half of one tile's rows
-    skew: int = 0  # steps that the second warpgroup stays behind the first, if they share a tile
-    pair: int = 0  # a cluster of CTAs shares SHARED_W or SHARED_X; 0: single CTAs
-    cluster: int = 2  # CTAs that share, if they do
-    permuted: bool = False  # W's rows are loaded in the order that gives every thread adjacent columns
+    pair: bool = False  # clusters of two CTAs, which share W
     stages: int = 0  # 0: as many as fit
 
     @property
@@ -46,26 +43,14 @@ class Shape:
         return self.blocks * 64 * (1 if self.ping_pong else 2)
 
     @property
-    def pair_tile(self) -> tuple[int, int]:
-        """Rows and columns that a cluster, or a single CTA, computes."""
-        high, wide = self._shared
-        return self.rows * high, self.columns * wide
-
-    @property
     def ctas(self) -> int:
         """CTAs of a cluster; 1: there are no clusters."""
-        return self.cluster if self.pair else 1
-
-    @property
-    def _shared(self) -> tuple[int, int]:
-        """CTAs that share W, and x."""
-        return self.cluster if self.pair == SHARED_W else 1, self.cluster if self.pair == SHARED_X else 1
+        return 2 if self.pair else 1
 
     @property
     def copies(self) -> tuple[int, int]:
-        """Rows of x and of W in one copy: of a shared operand each CTA loads a part."""
-        of_w, of_x = self._shared
-        return self.rows // of_x, self.columns // of_w
+        """Rows of x and of W in one copy: of a shared W each CTA loads a half."""
+        return self.rows, self.columns // self.ctas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +88,7 @@ def shared_memory(shape: Shape, types: Types) -> int:
 
 def source(shape: Shape, types: Types, kernel: str = "gemm.cu") -> str:
     """The complete source of `kernel`; it includes nothing."""
-    producer, consumer = (24, 240) if shape.blocks * shape.columns > 256 else (40, 232)
     defined = {
-        "SHARED_W": SHARED_W,
-        "SHARED_X": SHARED_X,
         "NORMALIZED": NORMALIZED,
         "OPERAND": types.operand,
         "RESULT": types.result,
@@ -116,13 +98,10 @@ def source(shape: Shape, types: Types, kernel: str = "gemm.cu") -> str:
         "BLOCKS": shape.blocks,
         "COLUMNS": shape.columns,
         "PINGPONG": int(shape.ping_pong),
-        "SKEW": shape.skew,
-        "PAIR": shape.pair,
-        "CLUSTER": shape.cluster,
+        "PAIR": int(shape.pair),
         "STAGES": stages(shape, types),
-        "PERMUTED": int(shape.permuted),
-        "PRODUCER_REGISTERS": producer,
-        "CONSUMER_REGISTERS": consumer,
+        "PRODUCER_REGISTERS": _PRODUCER_REGISTERS,
+        "CONSUMER_REGISTERS": _CONSUMER_REGISTERS,
         "SUM(x)": '"+r"(x)' if types.operand == S8 else '"+f"(x)',
     }
     return assembled(defined, _product(types.operand, shape.columns), kernel)

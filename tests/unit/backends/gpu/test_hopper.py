@@ -16,8 +16,6 @@ from backends.gpu.hopper.source import (
     F16,
     NORMALIZED,
     S8,
-    SHARED_W,
-    SHARED_X,
     STEP,
     Shape,
     Types,
@@ -60,7 +58,7 @@ def test_copies_are_what_tma_takes(shape: Shape, kind: Types) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_permuted_copy_gives_every_thread_adjacent_columns(kind: Types) -> None:
     """Thread q of four holds columns 8 j + 2 q + e of a product: 16 bytes of the result in a row."""
-    shape, group = Shape(blocks=1, columns=256, permuted=True), kind.group
+    shape, group = Shape(blocks=1, columns=256), kind.group
     sizes, strides, box = gemm.weight_box(256, 128, shape, kind)
     rows = np.arange(256)
     loaded = np.lib.stride_tricks.as_strided(
@@ -73,19 +71,18 @@ def test_a_permuted_copy_gives_every_thread_adjacent_columns(kind: Types) -> Non
 
 
 @pytest.mark.parametrize(
-    ("pair", "cluster", "rows", "columns", "blocks"),
+    ("pair", "rows", "columns", "blocks"),
     [
-        *((0, 2, 1, 1024, 4), (0, 2, 32768, 4096, 135), (SHARED_W, 2, 256, 1024, 8), (SHARED_W, 2, 257, 1024, 16)),
-        *((SHARED_W, 2, 32768, 4096, 134), (SHARED_X, 2, 1, 1024, 4), (SHARED_X, 2, 32768, 1024, 134)),
-        *((SHARED_W, 4, 512, 1024, 16), (SHARED_W, 4, 513, 1024, 32), (SHARED_W, 4, 32768, 4096, 132)),
+        *((False, 1, 1024, 4), (False, 32768, 4096, 135)),
+        *((True, 256, 1024, 8), (True, 257, 1024, 16), (True, 32768, 4096, 134)),
     ],
 )
-def test_ctas_of_a_launch(pair: int, cluster: int, rows: int, columns: int, blocks: int) -> None:
-    """As many as there are tiles, at most one for each of 135 processors, in whole clusters."""
-    assert gemm.blocks_of(Shape(blocks=1, columns=256, pair=pair, cluster=cluster), rows, columns, 135) == blocks
+def test_ctas_of_a_launch(pair: bool, rows: int, columns: int, blocks: int) -> None:
+    """As many as there are tiles, at most one for each of 135 processors, in whole pairs."""
+    assert gemm.blocks_of(Shape(blocks=1, columns=256, pair=pair), rows, columns, 135) == blocks
 
 
-@pytest.mark.parametrize(("n", "k", "taken"), [(512, 16, True), (256, 16, False), (512, 24, False)])
+@pytest.mark.parametrize(("n", "k", "taken"), [(512, 16, True), (384, 16, False), (512, 24, False)])
 def test_products_with_whole_tiles_and_aligned_rows_are_taken(n: int, k: int, taken: bool) -> None:
     weight = torch.zeros(n, k, dtype=torch.int8)
     encoding = Encoding(torch.int8)
@@ -98,7 +95,7 @@ def test_products_with_whole_tiles_and_aligned_rows_are_taken(n: int, k: int, ta
         output_encoding=encoding,
         has_residual=False,
     )
-    assert gemm.takes(Shape(blocks=1, columns=256, pair=SHARED_X), product) is taken
+    assert gemm.takes(Shape(blocks=1, columns=256, pair=True), product) is taken
 
 
 def test_a_cpu_is_offered_none() -> None:
