@@ -5,7 +5,7 @@ tiles of rows shares operands in the L2 cache. The best tile for a shape is meas
 
 Large tiles load their operands by tensor descriptors: Hopper's TMA copies whole tiles, pads them at the edges and needs
 no registers for addresses. On other GPUs Triton turns descriptors into plain loads. A persistent program computes tile
-after tile, and its results leave by the TMA while it goes on.
+after tile: the loads of the next one begin before the epilogue, and results leave by the TMA while it goes on.
 
 What a tile costs is read from its machine code (benchmarks/gpu_compiled.py). No tile may be one that the assembler
 serializes: it would wait after every matrix instruction, as it does for 128x256 unless persistent.
@@ -44,8 +44,7 @@ class Tile(NamedTuple):
     warps: int
     stages: int
     described: bool = False  # loads operands by descriptors; their rows must be multiples of 16 bytes
-    persistent: int = 0  # programs on each multiprocessor, which compute tile after tile; 0: one program for each tile
-    flat: bool = False  # persistent: the loads of the next tile begin before the epilogue
+    persistent: bool = False  # a program on each multiprocessor, described; else one for each tile
 
     def takes(self, weight: Tensor, tokens: int) -> bool:
         """True if it can compute products of `tokens` tokens with `weight`, [N, K], and might be the fastest."""
@@ -61,14 +60,8 @@ TILES: dict[str, Tile] = {
     "64x64": Tile(64, 64, 128, 4, 4),
     "64x128": Tile(64, 128, 128, 4, 4),
     "128x128": Tile(128, 128, 128, 8, 3),
-    "128x128 described": Tile(128, 128, 128, 8, 3, described=True),
-    "128x128 narrow": Tile(128, 128, 128, 4, 3, described=True),
-    "256x128 described": Tile(256, 128, 128, 8, 3, described=True),
-    "128x128 persistent": Tile(128, 128, 128, 8, 3, described=True, persistent=2),
-    "128x256 persistent": Tile(128, 256, 128, 8, 3, described=True, persistent=1),
-    "256x128 persistent": Tile(256, 128, 128, 8, 3, described=True, persistent=1),
-    "128x256 flat": Tile(128, 256, 128, 8, 3, described=True, persistent=1, flat=True),
-    "256x128 flat": Tile(256, 128, 128, 8, 3, described=True, persistent=1, flat=True),
+    "128x128 described": Tile(128, 128, 128, 4, 3, described=True),
+    "128x256 persistent": Tile(128, 256, 128, 8, 3, described=True, persistent=True),
 }
 DEFAULT = "128x128"
 
@@ -110,12 +103,12 @@ def launch(
     if shape.persistent:
         operands = (*operands[:2], TensorDescriptor.from_tensor(to, [shape.rows, shape.columns]))
     tiles = triton.cdiv(m, shape.rows) * triton.cdiv(n, shape.columns)
-    programs = min(tiles, shape.persistent * multiprocessors(x.device)) if shape.persistent else tiles
+    programs = min(tiles, multiprocessors(x.device)) if shape.persistent else tiles
     _gemm[(programs,)](
         *operands, scale, bias, encoding.multiplier, float(encoding.zero_point), m, n, k,
         rows=shape.rows, columns=shape.columns, depth=depth, group=_GROUP,
         whole_n=n % shape.columns == 0, whole_k=k % depth == 0,
-        described=shape.described, persistent=bool(shape.persistent), flat=shape.flat,
+        described=shape.described, persistent=shape.persistent,
         sums=tl.int32 if x.dtype == torch.int8 else tl.float32, out=TRITON_TYPES[encoding.dtype], gelu=gelu,
         num_warps=shape.warps, num_stages=shape.stages,
         asks=_can_ask(weight), **dependents.options(),
@@ -140,7 +133,7 @@ def _gemm(
     x, weight, to, scale, bias, multiplier, zero_point, m, n, k,
     rows: tl.constexpr, columns: tl.constexpr, depth: tl.constexpr, group: tl.constexpr,
     whole_n: tl.constexpr, whole_k: tl.constexpr, described: tl.constexpr,
-    persistent: tl.constexpr, flat: tl.constexpr, sums: tl.constexpr, out: tl.constexpr, gelu: tl.constexpr,
+    persistent: tl.constexpr, sums: tl.constexpr, out: tl.constexpr, gelu: tl.constexpr,
     asks: tl.constexpr, dependent: tl.constexpr,
 ):  # fmt: skip
     """One program per tile of the result; or as many as run at the same time, each with one tile after the other."""
@@ -149,7 +142,7 @@ def _gemm(
     dependents.wait(dependent)
     if persistent:
         tiles = tl.cdiv(n, columns) * tl.cdiv(m, rows)
-        for tile in tl.range(tl.program_id(0), tiles, tl.num_programs(0), flatten=flat):
+        for tile in tl.range(tl.program_id(0), tiles, tl.num_programs(0), flatten=True):
             _tile(
                 tile, x, weight, to, scale, bias, multiplier, zero_point, m, n, k, rows, columns, depth, group,
                 whole_n, whole_k, True, True, sums, out, gelu,
