@@ -49,8 +49,6 @@ _PLANS: tuple[dict[str, tuple[str, ...]], ...] = (
         "small 64x64": ("small 64x64",) * 4,
         "small 1 2 1 4": ("small 64x64", "small 64x64 by 2", "small 64x64", "small 64x64 by 4"),
         "small 1 2 1 2": ("small 64x64", "small 64x64 by 2", "small 64x64", "small 64x64 by 2"),
-        "small 32": ("small 64x32",) * 4,
-        "small 32 by 2": ("small 64x32 by 2",) * 4,
         "wide 1 2 1 2": ("small 64x128", "small 64x64 by 2", "small 64x128", "small 64x64 by 2"),
         "wide 1 4 1 4": ("small 64x128", "small 64x128 by 4", "small 64x128", "small 64x128 by 4"),
         "wide by 2": ("small 64x128 by 2",) * 4,

@@ -70,8 +70,6 @@ SHAPES: dict[str, Small] = {
     "small 64x64": Small(64, 1),
     "small 64x64 by 2": Small(64, 2),
     "small 64x64 by 4": Small(64, 4),
-    "small 64x32": Small(32, 1),
-    "small 64x32 by 2": Small(32, 2),
     "small 64x128": Small(128, 1),
     "small 64x128 by 2": Small(128, 2),
     "small 64x128 by 4": Small(128, 4),

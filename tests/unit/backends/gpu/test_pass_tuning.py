@@ -87,11 +87,11 @@ def test_a_pass_starts_early_if_all_its_products_do() -> None:
 @pytest.mark.parametrize(
     ("tokens", "n", "k", "first", "never"),
     [
-        (192, 3072, 1024, "small 64x64", "small 64x32 by 2"),
+        (192, 3072, 1024, "small 64x64", "small 64x64 by 4"),
         (192, 1024, 1024, "small 64x64 by 2", "small 64x128"),
         (256, 1024, 4096, "small 64x64 by 2", "small 64x128"),
         (320, 4096, 1024, "small 64x128", "small 64x64 by 4"),
-        (320, 1056, 1024, "small 64x32", "small 64x64"),  # 33 columns of 32
+        (320, 1088, 1024, "small 64x64 by 2", "small 64x128"),  # 17 columns of 64
     ],
 )
 def test_as_many_programs_as_processors_are_the_likely_best(
