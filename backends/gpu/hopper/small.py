@@ -21,9 +21,9 @@ from backends.gpu.kernels import dependent
 from backends.gpu.kernels.residual import Residual
 from backends.gpu.weights import Product
 
-MOST_TOKENS = 384  # with more, larger tiles fill a GPU and read less
-_MOST_OFFERED = 5  # to the tuning of a product at some number of tokens
 _ROWS = 64  # of a tile
+MOST_TOKENS = 6 * _ROWS  # with more, larger tiles fill a GPU and read less
+_MOST_OFFERED = 5  # to the tuning of a product at some number of tokens
 _THREADS = 160
 _SHARED_MEMORY = 113 * 1024  # leaves room for a second CTA, such as one of the next kernel
 _ARGUMENTS = 64  # kept for each product
