@@ -1,4 +1,4 @@
-"""The steps of part 2: LoadGen's scenarios, the profiler's counters, and tiles that are no variant yet."""
+"""The steps of part 2: LoadGen's scenarios, transformers, and last the profiler's counters."""
 
 from __future__ import annotations
 
