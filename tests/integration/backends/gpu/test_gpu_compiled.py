@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,9 @@ def test_products_run_on_the_tensor_cores_and_everything_fits(tmp_path: Path) ->
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert "fp8 attention" in done.stdout and len(found) == 10
+    assert len(found) == 10
+    shares = re.findall(r"^(?:fp16|fp8|int8) (?:ffn_inner|attention) .* ([+-]\d+)%", done.stdout, re.MULTILINE)
+    assert len(shares) == 6 and all(int(share) < 0 for share in shares), "more instructions than the first edition"
     for name, kernel in found.items():
         precision, what = name.split()[:2]
         assert kernel["shared_bytes"] <= SHARED_MEMORY and not kernel["spilled_bytes"], name
