@@ -23,10 +23,11 @@ from backends.bert.config import BertConfig
 from backends.bert.torch_module import BertForQuestionAnswering
 from qsl import demo
 from qsl.demo.seeded_choice import Draw
-from training import saving, vocabulary
-from training.evaluate import evaluate
-from training.model import TrainedBert
-from training.samples import SampleMaker, TrainBatch, batches, load_tokenizer
+from training.network import model_files
+from training.tasks.question_model import TrainedBert
+from training.tasks.question_samples import SampleMaker, TrainBatch, batches, load_tokenizer
+from training.tasks.question_scores import evaluate
+from training.text import vocabulary
 
 LAYERS, HIDDEN, HEADS = 4, 128, 4
 STAGES = (3, 5, 8, 12, 18)  # maximum facts per passage; after the last stage the data set's own lengths
@@ -91,7 +92,7 @@ class BestWeights:
     def __init__(self, output: Path, config: BertConfig, entries: list[str], folder: Path) -> None:
         self.output, self.config, self.entries = output, config, entries
         self.vocab, self.chosen_on, self.dev = (folder / name for name in ("vocab.txt", "chosen-on.json", "dev.json"))
-        saving.write_vocabulary(folder, entries)
+        model_files.write_vocabulary(folder, entries)
         demo.write(self.chosen_on, "dev", CHOSEN_ON_SEED, CHOSEN_ON_QUESTIONS)
         demo.write(self.dev, "dev")
         self.best = -1.0
@@ -101,7 +102,7 @@ class BestWeights:
         _print(f"{progress.line()}  unseen exact {score.exact_match:.1f}  F1 {score.f1:.1f}")
         if score.f1 >= self.best:
             self.best = score.f1
-            saving.write_model(self.output, self.config, self.entries, model)
+            model_files.write_model(self.output, self.config, self.entries, model)
 
 
 def main() -> None:
@@ -111,7 +112,7 @@ def main() -> None:
     output: Path = options.output
     output.mkdir(parents=True, exist_ok=True)
     entries = (
-        saving.read_vocabulary(output)
+        model_files.read_vocabulary(output)
         if options.resume
         else vocabulary.learn(vocabulary.texts_of(demo.generate("train")))
     )
@@ -124,7 +125,7 @@ def main() -> None:
     )
     trained = TrainedBert(config)
     if options.resume:
-        saving.load_weights(output, trained.bert)
+        model_files.load_weights(output, trained.bert)
     _print(f"{vars(options)}\n{config}\n{sum(weight.numel() for weight in trained.bert.parameters()):,} parameters")
     with tempfile.TemporaryDirectory() as folder:
         train(trained, BestWeights(output, config, entries, Path(folder)), options.minutes, options.seed)
@@ -140,7 +141,7 @@ def train(trained: TrainedBert, best: BestWeights, minutes: float, seed: int) ->
         due += EVALUATE_MINUTES
         best.save_if_better(averaged, progress)
     best.save_if_better(averaged, progress)
-    saving.load_weights(best.output, averaged)
+    model_files.load_weights(best.output, averaged)
     score = evaluate(averaged, best.dev, best.vocab)
     _print(f"kept: dev exact {score.exact_match:.2f}, F1 {score.f1:.2f} on {demo.SPLITS['dev']:,} questions")
 

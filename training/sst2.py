@@ -28,8 +28,9 @@ from qsl import demo_sst2, sst2
 from qsl.base import Features
 from sut.executors.worker import gather
 from sut.queries.batching import by_length
-from training import saving, vocabulary
-from training.model import initialise
+from training.network import model_files
+from training.network.initial_weights import initialise
+from training.text import vocabulary
 
 LAYERS, HIDDEN, HEADS = 2, 64, 2
 MAX_LENGTH = 128
@@ -54,11 +55,11 @@ def main() -> None:
     entries = vocabulary.learn((text for text, _ in demo_sst2.generate("train")), VOCABULARY)
     config = configure(entries)
     with tempfile.TemporaryDirectory() as folder:
-        saving.write_vocabulary(Path(folder), entries)
+        model_files.write_vocabulary(Path(folder), entries)
         train_split = split(Path(folder), "train", options.sentences, shuffled=options.shuffled)
         dev = split(Path(folder), "dev")
     model = train(config, train_split, options.epochs, options.seed, dev)
-    saving.write_model(output, config, entries, model)
+    model_files.write_model(output, config, entries, model)
     score = evaluate(model, dev)
     low, high = score.interval
     _print(f"kept: dev accuracy {score.accuracy:.2f} ({low:.2f} to {high:.2f}) on {len(dev.labels)} sentences")
@@ -80,7 +81,7 @@ def split(folder: Path, name: str, sentences: int | None = None, *, shuffled: bo
     """A split of the generator, read with the vocabulary in `folder`; `shuffled` permutes its labels."""
     path = folder / f"{name}.tsv"
     demo_sst2.write(path, name, sentences=sentences, shuffled=shuffled)
-    return Split(sst2.load(path, folder / saving.VOCABULARY, None), sst2.read_labels(path))
+    return Split(sst2.load(path, folder / model_files.VOCABULARY, None), sst2.read_labels(path))
 
 
 def train(

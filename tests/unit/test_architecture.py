@@ -42,6 +42,12 @@ FLOORS = {
         ("commands",),
         ("__main__",),
     ),
+    "training": (
+        ("records", "shards", "optimizers", "network", "launch"),
+        ("text", "loop"),
+        ("tasks",),
+        ("demo", "sst2"),
+    ),
     "submission": (("rules",), ("submit",), ("check",), ("package",), ("prerequisites",), ("command", "show")),
 }
 FLOOR = {

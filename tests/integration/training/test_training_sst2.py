@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from qsl.base import Features  # noqa: E402
-from training import saving, sst2  # noqa: E402
+from training import sst2  # noqa: E402
+from training.network import model_files  # noqa: E402
 
 VOCABULARY = ASSETS / "demo-sst2"
 SHORT = 9  # tokens: of such sentences a few hundred teach something
@@ -30,8 +31,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.parametrize(("shuffled", "low", "high"), [(False, 65, 100), (True, 38, 62)])
 def test_what_is_learned_is_in_the_labels(tmp_path: Path, shuffled: bool, low: float, high: float) -> None:
-    entries = saving.read_vocabulary(VOCABULARY)
-    saving.write_vocabulary(tmp_path, entries)
+    entries = model_files.read_vocabulary(VOCABULARY)
+    model_files.write_vocabulary(tmp_path, entries)
     data = short(sst2.split(tmp_path, "train", 3000, shuffled=shuffled))
     model = sst2.train(sst2.configure(entries), data, epochs=10, seed=1)
     assert low < sst2.evaluate(model, short(sst2.split(tmp_path, "dev"))).accuracy < high

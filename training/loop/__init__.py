@@ -1,0 +1,1 @@
+"""The one training loop: configuration, samples dealt to ranks, steps, evaluation, checkpoints."""

@@ -1,0 +1,1 @@
+"""BERT in training, without padding: batches, attention, heads, weights."""

@@ -1,0 +1,1 @@
+"""LAMB and the learning rate's schedule."""

@@ -1,0 +1,1 @@
+"""What the loop trains: masked-LM pre-training and the embedded models."""

@@ -1,0 +1,1 @@
+"""From a text to pre-training instances, bit-equal to the reference's."""
