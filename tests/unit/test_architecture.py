@@ -43,8 +43,9 @@ FLOORS = {
         ("__main__",),
     ),
     "training": (
-        ("records", "shards", "optimizers", "network", "launch"),
+        ("shards", "optimizers", "network", "launch"),
         ("text", "loop"),
+        ("records",),  # what listens to the loop
         ("tasks",),
         ("demo", "sst2"),
     ),
