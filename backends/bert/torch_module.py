@@ -110,9 +110,9 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """The layers, under Hugging Face's names; whoever runs them loops over `layer`."""
 
-    def __init__(self, config: BertConfig, dropout: float) -> None:
+    def __init__(self, config: BertConfig, dropout: float, layer: type[EncoderLayer]) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(EncoderLayer(config, dropout) for _ in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(layer(config, dropout) for _ in range(config.num_hidden_layers))
 
 
 class Pooler(nn.Module):
@@ -129,12 +129,12 @@ class Pooler(nn.Module):
 class Bert(nn.Module):
     """Embeddings and encoder, and the pooler for a head that reads it."""
 
-    def __init__(self, config: BertConfig, dropout: float) -> None:
+    def __init__(self, config: BertConfig, dropout: float, layer: type[EncoderLayer] = EncoderLayer) -> None:
         super().__init__()
         if config.hidden_act != "gelu":
             raise ValueError(f"hidden_act {config.hidden_act!r} is not supported; BERT's is 'gelu'")
         self.embeddings = Embeddings(config, dropout)
-        self.encoder = Encoder(config, dropout)
+        self.encoder = Encoder(config, dropout, layer)
         if config.head == CLASSES:
             self.pooler = Pooler(config)
 

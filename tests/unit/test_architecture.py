@@ -43,7 +43,8 @@ FLOORS = {
         ("__main__",),
     ),
     "training": (
-        ("shards", "optimizers", "network", "launch"),
+        ("shards", "optimizers", "launch"),
+        ("network",),
         ("text", "loop"),
         ("records",),  # what listens to the loop
         ("tasks",),

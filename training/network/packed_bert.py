@@ -1,0 +1,101 @@
+"""BERT on packed batches: the parameters of `backends.bert.torch_module`, and a forward pass without padding.
+
+Parameters have Hugging Face's names, so that weights go both ways without renaming.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backends.bert.config import BertConfig
+from backends.bert.torch_module import Bert, EncoderLayer, Pooler
+from training.network.attention import attend
+from training.network.packed_batch import PackedBatch, PretrainingBatch
+
+_MLM_EPS = 1e-12  # of the masked LM head's LayerNorm, whatever the encoder's
+
+
+class PackedLayer(EncoderLayer):
+    """An encoder layer on packed samples, [T, H] → [T, H]."""
+
+    def forward(self, x: Tensor, batch: PackedBatch) -> Tensor:  # type: ignore[override]  # no padding, so no mask
+        own = self.attention.self
+        linears = (own.query, own.key, own.value)
+        weight, bias = (torch.cat([getattr(one, name) for one in linears]) for name in ("weight", "bias"))
+        qkv = F.linear(x, weight, bias)  # [T, 3H]
+        mixed = attend(qkv, batch, own.heads, own.dropout if self.training else 0.0)
+        x = self.attention.output(mixed, x)
+        return self.output(self.intermediate(x), x)  # type: ignore[no-any-return]
+
+
+class PackedBert(Bert):
+    """The encoder: a packed batch → the last layer's states [T, H]. Tasks put their heads on it.
+
+    The pooler is there with the heads that read it (`BertForPreTraining`, and CLASSES by `config.head`).
+    """
+
+    def __init__(self, config: BertConfig, dropout: float = 0.1) -> None:
+        super().__init__(config, dropout, layer=PackedLayer)
+
+    def forward(self, batch: PackedBatch) -> Tensor:  # type: ignore[override]  # packed
+        x: Tensor = self.embeddings(batch.input_ids, batch.token_type_ids, batch.position_ids)
+        for layer in self.encoder.layer:
+            x = layer(x, batch)
+        return x
+
+    def pooled(self, states: Tensor, batch: PackedBatch) -> Tensor:
+        """[T, H] → [B, H], the first token of each sample through the pooler."""
+        first: Tensor = states[batch.first_tokens]
+        return self.pooler(first[:, None])  # type: ignore[no-any-return]
+
+
+class PredictionTransform(nn.Module):
+    """The square layer of the masked LM head, [M, H] → [M, H]."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=_MLM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.LayerNorm(F.gelu(self.dense(x)))  # type: ignore[no-any-return]
+
+
+class Predictions(nn.Module):
+    """Masked LM logits, [M, H] → [M, V]; the decoder's weight is the table of word embeddings."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.transform = PredictionTransform(config)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, x: Tensor, words: Tensor) -> Tensor:
+        return F.linear(self.transform(x), words, self.bias)
+
+
+class PretrainingHeads(nn.Module):
+    """Masked LM and next sentence prediction, under Hugging Face's names."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.predictions = Predictions(config)
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+
+
+class BertForPreTraining(nn.Module):
+    """BERT with both heads of pre-training; masked LM is computed at masked positions only."""
+
+    def __init__(self, config: BertConfig, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.bert = PackedBert(config, dropout)
+        self.bert.pooler = Pooler(config)
+        self.cls = PretrainingHeads(config)
+
+    def forward(self, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
+        """(masked LM logits [M, V], next sentence logits [B, 2])."""
+        states = self.bert(batch)
+        words = self.bert.embeddings.word_embeddings.weight
+        masked = self.cls.predictions(states[batch.masked_index], words)
+        return masked, self.cls.seq_relationship(self.bert.pooled(states, batch))
