@@ -2,8 +2,9 @@
 
 Listeners are called on the first rank alone, in this order:
 
-    RunBegan → InitDone → TrainingBegan → [CheckpointRefused …] [Resumed] → EvaluationDone (the start's)
-    → BlockBegan → (StepDone … [CheckpointWritten] …) → BlockEnded → EvaluationDone → [TargetReached] → … → RunEnded
+    RunBegan → [DataOpened …] → InitDone → TrainingBegan → [CheckpointRefused …] [Resumed]
+    → EvaluationDone (the start's) → BlockBegan → (StepDone … [CheckpointWritten] …) → BlockEnded → EvaluationDone
+    → [TargetReached] → … → RunEnded
 
 A block is the training between two evaluations. `samples` counts those of all ranks since the first step, of this life
 and the ones before; a step is an optimizer step, and the first is step 1.
@@ -79,6 +80,24 @@ class RunBegan(Event):
     versions: Mapping[str, str]
     started_s: float
     folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOpened(Event):
+    """Data of the run, by whoever opens them; none of their content has been read for training.
+
+    Attributes:
+        use: such as "training" or "evaluation".
+        samples, tokens: in it, whatever share of it is used.
+        sha256: of its content or of its index, as `digest_of` says; None: too much to read before a run.
+    """
+
+    use: str
+    path: Path
+    samples: int
+    tokens: int | None = None
+    sha256: str | None = None
+    digest_of: str = "content"
 
 
 @dataclass(frozen=True, kw_only=True)
