@@ -39,6 +39,7 @@ class TextRules:
     lowercase: bool = True
     strip_accents: bool = True
     split_chinese: bool = True  # each Chinese character is a word
+    dropped: str | tuple[str, ...] = "C"  # Unicode categories, or their first letters, of characters that are dropped
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from qsl import tokenizer_files
@@ -47,16 +47,16 @@ def _is_cjk(char: str) -> bool:
     return any(low <= code <= high for low, high in _CJK)
 
 
-def _clean(text: str, split_chinese: bool) -> str:
+def _clean(text: str, rules: TextRules) -> str:
     """Drop control characters, turn white space into spaces, and surround each CJK character with spaces if asked."""
     out = []
     for char in text:
         category = unicodedata.category(char)
         if char in " \t\n\r" or category == "Zs":
             out.append(" ")
-        elif char == "\ufffd" or category.startswith("C"):
+        elif char == "\ufffd" or category.startswith(rules.dropped):
             continue
-        elif split_chinese and _is_cjk(char):
+        elif rules.split_chinese and _is_cjk(char):
             out.append(f" {char} ")
         else:
             out.append(char)
@@ -78,7 +78,7 @@ def _split_punctuation(word: str) -> Iterator[str]:
 def basic_tokens(text: str, rules: TextRules = UNCASED) -> list[str]:
     """Words and single punctuation marks, without case and accents as `rules` say (the reference's BasicTokenizer)."""
     tokens: list[str] = []
-    for word in _clean(text, rules.split_chinese).split():
+    for word in _clean(text, rules).split():
         tokens.extend(_split_punctuation(_normalized(word, rules)))
     return [part for token in tokens for part in token.split()]
 
@@ -135,18 +135,20 @@ class WordPiece:
                 yield self.ids[part]
                 continue
             for token in basic_tokens(part, self.rules):
-                yield from self._greedy(token)
+                yield from greedy_pieces(token, self.ids)
 
-    def _greedy(self, token: str) -> list[int]:
-        if len(token) > MAX_CHARS_PER_WORD:
-            return [self.ids[UNK]]
-        pieces, start = [], 0
-        while start < len(token):
-            stop, prefix = len(token), "##" if start else ""
-            while stop > start and prefix + token[start:stop] not in self.ids:
-                stop -= 1
-            if stop == start:
-                return [self.ids[UNK]]
-            pieces.append(self.ids[prefix + token[start:stop]])
-            start = stop
-        return pieces
+
+def greedy_pieces(token: str, ids: Mapping[str, int], most_chars: int = MAX_CHARS_PER_WORD) -> list[int]:
+    """The ids of the longest pieces from left to right; [UNK] if there are none or the token has more characters."""
+    if len(token) > most_chars:
+        return [ids[UNK]]
+    pieces, start = [], 0
+    while start < len(token):
+        stop, prefix = len(token), "##" if start else ""
+        while stop > start and prefix + token[start:stop] not in ids:
+            stop -= 1
+        if stop == start:
+            return [ids[UNK]]
+        pieces.append(ids[prefix + token[start:stop]])
+        start = stop
+    return pieces
