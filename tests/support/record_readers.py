@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import records
+import training_events
 from bad_server import catalogue
 from damage import Reader, text
 
@@ -35,6 +36,10 @@ from sut.fetch.store import AssetCache
 from sut.record import detail_log, run_record
 from sut.settings import audit_config, resolve, user_conf
 from sut.settings.settings import RunConfig
+from training.records import mllog_file, steps_table, training_record
+from training.records.mllog import ComplianceLog
+from training.records.record_writer import RecordWriter
+from training.records.steps_table import StepsTable
 
 
 def packed(folder: Path) -> Path:
@@ -90,6 +95,17 @@ def package_of(path: Path) -> object:
     root = next(one for one in path.parents if (one / "open").is_dir())
     with redirect_stdout(io.StringIO()):
         return show.main([str(root)]), check.main([str(root)])
+
+
+def trained(name: str) -> Callable[[Path], Path]:
+    """A file of a short training run."""
+
+    def make(folder: Path) -> Path:
+        listeners = (ComplianceLog(folder / mllog_file.NAME), RecordWriter(folder), StepsTable(folder))
+        training_events.send(training_events.whole((0.1, 0.8)), *listeners)
+        return folder / name
+
+    return make
 
 
 def replayed_run(path: Path) -> object:
@@ -162,4 +178,7 @@ READERS = {
         text("box.toml", 'status = "available"\ncooling = "air"\n'), system_description.read_toml_facts
     ),
     "a tarball": Reader(packed, unpacked),
+    "run.json of a training": Reader(trained(log_files.RUN), training_record.read),
+    "the MLLOG lines of a training": Reader(trained(mllog_file.NAME), mllog_file.read),
+    "steps.csv": Reader(trained(steps_table.NAME), lambda path: steps_table.read(path.parent)),
 }

@@ -8,7 +8,6 @@ gives those are written with an escape.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -20,7 +19,8 @@ from typing import Literal
 from foundation import bounded_readers
 from foundation.bounded_readers import UnreadableError
 from foundation.typed_json import decode
-from sut.errors import RunFailedError, UsageError
+from sut.errors import UsageError
+from training.records.appended_lines import AppendedLines
 
 NAME = "mllog.txt"
 MARK = ":::MLLOG "
@@ -68,15 +68,12 @@ class MllogFile:
         """
         self.path, self._echo, self._now_ms = path, echo, now_ms or (lambda: time.time_ns() // 1_000_000)
         self._known: dict[tuple[str, ...], object] = {}
-        try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            if os.fstat(self._descriptor).st_size:
-                self._continue()
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._file = AppendedLines(path)
+        if self._file.size:
+            self._continue()
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._file.close()
 
     def has(self, key: str) -> bool:
         """Whether a line with this key is in the file."""
@@ -108,11 +105,11 @@ class MllogFile:
         self._append("POINT_IN_TIME", key, value, metadata)
 
     def _continue(self) -> None:
-        keep, lines = _whole(self.path)
-        if not any(line.key == "run_start" for line in lines):
-            keep, lines = 0, []
-        os.truncate(self._descriptor, keep)
-        self._known = {_place(line.key, line.metadata): line.value for line in lines}
+        lines = read(self.path)
+        if any(line.key == "run_start" for line in lines):
+            self._known = {_place(line.key, line.metadata): line.value for line in lines}
+        else:
+            self._file.start_over()
 
     def _once(self, event_type: EventType, key: str, value: object, metadata: Mapping[str, object]) -> None:
         place = _place(key, metadata)
@@ -129,22 +126,10 @@ class MllogFile:
     def _append(self, event_type: EventType, key: str, value: object, metadata: Mapping[str, object]) -> None:
         head = {"namespace": "", "time_ms": self._now_ms(), "event_type": event_type, "key": key}
         rest = {"value": value, "metadata": {**_caller(), **metadata}}
-        self._write(f"{MARK}{json.dumps(head)[:-1]}, {_shielded(json.dumps(rest))[1:]}\n".encode("ascii"))
-
-    def _write(self, line: bytes) -> None:
-        try:
-            written = os.write(self._descriptor, line)
-            while written < len(line):  # a full disk raises at the second try
-                written += os.write(self._descriptor, line[written:])
-        except OSError as error:
-            raise self._unwritable(error) from error
+        text = f"{MARK}{json.dumps(head)[:-1]}, {_shielded(json.dumps(rest))[1:]}"
+        self._file.append(text)
         if self._echo:
-            print(line.decode(), end="", flush=True)
-
-    def _unwritable(self, error: OSError) -> RunFailedError:
-        return RunFailedError(
-            f"expected to write {self.path}, found: {error}. Free some space, or type another output directory."
-        )
+            print(text, flush=True)
 
 
 def read(path: Path) -> list[MllogLine]:
@@ -153,24 +138,10 @@ def read(path: Path) -> list[MllogLine]:
     Raises:
         UsageError: it cannot be read, or a line is no MLLOG line; the message names it.
     """
-    return _parsed(path, _content(path))
-
-
-def _whole(path: Path) -> tuple[int, list[MllogLine]]:
-    """The bytes up to the end of the last whole line, and the lines up to there."""
-    content = _content(path)
-    keep = content.rfind(b"\n") + 1
-    return keep, _parsed(path, content[:keep])
-
-
-def _content(path: Path) -> bytes:
     try:
-        return bounded_readers.read_bytes(path, _MOST_BYTES)
+        content = bounded_readers.read_bytes(path, _MOST_BYTES)
     except UnreadableError as error:
         raise _unreadable(path, "a log of MLLOG lines", error) from error
-
-
-def _parsed(path: Path, content: bytes) -> list[MllogLine]:
     return list(_lines(path, content.decode("latin-1").splitlines()))
 
 
