@@ -1,28 +1,203 @@
-"""Attention within each sample of a packed batch.
+"""Attention within each sample of a packed batch, forward and backward.
 
-On a CPU, samples of one length that follow each other run as one batch of the padded kernel, without padding.
+On a CPU, samples are taken in blocks small enough that a block's weights stay in the cache; torch's flash kernel is
+slower there up to 384 tokens, and has no dropout. Samples of a block have one length; where a sample is so short that
+a call costs more than it computes, a block pads a few samples to its longest, inside attention only.
 """
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from training.network.dropout import dropped_share, keep_mask
 from training.network.packed_batch import PackedBatch
+
+_BLOCK_WEIGHTS = 1 << 19  # attention weights of a block: 2 MiB in float32, within a core's second-level cache
+_CALL_WORK = 8e6  # floating-point operations in the time that the calls for one more block cost
+_FLASH_DTYPES = (torch.float16, torch.bfloat16)
 
 
 def attend(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tensor:
-    """Queries, keys and values [T, 3H] (each H with its heads side by side) → their mixture [T, H]."""
-    tokens, width = len(qkv), qkv.shape[1] // 3
-    parts, start = [], 0
-    for length, same in groupby(batch.lengths):
-        count = len(list(same))
-        rows = qkv[start : start + count * length].view(count, length, 3, heads, width // heads)
-        query, key, value = rows.permute(2, 0, 3, 1, 4)  # [B, heads, S, head] each
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        parts.append(mixed.transpose(1, 2).reshape(count * length, width))
-        start += count * length
-    return torch.cat(parts).view(tokens, width)
+    """Queries, keys and values [T, 3H] (each H with its heads next to each other) → their mixture [T, H]."""
+    if qkv.is_cuda and qkv.dtype in _FLASH_DTYPES:
+        return _flash(qkv, batch, heads, dropout)
+    if qkv.is_cuda:
+        return _padded(qkv, batch, heads, dropout)
+    plan = blocks(batch.lengths, heads, qkv.shape[1] // 3)
+    return _BlockAttention.apply(qkv, plan, heads, dropout)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _flash(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tensor:
+    """The kernel behind `torch.nn.attention.varlen`, which has no argument for dropout."""
+    query, key, value = qkv.view(len(qkv), 3, heads, -1).unbind(1)  # [T, heads, head] each
+    ends, longest = batch.cu_seqlens, max(batch.lengths)
+    mixed = torch.ops.aten._flash_attention_forward(
+        query, key, value, ends, ends, longest, longest, dropout, False, False
+    )[0]
+    return mixed.reshape(len(qkv), -1)  # type: ignore[no-any-return]
+
+
+def _padded(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tensor:
+    """For float32 on a GPU, which has no kernel with cu_seqlens: padded to the longest sample inside attention."""
+    count, longest = len(batch.lengths), max(batch.lengths)
+    lengths = torch.tensor(batch.lengths, device=qkv.device)
+    there = torch.arange(longest, device=qkv.device) < lengths[:, None]  # [B, S]
+    whole = qkv.new_zeros(count, longest, qkv.shape[1]).masked_scatter(there[..., None], qkv)
+    query, key, value = whole.view(count, longest, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=there[:, None, None], dropout_p=dropout)
+    return mixed.transpose(1, 2).flatten(2)[there]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Samples that follow each other, and some of their heads, in one call: `count` by `length` tokens."""
+
+    tokens: slice  # of the batch
+    count: int
+    length: int
+    heads: slice
+    places: Tensor | None  # int64, of each token in the padded block; None: no padding
+    bias: Tensor | None  # float32 [count, 1, 1, length], -inf at padding; None: no padding
+
+    def padded(self, rows: Tensor, parts: int, heads: int) -> Iterator[Tensor]:
+        """Rows [T, parts · H] → of each part the block's heads [count · heads, length, head]."""
+        taken = rows[self.tokens]
+        if self.places is not None:
+            whole = taken.new_zeros(self.count * self.length, taken.shape[1])
+            taken = whole.index_copy_(0, self.places, taken)
+        parted = taken.view(self.count, self.length, parts, heads, -1)[:, :, :, self.heads]
+        for part in parted.permute(2, 0, 3, 1, 4):
+            yield part.reshape(-1, self.length, part.shape[-1])
+
+    def put(self, rows: Tensor, parts: list[Tensor], heads: int) -> None:
+        """The reverse of `padded`: writes the block's heads of each part into `rows`."""
+        into = rows[self.tokens]
+        if self.places is not None:
+            whole = into.new_empty(self.count * self.length, into.shape[1])
+            self._write(whole, parts, heads)
+            torch.index_select(whole, 0, self.places, out=into)
+        else:
+            self._write(into, parts, heads)
+
+    def _write(self, rows: Tensor, parts: list[Tensor], heads: int) -> None:
+        parted = rows.view(self.count, self.length, len(parts), heads, -1)[:, :, :, self.heads]
+        for number, part in enumerate(parts):
+            parted[:, :, number].transpose(1, 2).copy_(part.view(self.count, -1, *part.shape[1:]))
+
+
+@lru_cache(maxsize=64)
+def blocks(lengths: tuple[int, ...], heads: int, width: int) -> tuple[Block, ...]:
+    """The blocks of samples of `lengths` tokens, in their order."""
+    found, first, start = [], 0, 0
+    while first < len(lengths):
+        count = _count(lengths[first:], heads, width)
+        own = lengths[first : first + count]
+        tokens = slice(start, start + sum(own))
+        step = max(1, min(heads, _BLOCK_WEIGHTS // (count * max(own) ** 2)))
+        places, bias = _padding(own)
+        found += [
+            Block(tokens, count, max(own), slice(head, min(heads, head + step)), places, bias)
+            for head in range(0, heads, step)
+        ]
+        first, start = first + count, tokens.stop
+    return tuple(found)
+
+
+def _count(lengths: tuple[int, ...], heads: int, width: int) -> int:
+    """How many of the first samples share a block: as long as one more costs less padded than by calls of its own."""
+    longest, count = lengths[0], 1
+    for length in lengths[1:]:
+        most = max(longest, length)
+        full = (count + 1) * heads * most**2 > _BLOCK_WEIGHTS
+        padding = count * (most**2 - longest**2) + most**2 - length**2
+        if full or 14 * width * padding > _CALL_WORK:
+            break
+        longest, count = most, count + 1
+    return count
+
+
+def _padding(lengths: tuple[int, ...]) -> tuple[Tensor | None, Tensor | None]:
+    """(`places`, `bias`) of a block of samples of these lengths."""
+    longest = max(lengths)
+    if min(lengths) == longest:
+        return None, None
+    there = torch.arange(longest) < torch.tensor(lengths)[:, None]  # [count, length]
+    return there.flatten().nonzero().flatten(), torch.zeros(there.shape).masked_fill(~there, -torch.inf)[:, None, None]
+
+
+class _BlockAttention(torch.autograd.Function):
+    """softmax(q kᵀ) v of each block, with dropout of the weights.
+
+    Of the weights one tensor is kept for the backward pass: a negative sign marks one that was dropped.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, plan: tuple[Block, ...], heads: int, dropout: float) -> Tensor:
+        ctx.plan, ctx.heads, ctx.dropout = plan, heads, dropout
+        out = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
+        kept = []
+        with torch.autocast("cpu", enabled=False):
+            for block in plan:
+                query, key, value = block.padded(qkv, 3, heads)
+                weights = torch.softmax(_scores(block, query, key), -1)
+                mixed, signed = _mix(weights, value, dropout)
+                block.put(out, [mixed], heads)
+                kept.append(signed)
+        ctx.save_for_backward(qkv, *kept)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        qkv, *kept = ctx.saved_tensors
+        grads = torch.empty_like(qkv)
+        for block, signed in zip(ctx.plan, kept, strict=True):
+            query, key, value = block.padded(qkv, 3, ctx.heads)
+            (mixed,) = block.padded(grad, 1, ctx.heads)
+            block.put(grads, _block_grads(query, key, value, signed, mixed, ctx.dropout), ctx.heads)
+        return grads, None, None, None
+
+
+def _scores(block: Block, query: Tensor, key: Tensor) -> Tensor:
+    """[N, S, S], scaled, -inf at padding."""
+    scale = query.shape[-1] ** -0.5
+    shape = (len(query), block.length, block.length)
+    if block.bias is None:
+        return torch.baddbmm(query.new_empty(1).expand(shape), query, key.mT, beta=0, alpha=scale)
+    heads = len(query) // block.count
+    bias = block.bias.to(query.dtype).expand(-1, heads, block.length, -1).reshape(shape)
+    return torch.baddbmm(bias, query, key.mT, alpha=scale)
+
+
+def _mix(weights: Tensor, value: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
+    """(the mixture, the weights with the sign of those that were dropped)."""
+    if not dropout:
+        return torch.bmm(weights, value), weights
+    left = weights * keep_mask(weights, dropout)
+    mixed = torch.bmm(left, value).div_(1 - dropped_share(dropout))
+    return mixed, left.mul_(2).sub_(weights)
+
+
+def _block_grads(
+    query: Tensor, key: Tensor, value: Tensor, signed: Tensor, grad: Tensor, dropout: float
+) -> list[Tensor]:
+    """The gradients of query, key and value from that of the mixture."""
+    scale = query.shape[-1] ** -0.5
+    to_weights = torch.bmm(grad, value.mT)
+    if dropout:
+        left = signed.clamp_min(0).div_(1 - dropped_share(dropout))
+        to_value = torch.bmm(left.mT, grad)
+        to_weights.mul_(left)
+        to_scores = to_weights.addcmul_(signed.abs(), to_weights.sum(-1, keepdim=True), value=-1)
+    else:
+        to_value = torch.bmm(signed.mT, grad)
+        to_scores = torch.ops.aten._softmax_backward_data(to_weights, signed, -1, signed.dtype)
+    return [torch.bmm(to_scores, key).mul_(scale), torch.bmm(to_scores.mT, query).mul_(scale), to_value]

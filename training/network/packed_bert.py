@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backends.bert.config import BertConfig
-from backends.bert.torch_module import Bert, EncoderLayer, Pooler
+from backends.bert.torch_module import Bert, EncoderLayer, Pooler, Residual
 from training.network.attention import attend
+from training.network.dropout import Dropout, dropout_add_norm
 from training.network.packed_batch import PackedBatch, PretrainingBatch
 
 _MLM_EPS = 1e-12  # of the masked LM head's LayerNorm, whatever the encoder's
@@ -26,8 +27,11 @@ class PackedLayer(EncoderLayer):
         weight, bias = (torch.cat([getattr(one, name) for one in linears]) for name in ("weight", "bias"))
         qkv = F.linear(x, weight, bias)  # [T, 3H]
         mixed = attend(qkv, batch, own.heads, own.dropout if self.training else 0.0)
-        x = self.attention.output(mixed, x)
-        return self.output(self.intermediate(x), x)  # type: ignore[no-any-return]
+        x = self._end(self.attention.output, mixed, x)
+        return self._end(self.output, self.intermediate(x), x)
+
+    def _end(self, end: Residual, x: Tensor, residual: Tensor) -> Tensor:
+        return dropout_add_norm(end.dense(x), residual, end.LayerNorm, end.dropout.p if self.training else 0.0)
 
 
 class PackedBert(Bert):
@@ -38,6 +42,7 @@ class PackedBert(Bert):
 
     def __init__(self, config: BertConfig, dropout: float = 0.1) -> None:
         super().__init__(config, dropout, layer=PackedLayer)
+        self.embeddings.dropout = Dropout(dropout)
 
     def forward(self, batch: PackedBatch) -> Tensor:  # type: ignore[override]  # packed
         x: Tensor = self.embeddings(batch.input_ids, batch.token_type_ids, batch.position_ids)
