@@ -7,11 +7,15 @@ length that follow each other need no copy there, so batches are packed by lengt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from foundation.arrays import Int64
+from training.shards.instances import Instances, offsets_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +43,27 @@ class PretrainingBatch(PackedBatch):
     is_random_next: Tensor  # int64 [B], 1: the second part comes from another article
 
 
+def pack_instances(instances: Instances, device: torch.device | str = "cpu") -> PretrainingBatch:
+    """All of `instances` in one batch, the longest first."""
+    rows = instances.take(np.argsort(-instances.lengths.astype(np.int64), kind="stable"))
+    lengths = rows.lengths.astype(np.int64)
+    positions = counted(lengths)
+
+    def put(array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array.astype(np.int64)).to(device)
+
+    return PretrainingBatch(
+        input_ids=put(rows.token_ids),
+        token_type_ids=put(positions >= np.repeat(rows.first_lengths, lengths)),
+        position_ids=put(positions),
+        cu_seqlens=torch.from_numpy(rows.offsets.astype(np.int32)).to(device),
+        lengths=tuple(lengths.tolist()),
+        masked_index=put(rows.masked_positions + np.repeat(rows.offsets[:-1], rows.masked_counts)),
+        masked_ids=put(rows.masked_ids),
+        is_random_next=put(rows.is_random_next),
+    )
+
+
 def counted(lengths: Int64) -> Int64:
     """Positions from 0 in each of the samples of `lengths` tokens, int64 [T]."""
-    return np.arange(lengths.sum()) - np.repeat(_starts(lengths)[:-1], lengths)
-
-
-def _starts(lengths: Int64) -> Int64:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return np.arange(lengths.sum()) - np.repeat(offsets_of(lengths)[:-1], lengths)
