@@ -12,13 +12,14 @@ from rich.table import Table
 from foundation import terminal
 from foundation.people_numbers import figure
 from foundation.typed_json import encode
-from submission.package import machine, summary
+from submission.package import summary
 from submission.package.contents import PackedResult
 from submission.submit import request_file, runs, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.runs import StepTimes
 from submission.submit.workspace import Workspace
+from sut.machine import description
 
 
 def write(request: SubmissionRequest, output: Workspace, steps: Sequence[Step], marks: Sequence[str]) -> None:
@@ -49,7 +50,7 @@ def _platform(request: SubmissionRequest, marks: Sequence[str]) -> str:
         "",
     ]
     warnings = [line for mark in marks for line in (f"**{mark}**", "")]
-    return "\n".join([*head, *warnings, *machine.as_markdown()]) + "\n"
+    return "\n".join([*head, *warnings, *description.as_markdown()]) + "\n"
 
 
 def show(output: Workspace, results: Sequence[PackedResult], marks: Sequence[str]) -> None:

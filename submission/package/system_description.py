@@ -15,11 +15,11 @@ from backends import BACKENDS, accelerators
 from backends.base import Accelerator
 from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_toml
 from foundation.suggest import did_you_mean
-from submission.package import machine
 from submission.rules import rounds
 from submission.submit import workspace
 from submission.submit.request import SubmissionRequest
 from sut.errors import UsageError
+from sut.machine import description
 from sut.machine import facts as machine_facts
 
 UNKNOWN = "unknown (trial)"
@@ -71,14 +71,14 @@ def known(request: SubmissionRequest, precision: str) -> dict[str, str]:
     versions = ", ".join(f"{name} {version}" for name, version in machine_facts.versions().items())
     return {
         **of_accelerators(used),
-        **machine.read(),
+        **description.read(),
         "division": request.division,
         "submitter": request.submitter,
         "system_type": "edge",
         "number_of_nodes": "1",
         "framework": _framework(request.run.backend),
         "other_software_stack": f"Python {platform.python_version()}, {versions}",
-        "hw_notes": "; ".join(f"{gpu} is present and not used" for gpu in machine.gpus() if not used),
+        "hw_notes": "; ".join(f"{gpu} is present and not used" for gpu in description.gpus() if not used),
         "sw_notes": f"backend {request.run.backend}, precision {precision}",
     }
 

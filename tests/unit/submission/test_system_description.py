@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from backends.base import Accelerator
-from submission.package import machine, system_description
+from submission.package import system_description
 from submission.package.system_description import UNKNOWN, describe
 from submission.rules import rounds
 from submission.submit import request
 from submission.submit.request import SubmissionRequest
 from sut.errors import UsageError
+from sut.machine import description
 
 SAID = {
     "status": "available",
@@ -40,14 +41,14 @@ def say(folder: Path, **values: object) -> None:
 @pytest.fixture
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that missing facts do not depend on the machine of the tests."""
-    told = {key: f"told {key}" for key in machine.read(Path("/none"))}
+    told = {key: f"told {key}" for key in description.read(Path("/none"))}
     told |= {
         key: f"told {key}"
         for key in ("host_processor_model_name", "host_memory_capacity", "host_storage_capacity", "host_storage_type")
     }
     counts = dict.fromkeys(("host_processors_per_node", "host_processor_core_count", "host_network_card_count"), "2")
-    monkeypatch.setattr(machine, "read", lambda: told | counts | {"operating_system": "an OS"})
-    monkeypatch.setattr(machine, "gpus", lambda: ["NVIDIA X, 80 GiB"])
+    monkeypatch.setattr(description, "read", lambda: told | counts | {"operating_system": "an OS"})
+    monkeypatch.setattr(description, "gpus", lambda: ["NVIDIA X, 80 GiB"])
 
 
 @pytest.mark.usefixtures("known_machine")
@@ -144,7 +145,7 @@ def test_two_sockets_with_hyper_threads_are_read(tmp_path: Path) -> None:
             "sys/class/net/eth0/address": "x",
         },
     )  # fmt: skip
-    found = machine.read(tmp_path)
+    found = description.read(tmp_path)
     system = found.pop("operating_system")
     assert system.startswith("An OS 1, ")
     assert found == {
@@ -161,7 +162,7 @@ def test_two_sockets_with_hyper_threads_are_read(tmp_path: Path) -> None:
 
 
 def test_facts_that_the_machine_does_not_report_are_not_guessed(tmp_path: Path) -> None:
-    assert set(machine.read(tmp_path)) == {"operating_system"}
+    assert set(description.read(tmp_path)) == {"operating_system"}
 
 
 def test_every_key_that_a_person_is_asked_for_is_one(tmp_path: Path) -> None:
