@@ -16,11 +16,13 @@ from typing import Any
 from sut.errors import UsageError
 from training.loop import events
 from training.loop.events import Event, Hyperparameters
+from training.records import mllog_file
 from training.records.mllog_file import MllogFile
 
 TARGET = 0.72  # masked-LM accuracy of the closed division
 BENCHMARK = "bert"
 _TASK = "pretraining"
+_EVALUATED = "evaluated_samples"
 _STATUS = {"reached": "success", "missed": "aborted"}
 _HYPERPARAMETERS = {
     "global_batch_size": "global_batch_size",
@@ -127,15 +129,20 @@ class ComplianceLog:
 
     def _evaluation_done(self, event: events.EvaluationDone) -> None:
         self._evaluated = event.evaluated_samples
-        self._log.point("eval_accuracy", event.score, epoch_num=event.samples)
+        self._log.point("eval_accuracy", event.score, epoch_num=event.samples, **{_EVALUATED: event.evaluated_samples})
         self._log.interval_end("eval_stop", epoch_num=event.samples)
 
     def _run_ended(self, event: events.RunEnded) -> None:
         if status := _STATUS.get(event.status):
             self._log.point("train_samples", event.samples)
-            self._log.point("eval_samples", self._evaluated)
+            self._log.point("eval_samples", self._evaluated or self._evaluated_before())
             self._log.interval_end("run_stop", status=status)
         self._log.close()
+
+    def _evaluated_before(self) -> object:
+        """Samples of the last evaluation of an earlier life: this one had only to end."""
+        found = [line.metadata.get(_EVALUATED, 0) for line in mllog_file.read(self._log.path)]
+        return next((samples for samples in reversed(found) if samples), 0)
 
 
 def keys_of(parameters: Hyperparameters) -> dict[str, str]:

@@ -113,6 +113,13 @@ def test_an_evaluation_made_again_is_logged_again_only_if_it_differs(tmp_path: P
     assert [line.value for line in mllog_file.read(log) if line.key == "eval_accuracy"] == [0.1, 0.4, 0.41]
 
 
+def test_a_life_that_has_only_to_end_knows_the_samples_of_the_last_evaluation(tmp_path: Path) -> None:
+    whole = made.whole()
+    log = written(tmp_path / "log.txt", whole[:-1])
+    written(log, [*made.start(restart=1), whole[-1]])
+    assert [line.value for line in mllog_file.read(log) if line.key == "eval_samples"] == [10_000]
+
+
 def test_another_runs_log_is_not_continued(tmp_path: Path) -> None:
     log = written(tmp_path / "log.txt", made.whole()[:-1])
     with pytest.raises(UsageError, match=r"expected seed 1 as in .*log\.txt.*found 2"):
