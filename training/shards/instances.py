@@ -166,32 +166,39 @@ class Instances:
             is_random_next=self.is_random_next[rows],
         )
 
-    def check(self, vocabulary_size: int | None = None) -> Instances:
+    def check(self, vocabulary_size: int | None = None, numbers: Int64 | None = None) -> Instances:
         """Itself, if every value is possible.
 
         Args:
             vocabulary_size: the ids must be below it; None: unknown.
+            numbers: of the instances, for messages; None: from 0 on.
 
         Raises:
             ShardError: names the first instance that is wrong.
         """
+        of_row = np.arange(len(self)) if numbers is None else numbers
         lengths, masked_lengths = np.diff(self.offsets), np.diff(self.masked_offsets)
-        _require_each(lengths > 0, "at least one token")
-        _require_each(masked_lengths >= 0, "masked_offsets that rise")
-        _require_each(
-            (self.first_lengths > 0) & (self.first_lengths <= lengths), "1 to all tokens in the first segment"
-        )
-        _require_each(self.is_random_next <= 1, "is_random_next of 0 or 1")
-        of_masked = np.repeat(np.arange(len(self)), masked_lengths)
-        is_inside = (self.masked_positions > 0) & (self.masked_positions < lengths[of_masked])
+        _require_each(lengths > 0, "at least one token", of_row)
+        _require_each(masked_lengths >= 0, "masked_offsets that rise", of_row)
+        is_first = (self.first_lengths > 0) & (self.first_lengths <= lengths)
+        _require_each(is_first, "1 to all tokens in the first segment", of_row)
+        _require_each(self.is_random_next <= 1, "is_random_next of 0 or 1", of_row)
+        owners = np.repeat(np.arange(len(self)), masked_lengths)
+        of_token, of_masked = np.repeat(of_row, lengths), of_row[owners]
+        is_inside = (self.masked_positions > 0) & (self.masked_positions < lengths[owners])
         _require_each(is_inside, "masked positions from 1 to the last token", of_masked)
         rises = np.diff(self.masked_positions.astype(np.int64)) > 0
-        _require_each(rises | (np.diff(of_masked) > 0), "masked positions that ascend", of_masked[1:])
+        _require_each(rises | (np.diff(owners) > 0), "masked positions that ascend", of_masked[1:])
         most = 1 << 31 if vocabulary_size is None else vocabulary_size
-        of_token = np.repeat(np.arange(len(self)), lengths)
-        for ids, owners in ((self.token_ids, of_token), (self.masked_ids, of_masked)):
-            _require_each((ids >= 0) & (ids < most), f"token ids from 0 to {most - 1}", owners)
+        for ids, of_id in ((self.token_ids, of_token), (self.masked_ids, of_masked)):
+            _require_each((ids >= 0) & (ids < most), f"token ids from 0 to {most - 1}", of_id)
         return self
+
+
+def blocks(source: InstanceSource, rows: int = 1024) -> Iterator[Instances]:
+    """All instances of a source in order, `rows` at a time."""
+    for start in range(0, len(source), rows):
+        yield source.take(np.arange(start, min(start + rows, len(source))))
 
 
 def gathered(offsets: Int64, rows: Int64) -> tuple[Int64, Int64]:
@@ -252,8 +259,7 @@ def _require(condition: bool, expected: str, found: str) -> None:
         raise ShardError(f"expected {expected}, found {found}")
 
 
-def _require_each(is_right: Bool, expected: str, owners: Int64 | None = None) -> None:
-    """`owners`: the instance that each value belongs to; None: the first value to the first, and so on."""
+def _require_each(is_right: Bool, expected: str, of_value: Int64) -> None:
+    """`of_value`: the number of the instance that each value belongs to."""
     if not is_right.all():
-        wrong = int(is_right.argmin())
-        raise ShardError(f"expected {expected}, found others in instance {wrong if owners is None else owners[wrong]}")
+        raise ShardError(f"expected {expected}, found others in instance {of_value[is_right.argmin()]}")
