@@ -1,7 +1,8 @@
-"""Builds the native kernels, one library per instruction set; everything else is in pyproject.toml.
+"""Builds the native libraries; everything else is in pyproject.toml.
 
-They are plain C functions, called through ctypes, so building them needs neither Python's headers nor torch. Without a
-compiler the package installs without them, and the kernels' PyTorch twins run instead.
+They are the kernels, one library per instruction set, and what makes pre-training data of text. All are plain C
+functions, called through ctypes, so building them needs neither Python's headers nor torch. Without a compiler the
+package installs without them, and their twins in Python run instead.
 """
 
 import platform
@@ -10,6 +11,7 @@ import sys
 from setuptools import Extension, setup
 
 KERNELS = "backends/pytorch_cpu/kernels"
+TEXT = "training/text/native"
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
 X86 = {
     **({"amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]} if sys.platform == "linux" else {}),
@@ -33,5 +35,15 @@ setup(
             optional=True,
         )
         for variant, flags in VARIANTS.items()
+    ]
+    + [
+        Extension(
+            f"{TEXT.replace('/', '.')}._text",
+            [f"{TEXT}/text.cpp"],
+            depends=[f"{TEXT}/{name}.h" for name in ("pairs", "random", "words")],
+            extra_compile_args=["-O3", "-std=c++17", "-Wall"],
+            language="c++",
+            optional=True,
+        )
     ]
 )

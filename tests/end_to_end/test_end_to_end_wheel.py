@@ -21,6 +21,7 @@ from paths import ROOT
 pytestmark = pytest.mark.timeout(300)
 
 PACKAGES = [path for path in sorted(ROOT.iterdir()) if any(fnmatch(path.name, one) for one in PACKAGE_PATTERNS)]
+NATIVE = ("backends/pytorch_cpu/kernels", "training/text/native")  # folders of compiled libraries
 FILES = ("pyproject.toml", "setup.py", "MANIFEST.in", PROJECT["readme"], *PROJECT["license-files"])
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 # Each module of the checkout, imported; those that come from elsewhere than the environment.
@@ -78,9 +79,8 @@ def test_the_wheel_holds_the_packages_their_data_and_their_types(wheel: Path) ->
     data = [path for folder in ("assets/demo", "assets/demo-sst2") for path in (ROOT / folder).iterdir()]
     for path in (*data, *(ROOT / "configs").glob("*.toml")):
         assert path.relative_to(ROOT).as_posix() in names
-    kernels = "backends/pytorch_cpu/kernels"
-    built = {path.name for path in (ROOT / kernels).glob("*.so")}
-    assert {name.removeprefix(f"{kernels}/") for name in names if name.endswith(".so")} >= built
+    libraries = [path for folder in NATIVE for path in (ROOT / folder).glob("*.so")]
+    assert {path.relative_to(ROOT).as_posix() for path in libraries} <= names
 
 
 def test_every_module_imports_from_the_wheel(python: Path, tmp_path: Path) -> None:

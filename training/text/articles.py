@@ -44,9 +44,9 @@ def from_lists(articles: Iterable[Sequence[Sequence[int]]]) -> Articles:
     return Articles(np.array(tokens, np.int32), np.array(sentence_ends, np.int64), np.array(article_ends, np.int64))
 
 
-def encode(text: str, tokenizer: Tokenizer) -> Articles:
-    """The articles of a text, in plain Python: the twin of `native.encode`."""
-    return from_lists(_articles(text, tokenizer))
+def encode(content: bytes, tokenizer: Tokenizer) -> Articles:
+    """The articles of a text in UTF-8, in plain Python: the twin of `native.calls.encode`."""
+    return from_lists(_articles(content.decode(), tokenizer))
 
 
 def _articles(text: str, tokenizer: Tokenizer) -> Iterator[list[list[int]]]:

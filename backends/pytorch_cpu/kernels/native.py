@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
-import struct
 import sys
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor
 
 from backends.pytorch_cpu.kernels.base import Activation, EmbeddingTables, Ids, LayerNorm
+from foundation import native_library
 
 VARIANTS = (  # fastest first
     "amx",
@@ -25,7 +24,6 @@ VARIANTS = (  # fastest first
     "avx2",
     "portable",
 )
-_ELF_HEAD = struct.Struct("<40x Q 10x H H 2x")  # of 64 bits: place, size and number of the section headers
 _TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2, torch.int8: 3}
 
 
@@ -106,37 +104,18 @@ def fits(library: ctypes.CDLL, hidden_size: int, head_size: int) -> bool:
 def load(variant: str) -> ctypes.CDLL | None:
     """The library of one instruction set; None if it was not built, is broken, or needs an instruction that this
     machine lacks."""
-    spec = importlib.util.find_spec(f"backends.pytorch_cpu.kernels._{variant}")
-    if spec is None or spec.origin is None:
+    path = native_library.find(f"backends.pytorch_cpu.kernels._{variant}")
+    if path is None:
         return None
     try:
-        library = open_library(Path(spec.origin))
+        library = open_library(path)
     except OSError as error:
-        print(f"{spec.origin} is broken ({error}): slower kernels run. Type: pip install -e .", file=sys.stderr)
+        print(f"{path} is broken ({error}): slower kernels run. Type: pip install -e .", file=sys.stderr)
         return None
     return library if library.runs_here() else None
 
 
 def open_library(path: Path) -> ctypes.CDLL:
-    """Map a library of kernels. Raises OSError if it is not one, or is cut short, which would end in SIGBUS."""
-    _check_length(path)
-    library = ctypes.CDLL(str(path))
-    for name, arguments in _ARGUMENTS.items():
-        if not hasattr(library, name):
-            raise OSError(f"it has no {name}")
-        function = getattr(library, name)
-        function.argtypes, function.restype = arguments, None
-    return library
-
-
-def _check_length(path: Path) -> None:
-    """An ELF file ends with its section headers, so their place says how long it must be."""
-    with path.open("rb") as file:
-        head = file.read(_ELF_HEAD.size)
-    if head[:4] != b"\x7fELF":  # of another system: its loader decides
-        return
-    if len(head) < _ELF_HEAD.size:
-        raise OSError("it is cut short")
-    offset, size, count = _ELF_HEAD.unpack(head)
-    if path.stat().st_size < offset + size * count:
-        raise OSError("it is cut short")
+    """Map a library of kernels. Raises OSError if it is not one, or is cut short."""
+    functions = {name: native_library.Function(arguments) for name, arguments in _ARGUMENTS.items()}
+    return native_library.open_library(path, functions)
