@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from backends.bert.config import BertConfig
 from foundation.arrays import Int32, Int64
 from training.loop.world import World
 
@@ -69,9 +70,12 @@ class Task(Protocol):
     """A network with its data. `loss` and `evaluate` get the network as an argument, since the loop wraps it.
 
     Attributes:
-        network: what is trained, on the CPU until the loop moves it; its parameters are the trained ones.
+        config: BERT's geometry, for figures.
+        network: what is trained, on the CPU until the loop moves it; its parameters are the trained ones. Layers that
+            can be sharded are in an nn.ModuleList.
     """
 
+    config: BertConfig
     network: nn.Module
 
     def draw(self, step: int) -> Drawn:
@@ -88,10 +92,14 @@ class Task(Protocol):
         average of the weights."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold in addition to network, optimizer and step: numbers, text and tensors."""
+        """What a checkpoint must hold in addition to network, optimizer and step: tensors, and values for JSON."""
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
 
-    def write_model(self, folder: Path) -> None:
-        """Write the network in the form of its users, on the first rank; its parameters are whole."""
+    def write_model(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Write the network in the form of its users, on the first rank.
+
+        Args:
+            weights: `network.state_dict()`, whole and on the CPU even where the ranks share the network.
+        """
