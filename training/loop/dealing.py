@@ -48,7 +48,7 @@ def permuted(places: Int64, count: int, seed: int, epoch: int) -> Int64:
     A Feistel network permutes the next power of four; what lands outside goes through it again until it is inside.
     """
     half = max(1, (max(1, count - 1).bit_length() + 1) // 2)
-    keys = np.random.SeedSequence([seed, epoch]).generate_state(_ROUNDS, np.uint64)
+    keys: _UInt64 = np.random.SeedSequence([seed, epoch]).generate_state(_ROUNDS, np.uint64).astype(np.uint64)
     found = _feistel(places.astype(np.uint64), half, keys)
     while (outside := found >= count).any():
         found[outside] = _feistel(found[outside], half, keys)
@@ -87,23 +87,28 @@ def _alternated(there: Int64, back: Int64) -> Int64:
 def micro_batches(lengths: Int32, size: int, most_tokens: int, least: int = 1) -> list[list[MicroBatch]]:
     """The micro-batches of each of `size` ranks: as many on each, of at most `most_tokens` where samples allow it.
 
+    A rank's samples are cut where they are sorted, so that those of a micro-batch are of similar length.
+
     Args:
         lengths: of the step's samples.
         least: micro-batches of each rank.
     """
     hands = deal(lengths, size)
     longest = max(map(len, hands))
-    count = max(least, *(-(-int(lengths[hand].sum()) // most_tokens) for hand in hands))
+    count = min(longest, max(least, *(-(-int(lengths[hand].sum()) // most_tokens) for hand in hands)))
     while count < longest and any(_most(lengths, hand, count) > most_tokens for hand in hands):
         count += 1
-    return [_split(lengths, hand, min(count, longest)) for hand in hands]
+    repeated = MicroBatch(np.zeros(1, np.int64), counts=False)
+    return [[MicroBatch(part) if len(part) else repeated for part in _cut(lengths, hand, count)] for hand in hands]
+
+
+def _cut(lengths: Int32, hand: Int64, count: int) -> list[Int64]:
+    """`hand` in `count` runs of about as many tokens."""
+    ends = np.cumsum(lengths[hand], dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = np.searchsorted(ends, np.arange(1, count) * total / count, side="right")
+    return list(np.split(hand, cuts))
 
 
 def _most(lengths: Int32, hand: Int64, count: int) -> int:
-    return max(int(lengths[hand[part]].sum()) for part in deal(lengths[hand], count))
-
-
-def _split(lengths: Int32, hand: Int64, count: int) -> list[MicroBatch]:
-    parts = [MicroBatch(hand[part]) for part in deal(lengths[hand], count)]
-    repeated = MicroBatch(np.zeros(1, np.int64), counts=False)
-    return [part if len(part.samples) else repeated for part in parts]
+    return max(int(lengths[part].sum()) for part in _cut(lengths, hand, count))

@@ -42,10 +42,12 @@ class Loss:
         total: scalar with a graph, for `backward`. Sums of terms over the step's totals (of masked tokens, of samples),
             so that the shares of all micro-batches and ranks add up to the step's loss, and their gradients to its.
         parts: shares by name, scalars without a graph, such as "mlm" and "nsp"; the same names in each call.
+        loading_s: of the call, spent on the host to read and pack samples: no time of computing.
     """
 
     total: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
+    loading_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ class Task(Protocol):
         """The share of the samples `drawn.rows[mine]`, on `world.device`; `network` is `self.network`, wrapped."""
 
     def evaluate(self, network: nn.Module, world: World) -> Evaluation:
-        """The network's scores, spread over the ranks and exact: equal at any world size. All ranks call it."""
+        """The network's scores, spread over the ranks and exact: equal at any world size (`evaluation.spread`).
+
+        All ranks call it, in evaluation mode and without gradients.
+        """
 
     def after_step(self, step: int, parts: Mapping[str, float]) -> None:
         """Called after each step, on each rank, with the step's loss "loss" and its parts: for a curriculum, an

@@ -5,12 +5,20 @@ One process needs no process group: a sum over one is the number itself, and not
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 
+from sut.errors import UsageError
+
 CPU = torch.device("cpu")
+TIMEOUT_S = 600.0  # after which a silent process counts as lost; torch's own is half an hour
+_BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,5 +48,57 @@ class World:
             distributed.all_reduce(numbers)
         return numbers
 
+    def wait(self) -> None:
+        """Until all ranks are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def synchronise(self) -> None:
+        """Until the device has done what it was given: before a clock is read."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
 
 ALONE = World()
+
+
+@contextmanager
+def joined(device: str, timeout_s: float = TIMEOUT_S, environment: Mapping[str, str] = os.environ) -> Iterator[World]:
+    """This process's world, from the environment that torch.distributed.run sets; alone without it.
+
+    Args:
+        device: cpu, cuda, or auto: cuda where there is a GPU.
+
+    Raises:
+        UsageError: no such device.
+    """
+    size, local_rank = int(environment.get("WORLD_SIZE", 1)), int(environment.get("LOCAL_RANK", 0))
+    world = World(
+        rank=int(environment.get("RANK", 0)),
+        size=size,
+        local_rank=local_rank,
+        nodes=max(1, size // int(environment.get("LOCAL_WORLD_SIZE", size))),
+        restart=int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)),
+        device=_device(device, local_rank),
+    )
+    if size == 1:
+        yield world
+        return
+    distributed.init_process_group(_BACKENDS[world.device.type], timeout=timedelta(seconds=timeout_s))
+    try:
+        yield world
+    finally:
+        distributed.destroy_process_group()
+
+
+def _device(name: str, local_rank: int) -> torch.device:
+    count = torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and not count):
+        return CPU
+    if local_rank >= count:
+        raise UsageError(
+            f"expected a GPU for each process of this machine, found {count}. Type: --set device=cpu, or start fewer "
+            "processes."
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)

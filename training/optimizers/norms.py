@@ -33,10 +33,14 @@ def global_norm(tensors: Sequence[Tensor]) -> Tensor:
     return squared_norms(tensors).sum().sqrt()
 
 
-def clip(gradients: Sequence[Tensor], norm: Tensor, most: float, scale: float = 1.0) -> None:
+def clip(gradients: Sequence[Tensor], norm: Tensor, most: float | None, scale: float = 1.0) -> None:
     """Divide gradients by `scale`, then by |g| / most where that is above 1, in place.
 
     Args:
         norm: theirs, after the division by `scale`.
+        most: None: they are not clipped.
     """
-    torch._foreach_mul_(local(gradients), most / norm.clamp_min(most) / scale)
+    if most is not None:
+        torch._foreach_mul_(local(gradients), most / norm.clamp_min(most) / scale)
+    elif scale != 1:
+        torch._foreach_div_(local(gradients), scale)
