@@ -36,6 +36,7 @@ from sut.fetch.store import AssetCache
 from sut.record import detail_log, run_record
 from sut.settings import audit_config, resolve, user_conf
 from sut.settings.settings import RunConfig
+from training.package import system_description as training_system
 from training.records import mllog_file, steps_table, training_record
 from training.records.mllog import ComplianceLog
 from training.records.record_writer import RecordWriter
@@ -178,6 +179,9 @@ READERS = {
         text("box.toml", 'status = "available"\ncooling = "air"\n'), system_description.read_toml_facts
     ),
     "a tarball": Reader(packed, unpacked),
+    "a training system's facts": Reader(
+        text("box.toml", 'status = "rdi"\ncooling = "air"\n'), training_system.read_facts
+    ),
     "run.json of a training": Reader(trained(log_files.RUN), training_record.read),
     "the MLLOG lines of a training": Reader(trained(mllog_file.NAME), mllog_file.read),
     "steps.csv": Reader(trained(steps_table.NAME), lambda path: steps_table.read(path.parent)),
