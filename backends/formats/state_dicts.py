@@ -37,13 +37,18 @@ class _Index:
 
 def read(path: Path) -> ModelWeights:
     """The weights in `path`: a file of tensors, or the index of its shards."""
-    found = tensor_names.unwrapped(path, _read_all(path))
+    found = read_named(path)
     plain = {name: tensor for name, tensor in found.items() if _QUANTIZER not in name}
     shapes = {name: tuple(tensor.shape) for name, tensor in plain.items()}
     config = replace(
         bert_config.find_config(path) or bert_config.of_shapes(path, shapes), head=heads.of_tensors(shapes)
     )
     return ModelWeights(config, checked(path, config, plain), _ranges(path, found))
+
+
+def read_named(path: Path) -> dict[str, Any]:
+    """Every tensor in `path`, as it is stored, under BERT's own names, whatever model it is."""
+    return tensor_names.unwrapped(path, _read_all(path))
 
 
 def has_ranges(path: Path) -> bool:

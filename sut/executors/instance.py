@@ -13,7 +13,6 @@ their loader.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing as mp
 import os
 import pickle
@@ -28,7 +27,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from backends.base import Pending
-from foundation import terminal
+from foundation import freed_memory, terminal
 from foundation.program import INTERRUPTS
 from sut.errors import RunFailedError, UserError
 from sut.executors import parent_watch
@@ -39,8 +38,6 @@ from sut.machine import limits
 from sut.machine.topology import Place
 
 _CLOSE_S = 1.0  # how long forked instances may take to exit
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_MOST_MMAP_THRESHOLD = 32 << 20  # the largest that glibc takes
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ def _watch(children: Sequence[BaseProcess], reports: Connection) -> None:
 def _work(worker: Worker, link: Link) -> None:
     """Warm up, wait for all instances, measure the speed with all of them running, then answer job after job."""
     pipe = link.pipe
-    _keep_memory()
+    freed_memory.keep()
     if not _report(pipe, worker.warm_up):
         return
     pipe.recv()
@@ -210,18 +207,6 @@ def _is_next_first(pipe: Connection, in_flight: deque[Pending[Answer]]) -> bool:
         if pipe.poll():
             return True
     return False
-
-
-def _keep_memory() -> None:
-    """Keep freed memory for the next batch: by default glibc returns large blocks to the kernel.
-
-    The kernel would then clear every page again for every batch. Called after loading, so that memory freed by loading
-    is still returned.
-    """
-    with suppress(AttributeError, OSError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _sent(slots: AnswerSlots, answer: Answer) -> Answer:

@@ -136,7 +136,7 @@ def _padding(lengths: tuple[int, ...]) -> tuple[Tensor | None, Tensor | None]:
 class _BlockAttention(torch.autograd.Function):
     """softmax(q kᵀ) v of each block, with dropout of the weights.
 
-    Of the weights one tensor is kept for the backward pass: a negative sign marks one that was dropped.
+    Of the weights one tensor is kept for the backward pass: half of each, negative if it was dropped.
     """
 
     @staticmethod
@@ -151,18 +151,21 @@ class _BlockAttention(torch.autograd.Function):
                 mixed, signed = _mix(weights, value, dropout)
                 block.put(out, [mixed], heads)
                 kept.append(signed)
-        ctx.save_for_backward(qkv, *kept)
+        ctx.save_for_backward(qkv, out, *kept)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        qkv, *kept = ctx.saved_tensors
+        qkv, out, *kept = ctx.saved_tensors
         grads = torch.empty_like(qkv)
         for block, signed in zip(ctx.plan, kept, strict=True):
             query, key, value = block.padded(qkv, 3, ctx.heads)
-            (mixed,) = block.padded(grad, 1, ctx.heads)
-            block.put(grads, _block_grads(query, key, value, signed, mixed, ctx.dropout), ctx.heads)
+            (mixed,) = block.padded(out, 1, ctx.heads)
+            (to_mixed,) = block.padded(grad, 1, ctx.heads)
+            scale = query.shape[-1] ** -0.5
+            to_scores, to_value = _weight_grads(value, signed, mixed, to_mixed, scale, ctx.dropout)
+            block.put(grads, [torch.bmm(to_scores, key), torch.bmm(to_scores.mT, query), to_value], ctx.heads)
         return grads, None, None, None
 
 
@@ -178,26 +181,28 @@ def _scores(block: Block, query: Tensor, key: Tensor) -> Tensor:
 
 
 def _mix(weights: Tensor, value: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
-    """(the mixture, the weights with the sign of those that were dropped)."""
+    """(the mixture, what is kept of the weights)."""
     if not dropout:
         return torch.bmm(weights, value), weights
     left = weights * keep_mask(weights, dropout)
     mixed = torch.bmm(left, value).div_(1 - dropped_share(dropout))
-    return mixed, left.mul_(2).sub_(weights)
+    return mixed, left.sub_(weights, alpha=0.5)
 
 
-def _block_grads(
-    query: Tensor, key: Tensor, value: Tensor, signed: Tensor, grad: Tensor, dropout: float
-) -> list[Tensor]:
-    """The gradients of query, key and value from that of the mixture."""
-    scale = query.shape[-1] ** -0.5
-    to_weights = torch.bmm(grad, value.mT)
-    if dropout:
-        left = signed.clamp_min(0).div_(1 - dropped_share(dropout))
-        to_value = torch.bmm(left.mT, grad)
-        to_weights.mul_(left)
-        to_scores = to_weights.addcmul_(signed.abs(), to_weights.sum(-1, keepdim=True), value=-1)
-    else:
-        to_value = torch.bmm(signed.mT, grad)
+def _weight_grads(
+    value: Tensor, signed: Tensor, mixed: Tensor, to_mixed: Tensor, scale: float, dropout: float
+) -> tuple[Tensor, Tensor]:
+    """The gradients of query · key (unscaled) and of the value.
+
+    The sum over a row of softmax's backward pass is that of the mixture times its gradient: over channels, not tokens.
+    """
+    if not dropout:
+        to_weights = torch.bmm(to_mixed, value.mT)
         to_scores = torch.ops.aten._softmax_backward_data(to_weights, signed, -1, signed.dtype)
-    return [torch.bmm(to_scores, key).mul_(scale), torch.bmm(to_scores.mT, query).mul_(scale), to_value]
+        return to_scores.mul_(scale), torch.bmm(signed.mT, to_mixed)
+    doubled = to_mixed * (2 / (1 - dropped_share(dropout)))  # `left` below is half the weights
+    left = signed.clamp_min(0)
+    to_value = torch.bmm(left.mT, doubled)
+    rows = (mixed * to_mixed).sum(-1, keepdim=True).mul_(scale)
+    to_weights = torch.bmm(doubled.mul_(scale), value.mT).mul_(left)
+    return to_weights.addcmul_(signed.abs(), rows, value=-2), to_value
