@@ -32,6 +32,7 @@ class Listening:
         organisation, platform: who submits, and the system's name, in the MLLOG lines.
         echo: whether the MLLOG lines go to standard output, too.
         measure_peak: whether a second is spent on the peak, without which there is no MFU.
+        plot: whether the plot is drawn at the end, if matplotlib is installed.
     """
 
     notices: Sequence[str] = ()
@@ -40,6 +41,7 @@ class Listening:
     platform: str | None = None
     echo: bool = False
     measure_peak: bool = True
+    plot: bool = True
 
 
 @contextmanager
@@ -64,6 +66,7 @@ def listening(folder: Path, chosen: Listening | None = None) -> Iterator[tuple[L
             yield progress, log, StepsTable(folder), record
     finally:
         if record.record and record.record.steps:
-            with suppress(ImportError, OSError, UsageError):  # a picture is never part of a result
-                plot.draw(record.record, folder)
+            if chosen.plot:
+                with suppress(ImportError, OSError, UsageError):  # a picture is never part of a result
+                    plot.draw(record.record, folder)
             run_table.show(record.record, folder)
