@@ -1,6 +1,7 @@
-"""Learns a WordPiece vocabulary from the train split: lower-cased, accents stripped, BERT's special tokens first.
+"""Learns a WordPiece vocabulary from texts: lower-cased, accents stripped, BERT's special tokens first.
 
-Every ASCII character and its continuation are added, so that no ASCII word is unknown.
+Then come the characters, alone and continued, in their order: all of ASCII, so that no ASCII word is unknown. The
+trainer breaks ties by these numbers, which it would otherwise give at random; so one text gives one vocabulary.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ from typing import Any
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-SINGLE = string.ascii_lowercase + string.digits + string.punctuation
+ASCII = string.ascii_lowercase + string.digits + string.punctuation
 SIZE = 3000
 
 
 def learn(texts: Iterable[str], size: int = SIZE) -> list[str]:
-    """The entries in order: at most `size`, plus the single characters that the trainer did not choose."""
+    """The entries in order: `size` of them, fewer from a text of few words, more for one of many characters."""
+    lines = list(texts)
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token of text
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=SPECIAL, show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
-    found = tokenizer.get_vocab()
-    entries = sorted(found, key=found.__getitem__)
-    needed = [*SINGLE, *(f"##{character}" for character in SINGLE)]
-    return entries + [entry for entry in needed if entry not in found]
+    found = set().union(*map(tokenizer.normalizer.normalize_str, lines))
+    characters = sorted({*ASCII, *(one for one in found if not one.isspace())})
+    first = [*SPECIAL, *characters, *(f"##{one}" for one in characters)]
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=first, show_progress=False)
+    tokenizer.train_from_iterator(lines, trainer)
+    numbers = tokenizer.get_vocab()
+    return sorted(numbers, key=numbers.__getitem__)
 
 
 def texts_of(dataset: dict[str, Any]) -> Iterator[str]:
