@@ -1,4 +1,4 @@
-"""An endless stream of training batches: new passages, each tokenised once for all its questions.
+"""Training samples for question answering: new passages without end, each tokenised once for all its questions.
 
 In addition to the answer's span, a sample marks the passage tokens about the question's subject and those about its
 relation. The generator knows both, and with them the model learns to match much sooner than from answers alone.
@@ -6,7 +6,7 @@ relation. The generator knows both, and with them the model learns to match much
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from foundation.rules import DOC_STRIDE, MAX_SEQ_LENGTH
 from qsl import demo
 from qsl.demo.compose import Fact, Passage, compose
 from qsl.demo.seeded_choice import Draw
+from training.network.packed_batch import PackedBatch, counted
+from training.tasks.feature_batches import on
 
 MAX_LENGTH, STRIDE = MAX_SEQ_LENGTH, DOC_STRIDE
 CROPPED = 0.1  # share of passages cut at random positions, like those of a sliding window
@@ -25,26 +27,34 @@ SHIFTED = 0.5  # share of samples with the passage at later positions, so that a
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
+    """A question with a window of its passage."""
+
     question: list[int]
     passage: list[int]
     start: int  # token of the sequence; 0 ([CLS]) if the window does not hold the answer
     end: int
     marks: Ints  # [passage tokens, 2]: about the subject; about the relation
+    shift: int  # of the passage's positions
+
+    @property
+    def length(self) -> int:
+        """Tokens of [CLS] question [SEP] passage [SEP]."""
+        return len(self.question) + len(self.passage) + 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainBatch:
-    input_ids: torch.Tensor  # [B, S]
-    token_type_ids: torch.Tensor  # [B, S]
-    position_ids: torch.Tensor  # [B, S]
-    mask: torch.Tensor  # [B, S] bool
-    spans: torch.Tensor  # [B, 2]
-    marks: torch.Tensor  # [B, S, 2] float
+class QuestionBatch(PackedBatch):
+    """A batch with the targets of question answering."""
+
+    spans: torch.Tensor  # int64 [B, 2], tokens of each sample
+    passage_index: torch.Tensor  # int64 [P], the tokens of passages, into the T tokens
+    marks: torch.Tensor  # float32 [P, 2]
 
 
 def load_tokenizer(entries: list[str]) -> BertWordPieceTokenizer:
+    """The tokenizer of runs, in Rust, with the character positions of tokens."""
     return BertWordPieceTokenizer({entry: i for i, entry in enumerate(entries)}, lowercase=True)
 
 
@@ -90,47 +100,47 @@ class SampleMaker:
         same_subject = np.array([other.subject is fact.subject for other in passage.facts] + [False])
         same_relation = np.array([other.relation is fact.relation for other in passage.facts] + [False])
         clause = clauses[begin:end]
+        room = MAX_LENGTH - (len(question) + end - begin + 3)
         return Sample(
-            question,
-            encoding.ids[begin:end],
-            first + shift if inside else 0,
-            last + shift if inside else 0,
-            np.stack([same_subject[clause], same_relation[clause]], 1).astype(np.int64),
+            question=question,
+            passage=encoding.ids[begin:end],
+            start=first + shift if inside else 0,
+            end=last + shift if inside else 0,
+            marks=np.stack([same_subject[clause], same_relation[clause]], 1).astype(np.int64),
+            shift=self.draw.between(0, room) if self.draw.chance(SHIFTED) else 0,
         )
 
-    def batch(self, samples: list[Sample]) -> TrainBatch:
-        length = max(len(sample.question) + len(sample.passage) + 3 for sample in samples)
-        ids, types, positions = (np.zeros((len(samples), length), np.int64) for _ in range(3))
-        mask, marks = np.zeros((len(samples), length), bool), np.zeros((len(samples), length, 2), np.float32)
-        positions[:] = np.arange(length)
-        for row, sample in enumerate(samples):
-            middle, count = len(sample.question) + 2, len(sample.question) + len(sample.passage) + 3
-            ids[row, :count] = [self.cls, *sample.question, self.sep, *sample.passage, self.sep]
-            types[row, middle:count], mask[row, :count] = 1, True
-            marks[row, middle : count - 1] = sample.marks
-            if self.draw.chance(SHIFTED):
-                positions[row, middle:] += self.draw.between(0, MAX_LENGTH - length)
-        spans = np.array([(sample.start, sample.end) for sample in samples])
-        return TrainBatch(
-            input_ids=torch.from_numpy(ids),
-            token_type_ids=torch.from_numpy(types),
-            position_ids=torch.from_numpy(positions),
-            mask=torch.from_numpy(mask),
-            spans=torch.from_numpy(spans),
-            marks=torch.from_numpy(marks),
+    def batch(self, samples: Sequence[Sample], device: torch.device) -> QuestionBatch:
+        """The samples end to end."""
+        lengths = np.array([sample.length for sample in samples])
+        positions = counted(lengths)
+        types = np.concatenate([_types(sample) for sample in samples])
+        shifts = np.repeat([sample.shift for sample in samples], lengths)
+        ids = [[self.cls, *one.question, self.sep, *one.passage, self.sep] for one in samples]
+        marks = np.concatenate([np.pad(one.marks, ((0, 1), (0, 0))) for one in samples])  # none at the last [SEP]
+        return QuestionBatch(
+            input_ids=on(device, np.concatenate(ids), np.int64),
+            token_type_ids=on(device, types, np.int64),
+            position_ids=on(device, positions + types * shifts, np.int64),
+            cu_seqlens=on(device, np.concatenate([[0], np.cumsum(lengths)]), np.int32),
+            lengths=tuple(lengths.tolist()),
+            spans=on(device, np.array([(one.start, one.end) for one in samples]), np.int64),
+            passage_index=on(device, np.flatnonzero(types), np.int64),
+            marks=on(device, marks, np.float32),
         )
 
 
-def batches(maker: SampleMaker, fact_count: Callable[[Draw], int], size: int, pool: int) -> Iterator[TrainBatch]:
-    """Batches of samples of similar length, made in pools of `pool` batches and shuffled within a pool."""
-    while True:
-        samples: list[Sample] = []
-        while len(samples) < size * pool:
-            samples.extend(maker.samples(compose(maker.draw, max(2, fact_count(maker.draw)))))
-        samples.sort(key=lambda sample: len(sample.question) + len(sample.passage))
-        cuts = range(0, len(samples) - size + 1, size)
-        for cut in maker.draw.shuffled(list(cuts)):
-            yield maker.batch(samples[cut : cut + size])
+def _types(sample: Sample) -> Ints:
+    """0 for the question, 1 for the passage, [SEP] with either."""
+    return np.repeat([0, 1], [len(sample.question) + 2, len(sample.passage) + 1])
+
+
+def pool(maker: SampleMaker, fact_count: Callable[[Draw], int], count: int) -> list[Sample]:
+    """`count` samples in random order, of passages with `fact_count` facts."""
+    samples: list[Sample] = []
+    while len(samples) < count:
+        samples.extend(maker.samples(compose(maker.draw, max(2, fact_count(maker.draw)))))
+    return maker.draw.shuffled(samples[:count])
 
 
 def _clause_of_token(encoding: Encoding, passage: Passage) -> Ints:

@@ -1,39 +1,46 @@
-"""Scores a model in training with the features and the scorer of a run, without LoadGen."""
+"""Scores a question answering network in training with the features and the scorer of a run, without LoadGen."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from accuracy.log import PAD_LOGIT
 from accuracy.squad import SquadScore, score_logits
-from backends.bert.torch_module import BertForQuestionAnswering
+from backends.bert.heads import COLUMNS
+from foundation.arrays import Float32
 from qsl import squad
 from qsl.base import Features
 from qsl.squad_examples import read_examples
 from qsl.wordpiece import WordPiece
-from sut.executors.worker import gather
-from sut.queries.batching import by_length
+from training.loop.world import ALONE, World
+from training.network.packed_batch import PackedBatch
+from training.tasks.feature_batches import added_up, evaluation_batches, packed
 
-BATCH_TOKENS = 8192
+LogitsOf = Callable[[PackedBatch], Tensor]  # float32 [T, 2]
 
 
-def evaluate(model: BertForQuestionAnswering, dataset: Path, vocab: Path) -> SquadScore:
-    """Exact match and F1 of `model` on a SQuAD v1.1 file."""
+def evaluate(logits_of: LogitsOf, dataset: Path, vocab: Path, world: World = ALONE) -> SquadScore:
+    """Exact match and F1 on a SQuAD v1.1 file, the samples shared by the ranks."""
     features = squad.load(dataset, vocab, None)
     answered = np.ones(len(features.features), np.bool_)
-    logits = _logits(model, features.features)
+    logits = _logits(logits_of, features.features, world)
     return score_logits(logits, answered, read_examples(dataset), features, WordPiece(vocab))
 
 
 @torch.inference_mode()
-def _logits(model: BertForQuestionAnswering, features: Features) -> np.ndarray:
-    """float32[samples, longest sample's tokens, 2]."""
-    logits = np.full((len(features), int(features.lengths.max()), 2), -1e4, np.float32)
-    for rows in by_length(features.lengths, BATCH_TOKENS, packed=False):
-        padded = gather(features, rows).padded()
-        ids, types = torch.from_numpy(padded.input_ids), torch.from_numpy(padded.token_type_ids)
-        out = model(ids, types, torch.from_numpy(padded.attention_mask).bool())
-        logits[rows, : ids.shape[1]] = out.numpy()
-    return logits
+def _logits(logits_of: LogitsOf, features: Features, world: World) -> Float32:
+    """[samples, longest sample's tokens, 2]."""
+    lengths = features.lengths
+    logits = np.zeros((len(features), int(lengths.max()), COLUMNS), np.float32)
+    for rows in evaluation_batches(features)[world.rank :: world.size]:
+        parts = logits_of(packed(features, rows, world.device)).cpu().numpy()
+        for row, part in zip(rows, np.split(parts, np.cumsum(lengths[rows])[:-1]), strict=True):
+            logits[row, : len(part)] = part
+    found = added_up(logits, world)
+    found[np.arange(found.shape[1]) >= lengths[:, None]] = PAD_LOGIT
+    return found
