@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
@@ -15,14 +16,14 @@ from foundation import atomic_write
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocab.txt"
 
 
-def write_model(folder: Path, config: BertConfig, entries: list[str], model: nn.Module) -> None:
+def write_model(folder: Path, config: BertConfig, entries: list[str], weights: Mapping[str, Tensor]) -> None:
     write_vocabulary(folder, entries)
     write_config(folder, config)
-    write_weights(folder, model)
+    write_weights(folder, weights)
 
 
-def write_weights(folder: Path, model: nn.Module) -> None:
-    tensors = {name: tensor.float().contiguous() for name, tensor in model.state_dict().items()}
+def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    tensors = {name: tensor.float().cpu().contiguous() for name, tensor in weights.items()}
     atomic_write.write_bytes(folder / WEIGHTS, save(tensors, {"format": "pt"}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -9,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from accuracy.log import PAD_LOGIT
 from backends.bert.config import BertConfig
 from backends.bert.heads import COLUMNS
-from training.network.initial_weights import initialise
+from training.network import initial_weights
 from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedBert
 from training.tasks.question_samples import QuestionBatch
@@ -23,7 +24,7 @@ class QuestionNetwork(nn.Module):
         self.bert = PackedBert(config, dropout=0.0)
         self.qa_outputs = nn.Linear(config.hidden_size, COLUMNS)
         self.marks = nn.Linear(config.hidden_size, 2)
-        initialise(self, config)
+        initial_weights.matching(self, config)
 
     def forward(self, batch: PackedBatch) -> tuple[Tensor, Tensor | None]:
         """(start and end logits [T, 2], logits of the passages' marks [P, 2]; None for a batch without)."""

@@ -24,8 +24,7 @@ from qsl.base import Features
 from training.loop.dealing import rows_of_step
 from training.loop.task import Drawn, Evaluation, Loss
 from training.loop.world import ALONE, World
-from training.network import model_files
-from training.network.initial_weights import initialise
+from training.network import initial_weights, model_files
 from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedBert
 from training.tasks.feature_batches import added_up, evaluation_batches, on, packed
@@ -70,7 +69,7 @@ class SentimentNetwork(nn.Module):
         super().__init__()
         self.bert = PackedBert(config, DROPOUT)
         self.classifier = nn.Linear(config.hidden_size, COLUMNS)
-        initialise(self, config)
+        initial_weights.matching(self, config)
 
     def forward(self, batch: PackedBatch) -> Tensor:
         return self.classifier(self.bert.pooled(self.bert(batch), batch)).float()  # type: ignore[no-any-return]
