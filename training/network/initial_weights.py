@@ -74,11 +74,8 @@ def neighbours(network: nn.Module, config: BertConfig) -> None:
         query_rows.copy_(query)
 
 
-INITIAL_WEIGHTS: dict[str, Callable[[nn.Module, BertConfig], None]] = {
-    "bert": bert,
-    "matching": matching,
-    "neighbours": neighbours,
-}
+# Of masked-LM pre-training, by the setting's value.
+INITIAL_WEIGHTS: dict[str, Callable[[nn.Module, BertConfig], None]] = {"bert": bert, "early": neighbours}
 
 
 def _positions_seen_from(offset: int, config: BertConfig) -> Tensor:

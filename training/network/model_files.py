@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
@@ -27,8 +27,8 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     atomic_write.write_bytes(folder / WEIGHTS, save(tensors, {"format": "pt"}))
 
 
-def load_weights(folder: Path, model: nn.Module) -> None:
-    model.load_state_dict(load_file(folder / WEIGHTS))
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / WEIGHTS)
 
 
 def write_config(folder: Path, config: BertConfig) -> None:

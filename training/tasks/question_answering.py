@@ -101,6 +101,11 @@ class QuestionTask:
         model_files.write_vocabulary(folder, entries)
         demo.write(self.scored, "dev", SCORED_SEED, SCORED_QUESTIONS)
 
+    def start_from(self, folder: Path) -> None:
+        """Take the weights of an embedded model; those of the marks stay as they are."""
+        self.network.load_state_dict(model_files.read_weights(folder), strict=False)
+        self.averaged = {name: one.detach().clone() for name, one in self.network.named_parameters()}
+
     @property
     def scored(self) -> Path:
         """The questions that evaluations ask."""
@@ -138,7 +143,8 @@ class QuestionTask:
     def score(self, dataset: Path, world: World) -> SquadScore:
         """The averaged weights' score on a SQuAD v1.1 file."""
         vocab = self.folder / model_files.VOCABULARY
-        return evaluate(lambda batch: functional_call(self.network, self.averaged, batch)[0], dataset, vocab, world)
+        with torch.autocast(world.device.type, enabled=False):  # as the kept model runs
+            return evaluate(lambda batch: functional_call(self.network, self.averaged, batch)[0], dataset, vocab, world)
 
     @torch.no_grad()
     def after_step(self, step: int, parts: Mapping[str, float]) -> None:

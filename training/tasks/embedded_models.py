@@ -1,0 +1,137 @@
+"""Trains an embedded model through the loop, in one process: its records in a run's directory, the model in another.
+
+A run directory that holds checkpoints of the same training is continued, to the weights of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from foundation import atomic_write, cpu_info
+from foundation.errors import FAILED, VALID
+from training.loop.events import Hyperparameters, RunBegan
+from training.loop.plan import Plan, Precision
+from training.loop.task import Task
+from training.loop.trainer import train
+from training.network import model_files
+from training.records.listening import Listening, listening
+
+BETAS, EPSILON, WEIGHT_DECAY = (0.9, 0.98), 1e-8, 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is trained, by AdamW.
+
+    Attributes:
+        rate: the highest learning rate; `share` is that of step 1, 2, … of it.
+        evaluate_every: samples between two evaluations.
+    """
+
+    name: str
+    batch: int
+    max_steps: int
+    rate: float
+    warmup_steps: int
+    share: Callable[[int], float]
+    precision: Precision
+    evaluate_every: int
+
+    def plan(self, seed: int) -> Plan:
+        """The loop's settings."""
+        return Plan(
+            seed=seed,
+            max_steps=self.max_steps,
+            make_optimizer=lambda network: torch.optim.AdamW(
+                network.parameters(), self.rate, betas=BETAS, eps=EPSILON, weight_decay=WEIGHT_DECAY, fused=True
+            ),
+            learning_rate=lambda step: self.rate * self.share(step),
+            precision=self.precision,
+            evaluate_every_samples=self.evaluate_every,
+            kept=1,
+        )
+
+    def began(self, seed: int, threads: int, settings: Mapping[str, object], folder: Path) -> RunBegan:
+        """The first event."""
+        plan = self.plan(seed)
+        return RunBegan(
+            task=self.name,
+            settings=settings,
+            hyperparameters=Hyperparameters(
+                global_batch_size=self.batch,
+                gradient_accumulation_steps=1,
+                optimizer="adamw",
+                learning_rate=self.rate,
+                beta_1=BETAS[0],
+                beta_2=BETAS[1],
+                epsilon=EPSILON,
+                weight_decay=WEIGHT_DECAY,
+                max_steps=self.max_steps,
+                warmup_steps=self.warmup_steps,
+                start_warmup_step=0,
+            ),
+            division="open",
+            seed=seed,
+            target=None,
+            evaluation_samples=self.evaluate_every,
+            max_steps=self.max_steps,
+            precision=plan.precision,
+            parallel=plan.parallel,
+            device="cpu",
+            device_name=cpu_info.name() or platform.machine(),
+            devices=1,
+            nodes=1,
+            threads=threads,
+            restart=0,
+            versions={"python": platform.python_version(), "torch": torch.__version__},
+            started_s=time.time(),
+            folder=folder,
+        )
+
+
+def cosine(done: float) -> float:
+    """Half a cosine from 1 to 0; `done` is the share of the way, outside of 0 to 1 the nearer end."""
+    return (1 + math.cos(math.pi * min(1.0, max(0.0, done)))) / 2
+
+
+def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
+    """The flags that every embedded model has."""
+    parser.add_argument("--output", type=Path, default=Path("assets") / name, help="for the model's three files")
+    parser.add_argument(
+        "--run-dir",
+        type=Path,
+        help="records and checkpoints; one with checkpoints is continued (default: a new one below runs/)",
+    )
+    parser.add_argument("--vocab", type=Path, metavar="DIR", help="take vocab.txt there (default: learn it again)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+
+
+def run_dir(options: argparse.Namespace, name: str) -> Path:
+    """The directory that was given, or a new one."""
+    return options.run_dir or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+
+
+def train_model(task: Task, recipe: Recipe, options: argparse.Namespace, folder: Path) -> int:
+    """Train in `folder` and copy the model to --output; returns the exit code."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with listening(folder, Listening()) as listeners:
+        began = recipe.began(options.seed, options.threads, {k: str(v) for k, v in vars(options).items()}, folder)
+        for listener in listeners:
+            listener(began)
+        status = train(task, recipe.plan(options.seed), folder, listeners)
+    if status != "reached":
+        return FAILED
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name in (model_files.VOCABULARY, model_files.CONFIG, model_files.WEIGHTS):
+        atomic_write.write_bytes(options.output / name, (folder / name).read_bytes())
+    return VALID
