@@ -19,7 +19,6 @@ from foundation import program
 from qsl import demo
 from training.loop.world import ALONE
 from training.network import model_files
-from training.tasks import question_answering
 from training.tasks.embedded_models import Recipe, add_flags, cosine, run_dir, train_model
 from training.tasks.question_answering import BATCH, QuestionTask
 from training.text import vocabulary

@@ -14,7 +14,9 @@ pytest.importorskip("tokenizers")
 
 from qsl.base import Features  # noqa: E402
 from training import sst2  # noqa: E402
+from training.loop.trainer import train  # noqa: E402
 from training.network import model_files  # noqa: E402
+from training.tasks.sentiment import SentimentTask, Split, evaluate, split  # noqa: E402
 
 VOCABULARY = ASSETS / "demo-sst2"
 SHORT = 9  # tokens: of such sentences a few hundred teach something
@@ -33,14 +35,16 @@ def one_thread() -> Iterator[None]:
 def test_what_is_learned_is_in_the_labels(tmp_path: Path, shuffled: bool, low: float, high: float) -> None:
     entries = model_files.read_vocabulary(VOCABULARY)
     model_files.write_vocabulary(tmp_path, entries)
-    data = short(sst2.split(tmp_path, "train", 3000, shuffled=shuffled))
-    model = sst2.train(sst2.configure(entries), data, epochs=10, seed=1)
-    assert low < sst2.evaluate(model, short(sst2.split(tmp_path, "dev"))).accuracy < high
+    trained = short(split(tmp_path, "train", 3000, shuffled=shuffled))
+    dev = short(split(tmp_path, "dev"))
+    task = SentimentTask(entries, trained, dev, seed=1)
+    assert train(task, sst2.recipe(task, epochs=10).plan(seed=1), tmp_path / "run") == "reached"
+    assert low < evaluate(task.network.eval(), dev).accuracy < high
 
 
-def short(split: sst2.Split) -> sst2.Split:
-    lengths = split.features.lengths
+def short(whole: Split) -> Split:
+    lengths = whole.features.lengths
     rows = np.flatnonzero(lengths <= SHORT)
-    ids, types = (np.concatenate([split.features.sample(int(row))[part] for row in rows]) for part in (0, 1))
+    ids, types = (np.concatenate([whole.features.sample(int(row))[part] for row in rows]) for part in (0, 1))
     ends = np.concatenate([[0], np.cumsum(lengths[rows])])
-    return sst2.Split(Features(ids, types, ends), split.labels[rows])
+    return Split(Features(ids, types, ends), whole.labels[rows])
