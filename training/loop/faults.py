@@ -10,6 +10,7 @@ from pathlib import Path
 
 from foundation.errors import UserError
 from sut.errors import RunFailedError, UsageError
+from training.launch.endings import ProcessLostError
 
 _NO_MEMORY = "expected enough memory, found none left. Type: --set max_tokens_per_micro_batch= with a lower number."
 _LOST = "expected all processes of the run, lost one or more. The first error of another process says why."
@@ -31,7 +32,8 @@ def explained(error: Exception, step: int, last_checkpoint: Path | None) -> Exce
     if text is None or isinstance(error, UsageError):
         return error
     kept = f"The last good checkpoint is {last_checkpoint}." if last_checkpoint else "No checkpoint was written yet."
-    found = RunFailedError(f"{text} Steps done: {step}. {kept}")
+    kind = ProcessLostError if text == _LOST else RunFailedError
+    found = kind(f"{text} Steps done: {step}. {kept}")
     if isinstance(error, UserError):
         found.exit_code = error.exit_code
     return found
