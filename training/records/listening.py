@@ -18,8 +18,9 @@ from training.loop.events import Listener
 from training.records import mllog_file, peak, plot, run_table
 from training.records.mllog import ComplianceLog
 from training.records.progress import ProgressLine
-from training.records.record_writer import RecordWriter
+from training.records.record_writer import RecordWriter, with_figures
 from training.records.steps_table import StepsTable
+from training.records.training_record import TrainingRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,12 @@ def listening(folder: Path, chosen: Listening | None = None) -> Iterator[tuple[L
         with ProgressLine() as progress:
             yield progress, log, StepsTable(folder), record
     finally:
-        if record.record and record.record.steps:
-            if chosen.plot:
-                with suppress(ImportError, OSError, UsageError):  # a picture is never part of a result
-                    plot.draw(record.record, folder)
-            run_table.show(record.record, folder)
+        if record.record:
+            _show(with_figures(record.record), folder, chosen)
+
+
+def _show(record: TrainingRecord, folder: Path, chosen: Listening) -> None:
+    if chosen.plot and record.steps:
+        with suppress(ImportError, OSError, UsageError):  # a picture is never part of a result
+            plot.draw(record, folder)
+    run_table.show(record, folder)

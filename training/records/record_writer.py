@@ -14,7 +14,6 @@ from sut.machine import facts
 from training.loop import events
 from training.loop.events import Event
 from training.records import figures, training_record
-from training.records.figures import Figures
 from training.records.measurements import DataFacts, EvaluationRecord, Life, ModelFacts
 from training.records.training_record import TrainingRecord
 
@@ -25,7 +24,8 @@ _SAME = ("task", "division", "settings", "hyperparameters", "seed", "target", "e
 
 
 class RecordWriter:
-    """Keeps the record of a run in `folder`; `record` is the latest, None before RunBegan."""
+    """Keeps the record of a run in `folder`; `record` is the latest, with the figures of its last write; None before
+    RunBegan."""
 
     def __init__(
         self, folder: Path, *, notices: Sequence[str] = (), peak: Callable[[str, str], float] | None = None
@@ -75,13 +75,13 @@ class RecordWriter:
         self._written_s = now_s
         if self._earlier and self._earlier.has_ended and not self.record.lives[-1].steps:
             return  # started again after its end: nothing is added to a complete record
-        self.record = replace(self.record, figures=figures_of(self.record))
+        self.record = with_figures(self.record)
         training_record.write(self._folder, self.record)
 
 
-def figures_of(record: TrainingRecord) -> Figures:
-    """The figures of what the record holds."""
-    return figures.compute(
+def with_figures(record: TrainingRecord) -> TrainingRecord:
+    """The record with the figures of what it holds now."""
+    found = figures.compute(
         record.lives,
         record.evaluations,
         record.model,
@@ -89,6 +89,7 @@ def figures_of(record: TrainingRecord) -> Figures:
         evaluation_spacing=record.evaluation_samples,
         progress=(record.steps, record.samples),
     )
+    return replace(record, figures=found)
 
 
 def _begun(event: events.RunBegan, earlier: TrainingRecord | None, notices: tuple[str, ...]) -> TrainingRecord:

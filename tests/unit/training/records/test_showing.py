@@ -131,6 +131,15 @@ def test_a_run_leaves_its_files_and_a_table(complete: tuple[Path, str]) -> None:
     assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_table_of_a_run_that_ends_without_a_word_has_its_last_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ZeroDivisionError), listening(tmp_path, Listening(measure_peak=False, plot=False)) as listeners:
+        made.send([*made.start(), made.step(1, 448, made.BEGAN_S + 11)], *listeners)
+        raise ZeroDivisionError
+    assert "1 step, 448 samples" in capsys.readouterr().out
+
+
 def test_a_long_loss_is_smoothed() -> None:
     middles, means = plot.smoothed([1.0, 3.0] * 500, most=10)
     assert means == pytest.approx([2.0] * 10)
