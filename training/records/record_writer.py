@@ -19,6 +19,7 @@ from training.records.training_record import TrainingRecord
 
 _EVERY_S = 30.0  # between two writes without an evaluation or a checkpoint
 OPEN = "open division: not comparable with MLPerf's closed results"
+_OF_PEAK = ("device", "device_name", "threads", "precision")
 _SAME = ("task", "division", "settings", "hyperparameters", "seed", "target", "evaluation_samples", "max_steps",
          "precision", "parallel", "device", "device_name", "threads", "versions")  # fmt: skip
 
@@ -67,8 +68,17 @@ class RecordWriter:
 
     def _init_done(self, record: TrainingRecord, event: events.InitDone) -> TrainingRecord:
         model = ModelFacts(**{one.name: getattr(event, one.name) for one in fields(ModelFacts)})
-        peak = self._peak(record.device, record.precision) if self._peak else None
+        peak = self._measured_before(record)
+        if peak is None and self._peak:
+            peak = self._peak(record.device, record.precision)
         return replace(_seen(record, event, peak_flops_per_s=peak), model=model)
+
+    def _measured_before(self, record: TrainingRecord) -> float | None:
+        """The peak of an earlier life on the same device: a restart shall not wait for it."""
+        earlier = self._earlier
+        if not earlier or any(getattr(earlier, name) != getattr(record, name) for name in _OF_PEAK):
+            return None
+        return next((life.peak_flops_per_s for life in earlier.lives if life.peak_flops_per_s), None)
 
     def _write(self, now_s: float) -> None:
         assert self.record

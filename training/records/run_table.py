@@ -21,7 +21,7 @@ _STATUS = {
     "failed": "FAILED",
 }
 _WITHOUT_TARGET = "complete, without a target"
-_COLUMNS = 100  # of a comparison that goes to a file
+_COLUMNS = 160  # of a comparison that goes to a file
 
 
 def rows_of(record: TrainingRecord) -> Rows:
@@ -82,7 +82,7 @@ def compare(records: Mapping[str, TrainingRecord]) -> None:
         table.add_row(
             name,
             record.shape,
-            status(record),
+            record.status,
             f"{found.samples_to_target or found.samples:,}",
             *(_figure(rate) for rate in (*rates, found.tokens_per_s)),
             _percent(found.mfu),

@@ -114,6 +114,13 @@ def test_the_share_of_the_peak(tmp_path: Path) -> None:
     assert figures.mfu_with_attention == pytest.approx((done + attention) / (made.SECONDS_OF_STEP * 8 * PEAK))
 
 
+@pytest.mark.parametrize(("changes", "peak"), [({}, PEAK), ({"threads": 2}, 2 * PEAK)])
+def test_a_restart_does_not_wait_for_a_known_peak(tmp_path: Path, changes: dict[str, Any], peak: float) -> None:
+    recorded(tmp_path, made.whole()[:-1], peak=lambda device, precision: PEAK)
+    found = recorded(tmp_path, made.start(**changes), peak=lambda device, precision: 2 * PEAK)
+    assert [life.peak_flops_per_s for life in found.lives] == [PEAK, peak]
+
+
 def test_without_a_measured_peak_there_is_no_share_of_it(tmp_path: Path) -> None:
     assert recorded(tmp_path, made.whole()).figures.mfu is None
 
