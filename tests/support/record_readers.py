@@ -9,10 +9,12 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import records
 import training_events
 from bad_server import catalogue
 from damage import Reader, text
+from pretraining_rows import GOLDEN
 
 from accuracy import report as accuracy_report
 from foundation import log_files
@@ -41,6 +43,10 @@ from training.records import mllog_file, steps_table, training_record
 from training.records.mllog import ComplianceLog
 from training.records.record_writer import RecordWriter
 from training.records.steps_table import StepsTable
+from training.shards import hdf5, mapped, tfrecord
+from training.shards.data_set import Metadata
+from training.shards.directory import open_instances
+from training.shards.instances import from_rows
 
 
 def packed(folder: Path) -> Path:
@@ -141,7 +147,38 @@ PACKAGE = {
     "model_mapping.json": json.dumps({"bert-99": "bert-99"}),
 }
 
+
+def read_instances(path: Path) -> object:
+    """Opened as whatever it is, in its directory if that has a list of shards, and read whole."""
+    found = open_instances(path.parent if path.name == mapped.INDEX or path.suffix == ".shard" else path)
+    return found.take(np.arange(len(found)))
+
+
+def a_data_set(name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        metadata = Metadata(max_seq_length=128, max_predictions=20, vocabulary_size=3_055, texts={"a": "b"})
+        mapped.write_data_set(folder / "data", [INSTANCES_OF_TWO], metadata)
+        return folder / "data" / name
+
+    return make
+
+
+def hdf5_file(folder: Path) -> Path:
+    hdf5.write_file(folder / "a.hdf5", INSTANCES_OF_TWO, 128, 20, compressed=True)
+    return folder / "a.hdf5"
+
+
+def tfrecord_file(folder: Path) -> Path:
+    tfrecord.write_file(folder / "a.tfrecord", INSTANCES_OF_TWO, 128, 20)
+    return folder / "a.tfrecord"
+
+
+INSTANCES_OF_TWO = from_rows(GOLDEN[:2])
 READERS = {
+    "a list of shards": Reader(a_data_set(mapped.INDEX), read_instances),
+    "a shard": Reader(a_data_set(mapped.shard_name(0, 1)), read_instances),
+    "HDF5": Reader(hdf5_file, read_instances),
+    "TFRecords": Reader(tfrecord_file, read_instances),
     "run.json": Reader(text("run.json", RUN), run_record.read),
     "run.json in kpi": Reader(text("run.json", RUN), lambda path: figures.report(run_record.read(path))),
     "run.json in replay": Reader(text("run.json", RUN), replayed_run),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import h5py
 
 FORM = "HDF5"
-SUFFIXES = (".hdf5", ".h5")
+_MAGIC = b"\x89HDF\r\n\x1a\n"
 _TYPES = {
     "input_ids": "<i4",
     "input_mask": "i1",
@@ -124,6 +124,16 @@ def open_shard(path: Path) -> Hdf5Shard:
             if len(widths) > 1:
                 raise ShardError(f"expected one width of {', '.join(names)}, found {sorted(widths)}")
         return Hdf5Shard(path, rows, columns)
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file begins like HDF5."""
+    try:
+        require_regular(path)
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except (OSError, UnreadableError):
+        return False
 
 
 def write_file(
