@@ -85,7 +85,7 @@ class QuestionTask:
     """Trains on passages of the generator; what is scored and kept is a moving average of the weights.
 
     Args:
-        folder: for the vocabulary and the questions that evaluations ask.
+        folder: for the files that evaluations read.
     """
 
     def __init__(self, entries: list[str], folder: Path, seed: int, max_steps: int) -> None:
@@ -98,18 +98,11 @@ class QuestionTask:
         self._maker = SampleMaker(load_tokenizer(entries), Draw(0))
         self._pool_number, self._pool_stage = -1, 0
         self._pool: list[Sample] = []
-        model_files.write_vocabulary(folder, entries)
-        demo.write(self.scored, "dev", SCORED_SEED, SCORED_QUESTIONS)
 
     def start_from(self, folder: Path) -> None:
         """Take the weights of an embedded model; those of the marks stay as they are."""
         self.network.load_state_dict(model_files.read_weights(folder), strict=False)
         self.averaged = {name: one.detach().clone() for name, one in self.network.named_parameters()}
-
-    @property
-    def scored(self) -> Path:
-        """The questions that evaluations ask."""
-        return self.folder / "scored.json"
 
     def draw(self, step: int) -> DrawnQuestions:
         """The next samples of the pool; a new pool is made at the stage of its first step."""
@@ -137,12 +130,16 @@ class QuestionTask:
 
     def evaluate(self, network: nn.Module, world: World) -> Evaluation:
         """F1 and exact match in percent, of the averaged weights."""
-        score = self.score(self.scored, world)
+        dataset = self.folder / f"scored-{world.rank}.json"
+        if not dataset.exists():
+            demo.write(dataset, "dev", SCORED_SEED, SCORED_QUESTIONS)
+        score = self.score(dataset, world)
         return Evaluation({"f1": score.f1, "exact_match": score.exact_match}, SCORED_QUESTIONS)
 
     def score(self, dataset: Path, world: World) -> SquadScore:
         """The averaged weights' score on a SQuAD v1.1 file."""
-        vocab = self.folder / model_files.VOCABULARY
+        vocab = self.folder / f"{world.rank}-{model_files.VOCABULARY}"
+        vocab.write_text("\n".join(self.entries) + "\n", encoding="utf-8")
         with torch.autocast(world.device.type, enabled=False):  # as the kept model runs
             return evaluate(lambda batch: functional_call(self.network, self.averaged, batch)[0], dataset, vocab, world)
 
