@@ -38,14 +38,12 @@ def wrapped(network: nn.Module, world: World, parallel: Parallel, *, reduced: bo
             distributed.broadcast(tensor, 0)
         return network
     device_ids = [world.device.index] if world.device.type == "cuda" else None
-    data_parallel = DistributedDataParallel(
-        network, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
-    )
-    data_parallel.register_comm_hook(None, _add_bucket)
+    data_parallel = DistributedDataParallel(network, device_ids=device_ids, gradient_as_bucket_view=True)
+    data_parallel.register_comm_hook(None, lambda _, bucket: _added(bucket))  # it evaluates no annotations
     return data_parallel
 
 
-def _add_bucket(_: object, bucket: GradBucket) -> torch.futures.Future[Tensor]:
+def _added(bucket: GradBucket) -> torch.futures.Future[Tensor]:
     """DDP's own hook divides by the number of ranks."""
     work = distributed.all_reduce(bucket.buffer(), async_op=True)
     assert work is not None
