@@ -31,9 +31,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return load_file(folder / WEIGHTS)
 
 
-def write_config(folder: Path, config: BertConfig) -> None:
+def write_config(folder: Path, config: BertConfig, architecture: str | None = None) -> None:
     fields = {
-        "architectures": [HEADS[config.head].architecture],
+        "architectures": [architecture or HEADS[config.head].architecture],
         "model_type": "bert",
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
