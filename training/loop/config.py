@@ -96,7 +96,7 @@ def _value(row: Setting, value: Any) -> Any:
         raise UsageError(f"expected {row.name} without a NUL character, found {value!r}.")
     if row.choices is not None and value not in (choices := row.choices({})):
         raise UsageError(
-            f"expected one of {', '.join(choices)} as {row.name}, found {value}.{did_you_mean(value, choices)}"
+            f"expected one of {', '.join(choices)} as {row.name}, found {value}.{did_you_mean(str(value), choices)}"
         )
     if isinstance(value, int | float) and not row.is_in_range(value):
         raise UsageError(f"expected {row.name} {row.range}, found {value}.")

@@ -1,7 +1,7 @@
 """The table of a pre-training run's settings: one row for each, under FlagPerf's names where it has one.
 
-A TOML file below configs/pretraining, another one, and `--set name=value` set them; types, choices, ranges and the table
-of the guide come from here. A setting that is None was not given: the run chooses, as `implied` says.
+A TOML file below configs/pretraining, another one, and `--set name=value` set them; types, choices, ranges and the
+guide's table come from here. A setting that is None was not given: the run chooses, as `implied` says.
 """
 
 from __future__ import annotations

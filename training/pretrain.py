@@ -1,0 +1,104 @@
+"""Trains BERT from scratch or from a checkpoint to a masked-LM accuracy.
+
+python -m training.pretrain --config 1x8 --set data_dir=DIR --output runs/bert
+
+The same command goes on from the newest checkpoint below --output. Exit codes: 0 the target was reached, 1 it was not,
+2 a configuration that cannot be used, 3 the run failed or was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from foundation import freed_memory, program
+from foundation.errors import INVALID, VALID, UserError
+from foundation.typed_json import encode
+from training.loop import announce, config, trainer, world
+from training.loop.events import Listener
+from training.loop.settings import PretrainingConfig
+from training.loop.world import World
+from training.records.listening import Listening, listening
+from training.tasks import pretraining_setup
+
+_KEPT_BYTES = 2**31 - 1  # blocks that a CPU's next batch takes again
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; returns the exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        return work(config.read(options.config, options.set), options.output or _new_folder(options.config), options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace) -> int:
+    """One process of the run: the whole of it, or one that a launcher has started.
+
+    Raises:
+        UserError: the run failed.
+        KeyboardInterrupt: it was interrupted, after a checkpoint.
+    """
+    freed_memory.keep(_KEPT_BYTES)
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = Listening(organisation=options.organisation, platform=options.platform)
+    with world.joined(settings.device, settings.timeout_s) as here:
+        if not here.is_first:
+            return train(settings, folder, here, ())
+        with listening(folder, chosen) as listeners:
+            return train(settings, folder, here, listeners)
+
+
+def train(settings: PretrainingConfig, folder: Path, here: World, listeners: Sequence[Listener]) -> int:
+    """Train on this rank; returns the exit code. Raises as `work`."""
+    plan = pretraining_setup.plan_of(settings)
+    began = announce.run_began(
+        "bert",
+        plan,
+        here,
+        folder,
+        settings=encode(settings),
+        hyperparameters=pretraining_setup.hyperparameters_of(settings),
+        started_s=announce.started_s(),
+        division="closed" if settings.division == "closed" else "open",
+    )
+    for listener in listeners:
+        listener(began)
+    training, evaluation = pretraining_setup.open_data(settings)
+    for event in pretraining_setup.opened(settings, training, evaluation):
+        for listener in listeners:
+            listener(event)
+    task = pretraining_setup.task_of(settings, training, evaluation)
+    status = trainer.train(task, plan, folder, listeners, here)
+    if status == "interrupted":
+        raise KeyboardInterrupt
+    return VALID if status == "reached" else INVALID
+
+
+def _new_folder(name: str) -> Path:
+    return Path("runs") / f"pretraining-{Path(name).stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config", required=True, metavar="NAME", help=f"{', '.join(config.shipped())}, or a TOML file"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting in place of the file's; repeatable"
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="of the run (default: a new one below runs/)")
+    parser.add_argument("--organisation", metavar="NAME", help="who submits, in the MLLOG lines")
+    parser.add_argument("--platform", metavar="NAME", help="the system's name in the MLLOG lines")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(program.run(main))

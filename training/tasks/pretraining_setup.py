@@ -1,0 +1,178 @@
+"""From a configuration to the task and the plan of a pre-training run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from backends.bert.config import RANDOM_GEOMETRIES, BertConfig, read_config
+from foundation.suggest import did_you_mean
+from sut.errors import UsageError
+from training.loop.events import DataOpened, Hyperparameters
+from training.loop.parallel import Parallel
+from training.loop.plan import Plan, Precision
+from training.loop.settings import PretrainingConfig
+from training.network.packed_bert import BertForPreTraining
+from training.optimizers.lamb import Lamb, parameter_groups
+from training.optimizers.schedule import Schedule
+from training.shards.data_set import DataSet
+from training.shards.directory import open_instances
+from training.tasks.pretraining import Pretraining, PretrainingData
+
+# What lies in data_dir: FlagPerf's layout, and what training.pretrain_data writes.
+TRAINING = ("2048_shards_uncompressed", "train")
+EVALUATION = ("eval_set_uncompressed", "eval")
+
+
+def plan_of(config: PretrainingConfig) -> Plan:
+    """How the loop trains."""
+    return Plan(
+        seed=config.seed,
+        max_steps=config.max_steps,
+        make_optimizer=partial(optimizer_of, config),
+        learning_rate=schedule_of(config),
+        max_tokens_per_micro_batch=config.tokens_per_micro_batch,
+        precision=cast(Precision, config.precision),
+        parallel=cast(Parallel, config.parallel),
+        clip_norm=config.clip_norm,
+        clip_before_reduction=config.clip == "before",
+        target=config.target_mlm_accuracy,
+        max_samples=config.max_samples,
+        evaluate_every_samples=config.evaluation_samples,
+        evaluate_from_samples=config.eval_start_samples or 0,
+        checkpoint_every_steps=config.checkpoint_interval_steps,
+        kept=config.checkpoints_kept,
+    )
+
+
+def schedule_of(config: PretrainingConfig) -> Schedule:
+    """The learning rate of each step."""
+    return Schedule(
+        base=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        max_steps=config.max_steps,
+        start_step=config.start_warmup_step,
+        counted_from=config.count_from,
+    )
+
+
+def optimizer_of(config: PretrainingConfig, network: nn.Module) -> Optimizer:
+    """LAMB or AdamW over a network's parameters."""
+    groups = parameter_groups(network, config.weight_decay_rate)
+    betas = (config.opt_lamb_beta_1, config.opt_lamb_beta_2)
+    if config.optimizer == "lamb":
+        return Lamb(groups, config.learning_rate, betas, config.opt_epsilon)
+    return AdamW(groups, config.learning_rate, betas, config.opt_epsilon, fused=True)
+
+
+def hyperparameters_of(config: PretrainingConfig) -> Hyperparameters:
+    """What the log of MLPerf's closed division has."""
+    return Hyperparameters(
+        global_batch_size=config.global_batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        optimizer=config.optimizer,
+        learning_rate=config.learning_rate,
+        beta_1=config.opt_lamb_beta_1,
+        beta_2=config.opt_lamb_beta_2,
+        epsilon=config.opt_epsilon,
+        weight_decay=config.weight_decay_rate,
+        max_steps=config.max_steps,
+        warmup_steps=config.warmup_steps,
+        start_warmup_step=config.start_warmup_step,
+    )
+
+
+def open_data(config: PretrainingConfig) -> tuple[DataSet, DataSet]:
+    """Training and evaluation data, opened and not read.
+
+    Raises:
+        UsageError: the configuration names none, or samples are longer than max_seq_length.
+        ShardError: there are none at that path, or they are damaged.
+    """
+    found = tuple(open_instances(path) for path in data_paths(config))
+    for data in found:
+        if data.metadata.max_seq_length > config.max_seq_length:
+            raise UsageError(
+                f"expected samples of at most max_seq_length {config.max_seq_length} tokens, found data made with "
+                f"{data.metadata.max_seq_length}. Type: --set max_seq_length={data.metadata.max_seq_length}"
+            )
+    return found[0], found[1]
+
+
+def data_paths(config: PretrainingConfig) -> tuple[Path, Path]:
+    """Of training and evaluation data. Raises UsageError."""
+    return _path(config, config.train_dir, "train_dir", TRAINING), _path(
+        config, config.eval_dir, "eval_dir", EVALUATION
+    )
+
+
+def _path(config: PretrainingConfig, given: Path | None, name: str, below: tuple[str, ...]) -> Path:
+    if given is not None:
+        return given
+    if config.data_dir is None:
+        raise UsageError(f"expected data_dir or {name}, found neither. Type: --set data_dir=DIR")
+    found = [config.data_dir / one for one in below if (config.data_dir / one).exists()]
+    if not found:
+        raise UsageError(
+            f"expected {' or '.join(below)} in {config.data_dir}, found neither. Type: --set {name}=, and its path."
+        )
+    return found[0]
+
+
+def opened(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -> Iterator[DataOpened]:
+    """The events of opened data."""
+    for use, path, data in zip(("training", "evaluation"), data_paths(config), (training, evaluation), strict=True):
+        yield DataOpened(use=use, path=path, samples=len(data))
+
+
+def geometry(config: PretrainingConfig, vocabulary_size: int | None) -> BertConfig:
+    """The model's geometry; a preset's vocabulary is that of the data.
+
+    Raises:
+        UsageError, BackendError: there is no such model.
+    """
+    if config.model in RANDOM_GEOMETRIES:
+        preset = RANDOM_GEOMETRIES[config.model]
+        return replace(preset, vocab_size=vocabulary_size or preset.vocab_size)
+    if not Path(config.model).exists():
+        raise UsageError(
+            f"expected one of {', '.join(RANDOM_GEOMETRIES)} or a config.json as model, found {config.model}."
+            f"{did_you_mean(config.model, RANDOM_GEOMETRIES)}"
+        )
+    return read_config(Path(config.model))
+
+
+def task_of(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -> Pretraining:
+    """The network with its data. Raises UsageError, ShardError, BackendError."""
+    bert = geometry(config, training.vocabulary_size)
+    if config.max_seq_length > bert.max_position_embeddings:
+        raise UsageError(
+            f"expected max_seq_length up to the model's {bert.max_position_embeddings} positions, "
+            f"found {config.max_seq_length}."
+        )
+    torch.manual_seed(config.seed)
+    network = BertForPreTraining(bert, config.dropout)
+    count = min(len(evaluation), config.num_eval_examples or len(evaluation))
+    data = PretrainingData(
+        training=training,
+        evaluation=evaluation.take(torch.arange(count).numpy()),
+        tokens_per_batch=config.tokens_per_micro_batch,
+        vocabulary=_vocabulary(config),
+    )
+    return Pretraining(network, bert, data, seed=config.seed, global_batch_size=config.global_batch_size)
+
+
+def _vocabulary(config: PretrainingConfig) -> list[str] | None:
+    if config.vocab is None:
+        return None
+    try:
+        return config.vocab.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"expected a vocabulary at {config.vocab}, found: {error}.") from error
