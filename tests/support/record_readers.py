@@ -38,6 +38,8 @@ from sut.fetch.store import AssetCache
 from sut.record import detail_log, run_record
 from sut.settings import audit_config, resolve, user_conf
 from sut.settings.settings import RunConfig
+from training.loop import checkpoints
+from training.loop import config as training_config
 from training.package import system_description as training_system
 from training.records import mllog_file, steps_table, training_record
 from training.records.mllog import ComplianceLog
@@ -130,6 +132,18 @@ ROW = rows.SweepRow(
     error=None,
     figures={"p99_ms": 5.0},
 )
+CHECKPOINT = checkpoints.Checkpoint(
+    step=1,
+    samples=2,
+    seed=3,
+    score=0.5,
+    best=None,
+    loss_scale=1.0,
+    good_steps=1,
+    skipped=0,
+    network="a",
+    task={"stage": 1},
+)
 INDEX = {
     "mine": {"backend": "openvino", "precision": "int8", "model": "demo", "engine": "a", "build_s": 1, "built_on": {}}
 }
@@ -221,5 +235,12 @@ READERS = {
     ),
     "run.json of a training": Reader(trained(log_files.RUN), training_record.read),
     "the MLLOG lines of a training": Reader(trained(mllog_file.NAME), mllog_file.read),
+    "a configuration of pre-training": Reader(
+        text("a.toml", 'model = "bert-base"\nseed = 3\nlearning_rate = 1.5\ndata_dir = "a"\ncompile = true\n'),
+        lambda path: training_config.read(str(path)),
+    ),
+    "checkpoint.json": Reader(
+        text("checkpoint.json", json.dumps(encode(CHECKPOINT))), lambda path: checkpoints.checked(path.parent)
+    ),
     "steps.csv": Reader(trained(steps_table.NAME), lambda path: steps_table.read(path.parent)),
 }

@@ -48,7 +48,7 @@ FLOORS = {
         ("text", "loop"),
         ("records",),  # what listens to the loop
         ("tasks",),
-        ("demo", "package", "pretrain_data", "report", "sst2"),
+        ("demo", "package", "pretrain", "pretrain_data", "report", "sst2"),
     ),
     "submission": (("rules",), ("submit",), ("check",), ("package",), ("prerequisites",), ("command", "show")),
 }

@@ -106,7 +106,7 @@ class Pretraining:
         target = folder / MODEL
         target.mkdir(exist_ok=True)
         model_files.write_config(target, self.config, ARCHITECTURE)
-        model_files.write_tensors(target, weights)
+        model_files.write_weights(target, weights)
         if self.data.vocabulary is not None:
             model_files.write_vocabulary(target, list(self.data.vocabulary))
 

@@ -19,6 +19,7 @@ from training.loop.events import DataOpened, Hyperparameters
 from training.loop.parallel import Parallel
 from training.loop.plan import Plan, Precision
 from training.loop.settings import PretrainingConfig
+from training.network.initial_weights import INITIAL_WEIGHTS
 from training.network.packed_bert import BertForPreTraining
 from training.optimizers.lamb import Lamb, parameter_groups
 from training.optimizers.schedule import Schedule
@@ -159,6 +160,7 @@ def task_of(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -
         )
     torch.manual_seed(config.seed)
     network = BertForPreTraining(bert, config.dropout)
+    INITIAL_WEIGHTS[config.initial_weights](network, bert)
     count = min(len(evaluation), config.num_eval_examples or len(evaluation))
     data = PretrainingData(
         training=training,
