@@ -9,16 +9,22 @@ The same command goes on from the newest checkpoint below --output. Exit codes: 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
+
 from foundation import freed_memory, program
 from foundation.errors import INVALID, VALID, UserError
 from foundation.typed_json import encode
+from sut.machine import project
+from training.launch import flags, worker
 from training.loop import announce, config, trainer, world
-from training.loop.events import Listener
+from training.loop.events import CheckpointWritten, Event, Listener
 from training.loop.settings import PretrainingConfig
 from training.loop.world import World
 from training.records.listening import Listening, listening
@@ -27,14 +33,47 @@ from training.tasks import pretraining_setup
 _KEPT_BYTES = 2**31 - 1  # blocks that a CPU's next batch takes again
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train; returns the exit code."""
-    options = _parser().parse_args(argv)
+def command() -> int:
+    """The command as a user types it, or a process of the run that it starts; returns the exit code."""
+    return worker.run(main) if worker.is_one() else program.run(_shown)
+
+
+def _shown() -> int:
     try:
-        return work(config.read(options.config, options.set), options.output or _new_folder(options.config), options)
+        return main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train in this process, or start the run's processes and wait for them; returns the exit code.
+
+    Raises as `work`.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(given)
+    settings = config.read(options.config, options.set)
+    folder = options.output or _new_folder(options.config)
+    if worker.is_one():
+        return work(settings, folder, options)
+    gpus = torch.cuda.device_count() if settings.device != "cpu" else 0
+    layout = flags.layout_of(options, settings.nodes, settings.devices_per_node, gpus)
+    if note := layout.note(settings.nodes, settings.devices_per_node, settings.global_batch_size):
+        print(note, file=sys.stderr)
+    if layout.is_one_process:
+        return work(settings, folder, options)
+    from training.launch import start  # its import changes how torch logs
+
+    folder.mkdir(parents=True, exist_ok=True)
+    process = [sys.executable, "-m", "training.pretrain", *given, "--output", str(folder)]
+    return start.run(layout, process, folder, _facts(settings))
+
+
+def _facts(settings: PretrainingConfig) -> dict[str, str]:
+    """What must be equal on all nodes, by name."""
+    digest = hashlib.sha256(json.dumps(encode(settings)).encode()).hexdigest()[:12]
+    return {"a configuration with sha256": digest, "version": project.version(), "torch": torch.__version__}
 
 
 def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace) -> int:
@@ -51,7 +90,7 @@ def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace)
         if not here.is_first:
             return train(settings, folder, here, ())
         with listening(folder, chosen) as listeners:
-            return train(settings, folder, here, listeners)
+            return train(settings, folder, here, (*listeners, _report_checkpoint))
 
 
 def train(settings: PretrainingConfig, folder: Path, here: World, listeners: Sequence[Listener]) -> int:
@@ -80,6 +119,12 @@ def train(settings: PretrainingConfig, folder: Path, here: World, listeners: Seq
     return VALID if status == "reached" else INVALID
 
 
+def _report_checkpoint(event: Event) -> None:
+    """The launcher counts restarts from the newest checkpoint."""
+    if isinstance(event, CheckpointWritten):
+        worker.wrote_checkpoint(event.step)
+
+
 def _new_folder(name: str) -> Path:
     return Path("runs") / f"pretraining-{Path(name).stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
@@ -97,8 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, metavar="DIR", help="of the run (default: a new one below runs/)")
     parser.add_argument("--organisation", metavar="NAME", help="who submits, in the MLLOG lines")
     parser.add_argument("--platform", metavar="NAME", help="the system's name in the MLLOG lines")
+    flags.add(parser)
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(program.run(main))
+    sys.exit(command())
