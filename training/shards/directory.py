@@ -23,7 +23,7 @@ from training.shards.shard_file import is_shard
 # What FlagPerf expects in its data_dir, as it names it.
 FLAGPERF = ("2048_shards_uncompressed", "eval_set_uncompressed", "bert_config.json", "model.ckpt-28252.pt")
 FLAGPERF_EVALUATION = "part_eval_10k.hdf5"
-TRAINING, EVALUATION = "training", "evaluation"  # in a directory of ours that has both
+TRAINING, EVALUATION = "train", "eval"  # in a directory of ours that has both
 MLPERF_EVALUATION = "eval_10k"
 _PART = re.compile(r".*?part[-_](\d{1,9})[-_]of[-_](\d{1,9})(\..*)?", re.DOTALL)
 _SHARDS = re.compile(r"(hdf5_)?\d+_shards_uncompressed")
@@ -59,7 +59,7 @@ def open_instances(path: Path, vocabulary_size: int | None = None) -> DataSet:
 
     Args:
         path: a file, a directory of files, or one of the layouts: FlagPerf's data_dir, MLPerf's directory of parts, or
-            ours with `training/` and `evaluation/`. Of a layout, the training data.
+            ours with `train/` and `eval/`. Of a layout, the training data.
         vocabulary_size: ids must be below it; None: what the data set itself says.
 
     Raises:

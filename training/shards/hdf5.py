@@ -26,7 +26,7 @@ from foundation.arrays import Int32, Int64
 from foundation.bounded_readers import UnreadableError, require_regular
 from training.shards.data_set import runs
 from training.shards.errors import ShardError, naming, writing
-from training.shards.instances import Instances, InstanceSource
+from training.shards.instances import Instances, InstanceSource, blocks
 from training.shards.padded import LABELS, MASKED, TOKENS, mask_lengths, with_padding, without_padding
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _TYPES = {
 }
 # What the library raises for damaged files.
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+_CHUNK = 128  # instances that are compressed together
 _MOST_RATIO = 1100  # of what gzip compresses
 
 
@@ -137,48 +138,25 @@ def is_hdf5(path: Path) -> bool:
 
 
 def write_file(
-    path: Path, instances: Instances, max_seq_length: int, max_predictions: int, *, compressed: bool = False
+    path: Path, source: InstanceSource, max_seq_length: int, max_predictions: int, *, compressed: bool = False
 ) -> None:
     """Write instances to one file. Raises ShardError for those that are too long, ShardWriteError."""
     import h5py
 
-    arrays = with_padding(instances, max_seq_length, max_predictions)
+    widths = {**dict.fromkeys(TOKENS, (max_seq_length,)), **dict.fromkeys(MASKED, (max_predictions,)), LABELS: ()}
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
         for name, kind in _TYPES.items():
-            file.create_dataset(name, data=arrays[name], dtype=kind, compression="gzip" if compressed else None)
+            chunks = (min(_CHUNK, len(source)), *widths[name])
+            options: dict[str, Any] = {"compression": "gzip", "chunks": chunks} if compressed and len(source) else {}
+            file.create_dataset(name, (len(source), *widths[name]), kind, **options)
+        for number, block in enumerate(blocks(source, _CHUNK)):
+            arrays = with_padding(block, max_seq_length, max_predictions)
+            for name in _TYPES:
+                file[name][number * _CHUNK : (number + 1) * _CHUNK] = arrays[name]
         file.flush()
         content = file.id.get_file_image()
     with writing(path):
         atomic_write.write_bytes(path, content)
-
-
-def write_chopped(
-    folder: Path, source: InstanceSource, shards: int, max_seq_length: int, max_predictions: int
-) -> tuple[Path, ...]:
-    """Write `part_0_of_<shards>.hdf5` and so on, of equal size but for one instance, as FlagPerf reads them.
-
-    Raises:
-        ShardError: there are fewer instances than shards.
-        ShardWriteError: a file could not be written; the others are left.
-    """
-    sizes = shard_sizes(len(source), shards)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    paths = tuple(folder / f"part_{number}_of_{shards}.hdf5" for number in range(shards))
-    start = 0
-    for path, size in zip(paths, sizes, strict=True):
-        write_file(path, source.take(np.arange(start, start + size)), max_seq_length, max_predictions)
-        start += size
-    return paths
-
-
-def shard_sizes(instances: int, shards: int) -> list[int]:
-    """Instances of each shard: they differ by one at most, and the first ones are smaller. Raises ShardError."""
-    if not 0 < shards <= instances:
-        raise ShardError(f"expected 1 to {instances} shards for {instances} instances, found {shards}")
-    most = -(-instances // shards)
-    smaller = shards * most - instances
-    return [most - 1] * smaller + [most] * (shards - smaller)
 
 
 def _opened(path: Path) -> h5py.File:

@@ -42,6 +42,19 @@ def parse(record: bytes) -> dict[str, Values]:
         raise ShardError(f"expected a tf.Example, found other bytes ({error})") from error
 
 
+def find(record: bytes, name: str) -> Values:
+    """One list of a record, without parsing the others. Raises ShardError."""
+    key = _field(1, name.encode()) + bytes([2 << 3 | _LENGTH])
+    at = record.find(key)
+    if at < 0 or record.find(key, at + 1) >= 0:  # written in another way, or its bytes are somewhere else too
+        return parse(record).get(name, Values(INTEGERS, b""))
+    try:
+        size, start = _read_varint(record, at + len(key))
+        return _feature(record, start, start + size)
+    except (IndexError, ValueError) as error:
+        raise ShardError(f"expected a tf.Example, found other bytes ({error})") from error
+
+
 def integers(lists: Sequence[Values], name: str) -> tuple[Int64, Int64]:
     """The numbers of all lists, one after the other, and how many each has. Raises ShardError."""
     _require_kind(lists, INTEGERS, f"whole numbers in {name}")

@@ -10,6 +10,7 @@ import pytest
 from pretraining_rows import GOLDEN, GOLDEN_SHA256
 
 from training.shards import evaluation_set, hdf5, mapped, tfrecord
+from training.shards.conversion import WRITERS, convert, shard_sizes
 from training.shards.data_set import DataSet, Metadata
 from training.shards.description import describe
 from training.shards.directory import FLAGPERF, missing_of_flagperf, open_evaluation, open_instances
@@ -35,8 +36,8 @@ def own_file(folder: Path) -> Path:
 
 def own_layout(folder: Path) -> Path:
     (folder / "all").mkdir()
-    mapped.write_data_set(folder / "all" / "training", [FOUR], METADATA)
-    mapped.write_data_set(folder / "all" / "evaluation", [FOUR.part(0, 1)], METADATA)
+    mapped.write_data_set(folder / "all" / "train", [FOUR], METADATA)
+    mapped.write_data_set(folder / "all" / "eval", [FOUR.part(0, 1)], METADATA)
     return folder / "all"
 
 
@@ -55,7 +56,7 @@ def hdf5_directory(folder: Path) -> Path:
 
 
 def flagperf(folder: Path) -> Path:
-    hdf5.write_chopped(folder / "f" / FLAGPERF[0], FOUR, 2, 128, 20)
+    convert(open_instances(own(folder)), folder / "f" / FLAGPERF[0], "hdf5", 2)
     (folder / "f" / FLAGPERF[1]).mkdir()
     hdf5.write_file(folder / "f" / FLAGPERF[1] / "part_eval_10k.hdf5", FOUR.part(0, 1), 128, 20)
     return folder / "f"
@@ -102,9 +103,7 @@ def test_evaluation_samples_lie_next_to_the_training_data(tmp_path: Path, make: 
 
 
 def test_a_directory_without_evaluation_samples_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(
-        ShardError, match=r"eval_set_uncompressed/part_eval_10k.hdf5, evaluation/ or eval_10k; found data"
-    ):
+    with pytest.raises(ShardError, match=r"eval_set_uncompressed/part_eval_10k.hdf5, eval/ or eval_10k; found data"):
         open_evaluation(own(tmp_path))
 
 
@@ -145,7 +144,7 @@ WRONG = {
 
 @pytest.mark.parametrize("expected", WRONG)
 def test_what_is_no_data_set_is_refused(tmp_path: Path, expected: str) -> None:
-    hdf5.write_chopped(tmp_path / "h", FOUR, 2, 128, 20)
+    convert(open_instances(own(tmp_path)), tmp_path / "h", "hdf5", 2)
     WRONG[expected](tmp_path / "h")
     with pytest.raises(ShardError, match=f"expected {expected}"):
         open_instances(tmp_path / "h")
@@ -188,6 +187,32 @@ def test_a_description_of_nothing_is_refused(tmp_path: Path) -> None:
     write_shard(tmp_path / "a", from_rows([]))
     with pytest.raises(ShardError, match="expected instances in 1 file of memory-mapped, found none"):
         describe(tmp_path / "a")
+
+
+def test_shards_differ_by_one_instance_at_most() -> None:
+    assert shard_sizes(10, 4) == [2, 2, 3, 3]
+    assert shard_sizes(8, 4) == [2] * 4
+    for wrong in (0, 5):
+        with pytest.raises(ShardError, match=f"expected 1 to 4 shards for 4 instances, found {wrong}"):
+            shard_sizes(4, wrong)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_instances_go_from_each_form_to_each(tmp_path: Path, form: str) -> None:
+    for make in (own, hdf5_file, tfrecord_file):
+        target = tmp_path / "made" / make.__name__
+        convert(open_instances(make(tmp_path)), target, form, 3)
+        found = open_instances(target)
+        assert [len(shard) for shard in found.shards] == [1, 1, 2]
+        assert fingerprint(found) == GOLDEN_SHA256
+        assert (found.metadata.max_seq_length, found.metadata.max_predictions) == (128, 20)
+
+
+def test_evaluation_samples_say_which_they_are(tmp_path: Path) -> None:
+    convert(open_instances(own(tmp_path)), tmp_path / "eval", "mapped", definition="reference", samples=2)
+    found = open_instances(tmp_path / "eval")
+    assert found.take(np.arange(2)) == FOUR.take(np.array([0, 2]))
+    assert found.metadata.evaluation == "2 samples, evenly spread over 4 (reference)"
 
 
 def test_the_two_definitions_of_the_evaluation_samples() -> None:

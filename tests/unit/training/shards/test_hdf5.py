@@ -72,17 +72,6 @@ def test_any_instances_come_back(tmp_path_factory: pytest.TempPathFactory, insta
     assert hdf5.open_shard(path).take(np.arange(len(instances))) == instances
 
 
-def test_shards_differ_by_one_instance_at_most(tmp_path: Path) -> None:
-    assert hdf5.shard_sizes(10, 4) == [2, 2, 3, 3]
-    assert hdf5.shard_sizes(8, 4) == [2] * 4
-    paths = hdf5.write_chopped(tmp_path / "3_shards_uncompressed", INSTANCES_OF_FOUR, 3, 128, 20)
-    assert [path.name for path in paths] == ["part_0_of_3.hdf5", "part_1_of_3.hdf5", "part_2_of_3.hdf5"]
-    assert [len(hdf5.open_shard(path)) for path in paths] == [1, 1, 2]
-    for wrong in (0, 5):
-        with pytest.raises(ShardError, match=f"expected 1 to 4 shards for 4 instances, found {wrong}"):
-            hdf5.shard_sizes(4, wrong)
-
-
 def test_what_does_not_fit_is_not_cut(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="expected at most 108 tokens, found others in instance"):
         hdf5.write_file(tmp_path / "a.hdf5", INSTANCES_OF_FOUR, 108, 20)
