@@ -223,6 +223,8 @@ def _key(kind: Any, key: str, at: str) -> object:
 
 def _anything(_: object, value: object, at: str, depth: int = _MOST_DEPTH) -> object:
     """Any JSON value; each leaf is checked like an annotated one."""
+    if value is _NOTHING:
+        raise _wrong(value, "a value", at)
     if isinstance(value, dict | list) and not depth:
         raise UnreadableError(f"JSON that is nested too deeply at {at}")
     if isinstance(value, dict):

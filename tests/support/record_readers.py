@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,12 @@ from sut.fetch.store import AssetCache
 from sut.record import detail_log, run_record
 from sut.settings import audit_config, resolve, user_conf
 from sut.settings.settings import RunConfig
+from training import report
 from training.loop import checkpoints
 from training.loop import config as training_config
+from training.package import runs as package_runs
 from training.package import system_description as training_system
-from training.records import mllog_file, steps_table, training_record
+from training.records import caches, mllog_file, steps_table, training_record
 from training.records.mllog import ComplianceLog
 from training.records.record_writer import RecordWriter
 from training.records.steps_table import StepsTable
@@ -110,11 +112,24 @@ def trained(name: str) -> Callable[[Path], Path]:
     """A file of a short training run."""
 
     def make(folder: Path) -> Path:
-        listeners = (ComplianceLog(folder / mllog_file.NAME), RecordWriter(folder), StepsTable(folder))
+        listeners = (
+            ComplianceLog(folder / mllog_file.NAME, cleared=caches.PAGE_CACHE),
+            RecordWriter(folder),
+            StepsTable(folder),
+        )
         training_events.send(training_events.whole((0.1, 0.8)), *listeners)
         return folder / name
 
     return make
+
+
+def reported(*paths: Path) -> object:
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        return report.main([str(path) for path in paths])
+
+
+def sound_run(path: Path) -> None:
+    package_runs.require_sound(package_runs.read([path.parent])[0])
 
 
 def replayed_run(path: Path) -> object:
@@ -234,6 +249,10 @@ READERS = {
         text("box.toml", 'status = "rdi"\ncooling = "air"\n'), training_system.read_facts
     ),
     "run.json of a training": Reader(trained(log_files.RUN), training_record.read),
+    "run.json in a report": Reader(trained(log_files.RUN), reported),
+    "run.json in a comparison": Reader(trained(log_files.RUN), lambda path: reported(path, path)),
+    "run.json in a package": Reader(trained(log_files.RUN), sound_run),
+    "MLLOG lines in a package": Reader(trained(mllog_file.NAME), sound_run),
     "the MLLOG lines of a training": Reader(trained(mllog_file.NAME), mllog_file.read),
     "a configuration of pre-training": Reader(
         text("a.toml", 'model = "bert-base"\nseed = 3\nlearning_rate = 1.5\ndata_dir = "a"\ncompile = true\n'),

@@ -74,9 +74,7 @@ def require(runs: Sequence[Run]) -> None:
     if len(runs) != rules.RUNS:
         raise UsageError(f"expected {rules.RUNS} runs, found {len(runs)}. Type the directories of {rules.RUNS} runs.")
     for run in runs:
-        for check in _CHECKS:
-            if problem := check(run):
-                raise UsageError(f"{problem} {_HINTS.get(check, 'Leave that run out and train another one.')}")
+        require_sound(run)
     _require_seeds(runs)
     for run in runs[1:]:
         _require_same(runs[0], run)
@@ -87,6 +85,13 @@ def require(runs: Sequence[Run]) -> None:
             f"expected at most {rules.MAY_MISS} run without the target, found {len(missed)}: {names}. "
             "Train them with more steps, or with other seeds."
         )
+
+
+def require_sound(run: Run) -> None:
+    """Raise UsageError if this run can be part of no package."""
+    for check in _CHECKS:
+        if problem := check(run):
+            raise UsageError(f"{problem} {_HINTS.get(check, 'Leave that run out and train another one.')}")
 
 
 def _require_seeds(runs: Sequence[Run]) -> None:

@@ -99,7 +99,7 @@ def efficiency(record: TrainingRecord, others: Sequence[TrainingRecord]) -> floa
     rate = record.figures.samples_per_s_no_evaluation
     one = next((other for other in others if _devices(other) == {1} and _same(other, record)), None)
     base = one.figures.samples_per_s_no_evaluation if one else None
-    if rate is None or not base or len(_devices(record)) != 1:
+    if rate is None or not base or not record.devices or len(_devices(record)) != 1:
         return None
     return scaling_efficiency(rate, record.devices, base)
 
@@ -117,7 +117,7 @@ def _same(one: TrainingRecord, other: TrainingRecord) -> bool:
 
 
 def _target_rows(record: TrainingRecord, found: Figures) -> Rows:
-    if found.score is None:
+    if found.score is None or found.best_score is None:
         return []
     name = next(iter(record.evaluations[-1].values), "score") if record.evaluations else "score"
     goal = "" if record.target is None else f" of {record.target:g}"

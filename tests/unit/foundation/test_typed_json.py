@@ -123,6 +123,15 @@ def test_what_does_not_fit_is_named_with_its_path(text: str, message: str) -> No
         decode(Sheet, parse_json(text))
 
 
+def test_a_value_of_any_kind_may_be_missing_and_is_named() -> None:
+    @dataclass(frozen=True)
+    class Anything:
+        value: object
+
+    with pytest.raises(UnreadableError, match="nothing instead of a value at value"):
+        decode(Anything, {})
+
+
 def test_a_path_that_is_not_utf_8_is_read_back() -> None:
     name = os.fsdecode(b"d\xff")
     assert decode(Path, json.loads(json.dumps(encode(Path(name))))) == Path(name)
