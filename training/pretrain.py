@@ -1,16 +1,17 @@
 """Trains BERT from scratch or from a checkpoint to a masked-LM accuracy.
 
 python -m training.pretrain --config 1x8 --set data_dir=DIR --output runs/bert
+python -m training.pretrain --config 2x8 --set data_dir=DIR --output runs/bert --rendezvous node-a:29500
 
-The same command goes on from the newest checkpoint below --output. Exit codes: 0 the target was reached, 1 it was not,
-2 a configuration that cannot be used, 3 the run failed or was interrupted.
+The second line is typed on each of two nodes, which share the folder of --output. The same command goes on from the
+newest checkpoint there. Exit codes: 0 the target was reached, 1 it was not, 2 a configuration that cannot be used, 3
+the run failed or was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ import torch
 from foundation import freed_memory, program
 from foundation.errors import INVALID, VALID, UserError
 from foundation.typed_json import encode
+from sut.errors import UsageError
 from sut.machine import project
 from training.launch import flags, worker
 from training.loop import announce, config, trainer, world
@@ -30,6 +32,11 @@ from training.loop.world import World
 from training.records.listening import Listening, listening
 from training.tasks import pretraining_setup
 
+_OF_ONE_NODE = {"data_dir", "train_dir", "eval_dir", "init_checkpoint", "vocab"}  # each node may mount them elsewhere
+_NO_CHECKPOINTS = (
+    "note: without checkpoint_interval_steps, after a fault the training starts from its first step. "
+    "Type: --set checkpoint_interval_steps=1000"
+)
 _KEPT_BYTES = 2**31 - 1  # blocks that a CPU's next batch takes again
 
 
@@ -55,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     settings = config.read(options.config, options.set)
     folder = options.output or _new_folder(options.config)
-    if worker.is_one():
+    if "RANK" in os.environ:  # a launcher has started this process, ours or another one
         return work(settings, folder, options)
     gpus = torch.cuda.device_count() if settings.device != "cpu" else 0
     layout = flags.layout_of(options, settings.nodes, settings.devices_per_node, gpus)
@@ -63,17 +70,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(note, file=sys.stderr)
     if layout.is_one_process:
         return work(settings, folder, options)
+    if layout.nodes.most > 1 and options.output is None:
+        raise UsageError("expected a folder that all nodes share. Type: --output DIR, the same on each node")
+    if settings.checkpoint_interval_steps is None:
+        print(_NO_CHECKPOINTS, file=sys.stderr)
+    facts = _facts(settings)
     from training.launch import start  # its import changes how torch logs
 
     folder.mkdir(parents=True, exist_ok=True)
     process = [sys.executable, "-m", "training.pretrain", *given, "--output", str(folder)]
-    return start.run(layout, process, folder, _facts(settings))
+    return start.run(layout, process, folder, facts)
 
 
 def _facts(settings: PretrainingConfig) -> dict[str, str]:
-    """What must be equal on all nodes, by name."""
-    digest = hashlib.sha256(json.dumps(encode(settings)).encode()).hexdigest()[:12]
-    return {"a configuration with sha256": digest, "version": project.version(), "torch": torch.__version__}
+    """What must be equal on all nodes, by name: what the processes would refuse is refused here, before they start."""
+    training, evaluation = pretraining_setup.open_data(settings)
+    values = {name: str(value) for name, value in encode(settings).items() if name not in _OF_ONE_NODE}
+    counts = {"training samples": f"{len(training):,}", "evaluation samples": f"{len(evaluation):,}"}
+    return {"version": project.version(), "torch": torch.__version__, **values, **counts}
 
 
 def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace) -> int:

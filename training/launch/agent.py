@@ -83,7 +83,7 @@ class NodeAgent(SimpleElasticAgent):
             self.ending = max(endings, key=lambda one: one.code)
             codes = {one.rank: ending.code for one, ending in zip(ended, endings, strict=True)}
             return RunResult(state=WorkerState.SUCCEEDED, return_values=codes)
-        cause = root_cause([*endings, *self._workers.stopped()])
+        cause = root_cause([*self._workers.stopped(), *endings])
         self._workers.kill()
         return self._after(cause, step, worker_group)
 

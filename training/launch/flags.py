@@ -56,6 +56,7 @@ def layout_of(args: argparse.Namespace, planned_nodes: int, planned_processes: i
         args.processes or planned_processes,
         given_address,
         gpus=gpus,
+        typed=bool(args.processes),
         max_restarts=args.max_restarts,
         patience=patience,
     )

@@ -130,6 +130,7 @@ def layout(
     address: Address | None,
     *,
     gpus: int = 0,
+    typed: bool = False,
     max_restarts: int = 3,
     patience: Patience = Patience(),
 ) -> Layout:
@@ -137,13 +138,14 @@ def layout(
 
     Args:
         gpus: of this machine, one for each process; 0: the processes share its cores.
+        typed: the number of processes is a person's, who may want more of them than there are cores.
 
     Raises:
         UsageError: the machine has too few devices; or several nodes without an address.
     """
     cores = usable_cores()
     devices, noun = (gpus, "GPU") if gpus else (cores, "core")
-    if processes > devices:
+    if processes > devices and not (typed and not gpus):
         raise UsageError(
             f"expected a {noun} for each of {processes} processes on this machine, found {count(devices, noun)}. "
             f"Type: --processes {devices}"

@@ -58,6 +58,7 @@ def test_a_machine_with_too_few_devices_says_what_to_type() -> None:
     cores = usable_cores()
     with pytest.raises(UsageError, match=rf"a core for each of {cores + 1} processes .*Type: --processes {cores}$"):
         typed(planned=(1, cores + 1), gpus=0)
+    assert typed("--processes", str(cores + 1), gpus=0).processes == cores + 1  # slower, and right
 
 
 def test_several_nodes_need_an_address() -> None:
