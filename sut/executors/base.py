@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from foundation.arrays import Float32, Int64
 from sut.errors import RunFailedError
+from sut.nodes.messages import Tokens
 
 # Jobs that an instance may have at once: the running one and the next, so that it never waits for work.
 JOBS_PER_INSTANCE = 2
@@ -16,10 +17,19 @@ LOAD_PATIENCE_S = 1800.0  # for an instance to load and to warm up; compiling fo
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One batch: response ids and QSL indexes, int64[B], in the same order, so that ids stay with their data."""
+    """One batch: response ids and QSL indexes, int64[B], in the same order, so that ids stay with their data.
+
+    A job of a node may have the samples themselves, which need not be in its data set.
+    """
 
     ids: Int64
     indexes: Int64
+    tokens: Tokens | None = None
+
+    @property
+    def work(self) -> Int64 | Tokens:
+        """What an instance gets."""
+        return self.indexes if self.tokens is None else self.tokens
 
 
 class Answer(NamedTuple):
@@ -40,6 +50,7 @@ class Outcome:
     job: Job
     answer: Answer
     instance: int = 0
+    lost: bool = False  # the node was lost before it answered: the error says how. Only of remote executors
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,16 @@ class Ready:
     batch_s: float
     token_s: float
     packed: bool  # the engine computes no padding: the cost of a batch is its real tokens
+
+    @classmethod
+    def measured(
+        cls, load_s: float, shape: tuple[int, int], seconds: float, one_s: float | None, *, packed: bool
+    ) -> Ready:
+        """The speed from the time of a batch of this shape, (samples, tokens each), and of one such sample alone."""
+        samples, length = shape
+        token_s = seconds / length if one_s is None else (seconds - one_s) / ((samples - 1) * length)
+        token_s = min(max(token_s, 1e-9), seconds / (samples * length))
+        return cls(load_s, samples / seconds, seconds - token_s * samples * length, token_s, packed)
 
 
 def load_stalled(name: str, patience_s: float) -> RunFailedError:
@@ -76,7 +97,8 @@ class Executor(Protocol):
     ...     failure = None
     ...
     ...     def __init__(self, backend, features, instances):
-    ...         self.backend, self.features, self.instances = backend, features, instances
+    ...         self.backend, self.features = backend, features
+    ...         self.instances = self.active = instances
     ...         self.threads = ThreadPoolExecutor(instances)
     ...
     ...     def start(self):
@@ -96,14 +118,18 @@ class Executor(Protocol):
     ...         self.threads.shutdown(wait=False, cancel_futures=True)
     """
 
-    instances: int
+    instances: int  # all; outcomes have their numbers
     failure: Exception | None  # set when an instance has exited, busy or idle
+
+    @property
+    def active(self) -> int:
+        """Instances that take jobs now: fewer while a node of several is lost."""
 
     def start(self) -> list[Ready]:
         """Start all instances and wait until they are ready. Raises the first error of an instance."""
 
     def submit(self, job: Job, done: Done) -> None:
-        """Submit a job; returns at once. At most JOBS_PER_INSTANCE jobs per instance at a time."""
+        """Submit a job; returns at once. At most JOBS_PER_INSTANCE jobs per active instance at a time."""
 
     def close(self) -> None:
         """Stop all instances, even during a batch; running jobs are dropped."""

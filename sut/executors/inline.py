@@ -16,7 +16,7 @@ _CLOSE_S = 1.0  # how long a running batch may take to finish
 class InlineExecutor:
     """See `base.Executor`. A crash of the engine ends this process; with `processes` it does not."""
 
-    instances = 1
+    instances = active = 1
     failure: Exception | None = None
 
     def __init__(self, spec: WorkerSpec, patience_s: float = LOAD_PATIENCE_S) -> None:
@@ -59,5 +59,5 @@ class InlineExecutor:
         self._ready.put(ready)
         while (item := self._jobs.get()) is not None and not self._closing.is_set():
             job, done = item
-            done(Outcome(job, worker.infer(job.indexes)))
+            done(Outcome(job, worker.infer(job.work)))
         worker.close()

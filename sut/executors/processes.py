@@ -54,7 +54,7 @@ class ProcessExecutor:
         """`forked`: instances of a node share what one loader has loaded; otherwise each loads the model itself.
 
         `patience_s`: how long an instance may take to load and to warm up."""
-        self.instances = len(places)
+        self.instances = self.active = len(places)
         self.failure: Exception | None = None
         self._spec, self._places, self._forked, self._patience_s = spec, places, forked, patience_s
         self._lock = threading.Lock()
@@ -114,7 +114,7 @@ class ProcessExecutor:
             instance.in_flight.append((job, done))
             instance.since_s = time.monotonic()
             try:
-                instance.pipe.send(job.indexes)
+                instance.pipe.send(job.work)
             except OSError:
                 return  # it has exited; the collector notices that and fails this job too
 

@@ -19,6 +19,7 @@ from foundation.arrays import Int64
 from qsl.base import Features
 from qsl.feature_cache import FeatureFiles
 from sut.executors.base import Answer, Ready
+from sut.nodes.messages import Tokens
 
 _TIMING_S = 0.2  # the last warm-up batch is timed at least this long
 
@@ -67,11 +68,8 @@ class Worker:
         """The speed of the instance: times a batch of the last shape, and one sample of that length."""
         samples, length = self.spec.shapes[-1]
         seconds = self._seconds(samples, length)
-        one_s = self._seconds(1, length) if samples > 1 else seconds
-        token_s = (seconds - one_s) / ((samples - 1) * length) if samples > 1 else seconds / length
-        token_s = min(max(token_s, 1e-9), seconds / (samples * length))
-        batch_s = seconds - token_s * samples * length
-        return Ready(self._load_s, samples / seconds, batch_s, token_s, self._backend.packed)
+        one_s = self._seconds(1, length) if samples > 1 else None
+        return Ready.measured(self._load_s, (samples, length), seconds, one_s, packed=self._backend.packed)
 
     def _seconds(self, samples: int, length: int) -> float:
         """The time of the fastest of a few batches; a slow engine runs only one."""
@@ -106,15 +104,15 @@ class Worker:
                 f"infinity for the first sample. Type another --model, or a wider --precision."
             )
 
-    def infer(self, indexes: Int64) -> Answer:
-        """The answer to samples `indexes`, int64[B]. Never raises: an error is part of the answer."""
-        return self.begin(indexes).answers()
+    def infer(self, work: Int64 | Tokens) -> Answer:
+        """The answer to samples by their indexes, int64[B], or themselves. Never raises: an error is part of it."""
+        return self.begin(work).answers()
 
-    def begin(self, indexes: Int64) -> Pending[Answer]:
+    def begin(self, work: Int64 | Tokens) -> Pending[Answer]:
         """Start a batch of these samples; returns before it is finished if the engine is asynchronous."""
         start_s = time.perf_counter()
         try:
-            batch = gather(self._features, indexes)
+            batch = packed(work) if isinstance(work, Tokens) else gather(self._features, work)
             gathered_s = time.perf_counter()
             pending = self._backend.begin(batch)
         except Exception as error:  # noqa: BLE001 - sent to the scheduler, which fails the run
@@ -151,5 +149,17 @@ def gather(features: Features, indexes: Int64) -> Batch:
         input_ids=features.input_ids[where],
         token_type_ids=features.token_type_ids[where],
         position_ids=(tokens - np.repeat(ends[:-1], lengths)).astype(np.int32),
+        cu_seqlens=ends,
+    )
+
+
+def packed(tokens: Tokens) -> Batch:
+    """Samples that came as tokens, as one packed batch."""
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(tokens.lengths)])
+    positions = np.arange(ends[-1]) - np.repeat(ends[:-1], tokens.lengths)
+    return Batch(
+        input_ids=tokens.ids,
+        token_type_ids=(positions >= np.repeat(tokens.splits, tokens.lengths)).astype(np.int32),
+        position_ids=positions.astype(np.int32),
         cu_seqlens=ends,
     )

@@ -4,6 +4,9 @@
 and MultiStream a query has all its samples, so batches are planned when it is issued; in Server a batch is formed when
 an instance is free or an accelerator is about to be, from the samples that wait then.
 
+A job that a remote executor lost with its node, unanswered, is submitted once more; a job that is lost again is a
+failure.
+
 After a failure no more queries are answered: LoadGen has no call that stops it, and a run with empty responses could
 end with a VALID summary. `run.watched_test` polls `failure` and abandons LoadGen's thread.
 """
@@ -78,6 +81,7 @@ class Scheduler:
         self._lengths, self._rows, self._on_complete = lengths, rows, on_complete
         self._all_issued, self._answered = False, 0
         self._limits = limits
+        self._moved: set[Job] = set()  # lost with their node, and submitted once more
         self._in_flight = ExpectedEnds(executor.instances, cost)
         self._plan_at_issue = plan_at_issue
         self._plans: deque[Iterator[Job]] = deque()
@@ -141,7 +145,7 @@ class Scheduler:
         A busy instance gets its next job early, in Server only if a full batch waits, or if an accelerator is about to
         end its job (expected_ends.py): samples that arrive later may still join a smaller batch.
         """
-        instances, in_flight = self._executor.instances, len(self._in_flight)
+        instances, in_flight = self._executor.active, len(self._in_flight)
         if in_flight >= instances * JOBS_PER_INSTANCE:
             return False
         if self._plan_at_issue or self._queue.has_full_batch:
@@ -157,6 +161,10 @@ class Scheduler:
 
     def _done(self, outcome: Outcome) -> None:
         answer = outcome.answer
+        if outcome.lost and outcome.job not in self._moved and not self.failure:
+            self._moved.add(outcome.job)
+            self._executor.submit(outcome.job, self._done)
+            return
         if answer.error or answer.outputs is None:
             self.fail(answer.error or RuntimeError("expected outputs from the backend, found none"))
         if self.failure or answer.outputs is None:

@@ -13,16 +13,14 @@ from accuracy.score import Score
 from accuracy.targets import Target
 from foundation import log_files, program
 from sut.errors import INVALID, VALID, RunFailedError, UserError
-from sut.executors.base import LOAD_PATIENCE_S, Executor, Ready
-from sut.executors.inline import InlineExecutor
-from sut.executors.processes import ProcessExecutor
+from sut.executors.base import Executor, Ready
 from sut.machine import memory
 from sut.queries import loadgen
 from sut.queries.scheduler import Scheduler
 from sut.record import detail_log
 from sut.record.results import AccuracyResult
 from sut.record.run_record import RunRecord, Verdict
-from sut.run import find_peak, log_dir, recording, terminal_report, watched_test
+from sut.run import find_peak, local_instances, log_dir, recording, remote_instances, terminal_report, watched_test
 from sut.run import target as run_target
 from sut.run.prepare import Prepared, prepare
 from sut.run.region_of_interest import RegionOfInterest
@@ -41,8 +39,7 @@ def run(config: RunConfig) -> int:
     logs = config.log_dir or default_log_dir(config)
     handlers = {number: signal.getsignal(number) for number in program.INTERRUPTS}
     with log_dir.claimed(logs):
-        prepared = prepare(config, logs)
-        executor = _executor(prepared)
+        prepared, executor = _with_executor(prepare(config, logs))
         try:
             ready = executor.start()
             code = (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
@@ -53,11 +50,11 @@ def run(config: RunConfig) -> int:
     return code
 
 
-def _executor(prepared: Prepared) -> Executor:
-    patience_s = prepared.config.stall_timeout_s or LOAD_PATIENCE_S
-    if prepared.config.executor == "inline":
-        return InlineExecutor(prepared.worker, patience_s)
-    return ProcessExecutor(prepared.worker, prepared.places, forked=prepared.is_forked, patience_s=patience_s)
+def _with_executor(prepared: Prepared) -> tuple[Prepared, Executor]:
+    """The executor, not started, and the run with what only the executor's nodes know."""
+    if prepared.config.executor == "remote":
+        return remote_instances.connect(prepared)
+    return prepared, local_instances.executor(prepared)
 
 
 def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
@@ -73,10 +70,11 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         clock = watched_test.run(prepared, plan, scheduler, executor, ready, roi)
     except RunFailedError as error:
         died = None if executor.failure is None else str(executor.failure)
-        recording.fail(replace(recording.with_progress(record, scheduler), instance_died=died), str(error))
+        failed = recording.with_nodes(recording.with_progress(record, scheduler), executor)
+        recording.fail(replace(failed, instance_died=died), str(error))
         raise
     try:
-        prepared = prepared.after_test()
+        prepared = remote_instances.after_test(prepared.after_test(), executor)
         record = recording.with_measurements(record, plan, scheduler, executor, roi)
         if config.mode == "accuracy":
             code, rows = _judge_accuracy(prepared, scheduler, record)
@@ -115,7 +113,7 @@ def _judge_performance(
     result = replace(result, target=gate, target_met=is_met if gate else None)
     rows = terminal_report.performance_rows(config.scenario, judged, scheduler.progress, gate)
     recording.finish(record, prepared, "VALID" if result.valid else "INVALID", result, judged.reasons)
-    return VALID if result.valid and is_met else INVALID, rows + terminal_report.batch_rows(record.batches)
+    return VALID if result.valid and is_met else INVALID, rows + _work_rows(record)
 
 
 def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> tuple[int, Rows]:
@@ -132,10 +130,14 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord)
         target=prepared.target,
     )
     rows = terminal_report.accuracy_rows(score, errors, prepared)
-    rows += [*terminal_report.throughput_rows(scheduler.progress), *terminal_report.batch_rows(record.batches)]
+    rows += [*terminal_report.throughput_rows(scheduler.progress), *_work_rows(record)]
     recording.finish(record, prepared, _verdict(score, errors, prepared.target), result, errors)
     code = VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
     return code, [*rows, ("predictions", str(predictions))]
+
+
+def _work_rows(record: RunRecord) -> Rows:
+    return [*terminal_report.batch_rows(record.batches), *terminal_report.node_rows(record.nodes)]
 
 
 def _verdict(score: Score, errors: list[str], target: Target | None) -> Verdict:

@@ -38,7 +38,7 @@ from sut.tasks import TASKS
 
 OWN_DATA = "calibration data taken from the development set, the one that is run; see --calibration-dataset"
 OpenData = Callable[[Path], DataSet]
-_DIGEST = "calibration_features_sha256"
+DIGEST = "calibration_features_sha256"
 _NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are not part of the key
 _SAMPLES, _RANDOM_SAMPLES = 500, 16  # of a calibration; random weights need few
 _EVERY_S = 10.0  # between two lines without a terminal
@@ -61,7 +61,7 @@ def default_root(config: RunConfig) -> Path:
 
 def was_calibrated_on(directory: Path, features: Features) -> bool:
     """Whether the engine's calibration samples come from these features."""
-    return engine_store.settings(directory).get(_DIGEST) == features.digest()
+    return engine_store.settings(directory).get(DIGEST) == features.digest()
 
 
 def build(config: RunConfig, root: Path | None = None) -> Path:
@@ -182,7 +182,7 @@ def _inputs(config: RunConfig, model: Model, open_data: OpenData) -> _EngineInpu
     about = {
         **weights,
         "calibration_dataset": str(data.file.path),
-        _DIGEST: features.digest(),
+        DIGEST: features.digest(),
         "calibration_samples": len(chosen),
         **drawn,
     }

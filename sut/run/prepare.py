@@ -47,8 +47,9 @@ class Prepared:
     worker: WorkerSpec
     user_conf: LoadGenFile
     audit_config: LoadGenFile
-    places: tuple[Place, ...]  # one for each instance
-    topology: Topology  # the machine's cores and the plan
+    places: tuple[Place, ...]  # one for each instance on this machine
+    instances: int  # of remote ones, the number is known when the nodes are connected
+    topology: Topology | None  # the machine's cores and the plan; None: all instances are on nodes
     target: Target | None  # the target to reach; None if there is none
     precision: str  # that runs: of an .onnx file that runs as it is, the file's
     zero_weights: float | None  # share of an .onnx file's weights that are 0
@@ -70,13 +71,13 @@ class Prepared:
     @property
     def counted(self) -> RunConfig:
         """`config` for LoadGen, with --steps converted into a number of queries."""
-        queries = warm_up.queries(self.config, self.worker.shapes, len(self.places))
+        queries = warm_up.queries(self.config, self.worker.shapes, self.instances)
         return replace(self.config, test_query_count=queries)
 
     @property
     def is_forked(self) -> bool:
         """Whether instances share what one loader has loaded."""
-        return self.topology.weights_shared
+        return self.topology is not None and self.topology.weights_shared
 
 
 def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
@@ -90,20 +91,23 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
     """
     task = TASKS[asked.task]
     requested = settings_target.parse(asked)
-    check_backend(asked.backend)
-    gpus = accelerators(asked.backend)
+    is_remote = asked.executor == "remote"
+    if not is_remote:
+        check_backend(asked.backend)
     config = fp16_fallback.resolve(asked)
     audit = audit_config.read(config)
     model = model_choice.model_of(config, task)
     stamps = file_stamps.of_all([*checkpoints.files(model), *filter(None, [config.calibration_list])])
-    plan = instances_plan.plan(config, model, gpus)
-    config = replace(config, max_batch_tokens=plan.max_batch_tokens)
+    plan = None if is_remote else instances_plan.plan(config, model, accelerators(asked.backend))
+    batch_tokens = plan.max_batch_tokens if plan else instances_plan.asked_batch_tokens(config)
+    config = replace(config, max_batch_tokens=batch_tokens)
     read = inputs.read(config, task, model)
     data = read.data
-    plan.check_memory(config, model, data.features.total_tokens)
+    if plan:
+        plan.check_memory(config, model, data.features.total_tokens)
     resolved = replace(_resolved(config, plan, data), log_dir=logs or asked.log_dir)
     conf = user_conf.read(resolved, task.model_key, read.samples, pipes=True)
-    model = engines.ready(config, model, data.sibling)
+    model = model if is_remote else engines.ready(config, model, data.sibling)
     judged = requested or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
     graph = model_choice.graph_weights(model)
@@ -120,8 +124,9 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
         worker=worker,
         user_conf=conf,
         audit_config=audit,
-        places=plan.places,
-        topology=plan.facts(dict(worker.environment)),
+        places=plan.places if plan else (),
+        instances=len(plan.places) if plan else 0,
+        topology=plan.facts(dict(worker.environment)) if plan else None,
         target=judged,
         precision=model_choice.precision(config, model, graph.types if graph else {}),
         zero_weights=graph.zeros if graph else None,
@@ -130,16 +135,16 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
     )
 
 
-def _resolved(config: RunConfig, plan: InstancesPlan, data: DataSet) -> RunConfig:
+def _resolved(config: RunConfig, plan: InstancesPlan | None, data: DataSet) -> RunConfig:
     """The configuration with all choices filled in."""
     return replace(
         config,
         dataset=data.file.path,
         vocab=data.vocab.path,
         cache_dir=data.cache_dir,
-        instances=len(plan.places),
-        cores_per_instance=plan.cores,
-        threads=config.threads or plan.cores,
+        instances=len(plan.places) if plan else None,
+        cores_per_instance=plan.cores if plan else None,
+        threads=config.threads or (plan.cores if plan else None),
         user_conf=config.user_conf or (_USER_CONF if _USER_CONF.is_file() else None),
     )
 

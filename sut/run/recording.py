@@ -21,6 +21,7 @@ from foundation import file_stamps
 from foundation.bounded_readers import UnreadableError, read_bytes
 from qsl import tokenizer_files
 from sut.executors.base import Executor, Ready
+from sut.executors.remote.executor import RemoteExecutor
 from sut.machine import facts as machine_facts
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
@@ -31,7 +32,7 @@ from sut.record.run_record import Engine, RunRecord, Verdict
 from sut.run.prepare import Prepared
 from sut.run.region_of_interest import RegionOfInterest
 from sut.settings.resolve import given
-from sut.settings.settings import RunConfig
+from sut.settings.settings import SETTINGS, RunConfig
 
 
 def begin(prepared: Prepared) -> RunRecord:
@@ -77,12 +78,17 @@ def with_measurements(
 ) -> RunRecord:
     """The record with LoadGen's settings and the counts of the timed window, after the test."""
     return replace(
-        with_progress(record, scheduler),
+        with_nodes(with_progress(record, scheduler), executor),
         first_query_unix_s=time.time() - (time.perf_counter() - scheduler.progress.first_issue_s),
         plan=plan.facts(),
         batches=scheduler.batch_times.facts(executor.instances, scheduler.progress.window_s),
         roi=roi.facts() if roi else None,
     )
+
+
+def with_nodes(record: RunRecord, executor: Executor) -> RunRecord:
+    """The record with what each node did so far, if the instances are on nodes."""
+    return replace(record, nodes=executor.record()) if isinstance(executor, RemoteExecutor) else record
 
 
 def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:
@@ -146,7 +152,7 @@ def checksums(config: RunConfig, model: Model, known: Mapping[Path, str]) -> dic
     found = {}
     settings = [config.vocab.with_name(name) for name in tokenizer_files.SETTINGS] if config.vocab else []
     for field, path in (*asdict(config).items(), *((path.stem, path) for path in settings if path != config.vocab)):
-        if isinstance(path, Path):
+        if isinstance(path, Path) and not (field in SETTINGS and SETTINGS[field].secret):
             with suppress(UnreadableError):  # removed meanwhile, or never read by this run: its result is still valid
                 found[field] = known.get(path) or hashlib.sha256(read_bytes(path)).hexdigest()
     if model.path is not None:

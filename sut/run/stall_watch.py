@@ -15,13 +15,15 @@ from sut.settings.settings import RunConfig
 
 _LEAST_S = 60.0
 _BATCHES = 20 * JOBS_PER_INSTANCE  # a batch waits for those ahead of it; a busy machine is several times slower
+_REMOTE_TIMES = 3  # a remote executor counts its own deadlines, and a batch may be done twice
 _STEP_S = 1.0  # at most; what is longer is a suspension
 
 
 def limit_s(config: RunConfig, ready: Sequence[Ready]) -> float:
     """How long a batch may take, in seconds."""
     batch_s = max(one.batch_s + one.token_s * config.batch_tokens for one in ready)
-    return config.stall_timeout_s or max(_LEAST_S, _BATCHES * batch_s)
+    limit_s = config.stall_timeout_s or max(_LEAST_S, _BATCHES * batch_s)
+    return _REMOTE_TIMES * limit_s + _LEAST_S if config.executor == "remote" else limit_s
 
 
 @dataclass

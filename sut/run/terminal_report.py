@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import time
+from collections.abc import Sequence
 
 from rich.table import Table
 
@@ -15,6 +17,7 @@ from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
 from sut.record.detail_log import Judged
 from sut.record.measurements import Batches
+from sut.record.nodes import NodeLoss, NodeRecord
 from sut.run import target
 from sut.run.prepare import Prepared
 from sut.settings.settings import RunConfig
@@ -26,7 +29,8 @@ def opening(prepared: Prepared, plan: Plan) -> str:
     """The run and its length in two lines, and the notices."""
     config = prepared.config
     what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {prepared.precision}"
-    where = f"{count(len(prepared.places), 'instance')} × {config.threads} threads"
+    where = count(prepared.instances, "instance")
+    where += f" × {config.threads} threads" if prepared.places else f" on {config.node}"
     amount = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     settings = [f"LoadGen's settings from {config.user_conf}"] if config.user_conf else []
     return "\n".join([what, f"{where}; {amount}", *_zeros(prepared), *settings, *prepared.notices])
@@ -77,6 +81,22 @@ def batch_rows(batches: Batches | None) -> Rows:
     found = batches.batch_latency_ms
     of = f"{batches.batches:,} in {count(len(batches.instances), 'instance')}"
     return [("batches", f"{of}; p50 {found['p50']:.3g}, p99 {found['p99']:.3g}, p99.9 {found['p99.9']:.3g} ms each")]
+
+
+def node_rows(nodes: Sequence[NodeRecord] | None) -> Rows:
+    """A row for each node, and for each time that one was lost."""
+    rows: Rows = []
+    for node in nodes or ():
+        did = f"{node.samples:,} samples in {node.batches:,} batches, {count(node.instances, 'instance')}"
+        rows.append((f"node {node.address}", did))
+        rows += [("  lost", _loss(loss)) for loss in node.losses]
+    return rows
+
+
+def _loss(loss: NodeLoss) -> str:
+    at = time.strftime("%H:%M:%S", time.localtime(loss.unix_s))
+    back = "" if loss.back_unix_s is None else f"; back after {loss.back_unix_s - loss.unix_s:.1f} s"
+    return f"at {at}: {loss.reason}; {count(loss.jobs_moved, 'batch')} moved{back}"
 
 
 def accuracy_rows(score: Score, errors: list[str], prepared: Prepared) -> Rows:

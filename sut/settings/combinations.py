@@ -9,7 +9,7 @@ from sut.settings.settings import RunConfig
 
 def check(config: RunConfig) -> None:
     """Raise UsageError for settings that do not go together."""
-    for rule in (_engine, _length, _server, _steps, _window):
+    for rule in (_engine, _length, _server, _steps, _window, _remote):
         rule(config)
 
 
@@ -62,3 +62,18 @@ def _window(config: RunConfig) -> None:
         raise UsageError(f"--kpi {config.kpi} does not go with --mode {config.mode}.")
     if config.audit_config and (config.mode != "performance" or config.find_peak):
         raise UsageError("--audit-config goes with --mode performance, and without --find-peak.")
+
+
+_OF_THE_NODE = ("instances", "cores_per_instance", "threads", "engine", "fpmath_mode", "torch_mkldnn_matmul_min_dim")
+
+
+def _remote(config: RunConfig) -> None:
+    if (config.executor == "remote") != (config.node is not None):
+        raise UsageError("--executor remote and --node HOST:PORT go together.")
+    if config.executor != "remote":
+        return
+    for name in (*_OF_THE_NODE, "verbose"):
+        if getattr(config, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is a node's own, found it with --executor remote. Type it with: sut serve"
+            )

@@ -21,6 +21,7 @@ _TOML = "config"
 _WHY = {
     "ask": "`ask` takes the flags that choose and load a model",
     "compare": "a comparison sets it for each of its runs",
+    "serve": "`serve` takes the flags that choose and load a model",
     "sweep": "a sweep sets it for each of its runs",
     "submit": "a submission sets it for each of its runs",
 }
@@ -62,8 +63,18 @@ def _add(group: argparse._ArgumentGroup, row: Setting, verb: str) -> None:
     same: dict[str, Any] = {"dest": row.name, "default": argparse.SUPPRESS, "help": shown}
     if row.kind is bool:
         group.add_argument(*row.flags, action="store_true", **same)
+    elif row.joined:
+        group.add_argument(*row.flags, action=_Join, metavar=row.metavar, **same)
     else:
         group.add_argument(*row.flags, type=_TYPES[row.kind], metavar=row.metavar, **same)
+
+
+class _Join(argparse.Action):
+    """A flag that may be typed several times: its values, with commas."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, value: Any, *_: Any) -> None:
+        before = getattr(options, self.dest, None)
+        setattr(options, self.dest, f"{before},{value}" if before else value)
 
 
 def _whole_number(text: str) -> int:

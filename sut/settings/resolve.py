@@ -81,6 +81,8 @@ def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
     Raises:
         UsageError: the row does not take it.
     """
+    if row.joined and isinstance(value, list):
+        value = ",".join(map(str, value))
     if isinstance(value, str) and "\0" in value:
         raise UsageError(f"expected {row.flag} without a NUL character, found {value!r}.")
     if row.choices is not None:

@@ -34,6 +34,8 @@ class Row(TypedDict, total=False):
     least: float  # … or at least this, and at most MOST
     aliases: tuple[str, ...]
     not_for: str  # verbs that set it themselves, or have no use for it
+    joined: bool  # text with commas: the flag may be typed several times, and TOML may have a list
+    secret: bool  # a file that proves who we are: no record has its checksum
     repeated: bool  # False: other settings spell its value out, so a command line that repeats a run omits it
 
 
@@ -55,6 +57,8 @@ class Setting:
     least: float | None = None
     aliases: tuple[str, ...] = ()
     not_for: str = ""
+    joined: bool = False
+    secret: bool = False
     repeated: bool = True
 
     @property

@@ -23,7 +23,7 @@ from sut.tasks import TASKS
 
 MODES = ("performance", "accuracy")
 KPIS = ("throughput", "latency", "accuracy")
-EXECUTORS = ("processes", "spawned", "inline")
+EXECUTORS = ("processes", "spawned", "inline", "remote")
 DEMO = "demo"
 MAX_BATCH_TOKENS = 1536  # on a CPU, where neither this setting nor a batch size is given
 
@@ -37,6 +37,7 @@ _CORES = "instances and batches"
 FILES = "files"
 _LIBRARIES = "engine libraries and tracing"
 _ENGINE = "int8 and fp8 engines"
+_NODES = "nodes"
 _SUBMISSION = "submissions; `submit` sets these itself"
 
 
@@ -59,7 +60,7 @@ class RunConfig:
     scenario: str = setting(
         "Offline", f"LoadGen's scenario: {', '.join(SCENARIOS)}", _WHAT, choices=one_of(*SCENARIOS), not_for=_SET)
     mode: str = setting(
-        "performance", f"LoadGen's mode: {', '.join(MODES)}", _WHAT, choices=one_of(*MODES), not_for=_SET)
+        "performance", f"LoadGen's mode: {', '.join(MODES)}", _WHAT, choices=one_of(*MODES), not_for=f"{_SET} serve")
     backend: str = setting(
         "onnxruntime", f"engine that runs the model: {', '.join(BACKENDS)}", _WHAT, choices=lambda _: tuple(BACKENDS))
     model: str = setting(
@@ -76,38 +77,39 @@ class RunConfig:
 
     execution_mode: str = setting(
         "test", "test: short, never submittable; valid: the official length", _LENGTH,
-        choices=one_of("test", "valid"), not_for="ask submit")
+        choices=one_of("test", "valid"), not_for="ask submit serve")
     test_query_count: int | None = setting(
-        None, "queries of a test run", _LENGTH, implied="as many as fit into about 10 s", above=0, not_for="ask")
+        None, "queries of a test run", _LENGTH, implied="as many as fit into about 10 s", above=0, not_for="ask serve")
     steps: int | None = setting(
         None, "length of a test run in full batches per instance, in place of --test-query-count", _LENGTH,
-        implied="not used", above=0, not_for="ask")
+        implied="not used", above=0, not_for="ask serve")
     warmup_steps: int = setting(
         1, "how often each warm-up shape is run before the first query", _LENGTH, above=0, not_for="ask")
     min_duration_s: float | None = setting(
         None, "shortest duration of the run", _LENGTH, implied=f"none in a test run, {MIN_DURATION_S} in a valid one",
-        metavar="S", unit="s", least=0, not_for="ask submit")
+        metavar="S", unit="s", least=0, not_for="ask submit serve")
     target_qps: float | None = setting(
         None, "LoadGen's target_qps", _LENGTH, implied="user.conf, else measured", unit="queries/s", above=0,
-        not_for="ask")
+        not_for="ask serve")
     target_latency_ms: float | None = setting(
         None, f"Server: limit of the {SCENARIOS['Server'].percentile}th percentile, in a test run",
         _LENGTH, metavar="MS", unit="ms", above=0,
         implied=f"user.conf, else the benchmark's {SERVER_LATENCY_MS}", not_for="ask compare")
     find_peak: bool = setting(
         False, "Server: find the highest valid target_qps by bisection; each probe takes 10 s, or "
-        "--min-duration-s", _LENGTH, not_for=_SET)
+        "--min-duration-s", _LENGTH, not_for=f"{_SET} serve")
     target: str | None = setting(
         None, "exit code 1 if the result misses this. Accuracy mode: " + ", ".join(TARGETS) + " or percent; "
         "performance mode: least samples/s, or most ms in SingleStream and MultiStream", _LENGTH, metavar="WHAT",
-        implied="in accuracy mode that of the demo or of the benchmark", not_for=_SET)
+        implied="in accuracy mode that of the demo or of the benchmark", not_for=f"{_SET} serve")
     kpi: str | None = setting(
         None, f"the figure that `sut kpi` marks: {', '.join(KPIS)}", _LENGTH,
-        implied="that of the mode and the scenario", choices=one_of(*KPIS), not_for="ask")
+        implied="that of the mode and the scenario", choices=one_of(*KPIS), not_for="ask serve")
 
     executor: str = setting(
         "processes", "processes: weights are loaded once and shared, if the backend can; spawned: each instance "
-        "loads its own; inline: one instance in this process", _CORES, choices=one_of(*EXECUTORS), not_for="ask")
+        "loads its own; inline: one instance in this process; remote: on nodes, see --node", _CORES,
+        choices=one_of(*EXECUTORS), not_for="ask")
     instances: int | None = setting(
         None, "loaded models, each in a process on its own cores", _CORES, above=0, not_for="ask",
         implied="as many as the cores allow")
@@ -128,12 +130,26 @@ class RunConfig:
         unit="s", above=0, not_for="ask",
         implied="1800 for loading; then 40 times the duration of a batch at warm-up, at least 60")
 
+    node: str | None = setting(
+        None, "a machine that runs `sut serve`, for --executor remote; several: type it several times", _NODES,
+        implied="none", metavar="HOST:PORT", joined=True, not_for="ask serve")
+    token_file: Path | None = setting(
+        None, "file with the token that a run and its nodes have in common", _NODES, implied="none", secret=True,
+        not_for="ask")
+    tls_cert: Path | None = setting(
+        None, "this machine's certificate for mutual TLS, PEM", _NODES, implied="none", secret=True, not_for="ask")
+    tls_key: Path | None = setting(
+        None, "its key, without a password", _NODES, implied="in the file of --tls-cert", secret=True, not_for="ask")
+    tls_ca: Path | None = setting(
+        None, "certificates of the CA that the other side's certificate must be from, PEM", _NODES, implied="none",
+        secret=True, not_for="ask")
+
     log_dir: Path | None = setting(
         None, "LoadGen's logs and run.json", FILES, implied="a new one below runs/", metavar="DIR",
-        not_for=f"{_SET} sweep")
+        not_for=f"{_SET} sweep serve")
     user_conf: Path | None = setting(
         None, "LoadGen's settings by model and scenario", FILES, implied="./user.conf if it exists",
-        not_for="ask")
+        not_for="ask serve")
     cache_dir: Path | None = setting(
         None, "features, engines and the demo data set", FILES, implied="~/.cache/mlperf-bert-sut", metavar="DIR")
 
@@ -145,10 +161,10 @@ class RunConfig:
         _LIBRARIES, implied="PyTorch's own", above=0)
     verbose: bool = setting(
         False, "log every call of oneDNN to engine-<pid>.txt in the log directory; slow; sets ONEDNN_VERBOSE and "
-        "DNNL_VERBOSE", _LIBRARIES, not_for="ask")
+        "DNNL_VERBOSE", _LIBRARIES, not_for="ask serve")
     roi: bool = setting(
         False, "print 'Running evaluation' when the timed window begins and 'Evaluating: 100%' when it ends",
-        _LIBRARIES, not_for="ask")
+        _LIBRARIES, not_for="ask serve")
 
     engine: Path | None = setting(
         None, "directory of a built engine, from this machine or another", _ENGINE, metavar="DIR", not_for="compare",
@@ -166,9 +182,9 @@ class RunConfig:
 
     round: str | None = setting(
         None, f"use the seeds of this round of MLPerf inference: {', '.join(SEEDS)}", _SUBMISSION,
-        implied="those of LoadGen's release", choices=one_of(*SEEDS), not_for="ask")
+        implied="those of LoadGen's release", choices=one_of(*SEEDS), not_for="ask serve")
     audit_config: Path | None = setting(
-        None, "LoadGen's audit.config, for a compliance run", _SUBMISSION, implied="none", not_for=_SET)
+        None, "LoadGen's audit.config, for a compliance run", _SUBMISSION, implied="none", not_for=f"{_SET} serve")
     # fmt: on
 
     # The settings that were given: a given value is repeated even if it equals the default.

@@ -26,6 +26,7 @@ VERBS: dict[str, Verb] = {
     "presets": Verb("list the settings that have a name, for --preset", "sut.commands.presets"),
     "doctor": Verb("show what works on this machine and what is missing", "sut.commands.doctor.command"),
     "ask": Verb("answer questions about a passage", "sut.commands.ask", "--passage TEXT --question TEXT", True),
+    "serve": Verb("be a node: answer the queries of runs on other machines", "sut.commands.serve", "--port N", True),
     "compare": Verb("compare presets with plain fp32", "sut.commands.compare.command", "PRESET...", True),
     "sweep": Verb("run a grid of settings", "sut.commands.sweep.command", '--set "instances=1 2" --repeat 3', True),
     "replay": Verb("repeat an earlier run and show what differs", "sut.commands.replay.command", "RUN"),

@@ -13,7 +13,14 @@ from sut import errors
 
 PACKAGES = ("foundation", "qsl", "backends", "accuracy", "sut", "submission")
 # Caught where they are raised: they never reach a person as they are.
-INNER = {"CompilerError", "UnreadableError", "RefusedError", "RetryLaterError", "UrlRefusedError"}
+INNER = {
+    "CompilerError",
+    "UnreadableError",
+    "RefusedError",
+    "RetryLaterError",
+    "UrlRefusedError",
+    "RefusedRequestError",
+}
 
 
 def found() -> dict[str, type]:

@@ -29,7 +29,8 @@ class PoolExecutor:
     failure: Exception | None = None
 
     def __init__(self, instances: int, seed: int, fail_at: int = 0) -> None:
-        self.instances, self._fail_at = instances, fail_at
+        self.instances = self.active = instances
+        self._fail_at = fail_at
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._waiting: list[tuple[Job, Done]] = []

@@ -55,7 +55,14 @@ def test_a_run_json_of_the_first_edition_is_read_and_every_key_of_it_is_still_wr
     assert (found.record_version, found.verdict, found.samples, found.config.instances) == (1, "VALID", 1255, 1)
     content, written = records.first_edition(), json.loads(run_record.write(tmp_path, found).read_text())
     config = written["config"]
-    assert set(config) - set(content["config"]) == {"stall_timeout_s"}
+    assert set(config) - set(content["config"]) == {
+        "stall_timeout_s",
+        "node",
+        "token_file",
+        "tls_cert",
+        "tls_key",
+        "tls_ca",
+    }
     written["config"] = {key: config[key] for key in content["config"]}
     assert {key: written[key] for key in content} == content
     assert set(written) - set(content) == {"record_version", "instance_died"}

@@ -1,0 +1,1 @@
+"""Instances on other machines: the executor, its nodes, and their speed as it is measured from here."""

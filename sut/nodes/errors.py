@@ -1,0 +1,13 @@
+"""Errors of a connection to a node; each ends the connection, and is its reason."""
+
+from __future__ import annotations
+
+from sut.errors import SutError
+
+
+class NodeError(SutError):
+    """A node cannot be reached, or its connection ended."""
+
+
+class ProtocolError(NodeError):
+    """Bytes or messages that are not the protocol."""

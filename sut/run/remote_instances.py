@@ -1,0 +1,149 @@
+"""The instances of a prepared run on other machines: connects to the nodes and checks that they are the same system."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+
+from sut.errors import UsageError
+from sut.executors.base import LOAD_PATIENCE_S, Executor
+from sut.executors.remote.executor import RemoteExecutor, Terms
+from sut.machine import project
+from sut.nodes import addresses, credentials, handshake
+from sut.nodes.addresses import Address
+from sut.nodes.credentials import Credentials
+from sut.nodes.errors import NodeError
+from sut.nodes.handshake import Node
+from sut.nodes.messages import Identity, Welcome
+from sut.run import engines, identity, warm_up
+from sut.run.prepare import Prepared
+
+_START_S = 10.0  # for a node that is just being started
+_POLL_S = 0.5
+_TYPE = {
+    "task": "--task",
+    "model": "--model",
+    "vocabulary": "--vocab",
+    "backend": "--backend",
+    "precision": "--precision",
+}
+
+
+def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
+    """Connect to all nodes; returns the run with what they say, and the executor, which has not been started.
+
+    Raises:
+        UsageError: a node is another system than this run is of, or has another token.
+        NodeError: a node cannot be reached.
+    """
+    config, ours = prepared.config, identity.of(prepared)
+    own = credentials.read(config.token_file, config.tls_cert, config.tls_key, config.tls_ca)
+    found = [(one, _first(one, own, ours)) for one in addresses.parse_all(config.node or "")]
+    welcomes = [node.welcome for _, node in found]
+    _check_engines([(address, node.welcome) for address, node in found])
+    joined = _with_nodes(prepared, welcomes)
+    _check_sizes(joined, welcomes)
+    executor = RemoteExecutor(
+        found,
+        lambda address: _same(address, own, ours),
+        prepared.features,
+        ours.features,
+        Terms(
+            shapes=joined.worker.shapes,
+            steps=config.warmup_steps,
+            batch_tokens=joined.config.batch_tokens,
+            patience_s=config.stall_timeout_s,
+            load_patience_s=config.stall_timeout_s or LOAD_PATIENCE_S,
+        ),
+    )
+    return joined, executor
+
+
+def _first(address: Address, own: Credentials, ours: Identity) -> Node:
+    """The node, which may be about to start."""
+    until_s, is_told = time.monotonic() + _START_S, False
+    while True:
+        try:
+            return _same(address, own, ours)
+        except NodeError:
+            if time.monotonic() > until_s:
+                raise
+        if not is_told:
+            print(f"waiting for the node at {address}", file=sys.stderr, flush=True)
+            is_told = True
+        time.sleep(_POLL_S)
+
+
+def _same(address: Address, own: Credentials, ours: Identity) -> Node:
+    """The node, if it is the same system as this run's."""
+    node = handshake.connect(address, own, project.version())
+    theirs = node.welcome.identity
+    for name, option in _TYPE.items():
+        here, there = getattr(ours, name), getattr(theirs, name)
+        if here != there:
+            node.channel.close()
+            raise UsageError(
+                f"expected {name} {_short(here)} on the node at {address}, as here, found {_short(there)}. "
+                f"Type the same {option} on both."
+            )
+    return node
+
+
+def _short(value: str) -> str:
+    """A hash by its first digits."""
+    return f"{value[:12]}…" if len(value) == 64 else value
+
+
+def _check_engines(nodes: list[tuple[Address, Welcome]]) -> None:
+    first_address, first = nodes[0]
+    for address, welcome in nodes[1:]:
+        if welcome.engine != first.engine:
+            raise UsageError(
+                f"expected the engine {first.engine} of the node at {first_address} on all, found {welcome.engine} on "
+                f"{address}. Copy it there, and type: --engine DIR"
+            )
+
+
+def _with_nodes(prepared: Prepared, welcomes: list[Welcome]) -> Prepared:
+    """The run with the size of batches that the nodes take, and what their engines were calibrated on."""
+    count = sum(len(one.instances) for one in welcomes)
+    is_asked = prepared.asked.max_batch_tokens or prepared.asked.batch_size
+    tokens = prepared.config.batch_tokens if is_asked else min(one.most_tokens for one in welcomes)
+    config = replace(prepared.config, instances=count, max_batch_tokens=tokens)
+    digest = prepared.features.digest()
+    is_own = any(one.calibrated_on == digest for one in welcomes) and engines.OWN_DATA not in prepared.notices
+    shapes = warm_up.warm_up_shapes(config, prepared.features)
+    return replace(
+        prepared,
+        config=config,
+        instances=count,
+        worker=replace(prepared.worker, shapes=shapes),
+        notices=(*prepared.notices, *([engines.OWN_DATA] if is_own else [])),
+    )
+
+
+def _check_sizes(prepared: Prepared, welcomes: list[Welcome]) -> None:
+    longest, tokens = int(prepared.features.lengths.max()), prepared.config.batch_tokens
+    for welcome in welcomes:
+        if longest > welcome.most_length:
+            raise UsageError(
+                f"expected a node for samples of {longest} tokens, found {welcome.name} for up to "
+                f"{welcome.most_length}. Type the same --model on both."
+            )
+        if tokens > welcome.most_tokens:
+            raise UsageError(
+                f"expected a node for batches of {tokens} tokens, found {welcome.name} for up to "
+                f"{welcome.most_tokens}. Type the same --max-batch-tokens on both."
+            )
+
+
+def after_test(prepared: Prepared, executor: Executor) -> Prepared:
+    """The same with a notice if a node was lost."""
+    if not isinstance(executor, RemoteExecutor):
+        return prepared
+    lost = ", ".join(node.address for node in executor.record() if node.losses)
+    if not lost:
+        return prepared
+    notice = f"node {lost} was lost during the run: not submittable, since what ran is not the system described"
+    return replace(prepared, notices=(*prepared.notices, notice))

@@ -1,0 +1,1 @@
+"""A node: loaded engines that answer queries from other machines."""

@@ -1,0 +1,207 @@
+"""The face of a node that speaks frames: accepts connections, checks each query, sends each answer.
+
+Handshakes block, so each has a thread of its own, of which there are few at a time; then one thread serves all clients.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from foundation.arrays import Int64
+from sut.errors import UsageError
+from sut.executors.base import Outcome
+from sut.nodes import handshake, messages
+from sut.nodes.addresses import Address
+from sut.nodes.channel import Channel
+from sut.nodes.credentials import Credentials
+from sut.nodes.errors import NodeError, ProtocolError
+from sut.nodes.frames import STRANGERS, Frame, Kind
+from sut.nodes.loop import Loop
+from sut.nodes.messages import Rows, Tokens, Welcome
+from sut.serving.core import RefusedRequestError, Request, ServingCore
+
+_MOST_CLIENTS, _MOST_STRANGERS = 64, 16
+_QUIET_S = 0.3  # after its last answer a node that ends waits this long for queries that were sent before it said so
+
+
+class About(Protocol):
+    """What the node is, given its proof and the credits of a client."""
+
+    def __call__(self, proof: str, credits: int) -> Welcome: ...
+
+
+@dataclass(eq=False)
+class _Client:
+    channel: Channel
+    peer: str
+    forms_batches: bool  # else the node does
+    waiting: set[int] = field(default_factory=set)  # numbers of its queries under way
+
+
+class FrameServer:
+    """Serves a core at an address.
+
+    Args:
+        samples: of the node's data set, which queries may name by index.
+        about: what the node is, given its proof and the credits of the client.
+
+    Raises:
+        UsageError: the address cannot be used.
+    """
+
+    def __init__(
+        self, core: ServingCore, samples: int, address: Address, own: Credentials, package: str, about: About
+    ) -> None:
+        self.failure: Exception | None = None
+        self._core, self._samples, self._own = core, samples, own
+        self._package, self._about = package, about
+        self._lock = threading.Lock()
+        self._clients: list[_Client] = []
+        self._strangers = threading.Semaphore(_MOST_STRANGERS)
+        self._closing = threading.Event()
+        self._socket = _listen(address)
+        self.address = Address(address.host, self._socket.getsockname()[1])
+        self._loop = Loop("clients", lambda: None, self._defect)
+        self._accepting = threading.Thread(target=self._accept, name="accept", daemon=True)
+
+    def start(self) -> None:
+        self._loop.start()
+        self._accepting.start()
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                connection, peer = self._socket.accept()
+            except OSError:
+                if not self._closing.wait(0.05):  # no descriptor is left, until a client goes
+                    continue
+                return
+            if not self._strangers.acquire(blocking=False):
+                connection.close()
+                continue
+            name = str(Address(*peer[:2]))
+            threading.Thread(target=self._greet, args=(connection, name), name="greet", daemon=True).start()
+
+    def _greet(self, connection: socket.socket, peer: str) -> None:
+        channel = Channel(connection, STRANGERS)
+        try:
+            if len(self._clients) >= _MOST_CLIENTS:
+                raise NodeError(f"there are {_MOST_CLIENTS} clients already")
+            about = partial(self._about, credits=self._share(1))
+            hello = handshake.accept(channel, self._own, self._package, about)
+            self._join(_Client(channel, peer, hello.batching == "client"))
+        except NodeError as error:
+            channel.close()
+            print(f"refused {peer}: {error}", file=sys.stderr, flush=True)
+        finally:
+            self._strangers.release()
+
+    def _join(self, client: _Client) -> None:
+        with self._lock:
+            self._clients.append(client)
+        self._loop.add(client.channel, partial(self._on_frame, client), partial(self._leave, client))
+        self._grant()
+
+    def _leave(self, client: _Client, reason: str) -> None:
+        with self._lock:
+            self._clients.remove(client)
+        self._grant()
+
+    def _share(self, more: int = 0) -> int:
+        """The credits of each client."""
+        return max(1, self._core.capacity // max(1, len(self._clients) + more))
+
+    def _grant(self) -> None:
+        credits = 0 if self._closing.is_set() else self._share()
+        with self._lock:
+            clients = list(self._clients)
+        for client in clients:
+            most = credits if client.forms_batches else credits and self._core.capacity * 64
+            client.channel.send(Frame(Kind.CREDITS, 0, messages.to_count(most)))
+
+    def _on_frame(self, client: _Client, frame: Frame) -> None:
+        try:
+            if frame.kind in (Kind.INDEXES, Kind.TOKENS):
+                self._query(client, frame)
+            elif frame.kind is Kind.PING:
+                client.channel.send(Frame(Kind.PONG, frame.number))
+            elif frame.kind is Kind.BYE:
+                raise NodeError("it said bye")
+        except ProtocolError as error:
+            client.channel.send(Frame(Kind.ERROR, 0, messages.to_text(str(error))))
+            raise
+
+    def _query(self, client: _Client, frame: Frame) -> None:
+        work: Int64 | Tokens
+        if frame.kind is Kind.INDEXES:
+            work = messages.from_indexes(frame.payload, self._samples)
+        else:
+            work = messages.from_tokens(frame.payload)
+        if not frame.number or frame.number in client.waiting:
+            raise ProtocolError(f"expected a new number of a query, found {frame.number}")
+        client.waiting.add(frame.number)
+        request = Request(work, partial(self._answer, client, frame.number))
+        try:
+            (self._core.submit_batch if client.forms_batches else self._core.submit_sample)(request)
+        except RefusedRequestError as error:
+            self._send(client, Frame(Kind.ERROR, frame.number, messages.to_text(str(error))))
+
+    def _answer(self, client: _Client, number: int, outcome: Outcome) -> None:
+        answer = outcome.answer
+        if answer.error is not None or answer.outputs is None:
+            text = f"{type(answer.error).__name__}: {answer.error}"
+            self._send(client, Frame(Kind.ERROR, number, messages.to_text(text)))
+            return
+        rows = Rows(answer.outputs, outcome.instance, answer.computed_tokens, answer.batch_s, answer.engine_s)
+        self._send(client, Frame(Kind.ANSWER, number, messages.to_rows(rows)))
+
+    def _send(self, client: _Client, frame: Frame) -> None:
+        client.waiting.discard(frame.number)
+        client.channel.send(frame)
+
+    def _defect(self, error: Exception) -> None:
+        self.failure = self.failure or error
+
+    def drain(self, patience_s: float) -> bool:
+        """Take no more clients, grant no more credits, answer what is under way, and say bye.
+
+        False if it was not all answered in time."""
+        self._stop_listening()
+        self._grant()
+        until_s, quiet_s = time.monotonic() + patience_s, 0.0
+        while quiet_s < _QUIET_S and time.monotonic() < until_s:
+            time.sleep(0.05)
+            quiet_s = quiet_s + 0.05 if self._core.is_idle else 0.0
+        self.close("it is ending")
+        return quiet_s >= _QUIET_S
+
+    def close(self, reason: str) -> None:
+        """Tell all clients why, and close their connections."""
+        self._stop_listening()
+        with self._lock:
+            clients = list(self._clients)
+        for client in clients:
+            client.channel.send(Frame(Kind.BYE, 0, messages.to_text(reason)))
+        self._loop.close()
+
+    def _stop_listening(self) -> None:
+        self._closing.set()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=64)
+    except (OSError, OverflowError) as error:
+        text = getattr(error, "strerror", None) or error
+        raise UsageError(f"expected to listen at {address}, found: {text}. Type another --port or --host.") from error

@@ -1,0 +1,263 @@
+"""The scheduler on nodes: each sample is answered once, with its own answer, whatever happens on the way."""
+
+from __future__ import annotations
+
+import re
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import nodes
+import numpy as np
+import pytest
+from nodes import FEATURES
+
+from foundation.arrays import Float32, Int64
+from sut.errors import RunFailedError
+from sut.executors.remote.executor import RemoteExecutor
+from sut.nodes.frames import Frame, FrameParser, Kind
+from sut.queries.scheduler import Scheduler
+from sut.queries.server_queue import BatchLimits
+from sut.serving.frame_server import FrameServer
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def fast() -> Iterator[FrameServer]:
+    with nodes.node() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[FrameServer]:
+    with nodes.node("fake:sleep_ms=2") as found:
+        yield found
+
+
+class Test:
+    """A test of LoadGen's: issues samples to a scheduler, and keeps what comes back."""
+
+    __test__ = False
+
+    def __init__(self, executor: RemoteExecutor, *, plan_at_issue: bool = True) -> None:
+        self.answers: dict[int, Float32] = {}
+        self.doubled: list[int] = []
+        self._over = threading.Event()
+        self._executor = executor
+        self.scheduler = Scheduler(
+            executor,
+            FEATURES.lengths,
+            FEATURES.lengths,
+            self._complete,
+            limits=BatchLimits(200, packed=True),
+            plan_at_issue=plan_at_issue,
+            on_complete=self._over.set,
+        )
+
+    def _complete(self, ids: Int64, outputs: Float32, rows: Int64) -> None:
+        for id, found in zip(ids.tolist(), np.split(outputs, np.cumsum(rows)[:-1]), strict=True):
+            if id in self.answers:
+                self.doubled.append(id)
+            self.answers[id] = found.copy()
+
+    def issue(self, count: int = 300, then: Callable[[], None] = lambda: None) -> None:
+        """Issue samples, and do something meanwhile."""
+        indexes = [number % len(FEATURES) for number in range(count)]
+        self.scheduler.issue_queries(range(1000, 1000 + count), indexes)
+        then()
+        self.scheduler.flush_queries()
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self.scheduler.failure or self._executor.failure
+
+    def end(self, count: int = 300) -> None:
+        """Wait for all answers; each must be right and there once."""
+        until_s = time.monotonic() + PATIENCE_S
+        while not self._over.wait(0.02):
+            assert self.failure is None
+            assert time.monotonic() < until_s, f"{len(self.answers)} answers"
+        assert self.doubled == []
+        assert sorted(self.answers) == list(range(1000, 1000 + count))
+        for id, found in self.answers.items():
+            np.testing.assert_array_equal(found, nodes.right((id - 1000) % len(FEATURES)))
+
+    def fail(self) -> str:
+        """Wait for the failure."""
+        until_s = time.monotonic() + PATIENCE_S
+        while self.failure is None:
+            assert time.monotonic() < until_s, "waited in vain"
+            time.sleep(0.01)
+        return str(self.failure)
+
+
+@pytest.mark.parametrize("plan_at_issue", [True, False])
+def test_two_nodes_answer_each_sample_once(fast: FrameServer, other: FrameServer, plan_at_issue: bool) -> None:
+    with nodes.executor(fast.address, other.address) as executor:
+        test = Test(executor, plan_at_issue=plan_at_issue)
+        test.issue()
+        test.end()
+        found = executor.record()
+    assert sum(one.samples for one in found) == 300
+    assert found[0].samples > found[1].samples > 0  # work goes to whoever is done
+    assert {one.sent for one in found} == {"indexes"}
+    assert not any(one.losses or one.unowned_answers for one in found)
+
+
+def test_a_node_with_other_features_gets_tokens() -> None:
+    with nodes.node(identity=nodes.identity(features="other")) as other, nodes.executor(other.address) as executor:
+        test = Test(executor)
+        test.issue()
+        test.end()
+        assert executor.record()[0].sent == "tokens"
+
+
+def stall(data: bytes) -> bytes | None:
+    return None
+
+
+def without_answers(data: bytes) -> bytes | None:
+    return None if data[4] == Kind.ANSWER else data
+
+
+def garbage(data: bytes) -> bytes:
+    return b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+def lie(data: bytes) -> bytes:
+    """Says that a frame is longer than any may be."""
+    return struct.pack("<IBQ", 2**32 - 1, Kind.ANSWER, 1) + data
+
+
+def reorder(data: bytes) -> bytes:
+    return data[::-1]
+
+
+def unasked(data: bytes) -> bytes:
+    """An answer to a query that was never sent."""
+    return Frame(Kind.ANSWER, 2**40, bytes(28)).encode() + data
+
+
+def empty_answer(data: bytes) -> bytes:
+    return Frame(Kind.ANSWER, 5, b"").encode() + data
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (stall, "no answer to a batch within 0.4 s"),
+        (garbage, "expected a frame of the protocol"),
+        (lie, "at most .* bytes in ANSWER"),
+        (reorder, "expected"),
+        (unasked, "expected an answer to a query, found one to 1099511627776"),
+        (empty_answer, "rows of two float32, found 0 bytes"),
+    ],
+)
+def test_what_a_broken_node_had_is_done_by_another(
+    fast: FrameServer,
+    other: FrameServer,
+    change: Callable[[bytes], bytes | None],
+    reason: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with nodes.proxies(other) as [proxy], nodes.executor(fast.address, proxy.address, patience_s=0.4) as executor:
+        test = Test(executor)
+        proxy.change = change
+        test.issue()
+        test.end()
+        good, bad = executor.record()
+    assert good.losses == ()
+    assert bad.losses[0].jobs_moved > 0
+    assert re.search(reason, bad.losses[0].reason)
+    [line, *_] = [one for one in capfd.readouterr().err.splitlines() if str(proxy.address) in one]
+    assert "is lost" in line and "done again elsewhere" in line
+
+
+def test_a_cut_node_comes_back_and_gets_work(fast: FrameServer, other: FrameServer) -> None:
+    with nodes.proxies(fast) as [proxy], nodes.executor(proxy.address, other.address) as executor:
+        test = Test(executor)
+        test.issue(3000, then=proxy.cut)
+        test.end(3000)
+        [loss] = executor.record()[0].losses
+        assert loss.back_unix_s is not None
+        assert loss.back_unix_s >= loss.unix_s
+
+
+def test_a_run_goes_on_when_its_only_node_comes_back(fast: FrameServer) -> None:
+    with nodes.proxies(fast) as [proxy], nodes.executor(proxy.address) as executor:
+        test = Test(executor)
+        test.issue(2000, then=proxy.cut)
+        test.end(2000)
+        assert len(executor.record()[0].losses) == 1
+
+
+def test_a_batch_that_is_lost_twice_ends_the_run(fast: FrameServer, other: FrameServer) -> None:
+    with (
+        nodes.proxies(fast, other) as pair,
+        nodes.executor(*(one.address for one in pair), patience_s=0.2) as executor,
+    ):
+        test = Test(executor)
+        for proxy in pair:
+            proxy.change = without_answers
+        test.issue()
+        assert "is lost: no answer to a batch within 0.2 s" in test.fail()
+
+
+def test_a_run_without_a_node_ends(fast: FrameServer) -> None:
+    with nodes.proxies(fast) as [proxy], nodes.executor(proxy.address, none_left_s=0.2) as executor:
+        test = Test(executor)
+        proxy.cut(and_refuse=True)
+        test.issue()
+        assert "expected a node to answer, found all lost" in test.fail()
+
+
+def test_an_engines_error_is_an_answer() -> None:
+    with nodes.node("fake:raise_at=9") as bad, nodes.executor(bad.address) as executor:
+        test = Test(executor)
+        test.issue()
+        assert f"the node at {bad.address}: RuntimeError: the fake backend was told to fail" in test.fail()
+
+
+def test_a_late_answer_has_no_owner(fast: FrameServer) -> None:
+    """A node that is slow, is lost, and then answers over a connection that is still there: nothing comes of it."""
+    held: list[bytes] = []
+
+    def hold(data: bytes) -> bytes | None:
+        held.append(data)
+        return None
+
+    with nodes.proxies(fast) as [proxy], nodes.executor(proxy.address, fast.address, patience_s=0.3) as executor:
+        test = Test(executor)
+        proxy.change = hold
+        test.issue()
+        test.end()
+        assert held
+
+
+def test_an_answer_that_comes_twice_counts_once(fast: FrameServer) -> None:
+    with nodes.proxies(fast) as [proxy], nodes.executor(proxy.address) as executor:
+        test = Test(executor)
+        proxy.change = lambda data: data + data if complete(data) else data
+        test.issue()
+        test.end()
+        assert executor.record()[0].unowned_answers > 0
+
+
+def complete(data: bytes) -> bool:
+    """Whether these are whole frames."""
+    parser = FrameParser()
+    return sum(len(frame.encode()) for frame in parser.feed(data)) == len(data)
+
+
+def test_a_frozen_node_fails_the_warm_up(fast: FrameServer) -> None:
+    with nodes.proxies(fast) as [proxy]:
+        joined = nodes.connect(proxy.address)
+        proxy.change = stall
+        executor = RemoteExecutor(
+            [(proxy.address, joined)], nodes.connect, FEATURES, nodes.DIGEST, nodes.terms(patience_s=0.2)
+        )
+        with pytest.raises(RunFailedError, match=r"is lost: no answer to a batch within 0\.2 s"):
+            executor.start()
+        executor.close()
