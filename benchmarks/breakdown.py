@@ -34,11 +34,11 @@ from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.pytorch_cpu.packed_bert import PackedBert
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
+from benchmarks.length_matched import LENGTHS
 
 LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 KERNELS = ("embed", "attention", "add_norm")
-LENGTHS = (384, 312, 266, 237, 214, 196, 181, 166, 153, 141, 130, 118, 105, 90)  # evenly spaced quantiles of SQuAD's
 Times = Counter[str]
 
 

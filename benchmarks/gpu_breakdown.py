@@ -21,7 +21,7 @@ import backends
 from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import find_model
 from benchmarks import sut_runs
-from benchmarks.breakdown import LENGTHS
+from benchmarks.length_matched import LENGTHS
 from sut.executors.base import JOBS_PER_INSTANCE
 from sut.fetch import resolve as asset_paths
 from sut.run import engines

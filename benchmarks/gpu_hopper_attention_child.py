@@ -20,8 +20,8 @@ from backends.gpu.hopper import attention as hopper
 from backends.gpu.kernels import attention
 from backends.gpu.kernels.rounding import store
 from backends.pytorch_cpu.kernels import Encoding
-from benchmarks.breakdown import LENGTHS
 from benchmarks.gpu_hopper_child import host_us, measured_us, say
+from benchmarks.length_matched import LENGTHS
 
 HIDDEN, _HEAD = 1024, 64
 HOPPER, TRITON = "hopper", tuple(attention.FORMS)

@@ -18,6 +18,8 @@ from qsl import squad
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
 
+LENGTHS = (384, 312, 266, 237, 214, 196, 181, 166, 153, 141, 130, 118, 105, 90)  # evenly spaced quantiles of SQuAD's
+MEAN_LENGTH = 177.0  # tokens of a SQuAD v1.1 sample
 _SPECIAL = 3  # [CLS] question [SEP] passage [SEP]
 _QUESTION = 12  # tokens, about SQuAD's median
 _SEED = 1
@@ -37,6 +39,19 @@ def quantiles(lengths: npt.NDArray[np.int64], samples: int) -> list[int]:
         found[movable] += step
         missing -= step * len(movable)
     return sorted(found.tolist())
+
+
+def squad_lengths(samples: int) -> list[int]:
+    """Lengths of `samples` samples in random order: SQuAD's quantiles, bent to a mean of MEAN_LENGTH."""
+    longest = max(LENGTHS)
+    shares = (np.arange(samples) + 0.5) / samples * (len(LENGTHS) - 1)
+    found = np.interp(shares, np.arange(len(LENGTHS)), LENGTHS) / longest
+    low, high = 0.5, 3.0
+    for _ in range(40):  # the exponent of the bend: a larger one makes samples shorter
+        middle = (low + high) / 2
+        low, high = (middle, high) if (longest * found**middle).mean() > MEAN_LENGTH else (low, middle)
+    bent = np.maximum(1, np.round(longest * found**low)).astype(int)
+    return [int(length) for length in np.random.default_rng(_SEED).permutation(bent)]
 
 
 def write(path: Path, vocab: Path, lengths: list[int]) -> Path:

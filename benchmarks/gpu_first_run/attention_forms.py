@@ -12,6 +12,7 @@ import torch
 from backends.gpu.kernels import TWIN
 from backends.gpu.kernels.attention import DEFAULT, FORMS
 from backends.gpu.weights import GpuLayer
+from benchmarks import length_matched
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run import workload
 from benchmarks.gpu_first_run.forward import on_device
@@ -24,7 +25,7 @@ _MOST_OFF = 0.02
 @torch.inference_mode()
 def table(rig: Rig, layer: GpuLayer) -> Iterator[tuple[str, ...]]:
     """Microseconds by form and length; `*` the fastest, `!` one that differs from the twin."""
-    batches = {"mixed": workload.lengths(max(2, round(rig.most_tokens / workload.MEAN_LENGTH)))}
+    batches = {"mixed": length_matched.squad_lengths(max(2, round(rig.most_tokens / length_matched.MEAN_LENGTH)))}
     batches |= {str(length): [length] * max(1, rig.most_tokens // length) for length in _LENGTHS}
     columns = {name: _times(rig, layer, lengths) for name, lengths in batches.items()}
     yield ("attention, us", *columns)

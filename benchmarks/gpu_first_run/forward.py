@@ -12,6 +12,7 @@ import torch
 from backends.base import Batch, Pending
 from backends.gpu.packed_bert import DeviceBatch, GpuBert
 from backends.gpu.pipeline import Pipeline, integers, lay_out, packed
+from benchmarks import length_matched
 from benchmarks.gpu_first_run import workload
 from benchmarks.gpu_first_run.rig import Rig
 from foundation.arrays import Float32
@@ -47,7 +48,7 @@ def table(rig: Rig, bert: GpuBert) -> Iterator[tuple[str, ...]]:
 
 def _at_mean(tokens: int, seconds: float) -> str:
     """Samples of the mean length per second."""
-    return f"{tokens / workload.MEAN_LENGTH / seconds:.0f}"
+    return f"{tokens / length_matched.MEAN_LENGTH / seconds:.0f}"
 
 
 def _batches(one: Batch) -> int:

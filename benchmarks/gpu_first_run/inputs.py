@@ -61,7 +61,7 @@ def _write_lengths(to: BenchmarkData) -> None:
     """The set, and its features in the cache."""
     to.cache_dir.mkdir(parents=True, exist_ok=True)
     if not to.dataset.is_file():
-        length_matched.write(to.dataset, to.vocab, sorted(workload.lengths(to.samples)))
+        length_matched.write(to.dataset, to.vocab, sorted(length_matched.squad_lengths(to.samples)))
     features = squad.load(to.dataset, to.vocab, to.cache_dir).features
     print(f"{len(features)} samples of {features.lengths.mean():.1f} tokens, at most {features.lengths.max()}")
 

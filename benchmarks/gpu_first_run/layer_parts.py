@@ -15,6 +15,7 @@ from backends.gpu.residual_norm import embedded, is_normalized_again, normalized
 from backends.gpu.weights import GpuWeights
 from backends.pytorch_cpu.kernels import Encoding
 from backends.quantization.int8_model import LINEARS
+from benchmarks import length_matched
 from benchmarks.gpu_first_run import workload
 from benchmarks.gpu_first_run.forward import on_device
 from benchmarks.gpu_first_run.rig import Rig
@@ -47,7 +48,7 @@ def table(
         rate, of = _rate(part, ms, precision, ceilings)
         variant = chosen.get(f"{part.name}@{max(int(key.partition('@')[2]) for key in chosen)}", "")
         yield (part.name, str(part.calls), f"{1e3 * ms:.0f}", f"{ms * part.calls / whole:.1%}", rate, of, variant)
-    samples = rig.most_tokens / workload.MEAN_LENGTH
+    samples = rig.most_tokens / length_matched.MEAN_LENGTH
     yield ("all", "", f"{1e3 * whole:.0f}", "", f"{samples / whole * 1e3:.0f} samples/s", "", "")
 
 

@@ -18,10 +18,9 @@ from backends.formats import random_weights
 from backends.gpu import engine, gemm_tuning, weights
 from backends.gpu.weights import FLOATS, GpuLayer, GpuWeights, Product
 from backends.quantization.int8_model import LINEARS
-from benchmarks.breakdown import LENGTHS
+from benchmarks.length_matched import LENGTHS, MEAN_LENGTH, squad_lengths
 from foundation.arrays import Float32
 
-MEAN_LENGTH = 177.0  # tokens of a SQuAD v1.1 sample
 _LONGEST = max(LENGTHS)
 _SEED = 1
 _SPREAD = 30.0  # standard deviation of bytes, about that of a layer with its greatest value at the greatest byte
@@ -33,21 +32,9 @@ _CONSTANTS: dict[str, Any] = {
 }
 
 
-def lengths(samples: int) -> list[int]:
-    """Lengths of `samples` samples in random order: SQuAD's quantiles, bent to a mean of MEAN_LENGTH."""
-    shares = (np.arange(samples) + 0.5) / samples * (len(LENGTHS) - 1)
-    found = np.interp(shares, np.arange(len(LENGTHS)), LENGTHS) / _LONGEST
-    low, high = 0.5, 3.0
-    for _ in range(40):  # the exponent of the bend: a larger one makes samples shorter
-        middle = (low + high) / 2
-        low, high = (middle, high) if (_LONGEST * found**middle).mean() > MEAN_LENGTH else (low, middle)
-    bent = np.maximum(1, np.round(_LONGEST * found**low)).astype(int)
-    return [int(length) for length in np.random.default_rng(_SEED).permutation(bent)]
-
-
 def batch(tokens: int, vocabulary: int) -> Batch:
     """A batch of at most `tokens` tokens, nearly full, or one sample of `tokens` if it is no longer than SQuAD's."""
-    found = [tokens] if tokens <= _LONGEST else lengths(round(tokens / MEAN_LENGTH))
+    found = [tokens] if tokens <= _LONGEST else squad_lengths(round(tokens / MEAN_LENGTH))
     while sum(found) > tokens:
         found.pop()
     return samples_of(found, vocabulary)

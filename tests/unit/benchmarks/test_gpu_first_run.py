@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import length_matched
 from benchmarks.gpu_first_run import __main__ as first_run
 from benchmarks.gpu_first_run import counters, goals, loadgen, products, workload
 from benchmarks.gpu_first_run.steps import Ended, Runner, Step, chosen
@@ -70,8 +71,8 @@ def test_steps_are_chosen_by_group_and_precision() -> None:
 
 
 def test_lengths_have_squads_mean_and_greatest() -> None:
-    found = workload.lengths(1000)
-    assert abs(sum(found) / 1000 - workload.MEAN_LENGTH) < 0.5 and max(found) <= 384
+    found = length_matched.squad_lengths(1000)
+    assert abs(sum(found) / 1000 - length_matched.MEAN_LENGTH) < 0.5 and max(found) <= 384
     batch = workload.batch(32768, 100)
     assert 0.97 * 32768 < batch.tokens <= 32768
 
