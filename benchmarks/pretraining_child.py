@@ -10,13 +10,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional as F
 
 from backends.bert.checkpoints import find_model
 from backends.bert.config import BertConfig
@@ -26,12 +24,11 @@ from foundation.arrays import Int64
 from training.loop import loss_scale
 from training.loop.plan import Plan
 from training.loop.steps import Stepper
-from training.loop.task import Drawn, Loss
 from training.loop.world import World
 from training.network import host, initial_weights
-from training.network.packed_batch import pack_instances
 from training.network.packed_bert import BertForPreTraining
 from training.shards.instances import Instances, Row, from_rows
+from training.tasks.pretraining import Pretraining, PretrainingData
 
 MASKED_SHARE, DROPOUT, RATE = 0.15, 0.1, 1e-4
 _PEAK_TOKENS, _SQUARE, _PEAK_S = 2048, 2048, 0.3  # rows of the model's own products; of a square one; time for each
@@ -51,24 +48,6 @@ def samples_of(lengths: list[int], vocabulary: int) -> Instances:
     return from_rows(row(number, length) for number, length in enumerate(lengths))
 
 
-@dataclass
-class RandomTask:
-    """Pre-training on the same samples in each step: the part of `training.loop.task.Task` that a step needs."""
-
-    network: nn.Module
-    instances: Instances
-
-    def draw(self, step: int) -> Drawn:
-        return Drawn(np.arange(len(self.instances)), self.instances.lengths)
-
-    def loss(self, network: nn.Module, drawn: Drawn, mine: Int64, world: World) -> Loss:
-        batch = pack_instances(self.instances.take(drawn.rows[mine]), world.device)
-        masked, following = network(batch)
-        mlm = F.cross_entropy(masked, batch.masked_ids, reduction="sum") / len(self.instances.masked_ids)
-        nsp = F.cross_entropy(following, batch.is_random_next, reduction="sum") / len(self.instances)
-        return Loss(mlm + nsp, {"mlm": mlm.detach(), "nsp": nsp.detach()})
-
-
 def ours(config: BertConfig, options: argparse.Namespace) -> Reading:
     """The loop's own steps; with the environment of torchrun on its ranks."""
     host.prepare()
@@ -81,10 +60,12 @@ def ours(config: BertConfig, options: argparse.Namespace) -> Reading:
     return {**reading, "peak_flops": max(peak, peak_flops(config, options.precision))}
 
 
-def _task(config: BertConfig, instances: Instances) -> Any:
+def _task(config: BertConfig, instances: Instances) -> Pretraining:
+    """Pre-training on the same samples in each step."""
     network = BertForPreTraining(config, DROPOUT)
     initial_weights.bert(network, config)
-    return RandomTask(network, instances)
+    data = PretrainingData(training=instances, evaluation=instances, tokens_per_batch=1 << 14)
+    return Pretraining(network, config, data, seed=1, global_batch_size=len(instances))
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from foundation import freed_memory, program
+from foundation import program
 from foundation.errors import INVALID, VALID, UserError
 from foundation.typed_json import encode
 from sut.errors import UsageError
@@ -29,6 +29,7 @@ from training.loop import announce, config, trainer, world
 from training.loop.events import CheckpointWritten, Event, Listener
 from training.loop.settings import PretrainingConfig
 from training.loop.world import World
+from training.network import host
 from training.records.listening import Listening, listening
 from training.tasks import pretraining_setup
 
@@ -37,7 +38,6 @@ _NO_CHECKPOINTS = (
     "note: without checkpoint_interval_steps, after a fault the training starts from its first step. "
     "Type: --set checkpoint_interval_steps=1000"
 )
-_KEPT_BYTES = 2**31 - 1  # blocks that a CPU's next batch takes again
 
 
 def command() -> int:
@@ -97,7 +97,7 @@ def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace)
         UserError: the run failed.
         KeyboardInterrupt: it was interrupted, after a checkpoint.
     """
-    freed_memory.keep(_KEPT_BYTES)
+    host.prepare()
     folder.mkdir(parents=True, exist_ok=True)
     chosen = Listening(organisation=options.organisation, platform=options.platform)
     with world.joined(settings.device, settings.timeout_s) as here:

@@ -17,6 +17,8 @@ from torch import Tensor
 from foundation.arrays import Int64
 from training.shards.instances import Instances, offsets_of
 
+_CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackedBatch:
@@ -43,20 +45,21 @@ class PretrainingBatch(PackedBatch):
     is_random_next: Tensor  # int64 [B], 1: the second part comes from another article
 
 
-def pack_instances(instances: Instances, device: torch.device | str = "cpu") -> PretrainingBatch:
+def pack_instances(instances: Instances, device: torch.device = _CPU) -> PretrainingBatch:
     """All of `instances` in one batch, the longest first."""
     rows = instances.take(np.argsort(-instances.lengths.astype(np.int64), kind="stable"))
     lengths = rows.lengths.astype(np.int64)
     positions = counted(lengths)
 
-    def put(array: npt.NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array.astype(np.int64)).to(device)
+    def put(array: npt.NDArray[Any], dtype: type[np.generic] = np.int64) -> Tensor:
+        found = torch.from_numpy(np.ascontiguousarray(array, dtype))
+        return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
 
     return PretrainingBatch(
         input_ids=put(rows.token_ids),
         token_type_ids=put(positions >= np.repeat(rows.first_lengths, lengths)),
         position_ids=put(positions),
-        cu_seqlens=torch.from_numpy(rows.offsets.astype(np.int32)).to(device),
+        cu_seqlens=put(rows.offsets, np.int32),
         lengths=tuple(lengths.tolist()),
         masked_index=put(rows.masked_positions + np.repeat(rows.offsets[:-1], rows.masked_counts)),
         masked_ids=put(rows.masked_ids),

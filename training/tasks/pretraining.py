@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,7 +22,7 @@ from training.loop.evaluation import spread
 from training.loop.task import Drawn, Evaluation, Loss
 from training.loop.world import World
 from training.network import model_files
-from training.network.packed_batch import PretrainingBatch, counted
+from training.network.packed_batch import pack_instances
 from training.shards.instances import Instances, InstanceSource
 
 ARCHITECTURE = "BertForPreTraining"  # in config.json
@@ -68,7 +65,7 @@ class Pretraining:
         """The share of the mean over the step's masked tokens, and of the mean over its samples."""
         assert isinstance(drawn, DrawnInstances)
         start_s = time.perf_counter()
-        batch = packed(drawn.instances.take(mine), world.device)
+        batch = pack_instances(drawn.instances.take(mine), world.device)
         loading_s = time.perf_counter() - start_s
         masked, is_next = network(batch)
         mlm = F.cross_entropy(masked, batch.masked_ids, reduction="sum") / drawn.instances.masked_ids.size
@@ -80,7 +77,7 @@ class Pretraining:
         instances = self.data.evaluation
 
         def score(rows: Int64) -> tuple[Tensor, ...]:
-            batch = packed(instances.take(rows), world.device)
+            batch = pack_instances(instances.take(rows), world.device)
             masked, is_next = network(batch)
             return (*_score(masked, batch.masked_ids), *_score(is_next, batch.is_random_next))
 
@@ -114,26 +111,3 @@ class Pretraining:
 def _score(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """How many are right, and the sum of their losses."""
     return (logits.argmax(1) == labels).sum(), F.cross_entropy(logits.float(), labels, reduction="sum")
-
-
-def packed(instances: Instances, device: torch.device) -> PretrainingBatch:
-    """A batch of these instances, end to end, on the device."""
-    lengths = instances.lengths.astype(np.int64)
-    positions = counted(lengths)
-    of_token = np.repeat(instances.first_lengths, lengths)
-    of_masked = np.repeat(instances.offsets[:-1], instances.masked_counts)
-
-    def tensor(array: NDArray[Any], kind: type[np.generic] = np.int64) -> Tensor:
-        found = torch.from_numpy(np.ascontiguousarray(array, kind))
-        return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
-
-    return PretrainingBatch(
-        input_ids=tensor(instances.token_ids),
-        token_type_ids=tensor(positions >= of_token),
-        position_ids=tensor(positions),
-        cu_seqlens=tensor(instances.offsets, np.int32),
-        lengths=tuple(lengths.tolist()),
-        masked_index=tensor(instances.masked_positions + of_masked),
-        masked_ids=tensor(instances.masked_ids),
-        is_random_next=tensor(instances.is_random_next),
-    )
