@@ -180,6 +180,8 @@ def _broken_files() -> Iterator[None]:
 
 def _column(file: h5py.File, name: str) -> Column:
     found, is_label = file[name], name == LABELS
+    if found.dtype.kind == "O":  # the library ends the process on damaged lists: they are not read
+        raise ShardError(f"expected {name} with padding, as in v1.0, found lists of other lengths, as in later rounds")
     is_right = found.ndim == 2 or (is_label and found.ndim == 1)
     if found.dtype.kind not in "iu" or not is_right:
         raise ShardError(f"expected {name} of whole numbers, found {found.dtype} of {found.ndim} dimensions")

@@ -104,7 +104,13 @@ def as_text(file: Any) -> None:
     file["input_ids"] = np.full((4, 128), b"a")
 
 
+def as_lists(file: Any) -> None:
+    del file["input_ids"]
+    file.create_dataset("input_ids", (4,), h5py.vlen_dtype(np.dtype("i2")))
+
+
 WRONG = {
+    "input_ids with padding, as in v1.0, found lists of other lengths": as_lists,
     "input_mask of 1, then of 0 to the end, found others in instance 2": put("input_mask", 4, 0),
     "segment_ids of 0, then of 1, then padding of 0, found others in instance 2": put("segment_ids", 127, 1),
     "masked_lm_positions before a 0": put("masked_lm_positions", 3, 0),
