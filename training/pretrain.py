@@ -25,7 +25,7 @@ from foundation.typed_json import encode
 from sut.errors import UsageError
 from sut.machine import project
 from training.launch import flags, worker
-from training.loop import announce, config, trainer, world
+from training.loop import announce, config, settings_list, trainer, world
 from training.loop.events import CheckpointWritten, Event, Listener
 from training.loop.settings import PretrainingConfig
 from training.loop.world import World
@@ -156,8 +156,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, metavar="DIR", help="of the run (default: a new one below runs/)")
     parser.add_argument("--organisation", metavar="NAME", help="who submits, in the MLLOG lines")
     parser.add_argument("--platform", metavar="NAME", help="the system's name in the MLLOG lines")
+    parser.add_argument("--settings", action=_ShowSettings, nargs=0, help="list all settings, and exit")
     flags.add(parser)
     return parser
+
+
+class _ShowSettings(argparse.Action):
+    """Like --help."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(settings_list.lines())
+        parser.exit()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
@@ -24,12 +25,8 @@ from training.network.packed_bert import BertForPreTraining
 from training.optimizers.lamb import Lamb, parameter_groups
 from training.optimizers.schedule import Schedule
 from training.shards.data_set import DataSet
-from training.shards.directory import open_instances
+from training.shards.directory import open_evaluation, open_instances
 from training.tasks.pretraining import Pretraining, PretrainingData
-
-# What lies in data_dir: FlagPerf's layout, and what training.pretrain_data writes.
-TRAINING = ("2048_shards_uncompressed", "train")
-EVALUATION = ("eval_set_uncompressed", "eval")
 
 
 def plan_of(config: PretrainingConfig) -> Plan:
@@ -97,34 +94,24 @@ def open_data(config: PretrainingConfig) -> tuple[DataSet, DataSet]:
         UsageError: the configuration names none, or samples are longer than max_seq_length.
         ShardError: there are none at that path, or they are damaged.
     """
-    found = tuple(open_instances(path) for path in data_paths(config))
+    training, evaluation = data_paths(config)
+    found = (open_instances(training), open_instances(evaluation) if config.eval_dir else open_evaluation(evaluation))
     for data in found:
         if data.metadata.max_seq_length > config.max_seq_length:
             raise UsageError(
                 f"expected samples of at most max_seq_length {config.max_seq_length} tokens, found data made with "
                 f"{data.metadata.max_seq_length}. Type: --set max_seq_length={data.metadata.max_seq_length}"
             )
-    return found[0], found[1]
+    return found
 
 
 def data_paths(config: PretrainingConfig) -> tuple[Path, Path]:
-    """Of training and evaluation data. Raises UsageError."""
-    return _path(config, config.train_dir, "train_dir", TRAINING), _path(
-        config, config.eval_dir, "eval_dir", EVALUATION
-    )
-
-
-def _path(config: PretrainingConfig, given: Path | None, name: str, below: tuple[str, ...]) -> Path:
-    if given is not None:
-        return given
-    if config.data_dir is None:
+    """Where training and evaluation data are. Raises UsageError."""
+    training, evaluation = config.train_dir or config.data_dir, config.eval_dir or config.data_dir
+    if training is None or evaluation is None:
+        name = "train_dir" if training is None else "eval_dir"
         raise UsageError(f"expected data_dir or {name}, found neither. Type: --set data_dir=DIR")
-    found = [config.data_dir / one for one in below if (config.data_dir / one).exists()]
-    if not found:
-        raise UsageError(
-            f"expected {' or '.join(below)} in {config.data_dir}, found neither. Type: --set {name}=, and its path."
-        )
-    return found[0]
+    return training, evaluation
 
 
 def opened(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -> Iterator[DataOpened]:
@@ -164,7 +151,7 @@ def task_of(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -
     count = min(len(evaluation), config.num_eval_examples or len(evaluation))
     data = PretrainingData(
         training=training,
-        evaluation=evaluation.take(torch.arange(count).numpy()),
+        evaluation=evaluation.take(np.arange(count)),
         tokens_per_batch=config.tokens_per_micro_batch,
         vocabulary=_vocabulary(config),
     )
