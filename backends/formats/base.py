@@ -68,13 +68,13 @@ def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors
         raise BackendError(
             f"expected only tensors of a BERT in {path}, found {len(extra)} others, including {extra[0]}. {_ANOTHER}"
         )
-    return {name: _float32(path, name, found[name]) for name in shapes}
+    return {name: finite_float32(path, name, found[name]) for name in shapes}
 
 
 _ANOTHER = "Type another --model, or correct its config.json."
 
 
-def _float32(path: Path, name: str, tensor: npt.NDArray[Any]) -> Float32:
+def finite_float32(path: Path, name: str, tensor: npt.NDArray[Any]) -> Float32:
     """The tensor in float32: one of integers, or with a value that is not finite, holds no weights."""
     if not (np.issubdtype(tensor.dtype, np.floating) or tensor.dtype.name == _BFLOAT16):
         raise BackendError(

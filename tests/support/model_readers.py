@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
+import tensorflow_bundle
 from damage import Reader, text
 from plain_onnx import write_plain_onnx
 from pyarrow import parquet
@@ -29,6 +30,7 @@ from foundation.bounded_readers import read_bytes
 from qsl import calibration_list, demo, feature_cache, squad, sst2
 from qsl.wordpiece import WordPiece
 from sut.fetch import resolve as asset_paths
+from training.network import weights
 
 TINY = BertConfig(vocab_size=40, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
 ENTRY = {"seq_id": 0, "qsl_idx": 0, "data": "0000803F00000040", "token_count": 1}
@@ -149,6 +151,9 @@ READERS = {
     "tokenizer.json": Reader(text("tokenizer.json", json.dumps(TOKENIZER)), WordPiece),
     "tokenizer_config.json": Reader(
         text("tokenizer_config.json", json.dumps({"do_lower_case": False, "tokenize_chinese_chars": True})), beside
+    ),
+    "a TensorFlow checkpoint": Reader(
+        lambda folder: tensorflow_bundle.write_model(folder / "model.ckpt", random_tensors(TINY, 0)), weights.read
     ),
     "engine.json": Reader(engine("engine.json"), lambda path: (FORMAT.read(path.parent), settings_of(path.parent))),
     "engine.safetensors": Reader(engine("engine.safetensors"), lambda path: FORMAT.read(path.parent)),

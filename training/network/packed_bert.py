@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from backends.bert.config import BertConfig
 from backends.bert.torch_module import Bert, EncoderLayer, Pooler, Residual
@@ -37,17 +38,22 @@ class PackedLayer(EncoderLayer):
 class PackedBert(Bert):
     """The encoder: a packed batch → the last layer's states [T, H]. Tasks put their heads on it.
 
+    `checkpointed` holds only the input of each layer for the backward pass, and computes the layer once more there.
     The pooler is there with the heads that read it (`BertForPreTraining`, and CLASSES by `config.head`).
     """
 
-    def __init__(self, config: BertConfig, dropout: float = 0.1) -> None:
+    def __init__(self, config: BertConfig, dropout: float = 0.1, *, checkpointed: bool = False) -> None:
         super().__init__(config, dropout, layer=PackedLayer)
+        self.checkpointed = checkpointed
         self.embeddings.dropout = Dropout(dropout)
 
     def forward(self, batch: PackedBatch) -> Tensor:  # type: ignore[override]  # packed
         x: Tensor = self.embeddings(batch.input_ids, batch.token_type_ids, batch.position_ids)
         for layer in self.encoder.layer:
-            x = layer(x, batch)
+            if self.checkpointed and self.training:
+                x = checkpoint(layer, x, batch, use_reentrant=False)
+            else:
+                x = layer(x, batch)
         return x
 
     def pooled(self, states: Tensor, batch: PackedBatch) -> Tensor:
@@ -92,9 +98,9 @@ class PretrainingHeads(nn.Module):
 class BertForPreTraining(nn.Module):
     """BERT with both heads of pre-training; masked LM is computed at masked positions only."""
 
-    def __init__(self, config: BertConfig, dropout: float = 0.1) -> None:
+    def __init__(self, config: BertConfig, dropout: float = 0.1, *, checkpointed: bool = False) -> None:
         super().__init__()
-        self.bert = PackedBert(config, dropout)
+        self.bert = PackedBert(config, dropout, checkpointed=checkpointed)
         self.bert.pooler = Pooler(config)
         self.cls = PretrainingHeads(config)
 

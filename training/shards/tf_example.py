@@ -49,7 +49,7 @@ def find(record: bytes, name: str) -> Values:
     if at < 0 or record.find(key, at + 1) >= 0:  # written in another way, or its bytes are somewhere else too
         return parse(record).get(name, Values(INTEGERS, b""))
     try:
-        size, start = _read_varint(record, at + len(key))
+        size, start = read_varint(record, at + len(key))
         return _feature(record, start, start + size)
     except (IndexError, ValueError) as error:
         raise ShardError(f"expected a tf.Example, found other bytes ({error})") from error
@@ -117,16 +117,16 @@ def _varint(value: int) -> bytes:
 
 def _entries(record: bytes) -> Iterator[tuple[int, int]]:
     """Where the entries of the map are."""
-    for number, kind, start, stop in _fields(record, 0, len(record)):
+    for number, kind, start, stop in fields(record, 0, len(record)):
         if (number, kind) == (1, _LENGTH):
-            for inner, inner_kind, inner_start, inner_stop in _fields(record, start, stop):
+            for inner, inner_kind, inner_start, inner_stop in fields(record, start, stop):
                 if (inner, inner_kind) == (1, _LENGTH):
                     yield inner_start, inner_stop
 
 
 def _entry(record: bytes, start: int, stop: int) -> tuple[str, Values]:
     name, found = "", Values(INTEGERS, b"")
-    for number, kind, inner_start, inner_stop in _fields(record, start, stop):
+    for number, kind, inner_start, inner_stop in fields(record, start, stop):
         if (number, kind) == (1, _LENGTH):
             name = record[inner_start:inner_stop].decode()
         elif (number, kind) == (2, _LENGTH):
@@ -137,25 +137,25 @@ def _entry(record: bytes, start: int, stop: int) -> tuple[str, Values]:
 def _feature(record: bytes, start: int, stop: int) -> Values:
     """The list of a Feature; its numbers may be packed into one field, or one in each."""
     found = Values(INTEGERS, b"")
-    for number, kind, inner_start, inner_stop in _fields(record, start, stop):
+    for number, kind, inner_start, inner_stop in fields(record, start, stop):
         if kind == _LENGTH:
             pieces = [
-                record[first:last] for inner, _, first, last in _fields(record, inner_start, inner_stop) if inner == 1
+                record[first:last] for inner, _, first, last in fields(record, inner_start, inner_stop) if inner == 1
             ]
             found = Values(number, pieces[0] if len(pieces) == 1 else b"".join(pieces))
     return found
 
 
-def _fields(record: bytes, at: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+def fields(record: bytes, at: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
     """Number, wire type and place of each field of a message; of a varint, the place of the varint itself."""
     while at < stop:
-        tag, at = _read_varint(record, at)
+        tag, at = read_varint(record, at)
         kind, end = tag & 7, at
         if kind == _LENGTH:
-            size, at = _read_varint(record, at)
+            size, at = read_varint(record, at)
             end = at + size
         elif kind == _VARINT:
-            _, end = _read_varint(record, at)
+            _, end = read_varint(record, at)
         elif kind in (_FOUR, _EIGHT):
             end = at + (4 if kind == _FOUR else 8)
         else:
@@ -166,7 +166,7 @@ def _fields(record: bytes, at: int, stop: int) -> Iterator[tuple[int, int, int, 
         at = end
 
 
-def _read_varint(record: bytes, at: int) -> tuple[int, int]:
+def read_varint(record: bytes, at: int) -> tuple[int, int]:
     byte = record[at]
     if byte < 128:
         return byte, at + 1

@@ -20,6 +20,7 @@ from training.loop.events import DataOpened, Hyperparameters
 from training.loop.parallel import Parallel
 from training.loop.plan import Plan, Precision
 from training.loop.settings import PretrainingConfig
+from training.network import weights
 from training.network.initial_weights import INITIAL_WEIGHTS
 from training.network.packed_bert import BertForPreTraining
 from training.optimizers.lamb import Lamb, parameter_groups
@@ -146,8 +147,10 @@ def task_of(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -
             f"found {config.max_seq_length}."
         )
     torch.manual_seed(config.seed)
-    network = BertForPreTraining(bert, config.dropout)
+    network = BertForPreTraining(bert, config.dropout, checkpointed=config.activation_checkpointing)
     INITIAL_WEIGHTS[config.initial_weights](network, bert)
+    if config.init_checkpoint is not None:
+        weights.load(network, config.init_checkpoint)
     count = min(len(evaluation), config.num_eval_examples or len(evaluation))
     data = PretrainingData(
         training=training,

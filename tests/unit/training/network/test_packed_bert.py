@@ -135,6 +135,15 @@ def test_gradients_with_dropout_are_those_of_the_same_draws(lengths: list[int]) 
         torch.testing.assert_close(grads[name].flatten()[index], _slope(parameter, index, value), rtol=1e-5, atol=1e-9)
 
 
+def test_activation_checkpointing_gives_the_same_gradients_with_the_same_dropout() -> None:
+    batch, found = pack_instances(instances([7, 7, 5])), []
+    for checkpointed in (False, True):
+        torch.manual_seed(3)
+        model = BertForPreTraining(CONFIG, dropout=0.3, checkpointed=checkpointed)
+        found.append(gradients(model, _drawn(model, batch), batch))
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)
+
+
 def _drawn(model: BertForPreTraining, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
     torch.manual_seed(11)
     masked, following = model(batch)
