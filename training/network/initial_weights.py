@@ -20,7 +20,8 @@ from backends.bert.torch_module import Embeddings, EncoderLayer, SelfAttention
 TIED_LAYERS = 2
 BERT_STD = 0.02
 NEIGHBOURS = (-1, 1, -2, 2)  # of a head each, in turn
-_SHARPNESS = 1.5
+_MOST_SEEN = 8
+_NATS = 3.0  # by which a head prefers the token at its offset to the ones next to it
 
 
 def attentions(network: nn.Module) -> list[SelfAttention]:
@@ -65,32 +66,49 @@ def neighbours(network: nn.Module, config: BertConfig) -> None:
     for layer in (module for module in network.modules() if isinstance(module, EncoderLayer)):
         nn.init.normal_(layer.attention.self.value.weight, std=scale)
         nn.init.normal_(layer.attention.output.dense.weight, std=scale)
+    embeddings = next(module for module in network.modules() if isinstance(module, Embeddings))
+    _set_apart(embeddings, _seen(config), config.hidden_size)
     first = attentions(network)[0]
     for head in range(first.heads):
         rows = slice(head * first.head_size, (head + 1) * first.head_size)
-        key, query = (_positions_seen_from(offset, config) for offset in (0, NEIGHBOURS[head % len(NEIGHBOURS)]))
-        key_rows, query_rows = first.key.weight[rows], first.query.weight[rows]
-        key_rows.copy_(key)
-        query_rows.copy_(query)
+        offset = NEIGHBOURS[head % len(NEIGHBOURS)]
+        first.query.weight[rows] = _positions_seen_from(offset, config)
+        first.key.weight[rows] = _positions_seen_from(0, config)
 
 
 # Of masked-LM pre-training, by the setting's value.
 INITIAL_WEIGHTS: dict[str, Callable[[nn.Module, BertConfig], None]] = {"bert": bert, "early": neighbours}
 
 
+def _set_apart(embeddings: Embeddings, seen: range, hidden: int) -> None:
+    """Leave the dimensions of the `seen` sinusoids to positions, and all means at 0: LayerNorm then moves nothing."""
+    kept = torch.zeros(hidden, dtype=torch.bool)
+    kept[[*seen, *(hidden // 2 + one for one in seen)]] = True
+    for table in (embeddings.word_embeddings, embeddings.token_type_embeddings, embeddings.position_embeddings):
+        if table is not embeddings.position_embeddings:
+            table.weight[:, kept] = 0
+        table.weight[:, ~kept] -= table.weight.sum(1, keepdim=True) / int((~kept).sum())
+
+
+def _seen(config: BertConfig) -> range:
+    """The sinusoids, from the fastest, by which a head knows an offset; words leave their dimensions empty."""
+    return range(min(_MOST_SEEN, config.head_size // 2))
+
+
 def _positions_seen_from(offset: int, config: BertConfig) -> Tensor:
     """A head's query or key [head, H]: the fastest sinusoids of the position `offset` tokens further.
 
     A query's product with a key for offset 0 is Σ cos(rate · (distance - offset)), the largest where the distance is
-    the offset.
+    the offset, and smaller by _NATS next to it.
     """
-    pairs, half = config.head_size // 2, config.hidden_size // 2
-    angles = offset * _rates(config)[:pairs]
+    seen, half = torch.tensor(_seen(config)), config.hidden_size // 2
+    rates = _rates(config)[seen]
+    sine, cosine = (offset * rates).sin(), (offset * rates).cos()
     found = torch.zeros(config.head_size, config.hidden_size)
-    row = torch.arange(pairs)
-    found[row, row], found[row, half + row] = angles.cos(), angles.sin()  # sin(a + b) = sin a cos b + cos a sin b
-    found[pairs + row, half + row], found[pairs + row, row] = angles.cos(), -angles.sin()
-    return found * _SHARPNESS
+    found[seen, seen], found[seen, half + seen] = cosine, sine  # sin(a + b) = sin a cos b + cos a sin b
+    found[len(seen) + seen, half + seen], found[len(seen) + seen, seen] = cosine, -sine
+    lost = float((1 - rates.cos()).sum()) * config.head_size**-0.5  # one token from the offset
+    return found * math.sqrt(_NATS / lost)
 
 
 def _rates(config: BertConfig) -> Tensor:
