@@ -13,13 +13,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from foundation import program
 from qsl import demo
 from training.loop.world import ALONE
 from training.network import model_files
-from training.tasks.embedded_models import Recipe, add_flags, cosine, run_dir, train_model
+from training.tasks.embedded_models import Recipe, add_flags, command, cosine, run_dir, train_model
 from training.tasks.question_answering import BATCH, QuestionTask
 from training.text import vocabulary
 
@@ -29,9 +27,12 @@ EVALUATE_EVERY = 25_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, and score the kept weights on the dev split; returns the exit code."""
-    options = _options(argv)
-    torch.set_num_threads(options.threads)
+    """Run the command; returns the exit code."""
+    return command(_train, _options(argv))
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train, and score the kept weights on the dev split."""
     with tempfile.TemporaryDirectory() as temporary:
         given = options.output if options.resume else options.vocab
         entries = model_files.read_vocabulary(given) if given else _learned()

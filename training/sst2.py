@@ -13,12 +13,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from foundation import program
 from qsl import demo_sst2
 from training.network import model_files
-from training.tasks.embedded_models import Recipe, add_flags, cosine, run_dir, train_model
+from training.tasks.embedded_models import Recipe, add_flags, command, cosine, run_dir, train_model
 from training.tasks.sentiment import BATCH, SentimentTask, evaluate, split
 from training.text import vocabulary
 
@@ -27,9 +25,12 @@ RATE = 1e-3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, and score the kept weights on the dev split; returns the exit code."""
-    options = _options(argv)
-    torch.set_num_threads(options.threads)
+    """Run the command; returns the exit code."""
+    return command(_train, _options(argv))
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train, and score the kept weights on the dev split."""
     entries = model_files.read_vocabulary(options.vocab) if options.vocab else _learned()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

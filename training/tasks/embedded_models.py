@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import argparse
 import math
-import platform
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from foundation import atomic_write, cpu_info
-from foundation.errors import FAILED, VALID
-from training.loop.events import Hyperparameters, RunBegan
+from foundation import atomic_write, freed_memory
+from foundation.errors import VALID, UserError
+from foundation.typed_json import encode
+from training.loop import announce
+from training.loop.events import Hyperparameters
 from training.loop.plan import Plan, Precision
 from training.loop.task import Task
 from training.loop.trainer import train
+from training.loop.world import ALONE
 from training.network import model_files
 from training.records.listening import Listening, listening
 
+_KEPT_BYTES = 2**31 - 1  # blocks that the next batch takes again
 BETAS, EPSILON, WEIGHT_DECAY = (0.9, 0.98), 1e-8, 0.01
 
 
@@ -59,41 +63,21 @@ class Recipe:
             kept=1,
         )
 
-    def began(self, seed: int, threads: int, settings: Mapping[str, object], folder: Path) -> RunBegan:
-        """The first event."""
-        plan = self.plan(seed)
-        return RunBegan(
-            task=self.name,
-            settings=settings,
-            hyperparameters=Hyperparameters(
-                global_batch_size=self.batch,
-                gradient_accumulation_steps=1,
-                optimizer="adamw",
-                learning_rate=self.rate,
-                beta_1=BETAS[0],
-                beta_2=BETAS[1],
-                epsilon=EPSILON,
-                weight_decay=WEIGHT_DECAY,
-                max_steps=self.max_steps,
-                warmup_steps=self.warmup_steps,
-                start_warmup_step=0,
-            ),
-            division="open",
-            seed=seed,
-            target=None,
-            evaluation_samples=self.evaluate_every,
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """What the log holds."""
+        return Hyperparameters(
+            global_batch_size=self.batch,
+            gradient_accumulation_steps=1,
+            optimizer="adamw",
+            learning_rate=self.rate,
+            beta_1=BETAS[0],
+            beta_2=BETAS[1],
+            epsilon=EPSILON,
+            weight_decay=WEIGHT_DECAY,
             max_steps=self.max_steps,
-            precision=plan.precision,
-            parallel=plan.parallel,
-            device="cpu",
-            device_name=cpu_info.name() or platform.machine(),
-            devices=1,
-            nodes=1,
-            threads=threads,
-            restart=0,
-            versions={"python": platform.python_version(), "torch": torch.__version__},
-            started_s=time.time(),
-            folder=folder,
+            warmup_steps=self.warmup_steps,
+            start_warmup_step=0,
         )
 
 
@@ -115,6 +99,16 @@ def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--threads", type=int, default=2)
 
 
+def command(work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Do the work of a command with as many threads as it was given; returns the exit code."""
+    torch.set_num_threads(options.threads)
+    try:
+        return work(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
 def run_dir(options: argparse.Namespace, name: str) -> Path:
     """The directory that was given, or a new one."""
     return options.run_dir or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
@@ -122,14 +116,24 @@ def run_dir(options: argparse.Namespace, name: str) -> Path:
 
 def train_model(task: Task, recipe: Recipe, options: argparse.Namespace, folder: Path) -> int:
     """Train in `folder` and copy the model to --output; returns the exit code."""
+    freed_memory.keep(_KEPT_BYTES)
     folder.mkdir(parents=True, exist_ok=True)
+    plan = recipe.plan(options.seed)
     with listening(folder, Listening()) as listeners:
-        began = recipe.began(options.seed, options.threads, {k: str(v) for k, v in vars(options).items()}, folder)
+        began = announce.run_began(
+            recipe.name,
+            plan,
+            ALONE,
+            folder,
+            settings=encode(vars(options)),
+            hyperparameters=recipe.hyperparameters,
+            started_s=announce.started_s(),
+        )
         for listener in listeners:
             listener(began)
-        status = train(task, recipe.plan(options.seed), folder, listeners)
-    if status != "reached":
-        return FAILED
+        status = train(task, plan, folder, listeners)
+    if status == "interrupted":
+        raise KeyboardInterrupt
     options.output.mkdir(parents=True, exist_ok=True)
     for name in (model_files.VOCABULARY, model_files.CONFIG, model_files.WEIGHTS):
         atomic_write.write_bytes(options.output / name, (folder / name).read_bytes())
