@@ -42,7 +42,7 @@ FORM = "memory-mapped"
 INDEX = "data_set.json"
 _FORMAT, _VERSION = "bert-pretraining-instances", 1
 _MOST_INDEX = 1 << 26  # bytes
-_MOST_OPEN = 256  # shards that stay mapped: each holds a file descriptor
+_MOST_OPEN = 512  # shards that stay mapped: each holds a file descriptor; MLPerf has 500 parts
 _PIECE = 1 << 24  # bytes that are hashed at a time
 
 
