@@ -34,6 +34,6 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ShardWriteError(
-            f"expected to write {path}, found: {error.strerror or error}. Nothing of it is left. Free some space, or "
-            "choose another place."
+            f"expected to write {path}, found: {error.strerror or error}. Nothing of it is left. Type another path, "
+            "or free some space."
         ) from error

@@ -141,8 +141,7 @@ def write_file(
     path: Path, source: InstanceSource, max_seq_length: int, max_predictions: int, *, compressed: bool = False
 ) -> None:
     """Write instances to one file. Raises ShardError for those that are too long, ShardWriteError."""
-    import h5py
-
+    h5py = _library()
     widths = {**dict.fromkeys(TOKENS, (max_seq_length,)), **dict.fromkeys(MASKED, (max_predictions,)), LABELS: ()}
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
         for name, kind in _TYPES.items():
@@ -160,9 +159,17 @@ def write_file(
 
 
 def _opened(path: Path) -> h5py.File:
-    import h5py
+    return _library().File(path, "r", locking=False)  # network file systems have no locks
 
-    return h5py.File(path, "r", locking=False)
+
+def _library() -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ShardError(
+            "HDF5 needs h5py, which is not installed. Type: pip install 'mlperf-bert-sut[train]'"
+        ) from error
+    return h5py
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,14 @@ def test_wrong_content_is_one_clear_error(tmp_path: Path, expected: str) -> None
         WRONG[expected](file)
     with pytest.raises(ShardError, match=f"expected .*{expected}"):
         hdf5.open_shard(path).take(ALL)
+
+
+def test_without_the_library_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    for use in (lambda: hdf5.open_shard(path), lambda: written(tmp_path)):
+        with pytest.raises(ShardError, match=r"HDF5 needs h5py, which is not installed\. Type: pip install"):
+            use()
 
 
 def test_a_file_that_is_cut_is_refused(tmp_path: Path) -> None:
