@@ -33,10 +33,7 @@ def explained(error: Exception, step: int, last_checkpoint: Path | None) -> Exce
         return error
     kept = f"The last good checkpoint is {last_checkpoint}." if last_checkpoint else "No checkpoint was written yet."
     kind = ProcessLostError if text == _LOST else RunFailedError
-    found = kind(f"{text} Steps done: {step}. {kept}")
-    if isinstance(error, UserError):
-        found.exit_code = error.exit_code
-    return found
+    return kind(f"{text} Steps done: {step}. {kept}")
 
 
 def _text(error: Exception) -> str | None:

@@ -18,7 +18,7 @@ from sut.errors import UsageError
 
 CPU = torch.device("cpu")
 TIMEOUT_S = 600.0  # after which a silent process counts as lost; torch's own is half an hour
-_BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
+_BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # checkpoints gather what is on the CPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,11 @@ def joined(device: str, timeout_s: float = TIMEOUT_S, environment: Mapping[str, 
     if size == 1:
         yield world
         return
-    distributed.init_process_group(_BACKENDS[world.device.type], timeout=timedelta(seconds=timeout_s))
+    distributed.init_process_group(
+        _BACKENDS[world.device.type],
+        timeout=timedelta(seconds=timeout_s),
+        device_id=world.device if world.device.type == "cuda" else None,
+    )
     try:
         yield world
     finally:

@@ -97,7 +97,9 @@ def open_data(config: PretrainingConfig) -> tuple[DataSet, DataSet]:
     """
     training, evaluation = data_paths(config)
     found = (open_instances(training), open_instances(evaluation) if config.eval_dir else open_evaluation(evaluation))
-    for data in found:
+    for data, path in zip(found, (training, evaluation), strict=True):
+        if not len(data):
+            raise UsageError(f"expected at least one sample in {path}, found none.")
         if data.metadata.max_seq_length > config.max_seq_length:
             raise UsageError(
                 f"expected samples of at most max_seq_length {config.max_seq_length} tokens, found data made with "

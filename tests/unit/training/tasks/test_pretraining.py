@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.bert.config import BertConfig
-from sut.errors import UsageError
+from sut.errors import RunFailedError, UsageError
 from training.loop import config as configurations
+from training.loop import dealing
 from training.loop.settings import PretrainingConfig
+from training.loop.trainer import train
 from training.loop.world import ALONE
 from training.network import model_files
 from training.network.packed_bert import BertForPreTraining
@@ -150,3 +152,19 @@ def test_what_does_not_fit_is_refused(folder: Path, overrides: list[str], messag
 def test_data_must_be_named() -> None:
     with pytest.raises(UsageError, match=r"expected data_dir or eval_dir, found neither\. Type: --set data_dir=DIR"):
         pretraining_setup.open_data(configurations.read("demo", ["train_dir=/a"]))
+
+
+def test_a_damaged_shard_ends_the_run_at_its_step(folder: Path, tmp_path: Path) -> None:
+    found = read(folder, "train_batch_size=8", "max_steps=20", "eval_interval_samples=1000")
+    training, evaluation = pretraining_setup.open_data(found)
+    task = pretraining_setup.task_of(found, training, evaluation)
+    shard = next(one for one in (folder / "train").iterdir() if one.name != mapped.INDEX)
+    content = bytearray(shard.read_bytes())
+    content[-3] ^= 1  # in the last instance's data
+    shard.write_bytes(content)
+    step = next(step for step in range(1, 6) if 39 in dealing.rows_of_step(found.seed, step, 8, 40))
+    with pytest.raises(
+        RunFailedError, match=f"{shard.name}: .*Steps done: {step - 1}. No checkpoint was written"
+    ) as error:
+        train(task, pretraining_setup.plan_of(found), tmp_path / "run")
+    assert error.value.exit_code == 3
