@@ -25,16 +25,13 @@ extern "C" {
 Made* text_make(uint32_t* state, const int32_t* tokens, const int64_t* sentences, const int64_t* bounds, int64_t count,
                 const Recipe* recipe) {
     std::unique_ptr<Made> made;
-    Random random;
-    std::copy_n(state, Random::SIZE, random.state);
-    random.position = state[Random::SIZE];
+    Random random(state);
     const Articles articles{tokens, sentences, bounds, count};
     done([&] {
         if (recipe->vocabulary_size <= 1 << 16) made = std::make_unique<Maker<uint16_t>>(articles, *recipe, random);
         else made = std::make_unique<Maker<int32_t>>(articles, *recipe, random);
     });
-    std::copy_n(random.state, Random::SIZE, state);
-    state[Random::SIZE] = random.position;
+    random.store(state);
     return made.release();
 }
 
