@@ -30,6 +30,7 @@ from training.loop.events import CheckpointWritten, Event, Listener
 from training.loop.settings import PretrainingConfig
 from training.loop.world import World
 from training.network import host
+from training.records import caches
 from training.records.listening import Listening, listening
 from training.tasks import pretraining_setup
 
@@ -99,12 +100,26 @@ def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace)
     """
     host.prepare()
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = Listening(organisation=options.organisation, platform=options.platform)
     with world.joined(settings.device, settings.timeout_s) as here:
+        cleared = None
+        if options.clear_caches and here.local_rank == 0:
+            cleared = caches.clear([path for path in pretraining_setup.read_paths(settings) if path.exists()])
+        chosen = Listening(
+            organisation=options.organisation,
+            platform=options.platform,
+            cleared=cleared,
+            notices=_notices(settings, options.config),
+        )
         if not here.is_first:
             return train(settings, folder, here, ())
         with listening(folder, chosen) as listeners:
             return train(settings, folder, here, (*listeners, _report_checkpoint))
+
+
+def _notices(settings: PretrainingConfig, name: str) -> list[str]:
+    """What is said with every figure of the run."""
+    found = ["started from random weights"] if settings.init_checkpoint is None else []
+    return [*found, *(["a demo: a small model on generated text"] if name == "demo" else [])]
 
 
 def train(settings: PretrainingConfig, folder: Path, here: World, listeners: Sequence[Listener]) -> int:
@@ -154,6 +169,9 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting in place of the file's; repeatable"
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="of the run (default: a new one below runs/)")
+    parser.add_argument(
+        "--clear-caches", action="store_true", help="drop cached pages of the data before the run, and log it if done"
+    )
     parser.add_argument("--organisation", metavar="NAME", help="who submits, in the MLLOG lines")
     parser.add_argument("--platform", metavar="NAME", help="the system's name in the MLLOG lines")
     parser.add_argument("--settings", action=_ShowSettings, nargs=0, help="list all settings, and exit")

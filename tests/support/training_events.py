@@ -47,7 +47,7 @@ SCORES = (*(0.34 + 0.024 * number for number in range(15)), 0.71, 0.7212)  # of 
 def began(**changes: Any) -> RunBegan:
     given: dict[str, Any] = {
         "time_s": BEGAN_S + 1,
-        "task": "pretraining",
+        "task": "bert",
         "settings": {"name": "1x8", "seed": 1},
         "hyperparameters": LAMB,
         "division": "closed",

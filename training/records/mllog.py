@@ -21,7 +21,7 @@ from training.records.mllog_file import MllogFile
 
 TARGET = 0.72  # masked-LM accuracy of the closed division
 BENCHMARK = "bert"
-_TASK = "pretraining"
+_TASK = "bert"
 _EVALUATED = "evaluated_samples"
 _STATUS = {"reached": "success", "missed": "aborted"}
 _HYPERPARAMETERS = {

@@ -117,6 +117,12 @@ def data_paths(config: PretrainingConfig) -> tuple[Path, Path]:
     return training, evaluation
 
 
+def read_paths(config: PretrainingConfig) -> list[Path]:
+    """All files and directories that a run reads."""
+    others = (config.init_checkpoint, config.vocab)
+    return [*dict.fromkeys(data_paths(config)), *(path for path in others if path is not None)]
+
+
 def opened(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -> Iterator[DataOpened]:
     """The events of opened data."""
     for use, path, data in zip(("training", "evaluation"), data_paths(config), (training, evaluation), strict=True):

@@ -64,7 +64,7 @@ def shown(terminal: bool, columns: int = 80) -> str:
 
 def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
     lines = shown(terminal=False).splitlines()
-    assert lines[0] == "pretraining, open division, seed 1: 1 node, 8 devices: a processor, ddp, fp32"
+    assert lines[0] == "bert, open division, seed 1: 1 node, 8 devices: a processor, ddp, fp32"
     assert len([one for one in lines if one.startswith("step ")]) == 1
     assert "goes on from run/checkpoint, step 5, 500 samples" in lines
     assert "150,080 samples: mlm_accuracy 0.4000 of 0.72, nsp_accuracy 0.9000; 2 s" in lines
