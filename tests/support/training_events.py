@@ -48,7 +48,7 @@ def began(**changes: Any) -> RunBegan:
     given: dict[str, Any] = {
         "time_s": BEGAN_S + 1,
         "task": "bert",
-        "settings": {"name": "1x8", "seed": 1},
+        "settings": {"train_batch_size": 56, "data_dir": "data", "max_samples": None},
         "hyperparameters": LAMB,
         "division": "closed",
         "seed": 1,

@@ -100,7 +100,7 @@ def _require_seeds(runs: Sequence[Run]) -> None:
         if run.seed in known:
             raise UsageError(
                 f"expected {rules.RUNS} different seeds, found {run.seed} in {known[run.seed].folder} and in "
-                f"{run.folder}. Train one of them with another --seed."
+                f"{run.folder}. Train one of them with another --set seed=N."
             )
         known[run.seed] = run
 

@@ -50,7 +50,7 @@ def _fill(root: Path, runs: Sequence[Run], description: Mapping[str, str], syste
     code = root / "benchmarks" / rules.BENCHMARK / "implementations" / "pytorch"
     code.mkdir(parents=True)
     _write(code / "README.md", readme(runs, system))
-    _write(code / "config.json", json.dumps(dict(runs[0].record.settings), indent=2) + "\n")
+    _write(code / "config.toml", config_toml(runs[0].record.settings))
     for package in _CODE:
         _copy_sources(package, code)
 
@@ -60,7 +60,7 @@ def readme(runs: Sequence[Run], system: str) -> str:
     record = runs[0].record
     data = [
         f"* {one.use}: {count(one.samples, 'sample')}"
-        + (f", sha256 of its {one.digest_of} {one.sha256}" * bool(one.sha256))
+        + (f", sha256 of {one.digest_of}: {one.sha256}" if one.sha256 else "")
         for one in record.data
     ]
     return "\n".join(
@@ -77,10 +77,10 @@ def readme(runs: Sequence[Run], system: str) -> str:
             "",
             "## Commands",
             "",
-            "`config.json` holds all settings of the runs. One run, with its seed:",
+            "`config.toml` holds all settings of the runs. One run, with its seed:",
             "",
             "```",
-            "python -m training.pretrain --config FILE --seed SEED",
+            "python -m training.pretrain --config config.toml --set seed=SEED --output DIR",
             "```",
             "",
             "| result | seed | target | samples | time |",
@@ -89,6 +89,12 @@ def readme(runs: Sequence[Run], system: str) -> str:
             "",
         ]
     )
+
+
+def config_toml(settings: Mapping[str, object]) -> str:
+    """A run's settings as TOML that `training.pretrain --config` reads; those that were not given are left out."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items())
 
 
 def _row(number: int, run: Run) -> str:

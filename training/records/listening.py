@@ -64,7 +64,7 @@ def listening(folder: Path, chosen: Listening | None = None) -> Iterator[tuple[L
     )
     try:
         with ProgressLine() as progress:
-            yield progress, log, StepsTable(folder), record
+            yield progress, record, StepsTable(folder), log  # init_stop comes after the measured peak
     finally:
         if record.record:
             _show(with_figures(record.record), folder, chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,7 @@ from training.optimizers.lamb import Lamb, parameter_groups
 from training.optimizers.schedule import Schedule
 from training.shards.data_set import DataSet
 from training.shards.directory import open_evaluation, open_instances
+from training.shards.mapped import MappedShard
 from training.tasks.pretraining import Pretraining, PretrainingData
 
 
@@ -126,7 +128,13 @@ def read_paths(config: PretrainingConfig) -> list[Path]:
 def opened(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -> Iterator[DataOpened]:
     """The events of opened data."""
     for use, path, data in zip(("training", "evaluation"), data_paths(config), (training, evaluation), strict=True):
-        yield DataOpened(use=use, path=path, samples=len(data))
+        yield DataOpened(use=use, path=path, samples=len(data), sha256=_digest(data), digest_of="its shards' sha256")
+
+
+def _digest(data: DataSet) -> str | None:
+    """The sha256 of its shards' sha256; None where a form has none."""
+    sums = [shard.entry.header.sha256 for shard in data.shards if isinstance(shard, MappedShard)]
+    return hashlib.sha256("".join(sums).encode()).hexdigest() if len(sums) == len(data.shards) else None
 
 
 def geometry(config: PretrainingConfig, vocabulary_size: int | None) -> BertConfig:

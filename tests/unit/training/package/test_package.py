@@ -17,6 +17,7 @@ from mlperf_logging.package_checker.seed_checker import SeedChecker
 from mlperf_logging.system_desc_checker import system_desc_checker
 
 from sut.errors import UsageError
+from training.loop import config
 from training.package import command, official, rules, runs, system_description, tree
 from training.package.runs import Run
 
@@ -63,7 +64,7 @@ def test_the_system_is_accepted_by_its_checker(package: Path) -> None:
 def test_a_package_holds_how_it_was_made(package: Path) -> None:
     code = package / "benchmarks" / "bert" / "implementations" / "pytorch"
     assert "| 9 | 10 | reached | 150,080 |" in (code / "README.md").read_text()
-    assert json.loads((code / "config.json").read_text())["name"] == "1x8"
+    assert config.read(str(code / "config.toml")).train_batch_size == 56
     assert (code / "training" / "records" / "mllog.py").is_file()
 
 
@@ -102,7 +103,7 @@ WRONG: dict[str, tuple[dict[str, Any], Callable[[Path], None] | None, str]] = {
         None,
         "expected one configuration in all runs, found hyperparameters",
     ),
-    "another setting": ({"settings": {"name": "1x8", "dropout": 0.1}}, None, r"found settings\.dropout None"),
+    "another setting": ({"settings": {"train_batch_size": 56, "dropout": 0.1}}, None, r"found settings\.dropout None"),
     "other devices": ({"devices": 4}, None, "found devices 8 in .* and 4 in"),
     "the other division": ({"division": "open"}, None, "found division 'closed' in"),
     "no clear caches": ({"cleared": None}, None, "found cache_clear false in .*Train with --clear-caches"),
