@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from foundation import terminal
 from foundation.errors import VALID
 from foundation.foreign_text import printable
 from foundation.people_numbers import count, figure
 from foundation.typed_json import encode
 from training.shards import evaluation_set
 from training.shards.conversion import WRITERS, convert
+from training.shards.data_set import Progress
 from training.shards.description import Description, describe
 from training.shards.directory import open_instances
 
@@ -31,7 +35,8 @@ def describe_command(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} describe", description="Read all of a data set and check it.")
     _add_source(parser)
     given = parser.parse_args(words)
-    found = describe(given.path, given.vocab_size)
+    with _progress() as progress:
+        found = describe(given.path, given.vocab_size, progress)
     print("\n".join(lines(found)))
     print(json.dumps(encode(found)))
     return VALID
@@ -51,10 +56,22 @@ def convert_command(words: Sequence[str]) -> int:
     add("--samples", type=int, default=evaluation_set.SAMPLES, metavar="N", help=f"default: {evaluation_set.SAMPLES:,}")
     given = parser.parse_args(words)
     source = open_instances(given.path, given.vocab_size)
-    convert(source, given.output, given.format, given.shards, definition=given.evaluation, samples=given.samples)
+    chosen = {"definition": given.evaluation, "samples": given.samples}
+    with _progress() as progress:
+        convert(source, given.output, given.format, given.shards, progress=progress, **chosen)
     number = given.samples if given.evaluation else len(source)
     print(f"{given.output}: {count(number, 'instance')} in {count(given.shards, 'shard')}, {given.format}")
     return VALID
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on a terminal; nothing elsewhere."""
+    from rich.progress import Progress as Bar
+
+    with Bar(console=terminal.console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("instances", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def lines(found: Description) -> list[str]:

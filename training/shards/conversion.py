@@ -14,7 +14,7 @@ import numpy as np
 
 from foundation.arrays import Int32, Int64
 from training.shards import evaluation_set, hdf5, mapped, shard_file, tfrecord
-from training.shards.data_set import DataSet, Metadata
+from training.shards.data_set import DataSet, Metadata, Progress
 from training.shards.errors import ShardError
 from training.shards.instances import Instances, InstanceSource
 from training.shards.shard_file import ShardEntry
@@ -69,7 +69,14 @@ class Selection:
 
 
 def convert(
-    source: DataSet, folder: Path, form: str, shards: int = 1, *, definition: str | None = None, samples: int = 0
+    source: DataSet,
+    folder: Path,
+    form: str,
+    shards: int = 1,
+    *,
+    definition: str | None = None,
+    samples: int = 0,
+    progress: Progress = lambda *_: None,
 ) -> None:
     """Write a data set in a form of WRITERS, which appears at `folder` when it is complete.
 
@@ -86,11 +93,12 @@ def convert(
     if definition is not None:
         chosen = evaluation_set.rows(definition, len(source), samples)
         metadata = replace(metadata, evaluation=evaluation_set.in_words(definition, len(source), samples))
-    bounds = np.cumsum([0, *shard_sizes(len(chosen), shards)])
+    bounds = np.cumsum([0, *shard_sizes(len(chosen), shards)]).tolist()
     writer = WRITERS[form]
     with mapped.new_data_set(folder) as temporary:
         entries = []
         for number in range(shards):
+            progress(bounds[number], bounds[-1])
             part = Selection(source, chosen[bounds[number] : bounds[number + 1]])
             entries.append(writer.write(temporary / writer.name(number, shards), part, metadata))
         if listed := [entry for entry in entries if entry]:

@@ -6,7 +6,7 @@ set of 500 GB opens in moments.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ import numpy as np
 from foundation.arrays import Int32, Int64
 from training.shards.errors import naming
 from training.shards.instances import Instances, InstanceSource, concatenate
+
+Progress = Callable[[int, int], None]  # instances that are done, of how many
 
 
 class Shard(InstanceSource, Protocol):

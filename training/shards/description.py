@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from foundation.people_numbers import count
-from training.shards.data_set import DataSet, Metadata
+from training.shards.data_set import DataSet, Metadata, Progress
 from training.shards.directory import missing_of_flagperf, open_instances
 from training.shards.errors import ShardError
 from training.shards.fingerprint import Fingerprint
 from training.shards.instances import blocks
+
+_BLOCK = 1024  # instances that are read at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +38,20 @@ class Description:
     sha256: str
 
 
-def describe(path: Path, vocabulary_size: int | None = None) -> Description:
+def describe(path: Path, vocabulary_size: int | None = None, progress: Progress = lambda *_: None) -> Description:
     """Read everything at a path. Raises ShardError: there is nothing, or something is damaged."""
     missing = missing_of_flagperf(path) if path.is_dir() else ()
-    return description(open_instances(path, vocabulary_size), missing)
+    return description(open_instances(path, vocabulary_size), missing, progress)
 
 
-def description(found: DataSet, missing: tuple[str, ...] = ()) -> Description:
+def description(found: DataSet, missing: tuple[str, ...] = (), progress: Progress = lambda *_: None) -> Description:
     """The figures of a data set that is open. Raises ShardError for a damaged one."""
     if not len(found):
         raise ShardError(f"expected instances in {count(len(found.shards), 'file')} of {found.form}, found none")
     found.verify()
     fingerprint, totals, longest, largest_id = Fingerprint(), np.zeros(3, np.int64), 0, 0
-    for block in blocks(found):
+    for number, block in enumerate(blocks(found, _BLOCK)):
+        progress(number * _BLOCK, len(found))
         fingerprint.add(block)
         totals += (block.token_ids.size, block.masked_ids.size, int(block.is_random_next.sum()))
         longest = max(longest, int(block.lengths.max()))

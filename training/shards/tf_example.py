@@ -59,14 +59,17 @@ def integers(lists: Sequence[Values], name: str) -> tuple[Int64, Int64]:
     """The numbers of all lists, one after the other, and how many each has. Raises ShardError."""
     _require_kind(lists, INTEGERS, f"whole numbers in {name}")
     content = np.frombuffer(b"".join(values.content for values in lists), np.uint8)
-    bounds = np.cumsum([0, *(len(values.content) for values in lists)])
-    is_last = content < 128
-    ends = np.concatenate([[0], np.cumsum(is_last)])
-    sizes = np.diff(np.flatnonzero(is_last), prepend=-1)
-    inner = bounds[1:][np.diff(bounds) > 0] - 1
-    if not is_last[inner].all() or sizes.max(initial=0) > _MOST_VARINT:
+    bytes_of_lists = np.array([len(values.content) for values in lists], np.int64)
+    if content.max(initial=0) < 128:  # one byte each: masks, segments, labels
+        return content.astype(np.int64), bytes_of_lists
+    last = np.flatnonzero(content < 128)
+    sizes = np.diff(last, prepend=-1)
+    ends = np.cumsum(bytes_of_lists)
+    counts = np.diff(np.searchsorted(last, ends), prepend=0)
+    is_whole = content[ends[bytes_of_lists > 0] - 1] < 128
+    if not is_whole.all() or sizes.max(initial=0) > _MOST_VARINT:
         raise ShardError(f"expected numbers of 64 bits in {name}, found others")
-    return _decoded(content, np.flatnonzero(is_last) - sizes + 1, sizes), np.diff(ends[bounds])
+    return _decoded(content, last - sizes + 1, sizes), counts
 
 
 def floats(lists: Sequence[Values], name: str) -> tuple[npt.NDArray[np.float32], Int64]:
@@ -187,6 +190,6 @@ def _require_kind(lists: Sequence[Values], kind: int, expected: str) -> None:
 def _decoded(content: npt.NDArray[np.uint8], starts: Int64, sizes: Int64) -> Int64:
     found = (content[starts] & 127).astype(np.uint64)
     for place in range(1, int(sizes.max(initial=0))):
-        has = sizes > place
-        found[has] |= (content[starts[has] + place] & 127).astype(np.uint64) << np.uint64(7 * place)
+        longer = np.flatnonzero(sizes > place)
+        found[longer] |= (content[starts[longer] + place] & 127).astype(np.uint64) << np.uint64(7 * place)
     return found.view(np.int64)
