@@ -143,25 +143,24 @@ class _BlockAttention(torch.autograd.Function):
     def forward(ctx: Any, qkv: Tensor, plan: tuple[Block, ...], heads: int, dropout: float) -> Tensor:
         ctx.plan, ctx.heads, ctx.dropout = plan, heads, dropout
         out = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
-        kept = []
+        kept: list[Tensor] = []
         with torch.autocast("cpu", enabled=False):
             for block in plan:
                 query, key, value = block.padded(qkv, 3, heads)
                 weights = torch.softmax(_scores(block, query, key), -1)
                 mixed, signed = _mix(weights, value, dropout)
                 block.put(out, [mixed], heads)
-                kept.append(signed)
-        ctx.save_for_backward(qkv, out, *kept)
+                kept += [query, key, value, mixed, signed]
+        ctx.save_for_backward(*kept)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        qkv, out, *kept = ctx.saved_tensors
-        grads = torch.empty_like(qkv)
-        for block, signed in zip(ctx.plan, kept, strict=True):
-            query, key, value = block.padded(qkv, 3, ctx.heads)
-            (mixed,) = block.padded(out, 1, ctx.heads)
+        grads = grad.new_empty(len(grad), 3 * grad.shape[1])
+        saved = ctx.saved_tensors
+        kept = (saved[part::5] for part in range(5))
+        for block, query, key, value, mixed, signed in zip(ctx.plan, *kept, strict=True):
             (to_mixed,) = block.padded(grad, 1, ctx.heads)
             scale = query.shape[-1] ** -0.5
             to_scores, to_value = _weight_grads(value, signed, mixed, to_mixed, scale, ctx.dropout)
