@@ -2,7 +2,7 @@
 
     python -m toy_run FOLDER --steps 24 --processes 2 --fault 1:7:kill
 
-A fault is RANK:STEP:KIND and happens once; with RANK:STEP:KIND:always, each time that step is done.
+A fault is RANK:STEP:KIND and happens once, with RANK:STEP:KIND:always each time that step is done; RANK may be "any".
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from training.launch import flags, worker
+import torch
+from toy_task import ToyTask
+
+from foundation import program
+from foundation.errors import INVALID, VALID
+from training.launch import flags, start, worker
 from training.launch.plan import Layout
+from training.loop import events, trainer, world
+from training.loop.plan import Plan
+from training.optimizers.lamb import Lamb, parameter_groups
+from training.optimizers.schedule import Schedule
 
 BATCH = 12
 CHECKPOINT_EVERY = 3
@@ -54,7 +63,7 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Layout]:
     parser.add_argument("--broken-at", type=int, default=0, help="a step with a loss that is NaN")
     parser.add_argument("--target", type=float)
     parser.add_argument("--silence", type=float, default=60.0, help="after which a process is lost, in seconds")
-    parser.add_argument("--hold-at", type=int, default=0, help="a step that waits for the file FOLDER/go")
+    parser.add_argument("--hold-at", type=int, default=0, help="a step after which it waits for a signal")
     parser.add_argument("--configuration", default="toy")
     flags.add(parser)
     args = parser.parse_args(words)
@@ -63,28 +72,15 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Layout]:
 
 def launch(words: Sequence[str]) -> int:
     """Start the processes of this node; returns the run's exit code."""
-    from training.launch import start
-
     args, layout = parse(words)
     args.folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "toy_run", *words]
     return start.run(layout, command, args.folder, {"configuration": args.configuration})
 
 
-def train(words: Sequence[str]) -> int:
-    """What each process does."""
-    import torch
-    from toy_task import ToyTask
-
-    from foundation.errors import INVALID, VALID
-    from training.loop import events, trainer, world
-    from training.loop.plan import Plan
-    from training.optimizers.lamb import Lamb, parameter_groups
-    from training.optimizers.schedule import Schedule
-
-    args, _ = parse(words)
-    torch.set_num_threads(1)
-    plan = Plan(
+def plan_of(args: argparse.Namespace) -> Plan:
+    """Small steps, each third of them with a checkpoint; all are kept."""
+    return Plan(
         seed=3,
         max_steps=args.steps,
         make_optimizer=lambda network: Lamb(parameter_groups(network, 0.01)),
@@ -95,28 +91,46 @@ def train(words: Sequence[str]) -> int:
         kept=1000,
     )
 
-    class Faulty(ToyTask):
-        """Each rank's own copy knows the step, the first rank's listeners do not."""
 
-        def after_step(self, step: int, parts: object) -> None:
-            super().after_step(step, parts)  # type: ignore[arg-type]
-            for fault in args.fault:
-                if fault.split(":")[:2] == [os.environ["RANK"], str(step)]:
-                    _happen(args.folder, fault)
-            while step == args.hold_at and not (args.folder / "go").exists():
-                time.sleep(0.02)
+class FaultyTask(ToyTask):
+    """The toy task with the faults of a command."""
 
-    def listen(event: events.Event) -> None:
-        if isinstance(event, events.CheckpointWritten):
-            worker.wrote_checkpoint(event.step)
-        if isinstance(event, events.Resumed):
-            print(f"resumed at step {event.step}, {event.samples} samples", flush=True)
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(batch=BATCH, broken_at=args.broken_at)
+        self.args = args
 
+    def after_step(self, step: int, parts: Mapping[str, float]) -> None:
+        super().after_step(step, parts)
+        for fault in self.args.fault:
+            rank, at, *_ = fault.split(":")
+            if rank in (os.environ["RANK"], "any") and int(at) == step:
+                _happen(self.args.folder, fault)
+        while step == self.args.hold_at and not _has_signal():
+            time.sleep(0.02)
+
+
+def train(words: Sequence[str]) -> int:
+    """What each process does."""
+    args, _ = parse(words)
+    torch.set_num_threads(1)
     with world.joined("cpu", args.silence) as joined:
-        status = trainer.train(Faulty(batch=BATCH, broken_at=args.broken_at), plan, args.folder, [listen], joined)
+        status = trainer.train(FaultyTask(args), plan_of(args), args.folder, [_listen], joined)
     if status == "interrupted":
         raise KeyboardInterrupt
     return VALID if status == "reached" else INVALID
+
+
+def _listen(event: events.Event) -> None:
+    if isinstance(event, events.CheckpointWritten):
+        worker.wrote_checkpoint(event.step)
+    if isinstance(event, events.Resumed):
+        print(f"resumed at step {event.step}, {event.samples} samples", flush=True)
+
+
+def _has_signal() -> bool:
+    """Whether the loop has noticed a signal, which it looks at in its next step."""
+    handler = signal.getsignal(signal.SIGTERM)
+    return getattr(getattr(handler, "__self__", None), "signal", None) is not None
 
 
 def _happen(folder: Path, fault: str) -> None:
@@ -128,7 +142,5 @@ def _happen(folder: Path, fault: str) -> None:
 
 
 if __name__ == "__main__":
-    from foundation import program
-
     main = (lambda: train(sys.argv[1:])) if worker.is_one() else (lambda: launch(sys.argv[1:]))
     sys.exit(worker.run(main) if worker.is_one() else program.run(main))

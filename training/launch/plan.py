@@ -53,6 +53,8 @@ class Patience:
         last_call_s: for more nodes, once enough are there; only where their number may change.
         keep_alive_s: a node that has been silent for so long is lost.
         stop_s: for processes that are asked to end, which write a checkpoint first.
+        answer_s: of a rendezvous that has accepted a connection.
+        seen_s: for a file of another node to be seen in a shared folder.
         leave_s: of the node that ends the run, until the other ones know why it ended.
     """
 
@@ -60,6 +62,8 @@ class Patience:
     last_call_s: int = 30
     keep_alive_s: int = 15
     stop_s: int = 60
+    answer_s: float = 30.0
+    seen_s: float = 20.0
     leave_s: float = 5.0
 
 

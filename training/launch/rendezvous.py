@@ -32,8 +32,6 @@ from training.launch.plan import Address, Layout
 
 _RUN_ID = "training"
 _OUTCOME, _FACTS, _STEP, _STARTS, _LEFT, _TOKEN = "outcome", "facts", "step", "starts", "left", "token"
-_ANSWER_S = 30.0  # of a store that has accepted a connection
-_SEEN_S = 20.0  # for a file of another node to be seen in a shared folder
 _OWN_PORT = 0  # the kernel's choice
 _SIOCGIFADDR = 0x8915
 LOCAL = "127.0.0.1"
@@ -114,15 +112,15 @@ def meet(layout: Layout, facts: Mapping[str, str], folder: Path) -> Meeting:
         keep_alive_interval=max(1, patience.keep_alive_s // 3),
         keep_alive_max_attempt=3,
     )
-    handler, store = _connected(parameters, layout.address)
+    handler, store = _connected(parameters, layout)
     if layout.address is not None:
         shared = PrefixStore("launch", store)
         _check_facts(shared, {"--nodes": str(layout.nodes), **facts})
-        _check_folder(shared, folder)
+        _check_folder(shared, folder, patience.seen_s)
     return Meeting(handler, PrefixStore("launch", store), own, _interface(own))
 
 
-def _connected(parameters: RendezvousParameters, address: Address | None) -> tuple[DynamicRendezvousHandler, Store]:
+def _connected(parameters: RendezvousParameters, layout: Layout) -> tuple[DynamicRendezvousHandler, Store]:
     """In a thread, since torch waits ten minutes for a server that accepts a connection and says nothing."""
     found: list[tuple[DynamicRendezvousHandler, Store]] = []
     errors: list[Exception] = []
@@ -136,11 +134,11 @@ def _connected(parameters: RendezvousParameters, address: Address | None) -> tup
 
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
-    thread.join(_ANSWER_S)
+    thread.join(layout.patience.answer_s)
     if not found:
         raise UsageError(
-            f"--rendezvous {address}: expected a free port or the rendezvous of this run, found another program that "
-            "uses the port. Type another one, on each node."
+            f"--rendezvous {layout.address}: expected a free port or the rendezvous of this run, found another "
+            "program that uses the port. Type another one, on each node."
         )
     return found[0]
 
@@ -208,14 +206,14 @@ def _check_facts(store: Store, facts: Mapping[str, str]) -> None:
             )
 
 
-def _check_folder(store: Store, folder: Path) -> None:
+def _check_folder(store: Store, folder: Path, patience_s: float) -> None:
     """The first node writes a token, which every node must see: checkpoints of one node are read by all."""
     mine, path = secrets.token_hex(8), folder / ".nodes"
     token = store.compare_set(_TOKEN, "", mine).decode()
     if token == mine:
         atomic_write.write_text(path, token)
         return
-    until = time.monotonic() + _SEEN_S
+    until = time.monotonic() + patience_s
     while not path.is_file() or path.read_text(encoding="utf-8") != token:
         if time.monotonic() > until:
             raise UsageError(
