@@ -123,13 +123,13 @@ def open_data_set(folder: Path, vocabulary_size: int | None = None) -> DataSet:
         raise ShardError(f"expected the list of a data set's shards in {path}, found {error}") from error
     if (found.format, found.version) != (_FORMAT, _VERSION):
         raise ShardError(f"expected {_FORMAT} of version {_VERSION} in {path}, found {found.format} of {found.version}")
+    size = vocabulary_size or found.metadata.vocabulary_size
     for entry in found.shards:
         with naming(path):
-            _require_entry(entry, vocabulary_size)
+            _require_entry(entry, found.metadata, size)
         with naming(folder / entry.name):
             require_bytes(entry.file_bytes, size_of(folder / entry.name))
     shards = tuple(MappedShard(folder, entry) for entry in found.shards)
-    size = vocabulary_size or found.metadata.vocabulary_size
     return DataSet(form=FORM, shards=shards, metadata=found.metadata, vocabulary_size=size)
 
 
@@ -138,8 +138,8 @@ def open_shard(path: Path, vocabulary_size: int | None = None) -> DataSet:
     with naming(path), opened(path) as file:
         header, _ = read_header(file.fileno())
         entry = ShardEntry(name=path.name, file_bytes=size_of(path), header=header)
-        _require_entry(entry, vocabulary_size)
-    metadata = Metadata(max_seq_length=header.longest, max_predictions=header.most_masked)
+        metadata = Metadata(max_seq_length=header.longest, max_predictions=header.most_masked)
+        _require_entry(entry, metadata, vocabulary_size)
     shards = (MappedShard(path.parent, entry),)
     return DataSet(form=FORM, shards=shards, metadata=metadata, vocabulary_size=vocabulary_size)
 
@@ -172,7 +172,14 @@ def new_data_set(folder: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, metadata: Metadata, entries: Sequence[ShardEntry]) -> None:
-    """Write the list of the shards in `folder`, in their order: it is a data set now. Raises ShardWriteError."""
+    """Write the list of the shards in `folder`, in their order: it is a data set now.
+
+    Raises:
+        ShardError: a shard is not what the metadata say.
+        ShardWriteError: it cannot be written.
+    """
+    for entry in entries:
+        _require_entry(entry, metadata, metadata.vocabulary_size)
     found = DataSetFile(format=_FORMAT, version=_VERSION, metadata=metadata, shards=list(entries))
     with writing(folder / INDEX):
         atomic_write.write_text(folder / INDEX, json.dumps(typed_json.encode(found), indent=1) + "\n")
@@ -204,12 +211,18 @@ def _require_same(header: ShardHeader, listed: ShardHeader) -> None:
         raise ShardError(f"expected the shard that {INDEX} lists, found another: {header} instead of {listed}")
 
 
-def _require_entry(entry: ShardEntry, vocabulary_size: int | None) -> None:
-    """Its name stays in the directory, its numbers are possible, its ids are in the vocabulary."""
+def _require_entry(entry: ShardEntry, metadata: Metadata, vocabulary_size: int | None) -> None:
+    """Its name stays in the directory, its numbers are possible, and no greater than the metadata's."""
     header = entry.header
     if Path(entry.name).name != entry.name or entry.name.startswith("."):
         raise ShardError(f"expected the name of a file, found {entry.name!a}")
     if min(header.instances, header.tokens, header.masked) < 0 or header.id_bytes not in (2, 4):
         raise ShardError(f"expected a shard's numbers, found {header}")
+    limits = (metadata.max_seq_length, metadata.max_predictions)
+    if header.longest > limits[0] or header.most_masked > limits[1]:
+        raise ShardError(
+            f"expected at most {limits[0]} tokens and {limits[1]} masked ones in an instance, "
+            f"found {header.longest} and {header.most_masked} in {entry.name}"
+        )
     if vocabulary_size is not None and header.largest_id >= vocabulary_size:
         raise ShardError(f"expected token ids below {vocabulary_size}, found {header.largest_id} in {entry.name}")

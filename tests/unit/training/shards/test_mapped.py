@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,20 @@ def test_ids_beyond_the_vocabulary_are_noticed_at_the_start(tmp_path: Path) -> N
     written(tmp_path)
     with pytest.raises(ShardError, match=r"expected token ids below 2000, found \d+ in part"):
         mapped.open_data_set(tmp_path / "data", vocabulary_size=2_000)
+
+
+@pytest.mark.parametrize("limit", [{"max_seq_length": 108}, {"max_predictions": 13}, {"vocabulary_size": 2_000}])
+def test_shards_that_are_not_what_the_metadata_say_make_no_data_set(tmp_path: Path, limit: dict[str, int]) -> None:
+    with pytest.raises(ShardError, match=r"expected (at most|token ids below) .* in part-0000"):
+        mapped.write_data_set(tmp_path / "data", PARTS, replace(METADATA, **limit))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+    mapped.write_data_set(tmp_path / "data", PARTS, METADATA)
+    index = tmp_path / "data" / mapped.INDEX
+    name, value = next(iter(limit.items()))
+    words = f'"{name}": {getattr(METADATA, name)}'
+    index.write_text(index.read_text().replace(words, f'"{name}": {value}'))
+    with pytest.raises(ShardError, match=r"data_set.json: expected .* in part-0000"):
+        mapped.open_data_set(tmp_path / "data")
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
