@@ -74,20 +74,27 @@ class Lamb(Optimizer):
     def _update(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         states = [self._state(one) for one in parameters]
         weights, gradients = local(parameters), local([_gradient(one) for one in parameters])
-        means, squares = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq"))
+        means, squares = (local([state[key] for state in states]) for key in ("exp_avg", "exp_avg_sq"))
         steps = [state["step"] for state in states]
         torch._foreach_add_(steps, 1)
-        updates = _adam(local(means), local(squares), gradients, int(steps[0]), group["betas"], group["eps"])
-        if group["weight_decay"]:
-            torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
-        if group["trust_ratio"]:
-            torch._foreach_mul_(updates, list(_ratios(parameters, updates).unbind()))
-        torch._foreach_add_(weights, updates, alpha=-group["lr"])
+        updates = list(torch._foreach_mul(weights, group["weight_decay"]))
+        beta_1, beta_2 = group["betas"]
+        # Adam's fused kernel takes one pass. At a rate of -1 it adds its step to what is in `updates`.
+        torch._fused_adam_(
+            updates, gradients, means, squares, [], steps,
+            lr=-1.0, beta1=beta_1, beta2=beta_2, weight_decay=0.0, eps=group["eps"], amsgrad=False, maximize=False,
+        )  # fmt: skip
+        if not group["trust_ratio"]:
+            torch._foreach_add_(weights, updates, alpha=-group["lr"])
+            return
+        rates = _ratios(parameters, updates) * -group["lr"]
+        for weight, update, rate in zip(weights, updates, rates.unbind(), strict=True):
+            weight.addcmul_(update, rate)
 
     def _state(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         return state
 
@@ -97,25 +104,7 @@ def _gradient(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 
-def _adam(
-    means: list[Tensor], squares: list[Tensor], gradients: list[Tensor], step: int, betas: tuple[float, float],
-    eps: float,
-) -> list[Tensor]:  # fmt: skip
-    """Moves the running means on; returns Adam's update of each tensor, without the rate."""
-    beta_1, beta_2 = betas
-    torch._foreach_lerp_(means, gradients, 1 - beta_1)
-    torch._foreach_mul_(squares, beta_2)
-    torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
-    below = torch._foreach_sqrt(squares)
-    torch._foreach_div_(below, (1 - beta_2**step) ** 0.5)
-    torch._foreach_add_(below, eps)
-    updates = torch._foreach_div(means, below)
-    torch._foreach_div_(updates, 1 - beta_1**step)
-    return list(updates)
-
-
 def _ratios(parameters: list[Tensor], updates: list[Tensor]) -> Tensor:
     """[parameters]: |w| / |u|, and 1 where either is 0."""
-    both = [*parameters, *updates]
-    of_weights, of_updates = squared_norms(both).sqrt().chunk(2)
+    of_weights, of_updates = squared_norms([*parameters, *updates]).sqrt().chunk(2)
     return torch.where((of_weights > 0) & (of_updates > 0), of_weights / of_updates, 1.0)
