@@ -47,7 +47,7 @@ class Listening:
 
 @contextmanager
 def listening(folder: Path, chosen: Listening | None = None) -> Iterator[tuple[Listener, ...]]:
-    """The listeners of a run; after the block its table is printed and its plot drawn, whatever its end.
+    """The listeners of a run; after the block its table is printed and its plot drawn, however the training ended.
 
     Raises:
         UsageError: `folder` holds the files of something else.
@@ -66,7 +66,7 @@ def listening(folder: Path, chosen: Listening | None = None) -> Iterator[tuple[L
         with ProgressLine() as progress:
             yield progress, record, StepsTable(folder), log  # init_stop comes after the measured peak
     finally:
-        if record.record:
+        if record.record and record.record.lives[-1].training_began_s:
             _show(with_figures(record.record), folder, chosen)
 
 

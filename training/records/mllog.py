@@ -9,6 +9,7 @@ to its end logs `run_stop`, so that a crash is never a success.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,9 @@ class ComplianceLog:
 
     def _evaluation_done(self, event: events.EvaluationDone) -> None:
         self._evaluated = event.evaluated_samples
-        self._log.point("eval_accuracy", event.score, epoch_num=event.samples, **{_EVALUATED: event.evaluated_samples})
+        if math.isfinite(event.score):  # NaN is no JSON
+            evaluated = {_EVALUATED: event.evaluated_samples}
+            self._log.point("eval_accuracy", event.score, epoch_num=event.samples, **evaluated)
         self._log.interval_end("eval_stop", epoch_num=event.samples)
 
     def _run_ended(self, event: events.RunEnded) -> None:

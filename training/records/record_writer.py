@@ -5,6 +5,7 @@ A run that is killed is continued by its next life, which finds the record and a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -152,9 +153,11 @@ def _step_done(record: TrainingRecord, event: events.StepDone) -> TrainingRecord
 
 def _evaluation_done(record: TrainingRecord, event: events.EvaluationDone) -> TrainingRecord:
     found = EvaluationRecord(**{one.name: getattr(event, one.name) for one in fields(EvaluationRecord)})
+    found = replace(found, values={name: value for name, value in found.values.items() if math.isfinite(value)})
     kept = tuple(one for one in record.evaluations if one.samples < event.samples)
+    evaluations = (*kept, found) if math.isfinite(event.score) else kept
     seconds = record.lives[-1].evaluation_s + event.seconds
-    return replace(_seen(record, event, evaluation_s=seconds), evaluations=(*kept, found))
+    return replace(_seen(record, event, evaluation_s=seconds), evaluations=evaluations)
 
 
 def _checkpoint_written(record: TrainingRecord, event: events.CheckpointWritten) -> TrainingRecord:

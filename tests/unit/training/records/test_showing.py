@@ -9,6 +9,7 @@ import pytest
 import training_events as made
 from rich.console import Console
 
+from sut.errors import UsageError
 from training import report
 from training.loop.events import Resumed
 from training.records import plot
@@ -138,6 +139,15 @@ def test_the_table_of_a_run_that_ends_without_a_word_has_its_last_step(
         made.send([*made.start(), made.step(1, 448, made.BEGAN_S + 11)], *listeners)
         raise ZeroDivisionError
     assert "1 step, 448 samples" in capsys.readouterr().out
+
+
+def test_a_run_that_is_refused_shows_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (
+        pytest.raises(UsageError, match="in the closed division"),
+        listening(tmp_path, Listening(measure_peak=False)) as listeners,
+    ):
+        made.send(made.start(target=0.5), *listeners)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_long_loss_is_smoothed() -> None:

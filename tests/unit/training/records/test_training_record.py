@@ -11,8 +11,9 @@ import pytest
 import training_events as made
 
 from sut.errors import UsageError
-from training.loop.events import Event, Resumed, RunEnded, TrainingBegan
-from training.records import peak, steps_table, training_record
+from training.loop.events import EvaluationDone, Event, Resumed, RunEnded, TrainingBegan
+from training.records import mllog_file, peak, steps_table, training_record
+from training.records.mllog import ComplianceLog
 from training.records.record_writer import RecordWriter
 from training.records.steps_table import StepRow, StepsTable
 from training.records.training_record import TrainingRecord
@@ -150,6 +151,16 @@ def test_a_complete_run_that_is_started_again_keeps_its_record(tmp_path: Path) -
     before = recorded(tmp_path, made.whole())
     ended = RunEnded(time_s=made.BEGAN_S + 9e6, status="reached", step=STEPS, samples=SAMPLES)
     assert recorded(tmp_path, [*made.start(), Resumed(path=tmp_path, step=STEPS, samples=SAMPLES), ended]) == before
+
+
+@pytest.mark.parametrize(("values", "kept"), [({"a": 0.5, "loss": float("nan")}, 2), ({"a": float("nan")}, 1)])
+def test_a_score_that_is_no_number_breaks_no_file(tmp_path: Path, values: dict[str, float], kept: int) -> None:
+    evaluation = EvaluationDone(step=9, samples=9, values=values, evaluated_samples=1, seconds=1.0)
+    log = ComplianceLog(tmp_path / "mllog.txt")
+    happened = [*made.start(), *list(made.blocks((0.1,)))[:2], evaluation]
+    made.send(happened, log)
+    assert len(recorded(tmp_path, happened).evaluations) == kept
+    assert [line.key for line in mllog_file.read(tmp_path / "mllog.txt")].count("eval_accuracy") == kept
 
 
 def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
