@@ -6,7 +6,9 @@ A file is cut short, a bit of it is flipped, or a word of it is replaced by one 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +57,17 @@ class Reader:
 
     make: Callable[[Path], Path]
     read: Callable[[Path], object]
+
+
+@contextmanager
+def full_disk(most_bytes: int) -> Iterator[None]:
+    """Files of this process cannot become larger than this: write() fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def text(name: str, content: str) -> Callable[[Path], Path]:

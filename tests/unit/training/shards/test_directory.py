@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import full_disk
 from pretraining_rows import GOLDEN, GOLDEN_SHA256
 
 from training.shards import evaluation_set, hdf5, mapped, tfrecord
@@ -14,7 +15,7 @@ from training.shards.conversion import WRITERS, convert, shard_sizes
 from training.shards.data_set import DataSet, Metadata
 from training.shards.description import describe
 from training.shards.directory import FLAGPERF, missing_of_flagperf, open_evaluation, open_instances
-from training.shards.errors import ShardError
+from training.shards.errors import ShardError, ShardWriteError
 from training.shards.fingerprint import fingerprint
 from training.shards.instances import from_rows
 from training.shards.shard_file import write_shard
@@ -206,6 +207,17 @@ def test_instances_go_from_each_form_to_each(tmp_path: Path, form: str) -> None:
         assert [len(shard) for shard in found.shards] == [1, 1, 2]
         assert fingerprint(found) == GOLDEN_SHA256
         assert (found.metadata.max_seq_length, found.metadata.max_predictions) == (128, 20)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_full_disk_leaves_nothing_in_any_form(tmp_path: Path, form: str) -> None:
+    source = open_instances(own(tmp_path))
+    with (
+        full_disk(600),
+        pytest.raises(ShardWriteError, match=r"expected to write .*/made/part.*, found: File too large"),
+    ):
+        convert(source, tmp_path / "made", form, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
 
 
 def test_evaluation_samples_say_which_they_are(tmp_path: Path) -> None:

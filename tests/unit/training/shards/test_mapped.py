@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import full_disk
 from hypothesis import given, settings
 from pretraining_rows import GOLDEN, GOLDEN_SHA256, INSTANCES
 
@@ -131,17 +129,6 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     written(tmp_path)
     with pytest.raises(ShardError, match=r"expected no data set at .* yet, found one"):
         written(tmp_path)
-
-
-@contextmanager
-def full_disk(most_bytes: int) -> Iterator[None]:
-    """Files cannot become larger than this: write() fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
