@@ -21,6 +21,7 @@ from training.shards.errors import ShardError
 Ids = npt.NDArray[np.uint16] | npt.NDArray[np.int32]
 UInt8 = npt.NDArray[np.uint8]
 _MOST_SHORT = np.iinfo(np.uint16).max
+_BLOCK = 4096  # instances that are checked at a time: owners take four times the memory of ids
 _SHORT_OR_LONG = (np.uint16, np.int32)
 # Field → the types that it may have.
 _TYPES: dict[str, tuple[type[np.generic], ...]] = {
@@ -183,6 +184,12 @@ class Instances:
         is_first = (self.first_lengths > 0) & (self.first_lengths <= lengths)
         _require_each(is_first, "1 to all tokens in the first segment", of_row)
         _require_each(self.is_random_next <= 1, "is_random_next of 0 or 1", of_row)
+        for start in range(0, len(self), _BLOCK):
+            self.part(start, start + _BLOCK)._check_values(vocabulary_size, of_row[start : start + _BLOCK])
+        return self
+
+    def _check_values(self, vocabulary_size: int | None, of_row: Int64) -> None:
+        lengths, masked_lengths = np.diff(self.offsets), np.diff(self.masked_offsets)
         owners = np.repeat(np.arange(len(self)), masked_lengths)
         of_token, of_masked = np.repeat(of_row, lengths), of_row[owners]
         is_inside = (self.masked_positions > 0) & (self.masked_positions < lengths[owners])
@@ -192,7 +199,6 @@ class Instances:
         most = 1 << 31 if vocabulary_size is None else vocabulary_size
         for ids, of_id in ((self.token_ids, of_token), (self.masked_ids, of_masked)):
             _require_each((ids >= 0) & (ids < most), f"token ids from 0 to {most - 1}", of_id)
-        return self
 
 
 def blocks(source: InstanceSource, rows: int = 1024) -> Iterator[Instances]:

@@ -37,6 +37,7 @@ AGAIN = "The file is damaged: copy it or make it again."
 _MAGIC, _VERSION = b"BERTSHRD", 1
 _PREAMBLE = struct.Struct("<8s3I")
 _MOST_HEADER = 1 << 16  # bytes
+_BLOCK = 4096  # instances at a time: places take four times the memory of what is placed
 _CHECKED = ("lengths", "first_lengths", "is_random_next")  # by an instance's CRC-32, before its data
 
 
@@ -159,12 +160,17 @@ def content_of(instances: Instances) -> tuple[list[memoryview], ShardHeader]:
 def _columns_of(instances: Instances) -> Columns:
     lengths, masked_lengths = instances.lengths, instances.masked_counts
     lists = (instances.token_ids, instances.masked_positions, instances.masked_ids)
+    bounds = (instances.offsets, instances.masked_offsets, instances.masked_offsets)
     is_wide = max(int(one.max(initial=0)) for one in lists) > np.iinfo(np.uint16).max
     offsets = offsets_of(lengths + 2 * masked_lengths)
     data: Ids = np.empty(offsets[-1], np.int32 if is_wide else np.uint16)
     starts = (np.zeros(len(instances), np.int32), lengths, lengths + masked_lengths)
-    for values, start, sizes in zip(lists, starts, (lengths, masked_lengths, masked_lengths), strict=True):
-        data[within(offsets, start, sizes)[0]] = values
+    for first in range(0, len(instances), _BLOCK):
+        rows = slice(first, min(first + _BLOCK, len(instances)))
+        for values, bound, start in zip(lists, bounds, starts, strict=True):
+            sizes = np.diff(bound[rows.start : rows.stop + 1])
+            places, _ = within(offsets[rows.start : rows.stop + 1], start[rows], sizes)
+            data[places] = values[bound[rows.start] : bound[rows.stop]]
     found: dict[str, npt.NDArray[Any]]
     found = {"offsets": offsets, "lengths": lengths, "first_lengths": instances.first_lengths, "data": data}
     found["is_random_next"] = instances.is_random_next
