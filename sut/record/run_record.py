@@ -100,6 +100,7 @@ class RunRecord:
 @dataclass(frozen=True)
 class _Head:
     record_version: int = 1
+    kind: str = "inference"  # "training" in a record of that
 
 
 def path_of(run: Path) -> Path:
@@ -128,7 +129,10 @@ def parse(content: object) -> RunRecord:
     Raises:
         UnreadableError: it is not the record of a run.
     """
-    version = decode(_Head, content).record_version
+    head = decode(_Head, content)
+    if head.kind != "inference":
+        raise UnreadableError(f"the record of a {head.kind} run")
+    version = head.record_version
     if not 1 <= version <= VERSION:
         raise UnreadableError(f"version {version}; this release reads versions up to {VERSION}")
     return replace(decode(RunRecord, content), record_version=version)

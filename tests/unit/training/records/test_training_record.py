@@ -11,6 +11,7 @@ import pytest
 import training_events as made
 
 from sut.errors import UsageError
+from sut.record import run_record
 from training.loop.events import EvaluationDone, Event, Resumed, RunEnded, TrainingBegan
 from training.records import mllog_file, peak, steps_table, training_record
 from training.records.mllog import ComplianceLog
@@ -26,6 +27,7 @@ STEP_S = STEPS * made.SECONDS_OF_STEP
 
 
 def recorded(folder: Path, happened: Sequence[Event], **options: Any) -> TrainingRecord:
+    folder.mkdir(exist_ok=True)
     made.send(happened, RecordWriter(folder, **options), StepsTable(folder))
     return training_record.read(folder)
 
@@ -167,6 +169,9 @@ def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"record_version": 2, "verdict": "VALID"}')
     with pytest.raises(UsageError, match="found the record of an inference run"):
         training_record.read(tmp_path)
+    recorded(tmp_path / "training", made.whole())
+    with pytest.raises(UsageError, match="found the record of a training run"):
+        run_record.read(tmp_path / "training")
 
 
 def test_steps_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
