@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: run test test-fast test-docs coverage check format docs demo demo-sst2 clean
+.PHONY: run test test-fast test-docs coverage check format docs demo demo-sst2 pretrain-demo clean
 .SILENT:
 
 run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode accuracy", go to python -m sut
@@ -42,6 +42,18 @@ demo: $(VENV)/.dev ## train the demo model again (docs/design/demo-model.md)
 
 demo-sst2: $(VENV)/.dev ## train the sentiment model again (docs/design/adding-a-task.md)
 	$(BIN)/python -m training.sst2 $(ARGS)
+
+# The data are made once, in seconds; ARGS="--set seed=2" is another run on them.
+PASSAGES = runs/pretrain-demo-data
+pretrain-demo: $(VENV)/.dev $(PASSAGES)/train/data_set.json ## pre-train a small model to its target, in about a minute (docs/design/demo-model.md)
+	$(BIN)/python -m training.pretrain --config demo --set data_dir=$(PASSAGES) --set vocab=$(PASSAGES)/vocab.txt $(ARGS)
+
+$(PASSAGES)/train/data_set.json: | $(VENV)/.dev
+	rm -rf $(PASSAGES) && mkdir -p $(PASSAGES)
+	$(BIN)/python -m training.pretrain_data demo $(PASSAGES)/passages.txt --passages 4000
+	$(BIN)/python -m training.pretrain_data $(PASSAGES)/passages.txt --learn-vocab 2000 --vocab $(PASSAGES)/vocab.txt \
+		--max-seq-length 32 --max-predictions 5 --dupe-factor 2 --output $(PASSAGES)/train \
+		--evaluation-output $(PASSAGES)/eval --eval-articles 60 --eval-samples 1000
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
