@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from backends.bert.config import BertConfig
 from foundation.arrays import Int64
+from sut.errors import UsageError
 from training.loop.dealing import rows_of_step
 from training.loop.evaluation import spread
 from training.loop.task import Drawn, Evaluation, Loss
@@ -100,11 +101,17 @@ class Pretraining:
         """Nothing depends on it."""
 
     def state(self) -> dict[str, Any]:
-        """Samples are a function of the seed and the step."""
-        return {}
+        """What the order of samples depends on, in addition to the seed and the step."""
+        return {"global_batch_size": self.global_batch_size, "training_samples": len(self.data.training)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """There is none."""
+        """Raises UsageError where the checkpoint's run had other samples in a step."""
+        for name, value in self.state().items():
+            if state.get(name) != value:
+                raise UsageError(
+                    f"expected a checkpoint with {name} {value}, found {state.get(name)}. "
+                    "Type: another --output, or the settings with which it was written."
+                )
 
     def write_model(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
         """Hugging Face's form: `backends` and `transformers` load it."""

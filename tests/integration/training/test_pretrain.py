@@ -1,0 +1,69 @@
+"""The command of pre-training in one process: exit codes, what it leaves, and that it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertForPreTraining as TheirBert
+
+from sut.errors import UsageError
+from training import pretrain
+from training.loop import checkpoints
+from training.network import model_files
+from training.shards import mapped
+from training.shards.data_set import Metadata
+from training.shards.instances import Instances, Row, from_rows
+
+CONFIG = """
+model = "{0}/config.json"
+data_dir = "{0}"
+max_seq_length = 32
+train_batch_size = 6
+optimizer = "adamw"
+learning_rate = 0.05
+max_steps = 8
+eval_interval_samples = 12
+target_mlm_accuracy = 0.9
+device = "cpu"
+"""
+
+
+def instances(count: int) -> Instances:
+    """Of the two masked tokens of each, one is always the same."""
+    draw = np.random.default_rng(count)
+    ids = draw.integers(0, 50, (count, 13)).tolist()
+    return from_rows([Row(one[:12], [0] * 6 + [1] * 6, [2, 9], [5, one[12]], 1) for one in ids])
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "bert", "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, '
+        '"intermediate_size": 32, "max_position_embeddings": 32}',
+        encoding="utf-8",
+    )
+    for name in ("train", "eval"):
+        metadata = Metadata(max_seq_length=32, max_predictions=4, vocabulary_size=50)
+        mapped.write_data_set(tmp_path / name, [instances(len(name) * 4)], metadata)
+    (tmp_path / "mine.toml").write_text(CONFIG.format(tmp_path), encoding="utf-8")
+    return ["--config", str(tmp_path / "mine.toml"), "--output", str(tmp_path / "run")]
+
+
+def test_a_run_misses_its_target_and_goes_on_to_reach_another(words: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert pretrain.main(words) == 1
+    assert {"mllog.txt", "run.json", "steps.csv", "checkpoints", "model"} <= {one.name for one in run.iterdir()}
+    theirs = TheirBert.from_pretrained(run / "model")
+    ours = model_files.read_weights(run / "model")
+    assert all(torch.equal(theirs.state_dict()[name], weight) for name, weight in ours.items())
+    newest = checkpoints.newest_first(run)[0]
+    written = (newest / "checkpoint.json").stat().st_mtime_ns
+    assert newest.name == "step-00000008"
+    assert pretrain.main(words) == 1  # nothing is left to train
+    assert (newest / "checkpoint.json").stat().st_mtime_ns == written
+    assert pretrain.main([*words, "--set", "target_mlm_accuracy=0.4"]) == 0
+    with pytest.raises(UsageError, match="global_batch_size"):
+        pretrain.main([*words, "--set", "train_batch_size=12"])
