@@ -42,7 +42,7 @@ def is_installed() -> bool:
 
 
 def command(root: str) -> list[str]:
-    """The package checker's words. It runs the compliance checker, in the closed division the seed and RCP ones."""
+    """The package checker's words. It runs the compliance checker; in the closed division the seed and RCP ones too."""
     return ["-m", f"{_PACKAGE}.package_checker", root, "training", rules.RULESET, "--werror"]
 
 

@@ -83,7 +83,7 @@ class ProgressLine:
             console=self._console, transient=True, disable=not self._console.is_terminal, auto_refresh=False,
         )  # fmt: skip
         self._task = self._bar.add_task("training", text="")
-        self._now_s, self._next_s = now_s, now_s() + _EVERY_S
+        self._now_s, self._next_s = now_s, now_s() + (0.0 if self._console.is_terminal else _EVERY_S)
         self._speed = _Speed()
         self._began: events.RunBegan | None = None
         self._next_evaluation = 0  # samples
@@ -156,6 +156,7 @@ class ProgressLine:
 
     def _evaluation_done(self, event: events.EvaluationDone) -> None:
         self._evaluation_s = event.seconds
+        self._show("")
         (name, score), *others = event.values.items()
         target = self._began.target if self._began else None
         goal = "" if target is None else f" of {target:g}"

@@ -73,11 +73,15 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
     assert not any("\x1b" in one for one in lines)
 
 
+def line_of_step(step: int, columns: int) -> str:
+    return f"step {step} of 7,100, " if columns == 120 else f"{step}/7,100"
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_on_a_terminal_the_line_is_live(columns: int) -> None:
     text = shown(terminal=True, columns=columns)
     assert "\x1b[" in text
-    assert "eval" in text
+    assert line_of_step(1, columns) in text  # at once
     assert "evaluating after 150,080 samples" in text
 
 
