@@ -96,12 +96,12 @@ class Channel:
         """Send a frame, at once or as soon as the peer takes it. Errors of the connection show when it is read."""
         data = frame.encode()
         with self._lock:
-            waits = bool(self._backlog)
-            self._backlog += self._cipher.seal(data)
-            if not waits:
-                self._flush()
-            waits = not waits and bool(self._backlog)
-        if waits:
+            data = self._cipher.seal(data)
+            waited = bool(self._backlog)
+            if not waited:
+                data = data[self._write_now(data) :]
+            self._backlog += data
+        if data and not waited:
             self.on_backlog()
 
     def flush(self) -> None:
@@ -110,13 +110,16 @@ class Channel:
             self._flush()
 
     def _flush(self) -> None:
+        del self._backlog[: self._write_now(self._backlog)]
+
+    def _write_now(self, data: bytes | bytearray) -> int:
+        """How many of these bytes were taken; all of a connection that broke, since the reader says why."""
         try:
-            while self._backlog:
-                del self._backlog[: self.connection.send(self._backlog)]
+            return self.connection.send(data) if data else 0
         except BlockingIOError:
-            pass
-        except OSError:  # the reader sees it, too, and says why
-            self._backlog.clear()
+            return 0
+        except OSError:
+            return len(data)
 
     def receive(self) -> list[Frame]:
         """The frames that have arrived, after one read.
@@ -198,8 +201,8 @@ class Channel:
         raise NodeError(said if frame.kind in (Kind.ERROR, Kind.BYE) else f"expected {kind.name}, found {said}")
 
     def _wait(self, until_s: float) -> None:
-        left_s = until_s - time.monotonic()
         self.flush()
+        left_s = until_s - time.monotonic()
         if left_s <= 0 or not select.select([self.connection], [], [], left_s)[0]:
             raise NodeError("it is connected and does not answer")
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from sut.nodes.channel import Channel
 from sut.nodes.errors import NodeError
@@ -39,6 +42,8 @@ class Loop:
             end.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._new: list[_User] = []
+        self._waiting: deque[Channel] = deque()  # something waits to be written
+        self._tick_s = 0.0
         self._users: dict[Channel, _User] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -48,7 +53,7 @@ class Loop:
 
     def add(self, channel: Channel, on_frame: Callable[[Frame], None], on_end: Callable[[str], None]) -> None:
         """Serve a connection. `on_end` is called once when it ends by itself, with the reason; not after `drop`."""
-        channel.on_backlog = self.wake
+        channel.on_backlog = partial(self._blocked, channel)
         self._new.append(_User(channel, on_frame, on_end))
         self.wake()
         if self._closing.is_set():
@@ -60,6 +65,10 @@ class Loop:
             with suppress(KeyError, ValueError):
                 self._selector.unregister(user.channel.connection)
         channel.close()
+
+    def _blocked(self, channel: Channel) -> None:
+        self._waiting.append(channel)
+        self.wake()
 
     def wake(self) -> None:
         """Let the thread look at what waits."""
@@ -101,9 +110,11 @@ class Loop:
                 self._serve(key.data, events)
         while self._new:
             self._register(self._new.pop(0))
-        for user in list(self._users.values()):
-            self._watch(user)
-        self._on_tick()
+        while self._waiting:
+            self._watch(self._waiting.popleft(), selectors.EVENT_READ | selectors.EVENT_WRITE)
+        if time.monotonic() - self._tick_s >= _TICK_S:
+            self._tick_s = time.monotonic()
+            self._on_tick()
 
     def _register(self, user: _User) -> None:
         self._users[user.channel] = user
@@ -113,17 +124,19 @@ class Loop:
             self._end(user, str(error))
             return
         self._handle(user, user.channel.take_read_ahead)
+        if user.channel.has_backlog:
+            self._watch(user.channel, selectors.EVENT_READ | selectors.EVENT_WRITE)
 
-    def _watch(self, user: _User) -> None:
-        """Wait for room to write only while something waits to be written."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if user.channel.has_backlog else 0)
-        with suppress(KeyError, ValueError):
-            if self._selector.get_key(user.channel.connection).events != events:
-                self._selector.modify(user.channel.connection, events, user)
+    def _watch(self, channel: Channel, events: int) -> None:
+        if user := self._users.get(channel):
+            with suppress(KeyError, ValueError):
+                self._selector.modify(channel.connection, events, user)
 
     def _serve(self, user: _User, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             user.channel.flush()
+            if not user.channel.has_backlog:
+                self._watch(user.channel, selectors.EVENT_READ)
         if events & selectors.EVENT_READ:
             self._handle(user, user.channel.receive)
 

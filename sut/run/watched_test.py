@@ -30,7 +30,7 @@ from sut.run.stall_watch import StallWatch
 from sut.settings import audit_config
 
 _WATCH_S = 0.1
-_SWITCH_S = 0.0005  # GIL switch interval: bounds how long LoadGen's callbacks wait; the default is ten times that
+SWITCH_S = 0.0005  # GIL switch interval: bounds how long LoadGen's callbacks wait; the default is ten times that
 _SET_BACK_S = 5.0  # by how much the wall clock may be set back in a test
 _LOG_POLL_S = 1.2  # LoadGen writes its logs once a second: lets it write those of a failed run
 
@@ -76,7 +76,7 @@ def run(
         RunFailedError: it failed, and LoadGen's thread is then abandoned.
     """
     thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler, roi), name="loadgen", daemon=True)
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     total = prepared.samples if prepared.config.mode == "accuracy" else None
     clock, watch = WallClock(), StallWatch(stall_watch.limit_s(prepared.config, ready))
     try:

@@ -27,6 +27,7 @@ from sut.queries import server_queue
 from sut.run import identity, local_instances, stall_watch
 from sut.run.prepare import Prepared, prepare
 from sut.run.stall_watch import StallWatch
+from sut.run.watched_test import SWITCH_S
 from sut.serving.core import ModelLimits, ServingCore
 from sut.serving.frame_server import FrameServer
 from sut.settings.settings import RunConfig
@@ -43,6 +44,7 @@ def serve(config: RunConfig, address: Address, own: Credentials) -> int:
         RunFailedError: an instance exited or hangs.
     """
     check_address(address, own)
+    sys.setswitchinterval(SWITCH_S)
     prepared = prepare(config)
     executor = local_instances.executor(prepared)
     try:
