@@ -80,6 +80,11 @@ class RunRecord:
         return self.precision or self.config.precision
 
     @property
+    def instances(self) -> int | None:
+        """How many ran; those on nodes are not in the settings."""
+        return self.config.instances or len(self.instances_ready or ()) or None
+
+    @property
     def performance(self) -> PerformanceResult | None:
         return self.result if isinstance(self.result, PerformanceResult) else None
 

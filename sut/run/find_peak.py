@@ -50,6 +50,7 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         recording.fail(replace(record, result=_found(probes)), str(error))
         raise RunFailedError(str(error)) from error
     found, prepared = peak(probes), prepared.after_test()
+    record = recording.with_nodes(record, executor)
     recording.finish(record, prepared, "PEAK" if found else "INVALID", _found(probes))
     program.ignore_interrupts()
     terminal_report.closing(prepared, _rows(found, len(probes)))

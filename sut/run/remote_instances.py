@@ -23,10 +23,10 @@ _START_S = 10.0  # for a node that is just being started
 _POLL_S = 0.5
 _TYPE = {
     "task": "--task",
-    "model": "--model",
-    "vocabulary": "--vocab",
     "backend": "--backend",
     "precision": "--precision",
+    "vocabulary": "--vocab",
+    "model": "--model",
 }
 
 
@@ -110,7 +110,7 @@ def _with_nodes(prepared: Prepared, welcomes: list[Welcome]) -> Prepared:
     count = sum(len(one.instances) for one in welcomes)
     is_asked = prepared.asked.max_batch_tokens or prepared.asked.batch_size
     tokens = prepared.config.batch_tokens if is_asked else min(one.most_tokens for one in welcomes)
-    config = replace(prepared.config, instances=count, max_batch_tokens=tokens)
+    config = replace(prepared.config, max_batch_tokens=tokens)
     digest = prepared.features.digest()
     is_own = any(one.calibrated_on == digest for one in welcomes) and engines.OWN_DATA not in prepared.notices
     shapes = warm_up.warm_up_shapes(config, prepared.features)
@@ -134,7 +134,7 @@ def _check_sizes(prepared: Prepared, welcomes: list[Welcome]) -> None:
         if tokens > welcome.most_tokens:
             raise UsageError(
                 f"expected a node for batches of {tokens} tokens, found {welcome.name} for up to "
-                f"{welcome.most_tokens}. Type the same --max-batch-tokens on both."
+                f"{welcome.most_tokens}. Type the same --max-batch-tokens or --batch-size with `serve`."
             )
 
 

@@ -106,6 +106,11 @@ class ServingCore:
             return None
 
     @property
+    def is_broken(self) -> bool:
+        """Whether an instance has exited: what it had is not answered, and the node ends."""
+        return self._executor.failure is not None
+
+    @property
     def is_idle(self) -> bool:
         return not (self._in_flight or self._batches or self._singles)
 

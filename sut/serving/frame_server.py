@@ -46,18 +46,16 @@ class _Client:
 
 
 class FrameServer:
-    """Serves a core at an address.
+    """Serves a core at the address of a bound socket.
 
     Args:
         samples: of the node's data set, which queries may name by index.
+        bound: of `bind`; it is closed with the server.
         about: what the node is, given its proof and the credits of the client.
-
-    Raises:
-        UsageError: the address cannot be used.
     """
 
     def __init__(
-        self, core: ServingCore, samples: int, address: Address, own: Credentials, package: str, about: About
+        self, core: ServingCore, samples: int, bound: socket.socket, own: Credentials, package: str, about: About
     ) -> None:
         self.failure: Exception | None = None
         self._core, self._samples, self._own = core, samples, own
@@ -66,12 +64,13 @@ class FrameServer:
         self._clients: list[_Client] = []
         self._strangers = threading.Semaphore(_MOST_STRANGERS)
         self._closing = threading.Event()
-        self._socket = _listen(address)
-        self.address = Address(address.host, self._socket.getsockname()[1])
+        self._socket = bound
+        self.address = Address(*bound.getsockname()[:2])
         self._loop = Loop("clients", lambda: None, self._defect)
         self._accepting = threading.Thread(target=self._accept, name="accept", daemon=True)
 
     def start(self) -> None:
+        self._socket.listen(_MOST_STRANGERS)
         self._loop.start()
         self._accepting.start()
 
@@ -155,6 +154,8 @@ class FrameServer:
 
     def _answer(self, client: _Client, number: int, outcome: Outcome) -> None:
         answer = outcome.answer
+        if answer.error is not None and self._core.is_broken:
+            return  # the client learns it with the end of the connection, and asks another node
         if answer.error is not None or answer.outputs is None:
             text = f"{type(answer.error).__name__}: {answer.error}"
             self._send(client, Frame(Kind.ERROR, number, messages.to_text(text)))
@@ -198,10 +199,18 @@ class FrameServer:
         self._socket.close()
 
 
-def _listen(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+def bind(address: Address) -> socket.socket:
+    """A socket that has the address and refuses connections until a server starts with it.
+
+    Raises:
+        UsageError: the address cannot be used.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        return socket.create_server(address, family=family, backlog=64)
-    except (OSError, OverflowError) as error:
-        text = getattr(error, "strerror", None) or error
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        text = error.strerror or error
         raise UsageError(f"expected to listen at {address}, found: {text}. Type another --port or --host.") from error
+    return bound

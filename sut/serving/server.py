@@ -5,7 +5,9 @@ An instance that exits or hangs ends the node, which says why: its clients do th
 
 from __future__ import annotations
 
+import contextlib
 import platform
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from foundation.rules import SERVER_LATENCY_MS
 from foundation.typed_json import encode
 from sut.errors import VALID, RunFailedError, UsageError
 from sut.executors.base import Executor, Ready
+from sut.executors.remote.executor import deadline_s
 from sut.machine import facts as machine_facts
 from sut.machine import project
 from sut.nodes import addresses
@@ -24,10 +27,11 @@ from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
 from sut.nodes.messages import InstanceSpeed, Welcome
 from sut.queries import server_queue
-from sut.run import identity, local_instances, stall_watch
+from sut.run import identity, local_instances
 from sut.run.prepare import Prepared, prepare
 from sut.run.stall_watch import StallWatch
 from sut.run.watched_test import SWITCH_S
+from sut.serving import frame_server
 from sut.serving.core import ModelLimits, ServingCore
 from sut.serving.frame_server import FrameServer
 from sut.settings.settings import RunConfig
@@ -45,13 +49,17 @@ def serve(config: RunConfig, address: Address, own: Credentials) -> int:
     """
     check_address(address, own)
     sys.setswitchinterval(SWITCH_S)
-    prepared = prepare(config)
+    with contextlib.closing(frame_server.bind(address)) as bound:  # before the engines are loaded
+        return _serve(prepare(config), bound, own)
+
+
+def _serve(prepared: Prepared, bound: socket.socket, own: Credentials) -> int:
     executor = local_instances.executor(prepared)
     try:
         ready = executor.start()
         core = _core(prepared, executor, ready)
         server = FrameServer(
-            core, len(prepared.features), address, own, project.version(), _About(prepared, core, ready).welcome
+            core, len(prepared.features), bound, own, project.version(), _About(prepared, core, ready).welcome
         )
         server.start()
         print(f"serving at {server.address} with {_what(prepared)}; Ctrl-C ends", flush=True)
@@ -119,7 +127,9 @@ class _About:
 def _watch(
     prepared: Prepared, core: ServingCore, server: FrameServer, executor: Executor, ready: Sequence[Ready]
 ) -> None:
-    watch = StallWatch(stall_watch.limit_s(prepared.config, ready))
+    config = prepared.config
+    batch_s = max(one.batch_s + one.token_s * config.batch_tokens for one in ready)
+    watch = StallWatch(deadline_s(batch_s, config.stall_timeout_s))  # as long as clients wait
     try:
         while True:
             failure = executor.failure or server.failure or watch.failure(core.oldest_job, time.monotonic())

@@ -27,6 +27,7 @@ from sut.nodes.credentials import Credentials
 from sut.nodes.handshake import Node
 from sut.nodes.messages import Identity, InstanceSpeed, Welcome
 from sut.queries.server_queue import BatchLimits
+from sut.serving import frame_server
 from sut.serving.core import ModelLimits, ServingCore
 from sut.serving.frame_server import FrameServer
 
@@ -112,7 +113,8 @@ def server(
     def about(proof: str, credits: int) -> Welcome:
         return welcome(proof, credits, **changes)
 
-    found = FrameServer(core, len(FEATURES), Address(LOOPBACK, port), own, package, about)
+    bound = frame_server.bind(Address(LOOPBACK, port))
+    found = FrameServer(core, len(FEATURES), bound, own, package, about)
     found.start()
     try:
         yield found

@@ -120,7 +120,7 @@ def _workload(run: RunRecord) -> list[Kpi]:
             "STEPS": config.steps,
             "WARMUP_STEPS": config.warmup_steps,
             "CORES_PER_INSTANCE": config.cores_per_instance,
-            "INSTANCE_NUMBER": config.instances,
+            "INSTANCE_NUMBER": run.instances,
             "WEIGHT_SHARING": run.topology.weights_shared if run.topology else None,
             "INPUT_TOKENS": tokens.mean if tokens else None,
             "OUTPUT_TOKENS": None,
@@ -135,7 +135,7 @@ def _application(run: RunRecord) -> list[Kpi]:
         {
             "SCENARIO": run.config.scenario,
             "SERVING_STACK": "MLPerf LoadGen",
-            "MODEL_WORKERS": run.config.instances,
+            "MODEL_WORKERS": run.instances,
             "REQUEST_PER_WORKER": None,
         }
     )

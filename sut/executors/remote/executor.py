@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+from foundation.people_numbers import count
 from qsl.base import Features
 from sut.errors import RunFailedError, UserError
 from sut.executors.base import Answer, Done, Job, Outcome, Ready
@@ -191,29 +192,30 @@ class RemoteExecutor:
         for node in self.nodes:
             if node.channel is not None and node.overdue(self._now()):
                 self._loop.drop(node.channel)
-                self._lose(node, f"no answer to a batch within {node.patience_s:.3g} s")
+                self._lose(node, f"no answer to a batch within {node.patience_s:.3g} s", _MOST_REJOIN_S)
         since_s = self._none_since_s
         if since_s is not None and self._now() - since_s > self._terms.none_left_s and not self.failure:
             reasons = "; ".join(f"{node.address}: {node.losses[-1].reason}" for node in self.nodes if node.losses)
             self.failure = RunFailedError(f"expected a node to answer, found all lost ({reasons})")
 
-    def _lose(self, node: RemoteNode, reason: str) -> None:
-        """The node is lost: its jobs go back to their owner, and it is tried again from now on."""
+    def _lose(self, node: RemoteNode, reason: str, retry_s: float = _REJOIN_S) -> None:
+        """The node is lost: its jobs go back to their owner, and it is tried again after `retry_s`."""
         if self._closing.is_set():
             return
+        reason = reason.rstrip(".")
         with self._lock:
             lost = node.lose()
             node.losses.append(NodeLoss(unix_s=time.time(), reason=reason, jobs_moved=len(lost)))
             if not self.active:
                 self._none_since_s = self._now()
-        _tell(f"node {node.address} is lost: {reason}. {len(lost)} of its batches are done again elsewhere.")
+        again = f" {count(len(lost), 'batch', 'batches')} of it to be done again elsewhere." if lost else ""
+        _tell(f"node {node.address} is lost: {reason}.{again}")
         error = RunFailedError(f"the node at {node.address} is lost: {reason}")
         for sent in lost:
             sent.done(Outcome(sent.job, Answer(None, error=error), node.first_instance, lost=True))
-        threading.Thread(target=self._rejoin, args=(node,), name=f"rejoin {node.address}", daemon=True).start()
+        threading.Thread(target=self._rejoin, args=(node, retry_s), name=f"rejoin {node.address}", daemon=True).start()
 
-    def _rejoin(self, node: RemoteNode) -> None:
-        wait_s = _REJOIN_S
+    def _rejoin(self, node: RemoteNode, wait_s: float) -> None:
         while not self._closing.wait(wait_s):
             wait_s = min(2 * wait_s, _MOST_REJOIN_S)
             with suppress(UserError):

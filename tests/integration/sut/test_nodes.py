@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import LOGS, Command, Ended, processes, wait_until
+from command import LOGS, Command, Ended, assert_refused, processes, wait_until
 from paths import ASSETS
 
 from backends.base import Batch
@@ -28,7 +28,7 @@ _SLOW = ("--backend", "fake", "--model", "fake:sleep_ms=10")
 
 
 class Nodes:
-    """Two nodes on one data set, and runs on them."""
+    """Three nodes on one data set, and runs on them."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder, self._stack = folder, stack
@@ -37,7 +37,7 @@ class Nodes:
         demo.write(self.dataset, "dev", _SEED, _QUESTIONS)
         self.features: Features = squad.load(self.dataset, self.vocab, None).features
         self.flags = ["--dataset", str(self.dataset), "--cache-dir", str(folder / "cache"), *_SLOW]
-        started = [self._start(name) for name in ("one", "two")]
+        started = [self._start(name) for name in ("one", "two", "three")]
         self.commands = {self._address(command): command for command in started}
 
     def _start(self, name: str) -> Command:
@@ -52,8 +52,9 @@ class Nodes:
         return str(found[1])
 
     def words(self, *more: str) -> list[str]:
-        """A run on all nodes."""
-        addresses = [word for address in self.commands for word in ("--node", address)]
+        """A run on all nodes that are there."""
+        there = [address for address, command in self.commands.items() if not command.is_over()]
+        addresses = [word for address in there for word in ("--node", address)]
         return ["--executor", "remote", *addresses, *self.flags, "--batch-size", "1", "--log-dir", "logs", *more]
 
     @contextmanager
@@ -105,14 +106,20 @@ def test_another_vocabulary_is_refused(nodes: Nodes, capfd: pytest.CaptureFixtur
 
 
 def test_a_frozen_node_a_killed_node_and_one_that_ends(nodes: Nodes) -> None:
-    (_, first), (address, second) = nodes.commands.items()
+    (_, first), (second_address, second), (third_address, third) = nodes.commands.items()
     with nodes.run("frozen", "--scenario", "Server", "--stall-timeout-s", "0.5") as run:
         signalled(second, signal.SIGSTOP)
-        nodes.assert_answered(run.end(), address, "no answer to a batch within 0.5 s")
+        nodes.assert_answered(run.end(), second_address, "no answer to a batch within 0.5 s")
     signalled(second, signal.SIGCONT)
-    with nodes.run("killed") as run:
+    with nodes.run("killed-instance") as run:
+        [instance] = third.instances()
+        os.kill(instance, signal.SIGKILL)
+        nodes.assert_answered(run.end(), third_address, "died with signal SIGKILL")
+    assert_refused(third.end(), "the node FAILED: ", "died with signal SIGKILL", code=3)
+    with nodes.run("killed-node") as run:
         signalled(second, signal.SIGKILL)
-        nodes.assert_answered(run.end(), address, "connection")
+        nodes.assert_answered(run.end(), second_address, "connection")
+    wait_until(second.is_over)
     os.kill(first.pid, signal.SIGTERM)
     ended = first.end()
     assert (ended.code, ended.errors) == (0, [])
