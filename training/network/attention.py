@@ -25,6 +25,8 @@ _CALL_WORK = 8e6  # floating-point operations in the time that the calls for one
 _FLASH_DTYPES = (torch.float16, torch.bfloat16)
 
 
+# Each batch has other blocks, so a compiled layer calls it between its two graphs.
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no types for it
 def attend(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tensor:
     """Queries, keys and values [T, 3H] (each H with its heads next to each other) → their mixture [T, H]."""
     if qkv.is_cuda and qkv.dtype in _FLASH_DTYPES:

@@ -167,6 +167,8 @@ def task_of(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -
     INITIAL_WEIGHTS[config.initial_weights](network, bert)
     if config.init_checkpoint is not None:
         weights.load(network, config.init_checkpoint)
+    if config.compile:
+        network.bert.compile_layers()
     count = min(len(evaluation), config.num_eval_examples or len(evaluation))
     data = PretrainingData(
         training=training,
