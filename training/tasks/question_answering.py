@@ -86,10 +86,13 @@ class QuestionTask:
 
     Args:
         folder: for the files that evaluations read.
+        questions: of an evaluation.
     """
 
-    def __init__(self, entries: list[str], folder: Path, seed: int, max_steps: int) -> None:
-        self.entries, self.folder, self.seed = entries, folder, seed
+    def __init__(
+        self, entries: list[str], folder: Path, seed: int, max_steps: int, questions: int = SCORED_QUESTIONS
+    ) -> None:
+        self.entries, self.folder, self.seed, self.questions = entries, folder, seed, questions
         self.config = configure(entries)
         torch.manual_seed(seed)
         self.network: nn.Module = QuestionNetwork(self.config)
@@ -132,9 +135,9 @@ class QuestionTask:
         """F1 and exact match in percent, of the averaged weights."""
         dataset = self.folder / f"scored-{world.rank}.json"
         if not dataset.exists():
-            demo.write(dataset, "dev", SCORED_SEED, SCORED_QUESTIONS)
+            demo.write(dataset, "dev", SCORED_SEED, self.questions)
         score = self.score(dataset, world)
-        return Evaluation({"f1": score.f1, "exact_match": score.exact_match}, SCORED_QUESTIONS)
+        return Evaluation({"f1": score.f1, "exact_match": score.exact_match}, self.questions)
 
     def score(self, dataset: Path, world: World) -> SquadScore:
         """The averaged weights' score on a SQuAD v1.1 file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from backends.bert.torch_module import BertForQuestionAnswering  # noqa: E402
+from training.demo import recipe  # noqa: E402
+from training.loop.trainer import train  # noqa: E402
 from training.loop.world import ALONE  # noqa: E402
 from training.network import model_files  # noqa: E402
 from training.tasks.question_answering import (  # noqa: E402
@@ -56,6 +59,21 @@ def test_a_resumed_task_draws_the_samples_of_an_uninterrupted_one(task: Question
     assert [texts(resumed, 2), texts(resumed, 3)] == expected
     assert texts(resumed, POOL + 1) == texts(task, POOL + 1)
     assert max(map(len, texts(resumed, POOL + 1))) > max(map(len, expected[0]))  # of the later stage
+
+
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    def trained(folder: str, steps: int) -> QuestionTask:
+        task = QuestionTask(ENTRIES, tmp_path, seed=1, max_steps=STEPS, questions=2)
+        plan = replace(recipe(STEPS).plan(seed=1), max_steps=steps)
+        assert train(task, plan, tmp_path / folder) == "reached"
+        return task
+
+    expected = trained("uninterrupted", 3)
+    trained("interrupted", 1)
+    found = trained("interrupted", 3)
+    for name, one in found.network.named_parameters():
+        assert torch.equal(one, expected.network.get_parameter(name)), name
+        assert torch.equal(found.averaged[name], expected.averaged[name]), name
 
 
 def test_seeds_and_steps_have_samples_of_their_own(task: QuestionTask, tmp_path: Path) -> None:
