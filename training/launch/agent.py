@@ -88,7 +88,10 @@ class NodeAgent(SimpleElasticAgent):
         return self._after(cause, step, worker_group)
 
     def _stop_workers(self, worker_group: WorkerGroup) -> None:
-        """For other nodes to join: the workers write a checkpoint first."""
+        """For other nodes to join, for which the workers write a checkpoint; after a fault elsewhere, at once."""
+        assert worker_group.store is not None
+        if any(worker_group.store.check([_cause(rank)]) for rank in range(self.nodes)):
+            self._workers.kill()
         self._workers.stop(signal.SIGTERM, self._layout.patience.stop_s)
 
     def _shutdown(self, death_sig: signal.Signals = signal.SIGTERM, timeout: int = 30) -> None:
@@ -110,8 +113,7 @@ class NodeAgent(SimpleElasticAgent):
         self._step_of_fault = newest
         store = worker_group.store
         assert store is not None
-        key = f"cause/{worker_group.group_rank}"
-        store.set(key, cause.to_json())
+        store.set(_cause(worker_group.group_rank or 0), cause.to_json())
         if self._remaining_restarts > 0:
             number = self._layout.max_restarts - self._remaining_restarts + 1
             at = f"from the checkpoint of step {newest:,}" if newest else "from the last checkpoint"
@@ -126,7 +128,7 @@ class NodeAgent(SimpleElasticAgent):
 
     def _cause_of_all(self, store: Store) -> Ending:
         """Of the same fault, as all nodes know it; a node without one within the patience knows nothing of it."""
-        keys = [f"cause/{rank}" for rank in range(self.nodes)]
+        keys = [_cause(rank) for rank in range(self.nodes)]
         wait_for(store, keys, _CAUSES_S)
         found = root_cause(Ending.from_json(store.get(key)) for key in keys if store.check([key]))
         times = count(self._layout.max_restarts, "restart")
@@ -161,6 +163,11 @@ class NodeAgent(SimpleElasticAgent):
         size = group.workers[0].world_size
         own = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
         say(f"{count(self.nodes, 'node')}, {count(size, 'process', 'processes')}; this node has {own}.")
+
+
+def _cause(node: int) -> str:
+    """The key of a node's fault in the store of a round."""
+    return f"cause/{node}"
 
 
 def say(text: str) -> None:

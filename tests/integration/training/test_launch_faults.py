@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,16 @@ def test_a_fault_that_repeats_ends_the_run(tmp_path: Path, capfd: pytest.Capture
     assert again == f"{cause} Starting again from the checkpoint of step 3 (1 of 1)."
     assert ended == f"error: {cause} 1 restart from the same checkpoint did not help."
     assert log.read_text(encoding="utf-8").count("ValueError: a defect") == 2
+
+
+def test_too_few_nodes_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    assert toy_run.launch([str(tmp_path), "--nodes", "2", "--rendezvous", address, "--join-timeout", "1"]) == 3
+    waiting, ended = capfd.readouterr().err.splitlines()
+    assert waiting == f"waiting for 2 nodes at {address} …"
+    assert ended == "error: expected 2 nodes within 1 s, found fewer. Type the same command on each."
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
