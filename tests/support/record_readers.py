@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -14,11 +15,13 @@ import records
 import training_events
 from bad_server import catalogue
 from damage import Reader, text
+from paths import ASSETS
 from pretraining_rows import GOLDEN
 
 from accuracy import report as accuracy_report
 from foundation import log_files
 from foundation.typed_json import encode
+from qsl.tokenizer_files import SPECIAL
 from submission import show
 from submission.check import archive, tree
 from submission.check import command as check
@@ -51,6 +54,11 @@ from training.shards import hdf5, mapped, tfrecord
 from training.shards.data_set import Metadata
 from training.shards.directory import open_instances
 from training.shards.instances import from_rows
+from training.text import engine, source_text
+from training.text.recipe import Recipe
+from training.text.wordpiece import Tokenizer
+
+TOKENIZER = Tokenizer(ASSETS / "demo" / "vocab.txt")
 
 
 def packed(folder: Path) -> Path:
@@ -71,6 +79,17 @@ def bundle(folder: Path) -> Path:
 def bundled(path: Path) -> object:
     with local_source.opened(path) as (_, pins):
         return pins
+
+
+def packed_text(folder: Path) -> Path:
+    (folder / "a.txt.gz").write_bytes(gzip.compress(b"A sentence.\nAnother.\n\nThe end.\n", mtime=0))
+    return folder / "a.txt.gz"
+
+
+def read_text(path: Path) -> object:
+    """A text as instances."""
+    found = source_text.prepare(path, path.with_name("plain.txt"), None)
+    return engine.instances(found.plain.read_bytes(), TOKENIZER, Recipe(dupe_factor=1), engine.fastest())
 
 
 def unpacked(path: Path) -> object:
@@ -261,5 +280,14 @@ READERS = {
     "checkpoint.json": Reader(
         text("checkpoint.json", json.dumps(encode(CHECKPOINT))), lambda path: checkpoints.checked(path.parent)
     ),
+    "a text": Reader(text("a.txt", "A sentence.\nÀ \x1cother.\n\nThe 中 end"), read_text),
+    "a compressed text": Reader(packed_text, read_text),
+    "articles of WikiExtractor": Reader(
+        text("wiki_00", '<doc id="1" title="A">\nA\n\nIt is Dr. A. So it is.\n</doc>\n'), read_text
+    ),
+    "JSON lines of text": Reader(
+        text("a.jsonl", '{"title": "A", "text": "A\\nIt is."}\n{"text": "So \\ud800 it is."}\n'), read_text
+    ),
+    "a vocabulary for pre-training": Reader(text("vocab.txt", "\n".join([*SPECIAL, "a", "##a", "à"])), Tokenizer),
     "steps.csv": Reader(trained(steps_table.NAME), lambda path: steps_table.read(path.parent)),
 }
