@@ -16,12 +16,14 @@ from torch.optim import AdamW, Optimizer
 
 from backends.bert.config import RANDOM_GEOMETRIES, BertConfig, read_config
 from foundation.suggest import did_you_mean
+from qsl import tokenizer_files
+from qsl.data_file import DataFile
 from sut.errors import UsageError
 from training.loop.events import DataOpened, Hyperparameters
 from training.loop.parallel import Parallel
 from training.loop.plan import Plan, Precision
 from training.loop.settings import PretrainingConfig
-from training.network import weights
+from training.network import model_files, weights
 from training.network.initial_weights import INITIAL_WEIGHTS
 from training.network.packed_bert import BertForPreTraining
 from training.optimizers.lamb import Lamb, parameter_groups
@@ -174,15 +176,23 @@ def task_of(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -
         training=training,
         evaluation=evaluation.take(np.arange(count)),
         tokens_per_batch=config.tokens_per_micro_batch,
-        vocabulary=_vocabulary(config),
+        vocabulary=_vocabulary(config, training),
     )
     return Pretraining(network, bert, data, seed=config.seed, global_batch_size=config.global_batch_size)
 
 
-def _vocabulary(config: PretrainingConfig) -> list[str] | None:
-    if config.vocab is None:
+def _vocabulary(config: PretrainingConfig, training: DataSet) -> list[str] | None:
+    """The entries with which the data was made, to be written next to the model; None where they are not known."""
+    beside = config.data_dir / model_files.VOCABULARY if config.data_dir else None
+    path = config.vocab or (beside if beside and beside.is_file() else None)
+    if path is None:
         return None
-    try:
-        return config.vocab.read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"expected a vocabulary at {config.vocab}, found: {error}.") from error
+    file = DataFile(path, tokenizer_files.KIND, "vocab")
+    found = tokenizer_files.read(file).tokens
+    expected = training.metadata.vocabulary_sha256
+    if expected not in (None, file.sha256):
+        raise UsageError(
+            f"expected the vocabulary of the data, with sha256 {expected}, found {file.sha256} in {path}. "
+            "Type: --set vocab=FILE with the vocabulary of the data."
+        )
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.bert.config import BertConfig
+from foundation.errors import UserError
 from sut.errors import RunFailedError, UsageError
 from training.loop import config as configurations
 from training.loop import dealing
@@ -140,13 +142,24 @@ def test_a_presets_vocabulary_is_the_datas(folder: Path) -> None:
             ["model=bert-huge"],
             "expected one of bert-large, bert-base, bert-tiny or a config.json as model, found bert-huge",
         ),
-        (["vocab=/nothing"], "expected a vocabulary at /nothing, found"),
+        (["vocab=/nothing"], "at /nothing, found: No such file"),
     ],
 )
 def test_what_does_not_fit_is_refused(folder: Path, overrides: list[str], message: str) -> None:
     found = read(folder, *overrides)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UserError, match=message):
         pretraining_setup.task_of(found, *pretraining_setup.open_data(found))
+
+
+def test_the_models_vocabulary_is_the_datas(folder: Path) -> None:
+    content = "".join(f"{word}\n" for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 122))))
+    (folder / "vocab.txt").write_text(content, encoding="utf-8")
+    data = pretraining_setup.open_data(read(folder))
+    found = pretraining_setup.task_of(read(folder), *data).data.vocabulary
+    assert found is not None and list(found) == content.split()
+    metadata = replace(data[0].metadata, vocabulary_sha256="0" * 64)
+    with pytest.raises(UsageError, match="expected the vocabulary of the data, with sha256 0000"):
+        pretraining_setup.task_of(read(folder), replace(data[0], metadata=metadata), data[1])
 
 
 def test_data_must_be_named() -> None:
