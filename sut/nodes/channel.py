@@ -20,7 +20,8 @@ from sut.nodes.frames import Frame, FrameParser, Kind
 from sut.nodes.messages import from_text
 
 _PIECE_BYTES = 1 << 18  # read at a time
-_GENTLE_S = 0.5
+_MOST_BACKLOG_BYTES = 256 << 20
+_GENTLE_S = 0.5  # for a peer to read why its connection ends
 _BUFFER_BYTES = 1 << 20  # of the kernel, in each direction
 
 
@@ -101,8 +102,16 @@ class Channel:
             if not waited:
                 data = data[self._write_now(data) :]
             self._backlog += data
+            if len(self._backlog) > _MOST_BACKLOG_BYTES:
+                self._give_up()
         if data and not waited:
             self.on_backlog()
+
+    def _give_up(self) -> None:
+        """The peer does not read: what is left to send would fill the memory."""
+        self._backlog.clear()
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def flush(self) -> None:
         """Write what waits, as far as the kernel takes it."""
@@ -177,8 +186,11 @@ class Channel:
         """Let the peer read why: the kernel would drop it if bytes of the peer's were still to be read."""
         with suppress(OSError, NodeError):
             self.connection.shutdown(socket.SHUT_WR)
-            while select.select([self.connection], [], [], _GENTLE_S)[0]:
+            until_s = time.monotonic() + _GENTLE_S
+            while select.select([self.connection], [], [], max(0.0, until_s - time.monotonic()))[0]:
                 self._read()
+                if time.monotonic() > until_s:
+                    return
 
     def _write(self, data: bytes) -> None:
         with self._lock:

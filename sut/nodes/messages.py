@@ -93,6 +93,7 @@ class Welcome:
     most_length: int  # tokens of a sample
     most_tokens: int  # of a query
     planned_for: str  # the scenario that the plan of cores is for
+    accelerated: bool = False  # it computes on GPUs
     engine: str | None = None  # the key of a built engine …
     calibrated_on: str | None = None  # … and the digest of the features that it was calibrated on
     machine: Mapping[str, object] = field(default_factory=dict)  # for the record of a run

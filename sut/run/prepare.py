@@ -50,11 +50,17 @@ class Prepared:
     places: tuple[Place, ...]  # one for each instance on this machine
     instances: int  # of remote ones, the number is known when the nodes are connected
     topology: Topology | None  # the machine's cores and the plan; None: all instances are on nodes
+    nodes_accelerated: bool = False  # remote ones, likewise
     target: Target | None  # the target to reach; None if there is none
     precision: str  # that runs: of an .onnx file that runs as it is, the file's
     zero_weights: float | None  # share of an .onnx file's weights that are 0
     stamps: Mapping[Path, FileStamp | None]  # of the files that instances read, before they do
     notices: tuple[str, ...]  # printed with every figure; a run with any of them cannot be submitted
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether instances compute on GPUs, which prepare a batch while the last one runs."""
+        return self.nodes_accelerated or bool(self.topology and self.topology.gpus)
 
     @property
     def features(self) -> Features:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from sut.errors import UsageError
 from sut.executors.base import LOAD_PATIENCE_S, Executor
-from sut.executors.remote.executor import RemoteExecutor, Terms
+from sut.executors.remote.executor import RemoteExecutor
+from sut.executors.remote.terms import Terms
 from sut.machine import project
 from sut.nodes import addresses, credentials, handshake
 from sut.nodes.addresses import Address
@@ -118,6 +119,7 @@ def _with_nodes(prepared: Prepared, welcomes: list[Welcome]) -> Prepared:
         prepared,
         config=config,
         instances=count,
+        nodes_accelerated=any(one.accelerated for one in welcomes),
         worker=replace(prepared.worker, shapes=shapes),
         notices=(*prepared.notices, *([engines.OWN_DATA] if is_own else [])),
     )

@@ -57,7 +57,7 @@ def scheduler(
         loadgen.complete,
         limits=limits,
         plan_at_issue=not is_server,
-        cost=cost if prepared.topology and prepared.topology.gpus else None,
+        cost=cost if prepared.accelerated else None,
         on_complete=roi.end if roi else lambda: None,
     )
 

@@ -28,6 +28,7 @@ from sut.nodes.messages import Rows, Tokens, Welcome
 from sut.serving.core import RefusedRequestError, Request, ServingCore
 
 _MOST_CLIENTS, _MOST_STRANGERS = 64, 16
+_SAMPLES_PER_BATCH = 64  # of the credits of a client that sends single samples
 _QUIET_S = 0.3  # after its last answer a node that ends waits this long for queries that were sent before it said so
 
 
@@ -42,6 +43,7 @@ class _Client:
     channel: Channel
     peer: str
     forms_batches: bool  # else the node does
+    most: int  # queries at a time, whatever its credits are
     waiting: set[int] = field(default_factory=set)  # numbers of its queries under way
 
 
@@ -95,7 +97,9 @@ class FrameServer:
                 raise NodeError(f"there are {_MOST_CLIENTS} clients already")
             about = partial(self._about, credits=self._share(1))
             hello = handshake.accept(channel, self._own, self._package, about)
-            self._join(_Client(channel, peer, hello.batching == "client"))
+            forms_batches = hello.batching == "client"
+            most = self._core.capacity * (1 if forms_batches else _SAMPLES_PER_BATCH)
+            self._join(_Client(channel, peer, forms_batches, most))
         except NodeError as error:
             channel.close()
             print(f"refused {peer}: {error}", file=sys.stderr, flush=True)
@@ -122,7 +126,7 @@ class FrameServer:
         with self._lock:
             clients = list(self._clients)
         for client in clients:
-            most = credits if client.forms_batches else credits and self._core.capacity * 64
+            most = credits if client.forms_batches else min(client.most, credits * _SAMPLES_PER_BATCH)
             client.channel.send(Frame(Kind.CREDITS, 0, messages.to_count(most)))
 
     def _on_frame(self, client: _Client, frame: Frame) -> None:
@@ -145,6 +149,8 @@ class FrameServer:
             work = messages.from_tokens(frame.payload)
         if not frame.number or frame.number in client.waiting:
             raise ProtocolError(f"expected a new number of a query, found {frame.number}")
+        if len(client.waiting) >= client.most:
+            raise ProtocolError(f"expected at most {client.most} queries at a time, found more")
         client.waiting.add(frame.number)
         request = Request(work, partial(self._answer, client, frame.number))
         try:

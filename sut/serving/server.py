@@ -19,7 +19,7 @@ from foundation.rules import SERVER_LATENCY_MS
 from foundation.typed_json import encode
 from sut.errors import VALID, RunFailedError, UsageError
 from sut.executors.base import Executor, Ready
-from sut.executors.remote.executor import deadline_s
+from sut.executors.remote.terms import deadline_s
 from sut.machine import facts as machine_facts
 from sut.machine import project
 from sut.nodes import addresses
@@ -115,6 +115,7 @@ class _About:
             most_length=core.model_limits.most_length,
             most_tokens=core.model_limits.most_tokens,
             planned_for=prepared.config.scenario,
+            accelerated=prepared.accelerated,
             engine=engine.key if engine else None,
             calibrated_on=engine.calibrated_on if engine else None,
             machine={"facts": encode(machine_facts.facts()), "topology": encode(prepared.topology)},

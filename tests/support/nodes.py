@@ -19,7 +19,8 @@ from foundation.arrays import Float32
 from qsl.base import Features
 from sut.executors.base import Executor
 from sut.executors.inline import InlineExecutor
-from sut.executors.remote.executor import RemoteExecutor, Terms
+from sut.executors.remote.executor import RemoteExecutor
+from sut.executors.remote.terms import Terms
 from sut.executors.worker import WorkerSpec
 from sut.nodes import handshake
 from sut.nodes.addresses import Address

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from foundation.people_numbers import count
@@ -23,6 +23,7 @@ from sut.executors.base import Answer, Done, Job, Outcome, Ready
 from sut.executors.remote import warm_up
 from sut.executors.remote.node import RemoteNode, Sent
 from sut.executors.remote.samples import SampleFrames
+from sut.executors.remote.terms import Terms, deadline_s
 from sut.nodes import messages
 from sut.nodes.addresses import Address
 from sut.nodes.errors import NodeError, ProtocolError
@@ -31,29 +32,10 @@ from sut.nodes.handshake import Node
 from sut.nodes.loop import Loop
 from sut.record.nodes import NodeLoss, NodeRecord
 
-_LEAST_S, _BATCHES = 5.0, 20  # a job's deadline: this many times its batch at warm-up
 _STEP_S = 1.0  # between two looks at the clock; what is longer is a suspension
 _REJOIN_S, _MOST_REJOIN_S = 0.1, 2.0  # between two attempts to reach a lost node: twice as long each time
 
 Connect = Callable[[Address], Node]
-
-
-def deadline_s(batch_s: float, asked_s: float | None) -> float:
-    """How long a job may take on a node, given the time of a full batch there."""
-    return asked_s or max(_LEAST_S, _BATCHES * batch_s)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """How nodes are warmed up, and how long they may take to answer."""
-
-    shapes: Sequence[tuple[int, int]]  # (samples, tokens each) of warm-up batches; the last one is timed
-    steps: int  # how often each is run on each instance
-    batch_tokens: int  # of the largest batch
-    patience_s: float | None  # for any answer; None: as the speed at warm-up says
-    load_patience_s: float  # for an answer at warm-up
-    timing_s: float = 0.2  # how long a speed is measured at least
-    none_left_s: float = 10.0  # how long jobs wait while no node is left
 
 
 class RemoteExecutor:
@@ -86,16 +68,12 @@ class RemoteExecutor:
         self.nodes: list[RemoteNode] = []
         first = 0
         for address, (channel, welcome) in nodes:
-            one = RemoteNode(address, welcome, None, first, welcome.identity.features == digest)
+            one = RemoteNode(address, welcome, None, first, len(welcome.instances), welcome.identity.features == digest)
             one.join(channel, welcome)
             one.patience_s = terms.load_patience_s
             self.nodes.append(one)
             first += one.instances
-        self.instances = first
-
-    @property
-    def active(self) -> int:
-        return sum(node.instances for node in self.nodes if node.channel is not None)
+        self.instances = self.active = first
 
     def start(self) -> list[Ready]:
         for node in self.nodes:
@@ -164,13 +142,7 @@ class RemoteExecutor:
             node.queries += 1
             node.samples += len(sent.job.ids)
         answer = Answer(rows.outputs, rows.computed_tokens, rows.batch_s, rows.engine_s)
-        instance = node.first_instance + min(rows.instance, self._most_instance(node))
-        sent.done(Outcome(sent.job, answer, instance))
-
-    def _most_instance(self, node: RemoteNode) -> int:
-        """The highest number of its instances: it may have come back with more."""
-        following = [other.first_instance for other in self.nodes if other.first_instance > node.first_instance]
-        return min([*following, self.instances]) - node.first_instance - 1
+        sent.done(Outcome(sent.job, answer, node.number_of(rows.instance)))
 
     def _owner(self, node: RemoteNode, number: int) -> Sent | None:
         """The query that this answer is for, which is then no longer under way; None if it has been answered."""
@@ -205,6 +177,7 @@ class RemoteExecutor:
         reason = reason.rstrip(".")
         with self._lock:
             lost = node.lose()
+            self._count()
             node.losses.append(NodeLoss(unix_s=time.time(), reason=reason, jobs_moved=len(lost)))
             if not self.active:
                 self._none_since_s = self._now()
@@ -227,11 +200,15 @@ class RemoteExecutor:
         with self._lock:
             node.has_features = found.welcome.identity.features == self._digest
             node.join(*found)
+            self._count()
             node.losses[-1] = replace(node.losses[-1], back_unix_s=time.time())
             self._none_since_s = None
             self._serve(node)
             self._send_waiting()
         _tell(f"node {node.address} is back.")
+
+    def _count(self) -> None:
+        self.active = sum(node.instances for node in self.nodes if node.channel is not None)
 
     def _defect(self, error: Exception) -> None:
         self.failure = self.failure or error

@@ -29,6 +29,7 @@ class RemoteNode:
     welcome: Welcome
     channel: Channel | None  # None: it is lost
     first_instance: int  # the number of its first one among all instances
+    numbers: int  # of its instances at the start; it may come back with more
     has_features: bool
     samples_per_s: float = 1.0  # of all its instances; measured at warm-up
     patience_s: float = 0.0  # for an answer
@@ -64,6 +65,10 @@ class RemoteNode:
         """Whether its oldest job has passed its deadline."""
         oldest = next(iter(self.in_flight.values()), None)
         return oldest is not None and now_s > oldest.deadline_s
+
+    def number_of(self, instance: int) -> int:
+        """The number among all instances of one of its own."""
+        return self.first_instance + min(instance, self.numbers - 1)
 
     def lose(self) -> list[Sent]:
         """Forget the connection and its queries, so that no late answer has an owner; returns the queries."""

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 
 import nodes
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nodes import FEATURES, LONGEST, VOCABULARY
 
 from sut.executors.base import Outcome
 from sut.executors.remote.samples import SampleFrames
 from sut.nodes import handshake, messages
+from sut.nodes.errors import NodeError
 from sut.nodes.frames import Frame, Kind
 from sut.nodes.messages import Tokens
 from sut.queries.server_queue import BatchLimits
-from sut.serving.core import RefusedRequestError, Request
+from sut.serving.core import RefusedRequestError, Request, ServingCore
+from sut.serving.frame_server import FrameServer
 
 SAMPLES = SampleFrames(FEATURES)
+
+
+@pytest.fixture(scope="module")
+def core() -> Iterator[ServingCore]:
+    with nodes.core() as found:
+        yield found
 
 
 def tokens(index: int) -> Tokens:
@@ -73,12 +85,11 @@ def samples(*lengths: int, id: int = 5) -> Tokens:
         (samples(3, id=-1), "found -1"),
     ],
 )
-def test_requests_that_are_refused(work: Tokens, reason: str) -> None:
-    with nodes.core() as core:
-        for submit in (core.submit_batch, core.submit_sample):
-            with pytest.raises(RefusedRequestError, match=reason):
-                submit(Request(work, lambda _: pytest.fail("it was refused")))
-        assert core.is_idle
+def test_requests_that_are_refused(core: ServingCore, work: Tokens, reason: str) -> None:
+    for submit in (core.submit_batch, core.submit_sample):
+        with pytest.raises(RefusedRequestError, match=reason):
+            submit(Request(work, lambda _: pytest.fail("it was refused")))
+    assert core.is_idle
 
 
 def test_an_engines_error_goes_to_who_asked() -> None:
@@ -135,3 +146,40 @@ def test_a_query_with_a_number_that_is_in_use_ends_the_connection(number: int) -
             said += channel.receive()
         assert messages.from_text(said[-1].payload) == f"expected a new number of a query, found {number}"
         channel.close()
+
+
+QUERIES = st.one_of(
+    st.lists(st.integers(-2, 61), max_size=9).map(
+        lambda found: Frame(Kind.INDEXES, 1, np.array(found, "<i4").tobytes())
+    ),
+    st.lists(st.integers(-2, 9), max_size=12).map(
+        lambda found: Frame(Kind.TOKENS, 1, np.array(found, "<i4").tobytes())
+    ),
+    st.binary(max_size=60).map(lambda found: Frame(Kind.TOKENS, 2, found)),
+)
+
+
+@pytest.fixture(scope="module")
+def node(core: ServingCore) -> Iterator[FrameServer]:
+    with nodes.server(core) as found:
+        yield found
+
+
+@given(QUERIES, st.binary(max_size=20))
+@settings(max_examples=60)
+def test_any_query_is_answered_refused_or_the_end_of_the_connection(
+    node: FrameServer, query: Frame, more: bytes
+) -> None:
+    channel, _ = nodes.connect(node.address)
+    channel.send(query)
+    channel.connection.setblocking(True)
+    channel.connection.settimeout(20.0)
+    said: list[Frame] = []
+    with suppress(NodeError):
+        while not any(frame.kind in (Kind.ANSWER, Kind.ERROR) for frame in said):
+            said += channel.receive()
+    with suppress(OSError):
+        channel.connection.sendall(more)
+    channel.close()
+    assert {frame.kind for frame in said} & {Kind.ANSWER, Kind.ERROR}
+    assert node.failure is None
