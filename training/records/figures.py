@@ -22,7 +22,8 @@ class Figures:
         checkpoints and interruptions.
     train_no_evaluation_s: all steps, with waiting for data. computing_s: without waiting for data.
     interrupted_s: from the last sign of a life to the next one's training.
-    steps, samples: that the weights have seen; what a kill made the run train twice counts once.
+    steps, samples: that the weights have seen; what a kill made the run train twice counts once. samples_again: those
+        that it counts once and that were trained again.
     samples_per_s: over train_s; the other rates over the times of the steps and count what was trained twice twice.
     samples_to_target, seconds_to_target: at the first evaluation that reached it, so too large by up to the spacing;
         None: not reached, or no target.
@@ -38,6 +39,7 @@ class Figures:
     checkpoint_s: float
     interrupted_s: float
     restarts: int
+    samples_again: int
     devices: int
     steps: int
     samples: int
@@ -88,6 +90,7 @@ def compute(
         checkpoint_s=sum(life.checkpoint_s for life in lives),
         interrupted_s=_interrupted_s(lives),
         restarts=len(lives) - 1,
+        samples_again=trained - progress[1],
         devices=lives[-1].devices,
         steps=progress[0],
         samples=progress[1],

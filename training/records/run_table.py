@@ -156,7 +156,9 @@ def _mfu(found: Figures) -> str:
 
 def _worlds(record: TrainingRecord) -> str:
     lives = [f"{count(life.devices, 'device')} from step {life.first_step or 0:,}" for life in record.lives]
-    restarts = f"; {count(record.figures.restarts, 'restart')}" if record.figures.restarts else ""
+    found = record.figures
+    again = f"{count(found.restarts, 'restart')}, {count(found.samples_again, 'sample')} trained again"
+    restarts = f"; {again}" if found.restarts else ""
     return f"{record.shape}, {', '.join(lives) if len(lives) > 1 else record.device_name}{restarts}"
 
 

@@ -53,6 +53,7 @@ def test_a_run_with_a_fault_goes_on_in_its_files(tmp_path: Path, fails_at: int, 
     assert (found.status, found.steps, found.samples, found.figures.restarts) == ("reached", 8, 96, 1)
     assert [one.samples for one in found.evaluations] == [0, 48, 84, 96]
     assert sum(life.steps for life in found.lives) == 8 + repeated
+    assert found.figures.samples_again == 12 * repeated
     assert 0 < found.figures.computing_s <= found.figures.train_no_evaluation_s < found.figures.train_s
     assert [row.step for row in steps_table.read(tmp_path)] == list(range(1, 9))
     checker = mlp_compliance.make_checker("training", "5.0.0", quiet=False, werror=True)
