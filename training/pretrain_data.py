@@ -34,6 +34,7 @@ from training.text.recipe import SEED, Recipe
 
 PROGRAM = "python -m training.pretrain_data"
 PASSAGES, MOST_PASSAGES = 4000, 1 << 20
+SLOWER = "note: plain Python runs, 20 times slower than C++. Type: pip install -e ."
 MOST_PARTS = MOST_PROCESSES = 1 << 16
 
 
@@ -53,7 +54,7 @@ def make(words: Sequence[str]) -> int:
     plan = _plan(given)
     processes = _number(given, "processes", MOST_PROCESSES) or facts.cores()
     if engine.fastest() is engine.PYTHON:
-        print("note: plain Python runs, 20 times slower than C++. Type: pip install -e .", file=sys.stderr)
+        print(SLOWER, file=sys.stderr)
     with PartsProgress() as progress:
         made = making.make(plan, processes, progress)
     for one in made:
