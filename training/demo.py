@@ -15,9 +15,10 @@ from pathlib import Path
 
 from foundation import program
 from qsl import demo
+from qsl.wordpiece import WordPiece
 from training.loop.world import ALONE
 from training.network import model_files
-from training.tasks.embedded_models import Recipe, add_flags, command, cosine, run_dir, train_model
+from training.tasks.embedded_models import Recipe, add_flags, command, cosine, require_least, run_dir, train_model
 from training.tasks.question_answering import BATCH, QuestionTask
 from training.text import vocabulary
 
@@ -33,9 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     """Train, and score the kept weights on the dev split."""
+    require_least(options, {"questions": BATCH})
     with tempfile.TemporaryDirectory() as temporary:
-        given = options.output if options.resume else options.vocab
-        entries = model_files.read_vocabulary(given) if given else _learned()
+        given = options.output / model_files.VOCABULARY if options.resume else options.vocab
+        entries = WordPiece(given).tokens if given else _learned()
         steps = options.questions // BATCH
         task = QuestionTask(entries, Path(temporary), options.seed, steps)
         if options.resume:

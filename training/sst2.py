@@ -15,8 +15,9 @@ from pathlib import Path
 
 from foundation import program
 from qsl import demo_sst2
+from qsl.wordpiece import WordPiece
 from training.network import model_files
-from training.tasks.embedded_models import Recipe, add_flags, command, cosine, run_dir, train_model
+from training.tasks.embedded_models import Recipe, add_flags, command, cosine, require_least, run_dir, train_model
 from training.tasks.sentiment import BATCH, SentimentTask, evaluate, split
 from training.text import vocabulary
 
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     """Train, and score the kept weights on the dev split."""
-    entries = model_files.read_vocabulary(options.vocab) if options.vocab else _learned()
+    require_least(options, {"epochs": 1, "sentences": BATCH})
+    entries = WordPiece(options.vocab).tokens if options.vocab else _learned()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model_files.write_vocabulary(folder, entries)

@@ -9,7 +9,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import torch
 from foundation import atomic_write, freed_memory
 from foundation.errors import VALID, UserError
 from foundation.typed_json import encode
+from sut.errors import UsageError
 from training.loop import announce
 from training.loop.events import Hyperparameters
 from training.loop.plan import Plan, Precision
@@ -94,19 +95,28 @@ def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
         type=Path,
         help="records and checkpoints; one with checkpoints is continued (default: a new one below runs/)",
     )
-    parser.add_argument("--vocab", type=Path, metavar="DIR", help="take vocab.txt there (default: learn it again)")
+    parser.add_argument("--vocab", type=Path, metavar="FILE", help="a vocabulary to keep (default: learn it again)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
 
 
 def command(work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Do the work of a command with as many threads as it was given; returns the exit code."""
-    torch.set_num_threads(options.threads)
     try:
+        require_least(options, {"threads": 1, "seed": 0})
+        torch.set_num_threads(options.threads)
         return work(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def require_least(options: argparse.Namespace, least: Mapping[str, int]) -> None:
+    """Raise UsageError for a number below its least one; None was not given."""
+    for name, lowest in least.items():
+        found = getattr(options, name)
+        if found is not None and found < lowest:
+            raise UsageError(f"expected --{name} of {lowest} or more, found {found}. Type: --{name} {lowest}")
 
 
 def run_dir(options: argparse.Namespace, name: str) -> Path:

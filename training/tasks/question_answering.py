@@ -23,6 +23,7 @@ from backends.bert.config import BertConfig
 from foundation.arrays import Int64
 from qsl import demo
 from qsl.demo.seeded_choice import Draw
+from sut.errors import UsageError
 from training.loop.task import Drawn, Evaluation, Loss
 from training.loop.world import World
 from training.network import model_files
@@ -103,7 +104,11 @@ class QuestionTask:
         self._pool: list[Sample] = []
 
     def start_from(self, folder: Path) -> None:
-        """Take the weights of an embedded model; those of the marks stay as they are."""
+        """Take the weights of an embedded model; those of the marks stay as they are. Raises UsageError."""
+        if not (folder / model_files.WEIGHTS).is_file():
+            raise UsageError(
+                f"expected {model_files.WEIGHTS} in {folder}, found none. Type: --output, and its directory."
+            )
         self.network.load_state_dict(model_files.read_weights(folder), strict=False)
         self.averaged = {name: one.detach().clone() for name, one in self.network.named_parameters()}
 
