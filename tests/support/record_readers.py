@@ -42,7 +42,7 @@ from sut.record import detail_log, run_record
 from sut.settings import audit_config, resolve, user_conf
 from sut.settings.settings import RunConfig
 from training import report
-from training.loop import checkpoints
+from training.loop import checkpoint_record
 from training.loop import config as training_config
 from training.package import runs as package_runs
 from training.package import system_description as training_system
@@ -166,7 +166,7 @@ ROW = rows.SweepRow(
     error=None,
     figures={"p99_ms": 5.0},
 )
-CHECKPOINT = checkpoints.Checkpoint(
+CHECKPOINT = checkpoint_record.Checkpoint(
     step=1,
     samples=2,
     seed=3,
@@ -278,7 +278,7 @@ READERS = {
         lambda path: training_config.read(str(path)),
     ),
     "checkpoint.json": Reader(
-        text("checkpoint.json", json.dumps(encode(CHECKPOINT))), lambda path: checkpoints.checked(path.parent)
+        text("checkpoint.json", json.dumps(encode(CHECKPOINT))), lambda path: checkpoint_record.checked(path.parent)
     ),
     "a text": Reader(text("a.txt", "A sentence.\nÀ \x1cother.\n\nThe 中 end"), read_text),
     "a compressed text": Reader(packed_text, read_text),

@@ -9,13 +9,14 @@ from torch import Tensor
 from toy_task import ToyTask
 
 from training.loop import checkpoints
+from training.loop.checkpoint_record import path_of
 from training.loop.world import ALONE
 
 
 def weights(folder: Path, step: int) -> dict[str, Tensor]:
     """The network's, after this step, whatever number of ranks has written them."""
     tensors = {f"network.{name}": tensor for name, tensor in ToyTask().network.state_dict().items()}
-    checkpoints.restore(folder / checkpoints.CHECKPOINTS / f"step-{step:08}", tensors, ALONE)
+    checkpoints.restore(path_of(folder, step), tensors, ALONE)
     return tensors
 
 

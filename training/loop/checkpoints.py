@@ -10,12 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,39 +24,23 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.optim import Optimizer
 
 from foundation import atomic_write
-from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
-from foundation.typed_json import decode, encode
-from sut.errors import RunFailedError, UsageError
+from foundation.bounded_readers import UnreadableError
+from foundation.typed_json import encode
+from sut.errors import RunFailedError
+from training.loop import faults
+from training.loop.checkpoint_record import (
+    CHECKPOINTS,
+    RECORD,
+    Checkpoint,
+    best,
+    checked,
+    digest,
+    newest_first,
+    path_of,
+)
 from training.loop.world import World
 
-CHECKPOINTS, RECORD = "checkpoints", "checkpoint.json"
-_NAME = re.compile(r"step-(\d{8,})")
 _PART = ".part"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """What checkpoint.json holds.
-
-    Attributes:
-        score: of the evaluation at this step; None: there was none.
-        best: the best score up to this step.
-        network: digest of the names and shapes of the network's parameters.
-        task: the task's values, without its tensors.
-        files: sha256 of every other file in the directory.
-    """
-
-    step: int
-    samples: int
-    seed: int
-    score: float | None
-    best: float | None
-    loss_scale: float
-    good_steps: int
-    skipped: int
-    network: str
-    task: dict[str, object]
-    files: dict[str, str] = field(default_factory=dict)
 
 
 def signature(network: nn.Module) -> str:
@@ -94,7 +76,7 @@ def write(folder: Path, record: Checkpoint, tensors: dict[str, Tensor], world: W
     Raises:
         RunFailedError: no place on the disk, or no permission. Older checkpoints are unchanged.
     """
-    path = folder / CHECKPOINTS / f"step-{record.step:08}"
+    path = path_of(folder, record.step)
     part = path.with_name(f".{path.name}{_PART}")
     try:
         if world.is_first:
@@ -110,8 +92,11 @@ def write(folder: Path, record: Checkpoint, tensors: dict[str, Tensor], world: W
     except (OSError, CheckpointException) as error:
         if world.is_first:
             shutil.rmtree(part, ignore_errors=True)
+        cause = _cause(error)
+        if not isinstance(cause, OSError):  # such as a lost process
+            raise cause from error
         raise RunFailedError(
-            f"expected to write a checkpoint to {path}, found: {_reason(error)}. Older checkpoints are kept. "
+            f"expected to write a checkpoint to {path}, found: {_words(cause)}. Older checkpoints are kept. "
             "Type: the same command, when there is room; it goes on from the newest."
         ) from error
     return path
@@ -135,12 +120,6 @@ def _digests(part: Path, world: World) -> dict[str, str]:
     return {name: one for share in shares for name, one in share.items()}
 
 
-def digest(path: Path) -> str:
-    """The sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _finish(part: Path, path: Path, record: Checkpoint, digests: dict[str, str]) -> None:
     content = encode(record) | {"files": digests}
     atomic_write.write_text(part / RECORD, json.dumps(content, indent=1) + "\n")
@@ -153,47 +132,8 @@ def _finish(part: Path, path: Path, record: Checkpoint, digests: dict[str, str])
 
 
 def _remove_old(folder: Path, kept: int) -> None:
-    paths = newest_first(folder)
-    scores = {path: record.score for path in paths if (record := _record_or_none(path)) and record.score is not None}
-    best = max(scores, key=lambda path: (scores[path], path.name), default=None)
-    for path in paths[kept:]:
-        if path != best:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def newest_first(folder: Path) -> list[Path]:
-    """The directories of checkpoints, whole or damaged."""
-    found = {int(match[1]): path for path in _directories(folder) if (match := _NAME.fullmatch(path.name))}
-    return [found[step] for step in sorted(found, reverse=True)]
-
-
-def _directories(folder: Path) -> Iterator[Path]:
-    return (folder / CHECKPOINTS).iterdir() if (folder / CHECKPOINTS).is_dir() else iter(())
-
-
-def _record_or_none(path: Path) -> Checkpoint | None:
-    try:
-        return read_record(path)
-    except UnreadableError:
-        return None
-
-
-def read_record(path: Path) -> Checkpoint:
-    """What checkpoint.json of the directory `path` holds. Raises UnreadableError."""
-    return decode(Checkpoint, read_json(path / RECORD, SETTINGS_BYTES))
-
-
-def checked(path: Path) -> Checkpoint:
-    """The record of a checkpoint, all files of which have their digests. Raises UnreadableError."""
-    record = read_record(path)
-    for name, expected in record.files.items():
-        try:
-            found = digest(path / name)
-        except OSError as error:
-            raise UnreadableError(f"{name}: {error.strerror}") from error
-        if found != expected:
-            raise UnreadableError(f"{name} is damaged: expected sha256 {expected[:12]}…, found {found[:12]}…")
-    return record
+    for path in {*newest_first(folder)[kept:]} - {best(folder)}:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def newest_whole(folder: Path, world: World) -> tuple[Path | None, list[tuple[Path, str]]]:
@@ -237,17 +177,10 @@ def restore(path: Path, tensors: dict[str, Tensor], world: World) -> None:
         with _quiet():
             state_dict_loader.load(tensors, checkpoint_id=path, no_dist=world.size == 1)
     except (OSError, CheckpointException, ValueError, RuntimeError) as error:
-        raise RunFailedError(f"expected the tensors of this run in {path}, found: {_reason(error)}.") from error
-
-
-def require_same(path: Path, found: Checkpoint, expected: Mapping[str, object]) -> None:
-    """Raise UsageError where a checkpoint is of a run with another seed, batch or network."""
-    for name, value in expected.items():
-        if (other := getattr(found, name)) != value:
-            raise UsageError(
-                f"expected a checkpoint with {name} {value}, found {other} in {path}. "
-                "Type: another --output, or the settings with which it was written."
-            )
+        cause = _cause(error)
+        if faults.is_lost_process(cause):
+            raise cause from error
+        raise RunFailedError(f"expected the tensors of this run in {path}, found: {_words(cause)}.") from error
 
 
 @contextmanager
@@ -258,9 +191,11 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _reason(error: BaseException) -> str:
-    """The first cause in one line: torch's message holds the tracebacks of all ranks."""
-    if isinstance(error, CheckpointException):
-        error = next(iter(error.failures.values()))[0]
+def _cause(error: BaseException) -> BaseException:
+    """The first rank's: torch's message holds the tracebacks of all ranks."""
+    return next(iter(error.failures.values()))[0] if isinstance(error, CheckpointException) else error
+
+
+def _words(error: BaseException) -> str:
     strerror = getattr(error, "strerror", None)
     return strerror or (str(error).strip().splitlines() or [type(error).__name__])[0]

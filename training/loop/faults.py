@@ -8,22 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import distributed
+
 from foundation.errors import UserError
 from sut.errors import RunFailedError, UsageError
 from training.launch.endings import ProcessLostError
 
 _NO_MEMORY = "expected enough memory, found none left. Type: --set max_tokens_per_micro_batch= with a lower number."
 _LOST = "expected all processes of the run, lost one or more. The first error of another process says why."
-# Part of a message of torch → what to say of it.
-_KNOWN = {
-    "out of memory": _NO_MEMORY,
-    "can't allocate memory": _NO_MEMORY,
-    "Connection closed by peer": _LOST,
-    "Connection reset by peer": _LOST,
-    "Timed out waiting": _LOST,
-    "Broken pipe": _LOST,
-    "NCCL": _LOST,
-}
+# Parts of messages of torch.
+_NO_MEMORY_SIGNS = ("out of memory", "can't allocate memory")
+_LOST_SIGNS = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "Broken pipe", "NCCL")
 
 
 def explained(error: Exception, step: int, last_checkpoint: Path | None) -> Exception:
@@ -36,6 +31,13 @@ def explained(error: Exception, step: int, last_checkpoint: Path | None) -> Exce
     return kind(f"{text} Steps done: {step}. {kept}")
 
 
+def is_lost_process(error: BaseException) -> bool:
+    """Whether a collective failed because another process is gone or silent."""
+    if isinstance(error, distributed.DistError):
+        return True
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in _LOST_SIGNS)
+
+
 def _text(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return str(error)
@@ -43,6 +45,6 @@ def _text(error: Exception) -> str | None:
         return _NO_MEMORY
     if isinstance(error, OSError):
         return f"expected to write and read the files of the run, found: {error}."
-    if isinstance(error, RuntimeError):
-        return next((said for part, said in _KNOWN.items() if part in str(error)), None)
-    return None
+    if isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_MEMORY_SIGNS):
+        return _NO_MEMORY
+    return _LOST if is_lost_process(error) else None

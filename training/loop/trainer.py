@@ -14,8 +14,8 @@ from pathlib import Path
 from torch import Tensor
 
 from sut.errors import UsageError
-from training.loop import checkpoints, events, faults, loss_scale, parallel, steps
-from training.loop.checkpoints import Checkpoint
+from training.loop import checkpoint_record, checkpoints, events, faults, loss_scale, parallel, steps
+from training.loop.checkpoint_record import Checkpoint
 from training.loop.events import Event, Listener, Status
 from training.loop.interrupts import Interrupts, noticed
 from training.loop.plan import Plan
@@ -214,9 +214,9 @@ class _Trainer:
             self.emit(events.CheckpointRefused(path=damaged, reason=reason))
         if path is None:
             return
-        found = checkpoints.read_record(path)
+        found = checkpoint_record.read_record(path)
         expected = {"seed": self.plan.seed, "network": checkpoints.signature(self.task.network)}
-        checkpoints.require_same(path, found, expected)
+        checkpoint_record.require_same(path, found, expected)
         checkpoints.allocate(self.stepper.optimizer)
         tensors, _ = self._tensors()
         checkpoints.restore(path, tensors, self.world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from transformers import BertForPreTraining as TheirBert
 
 from sut.errors import UsageError
 from training import pretrain
-from training.loop import checkpoints
+from training.loop import checkpoint_record
 from training.network import model_files
 from training.shards import mapped
 from training.shards.data_set import Metadata
@@ -38,6 +39,13 @@ def instances(count: int) -> Instances:
     return from_rows([Row(one[:12], [0] * 6 + [1] * 6, [2, 9], [5, one[12]], 1) for one in ids])
 
 
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """The command flushes them in its process, which is that of other tests, too."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
     (tmp_path / "config.json").write_text(
@@ -59,7 +67,7 @@ def test_a_run_misses_its_target_and_goes_on_to_reach_another(words: list[str], 
     theirs = TheirBert.from_pretrained(run / "model")
     ours = model_files.read_weights(run / "model")
     assert all(torch.equal(theirs.state_dict()[name], weight) for name, weight in ours.items())
-    newest = checkpoints.newest_first(run)[0]
+    newest = checkpoint_record.newest_first(run)[0]
     written = (newest / "checkpoint.json").stat().st_mtime_ns
     assert newest.name == "step-00000008"
     assert pretrain.main(words) == 1  # nothing is left to train

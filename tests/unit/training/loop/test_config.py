@@ -13,7 +13,7 @@ from training.tasks import pretraining_setup
 
 
 @pytest.mark.parametrize(
-    ("name", "devices", "batch"), [("1x1", 1, 448), ("1x8", 8, 448), ("2x8", 16, 448), ("demo", 1, 64)]
+    ("name", "devices", "batch"), [("1x1", 1, 448), ("1x8", 8, 448), ("2x8", 16, 448), ("demo", 1, 32)]
 )
 def test_shipped_configurations_are_read(name: str, devices: int, batch: int) -> None:
     found = config.read(name)
@@ -71,7 +71,7 @@ def test_evaluations_are_spaced_as_mlperf_has_it(batch: int, interval: int) -> N
         (["opt_lamb_beta_2=1.0"], "expected opt_lamb_beta_1 and opt_lamb_beta_2 below 1"),
         (["parallel=fsdp", "clip=before"], "expected clip = "),
         (["division=closed", "optimizer=adamw"], 'expected optimizer = "lamb" in the closed division'),
-        (["max_tokens_per_micro_batch=100"], "expected max_tokens_per_micro_batch of max_seq_length or more"),
+        (["max_tokens_per_micro_batch=10"], "expected max_tokens_per_micro_batch of max_seq_length or more"),
         (["seed"], "expected --set name=value, found seed. Type: --set seed="),
         (["model=a\0b"], "expected model without a NUL character"),
     ],

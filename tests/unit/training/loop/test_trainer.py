@@ -15,7 +15,7 @@ from torch import Tensor
 from toy_task import ToyTask
 
 from sut.errors import RunFailedError, UsageError
-from training.loop import checkpoints, events
+from training.loop import checkpoint_record, events
 from training.loop.events import Event
 from training.loop.plan import Plan, Precision
 from training.loop.trainer import train
@@ -132,7 +132,7 @@ def test_a_target_ends_the_run(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> None:
     whole, again = ToyTask(dropout=0.3), ToyTask(dropout=0.3)
     train(whole, PLAN, tmp_path)
-    newest, before, *_ = checkpoints.newest_first(tmp_path)
+    newest, before, *_ = checkpoint_record.newest_first(tmp_path)
     data = newest / "__0_0.distcp"
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 1
@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
     assert refused.path == newest and "__0_0.distcp is damaged: expected sha256" in refused.reason
     assert next(event.path for event in found if isinstance(event, events.Resumed)) == before
     assert equal(whole, again)
-    for path in checkpoints.newest_first(tmp_path):
+    for path in checkpoint_record.newest_first(tmp_path):
         (path / "checkpoint.json").write_text("{")
     with pytest.raises(RunFailedError, match=r"expected a whole checkpoint in .*checkpoints, found damaged ones"):
         train(ToyTask(), PLAN, tmp_path)
@@ -154,7 +154,7 @@ def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
     train(ToyTask(), replace(PLAN, max_steps=24, kept=2, checkpoint_every_steps=2), tmp_path, [found.append])
     done = [event for event in found if isinstance(event, events.EvaluationDone) and event.step]
     best = max(done, key=lambda event: (event.score, event.step)).step
-    assert [path.name for path in checkpoints.newest_first(tmp_path)] == [
+    assert [path.name for path in checkpoint_record.newest_first(tmp_path)] == [
         f"step-{step:08}" for step in sorted({24, 22, best}, reverse=True)
     ]
 
@@ -178,7 +178,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
         train(task, PLAN, tmp_path, [found.append])
     assert "step-00000004" in str(error.value) and error.value.exit_code == 3
     assert isinstance(found[-1], events.RunEnded) and found[-1].status == "failed"
-    assert [path.name for path in checkpoints.newest_first(tmp_path)] == ["step-00000004", "step-00000003"]
+    assert [path.name for path in checkpoint_record.newest_first(tmp_path)] == ["step-00000004", "step-00000003"]
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
