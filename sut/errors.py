@@ -8,6 +8,7 @@
     └── SutError                                        3   of `sut` and above
         ├── UsageError                                  2   flags, files or settings that cannot be used
         ├── NodeError (sut.nodes.errors)                3   a node cannot be reached, or its connection ended
+        │   ├── UnreachableError (sut.nodes.errors)     3   nothing listens there
         │   └── ProtocolError (sut.nodes.errors)        3   bytes that are not the protocol
         ├── FetchError                                  3   `fetch` could not download a file: network, publisher, disk
         ├── RunFailedError                              3   the run started and failed: a backend raised, a kill

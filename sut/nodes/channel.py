@@ -19,7 +19,8 @@ from sut.nodes.errors import NodeError
 from sut.nodes.frames import Frame, FrameParser, Kind
 from sut.nodes.messages import from_text
 
-_PIECE_BYTES = 1 << 18  # read at a time
+_PIECE_BYTES = 1 << 16  # read at a time; above 128 KiB glibc would map and clear the pages each time
+_RECORD_BYTES = 1 << 14  # of TLS
 _MOST_BACKLOG_BYTES = 256 << 20
 _GENTLE_S = 0.5  # for a peer to read why its connection ends
 _BUFFER_BYTES = 1 << 20  # of the kernel, in each direction
@@ -66,7 +67,7 @@ class _Tls:
         self._incoming.write(data)
         pieces: list[bytes] = []
         with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            while piece := self._tls.read(_PIECE_BYTES):
+            while piece := self._tls.read(_RECORD_BYTES):
                 pieces.append(piece)
         return b"".join(pieces)
 

@@ -9,5 +9,9 @@ class NodeError(SutError):
     """A node cannot be reached, or its connection ended."""
 
 
+class UnreachableError(NodeError):
+    """Nothing listens there, or not yet."""
+
+
 class ProtocolError(NodeError):
     """Bytes or messages that are not the protocol."""

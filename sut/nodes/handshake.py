@@ -12,7 +12,7 @@ from sut.nodes import credentials
 from sut.nodes.addresses import Address
 from sut.nodes.channel import Channel
 from sut.nodes.credentials import Credentials
-from sut.nodes.errors import NodeError
+from sut.nodes.errors import NodeError, UnreachableError
 from sut.nodes.frames import PROTOCOL, STRANGERS, Frame, Kind
 from sut.nodes.messages import Challenge, Hello, Proof, Welcome, from_json, to_json, to_text
 
@@ -37,20 +37,22 @@ def connect(
         package: the version of this package.
 
     Raises:
-        NodeError: it cannot be reached, does not answer, or is no node.
+        UnreachableError: nothing listens there.
+        NodeError: it does not answer, refuses, or is no node.
         UsageError: it has another version or another token.
     """
     until_s = time.monotonic() + patience_s
     try:
         connection = socket.create_connection(address, patience_s)
     except OSError as error:
-        raise NodeError(f"expected a node at {address}, found: {error.strerror or error}.") from error
+        raise UnreachableError(f"expected a node at {address}, found: {error.strerror or error}.") from error
     channel = Channel(connection, STRANGERS)
     try:
         return _greet(channel, address, own, Hello(package, credentials.nonce(), batching), until_s)
     except NodeError as error:
         channel.close()
-        raise NodeError(f"expected a node at {address}, found: {error}.") from error
+        hint = "" if own.has_tls else " If it has --tls-cert, type it here, too."
+        raise NodeError(f"expected a node at {address}, found: {error}.{hint}") from error
     except BaseException:
         channel.close()
         raise

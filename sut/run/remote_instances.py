@@ -14,7 +14,7 @@ from sut.machine import project
 from sut.nodes import addresses, credentials, handshake
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
-from sut.nodes.errors import NodeError
+from sut.nodes.errors import UnreachableError
 from sut.nodes.handshake import Node
 from sut.nodes.messages import Identity, Welcome
 from sut.run import engines, identity, warm_up
@@ -36,7 +36,7 @@ def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
 
     Raises:
         UsageError: a node is another system than this run is of, or has another token.
-        NodeError: a node cannot be reached.
+        NodeError: a node cannot be reached, or refuses.
     """
     config, ours = prepared.config, identity.of(prepared)
     own = credentials.read(config.token_file, config.tls_cert, config.tls_key, config.tls_ca)
@@ -67,7 +67,7 @@ def _first(address: Address, own: Credentials, ours: Identity) -> Node:
     while True:
         try:
             return _same(address, own, ours)
-        except NodeError:
+        except UnreachableError:
             if time.monotonic() > until_s:
                 raise
         if not is_told:

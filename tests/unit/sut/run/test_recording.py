@@ -32,3 +32,11 @@ def test_what_cannot_be_read_has_no_checksum(tmp_path: Path, make: Callable[[Pat
     assert recording.checksums(config, Model("fake", None, None), {}) == {
         "user_conf": hashlib.sha256(b"# none").hexdigest()
     }
+
+
+def test_a_secret_has_no_checksum(tmp_path: Path) -> None:
+    """A hash of a token is a way to guess it."""
+    path = tmp_path / "token"
+    path.write_text("a" * 32)
+    config = RunConfig(token_file=path, tls_cert=path, tls_key=path, tls_ca=path)
+    assert recording.checksums(config, Model("fake", None, None), {}) == {}

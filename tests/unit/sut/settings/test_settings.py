@@ -12,7 +12,8 @@ from backends import BACKENDS
 from sut.commands.sweep import command as sweep
 from sut.errors import UsageError, UserError
 from sut.settings import flags, presets
-from sut.settings.resolve import given, read_toml, resolve
+from sut.settings.parser import new_parser
+from sut.settings.resolve import given, read_toml, resolve, to_flags
 from sut.settings.settings import SETTINGS, RunConfig
 
 
@@ -186,3 +187,28 @@ def test_a_nul_in_a_file_of_settings_is_refused(tmp_path: Path) -> None:
     for name in ("model", "dataset", "log_dir"):
         with pytest.raises(UsageError, match="without a NUL"):
             resolve({}, toml(tmp_path, f'{name} = "a\\u0000b"\n'))
+
+
+def test_nodes_by_several_flags_or_as_a_list(tmp_path: Path) -> None:
+    parser = new_parser("run")
+    flags.add(parser, "run")
+    words = ["--executor", "remote", "--node", "a:1", "--node", "b:2"]
+    typed = resolve(*flags.split(parser.read(words), "run"))
+    listed = resolve({}, toml(tmp_path, 'executor = "remote"\nnode = ["a:1", "b:2"]\n'))
+    assert typed.node == listed.node == "a:1,b:2"
+    assert resolve(given(typed)) == typed
+    assert parser.read(to_flags(typed)) == parser.read(["--executor", "remote", "--node", "a:1,b:2"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"executor": "remote"}, "--executor remote and --node HOST:PORT go together"),
+        ({"node": "a:1"}, "--executor remote and --node HOST:PORT go together"),
+        ({"executor": "remote", "node": "a:1", "instances": 2}, "--instances is a node's own"),
+        ({"executor": "remote", "node": "a:1", "cores_per_instance": 2}, "--cores-per-instance is a node's own"),
+    ],
+)
+def test_what_belongs_to_a_node(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        resolve(settings)
