@@ -29,7 +29,8 @@ class Writer:
 
 
 def _write_mapped(path: Path, source: InstanceSource, _: Metadata) -> ShardEntry:
-    return shard_file.write_shard(path, source.take(np.arange(len(source))))
+    instances = source if isinstance(source, Instances) else source.take(np.arange(len(source)))
+    return shard_file.write_shard(path, instances)
 
 
 def _write_hdf5(path: Path, source: InstanceSource, metadata: Metadata) -> None:
