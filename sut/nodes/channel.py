@@ -6,7 +6,7 @@ keeps TLS, which runs in memory, to one thread at a time.
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -188,7 +188,7 @@ class Channel:
         with suppress(OSError, NodeError):
             self.connection.shutdown(socket.SHUT_WR)
             until_s = time.monotonic() + _GENTLE_S
-            while select.select([self.connection], [], [], max(0.0, until_s - time.monotonic()))[0]:
+            while self._has_bytes(until_s):
                 self._read()
                 if time.monotonic() > until_s:
                     return
@@ -215,9 +215,15 @@ class Channel:
 
     def _wait(self, until_s: float) -> None:
         self.flush()
-        left_s = until_s - time.monotonic()
-        if left_s <= 0 or not select.select([self.connection], [], [], left_s)[0]:
+        if not self._has_bytes(until_s):
             raise NodeError("it is connected and does not answer")
+
+    def _has_bytes(self, until_s: float) -> bool:
+        """Whether there is something to read until then, the end included."""
+        left_s = until_s - time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.connection, selectors.EVENT_READ)
+            return left_s > 0 and bool(selector.select(left_s))
 
     def take_read_ahead(self) -> list[Frame]:
         """Frames that came with the last one of the handshake."""

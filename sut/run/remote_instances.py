@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from sut.errors import UsageError
-from sut.executors.base import LOAD_PATIENCE_S, Executor
+from sut.executors.base import Executor
 from sut.executors.remote.executor import RemoteExecutor
 from sut.executors.remote.terms import Terms
 from sut.machine import project
@@ -55,7 +55,6 @@ def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
             steps=config.warmup_steps,
             batch_tokens=joined.config.batch_tokens,
             patience_s=config.stall_timeout_s,
-            load_patience_s=config.stall_timeout_s or LOAD_PATIENCE_S,
         ),
     )
     return joined, executor

@@ -29,6 +29,7 @@ from sut.serving.core import RefusedRequestError, Request, ServingCore
 
 _MOST_CLIENTS, _MOST_STRANGERS = 64, 16
 _SAMPLES_PER_BATCH = 64  # of the credits of a client that sends single samples
+_NO_DESCRIPTOR_S = 0.05
 _QUIET_S = 0.3  # after its last answer a node that ends waits this long for queries that were sent before it said so
 
 
@@ -77,18 +78,24 @@ class FrameServer:
         self._accepting.start()
 
     def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                connection, peer = self._socket.accept()
-            except OSError:
-                if not self._closing.wait(0.05):  # no descriptor is left, until a client goes
-                    continue
-                return
-            if not self._strangers.acquire(blocking=False):
-                connection.close()
-                continue
-            name = str(Address(*peer[:2]))
-            threading.Thread(target=self._greet, args=(connection, name), name="greet", daemon=True).start()
+        try:
+            while not self._closing.is_set():
+                self._accept_one()
+        except Exception as error:  # noqa: BLE001 - a node that takes no clients must say so
+            if not self._closing.is_set():
+                self._defect(error)
+
+    def _accept_one(self) -> None:
+        try:
+            connection, peer = self._socket.accept()
+        except OSError:  # no descriptor is left, until a client goes; or the socket is closed
+            self._closing.wait(_NO_DESCRIPTOR_S)
+            return
+        if not self._strangers.acquire(blocking=False):
+            connection.close()
+            return
+        name = str(Address(*peer[:2]))
+        threading.Thread(target=self._greet, args=(connection, name), name="greet", daemon=True).start()
 
     def _greet(self, connection: socket.socket, peer: str) -> None:
         channel = Channel(connection, STRANGERS)

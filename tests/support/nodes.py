@@ -141,7 +141,6 @@ def terms(patience_s: float, none_left_s: float = 10.0) -> Terms:
         steps=1,
         batch_tokens=1,
         patience_s=patience_s,
-        load_patience_s=patience_s,
         timing_s=0.0,
         none_left_s=none_left_s,
     )

@@ -23,7 +23,7 @@ from sut.executors.base import Answer, Done, Job, Outcome, Ready
 from sut.executors.remote import warm_up
 from sut.executors.remote.node import RemoteNode, Sent
 from sut.executors.remote.samples import SampleFrames
-from sut.executors.remote.terms import Terms, deadline_s
+from sut.executors.remote.terms import Terms
 from sut.nodes import messages
 from sut.nodes.addresses import Address
 from sut.nodes.errors import NodeError, ProtocolError
@@ -70,7 +70,7 @@ class RemoteExecutor:
         for address, (channel, welcome) in nodes:
             one = RemoteNode(address, welcome, None, first, len(welcome.instances), welcome.identity.features == digest)
             one.join(channel, welcome)
-            one.patience_s = terms.load_patience_s
+            one.patience_s = terms.warm_up_s(welcome.instances)
             self.nodes.append(one)
             first += one.instances
         self.instances = self.active = first
@@ -87,9 +87,9 @@ class RemoteExecutor:
         """The speed of each of a node's instances, over the network, while all nodes are measured."""
         submit = partial(self._send_to, node)
         terms = self._terms
-        speed = warm_up.measure(submit, node.welcome, terms.shapes, terms.steps, terms.timing_s)
+        speed = warm_up.measure(submit, node, terms)
         node.samples_per_s = speed.samples_per_s * node.instances
-        node.patience_s = deadline_s(speed.batch_s + speed.token_s * terms.batch_tokens, terms.patience_s)
+        node.patience_s = terms.deadline_s(speed)
         node.queries = node.samples = 0
         return speed
 

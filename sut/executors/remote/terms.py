@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_LEAST_S, _BATCHES = 5.0, 20
+from sut.executors.base import Ready
+from sut.nodes.messages import InstanceSpeed
+
+_BATCHES = 20  # times the time of a batch
+_LEAST_S, _LEAST_WARM_UP_S = 5.0, 120.0  # an engine may compile or tune for a new shape at warm-up
 
 
 def deadline_s(batch_s: float, asked_s: float | None) -> float:
@@ -18,12 +22,20 @@ def deadline_s(batch_s: float, asked_s: float | None) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """How nodes are warmed up, and how long they may take to answer."""
+    """What a run wants of all its nodes."""
 
     shapes: Sequence[tuple[int, int]]  # (samples, tokens each) of warm-up batches; the last one is timed
     steps: int  # how often each is run on each instance
     batch_tokens: int  # of the largest batch
-    patience_s: float | None  # for any answer; None: as the speed at warm-up says
-    load_patience_s: float  # for an answer at warm-up
+    patience_s: float | None  # for any answer; None: as the speed says
     timing_s: float = 0.2  # how long a speed is measured at least
     none_left_s: float = 10.0  # how long jobs wait while no node is left
+
+    def deadline_s(self, speed: Ready) -> float:
+        """How long a job may take on instances of this speed."""
+        return deadline_s(speed.batch_s + speed.token_s * self.batch_tokens, self.patience_s)
+
+    def warm_up_s(self, own: Sequence[InstanceSpeed]) -> float:
+        """The same at warm-up, given the speeds that the node has measured itself."""
+        slowest_s = max(one.batch_s + one.token_s * self.batch_tokens for one in own)
+        return self.patience_s or max(_LEAST_WARM_UP_S, _BATCHES * slowest_s)
