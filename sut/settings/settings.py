@@ -128,7 +128,8 @@ class RunConfig:
     stall_timeout_s: float | None = setting(
         None, "fail the run when an instance neither loads nor answers a batch for this long", _CORES, metavar="S",
         unit="s", above=0, not_for="ask",
-        implied="1800 for loading; then 40 times the duration of a batch at warm-up, at least 60")
+        implied="1800 for loading; then 40 times the duration of a batch at warm-up, at least 60; on nodes 20 times, at"
+        " least 5, and the node counts as lost")
 
     node: str | None = setting(
         None, "a machine that runs `sut serve`, for --executor remote; several: type it several times", _NODES,
