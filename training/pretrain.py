@@ -33,6 +33,7 @@ from training.network import host
 from training.records import caches
 from training.records.listening import Listening, listening
 from training.tasks import pretraining_setup
+from training.tasks.pretraining_setup import Opened
 
 _OF_ONE_NODE = {"data_dir", "train_dir", "eval_dir", "init_checkpoint", "vocab"}  # each node may mount them elsewhere
 _NO_CHECKPOINTS = (
@@ -85,9 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _facts(settings: PretrainingConfig) -> dict[str, str]:
     """What must be equal on all nodes, by name: what the processes would refuse is refused here, before they start."""
-    training, evaluation = pretraining_setup.open_data(settings)
+    found = pretraining_setup.open_inputs(settings)
     values = {name: str(value) for name, value in encode(settings).items() if name not in _OF_ONE_NODE}
-    counts = {"training samples": f"{len(training):,}", "evaluation samples": f"{len(evaluation):,}"}
+    counts = {"training samples": f"{len(found.training):,}", "evaluation samples": f"{len(found.evaluation):,}"}
     return {"version": project.version(), "torch": torch.__version__, **values, **counts}
 
 
@@ -99,11 +100,12 @@ def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace)
         KeyboardInterrupt: it was interrupted, after a checkpoint.
     """
     host.prepare()
-    folder.mkdir(parents=True, exist_ok=True)
     with world.joined(settings.device, settings.timeout_s) as here:
         cleared = None
         if options.clear_caches and here.local_rank == 0:
             cleared = caches.clear([path for path in pretraining_setup.read_paths(settings) if path.exists()])
+        found = pretraining_setup.open_inputs(settings)  # before anything is written
+        folder.mkdir(parents=True, exist_ok=True)
         chosen = Listening(
             organisation=options.organisation,
             platform=options.platform,
@@ -111,9 +113,9 @@ def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace)
             notices=_notices(settings, options.config),
         )
         if not here.is_first:
-            return train(settings, folder, here, ())
+            return train(settings, found, folder, here, ())
         with listening(folder, chosen) as listeners:
-            return train(settings, folder, here, (*listeners, _report_checkpoint))
+            return train(settings, found, folder, here, (*listeners, _report_checkpoint))
 
 
 def _notices(settings: PretrainingConfig, name: str) -> list[str]:
@@ -122,7 +124,7 @@ def _notices(settings: PretrainingConfig, name: str) -> list[str]:
     return [*found, *(["a demo: a small model on generated text"] if name == "demo" else [])]
 
 
-def train(settings: PretrainingConfig, folder: Path, here: World, listeners: Sequence[Listener]) -> int:
+def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World, listeners: Sequence[Listener]) -> int:
     """Train on this rank; returns the exit code. Raises as `work`."""
     plan = pretraining_setup.plan_of(settings)
     began = announce.run_began(
@@ -137,11 +139,10 @@ def train(settings: PretrainingConfig, folder: Path, here: World, listeners: Seq
     )
     for listener in listeners:
         listener(began)
-    training, evaluation = pretraining_setup.open_data(settings)
-    for event in pretraining_setup.opened(settings, training, evaluation):
+    for event in pretraining_setup.data_events(settings, found):
         for listener in listeners:
             listener(event)
-    task = pretraining_setup.task_of(settings, training, evaluation)
+    task = pretraining_setup.task_of(settings, found)
     status = trainer.train(task, plan, folder, listeners, here)
     if status == "interrupted":
         raise KeyboardInterrupt

@@ -21,6 +21,7 @@ from pathlib import Path
 from foundation import atomic_write, program
 from foundation.errors import VALID, UserError
 from foundation.people_numbers import count
+from foundation.suggest import did_you_mean
 from qsl import demo
 from sut.machine import facts
 from training.shards import commands, evaluation_set
@@ -40,8 +41,11 @@ MOST_PARTS = MOST_PROCESSES = 1 << 16
 
 def main(words: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
-    command = COMMANDS.get(words[0] if words else "")
+    first = words[0] if words else ""
+    command = COMMANDS.get(first)
     try:
+        if command is None and not Path(first).exists() and (hint := did_you_mean(first, COMMANDS, 0.8)):
+            raise TextError(f"expected a text, or one of {', '.join(COMMANDS)}, found {first}.{hint}")
         return command(words[1:]) if command else make(words)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -138,6 +142,11 @@ def _plan(given: argparse.Namespace) -> Plan:
         raise TextError("expected --learn-vocab without --cased, found both: it learns uncased vocabularies.")
     if learned_size and given.vocab.exists():
         raise TextError(f"expected no file at {given.vocab}, where the learned vocabulary goes. Type another --vocab.")
+    if not learned_size and not given.vocab.exists():
+        raise TextError(
+            f"expected a vocabulary at {given.vocab}, found: No such file or directory. Type another --vocab FILE, or "
+            "--learn-vocab 8000 to learn one from the texts and write it there."
+        )
     if given.evaluation_output is None and (given.eval_articles or given.eval_samples):
         raise TextError("expected --evaluation-output DIR with --eval-articles and --eval-samples, found none.")
     return Plan(

@@ -70,7 +70,7 @@ class PretrainingConfig:
     optimizer: str = setting(
         "lamb", "lamb, as the reference has it, or adamw", _OPTIMIZER, choices=one_of("lamb", "adamw"))
     learning_rate: float = setting(
-        3.5e-4, "at which the warm-up aims", _OPTIMIZER, above=0)
+        3.5e-4, "at which the warm-up aims", _OPTIMIZER, above=0, aliases=("lr",))
     warmup_steps: int = setting(
         0, "steps of linear warm-up", _OPTIMIZER, least=0)
     start_warmup_step: int = setting(

@@ -34,15 +34,24 @@ def read(path: Path) -> Mapping[str, Any]:
         BackendError: there is none at `path`, or it cannot be read.
     """
     index = tensorflow_checkpoint.index_of(path)
-    if index is not None:
-        return tensorflow_checkpoint.read(index)
+    return tensorflow_checkpoint.read(index) if index is not None else state_dicts.read_named(_found(path))
+
+
+def require(path: Path) -> None:
+    """Raise BackendError if there is no checkpoint at `path`; none is read."""
+    if tensorflow_checkpoint.index_of(path) is None:
+        _found(path)
+
+
+def _found(path: Path) -> Path:
+    """The file of tensors at `path`. Raises BackendError."""
     found = formats.find(path)
     if found is None or found.suffix == GRAPH_SUFFIX:
         raise BackendError(
             f"expected a checkpoint (a directory with model.safetensors or pytorch_model.bin, a file of tensors, or "
             f"TensorFlow's model.ckpt), found none at {path}. Type another init_checkpoint."
         )
-    return state_dicts.read_named(found)
+    return found
 
 
 @torch.no_grad()

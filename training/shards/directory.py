@@ -71,7 +71,9 @@ def open_instances(path: Path, vocabulary_size: int | None = None) -> DataSet:
         return mapped.open_data_set(path, vocabulary_size)
     if inner := _training_in(path):
         return open_instances(inner, vocabulary_size)
-    return _open_files(_files_in(path), vocabulary_size)
+    if not (files := _files_in(path)):
+        raise ShardError(f"expected files of instances ({_forms()}) in {path}, found none")
+    return _open_files(files, vocabulary_size)
 
 
 def open_evaluation(path: Path, vocabulary_size: int | None = None) -> DataSet:
@@ -125,9 +127,9 @@ def _files_in(path: Path) -> list[Path]:
 def _open_files(paths: Sequence[Path], vocabulary_size: int | None) -> DataSet:
     if len(paths) == 1 and is_shard(paths[0]):
         return mapped.open_shard(paths[0], vocabulary_size)
-    form = next((form for form in FORMS if paths and form.is_one(paths[0])), None)
+    form = next((form for form in FORMS if form.is_one(paths[0])), None)
     if form is None:
-        raise ShardError(_no_instances(paths))
+        raise ShardError(_no_instances(paths[0]))
     shards = tuple(map(form.open, paths))
     metadata = Metadata(
         max_seq_length=_same(shards, "max_seq_length"), max_predictions=_same(shards, "max_predictions")
@@ -144,17 +146,18 @@ def _same(shards: Iterable[PaddedShard], name: str) -> int:
     return next(iter(found), 0)
 
 
-def _no_instances(paths: Sequence[Path]) -> str:
-    forms = ", ".join([mapped.FORM, *(form.name for form in FORMS)])
-    if not paths:
-        return f"expected files of instances ({forms}), found an empty directory"
+def _no_instances(path: Path) -> str:
     try:
-        require_regular(paths[0])
+        require_regular(path)
     except UnreadableError as error:
-        return f"expected instances at {paths[0]}, found: {error}"
-    kind = file_kinds.at(paths[0]) or "another file"
-    unpack = f". Type: gunzip {paths[0]}" if kind == file_kinds.GZIP else ""
-    return f"expected instances ({forms}) in {paths[0]}, found {kind}{unpack}"
+        return f"expected instances at {path}, found: {error}"
+    kind = file_kinds.at(path) or "another file"
+    unpack = f". Type: gunzip {path}" if kind == file_kinds.GZIP else ""
+    return f"expected instances ({_forms()}) in {path}, found {kind}{unpack}"
+
+
+def _forms() -> str:
+    return ", ".join([mapped.FORM, *(form.name for form in FORMS)])
 
 
 def _names(path: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -92,13 +92,54 @@ def hyperparameters_of(config: PretrainingConfig) -> Hyperparameters:
     )
 
 
-def open_data(config: PretrainingConfig) -> tuple[DataSet, DataSet]:
-    """Training and evaluation data, opened and not read.
+@dataclass(frozen=True)
+class Opened:
+    """What a run reads, opened and found to fit together; only headers are read.
+
+    Attributes:
+        vocabulary: the entries with which the data was made; None where they are not known.
+    """
+
+    training: DataSet
+    evaluation: DataSet
+    bert: BertConfig
+    vocabulary: list[str] | None
+
+
+def open_inputs(config: PretrainingConfig) -> Opened:
+    """Data and the model's geometry.
 
     Raises:
-        UsageError: the configuration names none, or samples are longer than max_seq_length.
-        ShardError: there are none at that path, or they are damaged.
+        UsageError, BackendError: the configuration names none, or they do not fit each other.
+        ShardError: there are no data at that path, or they are damaged.
     """
+    training, evaluation = _open_data(config)
+    bert = geometry(config, training.vocabulary_size)
+    if config.max_seq_length > bert.max_position_embeddings:
+        raise UsageError(
+            f"expected max_seq_length up to the model's {bert.max_position_embeddings} positions, "
+            f"found {config.max_seq_length}. Type: --set max_seq_length={bert.max_position_embeddings}, with data "
+            "made with --max-seq-length of no more."
+        )
+    if config.init_checkpoint is not None:
+        weights.require(config.init_checkpoint)
+    return Opened(_fitting(training, bert), _fitting(evaluation, bert), bert, _vocabulary(config, training))
+
+
+def _fitting(data: DataSet, bert: BertConfig) -> DataSet:
+    """Data that is refused, when it is read, for ids that the model does not have."""
+    if data.vocabulary_size is None:
+        return replace(data, vocabulary_size=bert.vocab_size)
+    if data.vocabulary_size > bert.vocab_size:
+        raise UsageError(
+            f"expected data made with a vocabulary of at most the model's {bert.vocab_size:,} entries, found "
+            f"{data.vocabulary_size:,}. Type: vocab_size {data.vocabulary_size} in the model's config.json, or "
+            "pretrain_data with the model's --vocab."
+        )
+    return data
+
+
+def _open_data(config: PretrainingConfig) -> tuple[DataSet, DataSet]:
     training, evaluation = data_paths(config)
     found = (open_instances(training), open_instances(evaluation) if config.eval_dir else open_evaluation(evaluation))
     for data, path in zip(found, (training, evaluation), strict=True):
@@ -127,9 +168,10 @@ def read_paths(config: PretrainingConfig) -> list[Path]:
     return [*dict.fromkeys(data_paths(config)), *(path for path in others if path is not None)]
 
 
-def opened(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -> Iterator[DataOpened]:
+def data_events(config: PretrainingConfig, found: Opened) -> Iterator[DataOpened]:
     """The events of opened data."""
-    for use, path, data in zip(("training", "evaluation"), data_paths(config), (training, evaluation), strict=True):
+    both = (found.training, found.evaluation)
+    for use, path, data in zip(("training", "evaluation"), data_paths(config), both, strict=True):
         yield DataOpened(use=use, path=path, samples=len(data), sha256=_digest(data), digest_of="its shards' sha256")
 
 
@@ -156,29 +198,23 @@ def geometry(config: PretrainingConfig, vocabulary_size: int | None) -> BertConf
     return read_config(Path(config.model))
 
 
-def task_of(config: PretrainingConfig, training: DataSet, evaluation: DataSet) -> Pretraining:
-    """The network with its data. Raises UsageError, ShardError, BackendError."""
-    bert = geometry(config, training.vocabulary_size)
-    if config.max_seq_length > bert.max_position_embeddings:
-        raise UsageError(
-            f"expected max_seq_length up to the model's {bert.max_position_embeddings} positions, "
-            f"found {config.max_seq_length}."
-        )
+def task_of(config: PretrainingConfig, found: Opened) -> Pretraining:
+    """The network with its data. Raises UsageError, BackendError."""
     torch.manual_seed(config.seed)
-    network = BertForPreTraining(bert, config.dropout, checkpointed=config.activation_checkpointing)
-    INITIAL_WEIGHTS[config.initial_weights](network, bert)
+    network = BertForPreTraining(found.bert, config.dropout, checkpointed=config.activation_checkpointing)
+    INITIAL_WEIGHTS[config.initial_weights](network, found.bert)
     if config.init_checkpoint is not None:
         weights.load(network, config.init_checkpoint)
     if config.compile:
         network.bert.compile_layers()
-    count = min(len(evaluation), config.num_eval_examples or len(evaluation))
+    count = min(len(found.evaluation), config.num_eval_examples or len(found.evaluation))
     data = PretrainingData(
-        training=training,
-        evaluation=evaluation.take(np.arange(count)),
+        training=found.training,
+        evaluation=found.evaluation.take(np.arange(count)),
         tokens_per_batch=config.tokens_per_micro_batch,
-        vocabulary=_vocabulary(config, training),
+        vocabulary=found.vocabulary,
     )
-    return Pretraining(network, bert, data, seed=config.seed, global_batch_size=config.global_batch_size)
+    return Pretraining(network, found.bert, data, seed=config.seed, global_batch_size=config.global_batch_size)
 
 
 def _vocabulary(config: PretrainingConfig, training: DataSet) -> list[str] | None:

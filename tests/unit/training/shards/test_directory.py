@@ -139,7 +139,7 @@ WRONG = {
     "one max_seq_length in all files, found 128 in part_0_of_2.hdf5, 256 in part_1_of_2.hdf5": another_width,
     "the parts of one data set in .*, found part_0_of_2.hdf5, part_1_of_2.hdf5, part_1_of_3.hdf5": another_total,
     r"instances \(memory-mapped, HDF5, TFRecord\) in .*, found a web page": web_page,
-    "files of instances .*, found an empty directory": empty,
+    r"files of instances .* in .*, found none": empty,
 }
 
 

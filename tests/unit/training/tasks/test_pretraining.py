@@ -24,6 +24,7 @@ from training.network.packed_bert import BertForPreTraining
 from training.optimizers.lamb import Lamb
 from training.shards import mapped
 from training.shards.data_set import Metadata
+from training.shards.errors import ShardError
 from training.shards.instances import Instances, Row, from_rows
 from training.tasks import pretraining_setup
 from training.tasks.pretraining import Pretraining, PretrainingData
@@ -114,8 +115,8 @@ def read(folder: Path, *overrides: str) -> PretrainingConfig:
 
 def test_a_configuration_makes_the_task(folder: Path) -> None:
     found = read(folder, "num_eval_examples=9", "train_batch_size=6", "gradient_accumulation_steps=2", "seed=4")
-    training, evaluation = pretraining_setup.open_data(found)
-    task = pretraining_setup.task_of(found, training, evaluation)
+    opened = pretraining_setup.open_inputs(found)
+    task = pretraining_setup.task_of(found, opened)
     assert (len(task.data.training), len(task.data.evaluation)) == (40, 9)
     assert len(task.draw(1)) == 12 and task.config == BERT
     plan = pretraining_setup.plan_of(found)
@@ -124,7 +125,7 @@ def test_a_configuration_makes_the_task(folder: Path) -> None:
     decayed, plain = optimizer.param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.01, 0.0)
     assert len(decayed["params"]) + len(plain["params"]) == len(list(task.network.parameters()))
-    again = pretraining_setup.task_of(found, training, evaluation)
+    again = pretraining_setup.task_of(found, opened)
     assert all(torch.equal(a, b) for a, b in zip(task.network.parameters(), again.network.parameters(), strict=True))
 
 
@@ -143,34 +144,52 @@ def test_a_presets_vocabulary_is_the_datas(folder: Path) -> None:
             "expected one of bert-large, bert-base, bert-tiny or a config.json as model, found bert-huge",
         ),
         (["vocab=/nothing"], "at /nothing, found: No such file"),
+        (["init_checkpoint=/nothing"], "found none at /nothing"),
     ],
 )
 def test_what_does_not_fit_is_refused(folder: Path, overrides: list[str], message: str) -> None:
     found = read(folder, *overrides)
     with pytest.raises(UserError, match=message):
-        pretraining_setup.task_of(found, *pretraining_setup.open_data(found))
+        pretraining_setup.open_inputs(found)
 
 
 def test_the_models_vocabulary_is_the_datas(folder: Path) -> None:
     content = "".join(f"{word}\n" for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 122))))
     (folder / "vocab.txt").write_text(content, encoding="utf-8")
-    data = pretraining_setup.open_data(read(folder))
-    found = pretraining_setup.task_of(read(folder), *data).data.vocabulary
+    opened = pretraining_setup.open_inputs(read(folder))
+    found = pretraining_setup.task_of(read(folder), opened).data.vocabulary
     assert found is not None and list(found) == content.split()
-    metadata = replace(data[0].metadata, vocabulary_sha256="0" * 64)
+    metadata = Metadata(max_seq_length=32, max_predictions=4, vocabulary_size=50, vocabulary_sha256="0" * 64)
+    mapped.write_data_set(folder / "other", [drawn_instances(9, 9)], metadata)
     with pytest.raises(UsageError, match="expected the vocabulary of the data, with sha256 0000"):
-        pretraining_setup.task_of(read(folder), replace(data[0], metadata=metadata), data[1])
+        pretraining_setup.open_inputs(read(folder, f"train_dir={folder / 'other'}"))
+
+
+def test_data_with_more_words_than_the_model_are_refused(folder: Path) -> None:
+    model_files.write_config(folder, replace(BERT, vocab_size=49))
+    with pytest.raises(UsageError, match="of at most the model's 49 entries, found 50"):
+        pretraining_setup.open_inputs(read(folder))
+
+
+def test_ids_of_data_that_names_no_vocabulary_are_held_to_the_models(folder: Path) -> None:
+    instances = drawn_instances(9, 9)
+    mapped.write_data_set(folder / "bare", [instances], Metadata(max_seq_length=32, max_predictions=4))
+    model_files.write_config(folder, replace(BERT, vocab_size=int(instances.token_ids.max())))
+    bare = [f"{name}={folder / 'bare'}" for name in ("train_dir", "eval_dir")]
+    found = read(folder, *bare)
+    with pytest.raises(ShardError, match=r"bare.*: expected token ids from 0 to"):
+        pretraining_setup.task_of(found, pretraining_setup.open_inputs(found))
 
 
 def test_data_must_be_named() -> None:
     with pytest.raises(UsageError, match=r"expected data_dir or eval_dir, found neither\. Type: --set data_dir=DIR"):
-        pretraining_setup.open_data(configurations.read("demo", ["train_dir=/a"]))
+        pretraining_setup.open_inputs(configurations.read("demo", ["train_dir=/a"]))
 
 
 def test_a_damaged_shard_ends_the_run_at_its_step(folder: Path, tmp_path: Path) -> None:
     found = read(folder, "train_batch_size=8", "max_steps=20", "eval_interval_samples=1000")
-    training, evaluation = pretraining_setup.open_data(found)
-    task = pretraining_setup.task_of(found, training, evaluation)
+    opened = pretraining_setup.open_inputs(found)
+    task = pretraining_setup.task_of(found, opened)
     shard = next(one for one in (folder / "train").iterdir() if one.name != mapped.INDEX)
     content = bytearray(shard.read_bytes())
     content[-3] ^= 1  # in the last instance's data

@@ -125,6 +125,7 @@ def test_a_vocabulary_is_learned(tmp_path: Path, texts: list[Path]) -> None:
         (["FOLDER/blank.txt"], "found no sentence in"),
         (["FOLDER/empty.txt"], "found an empty file"),
         (["FOLDER/none.txt"], "No such file"),
+        (["--vocab", "FOLDER/none.txt"], "--learn-vocab 8000 to learn one from the texts"),
     ],
     ids=" ".join,
 )
@@ -141,3 +142,8 @@ def test_what_is_refused_leaves_nothing(
     assert message in error
     assert len([line for line in error.splitlines() if line != pretrain_data.SLOWER]) == 1
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_mistyped_command_is_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pretrain_data.main(["descibe", "DIR"]) == 2
+    assert capsys.readouterr().err.endswith("found descibe. Did you mean describe?\n")
