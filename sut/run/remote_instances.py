@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
+from backends.bert.heads import HEADS
 from sut.errors import UsageError
 from sut.executors.base import Executor
 from sut.executors.remote.executor import RemoteExecutor
@@ -51,6 +52,7 @@ def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
         prepared.features,
         ours.features,
         Terms(
+            rows=HEADS[prepared.task.head].rows(prepared.features.lengths),
             shapes=joined.worker.shapes,
             steps=config.warmup_steps,
             batch_tokens=joined.config.batch_tokens,

@@ -137,6 +137,7 @@ def connect(address: Address) -> Node:
 def terms(patience_s: float, none_left_s: float = 10.0) -> Terms:
     """As short as it can be."""
     return Terms(
+        rows=FEATURES.lengths,
         shapes=((1, 4),),
         steps=1,
         batch_tokens=1,

@@ -135,6 +135,8 @@ class RemoteExecutor:
 
     def _answered(self, node: RemoteNode, frame: Frame) -> None:
         rows = messages.from_rows(frame.payload)  # before it is owned: if it is broken, the job moves
+        if asked := node.in_flight.get(frame.number):
+            self._terms.check(asked.job, rows.outputs)
         sent = self._owner(node, frame.number)
         if sent is None:
             return

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sut.executors.base import Ready
+from foundation.arrays import Float32, Int64
+from sut.executors.base import Job, Ready
+from sut.nodes.errors import ProtocolError
 from sut.nodes.messages import InstanceSpeed
 
 _BATCHES = 20  # times the time of a batch
@@ -24,12 +26,21 @@ def deadline_s(batch_s: float, asked_s: float | None) -> float:
 class Terms:
     """What a run wants of all its nodes."""
 
+    rows: Int64  # of each sample's output, by index
     shapes: Sequence[tuple[int, int]]  # (samples, tokens each) of warm-up batches; the last one is timed
     steps: int  # how often each is run on each instance
     batch_tokens: int  # of the largest batch
     patience_s: float | None  # for any answer; None: as the speed says
     timing_s: float = 0.2  # how long a speed is measured at least
     none_left_s: float = 10.0  # how long jobs wait while no node is left
+
+    def check(self, job: Job, outputs: Float32) -> None:
+        """Raises ProtocolError if these cannot be the outputs of a job."""
+        if job.tokens is not None:  # of the warm-up
+            return
+        expected = int(self.rows[job.indexes].sum())
+        if len(outputs) != expected:
+            raise ProtocolError(f"expected {expected} rows for a batch, found {len(outputs)}")
 
     def deadline_s(self, speed: Ready) -> float:
         """How long a job may take on instances of this speed."""

@@ -144,9 +144,17 @@ def empty_answer(data: bytes) -> bytes:
     return Frame(Kind.ANSWER, 5, b"").encode() + data
 
 
+def one_row_less(data: bytes) -> bytes:
+    """Answers that are whole frames, and not whole answers."""
+    frames = FrameParser().feed(data)
+    answers = (frame._replace(payload=frame.payload[:-8]) for frame in frames if frame.kind is Kind.ANSWER)
+    return b"".join(frame.encode() for frame in answers)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        (one_row_less, r"expected \d+ rows for a batch, found \d+"),
         (stall, "no answer to a batch within 0.4 s"),
         (garbage, "expected a frame of the protocol"),
         (lie, "at most .* bytes in ANSWER"),
@@ -173,6 +181,16 @@ def test_what_a_broken_node_had_is_done_by_another(
     assert re.search(reason, bad.losses[0].reason)
     [line, *_] = [one for one in capfd.readouterr().err.splitlines() if str(proxy.address) in one]
     assert "is lost" in line and "to be done again elsewhere" in line
+
+
+def test_two_runs_share_a_node(other: FrameServer) -> None:
+    with nodes.executor(other.address) as one, nodes.executor(other.address) as two:
+        tests = [Test(one), Test(two)]
+        for test in tests:
+            test.issue()
+        for test in tests:
+            test.end()
+        assert not any(found.losses for executor in (one, two) for found in executor.record())
 
 
 def test_a_cut_node_comes_back_and_gets_work(fast: FrameServer, other: FrameServer) -> None:
