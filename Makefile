@@ -45,6 +45,8 @@ demo-sst2: $(VENV)/.dev ## train the sentiment model again (docs/design/adding-a
 
 # The data are made once, in seconds; ARGS="--set seed=2" is another run on them.
 PASSAGES = runs/pretrain-demo-data
+# On matrices this small a second thread mostly waits, on a busy machine for long.
+pretrain-demo: export OMP_NUM_THREADS ?= 1
 pretrain-demo: $(VENV)/.dev $(PASSAGES)/train/data_set.json ## pre-train a small model to its target, in about a minute (docs/design/demo-model.md)
 	$(BIN)/python -m training.pretrain --config demo --set data_dir=$(PASSAGES) --set vocab=$(PASSAGES)/vocab.txt $(ARGS)
 
