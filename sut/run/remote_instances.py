@@ -145,8 +145,9 @@ def after_test(prepared: Prepared, executor: Executor) -> Prepared:
     """The same with a notice if a node was lost."""
     if not isinstance(executor, RemoteExecutor):
         return prepared
-    lost = ", ".join(node.address for node in executor.record() if node.losses)
+    lost = [node.address for node in executor.record() if node.losses]
     if not lost:
         return prepared
-    notice = f"node {lost} was lost during the run: not submittable, since what ran is not the system described"
+    who = f"node {lost[0]} was" if len(lost) == 1 else f"nodes {', '.join(lost)} were"
+    notice = f"{who} lost during the run: not submittable, since what ran is not the system described"
     return replace(prepared, notices=(*prepared.notices, notice))
