@@ -34,3 +34,14 @@ class NodeRecord:
     losses: tuple[NodeLoss, ...] = ()
     engine: str | None = field(default=None, metadata=UNLESS_NONE)  # its built engine's key
     machine: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterRecord:
+    """The cluster that a run borrowed its nodes from."""
+
+    kind: str  # "ray"
+    version: str
+    address: str
+    is_own: bool  # started by this run, and ended with it
+    token_authentication: bool  # False: whoever reaches it can run code on its nodes

@@ -21,7 +21,7 @@ from sut.errors import RunFailedError, UsageError
 from sut.machine.facts import MachineFacts
 from sut.machine.topology import Topology
 from sut.record.measurements import Batches, InstanceReady, MarkedTimes, Progress, QueryPlan, SampleTokens
-from sut.record.nodes import NodeRecord
+from sut.record.nodes import ClusterRecord, NodeRecord
 from sut.record.results import AccuracyResult, PeakResult, PerformanceResult, Result
 from sut.settings.settings import RunConfig
 
@@ -68,6 +68,7 @@ class RunRecord:
     progress: Progress | None = field(default=None, metadata=UNLESS_NONE)
     batches: Batches | None = field(default=None, metadata=UNLESS_NONE)
     nodes: tuple[NodeRecord, ...] | None = field(default=None, metadata=UNLESS_NONE)
+    cluster: ClusterRecord | None = field(default=None, metadata=UNLESS_NONE)
     roi: MarkedTimes | None = None
     instance_died: str | None = None
     machine: MachineFacts | None = field(default=None, metadata=UNLESS_NONE)

@@ -20,7 +20,16 @@ from sut.queries.scheduler import Scheduler
 from sut.record import detail_log
 from sut.record.results import AccuracyResult
 from sut.record.run_record import RunRecord, Verdict
-from sut.run import find_peak, local_instances, log_dir, recording, remote_instances, terminal_report, watched_test
+from sut.run import (
+    find_peak,
+    local_instances,
+    log_dir,
+    lost_nodes,
+    recording,
+    remote_instances,
+    terminal_report,
+    watched_test,
+)
 from sut.run import target as run_target
 from sut.run.prepare import Prepared, prepare
 from sut.run.region_of_interest import RegionOfInterest
@@ -74,7 +83,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         recording.fail(replace(failed, instance_died=died), str(error))
         raise
     try:
-        prepared = remote_instances.after_test(prepared.after_test(), executor)
+        prepared = lost_nodes.after_test(prepared.after_test(), executor)
         record = recording.with_measurements(record, plan, scheduler, executor, roi)
         if config.mode == "accuracy":
             code, rows = _judge_accuracy(prepared, scheduler, record)

@@ -21,7 +21,7 @@ from foundation import file_stamps
 from foundation.bounded_readers import UnreadableError, read_bytes
 from qsl import tokenizer_files
 from sut.executors.base import Executor, Ready
-from sut.executors.remote.executor import RemoteExecutor
+from sut.executors.fleet.executor import FleetExecutor
 from sut.machine import facts as machine_facts
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
@@ -88,7 +88,9 @@ def with_measurements(
 
 def with_nodes(record: RunRecord, executor: Executor) -> RunRecord:
     """The record with what each node did so far, if the instances are on nodes."""
-    return replace(record, nodes=executor.record()) if isinstance(executor, RemoteExecutor) else record
+    if not isinstance(executor, FleetExecutor):
+        return record
+    return replace(record, nodes=executor.record(), cluster=executor.cluster)
 
 
 def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:

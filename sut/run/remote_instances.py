@@ -139,15 +139,3 @@ def _check_sizes(prepared: Prepared, welcomes: list[Welcome]) -> None:
                 f"expected a node for batches of {tokens} tokens, found {welcome.name} for up to "
                 f"{welcome.most_tokens}. Type the same --max-batch-tokens or --batch-size with `serve`."
             )
-
-
-def after_test(prepared: Prepared, executor: Executor) -> Prepared:
-    """The same with a notice if a node was lost."""
-    if not isinstance(executor, RemoteExecutor):
-        return prepared
-    lost = [node.address for node in executor.record() if node.losses]
-    if not lost:
-        return prepared
-    who = f"node {lost[0]} was" if len(lost) == 1 else f"nodes {', '.join(lost)} were"
-    notice = f"{who} lost during the run: not submittable, since what ran is not the system described"
-    return replace(prepared, notices=(*prepared.notices, notice))

@@ -19,7 +19,7 @@ from foundation.rules import SERVER_LATENCY_MS
 from foundation.typed_json import encode
 from sut.errors import VALID, RunFailedError, UsageError
 from sut.executors.base import Executor, Ready
-from sut.executors.remote.terms import deadline_s
+from sut.executors.fleet.deadlines import deadline_s
 from sut.machine import facts as machine_facts
 from sut.machine import project
 from sut.nodes import addresses

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sut.executors.base import JOBS_PER_INSTANCE, Done, Job, Outcome, Ready
-from sut.executors.remote.node import RemoteNode
+from sut.executors.fleet.member import Member
 from sut.executors.remote.samples import blank
 from sut.executors.remote.terms import Terms
 from sut.nodes.errors import NodeError
+from sut.nodes.messages import InstanceSpeed
 
 _SINGLES = 3
 
 Submit = Callable[[Job, Done], None]
 
 
-def measure(submit: Submit, node: RemoteNode, terms: Terms) -> Ready:
-    """The speed of each instance of a node, which `submit` sends jobs to. Raises the error of a batch."""
-    own, instances = node.welcome.instances, node.instances
+def measure(submit: Submit, node: Member, own: Sequence[InstanceSpeed], terms: Terms) -> Ready:
+    """The speed of each instance of a node, which `submit` sends jobs to. Raises the error of a batch.
+
+    Args:
+        own: the speeds that the node has measured itself.
+    """
+    instances = len(own)
     shape = terms.shapes[-1]
     rounds = _Rounds(submit, 2 * node.patience_s)
     for one in terms.shapes:
