@@ -36,6 +36,7 @@ format: $(VENV)/.dev ## format and fix everything
 
 docs: $(VENV)/.core ## the tables in docs/ that are made from the code
 	$(BIN)/python -m sut.settings.markdown docs/guide/settings.md
+	$(BIN)/python -m training.loop.settings_list docs/guide/pretraining-settings.md
 
 demo: $(VENV)/.dev ## train the demo model again (docs/design/demo-model.md)
 	$(BIN)/python -m training.demo $(ARGS)
@@ -47,7 +48,7 @@ demo-sst2: $(VENV)/.dev ## train the sentiment model again (docs/design/adding-a
 PASSAGES = runs/pretrain-demo-data
 # On matrices this small a second thread mostly waits, on a busy machine for long.
 pretrain-demo: export OMP_NUM_THREADS ?= 1
-pretrain-demo: $(VENV)/.dev $(PASSAGES)/train/data_set.json ## pre-train a small model to its target, in about a minute (docs/design/demo-model.md)
+pretrain-demo: $(VENV)/.dev $(PASSAGES)/train/data_set.json ## pre-train a small model to its target, in about a minute (docs/guide/pretraining.md)
 	$(BIN)/python -m training.pretrain --config demo --set data_dir=$(PASSAGES) --set vocab=$(PASSAGES)/vocab.txt $(ARGS)
 
 $(PASSAGES)/train/data_set.json: | $(VENV)/.dev

@@ -121,7 +121,7 @@ def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace)
 def _notices(settings: PretrainingConfig, name: str) -> list[str]:
     """What is said with every figure of the run."""
     found = ["started from random weights"] if settings.init_checkpoint is None else []
-    return [*found, *(["a demo: a small model on generated text"] if name == "demo" else [])]
+    return [*found, *(["a demo: a small model and few data"] if name == "demo" else [])]
 
 
 def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World, listeners: Sequence[Listener]) -> int:
@@ -145,6 +145,8 @@ def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World,
     task = pretraining_setup.task_of(settings, found)
     status = trainer.train(task, plan, folder, listeners, here)
     if status == "interrupted":
+        if here.is_first:
+            print(f"To go on from here, type the same command with --output {folder}", file=sys.stderr)
         raise KeyboardInterrupt
     return VALID if status == "reached" else INVALID
 

@@ -76,6 +76,7 @@ def write_demo(words: Sequence[str]) -> int:
     given = parser.parse_args(words)
     passages = _number(given, "passages", MOST_PASSAGES) or PASSAGES
     try:
+        given.file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write.write_text(given.file, generated.text(given.split, given.seed, passages))
     except OSError as error:
         raise TextError(f"expected to write {given.file}, found: {error}. Type another path.") from error

@@ -17,6 +17,7 @@ _MADE = {  # what the commands leave, by section
     "wsf": ["kpi.xlsx", "sweep/rows.jsonl", "flags/run.json", "pkm/run.json"],
     "ixrt": ["int8-accuracy/predictions.json", "fp16-accuracy/accuracy.txt"],
     "groq": ["engines/compare.json", "accuracy/predictions.json"],
+    "flagperf": ["1x1/mllog.txt", "1x1/run.json", "1x1/training.png", "1x1/model/model.safetensors"],
 }
 
 

@@ -118,7 +118,7 @@ class MllogFile:
         if place in self._known and len(place) == 1:
             raise UsageError(
                 f"expected {key} {json.dumps(self._known[place])} as in {self.path}, the log of this run, "
-                f"found {json.dumps(value)}. Type another output directory for another run."
+                f"found {json.dumps(value)}. Type: another --output, or the settings of that run."
             )
         self._append(event_type, key, value, metadata)  # also an evaluation that was made again and differs: both count
         self._known[place] = value

@@ -116,7 +116,7 @@ class ProgressLine:
 
     def _say(self, text: str) -> None:
         """A line that stays, above the live one."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=not self._console.is_terminal)
 
     def _show(self, text: str) -> None:
         """The live line; nothing without a terminal."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import BertForPreTraining as TheirBert
 
+from foundation.errors import UserError
 from sut.errors import UsageError
 from training import pretrain
 from training.loop import checkpoint_record
@@ -75,3 +76,10 @@ def test_a_run_misses_its_target_and_goes_on_to_reach_another(words: list[str], 
     assert pretrain.main([*words, "--set", "target_mlm_accuracy=0.4"]) == 0
     with pytest.raises(UsageError, match="global_batch_size"):
         pretrain.main([*words, "--set", "train_batch_size=12"])
+
+
+@pytest.mark.parametrize("wrong", ["data_dir=nowhere", "model=bert-tny", "vocab=nothing", "init_checkpoint=nothing"])
+def test_what_does_not_fit_is_refused_before_anything_is_written(words: list[str], tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(UserError):
+        pretrain.main([*words, "--set", wrong])
+    assert not (tmp_path / "run").exists()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from sut.errors import UsageError
-from training.loop import config
+from training.loop import config, settings_list
 from training.loop.settings import ELSEWHERE, NAMES, SETTINGS, PretrainingConfig, official_interval
 from training.tasks import pretraining_setup
 
@@ -88,6 +89,12 @@ def test_an_unknown_configuration_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text("seed =", encoding="utf-8")
     with pytest.raises(UsageError, match="text that is not TOML"):
         config.read(str(tmp_path / "broken.toml"))
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    text = (ROOT / "docs" / "guide" / "pretraining-settings.md").read_text(encoding="utf-8")
+    assert text == settings_list.replaced(text), "type: make docs"
+    assert all(f"`{name}`" in text for name in (*NAMES, *ELSEWHERE))
 
 
 def test_each_setting_says_what_it_is() -> None:
