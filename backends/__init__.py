@@ -18,8 +18,10 @@ from foundation import telemetry
 from foundation.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from backends.access import Access
     from backends.base import Accelerator, Backend
     from backends.quantization.engine_store import EngineBuilder
+    from backends.served import Served
 
 telemetry.switch_off()  # before any engine is imported
 
@@ -63,6 +65,15 @@ BACKENDS: dict[str, Entry] = {
         forkable=True,
         script="backends.replay:read_spec",
         notice="replay backend: no model ran, stored answers were given again",
+    ),
+    "v2": Entry(
+        target="backends.v2.backend:V2Backend",
+        needs="grpc",
+        extra="serve",
+        script="backends.v2.address:parse",
+        served="backends.v2.look_up:look_up",
+        notice="v2 backend: the model ran on a server, its weights and precision are not known here: not submittable",
+        batch_tokens=12288,  # a call costs the time of a few samples, and a server divides its batches itself
     ),
 }
 
@@ -110,6 +121,18 @@ def read_script(name: str, spec: str) -> None:
     """Check the --model of a backend without a model. Raises BackendError if the backend cannot parse it."""
     read: Callable[[str], object] = resolve_name(BACKENDS[name].script)
     read(spec)
+
+
+def served(name: str, spec: str, access: Access) -> Served | None:
+    """The model that `spec` names on a server, as the server describes it; None if backend `name` runs it here.
+
+    Raises:
+        BackendError: it is not there, not ready, or no model that this package can drive.
+    """
+    if not BACKENDS[name].served:
+        return None
+    found: Served = resolve_name(BACKENDS[name].served)(spec, access)
+    return found
 
 
 def accelerators(name: str) -> tuple[Accelerator, ...]:

@@ -24,13 +24,15 @@ class Entry:
     forkable: bool = False  # can be forked once loaded with one thread, so that instances share the weights
     builder: str = "backends.quantization.int8_builder:BUILDER"  # builds its engines
     accelerators: str = ""  # finds the devices that it runs on; "": it runs on the CPU
-    script: str = ""  # parses its --model, which names no model; "": it runs a model
+    script: str = ""  # parses its --model, which names no model of ours; "": it runs a model
+    served: str = ""  # looks up a model that runs on a server of another system; "": nothing of it is elsewhere
+    batch_tokens: int | None = None  # tokens of its largest batch, where no setting says it; None: as others
     notice: str = ""  # shown with every figure of a backend without a model
     answers_count: bool = True  # False: its answers are meaningless, so accuracy is never judged
 
     @property
     def runs_model(self) -> bool:
-        """False for a backend that only imitates a model."""
+        """False for a backend that imitates a model, or leaves it to a server."""
         return not self.script
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 from backends.bert.config import BertConfig
 from backends.bert.heads import SPANS
 from backends.bert.signature import Signature, Tables
+from backends.served import ServerFacts
 
 RANDOM_PREFIX = "random:"
 GRAPH_SUFFIX = ".onnx"
@@ -22,7 +23,8 @@ class Model:
     path: Path | None  # a directory or file; None for random weights
     engine: Path | None = None  # directory of the built engine, for precisions that need one
     answers: str = SPANS  # the head of a model with neither config nor graph, such as the fake backend's
-    graph: Signature | None = None  # of an .onnx file that runs as it is (`checkpoints.with_signature`)
+    graph: Signature | None = None  # of an .onnx file that runs as it is (`checkpoints.with_signature`), or on a server
+    served: ServerFacts | None = None  # of a model that runs on a server
 
     @property
     def head(self) -> str:

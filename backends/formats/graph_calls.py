@@ -27,7 +27,7 @@ Run = Callable[[Feed], Sequence[Float32]]  # the outputs of a signature, in its 
 
 
 # What an input receives → the array, of a batch as a rectangle.
-_ARRAYS: dict[Field, Callable[[Padded], npt.NDArray[Any]]] = {
+ARRAYS: dict[Field, Callable[[Padded], npt.NDArray[Any]]] = {
     "input_ids": lambda padded: padded.input_ids,
     "attention_mask": lambda padded: padded.attention_mask,
     "token_type_ids": lambda padded: padded.token_type_ids,
@@ -75,7 +75,7 @@ class GraphCalls:
     def feed(self, batch: Batch) -> Feed:
         """The graph's inputs by name, for a batch of its size."""
         padded = batch.padded()
-        return {one.name: _ARRAYS[one.field](padded).astype(one.dtype, copy=False) for one in self.signature.inputs}
+        return {one.name: ARRAYS[one.field](padded).astype(one.dtype, copy=False) for one in self.signature.inputs}
 
     @property
     def _is_fixed(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from backends.served import ServerFacts
 from foundation import atomic_write, bounded_readers
 from foundation.bounded_readers import UnreadableError
 from foundation.log_files import RUN
@@ -57,6 +58,7 @@ class RunRecord:
     sample_tokens: SampleTokens | None = field(default=None, metadata=UNLESS_NONE)
     topology: Topology | None = field(default=None, metadata=UNLESS_NONE)
     engine: Engine | None = field(default=None, metadata=UNLESS_NONE)
+    server: ServerFacts | None = field(default=None, metadata=UNLESS_NONE)  # that runs the model
     checksums: Mapping[str, str] | None = field(
         default=None, metadata=UNLESS_NONE
     )  # sha256 of the files that were read

@@ -34,7 +34,7 @@ def of(prepared: Prepared) -> Identity:
 
 
 def _model(model: Model, backend: str) -> str:
-    if not BACKENDS[backend].runs_model:
+    if not BACKENDS[backend].runs_model and model.served is None:
         return backend
     return model.spec if model.path is None else checkpoints.digest(model)
 

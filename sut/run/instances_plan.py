@@ -88,7 +88,8 @@ def _check_threads(config: RunConfig, cpus: int) -> None:
 
 def asked_batch_tokens(config: RunConfig) -> int:
     """Tokens of the largest batch on a CPU; a batch that is counted in samples takes the longest of them."""
-    return config.max_batch_tokens or (config.batch_size or 0) * MAX_POSITIONS or MAX_BATCH_TOKENS
+    most = BACKENDS[config.backend].batch_tokens or MAX_BATCH_TOKENS
+    return config.max_batch_tokens or (config.batch_size or 0) * MAX_POSITIONS or most
 
 
 def environment(config: RunConfig) -> tuple[tuple[str, str], ...]:

@@ -159,7 +159,9 @@ def _worker(config: RunConfig, model: Model, data: DataSet) -> WorkerSpec:
     """The specification of the instances, which is the same for all."""
     return WorkerSpec(
         backend=config.backend,
-        options=Options(config.precision, config.threads or 1, config.fpmath_mode or "strict"),
+        options=Options(
+            config.precision, config.threads or 1, config.fpmath_mode or "strict", access=model_choice.access(config)
+        ),
         model=model,
         features=data.handle,
         vocab=data.vocab.path,

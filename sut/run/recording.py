@@ -51,6 +51,7 @@ def begin(prepared: Prepared) -> RunRecord:
         sample_tokens=SampleTokens(float(lengths.mean()), int(lengths.max())),
         topology=prepared.topology,
         engine=_engine(prepared.model.engine),
+        server=prepared.model.served,
         machine=machine_facts.facts(),
     )
     run_record.write(prepared.config.logs, record)

@@ -33,13 +33,22 @@ def opening(prepared: Prepared, plan: Plan) -> str:
     where += f" × {config.threads} threads" if prepared.places else f" on {config.node}"
     amount = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     settings = [f"LoadGen's settings from {config.user_conf}"] if config.user_conf else []
-    return "\n".join([what, f"{where}; {amount}", *_zeros(prepared), *settings, *prepared.notices])
+    return "\n".join([what, f"{where}; {amount}", *_zeros(prepared), *_server(prepared), *settings, *prepared.notices])
 
 
 def _zeros(prepared: Prepared) -> list[str]:
     if prepared.zero_weights is None:
         return []
     return [f"{prepared.zero_weights:.1%} of the graph's weights are zero"]
+
+
+def _server(prepared: Prepared) -> list[str]:
+    served = prepared.model.served
+    if served is None:
+        return []
+    name = " ".join(filter(None, [served.name, served.version])) or "a server without a name"
+    platform = f", platform {served.platform}" if served.platform else ""
+    return [f"model {served.model!r} at {served.address} ({served.protocol}): {name}{platform}"]
 
 
 def _queries(scenario: str, plan: Plan) -> str:
