@@ -14,3 +14,6 @@ class Access:
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None  # None: in the file of the certificate
+
+
+NO_ACCESS = Access()

@@ -14,7 +14,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from backends.access import Access
+from backends.access import NO_ACCESS, Access
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.entry import Entry
@@ -112,7 +112,7 @@ class Options:
     threads: int = 1
     fpmath_mode: str = "strict"  # "bf16": float32 matrix products may be computed in bfloat16 (ARM's fast math)
     gpu: int = 0  # index among the GPUs that this process sees
-    access: Access = Access()  # to a server that runs the model
+    access: Access = NO_ACCESS  # to a server that runs the model
 
 
 class Pending(NamedTuple, Generic[Answers]):

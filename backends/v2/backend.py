@@ -43,7 +43,7 @@ class V2Backend(Backend):
             parts = [self._answer(call, pending.answers()) for call, pending in waiting]
             return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-        return Pending(lambda: waiting[-1][1].is_ready(), answers)
+        return Pending(waiting[-1][1].is_ready, answers)
 
     def infer(self, batch: Batch) -> Float32:
         return self.begin(batch).answers()

@@ -20,7 +20,6 @@ from foundation.foreign_text import printable
 LOOK_UP_S = 10.0  # of each call that finds out what the server is
 MOST_BYTES = 256 << 20  # of an answer
 _MOST_TEXT = 500  # characters of a server's message
-TOKEN = "Authorization"
 
 
 @dataclass(frozen=True)
@@ -67,28 +66,31 @@ def bearer(access: Access) -> dict[str, str]:
         return {}
     if not (access.token.isascii() and access.token.isprintable() and " " not in access.token):
         raise BackendError("expected a token of printable ASCII in --token-file, as HTTP and gRPC carry it.")
-    return {TOKEN: f"Bearer {access.token}"}
+    return {"Authorization": f"Bearer {access.token}"}
 
 
 def unreachable(address: Address, reason: str) -> BackendError:
+    """Nothing there speaks the protocol."""
     return BackendError(
-        f"expected a server of KServe v2 ({address.protocol}) at {address.server}, found: {shown(reason)}. Type the "
+        f"expected a server of KServe v2 ({address.protocol}) at {address.server}, found: {_shown(reason)}. Type the "
         "address of one that runs as --model."
     )
 
 
 def late(address: Address, deadline_s: float) -> BackendError:
+    """A call has passed its deadline."""
     return BackendError(f"expected an answer of the server at {address.server} within {deadline_s:g} s, found none.")
 
 
 def refused(address: Address, reason: str) -> BackendError:
+    """The server answered with an error, or with something else than an answer."""
     return BackendError(
         f"expected an answer of the server at {address.server} to model {printable(address.model)!r}, found: "
-        f"{shown(reason)}."
+        f"{_shown(reason)}."
     )
 
 
-def not_ready(address: Address, what: str) -> BackendError:
+def _not_ready(address: Address, what: str) -> BackendError:
     return BackendError(
         f"expected {what} at {address.server} to be ready, found that it is not. Wait until it has loaded, or check "
         "the name."
@@ -98,11 +100,11 @@ def not_ready(address: Address, what: str) -> BackendError:
 def check_ready(address: Address, server: bool, model: bool) -> None:
     """Raises BackendError."""
     if not server:
-        raise not_ready(address, "the server")
+        raise _not_ready(address, "the server")
     if not model:
-        raise not_ready(address, f"the model {printable(address.model)!r}")
+        raise _not_ready(address, f"the model {printable(address.model)!r}")
 
 
-def shown(text: str) -> str:
+def _shown(text: str) -> str:
     """A server's message in one line, without a full stop."""
     return printable(" ".join(text.split()))[:_MOST_TEXT].rstrip(". ") or "no reason"

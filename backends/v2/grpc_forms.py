@@ -50,6 +50,7 @@ def read_response(message: Any) -> InferResponse:
 
 
 def read_server(message: Any) -> ServerMetadata:
+    """The data of a ServerMetadataResponse."""
     return ServerMetadata(message.name, message.version, tuple(message.extensions))
 
 
@@ -59,6 +60,7 @@ def write_server(server: ServerMetadata) -> Any:
 
 
 def read_model(message: Any) -> ModelMetadata:
+    """The data of a ModelMetadataResponse."""
     inputs, outputs = (
         tuple(TensorMetadata(one.name, one.datatype, tuple(one.shape)) for one in part)
         for part in (message.inputs, message.outputs)

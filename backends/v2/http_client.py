@@ -1,4 +1,4 @@
-"""The protocol over HTTP/1.1: a few threads with a connection each. Tensors are binary if the server says it reads them.
+"""The protocol over HTTP/1.1: a few threads with a connection each. Tensors are binary where the server reads them.
 
 Connections stay open. One that the server has closed meanwhile is opened again, once, before anything was answered.
 """

@@ -1,4 +1,4 @@
-"""The protocol's HTTP bodies from and to data: JSON, or JSON followed by raw tensors (the extension binary_tensor_data).
+"""The protocol's HTTP bodies from and to data: JSON, or JSON and raw tensors (extension binary_tensor_data).
 
 A header `Inference-Header-Content-Length` says where the JSON of such a body ends; each tensor after it has its size in
 `parameters.binary_data_size`.

@@ -1,0 +1,1 @@
+"""The faces of a node that speak KServe v2, over gRPC and HTTP."""

@@ -1,0 +1,81 @@
+"""Both transports of the protocol on one event loop, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import socket
+import threading
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from sut.nodes.addresses import Address
+from sut.nodes.credentials import Credentials
+from sut.serving.v2.grpc_face import GrpcFace
+from sut.serving.v2.http_face import HttpFace
+from sut.serving.v2.service import InferenceService
+
+_START_S, _STOP_S, _POLL_S = 30.0, 5.0, 0.02
+
+
+class V2Faces:
+    """Serves a service at bound sockets.
+
+    Args:
+        http, grpc: of `frame_server.bind`, closed with the faces; None: not served.
+    """
+
+    def __init__(
+        self, service: InferenceService, own: Credentials, http: socket.socket | None, grpc: socket.socket | None
+    ) -> None:
+        self.failure: Exception | None = None
+        self._service, self._own, self._http, self._grpc = service, own, http, grpc
+        self._faces: list[HttpFace | GrpcFace] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="v2", daemon=True)
+        self._is_closed = False
+
+    def start(self) -> None:
+        """Listen. Raises UsageError for certificates that cannot be used."""
+        self._thread.start()
+        self._run(self._start(), _START_S)
+
+    async def _start(self) -> None:
+        if self._http is not None:
+            self._faces.append(HttpFace(self._service, self._own, self._http))
+        if self._grpc is not None:
+            address = Address(*self._grpc.getsockname()[:2])
+            self._grpc.close()  # gRPC binds the port itself; until now nothing else could
+            self._faces.append(GrpcFace(self._service, self._own, address))
+        for face in self._faces:
+            await face.start()
+
+    def drain(self, patience_s: float) -> bool:
+        """Refuse requests, answer those that are under way, and close; False if they were not answered in time."""
+        self._service.is_ready = False
+        until_s = time.monotonic() + patience_s
+        while not self._service.is_idle and time.monotonic() < until_s:
+            time.sleep(_POLL_S)
+        is_idle = self._service.is_idle
+        self.close("")
+        return is_idle
+
+    def close(self, reason: str) -> None:
+        """End all connections; `reason` is for faces whose protocol can say it."""
+        self._service.is_ready = False
+        if self._is_closed:
+            return
+        self._is_closed = True
+        with suppress(concurrent.futures.TimeoutError):
+            self._run(self._stop(), _STOP_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_STOP_S)
+
+    async def _stop(self) -> None:
+        for face in self._faces:
+            await face.stop()
+
+    def _run(self, coroutine: Coroutine[Any, Any, None], patience_s: float) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(patience_s)

@@ -1,0 +1,119 @@
+"""The protocol over HTTP/1.1, with JSON and binary tensors; and metrics for Prometheus at /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from backends.v2 import http_forms
+from backends.v2.http_forms import JSON_LENGTH
+from backends.v2.messages import InferRequest
+from backends.v2.tensors import FormError
+from foundation.typed_json import encode
+from sut.nodes.credentials import Credentials
+from sut.serving.v2.errors import STATUSES, RequestError
+from sut.serving.v2.metrics import CONTENT_TYPE
+from sut.serving.v2.service import MOST_BYTES, InferenceService
+from sut.serving.v2.tokens import check_token
+
+_BODY_S = 30.0  # for a body to arrive
+_OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token: they say nothing that a probe may not know
+_MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpFace:
+    """The HTTP server of a service; made, started and stopped on the event loop."""
+
+    def __init__(self, service: InferenceService, own: Credentials, bound: socket.socket) -> None:
+        self._service, self._own, self._bound = service, own, bound
+        application = web.Application(client_max_size=MOST_BYTES, middlewares=[self._middleware()])
+        application.router.add_get("/v2", self._server)
+        application.router.add_get("/v2/health/live", self._live)
+        application.router.add_get("/v2/health/ready", self._ready)
+        application.router.add_get("/metrics", self._metrics)
+        for path in _MODELS:
+            application.router.add_get(path, self._model)
+            application.router.add_get(f"{path}/ready", self._model_ready)
+            application.router.add_post(f"{path}/infer", self._infer)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._bound, ssl_context=self._own.tls(is_node=True)).start()
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    def _middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+        @web.middleware
+        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            try:
+                if request.path not in _OPEN:
+                    check_token(self._own, request.headers.get("Authorization"))
+                return await handler(request)
+            except RequestError as error:
+                return _error(STATUSES[error.kind][0], str(error))
+            except web.HTTPException as error:
+                return _error(error.status, error.reason)
+
+        return answer
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return _readiness(self._service.is_ready)
+
+    async def _server(self, _: web.Request) -> web.Response:
+        return web.json_response(encode(self._service.server))
+
+    async def _model(self, request: web.Request) -> web.Response:
+        self._check(request)
+        return web.json_response(encode(self._service.model))
+
+    async def _model_ready(self, request: web.Request) -> web.Response:
+        self._check(request)
+        return _readiness(self._service.is_ready)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _infer(self, request: web.Request) -> web.Response:
+        with self._service.under_way("http"):
+            self._check(request)
+            asked = await _read(request)
+            response = await self._service.infer(asked)
+            named = asked.binary
+            binary = {one.name for one in response.outputs if one.name in named or asked.all_binary}
+            body = http_forms.write_response(response, binary)
+        return web.Response(body=body.content, headers=body.headers)
+
+    def _check(self, request: web.Request) -> None:
+        self._service.check_model(request.match_info["name"], request.match_info.get("version", ""))
+
+
+async def _read(request: web.Request) -> InferRequest:
+    """Raises RequestError."""
+    header = request.headers.get(JSON_LENGTH)
+    if header is not None and not (header.isascii() and header.isdigit() and len(header) < 16):
+        raise RequestError("invalid", f"expected a number of bytes as {JSON_LENGTH}, found {header[:20]!a}")
+    try:
+        content = await asyncio.wait_for(request.read(), _BODY_S)
+        return http_forms.read_request(content, None if header is None else int(header))
+    except TimeoutError:
+        raise RequestError("late", f"expected the whole body within {_BODY_S:g} s") from None
+    except FormError as error:
+        raise RequestError("invalid", str(error)) from error
+
+
+def _readiness(ready: bool) -> web.Response:
+    return web.json_response({"ready": ready}, status=200 if ready else 503)
+
+
+def _error(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=json.dumps({"error": text}), content_type="application/json")
