@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: run test test-fast test-docs coverage check format docs demo demo-sst2 pretrain-demo clean
+.PHONY: run test test-fast test-docs test-servers coverage check format docs demo demo-sst2 pretrain-demo clean
 .SILENT:
 
 run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode accuracy", go to python -m sut
@@ -24,6 +24,15 @@ test-fast: $(VENV)/.dev ## the unit tests: in-process, under a minute; ARGS go t
 
 test-docs: $(VENV)/.dev ## long commands of the documentation, as written; ARGS go to pytest
 	$(PYTEST) tests/documentation $(ARGS)
+
+# Servers of other makers, each in a virtual environment of its own. Triton's needs a Python that was not built by pyenv.
+SERVERS ?= $(CURDIR)/.servers
+SERVERS_PYTHON ?= $(or $(wildcard /usr/bin/python3),$(PYTHON))
+test-servers: $(VENV)/.dev $(SERVERS)/triton/.made $(SERVERS)/mlserver/.made ## real servers of KServe v2; ARGS go to pytest
+	SERVERS=$(SERVERS) $(BIN)/python -m pytest --timeout 240 tests/servers $(ARGS)
+
+$(SERVERS)/%/.made: tests/servers/%.txt
+	$(SERVERS_PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@
 
 coverage: $(VENV)/.dev ## which lines the in-process tests reach; fails below the floor in pyproject.toml
 	$(PYTEST) tests/unit tests/integration --cov --cov-report=term:skip-covered $(ARGS)
@@ -59,7 +68,7 @@ $(PASSAGES)/train/data_set.json: | $(VENV)/.dev
 		--evaluation-output $(PASSAGES)/eval --eval-articles 60 --eval-samples 1000
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(SERVERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . && touch $@

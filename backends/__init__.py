@@ -73,7 +73,7 @@ BACKENDS: dict[str, Entry] = {
         script="backends.v2.address:parse",
         served="backends.v2.look_up:look_up",
         notice="v2 backend: the model ran on a server, its weights and precision are not known here: not submittable",
-        batch_tokens=12288,  # a call costs the time of a few samples, and a server divides its batches itself
+        batch_tokens=6144,  # a call costs as much as a sample or two, and a server divides its batches itself
     ),
 }
 
@@ -123,7 +123,7 @@ def read_script(name: str, spec: str) -> None:
     read(spec)
 
 
-def served(name: str, spec: str, access: Access) -> Served | None:
+def look_up(name: str, spec: str, access: Access) -> Served | None:
     """The model that `spec` names on a server, as the server describes it; None if backend `name` runs it here.
 
     Raises:

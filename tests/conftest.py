@@ -28,7 +28,7 @@ settings.register_profile("shared cores", deadline=None, suppress_health_check=[
 settings.load_profile("shared cores")
 
 TESTS = Path(__file__).parent
-TIERS = ("unit", "integration", "end_to_end", "documentation")
+TIERS = ("unit", "integration", "end_to_end", "documentation", "servers")
 COMMANDS = ("/end_to_end/", "/documentation/")  # tiers that run commands
 # End-to-end files that build something once for several of their tests.
 TOGETHER = tuple(f"test_end_to_end_{name}.py" for name in ("doctor", "gpu", "submit_trial", "wheel"))

@@ -16,7 +16,8 @@ from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.v2 import address, calls
 from backends.v2.calls import Call
-from backends.v2.client import Client, connect
+from backends.v2.client import Client
+from backends.v2.connection import connect
 from backends.v2.messages import InferRequest, InferResponse
 from foundation.arrays import Float32
 

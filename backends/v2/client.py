@@ -49,17 +49,6 @@ class Client(Protocol):
         """End all calls and connections."""
 
 
-def connect(address: Address, access: Access) -> Client:
-    """A client of the address's protocol; it connects with its first call."""
-    if address.protocol == "grpc":
-        from backends.v2.grpc_client import GrpcClient
-
-        return GrpcClient(address, access)
-    from backends.v2.http_client import HttpClient
-
-    return HttpClient(address, access)
-
-
 def bearer(access: Access) -> dict[str, str]:
     """The header that has the token. Raises BackendError for one that does not fit into a header."""
     if access.token is None:

@@ -66,7 +66,7 @@ class GrpcClient:
             raise self._error(error, LOOK_UP_S) from error
         return config.max_batch_size or None
 
-    def _call(self, name: str, **fields: str) -> Any:
+    def _call(self, name: str, /, **fields: str) -> Any:
         with self._errors(LOOK_UP_S):
             return self._calls[name](REQUESTS[name](**fields), timeout=LOOK_UP_S, metadata=self._metadata)
 

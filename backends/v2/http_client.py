@@ -162,6 +162,9 @@ class HttpClient:
                 raise OSError(f"an answer of more than {MOST_BYTES} bytes")
             if connection.sock is not None:
                 connection.sock.settimeout(_left(until_s))
+        if response.length:
+            raise OSError(f"an answer that ends {response.length} bytes early")
+        response.close()
         return _Answer(response.status, bytes(content), response.headers.get(JSON_LENGTH))
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from backends.access import Access
 from backends.served import Served, ServerFacts
 from backends.v2 import address
-from backends.v2.client import connect
+from backends.v2.connection import connect
 from backends.v2.messages import TensorMetadata
 from foundation.foreign_text import printable
 

@@ -35,7 +35,7 @@ def model_of(config: RunConfig, task: Task) -> Model:
     if not BACKENDS[config.backend].runs_model:
         spec = config.backend if config.model == DEMO else config.model
         backends.read_script(config.backend, spec)
-        served = backends.served(config.backend, spec, access(config))
+        served = backends.look_up(config.backend, spec, access(config))
         if served is None:
             return Model(spec, None, None, answers=task.head)
         model = Model(spec, None, None, graph=served.signature, served=served.facts)

@@ -10,8 +10,10 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from types import ModuleType
+from typing import Protocol
 
 from backends.bert.heads import HEADS
 from foundation.people_numbers import count
@@ -34,46 +36,116 @@ from sut.run.watched_test import SWITCH_S
 from sut.serving import frame_server
 from sut.serving.core import ModelLimits, ServingCore
 from sut.serving.frame_server import FrameServer
+from sut.serving.v2.samples import MODEL
 from sut.settings.settings import RunConfig
 
 _WATCH_S = 0.1
 _DRAIN_S = 30.0
+_V2 = {"v2_http", "v2_grpc"}
 
 
-def serve(config: RunConfig, address: Address, own: Credentials) -> int:
+@dataclass(frozen=True)
+class Ports:
+    """Where each face of a node listens; None: it has no such face, 0: any port that is free."""
+
+    frames: int | None = None
+    v2_http: int | None = None
+    v2_grpc: int | None = None
+
+
+class Face(Protocol):
+    """One protocol of a node."""
+
+    failure: Exception | None
+
+    def start(self) -> None:
+        """Listen."""
+
+    def drain(self, patience_s: float) -> bool:
+        """Take nothing more, answer what is under way and close; False if it was not answered in time."""
+
+    def close(self, reason: str) -> None:
+        """End all connections."""
+
+
+def serve(config: RunConfig, host: str, ports: Ports, own: Credentials) -> int:
     """Serve until Ctrl-C or SIGTERM; returns the exit code.
 
     Raises:
         UsageError, DatasetError, BackendError: a setting or file cannot be used.
         RunFailedError: an instance exited or hangs.
     """
-    check_address(address, own)
+    check_address(host, own)
+    if ports.v2_http is not None or ports.v2_grpc is not None:
+        _v2()
     sys.setswitchinterval(SWITCH_S)
-    with contextlib.closing(frame_server.bind(address)) as bound:  # before the engines are loaded
+    with contextlib.ExitStack() as stack:  # before the engines are loaded
+        bound = {}
+        for one in fields(ports):
+            if (port := getattr(ports, one.name)) is not None:
+                bound[one.name] = stack.enter_context(contextlib.closing(frame_server.bind(Address(host, port))))
         return _serve(prepare(config), bound, own)
 
 
-def _serve(prepared: Prepared, bound: socket.socket, own: Credentials) -> int:
+def _serve(prepared: Prepared, bound: Mapping[str, socket.socket], own: Credentials) -> int:
     executor = local_instances.executor(prepared)
     try:
         ready = executor.start()
         core = _core(prepared, executor, ready)
-        server = FrameServer(
-            core, len(prepared.features), bound, own, project.version(), _About(prepared, core, ready).welcome
-        )
-        server.start()
-        print(f"serving at {server.address} with {_what(prepared)}; Ctrl-C ends", flush=True)
-        _watch(prepared, core, server, executor, ready)
+        faces = _faces(prepared, core, ready, bound, own)
+        where = {name: Address(*one.getsockname()[:2]) for name, one in bound.items()}
+        try:
+            for face in faces:
+                face.start()
+            for name, address in where.items():
+                print(f"serving at {_shown(name, address)} with {_what(prepared)}; Ctrl-C ends", flush=True)
+            _watch(prepared, core, faces, executor, ready)
+        finally:
+            for face in faces:
+                face.close("it is ending")
     finally:
         executor.close()
     return VALID
 
 
-def check_address(address: Address, own: Credentials) -> None:
-    """Raises UsageError for an address that others can reach, without anything by which they prove who they are."""
-    if own.are_none and not addresses.is_loopback(address.host):
+def _faces(
+    prepared: Prepared,
+    core: ServingCore,
+    ready: Sequence[Ready],
+    bound: Mapping[str, socket.socket],
+    own: Credentials,
+) -> list[Face]:
+    """The faces in the order in which they are drained: the frames' waits until the core is idle."""
+    found: list[Face] = []
+    if _V2 & bound.keys():
+        found.append(_v2().of(prepared, core, ready, own, bound.get("v2_http"), bound.get("v2_grpc")))
+    if "frames" in bound:
+        about = _About(prepared, core, ready).welcome
+        found.append(FrameServer(core, len(prepared.features), bound["frames"], own, project.version(), about))
+    return found
+
+
+def _v2() -> ModuleType:
+    """The faces of KServe v2, whose libraries are an extra. Raises UsageError if they are not installed."""
+    try:
+        from sut.serving.v2 import faces
+    except ModuleNotFoundError as error:
         raise UsageError(
-            f"expected --token-file, or --tls-cert and --tls-ca, to serve at {address.host}, which other machines can "
+            f"KServe v2 needs {error.name}, which is not installed: pip install 'mlperf-bert-sut[serve]'"
+        ) from error
+    return faces
+
+
+def _shown(name: str, address: Address) -> str:
+    scheme = {"v2_http": "v2+http://", "v2_grpc": "v2://"}.get(name)
+    return f"{scheme}{address}/{MODEL}" if scheme else str(address)
+
+
+def check_address(host: str, own: Credentials) -> None:
+    """Raises UsageError for an address that others can reach, without anything by which they prove who they are."""
+    if own.are_none and not addresses.is_loopback(host):
+        raise UsageError(
+            f"expected --token-file, or --tls-cert and --tls-ca, to serve at {host}, which other machines can "
             "reach; found neither. Type one of them, or --host 127.0.0.1."
         )
 
@@ -126,19 +198,22 @@ class _About:
 
 
 def _watch(
-    prepared: Prepared, core: ServingCore, server: FrameServer, executor: Executor, ready: Sequence[Ready]
+    prepared: Prepared, core: ServingCore, faces: Sequence[Face], executor: Executor, ready: Sequence[Ready]
 ) -> None:
     config = prepared.config
     batch_s = max(one.batch_s + one.token_s * config.batch_tokens for one in ready)
     watch = StallWatch(deadline_s(batch_s, config.stall_timeout_s))  # as long as clients wait
     try:
         while True:
-            failure = executor.failure or server.failure or watch.failure(core.oldest_job, time.monotonic())
+            broken = [face.failure for face in faces if face.failure]
+            failure = next(iter(broken), executor.failure) or watch.failure(core.oldest_job, time.monotonic())
             if failure:
-                server.close(str(failure))
+                for face in faces:
+                    face.close(str(failure))
                 raise RunFailedError(f"the node FAILED: {str(failure).rstrip('.')}.") from failure
             time.sleep(_WATCH_S)
     except KeyboardInterrupt:
         print("ending: answering what is under way", file=sys.stderr, flush=True)
-        if not server.drain(_DRAIN_S):
+        drained = [face.drain(_DRAIN_S) for face in faces]
+        if not all(drained):
             raise RunFailedError(f"the node FAILED: its last batches were not answered in {_DRAIN_S:g} s.") from None

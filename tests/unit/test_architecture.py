@@ -72,6 +72,10 @@ ONLY_IN = {
         "backends/openvino_cpu/quantizer.py",
     },
     "nncf": {"backends/openvino_cpu/quantizer.py"},
+    "grpc": {"backends/v2/grpc_client.py", "sut/serving/v2/grpc_face.py"},
+    "google": {"backends/v2/protobuf.py"},  # protobuf
+    "aiohttp": {"sut/serving/v2/http_face.py"},
+    "prometheus_client": {"sut/serving/v2/metrics.py"},
 }
 UNBOUND = {"training", "benchmarks"}  # they use engines, and their peers, directly
 REPORTING = {"onnxruntime", "openvino", "nncf", "transformers", "huggingface_hub", "ray"}  # libraries that call home

@@ -7,17 +7,24 @@ import concurrent.futures
 import socket
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
+from backends.v2.http_forms import BINARY
+from backends.v2.messages import ServerMetadata
+from sut.executors.base import Ready
+from sut.machine import project
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
+from sut.run.prepare import Prepared
+from sut.serving.core import ServingCore
 from sut.serving.v2.grpc_face import GrpcFace
 from sut.serving.v2.http_face import HttpFace
 from sut.serving.v2.service import InferenceService
 
 _START_S, _STOP_S, _POLL_S = 30.0, 5.0, 0.02
+_PATIENCE_S = 120.0  # for a request to be answered
 
 
 class V2Faces:
@@ -79,3 +86,24 @@ class V2Faces:
 
     def _run(self, coroutine: Coroutine[Any, Any, None], patience_s: float) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(patience_s)
+
+
+def of(
+    prepared: Prepared,
+    core: ServingCore,
+    ready: Sequence[Ready],
+    own: Credentials,
+    http: socket.socket | None,
+    grpc: socket.socket | None,
+) -> V2Faces:
+    """The faces of a node."""
+    config = prepared.config
+    service = InferenceService(
+        core,
+        ServerMetadata("mlperf-bert-sut", project.version(), (BINARY,)),
+        f"{config.backend}_{prepared.precision}",
+        prepared.task.head,
+        packed=all(one.packed for one in ready),
+        patience_s=config.stall_timeout_s or _PATIENCE_S,
+    )
+    return V2Faces(service, own, http, grpc)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler, Middleware
 
 from backends.v2 import http_forms
 from backends.v2.http_forms import JSON_LENGTH
@@ -20,10 +22,10 @@ from sut.serving.v2.metrics import CONTENT_TYPE
 from sut.serving.v2.service import MOST_BYTES, InferenceService
 from sut.serving.v2.tokens import check_token
 
+_LOG = logging.getLogger(__name__)
 _BODY_S = 30.0  # for a body to arrive
 _OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token: they say nothing that a probe may not know
 _MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpFace:
@@ -40,7 +42,10 @@ class HttpFace:
             application.router.add_get(path, self._model)
             application.router.add_get(f"{path}/ready", self._model_ready)
             application.router.add_post(f"{path}/infer", self._infer)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        _LOG.addFilter(_is_ours)
+        self._runner = web.AppRunner(
+            application, access_log=None, logger=_LOG, handle_signals=False, shutdown_timeout=0.5
+        )
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -49,7 +54,7 @@ class HttpFace:
     async def stop(self) -> None:
         await self._runner.cleanup()
 
-    def _middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def _middleware(self) -> Middleware:
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
@@ -95,6 +100,11 @@ class HttpFace:
 
     def _check(self, request: web.Request) -> None:
         self._service.check_model(request.match_info["name"], request.match_info.get("version", ""))
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether an error is one of this program, and not of a client whose bytes are no HTTP."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _read(request: web.Request) -> InferRequest:

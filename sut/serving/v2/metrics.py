@@ -14,13 +14,18 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        new = {"registry": self._registry}
-        self._requests = Counter("sut_requests", "Requests by face and outcome.", ("face", "outcome"), **new)
-        self._seconds = Histogram(
-            "sut_request_seconds", "From a request's head to its answer.", ("face",), buckets=_SECONDS, **new
+        self._requests = Counter(
+            "sut_requests", "Requests by face and outcome.", ("face", "outcome"), registry=self._registry
         )
-        self._samples = Counter("sut_samples", "Samples answered.", **new)
-        self._tokens = Counter("sut_tokens", "Tokens of samples answered, without padding.", **new)
+        self._seconds = Histogram(
+            "sut_request_seconds",
+            "From a request's head to its answer.",
+            ("face",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._samples = Counter("sut_samples", "Samples answered.", registry=self._registry)
+        self._tokens = Counter("sut_tokens", "Tokens of samples answered, without padding.", registry=self._registry)
 
     def request(self, face: str, outcome: str, seconds: float) -> None:
         """Count a request that has ended."""

@@ -18,10 +18,11 @@ from backends.bert.signature import Field
 from backends.formats.onnx_io_names import FIELDS, plain
 from backends.v2.messages import TensorMetadata
 from backends.v2.tensors import Tensor
-from foundation.arrays import Bool, Float32
+from foundation.arrays import Bool, Float32, Int64
 from sut.nodes.messages import Tokens
 from sut.serving.v2.errors import RequestError
 
+MODEL, VERSION = "bert", "1"  # under which the node's model is served
 PADDING = -10000.0
 _TYPES = ("INT64", "INT32")
 _FREE = (-1, -1)
@@ -92,17 +93,28 @@ def _prefixes(
 
 def pieces(tokens: Tokens, most_tokens: int, *, packed: bool) -> Iterator[Tokens]:
     """Samples in order as batches of about the same size, of up to `most_tokens` computed tokens."""
+    limit = min(most_tokens, _share(tokens, most_tokens, packed=packed) + int(tokens.lengths.max()))
+    ends = np.concatenate([[0], np.cumsum(tokens.lengths)])
+    start = longest = 0
+    for stop, length in enumerate(tokens.lengths.tolist()):
+        longest = max(longest, length)
+        size = int(ends[stop + 1] - ends[start]) if packed else (stop + 1 - start) * longest
+        if size > limit and stop > start:
+            yield _part(tokens, ends, start, stop)
+            start, longest = stop, length
+    yield _part(tokens, ends, start, len(tokens.lengths))
+
+
+def _share(tokens: Tokens, most_tokens: int, *, packed: bool) -> int:
+    """Computed tokens of each of as few batches as there can be."""
     lengths = tokens.lengths
-    if not packed:
-        lengths = np.maximum.accumulate(lengths[::-1])[::-1]  # the longest that follows: not less than the padding
-    total = int(lengths.sum())
-    share = -(-total // -(-total // most_tokens))
-    start, size, ends = 0, 0, np.concatenate([[0], np.cumsum(tokens.lengths)])
-    for stop, length in enumerate([*lengths[1:].tolist(), most_tokens + 1], 1):
-        size += int(lengths[stop - 1])
-        if size + length > most_tokens or size >= share:
-            yield Tokens(tokens.ids[ends[start] : ends[stop]], tokens.lengths[start:stop], tokens.splits[start:stop])
-            start, size = stop, 0
+    total = int(lengths.sum() if packed else len(lengths) * lengths.max())
+    return -(-total // -(-total // most_tokens))
+
+
+def _part(tokens: Tokens, ends: Int64, start: int, stop: int) -> Tokens:
+    rows = slice(start, stop)
+    return Tokens(tokens.ids[ends[start] : ends[stop]], tokens.lengths[rows], tokens.splits[rows])
 
 
 def outputs(head: str, names: Sequence[str], samples: Samples, rows: Float32) -> tuple[Tensor, ...]:

@@ -23,8 +23,8 @@ from sut.serving.core import RefusedRequestError, Request, ServingCore
 from sut.serving.v2 import samples
 from sut.serving.v2.errors import RequestError
 from sut.serving.v2.metrics import Metrics
+from sut.serving.v2.samples import MODEL, VERSION
 
-MODEL, VERSION = "bert", "1"
 MOST_BYTES = 16 << 20  # of a request
 _MOST_REQUESTS, _MOST_TOKENS = 1024, 1 << 22  # under way
 

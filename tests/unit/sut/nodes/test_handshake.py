@@ -117,9 +117,9 @@ def test_addresses() -> None:
 
 def test_an_address_for_others_needs_credentials() -> None:
     with pytest.raises(UsageError, match="expected --token-file, or --tls-cert and --tls-ca, to serve at 0.0.0.0"):  # noqa: RUF043
-        serving.check_address(Address("0.0.0.0", 1), nodes.NOBODY)  # noqa: S104 - not bound
-    serving.check_address(Address("0.0.0.0", 1), TOKEN)  # noqa: S104
-    serving.check_address(Address("127.0.0.1", 1), nodes.NOBODY)
+        serving.check_address("0.0.0.0", nodes.NOBODY)  # noqa: S104 - not bound
+    serving.check_address("0.0.0.0", TOKEN)  # noqa: S104
+    serving.check_address("127.0.0.1", nodes.NOBODY)
 
 
 def openssl(folder: Path, *words: str) -> None:
