@@ -25,8 +25,8 @@ from foundation.typed_json import encode
 from sut.errors import UsageError
 from sut.machine import project
 from training.launch import flags, worker
-from training.loop import announce, config, settings_list, trainer, world
-from training.loop.events import CheckpointWritten, Event, Listener
+from training.loop import announce, config, run_folder, settings_list, trainer, world
+from training.loop.events import CheckpointWritten, Event, Listener, RunEnded
 from training.loop.settings import PretrainingConfig
 from training.loop.world import World
 from training.network import host
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts = _facts(settings)
     from training.launch import start  # its import changes how torch logs
 
-    folder.mkdir(parents=True, exist_ok=True)
+    run_folder.make(folder)
     process = [sys.executable, "-m", "training.pretrain", *given, "--output", str(folder)]
     return start.run(layout, process, folder, facts)
 
@@ -105,7 +105,7 @@ def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace)
         if options.clear_caches and here.local_rank == 0:
             cleared = caches.clear([path for path in pretraining_setup.read_paths(settings) if path.exists()])
         found = pretraining_setup.open_inputs(settings)  # before anything is written
-        folder.mkdir(parents=True, exist_ok=True)
+        run_folder.make(folder)
         chosen = Listening(
             organisation=options.organisation,
             platform=options.platform,
@@ -142,7 +142,12 @@ def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World,
     for event in pretraining_setup.data_events(settings, found):
         for listener in listeners:
             listener(event)
-    task = pretraining_setup.task_of(settings, found)
+    try:
+        task = pretraining_setup.task_of(settings, found)
+    except UserError as error:
+        for listener in listeners:
+            listener(RunEnded(status="failed", step=0, samples=0, reason=str(error)))
+        raise
     status = trainer.train(task, plan, folder, listeners, here)
     if status == "interrupted":
         if here.is_first:

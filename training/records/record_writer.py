@@ -105,7 +105,8 @@ def with_figures(record: TrainingRecord) -> TrainingRecord:
 
 def _begun(event: events.RunBegan, earlier: TrainingRecord | None, notices: tuple[str, ...]) -> TrainingRecord:
     life = Life(began_s=event.started_s, seen_s=event.time_s, devices=event.devices, nodes=event.nodes)
-    lives = (*(earlier.lives if earlier else ()), life)
+    trained = [one for one in earlier.lives if one.training_began_s] if earlier else []  # not refused at its start
+    lives = (*trained, life)
     return TrainingRecord(
         **{name: getattr(event, name) for name in _SAME},
         status="unfinished",

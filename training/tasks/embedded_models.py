@@ -19,7 +19,7 @@ from foundation import atomic_write, freed_memory
 from foundation.errors import VALID, UserError
 from foundation.typed_json import encode
 from sut.errors import UsageError
-from training.loop import announce
+from training.loop import announce, run_folder
 from training.loop.events import Hyperparameters
 from training.loop.plan import Plan, Precision
 from training.loop.task import Task
@@ -127,7 +127,8 @@ def run_dir(options: argparse.Namespace, name: str) -> Path:
 def train_model(task: Task, recipe: Recipe, options: argparse.Namespace, folder: Path) -> int:
     """Train in `folder` and copy the model to --output; returns the exit code."""
     freed_memory.keep(_KEPT_BYTES)
-    folder.mkdir(parents=True, exist_ok=True)
+    for one in (folder, options.output):  # now, and not after the training
+        run_folder.make(one)
     plan = recipe.plan(options.seed)
     with listening(folder, Listening()) as listeners:
         began = announce.run_began(
@@ -143,8 +144,8 @@ def train_model(task: Task, recipe: Recipe, options: argparse.Namespace, folder:
             listener(began)
         status = train(task, plan, folder, listeners)
     if status == "interrupted":
+        print(f"To go on from here, type the same command with --run-dir {folder}", file=sys.stderr)
         raise KeyboardInterrupt
-    options.output.mkdir(parents=True, exist_ok=True)
     for name in (model_files.VOCABULARY, model_files.CONFIG, model_files.WEIGHTS):
         atomic_write.write_bytes(options.output / name, (folder / name).read_bytes())
     return VALID

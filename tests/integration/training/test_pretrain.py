@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,15 @@ import pytest
 import torch
 from transformers import BertForPreTraining as TheirBert
 
+from backends.bert.config import read_config
+from backends.errors import BackendError
 from foundation.errors import UserError
 from sut.errors import UsageError
 from training import pretrain
 from training.loop import checkpoint_record
 from training.network import model_files
+from training.network.packed_bert import BertForPreTraining
+from training.records import training_record
 from training.shards import mapped
 from training.shards.data_set import Metadata
 from training.shards.instances import Instances, Row, from_rows
@@ -83,3 +88,19 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(words: list[str
     with pytest.raises(UserError):
         pretrain.main([*words, "--set", wrong])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(words: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"expected a directory at .*mine\.toml, .*found: File exists"):
+        pretrain.main([*words, "--output", words[1]])
+
+
+def test_weights_that_do_not_fit_are_on_record_and_no_life_of_the_run(words: list[str], tmp_path: Path) -> None:
+    network = BertForPreTraining(replace(read_config(tmp_path / "config.json"), num_hidden_layers=2), 0.0)
+    model_files.write_weights(tmp_path, network.state_dict())
+    with pytest.raises(BackendError, match="expected the encoder of this geometry"):
+        pretrain.main([*words, "--set", f"init_checkpoint={tmp_path}"])
+    record = training_record.read(tmp_path / "run")
+    assert record.status == "failed" and "expected the encoder" in str(record.reason)
+    assert pretrain.main([*words, "--set", "max_steps=1"]) == 1
+    assert len(training_record.read(tmp_path / "run").lives) == 1
