@@ -98,7 +98,7 @@ def test_a_node_is_lost_and_another_one_joins(alone: Path, address: str, tmp_pat
     run = tmp_path / "run"
     toy = ("toy_run", run, "--nodes", "1:2", "--processes", "1", "--rendezvous", address)
     short = ("--last-call", "2", "--keep-alive", "3")
-    with node(tmp_path / "first", *toy, *short, "--hold-at", "10") as first:
+    with node(tmp_path / "first", *toy, *short, "--fault", "any:10:hold") as first:
         first.says("waiting for 1:2 nodes")
         with node(tmp_path / "lost", *toy, *short, "--fault", "any:7:kill-node") as lost:
             lost.ends(-signal.SIGKILL)

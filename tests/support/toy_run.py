@@ -35,6 +35,12 @@ def _raise() -> None:
     raise ValueError("a defect")
 
 
+def _hold() -> None:
+    """Wait for a signal, which the loop looks at in its next step."""
+    while getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "signal", None) is None:
+        time.sleep(0.02)
+
+
 def _kill_node() -> None:
     os.kill(os.getppid(), signal.SIGKILL)
     _signal(signal.SIGKILL)()
@@ -52,6 +58,7 @@ KINDS: dict[str, Callable[[], None]] = {
     "kill-launcher": lambda: os.kill(os.getppid(), signal.SIGKILL),
     "interrupt-launcher": lambda: os.kill(os.getppid(), signal.SIGINT),
     "kill-node": _kill_node,
+    "hold": _hold,
 }
 
 
@@ -63,7 +70,6 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Layout]:
     parser.add_argument("--broken-at", type=int, default=0, help="a step with a loss that is NaN")
     parser.add_argument("--target", type=float)
     parser.add_argument("--silence", type=float, default=60.0, help="after which a process is lost, in seconds")
-    parser.add_argument("--hold-at", type=int, default=0, help="a step after which it waits for a signal")
     parser.add_argument("--configuration", default="toy")
     flags.add(parser)
     args = parser.parse_args(words)
@@ -105,8 +111,6 @@ class FaultyTask(ToyTask):
             rank, at, *_ = fault.split(":")
             if rank in (os.environ["RANK"], "any") and int(at) == step:
                 _happen(self.args.folder, fault)
-        while step == self.args.hold_at and not _has_signal():
-            time.sleep(0.02)
 
 
 def train(words: Sequence[str]) -> int:
@@ -125,12 +129,6 @@ def _listen(event: events.Event) -> None:
         worker.wrote_checkpoint(event.step)
     if isinstance(event, events.Resumed):
         print(f"resumed at step {event.step}, {event.samples} samples", flush=True)
-
-
-def _has_signal() -> bool:
-    """Whether the loop has noticed a signal, which it looks at in its next step."""
-    handler = signal.getsignal(signal.SIGTERM)
-    return getattr(getattr(handler, "__self__", None), "signal", None) is not None
 
 
 def _happen(folder: Path, fault: str) -> None:

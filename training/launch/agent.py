@@ -149,11 +149,10 @@ class NodeAgent(SimpleElasticAgent):
             "TORCHELASTIC_USE_AGENT_STORE": "False",
             "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
             "OMP_NUM_THREADS": str(self._layout.threads),
-            "TORCH_CPP_LOG_LEVEL": "ERROR",
         }
         if self._meeting.interface:  # gloo's own choice follows the host's name, which may lead to 127.0.1.1
             own["GLOO_SOCKET_IFNAME"] = self._meeting.interface
-        chosen = ("OMP_NUM_THREADS", "GLOO_SOCKET_IFNAME", "TORCH_CPP_LOG_LEVEL", "TORCH_NCCL_ASYNC_ERROR_HANDLING")
+        chosen = ("OMP_NUM_THREADS", "GLOO_SOCKET_IFNAME", "TORCH_NCCL_ASYNC_ERROR_HANDLING")
         return own | {name: os.environ[name] for name in chosen if name in os.environ}
 
     def _say_world(self, group: WorkerGroup) -> None:

@@ -16,7 +16,6 @@ from types import FrameType
 
 # Without it a node that joins a run fails: the agent of the first rank never writes its address for a new round.
 os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.rendezvous import RendezvousClosedError, RendezvousError, RendezvousTimeoutError

@@ -54,8 +54,8 @@ def _ending(main: Callable[[], int]) -> Ending:
     rank = os.environ.get("RANK", "0")
     try:
         code = main()
-    except ProcessLostError as error:
-        return Ending("fault", FAILED, f"rank {rank}: {_one_line(error)}", is_secondary=True)
+    except ProcessLostError:
+        return Ending("fault", FAILED, f"rank {rank} lost another process.", is_secondary=True)
     except UserError as error:
         return Ending("refused", error.exit_code, f"rank {rank}: {_one_line(error)}")
     except KeyboardInterrupt:
