@@ -20,12 +20,12 @@ from pathlib import Path
 import torch
 
 from foundation import program
-from foundation.errors import INVALID, VALID, UserError
+from foundation.errors import FAILED, INVALID, VALID, UserError
 from foundation.typed_json import encode
 from sut.errors import UsageError
 from sut.machine import project
 from training.launch import flags, worker
-from training.loop import announce, config, run_folder, settings_list, trainer, world
+from training.loop import announce, checkpoint_record, config, run_folder, settings_list, trainer, world
 from training.loop.events import CheckpointWritten, Event, Listener, RunEnded
 from training.loop.settings import PretrainingConfig
 from training.loop.world import World
@@ -71,7 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if note := layout.note(settings.nodes, settings.devices_per_node, settings.global_batch_size):
         print(note, file=sys.stderr)
     if layout.is_one_process:
-        return work(settings, folder, options)
+        try:
+            return work(settings, folder, options)
+        except KeyboardInterrupt:
+            _say_how_to_go_on(folder)
+            raise
     if layout.nodes.most > 1 and options.output is None:
         raise UsageError("expected a folder that all nodes share. Type: --output DIR, the same on each node")
     if settings.checkpoint_interval_steps is None:
@@ -81,7 +85,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run_folder.make(folder)
     process = [sys.executable, "-m", "training.pretrain", *given, "--output", str(folder)]
-    return start.run(layout, process, folder, facts)
+    code = start.run(layout, process, folder, facts)
+    if code == FAILED and options.output is None:
+        _say_how_to_go_on(folder)
+    return code
+
+
+def _say_how_to_go_on(folder: Path) -> None:
+    if checkpoint_record.newest_first(folder):
+        print(f"To go on from the last checkpoint, type the same command with --output {folder}", file=sys.stderr)
 
 
 def _facts(settings: PretrainingConfig) -> dict[str, str]:
@@ -150,8 +162,6 @@ def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World,
         raise
     status = trainer.train(task, plan, folder, listeners, here)
     if status == "interrupted":
-        if here.is_first:
-            print(f"To go on from here, type the same command with --output {folder}", file=sys.stderr)
         raise KeyboardInterrupt
     return VALID if status == "reached" else INVALID
 
