@@ -21,6 +21,7 @@ import torch
 
 from foundation import program
 from foundation.errors import FAILED, INVALID, VALID, UserError
+from foundation.help_formatter import HelpFormatter
 from foundation.typed_json import encode
 from sut.errors import UsageError
 from sut.machine import project
@@ -178,7 +179,7 @@ def _new_folder(name: str) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m training.pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training.pretrain", description=__doc__, formatter_class=HelpFormatter
     )
     parser.add_argument(
         "--config", required=True, metavar="NAME", help=f"{', '.join(config.shipped())}, or a TOML file"

@@ -1,9 +1,9 @@
 """Makes pre-training data of texts, bit-equal to MLPerf's create_pretraining_data with the same numbers.
 
-    python -m training.pretrain_data TEXT… --vocab FILE --output DIR     instances of texts
-    python -m training.pretrain_data demo FILE                           a text: the generated passages of the demo
-    python -m training.pretrain_data describe PATH                       what a data set holds, and its sha256
-    python -m training.pretrain_data convert PATH --output DIR           a data set in another form
+    python -m training.pretrain_data TEXT… --vocab FILE --output DIR
+    python -m training.pretrain_data demo FILE                  a text: generated passages
+    python -m training.pretrain_data describe PATH              what it holds, its sha256
+    python -m training.pretrain_data convert PATH --output DIR  in another form
 
 A text has one sentence a line and a blank line between articles; each is a part with random numbers of its own. Texts
 may be compressed (gzip, bzip2, xz). WikiExtractor's output, JSON lines with "text" and, with --split-sentences, texts
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from foundation import atomic_write, program
 from foundation.errors import VALID, UserError
+from foundation.help_formatter import HelpFormatter
 from foundation.people_numbers import count
 from foundation.suggest import did_you_mean
 from qsl import demo
@@ -92,9 +93,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__, formatter_class=HelpFormatter)
     add = parser.add_argument
     add("texts", nargs="+", type=Path, metavar="TEXT")
     add("--vocab", type=Path, required=True, metavar="FILE", help="vocab.txt or tokenizer.json of the model")
