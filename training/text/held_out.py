@@ -42,7 +42,7 @@ def separate(text: SourceText, file: int, number: int, rest: Path, held: Path) -
     Raises:
         TextError: it has not that many articles.
     """
-    articles = text.plain.read_bytes().split(_BETWEEN)
+    articles = text.plain.read_bytes().replace(b"\r\n", b"\n").split(_BETWEEN)
     if number >= len(articles):
         raise TextError(
             f"expected more than {count(number, 'article')} in {text.path}, the share that is held out for evaluation, "

@@ -79,7 +79,10 @@ def test_more_parts_than_articles_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_articles_are_held_out_by_the_reference_s_definition(tmp_path: Path, texts: list[Path]) -> None:
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_articles_are_held_out_by_the_reference_s_definition(tmp_path: Path, texts: list[Path], newline: str) -> None:
+    for path, text in zip(texts, TEXTS, strict=True):
+        path.write_text(text, encoding="utf-8", newline=newline)
     words = ("--evaluation-output", f"{tmp_path}/eval", "--eval-articles", "5", "--eval-samples", "7")
     assert run(texts, tmp_path, *words) == 0
     rest, held = [], ""
