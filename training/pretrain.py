@@ -134,7 +134,7 @@ def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace)
 def _notices(settings: PretrainingConfig, name: str) -> list[str]:
     """What is said with every figure of the run."""
     found = ["started from random weights"] if settings.init_checkpoint is None else []
-    return [*found, *(["a demo: a small model and few data"] if name == "demo" else [])]
+    return [*found, *(["a demo: a small model and little text"] if name == "demo" else [])]
 
 
 def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World, listeners: Sequence[Listener]) -> int:
