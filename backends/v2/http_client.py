@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -61,6 +63,7 @@ class HttpClient:
         self._tls = _context(access) if address.is_encrypted else None
         self._threads = ThreadPoolExecutor(_THREADS, "v2")
         self._local = threading.local()
+        self._open: dict[int, http.client.HTTPConnection] = {}  # by thread
         self._binary = False
         version = f"/versions/{quote(address.version, safe='')}" if address.version else ""
         self._model = f"/v2/models/{quote(address.model, safe='')}{version}"
@@ -120,7 +123,7 @@ class HttpClient:
                     return self._once(kept, method, path, body, headers, until_s)
                 except _CLOSED:
                     kept.close()
-            self._local.connection = self._connection()
+            self._local.connection = self._open[threading.get_ident()] = self._connection()
             return self._once(self._local.connection, method, path, body, headers, until_s)
         except TimeoutError as error:
             self._forget()
@@ -169,6 +172,8 @@ class HttpClient:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for connection in list(self._open.values()):
+            _end(connection)
 
 
 def _is_done(future: Future[InferResponse]) -> bool:
@@ -178,6 +183,14 @@ def _is_done(future: Future[InferResponse]) -> bool:
     except NotYetError:
         return False
     return True
+
+
+def _end(connection: http.client.HTTPConnection) -> None:
+    """Close a connection; a call under way on another thread fails at once."""
+    if connection.sock is not None:
+        with suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 def _left(until_s: float) -> float:

@@ -24,7 +24,6 @@ from sut.serving.v2.tokens import check_token
 
 _LOG = logging.getLogger(__name__)
 _BODY_S = 30.0  # for a body to arrive
-_OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token: they say nothing that a probe may not know
 _MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
 
@@ -57,8 +56,8 @@ class HttpFace:
     def _middleware(self) -> Middleware:
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-            try:
-                if request.path not in _OPEN:
+            try:  # what probes ask goes without a token
+                if request.match_info.handler not in (self._live, self._ready, self._model_ready):
                     check_token(self._own, request.headers.get("Authorization"))
                 return await handler(request)
             except RequestError as error:
@@ -103,8 +102,8 @@ class HttpFace:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether an error is one of this program, and not of a client whose bytes are no HTTP."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    """Whether an error is one of this program, and not of a client that sends other bytes, or goes."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
 
 
 async def _read(request: web.Request) -> InferRequest:
@@ -112,6 +111,8 @@ async def _read(request: web.Request) -> InferRequest:
     header = request.headers.get(JSON_LENGTH)
     if header is not None and not (header.isascii() and header.isdigit() and len(header) < 16):
         raise RequestError("invalid", f"expected a number of bytes as {JSON_LENGTH}, found {header[:20]!a}")
+    if (request.content_length or 0) > MOST_BYTES:  # before any of it is taken
+        raise RequestError("large", f"expected a body of up to {MOST_BYTES} bytes, found {request.content_length}")
     try:
         content = await asyncio.wait_for(request.read(), _BODY_S)
         return http_forms.read_request(content, None if header is None else int(header))
