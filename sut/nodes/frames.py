@@ -31,6 +31,7 @@ class Kind(IntEnum):
     PING = 10
     PONG = 11
     BYE = 12
+    NAME = 13  # asks a node for its name, and has it in the answer
 
 
 _SMALL, _FACTS, _LARGE = 1 << 12, 1 << 20, 64 << 20
@@ -47,6 +48,7 @@ MOST_BYTES: dict[Kind, int] = {
     Kind.PING: 0,
     Kind.PONG: 0,
     Kind.BYE: _SMALL,
+    Kind.NAME: _SMALL,
 }
 STRANGERS = frozenset({Kind.HELLO, Kind.CHALLENGE, Kind.PROOF, Kind.ERROR})  # before a peer has proved who it is
 

@@ -17,8 +17,8 @@ from sut.nodes.frames import PROTOCOL, STRANGERS, Frame, Kind
 from sut.nodes.messages import Challenge, Hello, Proof, Welcome, from_json, to_json, to_text
 
 PATIENCE_S = 5.0  # for a whole handshake
-_FROM_NODE = frozenset({Kind.ANSWER, Kind.ERROR, Kind.CREDITS, Kind.PING, Kind.PONG, Kind.BYE})
-_FROM_CLIENT = frozenset({Kind.INDEXES, Kind.TOKENS, Kind.PING, Kind.PONG, Kind.BYE})
+_FROM_NODE = frozenset({Kind.ANSWER, Kind.ERROR, Kind.CREDITS, Kind.PING, Kind.PONG, Kind.BYE, Kind.NAME})
+_FROM_CLIENT = frozenset({Kind.INDEXES, Kind.TOKENS, Kind.PING, Kind.PONG, Kind.BYE, Kind.NAME})
 
 
 class Node(NamedTuple):

@@ -7,6 +7,7 @@ up from the working directory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -29,6 +30,7 @@ from sut.settings.loadgen_lines import NO_FILE, LoadGenFile
 from sut.settings.settings import RunConfig
 
 IssueQueries = Callable[[list[int], list[int]], None]  # response ids, QSL indexes
+_NOT_IN_A_NAME = re.compile(r"[^\w .,:()\[\]+-]", re.ASCII)  # LoadGen writes a name into JSON as it is
 
 # A trial run takes about TEST_SECONDS, or up to TEST_PATIENCE_S if that is enough for the first number of TEST_QUERIES,
 # which LoadGen's early stopping needs to bound the percentile. (at least, at most; None: the QSL's size).
@@ -232,11 +234,13 @@ def start_test(
     load_query_samples: Callable[[list[int]], None],
     flush_queries: Callable[[], None] = lambda: None,
     audit_config: str = "",
+    sut_name: Callable[[], str] | None = None,
 ) -> None:
     """Run one test; returns when LoadGen is done. `log_dir` must exist. The GIL is released while LoadGen runs.
 
     Args:
         audit_config: the text of an audit.config; "" for none.
+        sut_name: called each time that LoadGen asks for the SUT's name; must not raise. None: LoadGen's own name.
     """
     log_settings = lg.LogSettings()
     log_settings.enable_trace = False
@@ -248,7 +252,7 @@ def start_test(
     with (
         _file(audit_config) as audit,
         _qsl(samples, performance_samples, load_query_samples) as qsl,
-        _sut(issue_queries, flush_queries) as sut,
+        _sut(issue_queries, flush_queries, sut_name) as sut,
     ):
         lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, audit)
 
@@ -266,13 +270,30 @@ def _file(text: str) -> Iterator[str]:
 
 
 @contextmanager
-def _sut(issue_queries: IssueQueries, flush_queries: Callable[[], None]) -> Iterator[Any]:
-    """A handle of LoadGen's "fast" SUT, which passes two lists of numbers instead of one object per sample."""
-    handle = lg.ConstructFastSUT(issue_queries, flush_queries)
+def _sut(
+    issue_queries: IssueQueries, flush_queries: Callable[[], None], name: Callable[[], str] | None
+) -> Iterator[Any]:
+    """A handle of LoadGen's "fast" SUT, which passes two lists of numbers instead of one object per sample.
+
+    The name of that one is fixed: a SUT with a name of its own is a QDL, which has no fast variant.
+    """
+    if name is None:
+        handle, destroy = lg.ConstructFastSUT(issue_queries, flush_queries), lg.DestroyFastSUT
+    else:
+        handle, destroy = lg.ConstructQDL(_of_samples(issue_queries), flush_queries, _logged(name)), lg.DestroyQDL
     try:
         yield handle
     finally:
-        lg.DestroyFastSUT(handle)
+        destroy(handle)
+
+
+def _of_samples(issue_queries: IssueQueries) -> Callable[[list[Any]], None]:
+    return lambda samples: issue_queries([one.id for one in samples], [one.index for one in samples])
+
+
+def _logged(name: Callable[[], str]) -> Callable[[], str]:
+    """The name without characters that would break LoadGen's log."""
+    return lambda: _NOT_IN_A_NAME.sub("_", name())
 
 
 @contextmanager

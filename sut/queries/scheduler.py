@@ -4,6 +4,8 @@
 and MultiStream a query has all its samples, so batches are planned when it is issued; in Server a batch is formed when
 an instance is free or an accelerator is about to be, from the samples that wait then.
 
+In the network division nodes form the batches: here each sample is a job of its own, in the order of LoadGen's.
+
 A job that a remote executor lost with its node, unanswered, is submitted once more; a job that is lost again is a
 failure.
 
@@ -30,6 +32,7 @@ from sut.queries.server_queue import BatchLimits, ServerQueue, WaitingSample
 
 # Reports responses to LoadGen: response ids, the concatenated outputs, each response's number of rows.
 Complete = Callable[[Int64, Float32, Int64], None]
+_UNLIMITED = 1 << 62  # instances: jobs that nodes queue all count as running
 
 
 @dataclass(kw_only=True)
@@ -59,10 +62,11 @@ class Scheduler:
         limits: of a batch; in Server also when a sample is late.
         plan_at_issue: plan batches when a query is issued; False to form them when an instance is free.
         cost: of a batch of a device that computes while the next batch is prepared; None: of no such device.
+        room: how many single samples the executor takes at a time, if its nodes form batches; None: they do not.
         on_complete: called after the last response was reported; may rarely be called twice, so it must be idempotent.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by keyword, each a fact of its own
         self,
         executor: Executor,
         lengths: Int64,
@@ -72,6 +76,7 @@ class Scheduler:
         limits: BatchLimits,
         plan_at_issue: bool,
         cost: BatchCost | None = None,
+        room: Callable[[], int] | None = None,
         on_complete: Callable[[], None] = lambda: None,
     ) -> None:
         self.progress = QueryCounters()
@@ -82,8 +87,8 @@ class Scheduler:
         self._all_issued, self._answered = False, 0
         self._limits = limits
         self._moved: set[Job] = set()  # lost with their node, and submitted once more
-        self._in_flight = ExpectedEnds(executor.instances, cost)
-        self._plan_at_issue = plan_at_issue
+        self._in_flight = ExpectedEnds(executor.instances if room is None else _UNLIMITED, cost)
+        self._plan_at_issue, self._room = plan_at_issue or room is not None, room
         self._plans: deque[Iterator[Job]] = deque()
         self._queue = ServerQueue(limits)
         self._lock = threading.Lock()
@@ -114,6 +119,8 @@ class Scheduler:
             self._on_complete()
 
     def _plan(self, ids: Int64, indexes: Int64) -> Iterator[Job]:
+        if self._room is not None:
+            return (Job(ids[one : one + 1], indexes[one : one + 1]) for one in range(len(ids)))
         batches = batching.by_length(
             self._lengths[indexes],
             self._limits.max_batch_tokens,
@@ -146,6 +153,8 @@ class Scheduler:
         end its job (expected_ends.py): samples that arrive later may still join a smaller batch.
         """
         instances, in_flight = self._executor.active, len(self._in_flight)
+        if self._room is not None:
+            return in_flight < self._room()
         if in_flight >= instances * JOBS_PER_INSTANCE:
             return False
         if self._plan_at_issue or self._queue.has_full_batch:

@@ -26,7 +26,7 @@ class NodeRecord:
     name: str
     instances: int
     planned_for: str  # the scenario of its plan of cores
-    sent: str  # "indexes", where it has the same features, or "tokens"
+    sent: str  # "indexes", where it has the same features, or "tokens", or "single samples", as tokens
     samples_per_s: float  # of all its instances, measured over the network before the test
     batches: int
     samples: int

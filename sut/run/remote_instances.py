@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
+from typing import NamedTuple
 
 from backends.bert.heads import HEADS
 from sut.errors import UsageError
@@ -32,6 +34,13 @@ _TYPE = {
 }
 
 
+class _Ours(NamedTuple):
+    """What a node must be, and who forms the batches."""
+
+    identity: Identity
+    batching: str
+
+
 def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
     """Connect to all nodes; returns the run with what they say, and the executor, which has not been started.
 
@@ -39,18 +48,22 @@ def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
         UsageError: a node is another system than this run is of, or has another token.
         NodeError: a node cannot be reached, or refuses.
     """
-    config, ours = prepared.config, identity.of(prepared)
+    config = prepared.config
+    ours = _Ours(identity.of(prepared), "node" if config.network_division else "client")
     own = credentials.read(config.token_file, config.tls_cert, config.tls_key, config.tls_ca)
     found = [(one, _first(one, own, ours)) for one in addresses.parse_all(config.node or "")]
     welcomes = [node.welcome for _, node in found]
     _check_engines([(address, node.welcome) for address, node in found])
     joined = _with_nodes(prepared, welcomes)
+    if config.network_division:
+        _check_names(welcomes)
+        joined = _with_notice(joined, [address for address, _ in found])
     _check_sizes(joined, welcomes)
     executor = RemoteExecutor(
         found,
         lambda address: _same(address, own, ours),
         prepared.features,
-        ours.features,
+        ours.identity.features,
         Terms(
             rows=HEADS[prepared.task.head].rows(prepared.features.lengths),
             shapes=joined.worker.shapes,
@@ -58,11 +71,12 @@ def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
             batch_tokens=joined.config.batch_tokens,
             patience_s=config.stall_timeout_s,
         ),
+        single_samples=config.network_division,
     )
     return joined, executor
 
 
-def _first(address: Address, own: Credentials, ours: Identity) -> Node:
+def _first(address: Address, own: Credentials, ours: _Ours) -> Node:
     """The node, which may be about to start."""
     until_s, is_told = time.monotonic() + _START_S, False
     while True:
@@ -77,12 +91,12 @@ def _first(address: Address, own: Credentials, ours: Identity) -> Node:
         time.sleep(_POLL_S)
 
 
-def _same(address: Address, own: Credentials, ours: Identity) -> Node:
+def _same(address: Address, own: Credentials, ours: _Ours) -> Node:
     """The node, if it is the same system as this run's."""
-    node = handshake.connect(address, own, project.version())
+    node = handshake.connect(address, own, project.version(), batching=ours.batching)
     theirs = node.welcome.identity
     for name, option in _TYPE.items():
-        here, there = getattr(ours, name), getattr(theirs, name)
+        here, there = getattr(ours.identity, name), getattr(theirs, name)
         if here != there:
             node.channel.close()
             raise UsageError(
@@ -124,6 +138,35 @@ def _with_nodes(prepared: Prepared, welcomes: list[Welcome]) -> Prepared:
         worker=replace(prepared.worker, shapes=shapes),
         notices=(*prepared.notices, *([engines.OWN_DATA] if is_own else [])),
     )
+
+
+def _check_names(welcomes: list[Welcome]) -> None:
+    twice = [name for name, times in Counter(one.name for one in welcomes).items() if times > 1]
+    if twice:
+        raise UsageError(
+            f"expected nodes with different names, as the network division wants, found {twice[0]} more than once. "
+            "Type each node once; give machines of the same name different host names."
+        )
+
+
+def _with_notice(prepared: Prepared, nodes: list[Address]) -> Prepared:
+    here = [str(one) for one in nodes if addresses.is_loopback(one.host)]
+    if not here:
+        return prepared
+    notice = f"on LoadGen's own machine: {', '.join(here)}: not submittable, since queries must cross a network"
+    return replace(prepared, notices=(*prepared.notices, notice))
+
+
+def sut_name(executor: Executor) -> str:
+    """The SUT's name in the network division, with that of every node, which is asked over the network."""
+    assert isinstance(executor, RemoteExecutor)
+    return f"mlperf-bert-sut Network SUT: {', '.join(executor.names())}"
+
+
+def room(executor: Executor) -> int:
+    """Single samples that the nodes take at a time, in the network division."""
+    assert isinstance(executor, RemoteExecutor)
+    return executor.credits
 
 
 def _check_sizes(prepared: Prepared, welcomes: list[Welcome]) -> None:

@@ -6,6 +6,7 @@ steps of the watch, so a run that is suspended as a whole, with Ctrl-Z or with i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,12 @@ _STEP_S = 1.0  # at most; what is longer is a suspension
 
 
 def limit_s(config: RunConfig, ready: Sequence[Ready]) -> float:
-    """How long a batch may take, in seconds."""
+    """How long a batch may take, in seconds.
+
+    In the network division nodes may let a late sample wait; the executor watches whether they answer at all.
+    """
+    if config.network_division:
+        return math.inf
     batch_s = max(one.batch_s + one.token_s * config.batch_tokens for one in ready)
     limit_s = config.stall_timeout_s or max(_LEAST_S, _BATCHES * batch_s)
     return _REMOTE_TIMES * limit_s + _LEAST_S if config.executor == "remote" else limit_s

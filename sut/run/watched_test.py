@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 from backends.bert.heads import HEADS
@@ -22,7 +23,7 @@ from sut.queries.expected_ends import BatchCost
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
 from sut.record.wall_clock import WallClock
-from sut.run import stall_watch
+from sut.run import remote_instances, stall_watch
 from sut.run.prepare import Prepared
 from sut.run.progress import ProgressLine
 from sut.run.region_of_interest import RegionOfInterest
@@ -58,6 +59,7 @@ def scheduler(
         limits=limits,
         plan_at_issue=not is_server,
         cost=cost if prepared.accelerated else None,
+        room=partial(remote_instances.room, executor) if prepared.config.network_division else None,
         on_complete=roi.end if roi else lambda: None,
     )
 
@@ -75,7 +77,9 @@ def run(
     Raises:
         RunFailedError: it failed, and LoadGen's thread is then abandoned.
     """
-    thread = threading.Thread(target=_loadgen, args=(prepared, plan, scheduler, roi), name="loadgen", daemon=True)
+    thread = threading.Thread(
+        target=_loadgen, args=(prepared, plan, scheduler, executor, roi), name="loadgen", daemon=True
+    )
     sys.setswitchinterval(SWITCH_S)
     total = prepared.samples if prepared.config.mode == "accuracy" else None
     clock, watch = WallClock(), StallWatch(stall_watch.limit_s(prepared.config, ready))
@@ -105,11 +109,20 @@ def _waiting(prepared: Prepared, clock: WallClock) -> RunFailedError | None:
     return RunFailedError(f"the wall clock, by which LoadGen issues, was set back by {-clock.step_s:.3g} s.")
 
 
-def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOfInterest | None) -> None:
+def _loadgen(
+    prepared: Prepared, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None
+) -> None:
     def load(indexes: list[int]) -> None:
         prepared.features.touch(indexes)
         if roi:
             roi.begin()
+
+    def name() -> str:
+        try:
+            return remote_instances.sut_name(executor)
+        except Exception as error:  # noqa: BLE001 - LoadGen cannot handle it; raised again on the watching thread
+            scheduler.fail(error)
+            return "Network SUT of unknown nodes"
 
     try:
         with limits.named("run LoadGen"):
@@ -121,6 +134,7 @@ def _loadgen(prepared: Prepared, plan: Plan, scheduler: Scheduler, roi: RegionOf
                 load_query_samples=load,
                 flush_queries=scheduler.flush_queries,
                 audit_config=audit_config.text(prepared.audit_config),
+                sut_name=name if prepared.config.network_division else None,
             )
     except Exception as error:  # noqa: BLE001 - raised again on the watching thread
         scheduler.fail(error)

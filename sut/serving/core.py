@@ -24,6 +24,7 @@ from sut.nodes.messages import Tokens
 from sut.queries.server_queue import BatchLimits, ServerQueue, WaitingSample
 
 _POLL_S = 0.02
+_LEAST_SAMPLES, _SHORT = 64, 32  # of a batch of single samples; tokens of a short one
 
 
 class RefusedRequestError(Exception):
@@ -83,7 +84,7 @@ class ServingCore:
     ) -> None:
         self.model_limits = model_limits
         self.answered = 0  # requests
-        self._executor, self._head = executor, head
+        self._executor, self._head, self._limits = executor, head, limits
         self._lengths, self._samples = features.lengths, SampleFrames(features)
         self._batches: deque[tuple[Job, list[Request]]] = deque()
         self._queue = ServerQueue(limits)
@@ -96,6 +97,11 @@ class ServingCore:
     def capacity(self) -> int:
         """Batches that it takes at a time without letting them wait for more than one other."""
         return self._executor.instances * JOBS_PER_INSTANCE
+
+    @property
+    def samples_per_batch(self) -> int:
+        """Single samples that wait for each batch of the capacity, so that batches can be full."""
+        return max(_LEAST_SAMPLES, self._limits.max_batch_tokens // _SHORT, self._limits.batch_size or 0)
 
     @property
     def oldest_job(self) -> Job | None:
@@ -184,12 +190,19 @@ class ServingCore:
             request.done(part)
 
     def _parts(self, outcome: Outcome, tokens: Tokens) -> Iterator[Outcome]:
-        """The outcome of each sample of a batch that was formed here."""
-        answer, start = outcome.answer, 0
-        for rows in self._head.rows(tokens.lengths).tolist():
+        """The outcome of each sample of a batch that was formed here, with its share of the batch's work and time."""
+        answer, start, done, count = outcome.answer, 0, 0, len(tokens.lengths)
+        for number, rows in enumerate(self._head.rows(tokens.lengths).tolist(), start=1):
             outputs = None if answer.outputs is None else answer.outputs[start : start + rows]
-            yield Outcome(outcome.job, answer._replace(outputs=outputs), outcome.instance)
-            start += rows
+            computed = answer.computed_tokens * number // count - done
+            part = answer._replace(
+                outputs=outputs,
+                computed_tokens=computed,
+                batch_s=answer.batch_s / count,
+                engine_s=answer.engine_s / count,
+            )
+            yield Outcome(outcome.job, part, outcome.instance)
+            start, done = start + rows, done + computed
 
     def drain(self, patience_s: float) -> bool:
         """Wait until everything is answered; False if it is not in time."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -28,7 +28,6 @@ from sut.nodes.messages import Rows, Tokens, Welcome
 from sut.serving.core import RefusedRequestError, Request, ServingCore
 
 _MOST_CLIENTS, _MOST_STRANGERS = 64, 16
-_SAMPLES_PER_BATCH = 64  # of the credits of a client that sends single samples
 _NO_DESCRIPTOR_S = 0.05
 _QUIET_S = 0.3  # after its last answer a node that ends waits this long for queries that were sent before it said so
 
@@ -102,16 +101,19 @@ class FrameServer:
         try:
             if len(self._clients) >= _MOST_CLIENTS:
                 raise NodeError(f"there are {_MOST_CLIENTS} clients already")
-            about = partial(self._about, credits=self._share(1))
-            hello = handshake.accept(channel, self._own, self._package, about)
+            hello = handshake.accept(channel, self._own, self._package, self._welcome)
             forms_batches = hello.batching == "client"
-            most = self._core.capacity * (1 if forms_batches else _SAMPLES_PER_BATCH)
+            most = self._core.capacity * (1 if forms_batches else self._core.samples_per_batch)
             self._join(_Client(channel, peer, forms_batches, most))
         except NodeError as error:
             channel.close()
             print(f"refused {peer}: {error}", file=sys.stderr, flush=True)
         finally:
             self._strangers.release()
+
+    def _welcome(self, proof: str) -> Welcome:
+        found = self._about(proof, self._share(1))
+        return replace(found, name=f"{found.name}:{self.address.port}")
 
     def _join(self, client: _Client) -> None:
         with self._lock:
@@ -133,7 +135,7 @@ class FrameServer:
         with self._lock:
             clients = list(self._clients)
         for client in clients:
-            most = credits if client.forms_batches else min(client.most, credits * _SAMPLES_PER_BATCH)
+            most = credits if client.forms_batches else min(client.most, credits * self._core.samples_per_batch)
             client.channel.send(Frame(Kind.CREDITS, 0, messages.to_count(most)))
 
     def _on_frame(self, client: _Client, frame: Frame) -> None:
@@ -142,6 +144,8 @@ class FrameServer:
                 self._query(client, frame)
             elif frame.kind is Kind.PING:
                 client.channel.send(Frame(Kind.PONG, frame.number))
+            elif frame.kind is Kind.NAME:
+                client.channel.send(Frame(Kind.NAME, frame.number, messages.to_text(self._welcome("").name)))
             elif frame.kind is Kind.BYE:
                 raise NodeError("it said bye")
         except ProtocolError as error:
@@ -154,6 +158,8 @@ class FrameServer:
             work = messages.from_indexes(frame.payload, self._samples)
         else:
             work = messages.from_tokens(frame.payload)
+        if not client.forms_batches and (samples := _samples(work)) != 1:
+            raise ProtocolError(f"expected single samples, since this node forms the batches, found {samples}")
         if not frame.number or frame.number in client.waiting:
             raise ProtocolError(f"expected a new number of a query, found {frame.number}")
         if len(client.waiting) >= client.most:
@@ -210,6 +216,10 @@ class FrameServer:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def _samples(work: Int64 | Tokens) -> int:
+    return len(work.lengths) if isinstance(work, Tokens) else len(work)
 
 
 def bind(address: Address) -> socket.socket:

@@ -9,7 +9,7 @@ from sut.settings.settings import RunConfig
 
 def check(config: RunConfig) -> None:
     """Raise UsageError for settings that do not go together."""
-    for rule in (_engine, _length, _server, _steps, _window, _remote):
+    for rule in (_engine, _length, _server, _steps, _window, _remote, _network):
         rule(config)
 
 
@@ -62,6 +62,22 @@ def _window(config: RunConfig) -> None:
         raise UsageError(f"--kpi {config.kpi} does not go with --mode {config.mode}.")
     if config.audit_config and (config.mode != "performance" or config.find_peak):
         raise UsageError("--audit-config goes with --mode performance, and without --find-peak.")
+
+
+_OF_BATCHES = ("max_batch_tokens", "batch_size")
+
+
+def _network(config: RunConfig) -> None:
+    if not config.network_division:
+        return
+    if config.executor != "remote":
+        raise UsageError("--network-division goes with --executor remote and --node HOST:PORT.")
+    for name in _OF_BATCHES:
+        if getattr(config, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} forms batches, found it with --network-division, where only nodes may. "
+                "Type it with: sut serve"
+            )
 
 
 _OF_THE_NODE = ("instances", "cores_per_instance", "threads", "engine", "fpmath_mode", "torch_mkldnn_matmul_min_dim")

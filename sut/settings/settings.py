@@ -134,6 +134,9 @@ class RunConfig:
     node: str | None = setting(
         None, "a machine that runs `sut serve`, for --executor remote; several: type it several times", _NODES,
         implied="none", metavar="HOST:PORT", joined=True, not_for="ask serve")
+    network_division: bool = setting(
+        False, "--executor remote by the rules of MLPerf's network division: each sample is a query of its own, of "
+        "token ids, and the nodes form the batches", _NODES, not_for="ask serve")
     token_file: Path | None = setting(
         None, "file with the token that a run and its nodes have in common", _NODES, implied="none", secret=True,
         not_for="ask")

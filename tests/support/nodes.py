@@ -149,15 +149,20 @@ def terms(patience_s: float, none_left_s: float = 10.0) -> Terms:
 
 @contextmanager
 def executor(
-    *addresses: Address, patience_s: float = 30.0, none_left_s: float = 10.0, own: Credentials = NOBODY
+    *addresses: Address,
+    patience_s: float = 30.0,
+    none_left_s: float = 10.0,
+    own: Credentials = NOBODY,
+    single_samples: bool = False,
 ) -> Iterator[RemoteExecutor]:
     """A remote executor that has been started."""
 
     def again(address: Address) -> Node:
-        return handshake.connect(address, own, "1")
+        return handshake.connect(address, own, "1", batching="node" if single_samples else "client")
 
     pairs = [(one, again(one)) for one in addresses]
-    found = RemoteExecutor(pairs, again, FEATURES, DIGEST, terms(patience_s, none_left_s))
+    of_run = terms(patience_s, none_left_s)
+    found = RemoteExecutor(pairs, again, FEATURES, DIGEST, of_run, single_samples=single_samples)
     try:
         found.start()
         yield found

@@ -70,9 +70,19 @@ class FleetExecutor(ABC):
             member.send(job, done, self._clock.now())
 
     def _send_waiting(self) -> None:
-        while self._waiting and (free := [member for member in self.members if member.has_credit]):
+        while self._waiting and (member := self._next_member()):
             job, done = self._waiting.popleft()
-            min(free, key=lambda member: member.expected_end).send(job, done, self._clock.now())
+            member.send(job, done, self._clock.now())
+
+    def _next_member(self) -> Member | None:
+        """The node that is expected to be done first, of those with a credit.
+
+        One that forms batches has credits for many single samples, and a slow one must not get all of them: a sample
+        waits for the node that is done first of all.
+        """
+        there = [one for one in self.members if (one.takes_jobs if one.forms_batches else one.has_credit)]
+        first = min(there, key=lambda member: member.expected_end, default=None)
+        return first if first and first.has_credit else None
 
     def grant(self, member: Member, credits: int) -> None:
         """The node takes this many jobs at a time from now on."""
@@ -108,6 +118,7 @@ class FleetExecutor(ABC):
             if not 0 < number < member.next_number:
                 raise ProtocolError(f"expected an answer to a query, found one to {number}")
             sent = member.in_flight.pop(number, None)
+            member.answered_s = self._clock.now()
             member.unowned += sent is None
             self._send_waiting()
         return sent

@@ -28,7 +28,7 @@ class About:
     name: str
     instances: int
     planned_for: str  # the scenario of its plan of cores
-    sent: str  # "indexes" or "tokens"
+    sent: str  # see `record.nodes.NodeRecord`
     engine: str | None = None
     machine: Mapping[str, object] = field(default_factory=dict)
 
@@ -50,11 +50,13 @@ class Member:
     first_instance: int  # the number of its first one among all instances
     numbers: int  # of its instances at the start; it may come back with more
     link: Link | None = None  # None: it is lost
+    forms_batches: bool = False  # jobs are single samples
     samples_per_s: float = 1.0  # of all its instances; measured at warm-up
     patience_s: float = 0.0  # for an answer
     credits: int = 0  # jobs that it may have at a time
     in_flight: dict[int, Sent] = field(default_factory=dict)  # by number, the oldest first
     next_number: int = 1
+    answered_s: float = 0.0  # when it answered last
     batches: int = 0  # answered
     samples: int = 0
     unowned: int = 0  # answers that came twice, or too late
@@ -63,6 +65,11 @@ class Member:
     @property
     def address(self) -> str:
         return self.about.address
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether it is there, and is not ending."""
+        return self.link is not None and self.credits > 0
 
     @property
     def has_credit(self) -> bool:
@@ -81,9 +88,15 @@ class Member:
         self.link.send(job, number)
 
     def is_overdue(self, now_s: float) -> bool:
-        """Whether its oldest job has passed its deadline."""
+        """Whether its oldest job has passed its deadline.
+
+        Where it forms the batches, a sample may wait while others are answered: the deadline is that of any answer.
+        """
         oldest = next(iter(self.in_flight.values()), None)
-        return oldest is not None and now_s > oldest.deadline_s
+        if oldest is None:
+            return False
+        answer_s = self.answered_s + self.patience_s if self.forms_batches else 0.0
+        return now_s > max(oldest.deadline_s, answer_s)
 
     def number_of(self, instance: int) -> int:
         """The number among all instances of one of its own."""

@@ -17,6 +17,7 @@ from sut.executors.base import Answer, Job, Ready
 from sut.executors.fleet.executor import MOST_REJOIN_S, FleetExecutor
 from sut.executors.fleet.member import About, Link, Member
 from sut.executors.remote import warm_up
+from sut.executors.remote.names import NameRounds
 from sut.executors.remote.samples import SampleFrames
 from sut.executors.remote.terms import Terms
 from sut.nodes import messages
@@ -54,6 +55,7 @@ class RemoteExecutor(FleetExecutor):
         nodes: where they are, and the connections to them.
         connect: connects again to a node that was lost; raises NodeError, or UsageError if it is another one by now.
         features: the run's, and their digest.
+        single_samples: jobs are single samples, sent as tokens, and the nodes form the batches (network division).
     """
 
     def __init__(
@@ -63,10 +65,15 @@ class RemoteExecutor(FleetExecutor):
         features: Features,
         digest: str,
         terms: Terms,
+        *,
+        single_samples: bool = False,
     ) -> None:
+        self._single_samples, self._names = single_samples, NameRounds()
         self._connect, self._digest, self._terms = connect, digest, terms
         abouts = [self._about(address, welcome) for address, (_, welcome) in nodes]
         super().__init__(abouts, terms.rows, terms.none_left_s)
+        for member in self.members:
+            member.forms_batches = single_samples
         self._addresses = dict(zip(self.members, (address for address, _ in nodes), strict=True))
         self._frames = SampleFrames(features)
         self._loop = Loop("nodes", self.tick, self._defect)
@@ -78,13 +85,24 @@ class RemoteExecutor(FleetExecutor):
             name=welcome.name,
             instances=len(welcome.instances),
             planned_for=welcome.planned_for,
-            sent="indexes" if self._has_features(welcome) else "tokens",
+            sent="single samples" if self._single_samples else "indexes" if self._has_features(welcome) else "tokens",
             engine=welcome.engine,
             machine=welcome.machine,
         )
 
     def _has_features(self, welcome: Welcome) -> bool:
-        return welcome.identity.features == self._digest
+        return not self._single_samples and welcome.identity.features == self._digest
+
+    @property
+    def credits(self) -> int:
+        """Jobs that the nodes take at a time, all together."""
+        return sum(member.credits for member in self.members)
+
+    def names(self) -> list[str]:
+        """The name of each node, which it is asked for each time. Blocks for a round trip."""
+        with self._lock:
+            links = {one.address: one.link for one in self.members if isinstance(one.link, _Connection)}
+        return self._names.ask(self.members, {address: link.channel for address, link in links.items()})
 
     def start(self) -> list[Ready]:
         for member, (channel, welcome) in zip(self.members, self._first, strict=True):
@@ -122,6 +140,8 @@ class RemoteExecutor(FleetExecutor):
                 self.answered(member, frame.number, Answer(None, error=error), 0)
             case Kind.CREDITS:
                 self.grant(member, messages.from_count(frame.payload))
+            case Kind.NAME:
+                self._names.answered(member, frame)
             case Kind.PING:
                 link.channel.send(Frame(Kind.PONG, frame.number))
             case Kind.ERROR | Kind.BYE:

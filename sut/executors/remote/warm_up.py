@@ -27,7 +27,7 @@ def measure(submit: Submit, node: Member, own: Sequence[InstanceSpeed], terms: T
     """
     instances = len(own)
     shape = terms.shapes[-1]
-    rounds = _Rounds(submit, 2 * node.patience_s)
+    rounds = _Rounds(submit, node, 2 * node.patience_s)
     for one in terms.shapes:
         rounds.seconds(one, jobs=instances * terms.steps, at_once=instances)
     jobs, spent_s, best_s = JOBS_PER_INSTANCE * instances, 0.0, float("inf")
@@ -42,13 +42,17 @@ def measure(submit: Submit, node: Member, own: Sequence[InstanceSpeed], terms: T
 
 @dataclass(frozen=True)
 class _Rounds:
-    """Batches of one shape, and their time."""
+    """Batches of one shape, and their time. A node that forms batches gets their samples one by one."""
 
     submit: Submit
+    node: Member
     patience_s: float  # for any of them; the executor's own deadlines come before it
 
     def seconds(self, shape: tuple[int, int], *, jobs: int, at_once: int) -> float:
         """The time of `jobs` batches, of which `at_once` are under way."""
+        if self.node.forms_batches:
+            samples, length = shape
+            shape, jobs, at_once = (1, length), jobs * samples, min(at_once * samples, max(self.node.credits, 1))
         outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         start_s = time.perf_counter()
         for number in range(jobs):

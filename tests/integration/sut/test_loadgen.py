@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -182,3 +184,33 @@ def test_the_examples_in_user_conf_hold(tmp_path: Path) -> None:
     conf = written(tmp_path, text)
     assert settings(user_conf=conf).offline_expected_qps == 500
     assert settings(user_conf=conf, scenario="SingleStream").single_stream_expected_latency_ns == 2e6
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_sut_with_a_name_is_asked_for_it(tmp_path: Path, scenario: str) -> None:
+    asked: list[str] = []
+
+    def name() -> str:
+        asked.append("name")
+        return 'Network SUT: "a",\n\\b.example:7000'  # LoadGen would write it into JSON as it is
+
+    loadgen.start_test(
+        settings(scenario=scenario, test_query_count=4, target_qps=1000.0),
+        tmp_path,
+        samples=20,
+        issue_queries=answer,
+        load_query_samples=lambda indexes: None,
+        sut_name=name,
+    )
+    assert len(asked) == 2
+    logged = [json.loads(line.removeprefix(":::MLLOG ")) for line in lines(tmp_path / "mlperf_log_detail.txt")]
+    assert [one["value"] for one in logged if one["key"] == "sut_name"] == ["Network SUT: _a_,__b.example:7000"]
+    assert "SUT name : Network SUT: _a_,__b.example:7000" in lines(tmp_path / "mlperf_log_summary.txt")
+
+
+def answer(ids: list[int], indexes: list[int]) -> None:
+    loadgen.complete(np.asarray(ids, np.int64), np.zeros((len(ids), 2), np.float32), np.ones(len(ids), np.int64))
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()

@@ -41,7 +41,9 @@ class Test:
 
     __test__ = False
 
-    def __init__(self, executor: RemoteExecutor, *, plan_at_issue: bool = True) -> None:
+    def __init__(
+        self, executor: RemoteExecutor, *, plan_at_issue: bool = True, room: Callable[[], int] | None = None
+    ) -> None:
         self.answers: dict[int, Float32] = {}
         self.doubled: list[int] = []
         self._over = threading.Event()
@@ -53,6 +55,7 @@ class Test:
             self._complete,
             limits=BatchLimits(200, packed=True),
             plan_at_issue=plan_at_issue,
+            room=room,
             on_complete=self._over.set,
         )
 
@@ -279,3 +282,82 @@ def test_a_frozen_node_fails_the_warm_up(fast: FrameServer) -> None:
         with pytest.raises(RunFailedError, match=r"is lost: no answer to a batch within 0\.2 s"):
             executor.start()
         executor.close()
+
+
+def division(executor: RemoteExecutor) -> Test:
+    """A test in the network division."""
+    return Test(executor, plan_at_issue=False, room=lambda: executor.credits)
+
+
+def test_in_the_network_division_nodes_form_the_batches(other: FrameServer) -> None:
+    with (
+        nodes.node("fake:sleep_ms=2") as second,
+        nodes.executor(other.address, second.address, single_samples=True) as executor,
+    ):
+        test = division(executor)
+        test.issue()
+        test.end()
+        found = executor.record()
+        progress, times = test.scheduler.progress, test.scheduler.batch_times.facts(executor.instances, 1.0)
+    assert {one.sent for one in found} == {"single samples"}
+    assert [one.batches for one in found] == [one.samples for one in found]  # a query each
+    assert sum(one.samples for one in found) == 300
+    assert all(one.samples > 50 for one in found)  # equal nodes share the work
+    assert progress.computed_tokens == progress.tokens  # each sample has its share of its batch's
+    assert times.busy_s < 300 * 0.002 / 2  # batches of several samples, the time of each counted once
+
+
+def test_a_slow_node_does_not_get_all_the_samples_that_it_may_have(fast: FrameServer) -> None:
+    with (
+        nodes.node("fake:sleep_ms=50") as slow,
+        nodes.executor(fast.address, slow.address, single_samples=True) as executor,
+    ):
+        test = division(executor)
+        test.issue()
+        test.end()
+        quick, late = executor.record()
+    assert quick.samples > 10 * late.samples
+
+
+@pytest.mark.parametrize(("change", "reason"), [(stall, "no answer to a batch within 0.4 s"), (garbage, "expected a")])
+def test_single_samples_of_a_lost_node_are_done_by_another(
+    other: FrameServer, change: Callable[[bytes], bytes | None], reason: str
+) -> None:
+    with (
+        nodes.proxies(other) as [proxy],
+        nodes.executor(other.address, proxy.address, patience_s=0.4, single_samples=True) as executor,
+    ):
+        test = division(executor)
+        proxy.change = change
+        test.issue()
+        test.end()
+        loss = executor.record()[1].losses[0]
+    assert loss.jobs_moved > 0 and reason in loss.reason
+
+
+def test_a_node_that_forms_batches_takes_no_others(fast: FrameServer, capfd: pytest.CaptureFixture[str]) -> None:
+    with nodes.executor(fast.address, single_samples=True) as executor:
+        test = Test(executor)  # forms batches on this side
+        test.issue()
+        assert "expected single samples, since this node forms the batches, found" in test.fail()
+
+
+def test_each_node_is_asked_for_its_name_each_time(fast: FrameServer, other: FrameServer) -> None:
+    with nodes.proxies(fast) as [proxy], nodes.executor(proxy.address, other.address, single_samples=True) as executor:
+        names = [f"box:{fast.address.port}", f"box:{other.address.port}"]
+        asked: list[Kind] = []
+
+        def seen(data: bytes) -> bytes:
+            asked.extend(frame.kind for frame in FrameParser().feed(data))
+            return data
+
+        proxy.change = seen
+        assert executor.names() == names
+        assert executor.names() == names
+        assert asked == [Kind.NAME, Kind.NAME]
+        proxy.cut(and_refuse=True)
+        until_s = time.monotonic() + PATIENCE_S
+        while executor.active > 1:
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+        assert executor.names() == [f"{proxy.address} (lost)", names[1]]

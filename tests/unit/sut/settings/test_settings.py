@@ -200,12 +200,18 @@ def test_nodes_by_several_flags_or_as_a_list(tmp_path: Path) -> None:
     assert parser.read(to_flags(typed)) == parser.read(["--executor", "remote", "--node", "a:1,b:2"])
 
 
+DIVISION = {"executor": "remote", "node": "a:1", "network_division": True}
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"executor": "remote"}, "--executor remote and --node HOST:PORT go together"),
         ({"node": "a:1"}, "--executor remote and --node HOST:PORT go together"),
         ({"executor": "remote", "node": "a:1", "instances": 2}, "--instances is a node's own"),
+        ({"network_division": True}, "--network-division goes with --executor remote"),
+        (DIVISION | {"batch_size": 4}, "--batch-size forms batches, found it with --network-division"),
+        (DIVISION | {"max_batch_tokens": 512}, "--max-batch-tokens forms batches"),
         ({"executor": "remote", "node": "a:1", "cores_per_instance": 2}, "--cores-per-instance is a node's own"),
     ],
 )
