@@ -27,7 +27,7 @@ class NameRounds:
         self._answers: queue.SimpleQueue[tuple[int, Member, str]] = queue.SimpleQueue()
 
     def ask(self, members: Sequence[Member], channels: Mapping[str, Channel]) -> list[str]:
-        """The names of `members` in their order; those with a channel are asked, by address. Blocks for a round trip."""
+        """The names of `members` in their order; those with a channel (by address) are asked. Blocks."""
         self._round += 1
         for channel in channels.values():
             channel.send(Frame(Kind.NAME, self._round))
