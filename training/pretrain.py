@@ -97,6 +97,10 @@ def _say_how_to_go_on(folder: Path) -> None:
         print(f"To go on from the last checkpoint, type the same command with --output {folder}", file=sys.stderr)
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def _facts(settings: PretrainingConfig) -> dict[str, str]:
     """What must be equal on all nodes, by name: what the processes would refuse is refused here, before they start."""
     found = pretraining_setup.open_inputs(settings)
@@ -156,7 +160,7 @@ def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World,
         for listener in listeners:
             listener(event)
     try:
-        task = pretraining_setup.task_of(settings, found)
+        task = pretraining_setup.task_of(settings, found, _say if here.is_first else lambda _: None)
     except UserError as error:
         for listener in listeners:
             listener(RunEnded(status="failed", step=0, samples=0, reason=str(error)))

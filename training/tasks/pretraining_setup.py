@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -198,13 +198,15 @@ def geometry(config: PretrainingConfig, vocabulary_size: int | None) -> BertConf
     return read_config(Path(config.model))
 
 
-def task_of(config: PretrainingConfig, found: Opened) -> Pretraining:
-    """The network with its data. Raises UsageError, BackendError."""
+def task_of(config: PretrainingConfig, found: Opened, say: Callable[[str], None] = lambda _: None) -> Pretraining:
+    """The network with its data; `say` is called with a notice. Raises UsageError, BackendError."""
     torch.manual_seed(config.seed)
     network = BertForPreTraining(found.bert, config.dropout, checkpointed=config.activation_checkpointing)
     INITIAL_WEIGHTS[config.initial_weights](network, found.bert)
     if config.init_checkpoint is not None:
-        weights.load(network, config.init_checkpoint)
+        lacking = weights.load(network, config.init_checkpoint)
+        if lacking:
+            say(f"note: {config.init_checkpoint} has no {', '.join(lacking)}: random weights take their place")
     if config.compile:
         network.bert.compile_layers()
     count = min(len(found.evaluation), config.num_eval_examples or len(found.evaluation))

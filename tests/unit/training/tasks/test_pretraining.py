@@ -129,6 +129,19 @@ def test_a_configuration_makes_the_task(folder: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(task.network.parameters(), again.network.parameters(), strict=True))
 
 
+def test_heads_that_a_checkpoint_lacks_are_named(folder: Path, tmp_path: Path) -> None:
+    whole = BertForPreTraining(BERT, 0.0).state_dict()
+    start = tmp_path / "start"
+    start.mkdir()
+    said: list[str] = []
+    for left_out in ((), ("cls.seq_relationship.bias", "cls.seq_relationship.weight")):
+        model_files.write_weights(start, {name: one for name, one in whole.items() if name not in left_out})
+        config = read(folder, f"init_checkpoint={start}")
+        pretraining_setup.task_of(config, pretraining_setup.open_inputs(config), said.append)
+    (note,) = said
+    assert all(name in note for name in ("cls.seq_relationship.weight", "cls.seq_relationship.bias"))
+
+
 def test_a_presets_vocabulary_is_the_datas(folder: Path) -> None:
     assert pretraining_setup.geometry(read(folder, "model=bert-tiny"), 50).vocab_size == 50
     assert pretraining_setup.geometry(read(folder, "model=bert-large"), None).vocab_size == 30522
