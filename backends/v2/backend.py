@@ -21,7 +21,7 @@ from backends.v2.connection import connect
 from backends.v2.messages import InferRequest, InferResponse
 from foundation.arrays import Float32
 
-_FIRST_S = 600.0  # for a call at warm-up: some servers load or compile with the first
+_FIRST_S = 10 * 60.0  # for a call at warm-up: some servers load or compile with the first
 _LEAST_S, _TIMES = 60.0, 40  # later: this many times the duration of the slowest call at warm-up
 
 

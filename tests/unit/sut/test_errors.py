@@ -20,6 +20,8 @@ INNER = {
     "RetryLaterError",
     "UrlRefusedError",
     "RefusedRequestError",
+    "RequestError",
+    "FormError",
 }
 
 
