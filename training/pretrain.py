@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from sut.machine import project
 from training.launch import flags, worker
 from training.loop import announce, checkpoint_record, config, run_folder, settings_list, trainer, world
 from training.loop.events import CheckpointWritten, Event, Listener, RunEnded
-from training.loop.settings import PretrainingConfig
+from training.loop.settings import FREE, PretrainingConfig
 from training.loop.world import World
 from training.network import host
 from training.records import caches
@@ -155,7 +156,7 @@ def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World,
         division="closed" if settings.division == "closed" else "open",
     )
     for listener in listeners:
-        listener(began)
+        listener(replace(began, free_settings=FREE))
     for event in pretraining_setup.data_events(settings, found):
         for listener in listeners:
             listener(event)

@@ -21,6 +21,8 @@ from sut.settings.setting import Setting
 from training.loop.settings import ELSEWHERE, NAMES, SETTINGS, PretrainingConfig
 
 SHIPPED = "pretraining"
+_MOST_DROPOUT = 0.99  # near 1 what is left is divided by 0
+_MOST_BATCH = 1 << 20  # 64 times the largest on record; all samples of a step are held at once
 _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 _ALSO: dict[type, tuple[type, ...]] = {Path: (str,), float: (float, int)}
 
@@ -61,9 +63,10 @@ def _override(text: str) -> tuple[str, Any]:
     if not equals:
         raise UsageError(f"expected --set name=value, found {text}. Type: --set {name}=, and a value.")
     try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+        found = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        return name.strip(), value.strip()
+        found = {}
+    return name.strip(), found["value"] if found.keys() == {"value"} else value.strip()  # not of more lines
 
 
 def resolve(given: Mapping[str, Any]) -> PretrainingConfig:
@@ -107,7 +110,8 @@ def _check(config: PretrainingConfig) -> None:
     """What no row can see alone. Raises UsageError."""
     wrong = {
         "opt_lamb_beta_1 and opt_lamb_beta_2 below 1": max(config.opt_lamb_beta_1, config.opt_lamb_beta_2) >= 1,
-        "dropout below 1": config.dropout >= 1,
+        f"dropout up to {_MOST_DROPOUT}": config.dropout > _MOST_DROPOUT,
+        f"a global batch of at most {_MOST_BATCH:,} samples": config.global_batch_size > _MOST_BATCH,
         "target_mlm_accuracy up to 1": config.target_mlm_accuracy > 1,
         "count_from 0 or 1": config.count_from > 1,
         "max_tokens_per_micro_batch of max_seq_length or more": config.tokens_per_micro_batch < config.max_seq_length,

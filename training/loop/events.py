@@ -51,7 +51,8 @@ class RunBegan(Event):
     """The process has read its configuration; nothing is loaded.
 
     Attributes:
-        settings: the whole configuration by name, as plain values for JSON.
+        settings: the whole configuration by name, as plain values for JSON. `free_settings`: those of them that may
+            have another value where a run goes on.
         device: such as "cpu" or "cuda"; `device_name` as the machine calls it.
         devices: processes of the run, one a device; `nodes`: machines.
         threads: of each process on a CPU.
@@ -63,6 +64,7 @@ class RunBegan(Event):
 
     task: str
     settings: Mapping[str, object]
+    free_settings: frozenset[str] = frozenset()
     hyperparameters: Hyperparameters
     division: Division
     seed: int

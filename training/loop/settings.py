@@ -155,6 +155,13 @@ def _rows() -> Mapping[str, Setting]:
 
 SETTINGS = _rows()
 NAMES = {name: row.name for row in SETTINGS.values() for name in (row.name, *row.aliases)}
+# What a run may go on with changed: where things lie, and how the same samples are computed.
+FREE = frozenset({
+    "data_dir", "train_dir", "eval_dir", "init_checkpoint", "vocab",
+    "nodes", "devices_per_node", "train_batch_size", "gradient_accumulation_steps", "max_tokens_per_micro_batch",
+    "device", "parallel", "activation_checkpointing", "compile", "timeout_s",
+    "checkpoint_interval_steps", "checkpoints_kept",
+})  # fmt: skip
 # FlagPerf's names that have no place here → why, or what to set in their place.
 ELSEWHERE = {
     "exchange_padding": "samples are always dealt by length",

@@ -14,7 +14,7 @@ from typing import Any
 from sut.machine import facts
 from training.loop import events
 from training.loop.events import Event
-from training.records import figures, training_record
+from training.records import figures, same_run, training_record
 from training.records.measurements import DataFacts, EvaluationRecord, Life, ModelFacts
 from training.records.training_record import TrainingRecord
 
@@ -45,7 +45,7 @@ class RecordWriter:
         self.record: TrainingRecord | None = None
         self._written_s = 0.0
         self._handlers: Mapping[type[Event], Callable[[TrainingRecord, Any], TrainingRecord]] = {
-            events.DataOpened: _data_opened,
+            events.DataOpened: self._data_opened,
             events.InitDone: self._init_done,
             events.TrainingBegan: lambda record, event: _seen(record, event, training_began_s=event.time_s),
             events.Resumed: _resumed,
@@ -58,14 +58,23 @@ class RecordWriter:
         }
 
     def __call__(self, event: Event) -> None:
-        """Raises RunFailedError if the record cannot be written."""
+        """Raises RunFailedError if the record cannot be written, UsageError if it is another run's."""
         if isinstance(event, events.RunBegan):
+            if self._earlier and _trained(self._earlier):
+                same_run.require(event, self._earlier, self._folder)
             self.record = _begun(event, self._earlier, self._notices)
         elif self.record and (handler := self._handlers.get(type(event))):
             self.record = handler(self.record, event)
             is_due = event.time_s >= self._written_s + _EVERY_S
             if is_due or not isinstance(event, events.StepDone):
                 self._write(event.time_s)
+
+    def _data_opened(self, record: TrainingRecord, event: events.DataOpened) -> TrainingRecord:
+        found = DataFacts(**{one.name: getattr(event, one.name) for one in fields(DataFacts)})
+        for earlier in self._earlier.data if self._earlier and _trained(self._earlier) else ():
+            if earlier.use == event.use:
+                same_run.require_data(event, earlier, self._folder)
+        return replace(_seen(record, event), data=(*record.data, found))
 
     def _init_done(self, record: TrainingRecord, event: events.InitDone) -> TrainingRecord:
         model = ModelFacts(**{one.name: getattr(event, one.name) for one in fields(ModelFacts)})
@@ -105,8 +114,7 @@ def with_figures(record: TrainingRecord) -> TrainingRecord:
 
 def _begun(event: events.RunBegan, earlier: TrainingRecord | None, notices: tuple[str, ...]) -> TrainingRecord:
     life = Life(began_s=event.started_s, seen_s=event.time_s, devices=event.devices, nodes=event.nodes)
-    trained = [one for one in earlier.lives if one.training_began_s] if earlier else []  # not refused at its start
-    lives = (*trained, life)
+    lives = (*(_trained(earlier) if earlier else ()), life)
     return TrainingRecord(
         **{name: getattr(event, name) for name in _SAME},
         status="unfinished",
@@ -120,14 +128,14 @@ def _begun(event: events.RunBegan, earlier: TrainingRecord | None, notices: tupl
     )
 
 
+def _trained(record: TrainingRecord) -> tuple[Life, ...]:
+    """The lives that were not refused at their start."""
+    return tuple(life for life in record.lives if life.training_began_s)
+
+
 def _seen(record: TrainingRecord, event: Event, **changes: Any) -> TrainingRecord:
     *before, life = record.lives
     return replace(record, lives=(*before, replace(life, seen_s=event.time_s, **changes)))
-
-
-def _data_opened(record: TrainingRecord, event: events.DataOpened) -> TrainingRecord:
-    found = DataFacts(**{one.name: getattr(event, one.name) for one in fields(DataFacts)})
-    return replace(_seen(record, event), data=(*record.data, found))
 
 
 def _resumed(record: TrainingRecord, event: events.Resumed) -> TrainingRecord:

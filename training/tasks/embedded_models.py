@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -140,8 +140,9 @@ def train_model(task: Task, recipe: Recipe, options: argparse.Namespace, folder:
             hyperparameters=recipe.hyperparameters,
             started_s=announce.started_s(),
         )
+        free = frozenset(vars(options))  # the recipe holds what the weights depend on
         for listener in listeners:
-            listener(began)
+            listener(replace(began, free_settings=free))
         status = train(task, plan, folder, listeners)
     if status == "interrupted":
         print(f"To go on from here, type the same command with --run-dir {folder}", file=sys.stderr)

@@ -12,7 +12,7 @@ import training_events as made
 
 from sut.errors import UsageError
 from sut.record import run_record
-from training.loop.events import EvaluationDone, Event, Resumed, RunEnded, TrainingBegan
+from training.loop.events import DataOpened, EvaluationDone, Event, Resumed, RunEnded, TrainingBegan
 from training.records import mllog_file, peak, steps_table, training_record
 from training.records.mllog import ComplianceLog
 from training.records.record_writer import RecordWriter
@@ -132,7 +132,9 @@ def test_a_run_that_was_killed_goes_on_in_its_record(tmp_path: Path) -> None:
     first = made.whole((0.1, 0.2, 0.3), target=0.9, every=500)[:-4]
     before = recorded(tmp_path, first)
     later = [
-        *made.start(devices=4, time_s=before.lives[0].seen_s + 90, started_s=before.lives[0].seen_s + 60)[:-1],
+        *made.start(devices=4, target=0.9, time_s=before.lives[0].seen_s + 90, started_s=before.lives[0].seen_s + 60)[
+            :-1
+        ],
         TrainingBegan(time_s=before.lives[0].seen_s + 100),
         Resumed(time_s=before.lives[0].seen_s + 101, path=tmp_path, step=5, samples=500),
         *made.blocks((0.3, 0.9), target=0.9, every=500, first=500, at_s=before.lives[0].seen_s - made.BEGAN_S + 100),
@@ -153,6 +155,36 @@ def test_a_complete_run_that_is_started_again_keeps_its_record(tmp_path: Path) -
     before = recorded(tmp_path, made.whole())
     ended = RunEnded(time_s=made.BEGAN_S + 9e6, status="reached", step=STEPS, samples=SAMPLES)
     assert recorded(tmp_path, [*made.start(), Resumed(path=tmp_path, step=STEPS, samples=SAMPLES), ended]) == before
+
+
+@pytest.mark.parametrize("cut", [6, None])  # a run that was killed, and one that came to its end
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"target": 0.01}, "target 0.72 as in .*, found 0.01"),
+        ({"precision": "bf16"}, "precision fp32 as in .*, found bf16"),
+        ({"evaluation_samples": 7}, "evaluation_samples 150080 as in .*, found 7"),
+        ({"hyperparameters": replace(made.LAMB, warmup_steps=3)}, "warmup_steps 0 as in .*, found 3"),
+        ({"settings": {"max_samples": 5}}, "max_samples none as in .*, found 5"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_settings_alone(
+    tmp_path: Path, cut: int | None, changes: dict[str, Any], found: str
+) -> None:
+    before = recorded(tmp_path, made.whole()[:cut])
+    with pytest.raises(UsageError, match=f"^expected {found}.*Type: another --output"):
+        recorded(tmp_path, made.start(**changes))
+    assert training_record.read(tmp_path) == before
+    moved = {"train_batch_size": 7, "data_dir": "elsewhere"}
+    recorded(tmp_path, made.start(settings=moved, devices=4, free_settings=frozenset(moved)))
+
+
+def test_a_run_goes_on_with_its_own_data_alone(tmp_path: Path) -> None:
+    recorded(tmp_path, made.whole()[:6])
+    began, opened, *_ = made.start()
+    assert isinstance(opened, DataOpened)
+    with pytest.raises(UsageError, match=r"expected training data with sha256 abab.* as in .*, found cdcd"):
+        recorded(tmp_path, [began, replace(opened, sha256="cd" * 32)])
 
 
 @pytest.mark.parametrize(("values", "kept"), [({"a": 0.5, "loss": float("nan")}, 2), ({"a": float("nan")}, 1)])
