@@ -29,7 +29,7 @@ def _best(backend: str) -> str:
 def notices(asked: RunConfig) -> tuple[str, ...]:
     """The notice of a run that asked for `asked.precision`, if another precision runs."""
     found = resolve(asked).precision
-    if found == asked.precision:
+    if found == asked.precision or BACKENDS[asked.backend].served:
         return ()
     why = {
         "bf16": "which this processor multiplies itself",

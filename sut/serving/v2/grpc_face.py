@@ -25,6 +25,7 @@ _OPTIONS = (
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.so_reuseport", 0),
 )
+_MOST_CALLS = 2048  # of which those for an answer are fewer
 _OPEN = ("ServerLive", "ServerReady", "ModelReady")  # without a token: they say nothing that a probe may not know
 Call = Callable[[Any], Awaitable[Any]]
 
@@ -34,7 +35,7 @@ class GrpcFace:
 
     def __init__(self, service: InferenceService, own: Credentials, address: Address) -> None:
         self._service, self._own = service, own
-        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=None)
+        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         calls: Mapping[str, Call] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,

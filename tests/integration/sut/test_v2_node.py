@@ -91,12 +91,18 @@ def test_runs_against_a_node_are_valid(site: Site, flags: tuple[str, ...]) -> No
     assert (ended.code, ended.record()["verdict"]) == (0, "VALID"), ended.out + ended.err
 
 
-def test_mistakes_are_one_line_and_the_node_ends_when_asked(site: Site) -> None:
+def test_mistakes_are_one_line_and_a_node_that_ends_fails_the_run(site: Site) -> None:
     address = site.models["v2"].partition("/")[0]
     unknown = site.run("unknown", "--backend", "v2", "--model", f"v2://{address}/other")
     assert_refused(unknown, "NOT_FOUND: expected model 'bert', version '1', found 'other'")
-    os.kill(site.node.pid, signal.SIGINT)
-    ended = site.node.end()
-    assert (ended.code, ended.errors) == (0, []) and "ending: answering what is under way" in ended.err
+    (site.folder / "under-way").mkdir()
+    words = ["--backend", "v2", "--model", f"v2://{site.models['v2']}", "--scenario", "SingleStream"]
+    words += ["--min-duration-s", "60", *site.data, "--log-dir", "logs"]
+    with Command(site.folder / "under-way", "sut", words) as run:
+        run.wait_for_run()
+        os.kill(site.node.pid, signal.SIGINT)
+        ended = site.node.end()
+        assert (ended.code, ended.errors) == (0, []) and "ending: answering what is under way" in ended.err
+        assert_refused(run.end(), "the run FAILED", f"at {address}", code=3)
     gone = site.run("gone", "--backend", "v2", "--model", f"v2://{address}/bert")
     assert_refused(gone, f"expected a server of KServe v2 (grpc) at {address}", "Type the address of one that runs")

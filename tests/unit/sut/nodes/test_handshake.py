@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import nodes
 import pytest
+from certificates import made, of
 
 from sut.errors import UsageError, UserError
 from sut.nodes import addresses, credentials, handshake
@@ -115,42 +114,16 @@ def test_addresses() -> None:
     assert not addresses.is_loopback("0.0.0.0")  # noqa: S104 - not bound
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("certificates"))
+
+
 def test_an_address_for_others_needs_credentials() -> None:
     with pytest.raises(UsageError, match="expected --token-file, or --tls-cert and --tls-ca, to serve at 0.0.0.0"):  # noqa: RUF043
         serving.check_address("0.0.0.0", nodes.NOBODY)  # noqa: S104 - not bound
     serving.check_address("0.0.0.0", TOKEN)  # noqa: S104
     serving.check_address("127.0.0.1", nodes.NOBODY)
-
-
-def openssl(folder: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-
-def certificate(folder: Path, name: str, issuer: str, days: str = "9") -> None:
-    """NAME.pem with its key, for 127.0.0.1, from a CA."""
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(folder, "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-    ca = ("-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-CAcreateserial")
-    openssl(folder, "x509", "-req", "-in", f"{name}.csr", *ca, "-days", days, "-extfile", "san", "-out", f"{name}.pem")
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("certificates")
-    for ca in ("ca", "foreign"):
-        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        openssl(folder, "req", "-x509", *key, "-keyout", f"{ca}.key", "-out", f"{ca}.pem", "-subj", f"/CN={ca}")
-    certificate(folder, "one", "ca")
-    certificate(folder, "stranger", "foreign")
-    certificate(folder, "old", "ca", days="-1")
-    return folder
-
-
-def of(folder: Path, name: str, ca: str = "ca") -> Credentials:
-    return credentials.read(None, folder / f"{name}.pem", folder / f"{name}.key", folder / f"{ca}.pem")
 
 
 @pytest.mark.parametrize(

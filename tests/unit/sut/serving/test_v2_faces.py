@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import certificates
 import grpc
 import nodes
 import numpy as np
@@ -265,6 +267,27 @@ def test_a_token_is_needed_and_enough(protocol: str) -> None:
         assert found.call("GET", "/metrics")[0] == found.call("POST", "/v2/models/bert/infer", b"x" * 99)[0] == 401
         assert {found.call("GET", f"/v2/{path}")[0] for path in ("health/live", "models/bert/ready")} == {200}
         assert found.call("GET", "/v2", Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificates.made(tmp_path_factory.mktemp("certificates"))
+
+
+def test_both_sides_need_certificates_of_one_ca(pems: Path) -> None:
+    def access(name: str, ca: str) -> Access:
+        return Access(None, pems / f"{ca}.pem", pems / f"{name}.pem", pems / f"{name}.key")
+
+    with served(own=certificates.of(pems, "one")) as found:
+        for plain in found.models.values():
+            model = plain.replace("v2://", "v2+grpcs://").replace("v2+http://", "v2+https://")
+            with client(model, access("one", "ca")) as backend:
+                np.testing.assert_array_equal(backend.infer(batch(1)), right(batch(1)))
+            for wrong in (access("stranger", "ca"), access("one", "foreign"), access("old", "ca"), Access()):
+                with pytest.raises(BackendError, match="expected a server of KServe v2"):
+                    look_up(model, wrong)
+            with pytest.raises(BackendError, match="expected a server of KServe v2"):
+                look_up(plain, NO_ACCESS)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
