@@ -1,1 +1,5 @@
 """The system under test: everything between LoadGen and a backend."""
+
+from foundation import telemetry
+
+telemetry.switch_off()

@@ -25,6 +25,7 @@ from sut.run import (
     local_instances,
     log_dir,
     lost_nodes,
+    ray_instances,
     recording,
     remote_instances,
     terminal_report,
@@ -36,6 +37,8 @@ from sut.run.region_of_interest import RegionOfInterest
 from sut.run.terminal_report import Rows
 from sut.settings.resolve import default_log_dir
 from sut.settings.settings import RunConfig
+
+_CONNECT = {"remote": remote_instances.connect, "ray": ray_instances.connect}
 
 
 def run(config: RunConfig) -> int:
@@ -61,8 +64,8 @@ def run(config: RunConfig) -> int:
 
 def _with_executor(prepared: Prepared) -> tuple[Prepared, Executor]:
     """The executor, not started, and the run with what only the executor's nodes know."""
-    if prepared.config.executor == "remote":
-        return remote_instances.connect(prepared)
+    if connect := _CONNECT.get(prepared.config.executor):
+        return connect(prepared)
     return prepared, local_instances.executor(prepared)
 
 

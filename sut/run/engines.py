@@ -96,6 +96,8 @@ def ready(config: RunConfig, model: Model, open_data: OpenData) -> Model:
     Raises:
         UsageError: the given one is incomplete, or for other weights or another precision.
     """
+    if config.engine or needs_engine(config):
+        backends.check(config.backend)
     if config.engine:
         return replace(model, engine=_named(config.engine, config, model))
     if not needs_engine(config):

@@ -97,14 +97,13 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
     """
     task = TASKS[asked.task]
     requested = settings_target.parse(asked)
-    is_remote = asked.executor == "remote"
-    if not is_remote:
+    if not asked.is_on_nodes:
         check_backend(asked.backend)
     config = fp16_fallback.resolve(asked)
     audit = audit_config.read(config)
     model = model_choice.model_of(config, task)
     stamps = file_stamps.of_all([*checkpoints.files(model), *filter(None, [config.calibration_list])])
-    plan = None if is_remote else instances_plan.plan(config, model, accelerators(asked.backend))
+    plan = None if asked.is_on_nodes else instances_plan.plan(config, model, accelerators(asked.backend))
     batch_tokens = plan.max_batch_tokens if plan else instances_plan.asked_batch_tokens(config)
     config = replace(config, max_batch_tokens=batch_tokens)
     read = inputs.read(config, task, model)
@@ -113,7 +112,7 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
         plan.check_memory(config, model, data.features.total_tokens)
     resolved = replace(_resolved(config, plan, data), log_dir=logs or asked.log_dir)
     conf = user_conf.read(resolved, task.model_key, read.samples, pipes=True)
-    model = model if is_remote else engines.ready(config, model, data.sibling)
+    model = model if asked.executor == "remote" else engines.ready(config, model, data.sibling)
     judged = requested or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
     graph = model_choice.graph_weights(model)

@@ -16,7 +16,7 @@ from sut.settings.settings import RunConfig
 
 _LEAST_S = 60.0
 _BATCHES = 20 * JOBS_PER_INSTANCE  # a batch waits for those ahead of it; a busy machine is several times slower
-_REMOTE_TIMES = 3  # a remote executor counts its own deadlines, and a batch may be done twice
+_REMOTE_TIMES = 3  # an executor on nodes counts its own deadlines, and a batch may be done twice
 _STEP_S = 1.0  # at most; what is longer is a suspension
 
 
@@ -29,7 +29,7 @@ def limit_s(config: RunConfig, ready: Sequence[Ready]) -> float:
         return math.inf
     batch_s = max(one.batch_s + one.token_s * config.batch_tokens for one in ready)
     limit_s = config.stall_timeout_s or max(_LEAST_S, _BATCHES * batch_s)
-    return _REMOTE_TIMES * limit_s + _LEAST_S if config.executor == "remote" else limit_s
+    return _REMOTE_TIMES * limit_s + _LEAST_S if config.is_on_nodes else limit_s
 
 
 @dataclass

@@ -30,7 +30,7 @@ def opening(prepared: Prepared, plan: Plan) -> str:
     config = prepared.config
     what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {prepared.precision}"
     where = count(prepared.instances, "instance")
-    where += f" × {config.threads} threads" if prepared.places else f" on {config.node}"
+    where += f" × {config.threads} threads" if prepared.places else f" on {config.node or 'the nodes of a Ray cluster'}"
     amount = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
     settings = [f"LoadGen's settings from {config.user_conf}"] if config.user_conf else []
     return "\n".join([what, f"{where}; {amount}", *_zeros(prepared), *_server(prepared), *settings, *prepared.notices])

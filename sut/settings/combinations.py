@@ -9,7 +9,7 @@ from sut.settings.settings import RunConfig
 
 def check(config: RunConfig) -> None:
     """Raise UsageError for settings that do not go together."""
-    for rule in (_engine, _length, _server, _steps, _window, _remote, _network):
+    for rule in (_engine, _length, _server, _steps, _window, _remote, _network, _ray):
         rule(config)
 
 
@@ -93,3 +93,12 @@ def _remote(config: RunConfig) -> None:
             raise UsageError(
                 f"--{name.replace('_', '-')} is a node's own, found it with --executor remote. Type it with: sut serve"
             )
+
+
+def _ray(config: RunConfig) -> None:
+    if config.executor != "ray":
+        for name in ("address", "nodes", "allow_open_cluster"):
+            if getattr(config, name):
+                raise UsageError(f"--{name.replace('_', '-')} goes with --executor ray.")
+    elif config.verbose:
+        raise UsageError("--verbose writes on the instances' machine; it goes without --executor ray.")

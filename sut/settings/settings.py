@@ -23,7 +23,8 @@ from sut.tasks import TASKS
 
 MODES = ("performance", "accuracy")
 KPIS = ("throughput", "latency", "accuracy")
-EXECUTORS = ("processes", "spawned", "inline", "remote")
+ON_NODES = ("remote", "ray")
+EXECUTORS = ("processes", "spawned", "inline", *ON_NODES)
 DEMO = "demo"
 MAX_BATCH_TOKENS = 1536  # on a CPU, where neither this setting nor a batch size is given
 
@@ -108,8 +109,8 @@ class RunConfig:
 
     executor: str = setting(
         "processes", "processes: weights are loaded once and shared, if the backend can; spawned: each instance "
-        "loads its own; inline: one instance in this process; remote: on nodes, see --node", _CORES,
-        choices=one_of(*EXECUTORS), not_for="ask")
+        "loads its own; inline: one instance in this process; remote: on nodes, see --node; ray: on a Ray cluster",
+        _CORES, choices=one_of(*EXECUTORS), not_for="ask")
     instances: int | None = setting(
         None, "loaded models, each in a process on its own cores", _CORES, above=0, not_for="ask",
         implied="as many as the cores allow")
@@ -147,6 +148,16 @@ class RunConfig:
     tls_ca: Path | None = setting(
         None, "certificates of the CA that the other side's certificate must be from, PEM", _NODES, implied="none",
         secret=True, not_for="ask")
+
+    address: str | None = setting(
+        None, "a Ray cluster, for --executor ray", _NODES, implied="one that is started here and ends with the run",
+        metavar="HOST:PORT", not_for="ask serve")
+    nodes: int | None = setting(
+        None, "nodes of the Ray cluster to run on, the largest first", _NODES, implied="all", above=0,
+        not_for="ask serve")
+    allow_open_cluster: bool = setting(
+        False, "use a Ray cluster without token authentication, which runs code for whoever reaches it", _NODES,
+        not_for="ask serve")
 
     log_dir: Path | None = setting(
         None, "LoadGen's logs and run.json", FILES, implied="a new one below runs/", metavar="DIR",
@@ -205,6 +216,11 @@ class RunConfig:
         """`max_batch_tokens` of a prepared run, which has it."""
         assert self.max_batch_tokens is not None
         return self.max_batch_tokens
+
+    @property
+    def is_on_nodes(self) -> bool:
+        """Whether instances are on other machines, which plan their own cores."""
+        return self.executor in ON_NODES
 
     @property
     def is_trial(self) -> bool:

@@ -1,0 +1,61 @@
+"""The queue of an agent: groups of batches in, to the executor of the node's instances, groups of answers out.
+
+`work` and `take` are calls of the run's; both may be under way at the same time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+from sut.executors.base import Executor, Job, Outcome
+from sut.executors.instance import portable
+from sut.executors.ray_cluster.groups import Answered, Answers, Batches
+from sut.nodes.errors import NodeError
+
+_TAKE_S, _STEP_S = 10.0, 0.2  # a call returns at the latest after this; between two looks for a failure
+
+
+class AgentQueue:
+    """In front of an executor that has been started."""
+
+    def __init__(self, executor: Executor, take_s: float = _TAKE_S) -> None:
+        self._executor, self._take_s = executor, take_s
+        self._answered: list[Answered] = []
+        self._under_way = 0
+        self._changed = threading.Condition()
+
+    def work(self, batches: Batches) -> None:
+        """Hand batches to the instances. Returns at once."""
+        with self._changed:
+            self._under_way += len(batches.numbers)
+        for number, indexes in batches.each():
+            self._executor.submit(Job(indexes, indexes), partial(self._done, number))
+
+    def _done(self, number: int, outcome: Outcome) -> None:
+        answer = outcome.answer
+        with self._changed:
+            self._under_way -= 1
+            if self._executor.failure is None:  # else the node is lost, and its batches are done elsewhere
+                outputs = None if answer.outputs is None else answer.outputs.copy()
+                error = None if answer.error is None else portable(answer.error)
+                kept = answer._replace(outputs=outputs, error=error)
+                self._answered.append(Answered(number, outcome.instance, kept))
+            self._changed.notify_all()
+
+    def take(self, linger_s: float) -> Answers:
+        """What has been answered, as soon as there is something; waits this long for more to answer in one call.
+
+        Raises:
+            NodeError: an instance has exited: half a node would pass for a whole one.
+        """
+        until_s = time.monotonic() + self._take_s
+        with self._changed:
+            while not (self._answered or self._executor.failure or time.monotonic() > until_s):
+                self._changed.wait(min(_STEP_S, self._take_s))  # an idle instance that exits does not notify
+            self._changed.wait_for(lambda: not self._under_way or self._executor.failure, linger_s)
+            found, self._answered = self._answered, []
+        if not found and self._executor.failure:
+            raise NodeError(str(self._executor.failure))
+        return Answers.of(found)
