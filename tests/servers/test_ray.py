@@ -130,13 +130,16 @@ def assert_answered_once(ended: Ended, features: Features) -> None:
 
 
 def test_an_own_cluster_has_a_token_and_scores_as_one_machine_does(rays: RayNodes) -> None:
-    with rays.run("own", "--mode", "accuracy", address=False) as run:
+    dataset = rays.folder / "short.json"
+    demo.write(dataset, "dev", _SEED, 100)
+    flags = ["--mode", "accuracy", "--dataset", str(dataset), "--log-dir", "logs"]
+    with rays.run("own", *flags, address=False) as run:
         own = run.end()
     (rays.folder / "local").mkdir()
-    with Command(rays.folder / "local", "sut", ["--mode", "accuracy", "--log-dir", "logs"]) as run:
+    with Command(rays.folder / "local", "sut", flags) as run:
         local = run.end()
     assert (own.code, local.code) == (0, 0), own.err
-    assert own.record()["result"]["metrics"] == local.record()["result"]["metrics"]
+    assert own.record()["result"] == local.record()["result"]
     cluster = own.record()["cluster"]
     assert (cluster["is_own"], cluster["token_authentication"]) == (True, True)
     assert own.err.count("\n") <= local.err.count("\n") + 1  # nothing of Ray's own
