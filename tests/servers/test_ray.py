@@ -56,7 +56,7 @@ class RayNodes:
 
 def children(parent: int) -> list[tuple[int, str]]:
     """(pid, title) of a process's children."""
-    words = ["ps", "-o", "pid=,args=", "--ppid", str(parent)]
+    words = ["ps", "-wwo", "pid=,args=", "--ppid", str(parent)]
     lines = subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()
     return [(int(pid), title) for pid, _, title in (line.strip().partition(" ") for line in lines)]
 
@@ -159,7 +159,7 @@ def test_ctrl_c_leaves_nothing_behind(rays: RayNodes, data: tuple[list[str], Fea
 
 def of_another_cluster(rays: RayNodes) -> list[str]:
     """Processes of a cluster that is not the test's: of one that a run has started."""
-    words = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    words = subprocess.run(["ps", "-wweo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
     sessions = re.compile(rf"{re.escape(str(rays.temporary))}/ray/session_\S+?/")
     ours = sessions.search(rays.nodes[0].get_session_dir_path() + "/")
     assert ours
