@@ -26,7 +26,9 @@ from foundation.help_formatter import HelpFormatter
 from foundation.typed_json import encode
 from sut.errors import UsageError
 from sut.machine import project
+from sut.processes import directory_lock
 from training.launch import flags, worker
+from training.launch.plan import Layout
 from training.loop import announce, checkpoint_record, config, run_folder, settings_list, trainer, world
 from training.loop.events import CheckpointWritten, Event, Listener, RunEnded
 from training.loop.settings import FREE, PretrainingConfig
@@ -38,6 +40,7 @@ from training.tasks import pretraining_setup
 from training.tasks.pretraining_setup import Opened
 
 _OF_ONE_NODE = {"data_dir", "train_dir", "eval_dir", "init_checkpoint", "vocab"}  # each node may mount them elsewhere
+_PATIENCE_S = 1.0  # for a command that was just killed
 _NO_CHECKPOINTS = (
     "note: without checkpoint_interval_steps, after a fault the training starts from its first step. "
     "Type: --set checkpoint_interval_steps=1000"
@@ -72,6 +75,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     layout = flags.layout_of(options, settings.nodes, settings.devices_per_node, gpus)
     if note := layout.note(settings.nodes, settings.devices_per_node, settings.global_batch_size):
         print(note, file=sys.stderr)
+    if layout.nodes.most > 1:  # a lock could outlive a lost node
+        return _start(settings, folder, options, layout, given)
+    pretraining_setup.open_inputs(settings)  # what cannot be used leaves no folder
+    run_folder.make(folder)
+    with directory_lock.held(folder, "training run", "--output", _PATIENCE_S):
+        return _start(settings, folder, options, layout, given)
+
+
+def _start(
+    settings: PretrainingConfig, folder: Path, options: argparse.Namespace, layout: Layout, given: Sequence[str]
+) -> int:
+    """Train in this process, or start this node's."""
     if layout.is_one_process:
         try:
             return work(settings, folder, options)

@@ -19,6 +19,7 @@ from foundation import atomic_write, freed_memory
 from foundation.errors import VALID, UserError
 from foundation.typed_json import encode
 from sut.errors import UsageError
+from sut.processes import directory_lock
 from training.loop import announce, run_folder
 from training.loop.events import Hyperparameters
 from training.loop.plan import Plan, Precision
@@ -130,7 +131,8 @@ def train_model(task: Task, recipe: Recipe, options: argparse.Namespace, folder:
     for one in (folder, options.output):  # now, and not after the training
         run_folder.make(one)
     plan = recipe.plan(options.seed)
-    with listening(folder, Listening()) as listeners:
+    lock = directory_lock.held(folder, "training run", "--run-dir", patience_s=0)
+    with lock, listening(folder, Listening()) as listeners:
         began = announce.run_began(
             recipe.name,
             plan,

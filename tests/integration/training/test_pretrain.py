@@ -15,6 +15,7 @@ from backends.bert.config import read_config
 from backends.errors import BackendError
 from foundation.errors import UserError
 from sut.errors import UsageError
+from sut.processes import directory_lock
 from training import pretrain
 from training.loop import checkpoint_record
 from training.network import model_files
@@ -66,7 +67,7 @@ def words(tmp_path: Path) -> list[str]:
     return ["--config", str(tmp_path / "mine.toml"), "--output", str(tmp_path / "run")]
 
 
-def test_a_run_misses_its_target_and_goes_on_to_reach_another(words: list[str], tmp_path: Path) -> None:
+def test_a_run_misses_its_target_and_keeps_it(words: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert pretrain.main(words) == 1
     assert {"mllog.txt", "run.json", "steps.csv", "checkpoints", "model"} <= {one.name for one in run.iterdir()}
@@ -78,9 +79,22 @@ def test_a_run_misses_its_target_and_goes_on_to_reach_another(words: list[str], 
     assert newest.name == "step-00000008"
     assert pretrain.main(words) == 1  # nothing is left to train
     assert (newest / "checkpoint.json").stat().st_mtime_ns == written
-    assert pretrain.main([*words, "--set", "target_mlm_accuracy=0.4"]) == 0
-    with pytest.raises(UsageError, match="global_batch_size"):
-        pretrain.main([*words, "--set", "train_batch_size=12"])
+    for other, found in {
+        "target_mlm_accuracy=0.4": "expected target_mlm_accuracy 0.9",
+        "train_batch_size=12": "expected global_batch_size 6",
+    }.items():
+        with pytest.raises(UsageError, match=found):
+            pretrain.main([*words, "--set", other])
+
+
+def test_a_run_reaches_its_target_in_a_folder_that_is_its_own(words: list[str], tmp_path: Path) -> None:
+    lower = [*words, "--set", "target_mlm_accuracy=0.4"]
+    with (
+        directory_lock.held(tmp_path / "run", "training run", "--output"),
+        pytest.raises(UsageError, match="found that another training run uses it"),
+    ):
+        pretrain.main(lower)
+    assert pretrain.main(lower) == 0
 
 
 @pytest.mark.parametrize("wrong", ["data_dir=nowhere", "model=bert-tny", "vocab=nothing", "init_checkpoint=nothing"])
