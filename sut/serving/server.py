@@ -29,7 +29,7 @@ from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
 from sut.nodes.messages import InstanceSpeed, Welcome
 from sut.queries import server_queue
-from sut.run import identity, local_instances
+from sut.run import identity, local_instances, stall_watch
 from sut.run.prepare import Prepared, prepare
 from sut.run.stall_watch import StallWatch
 from sut.run.watched_test import SWITCH_S
@@ -197,12 +197,18 @@ class _About:
         return replace(self._welcome, proof=proof, credits=credits)
 
 
+def _patience_s(config: RunConfig, faces: Sequence[Face], ready: Sequence[Ready]) -> float:
+    """How long a batch may take: as long as a run on nodes waits for it; without such clients, as a run here would."""
+    if not any(isinstance(face, FrameServer) for face in faces):
+        return stall_watch.limit_s(config, ready)
+    batch_s = max(one.batch_s + one.token_s * config.batch_tokens for one in ready)
+    return deadline_s(batch_s, config.stall_timeout_s)
+
+
 def _watch(
     prepared: Prepared, core: ServingCore, faces: Sequence[Face], executor: Executor, ready: Sequence[Ready]
 ) -> None:
-    config = prepared.config
-    batch_s = max(one.batch_s + one.token_s * config.batch_tokens for one in ready)
-    watch = StallWatch(deadline_s(batch_s, config.stall_timeout_s))  # as long as clients wait
+    watch = StallWatch(_patience_s(prepared.config, faces, ready))
     try:
         while True:
             broken = [face.failure for face in faces if face.failure]

@@ -70,17 +70,18 @@ class V2Faces:
         return is_idle
 
     def close(self, reason: str) -> None:
-        """End all connections; `reason` is for faces whose protocol can say it."""
+        """Say why to those who wait for an answer, and end all connections."""
         self._service.is_ready = False
         if self._is_closed:
             return
         self._is_closed = True
         with suppress(concurrent.futures.TimeoutError):
-            self._run(self._stop(), _STOP_S)
+            self._run(self._stop(reason), _STOP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_STOP_S)
 
-    async def _stop(self) -> None:
+    async def _stop(self, reason: str) -> None:
+        self._service.end(reason)
         for face in self._faces:
             await face.stop()
 

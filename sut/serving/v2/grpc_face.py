@@ -25,6 +25,7 @@ _OPTIONS = (
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.so_reuseport", 0),
 )
+_GRACE_S = 0.5  # for answers that are on their way
 _MOST_CALLS = 2048  # of which those for an answer are fewer
 _OPEN = ("ServerLive", "ServerReady", "ModelReady")  # without a token: they say nothing that a probe may not know
 Call = Callable[[Any], Awaitable[Any]]
@@ -55,7 +56,7 @@ class GrpcFace:
         await self._server.start()
 
     async def stop(self) -> None:
-        await self._server.stop(grace=None)
+        await self._server.stop(_GRACE_S)
 
     def _handler(self, name: str, call: Call) -> Any:
         async def behaviour(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:

@@ -46,6 +46,7 @@ class InferenceService:
         self.is_ready = True
         self._core, self._head, self._packed, self._patience_s = core, head, packed, patience_s
         self._tokens = self._requests = 0
+        self._waiting: set[asyncio.Future[Float32]] = set()
 
     @property
     def is_idle(self) -> bool:
@@ -107,10 +108,20 @@ class InferenceService:
                 submit(Request(part, partial(gathered.put, number)))
         except RefusedRequestError as error:
             raise RequestError("invalid", str(error)) from error
+        self._waiting.add(gathered.rows)
         try:
             return await asyncio.wait_for(gathered.rows, self._patience_s)
         except TimeoutError:
             raise RequestError("late", f"no answer within {self._patience_s:g} s") from None
+        finally:
+            self._waiting.discard(gathered.rows)
+
+    def end(self, reason: str) -> None:
+        """Refuse all requests from now on, those under way included."""
+        self.is_ready = False
+        for rows in self._waiting:
+            if not rows.done():
+                rows.set_exception(RequestError("ending", f"the node is ending: {reason}"))
 
 
 class _Gathered:

@@ -331,6 +331,17 @@ def test_the_end_answers_what_is_under_way() -> None:
             look_up(found.models["http"], NO_ACCESS)
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_node_that_fails_says_why(protocol: str) -> None:
+    with served("fake:sleep_ms=200") as found, client(found.models[protocol]) as backend:
+        pending = backend.begin(batch(1))
+        while found.service.is_idle:
+            time.sleep(0.001)
+        found.faces.close("an instance hangs")
+        with pytest.raises(BackendError, match="the node is ending: an instance hangs"):
+            pending.answers()
+
+
 def test_metrics_count_what_was_answered() -> None:
     with served() as found:
         found.infer({"inputs": [ids([5, 6, 7], [5, 6, 0]), ids([1, 1, 1], [1, 1, 0], name="attention_mask")]})
