@@ -11,16 +11,28 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from foundation.rules import SCENARIOS
-from submission.check.checks import accuracy, compliance, documents, files, models, names, performance, report, systems
+from submission.check.checks import (
+    accuracy,
+    compliance,
+    documents,
+    files,
+    models,
+    names,
+    network,
+    performance,
+    report,
+    systems,
+)
 from submission.check.failure import Failure, RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import ResultLayout, SubmitterLayout
-from submission.rules.rounds import DIVISIONS, TRIAL_MARKER, WAIVED_IN_TRIALS, Round
+from submission.rules.rounds import CHECKED_DIVISIONS, TRIAL_MARKER, WAIVED_IN_TRIALS, Round
 
 _OF_A_SUBMITTER: tuple[Callable[[Tree, SubmitterLayout], Iterator[Failure]], ...] = (
     names.submitter,
     systems.check,
     documents.submitter,
+    network.submitter,
 )
 _OF_A_RESULT: tuple[Callable[[Tree, ResultLayout], Iterator[Failure]], ...] = (
     files.check,
@@ -30,6 +42,7 @@ _OF_A_RESULT: tuple[Callable[[Tree, ResultLayout], Iterator[Failure]], ...] = (
     accuracy.check_accuracy_txt,
     compliance.check,
     compliance.check_verifications,
+    network.check,
 )
 
 
@@ -103,7 +116,7 @@ def _until_refused(found: Iterable[Failure]) -> Iterator[Failure]:
 def _submitters(tree: Tree, rules: Round) -> list[SubmitterLayout]:
     return [
         SubmitterLayout(rules, division, name)
-        for division in DIVISIONS
+        for division in CHECKED_DIVISIONS
         for name in tree.folders_in(PurePosixPath(division))
     ]
 

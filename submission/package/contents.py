@@ -19,7 +19,7 @@ from submission.check.checks.requirement import is_number
 from submission.check.failure import RefusedError
 from submission.check.tree import Tree
 from submission.rules.layout import ResultLayout
-from submission.rules.rounds import DIVISIONS, LATEST, ROUNDS, TEST_PASS, Round
+from submission.rules.rounds import CHECKED_DIVISIONS, LATEST, ROUNDS, TEST_PASS, Round
 
 Json = dict[str, Any]
 
@@ -55,7 +55,7 @@ class PackedResult:
 def read(tree: Tree) -> list[PackedResult]:
     """Every result of the tree, in the order of its paths."""
     found = []
-    for division in DIVISIONS:
+    for division in CHECKED_DIVISIONS:
         for submitter in tree.folders_in(PurePosixPath(division)):
             results = PurePosixPath(division, submitter, "results")
             for system in tree.folders_in(results):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from foundation.log_files import ACCURACY_TXT
-from submission.rules.rounds import BASELINE, COMPLIANCE, TEST01, VERIFY_ACCURACY, VERIFY_PERFORMANCE, Round
+from submission.rules.rounds import BASELINE, COMPLIANCE, OPEN, TEST01, VERIFY_ACCURACY, VERIFY_PERFORMANCE, Round
 
 RUN_1 = "run_1"
 
@@ -22,6 +22,11 @@ class SubmitterLayout:
     round: Round
     division: str
     submitter: str
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the rules of the closed division apply."""
+        return self.division != OPEN
 
     @property
     def folder(self) -> PurePosixPath:

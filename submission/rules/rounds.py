@@ -53,7 +53,11 @@ ROUNDS = {
 }
 LATEST = "v6.1"
 
-DIVISIONS = ("closed", "open")
+OPEN, NETWORK = "open", "network"
+DIVISIONS = ("closed", OPEN)
+# The network division has the rules of the closed one, and more; it has datacenter benchmarks alone, so BERT has had no
+# place in it since v5.0. Results over a network go to the open division.
+CHECKED_DIVISIONS = (*DIVISIONS, NETWORK)
 # What an official checker takes for something else in the name of a submitter, a system or a model: a test of earlier
 # rounds; in that of a system, also the suffix of systems/<system>.json, which it removes wherever it stands.
 TAKEN_IN_NAMES = ("TEST05",)
@@ -106,6 +110,14 @@ REPORTED_SYSTEM_KEYS = (
     "system_name number_of_nodes host_processor_model_name host_processors_per_node host_processor_core_count "
     "accelerator_model_name accelerators_per_node framework operating_system"
 ).split()
+# A system behind a network has this key, as text "true", which the official checkers take for a text, and the twelve
+# others. Both must be absent otherwise: one checker asks for the twelve even if it is "false".
+IS_NETWORK = "is_network"
+NETWORK_KEYS = (
+    "network_type network_media network_rate network_protocol network_topology number_connections "
+    "nic_loadgen number_nic_loadgen net_software_stack_loadgen nic_sut number_nic_sut net_software_stack_sut"
+).split()
+NETWORK_SUT = "Network SUT"  # in the SUT's name, in the logs of performance runs and of TEST01
 REPORTED_NOTES = ("hw_notes", "sw_notes")
 MEASUREMENTS_KEYS = (
     "input_data_types",

@@ -84,7 +84,7 @@ def parse(argv: Sequence[str]) -> tuple[SubmissionRequest, ResumeOptions]:
     chosen = rounds.find(own.round)
     request = SubmissionRequest(
         submitter=_name("submitter", own.submitter, rounds.TAKEN_IN_NAMES),
-        division=choose("division", own.division, rounds.DIVISIONS),
+        division=_division(own.division),
         round=chosen,
         scenarios=_scenarios(own.scenarios),
         benchmark=choose("benchmark", own.benchmark, F1_TARGETS),
@@ -134,6 +134,15 @@ def _name(field: str, text: str, not_in_it: Sequence[str]) -> str:
     raise UsageError(
         f"expected a --{field} of letters, digits, '-', '_', '.' and '+', found {text!r}. Type another --{field}."
     )
+
+
+def _division(text: str) -> str:
+    if text.lower() == rounds.NETWORK:
+        raise UsageError(
+            "expected --division open for results over a network: the network division has datacenter benchmarks, and "
+            "BERT is none since round v5.0. Type: --division open --network-division"
+        )
+    return choose("division", text, rounds.DIVISIONS)
 
 
 def _scenarios(text: str) -> tuple[str, ...]:

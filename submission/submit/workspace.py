@@ -19,7 +19,7 @@ from pathlib import Path
 
 from foundation import atomic_write
 from foundation.bounded_readers import UnreadableError, read_text
-from submission.rules.rounds import DIVISIONS
+from submission.rules.rounds import CHECKED_DIVISIONS
 from sut.errors import RunFailedError
 from sut.processes import directory_lock
 
@@ -65,7 +65,7 @@ class Workspace:
 def tree_in(folder: Path) -> Path | None:
     """The submission tree: `folder` itself, or the tree in it if it is an output directory; None if there is none."""
     roots = (folder, Workspace(folder).tree)
-    return next((root for root in roots if any((root / name).is_dir() for name in DIVISIONS)), None)
+    return next((root for root in roots if any((root / name).is_dir() for name in CHECKED_DIVISIONS)), None)
 
 
 @contextmanager

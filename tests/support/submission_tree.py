@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from foundation import rules
+from foundation.log_files import DETAIL
 from submission.check import tree
 from submission.check.verdict import Verdict, examine
 from submission.rules import rounds
@@ -36,6 +37,7 @@ SAMPLED_TXT = '{"exact_match": 83.6, "f1": 90.6}\n'
 PASSED = "the answers are the same\nTEST PASS\n"
 _NOT_TEXT = {"division": "", "submitter": SUBMITTER, "status": "available", "system_type": "edge"}
 _NUMBERS = {"number_of_nodes": "1", "host_processors_per_node": "2", "accelerators_per_node": "0"}
+NETWORK_NAME = "mlperf-bert-sut Network SUT: a:7000"
 _MARKER = ":::MLLOG "
 _QUERIES = {"Offline": rules.SAMPLES, "SingleStream": 1024, "Server": 1024, "MultiStream": 700}
 
@@ -138,11 +140,11 @@ def build(root: Path, of: rounds.Round, division: str, logs: Logs, scenarios: tu
     for scenario in scenarios:
         where = built.layout(scenario)
         _result(built, where, logs)
-        if division == "closed":
+        if where.is_closed:
             _test01(built, where, logs)
     built.write(where.system_json, json.dumps(_system(division)))
     built.write(where.model_code / "README.md", "# Where the code is\n")
-    if division == "closed" and of.calibration:
+    if division != "open" and of.calibration:
         built.write(where.calibration, "# Nothing is quantized\n")
     return built
 
@@ -150,7 +152,7 @@ def build(root: Path, of: rounds.Round, division: str, logs: Logs, scenarios: tu
 def _result(built: Built, where: ResultLayout, logs: Logs) -> None:
     run, accuracy = (logs.of(where.round.name, where.scenario, kind) for kind in ("performance", "accuracy"))
     for name in rounds.PERFORMANCE_FILES:
-        built.write(where.performance / name, (run / name).read_bytes())
+        built.write(where.performance / name, _named(run / name, where))
         built.write(where.accuracy / name, (accuracy / name).read_bytes())
     whole = (accuracy / "mlperf_log_accuracy.json").read_bytes()
     built.write(where.accuracy / "mlperf_log_accuracy.json", cut(whole))
@@ -160,10 +162,17 @@ def _result(built: Built, where: ResultLayout, logs: Logs) -> None:
     built.write(where.readme, "# How it was run\n")
 
 
+def _named(log: Path, where: ResultLayout) -> str:
+    """The log, with the name that a SUT behind a network has."""
+    text = log.read_text(encoding="utf-8")
+    is_named = where.division == rounds.NETWORK and log.name == DETAIL
+    return rewrite(text, {"sut_name": NETWORK_NAME}) if is_named else text
+
+
 def _test01(built: Built, where: ResultLayout, logs: Logs) -> None:
     run = logs.of(where.round.name, where.scenario, "test01")
     for name in rounds.PERFORMANCE_FILES:
-        built.write(where.test01_performance / name, (run / name).read_bytes())
+        built.write(where.test01_performance / name, _named(run / name, where))
     whole = (run / "mlperf_log_accuracy.json").read_bytes()
     built.write(where.test01_accuracy / "mlperf_log_accuracy.json", cut(whole))
     built.write(where.test01_accuracy / "accuracy.txt", SAMPLED_TXT)
@@ -178,4 +187,5 @@ def cut(whole: bytes) -> bytes:
 
 def _system(division: str) -> dict[str, str]:
     said = dict.fromkeys(rounds.SYSTEM_KEYS, "N/A") | dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "")
-    return said | _NOT_TEXT | _NUMBERS | {"division": division}
+    network = dict.fromkeys(rounds.NETWORK_KEYS, "N/A") | {rounds.IS_NETWORK: "true"}
+    return said | _NOT_TEXT | _NUMBERS | {"division": division} | (network if division == rounds.NETWORK else {})

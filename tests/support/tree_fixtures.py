@@ -9,7 +9,7 @@ from submission_tree import Built, Logs, Trees, build
 
 from submission.rules import rounds
 
-SCENARIOS = {"closed": rounds.REQUIRED_SCENARIOS, "open": ("Offline",)}
+SCENARIOS = {"closed": rounds.REQUIRED_SCENARIOS, "network": rounds.REQUIRED_SCENARIOS, "open": ("Offline",)}
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def check_accuracy_txt(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
     yield from _answers(tree, layout.accuracy / ACCURACY, hashes)
     found = f1(tree, layout.accuracy_txt)
     target = F1_TARGETS[models.benchmark(tree, layout, layout.model_dir)]
-    if layout.division == "closed" and found < target:
+    if layout.is_closed and found < target:
         todo = "Use a better model or a higher precision, or submit to the open division."
         yield Failure(str(layout.accuracy_txt), "accuracy.target", f"F1 {found}", f"at least {target:.6g}", todo)
 

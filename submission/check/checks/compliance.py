@@ -44,7 +44,7 @@ _AUDIT = tuple(
 
 def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
     """TEST01's own run."""
-    if layout.division == "closed":
+    if layout.is_closed:
         yield from files.listed(tree, layout.test01_performance, PERFORMANCE_FILES, OPTIONAL_PERFORMANCE_FILES)
         log = detail_log.read(tree, layout.test01_performance / DETAIL)
         yield from performance.run("test01", log, layout)
@@ -53,7 +53,7 @@ def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
 
 def check_verifications(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
     """The two verifications, independently of each other."""
-    if layout.division == "closed":
+    if layout.is_closed:
         verifications = (layout.verify_accuracy, layout.verify_performance)
         yield from (tree.missing(path) for path in verifications if not tree.has(path))
         yield from _same_speed(tree, layout)

@@ -29,7 +29,7 @@ def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
 def submitter(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:
     """The document of a submitter on how the models were calibrated."""
     places = (layout.calibration, layout.folder / "documentation" / layout.calibration.name)
-    if layout.division == "closed" and layout.round.calibration and not any(map(tree.has, places)):
+    if layout.is_closed and layout.round.calibration and not any(map(tree.has, places)):
         todo = f"Describe there, or in {places[1]}, how quantized values were found, or that there are none."
         yield tree.missing(places[0], todo)
 

@@ -38,13 +38,13 @@ def _contained(model: str) -> str | None:
 
 
 def _scenarios(layout: SubmitterLayout, folder: PurePosixPath, found: list[str]) -> Iterator[Failure]:
-    allowed = REQUIRED_SCENARIOS if layout.division == "closed" else SCENARIOS
+    allowed = REQUIRED_SCENARIOS if layout.is_closed else SCENARIOS
     for name in found:
         if name not in allowed:
             todo = "Rename it exactly so, or remove it."
             yield Failure(str(folder / name), "models.scenario", name, f"one of {', '.join(allowed)}", todo)
     missing = [name for name in REQUIRED_SCENARIOS if name not in found]
-    if layout.division == "closed" and missing:
+    if layout.is_closed and missing:
         todo = f"Run {', '.join(missing)} too, or submit to the open division."
         yield Failure(
             str(folder), "models.scenarios", ", ".join(found) or "no scenario", " and ".join(REQUIRED_SCENARIOS), todo

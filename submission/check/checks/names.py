@@ -9,7 +9,7 @@ from submission.check.failure import Failure
 from submission.check.tree import Tree, is_text, too_large
 from submission.rules.layout import SubmitterLayout
 from submission.rules.rounds import (
-    DIVISIONS,
+    CHECKED_DIVISIONS,
     IGNORED_DIRECTORIES,
     MAX_FILE_BYTES,
     ROOT_SUFFIXES,
@@ -23,7 +23,7 @@ _ROOT = PurePosixPath(".")
 def check(tree: Tree) -> Iterator[Failure]:
     """Files, links and directories that the round has no place for."""
     yield from _root(tree)
-    for division in set(DIVISIONS) & set(tree.folders_in(_ROOT)):
+    for division in set(CHECKED_DIVISIONS) & set(tree.folders_in(_ROOT)):
         for name in tree.files_in(PurePosixPath(division)):
             todo = "Move it into a submitter's directory, or next to the division."
             yield _named(PurePosixPath(division, name), "stray", "a file", "only directories of submitters", todo)
@@ -32,7 +32,7 @@ def check(tree: Tree) -> Iterator[Failure]:
     for path, size in tree.files.items():
         if size > MAX_FILE_BYTES:
             yield too_large(path, size)
-    inside = [path for path in (*tree.files, *tree.folders, *tree.others) if path.parts[0] in DIVISIONS]
+    inside = [path for path in (*tree.files, *tree.folders, *tree.others) if path.parts[0] in CHECKED_DIVISIONS]
     yield from (failure for path in inside if len(path.parts) > 1 for failure in _name(path))
     yield from _empty(tree)
 
@@ -43,16 +43,16 @@ def _root(tree: Tree) -> Iterator[Failure]:
             expected = f"only files that end in {' or '.join(ROOT_SUFFIXES)} next to the divisions"
             yield _named(PurePosixPath(name), "stray", "a file", expected, "Move it out of the submission.")
     for name in tree.folders_in(_ROOT):
-        if name not in (*DIVISIONS, *IGNORED_DIRECTORIES):
-            expected = " or ".join(f"{division}/" for division in DIVISIONS)
-            todo = "Give the directory that holds the divisions. Network submissions are not checked here."
+        if name not in (*CHECKED_DIVISIONS, *IGNORED_DIRECTORIES):
+            expected = " or ".join(f"{division}/" for division in CHECKED_DIVISIONS)
+            todo = "Give the directory that holds the divisions."
             yield _named(PurePosixPath(name), "division", "another directory", expected, todo)
 
 
 def has_results(tree: Tree, results: int) -> Iterator[Failure]:
     """Refuse a tree without results, for which the official checkers would print OK."""
     if not results:
-        inner = [path.parent for path in tree.folders if path.name in DIVISIONS and path.parent != _ROOT]
+        inner = [path.parent for path in tree.folders if path.name in CHECKED_DIVISIONS and path.parent != _ROOT]
         todo = f"Give the directory {inner[0]} instead." if inner else "Give the directory that holds closed/ or open/."
         yield _named(_ROOT, "results", "no results", "results in closed/ or open/", todo)
 
@@ -91,7 +91,7 @@ def _name(path: PurePosixPath) -> Iterator[Failure]:
 def _empty(tree: Tree) -> Iterator[Failure]:
     parents = {path.parent for path in (*tree.files, *tree.folders, *tree.others)}
     for path in tree.folders - parents:
-        if path.parts[0] in DIVISIONS and len(path.parts) > 1:
+        if path.parts[0] in CHECKED_DIVISIONS and len(path.parts) > 1:
             yield _named(path, "empty", "an empty directory", "files in it", "Delete it, or add the missing files.")
 
 

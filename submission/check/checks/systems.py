@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from submission.check.checks import network
 from submission.check.checks.requirement import Requirement, is_nonblank, is_number, is_text, once, unmet
 from submission.check.failure import Failure
 from submission.check.tree import Tree
@@ -42,9 +43,7 @@ def description(tree: Tree, layout: SubmitterLayout, system: str) -> Iterator[Fa
         yield Failure(str(layout.nameplate(system)), "systems.power", "a power description", "no such file", todo)
     found = tree.json(path)
     yield from unmet(path, once(found), requirements(layout))
-    if "is_network" in found:
-        todo = "Remove is_network: this SUT is never behind a network."
-        yield Failure(str(path), "systems.network", "is_network", "no such key", todo)
+    yield from network.description(path, found, layout)
 
 
 def requirements(layout: SubmitterLayout) -> tuple[Requirement, ...]:
@@ -57,7 +56,7 @@ def _fixed_values(layout: SubmitterLayout) -> Iterator[Requirement]:
         "division": ((layout.division,), "the directory's division"),
         "submitter": ((layout.submitter.lower(),), "the directory's submitter"),
         "status": (STATUSES, "one of the statuses"),
-        "system_type": (SYSTEM_TYPES, "an edge system: no other suite has BERT"),
+        "system_type": (SYSTEM_TYPES, "an edge system: BERT is no datacenter benchmark since v5.0"),
     }
     for key, (allowed, why) in fixed.items():
         expected = f"{' or '.join(allowed)} ({why})"

@@ -89,7 +89,7 @@ NAMES = [
     Breakage("notes beside", "tree.stray", named("notes.txt"), says("x")),
     Breakage("a table beside", "tree.stray", named("summary.csv"), says("x")),
     Breakage("in the division", "tree.stray", named("closed/README.md"), says("x")),
-    Breakage("another division", "tree.division", named("network/Acme/x"), says("x"), reported=named("network")),
+    Breakage("another division", "tree.division", named("preview/Acme/x"), says("x"), reported=named("preview")),
     Breakage("whole logs beside", "tree.division", named("untruncated/x"), says("x"), reported=named("untruncated")),
     Breakage("a dot file", "tree.names", in_folder("folder", ".DS_Store"), says("x")),
     Breakage("a .gitkeep", "tree.names", in_folder("code", ".gitkeep"), says("")),
