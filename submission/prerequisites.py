@@ -42,7 +42,8 @@ def check(request: SubmissionRequest, output: Workspace) -> Prerequisites:
     Raises:
         UsageError, DatasetError, BackendError: the first thing that is missing.
     """
-    backends.check(request.run.backend)
+    if request.run.executor != "remote":  # nodes have the engines
+        backends.check(request.run.backend)
     _check_model(request)
     found = weights.describe(request.run)
     data = _data(request)

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from backends import BACKENDS
-from foundation.typed_json import encode
+from foundation.people_numbers import count
+from foundation.typed_json import decode, encode
 from submission.package.weights import Weights
 from submission.rules import rounds
 from submission.submit import workspace
@@ -19,10 +20,16 @@ from submission.submit.plan import TEST01, Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.machine.facts import MachineFacts
+from sut.record.node_machine import NodeMachine
+from sut.record.nodes import NodeRecord
 from sut.record.run_record import RunRecord
 
 Records = Mapping[str, RunRecord]  # by the run's kind
 TRIAL = "TRIAL: few queries or samples, short runs; not an MLPerf result, never submittable"
+_QUERIES = (
+    "by the rules of the network division: each sample is a frame of its own of int32 token ids, over one TCP "
+    "connection a node (sut/nodes/, sut/executors/remote/); nodes form the batches"
+)
 FAKE = "NO MODEL RAN: made to test the package, never submittable"
 
 
@@ -49,7 +56,8 @@ def measurements(request: SubmissionRequest, weights: Weights, records: Records,
         "backend": request.run.backend,
         "precision": weights.precision,
         "instances": any_record.instances,
-        "threads_per_instance": any_record.config.threads,
+        "threads_per_instance": _threads(any_record),
+        **({"nodes": [_node(node) for node in any_record.nodes]} if any_record.nodes else {}),
         "commands": dict(commands),
         "marks": marks(request, list(records.values())),
     }
@@ -66,8 +74,8 @@ def readme(
 ) -> str:
     """The text of one scenario's README.md."""
     one = next(iter(records.values()))
-    dataset, machine = one.config.dataset, one.machine
-    assert dataset and machine
+    dataset = one.config.dataset
+    assert dataset
     facts = {
         "weights": f"{weights.filename}, {weights.bytes:,} bytes, sha256 {weights.sha256}",
         "source": weights.source,
@@ -75,9 +83,10 @@ def readme(
         "precision": f"{weights.precision}; weights: {weights.transformations}",
         "calibration": "see calibration.md" if one.engine else "none",
         "data set": f"{dataset.name}, sha256 {_sha256(dataset)}, {one.samples:,} samples",
-        "backend": f"{request.run.backend}, {_versions(machine)}",
-        "instances": f"{one.config.instances} of {one.config.threads} threads each",
-        "machine": f"{machine.processor}, {machine.cores} cores",
+        "backend": f"{request.run.backend}, {_versions(_machines(one)[0])}",
+        "instances": f"{one.instances} of {_threads(one)} threads each",
+        **_where(one),
+        **({"queries": _QUERIES} if one.config.network_division else {}),
         "seeds": f"those of round {request.round.name}",
     }
     return "\n".join(
@@ -100,6 +109,45 @@ def readme(
             "",
         ]
     )
+
+
+def _node(node: NodeRecord) -> dict[str, object]:
+    machine = decode(NodeMachine, node.machine)
+    return {"name": node.name, "instances": node.instances, "threads_per_instance": machine.threads}
+
+
+def _machines(record: RunRecord) -> list[MachineFacts]:
+    """The machines that computed, as far as they are known; at least this one."""
+    found = [decode(NodeMachine, node.machine).facts for node in record.nodes or ()]
+    assert record.machine
+    return [facts for facts in found if facts] or [record.machine]
+
+
+def _threads(record: RunRecord) -> int | str | None:
+    """Threads of an instance; several numbers where nodes differ."""
+    if not record.nodes:
+        return record.config.threads
+    each = dict.fromkeys(decode(NodeMachine, node.machine).threads for node in record.nodes)
+    known = [str(one) for one in each if one is not None]
+    return int(known[0]) if len(known) == 1 else " or ".join(known) or "unknown"
+
+
+def _where(record: RunRecord) -> dict[str, str]:
+    """The rows of the machines: the one of all, or the nodes and LoadGen's."""
+    assert record.machine
+    if not record.nodes:
+        return {"machine": _machine(record.machine)}
+    rows = {f"node {node.name}": f"{count(node.instances, 'instance')}; {_machine_of(node)}" for node in record.nodes}
+    return rows | {"LoadGen's machine": _machine(record.machine)}
+
+
+def _machine_of(node: NodeRecord) -> str:
+    facts = decode(NodeMachine, node.machine).facts
+    return _machine(facts) if facts else "an unknown machine"
+
+
+def _machine(facts: MachineFacts) -> str:
+    return f"{facts.processor}, {facts.cores} cores"
 
 
 def _test01(output: Workspace, steps: Sequence[Step]) -> list[str]:

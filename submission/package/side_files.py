@@ -49,6 +49,8 @@ def _platform(request: SubmissionRequest, marks: Sequence[str]) -> str:
         f"# {request.system}: the platform of {request.submitter}'s {request.benchmark}, round {request.round.name}",
         "",
     ]
+    if request.run.node:
+        head += [f"This is LoadGen's machine. The nodes are described in systems/{request.system}.json.", ""]
     warnings = [line for mark in marks for line in (f"**{mark}**", "")]
     return "\n".join([*head, *warnings, *description.as_markdown()]) + "\n"
 

@@ -6,31 +6,20 @@ with the missing keys, to be filled in. A trial uses "unknown (trial)" instead.
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Mapping
 from pathlib import Path
 
-from backends import BACKENDS, accelerators
-from backends.base import Accelerator
 from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_toml
 from foundation.suggest import did_you_mean
+from submission.package import described_machines
 from submission.rules import rounds
 from submission.submit import workspace
 from submission.submit.request import SubmissionRequest
 from sut.errors import UsageError
-from sut.machine import description
-from sut.machine import facts as machine_facts
+from sut.run import remote_instances
 
 UNKNOWN = "unknown (trial)"
-_KEYS = (*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY)
-# The engine's distribution and its name, per backend.
-_ENGINES = {
-    "onnxruntime": ("onnxruntime", "ONNX Runtime"),
-    "pytorch": ("torch", "PyTorch"),
-    "openvino": ("openvino", "OpenVINO"),
-    "gpu": ("torch", "PyTorch"),
-}
+_KEYS = (*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY, *rounds.NETWORK_KEYS)
 # Comments in the TOML file that is to be filled in.
 _HINTS = {
     "status": "available, preview or rdi (research, development, internal)",
@@ -39,11 +28,19 @@ _HINTS = {
     "host_networking": "for example 10 GbE; N/A if there is none",
     "host_networking_topology": "for example N/A for a single node",
     "cooling": "air, liquid, passive …",
+    "network_type": "Ethernet, InfiniBand, Wi-Fi …",
+    "network_media": "copper, fibre, air …",
+    "network_rate": "of the slowest link, for example 10 Gb/s",
+    "network_topology": "for example LoadGen's node and two SUT nodes at one switch",
+    "nic_loadgen": "the network card of LoadGen's machine",
+    "number_nic_loadgen": "how many of them are used",
+    "nic_sut": "the network card of each SUT node",
+    "number_nic_sut": "how many of them a node uses",
 }
 
 
 def describe(request: SubmissionRequest, precision: str | None = None) -> dict[str, str]:
-    """All 35 keys.
+    """All 35 keys, and 13 more of a system behind a network.
 
     Args:
         precision: that runs, if it is not the setting (an .onnx file has its own).
@@ -52,55 +49,46 @@ def describe(request: SubmissionRequest, precision: str | None = None) -> dict[s
         UsageError: a key is unknown or wrong, or a required one has no value (allowed in a trial).
     """
     given = read_toml_facts(request.system_toml)
+    if not request.run.network_division and (network := [key for key in given if key in rounds.NETWORK_KEYS]):
+        raise UsageError(
+            f"found {', '.join(network)} in {request.system_toml}, which a system has only behind a network. Remove "
+            "them, or type --network-division."
+        )
     found = (
         dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "") | known(request, precision or request.run.precision) | given
     )
-    missing = [key for key in rounds.SYSTEM_KEYS if not found.get(key)]
+    required = [*rounds.SYSTEM_KEYS, *(rounds.NETWORK_KEYS if request.run.network_division else ())]
+    missing = [key for key in required if not found.get(key)]
     if missing and not request.short:
         raise _open_keys(request, missing)
     found |= dict.fromkeys(missing, UNKNOWN)
     if request.short and "status" in missing:
         found["status"] = "rdi"
     _check_values(request, found)
-    return {key: found[key] for key in _KEYS}
+    described = {key: found[key] for key in (*required, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY)}
+    return described | ({rounds.IS_NETWORK: "true"} if request.run.network_division else {})
 
 
 def known(request: SubmissionRequest, precision: str) -> dict[str, str]:
-    """The facts that need no person: from the request, the machine and the software."""
-    used = accelerators(request.run.backend)
-    versions = ", ".join(f"{name} {version}" for name, version in machine_facts.versions().items())
+    """The facts that need no person: from the request, the machines and the software."""
     return {
-        **of_accelerators(used),
-        **description.read(),
+        **_of_machines(request),
         "division": request.division,
         "submitter": request.submitter,
         "system_type": "edge",
-        "number_of_nodes": "1",
-        "framework": _framework(request.run.backend),
-        "other_software_stack": f"Python {platform.python_version()}, {versions}",
-        "hw_notes": "; ".join(f"{gpu} is present and not used" for gpu in description.gpus() if not used),
         "sw_notes": f"backend {request.run.backend}, precision {precision}",
     }
 
 
-def of_accelerators(used: Sequence[Accelerator]) -> dict[str, str]:
-    """The keys of the accelerators that compute, as far as the driver knows: it does not know their interconnect.
-
-    Empty `used` means that the processor computes; an accelerator in the machine is then not part of the system."""
-    if not used:
-        return {key: "N/A" for key in _KEYS if key.startswith("accelerator")} | {"accelerators_per_node": "0"}
-    return {
-        "accelerators_per_node": str(len(used)),
-        "accelerator_model_name": ", ".join(dict.fromkeys(one.name for one in used)),
-        "accelerator_memory_capacity": f"{used[0].memory_bytes / 2**30:.0f} GiB",
-    }
-
-
-def _framework(backend: str) -> str:
-    if backend not in _ENGINES:
-        return f"backend {backend}: NO MODEL RAN" if backend in BACKENDS else backend
-    distribution, name = _ENGINES[backend]
-    return f"{name} {metadata.version(distribution)}"
+def _of_machines(request: SubmissionRequest) -> dict[str, str]:
+    run = request.run
+    if run.executor == "ray":  # learns its nodes when it starts: a person describes them
+        return {}
+    if run.executor != "remote":
+        return described_machines.of_this(run.backend)
+    nodes = remote_instances.machines(run)
+    network = described_machines.of_network(run, nodes) if run.network_division else {}
+    return described_machines.of_nodes(nodes, run.backend) | network
 
 
 def read_toml_facts(path: Path) -> dict[str, str]:

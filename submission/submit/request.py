@@ -161,6 +161,11 @@ def _check(request: SubmissionRequest, own: Any) -> None:
         raise UsageError("found --short with --division closed. Type: --division open; a trial cannot be closed.")
     if own.system_toml and not own.system_toml.is_file():
         raise UsageError(f"expected a system description in {own.system_toml}, found no file. Check --system-toml.")
+    if request.is_closed and request.run.network_division:
+        raise UsageError(
+            "found --network-division with --division closed, which has no results over a network. Type: --division "
+            "open, or --executor remote alone, with which nodes and LoadGen are one system."
+        )
     missing = set(rounds.REQUIRED_SCENARIOS) - set(request.scenarios)
     if request.is_closed and missing:
         raise UsageError(

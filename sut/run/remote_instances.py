@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from backends.bert.heads import HEADS
+from foundation.bounded_readers import UnreadableError
+from foundation.typed_json import decode
 from sut.errors import UsageError
 from sut.executors.base import Executor
 from sut.executors.remote.executor import RemoteExecutor
@@ -17,11 +19,13 @@ from sut.machine import project
 from sut.nodes import addresses, credentials, handshake
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
-from sut.nodes.errors import UnreachableError
+from sut.nodes.errors import NodeError, UnreachableError
 from sut.nodes.handshake import Node
 from sut.nodes.messages import Identity, Welcome
+from sut.record.node_machine import NodeMachine
 from sut.run import engines, identity, warm_up
 from sut.run.prepare import Prepared
+from sut.settings.settings import RunConfig
 
 _START_S = 10.0  # for a node that is just being started
 _POLL_S = 0.5
@@ -74,6 +78,24 @@ def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
         single_samples=config.network_division,
     )
     return joined, executor
+
+
+def machines(config: RunConfig) -> list[NodeMachine]:
+    """What the nodes of a run say of their machines; none for a run without such nodes.
+
+    Raises:
+        UsageError, NodeError: as `connect`.
+    """
+    own = credentials.read(config.token_file, config.tls_cert, config.tls_key, config.tls_ca)
+    found = []
+    for address in addresses.parse_all(config.node) if config.node else ():
+        channel, welcome = handshake.connect(address, own, project.version())
+        channel.close()
+        try:
+            found.append(decode(NodeMachine, welcome.machine))
+        except UnreadableError as error:
+            raise NodeError(f"expected the node at {address} to describe its machine, found {error}.") from error
+    return found
 
 
 def _first(address: Address, own: Credentials, ours: _Ours) -> Node:

@@ -15,20 +15,23 @@ from dataclasses import asdict, dataclass, fields, replace
 from types import ModuleType
 from typing import Protocol
 
+from backends import accelerators
 from backends.bert.heads import HEADS
+from backends.quantization import engine_store
 from foundation.people_numbers import count
 from foundation.rules import SERVER_LATENCY_MS
 from foundation.typed_json import encode
 from sut.errors import VALID, RunFailedError, UsageError
 from sut.executors.base import Executor, Ready
 from sut.executors.fleet.deadlines import deadline_s
+from sut.machine import description, project
 from sut.machine import facts as machine_facts
-from sut.machine import project
 from sut.nodes import addresses
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
 from sut.nodes.messages import InstanceSpeed, Welcome
 from sut.queries import server_queue
+from sut.record.node_machine import NodeAccelerator, NodeMachine
 from sut.run import identity, local_instances, stall_watch
 from sut.run.prepare import Prepared, prepare
 from sut.run.stall_watch import StallWatch
@@ -173,6 +176,20 @@ def _core(prepared: Prepared, executor: Executor, ready: Sequence[Ready]) -> Ser
     return ServingCore(executor, prepared.features, HEADS[prepared.task.head], limits, model_limits)
 
 
+def _machine(prepared: Prepared) -> NodeMachine:
+    directory = prepared.model.engine
+    return NodeMachine(
+        facts=machine_facts.facts(),
+        topology=prepared.topology,
+        threads=prepared.config.threads,
+        description=description.read(),
+        accelerators=tuple(
+            NodeAccelerator(one.name, one.memory_bytes) for one in accelerators(prepared.config.backend)
+        ),
+        engine=engine_store.settings(directory) if directory else {},
+    )
+
+
 class _About:
     """What the node says of itself."""
 
@@ -190,7 +207,7 @@ class _About:
             accelerated=prepared.accelerated,
             engine=engine.key if engine else None,
             calibrated_on=engine.calibrated_on if engine else None,
-            machine={"facts": encode(machine_facts.facts()), "topology": encode(prepared.topology)},
+            machine=encode(_machine(prepared)),
         )
 
     def welcome(self, proof: str, credits: int) -> Welcome:

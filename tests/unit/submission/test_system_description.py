@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.base import Accelerator
-from submission.package import system_description
+from submission.package import described_machines, system_description
 from submission.package.system_description import UNKNOWN, describe
 from submission.rules import rounds
 from submission.submit import request
@@ -166,15 +166,15 @@ def test_facts_that_the_machine_does_not_report_are_not_guessed(tmp_path: Path) 
 
 
 def test_every_key_that_a_person_is_asked_for_is_one(tmp_path: Path) -> None:
-    assert set(system_description._HINTS) <= set(rounds.SYSTEM_KEYS)
+    assert set(system_description._HINTS) <= {*rounds.SYSTEM_KEYS, *rounds.NETWORK_KEYS}
 
 
 def test_a_gpu_is_described_and_its_interconnect_must_be_given() -> None:
-    found = system_description.of_accelerators([Accelerator("NVIDIA H200", 141 << 30, (9, 0))] * 2)
+    found = described_machines.of_accelerators([Accelerator("NVIDIA H200", 141 << 30, (9, 0))] * 2)
     assert found == {
         "accelerators_per_node": "2",
         "accelerator_model_name": "NVIDIA H200",
         "accelerator_memory_capacity": "141 GiB",
     }
     assert "N/A" not in found.values()
-    assert system_description.of_accelerators([])["accelerator_host_interconnect"] == "N/A"
+    assert described_machines.of_accelerators([])["accelerator_host_interconnect"] == "N/A"
