@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backends import BACKENDS
 from foundation.people_numbers import count
-from foundation.typed_json import decode, encode
+from foundation.typed_json import encode
 from submission.package.weights import Weights
 from submission.rules import rounds
 from submission.submit import workspace
@@ -20,7 +20,7 @@ from submission.submit.plan import TEST01, Step
 from submission.submit.request import SubmissionRequest
 from submission.submit.workspace import Workspace
 from sut.machine.facts import MachineFacts
-from sut.record.node_machine import NodeMachine
+from sut.record import node_machine
 from sut.record.nodes import NodeRecord
 from sut.record.run_record import RunRecord
 
@@ -112,13 +112,13 @@ def readme(
 
 
 def _node(node: NodeRecord) -> dict[str, object]:
-    machine = decode(NodeMachine, node.machine)
+    machine = node_machine.of(node.machine)
     return {"name": node.name, "instances": node.instances, "threads_per_instance": machine.threads}
 
 
 def _machines(record: RunRecord) -> list[MachineFacts]:
     """The machines that computed, as far as they are known; at least this one."""
-    found = [decode(NodeMachine, node.machine).facts for node in record.nodes or ()]
+    found = [node_machine.of(node.machine).facts for node in record.nodes or ()]
     assert record.machine
     return [facts for facts in found if facts] or [record.machine]
 
@@ -127,7 +127,7 @@ def _threads(record: RunRecord) -> int | str | None:
     """Threads of an instance; several numbers where nodes differ."""
     if not record.nodes:
         return record.config.threads
-    each = dict.fromkeys(decode(NodeMachine, node.machine).threads for node in record.nodes)
+    each = dict.fromkeys(node_machine.of(node.machine).threads for node in record.nodes)
     known = [str(one) for one in each if one is not None]
     return int(known[0]) if len(known) == 1 else " or ".join(known) or "unknown"
 
@@ -142,7 +142,7 @@ def _where(record: RunRecord) -> dict[str, str]:
 
 
 def _machine_of(node: NodeRecord) -> str:
-    facts = decode(NodeMachine, node.machine).facts
+    facts = node_machine.of(node.machine).facts
     return _machine(facts) if facts else "an unknown machine"
 
 

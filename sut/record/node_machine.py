@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from foundation.bounded_readers import UnreadableError
+from foundation.typed_json import decode
 from sut.machine.facts import MachineFacts
 from sut.machine.topology import Topology
 
@@ -27,3 +29,11 @@ class NodeMachine:
     description: Mapping[str, str] = field(default_factory=dict)  # keys of a system description (machine.description)
     accelerators: tuple[NodeAccelerator, ...] = ()
     engine: Mapping[str, object] = field(default_factory=dict)  # the settings that a built engine was built from
+
+
+def of(said: Mapping[str, object]) -> NodeMachine:
+    """What a node says, as far as it can be read."""
+    try:
+        return decode(NodeMachine, said)
+    except UnreadableError:
+        return NodeMachine()

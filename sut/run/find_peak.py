@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from foundation import program
 from foundation.people_numbers import figure
+from foundation.rules import SCENARIOS
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.machine import memory
@@ -25,7 +26,8 @@ from sut.run import recording, terminal_report, watched_test
 from sut.run.prepare import Prepared
 
 _PROBE_S = 10.0  # default length of a probe
-_PROBE_QUERIES = 1000  # minimum queries of a probe: with fewer, LoadGen cannot estimate a 99th percentile
+_LEAST_QUERIES = SCENARIOS["Server"].early_stopping_queries
+_PROBE_QUERIES = 1000  # minimum queries of a probe
 _PRECISION = 0.02  # the search ends when a rate this little above the peak is invalid
 _MOST_PROBES = 24
 _FIRST, _STEP = 0.9, 1.2  # first rate relative to the measured speed; factor until the peak is bracketed
@@ -105,10 +107,20 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     plan = loadgen.plan(probing, key, prepared.samples, qps, conf, memory.available())
     scheduler = watched_test.scheduler(one, executor, ready, plan)
     clock = watched_test.run(one, plan, scheduler, executor, ready)
-    steps = clock.reasons(scheduler.progress.window_s)
-    judged = detail_log.performance(probing.logs, config.scenario, scheduler.progress.completed, steps)
+    steps, queries = clock.reasons(scheduler.progress.window_s), scheduler.progress.completed
+    judged = detail_log.performance(probing.logs, config.scenario, queries, steps)
     result = judged.result
+    check_length(queries, valid=result.valid)
     return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), judged.reasons)
+
+
+def check_length(queries: int, *, valid: bool) -> None:
+    """Raises RunFailedError for a probe that is invalid at any rate, as all after it would be."""
+    if not valid and queries < _LEAST_QUERIES:
+        raise RunFailedError(
+            f"expected at least {_LEAST_QUERIES} queries in a probe, since LoadGen cannot bound the percentile with "
+            f"fewer, found {queries}. Type: --test-query-count {_PROBE_QUERIES}, or a longer --min-duration-s."
+        )
 
 
 def _line(number: int, probe: Probe) -> str:

@@ -19,16 +19,14 @@ from backends.formats import weight_types
 from backends.quantization import engine_store
 from foundation import file_stamps
 from foundation.bounded_readers import UnreadableError, read_bytes
-from foundation.typed_json import decode
 from qsl import tokenizer_files
 from sut.executors.base import Executor, Ready
 from sut.executors.fleet.executor import FleetExecutor
 from sut.machine import facts as machine_facts
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
-from sut.record import run_record
+from sut.record import node_machine, run_record
 from sut.record.measurements import InstanceReady, Progress, SampleTokens
-from sut.record.node_machine import NodeMachine
 from sut.record.nodes import NodeRecord
 from sut.record.results import Result
 from sut.record.run_record import Engine, RunRecord, Verdict
@@ -101,7 +99,7 @@ def with_nodes(record: RunRecord, executor: Executor) -> RunRecord:
 def _nodes_engine(nodes: Sequence[NodeRecord]) -> Engine | None:
     """The built engine of the nodes, which is the same on all."""
     key = next((node.engine for node in nodes), None)
-    return Engine(key, decode(NodeMachine, nodes[0].machine).engine) if key else None
+    return Engine(key, node_machine.of(nodes[0].machine).engine) if key else None
 
 
 def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:

@@ -16,7 +16,7 @@ from sut.commands.compare import runs, table
 from sut.commands.compare.engines import PresetEngine
 from sut.commands.compare.runs import ComparisonRow
 from sut.commands.compare.table import Comparison
-from sut.errors import INVALID, VALID
+from sut.errors import INVALID, VALID, UsageError
 from sut.processes import directory_lock
 from sut.run import engines
 from sut.settings import flags, presets
@@ -76,6 +76,11 @@ def parser() -> Parser:
 
 def _config(asked: RunConfig) -> RunConfig:
     """The accelerated configuration without the settings of single runs; fp16 stays, for its notice."""
+    if asked.is_on_nodes:
+        raise UsageError(
+            "expected an executor of this machine, since two engines are compared and nodes have one, found "
+            f"--executor {asked.executor}. Remove it."
+        )
     check_backend(asked.backend)
     return replace(asked, preset=None, scenario="Offline", mode="performance", target=None)
 

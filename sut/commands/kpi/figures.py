@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from accuracy.targets import METRICS
+from sut.machine.facts import MachineFacts
+from sut.record import node_machine
 from sut.record.run_record import RunRecord
 from sut.settings.resolve import to_flags
 from sut.settings.settings import RunConfig
@@ -84,12 +86,24 @@ def _tunables(values: Mapping[str, object]) -> list[Kpi]:
     ]
 
 
+def _machine(run: RunRecord) -> MachineFacts | None:
+    """The machine that computed; of several nodes the first."""
+    nodes = [node_machine.of(node.machine).facts for node in run.nodes or ()]
+    return nodes[0] if nodes else run.machine
+
+
+def _command(config: RunConfig) -> str:
+    """The command line that repeats a run with its resolved settings."""
+    of_nodes = {"max_batch_tokens": None} if config.network_division else {}
+    return shlex.join(["python", "-m", "sut", *to_flags(replace(config, log_dir=None, **of_nodes))])
+
+
 def _params(run: RunRecord) -> list[Kpi]:
-    machine = run.machine
+    machine = _machine(run)
     packages = dict(machine.packages) if machine else {}
     return _tunables(
         {
-            "CMD": shlex.join(["python", "-m", "sut", *to_flags(replace(run.config, log_dir=None))]),
+            "CMD": _command(run.config),
             "TORCH_VER": packages.pop("torch", None),
             "PYTHON_VER": machine.python if machine else None,
             **{f"{name}_VER": version for name, version in packages.items()},
@@ -100,14 +114,14 @@ def _params(run: RunRecord) -> list[Kpi]:
 
 
 def _workload(run: RunRecord) -> list[Kpi]:
-    config, tokens = run.config, run.sample_tokens
+    config, tokens, machine = run.config, run.sample_tokens, _machine(run)
     return _tunables(
         {
             "WORKLOAD_NAME": f"mlperf-bert-sut {config.task}",
             "BASE_MODEL_NAME": config.model,
             "RECIPE_TYPE": "public",
             "FRAMEWORK": config.backend,
-            "HARDWARE": run.machine.processor if run.machine else None,
+            "HARDWARE": machine.processor if machine else None,
             "FUNCTION": "inference",
             "MODE": mode(config),
             "PRECISION": run.effective_precision,

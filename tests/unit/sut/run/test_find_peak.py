@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sut.errors import RunFailedError
 from sut.record.results import Probe
-from sut.run.find_peak import peak, search
+from sut.run.find_peak import check_length, peak, search
 
 
 def probes_of(true_peak: float, start_qps: float) -> list[Probe]:
@@ -41,3 +42,10 @@ def test_a_server_that_is_never_valid_has_none(start_qps: float) -> None:
     assert peak(probes) is None
     assert len(probes) == 24
     assert [probe.target_qps for probe in probes] == sorted((probe.target_qps for probe in probes), reverse=True)
+
+
+def test_a_probe_of_too_few_queries_ends_the_search() -> None:
+    check_length(100, valid=True)
+    check_length(662, valid=False)
+    with pytest.raises(RunFailedError, match=r"at least 662 queries in a probe.* found 661\. Type: --test-query-count"):
+        check_length(661, valid=False)
