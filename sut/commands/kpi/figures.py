@@ -94,8 +94,8 @@ def _machine(run: RunRecord) -> MachineFacts | None:
 
 def _command(config: RunConfig) -> str:
     """The command line that repeats a run with its resolved settings."""
-    of_nodes = {"max_batch_tokens": None} if config.network_division else {}
-    return shlex.join(["python", "-m", "sut", *to_flags(replace(config, log_dir=None, **of_nodes))])
+    tokens = None if config.network_division else config.max_batch_tokens  # the nodes'
+    return shlex.join(["python", "-m", "sut", *to_flags(replace(config, log_dir=None, max_batch_tokens=tokens))])
 
 
 def _params(run: RunRecord) -> list[Kpi]:
