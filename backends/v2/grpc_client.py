@@ -30,7 +30,7 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
 )
 _POLL_S = 0.0003
-_UNKNOWN = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND)
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class GrpcClient:
@@ -61,9 +61,9 @@ class GrpcClient:
                 REQUESTS["ModelConfig"](**names), timeout=LOOK_UP_S, metadata=self._metadata
             ).config
         except grpc.RpcError as error:
-            if error.code() in _UNKNOWN:
-                return None
-            raise self._error(error, LOOK_UP_S) from error
+            if error.code() in _AWAY:
+                raise self._error(error, LOOK_UP_S) from error
+            return None  # it does not have the extension
         return config.max_batch_size or None
 
     def _call(self, name: str, /, **fields: str) -> Any:

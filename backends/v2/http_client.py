@@ -6,7 +6,6 @@ Connections stay open. One that the server has closed meanwhile is opened again,
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import ssl
 import threading
@@ -80,10 +79,11 @@ class HttpClient:
         """Triton says it in an extension of the protocol; 0 there: the model's shapes say it."""
         answer = self._get(f"{self._model}/config")
         try:
-            found = json.loads(answer.content).get("max_batch_size") if answer.is_good else None
-        except (ValueError, RecursionError, AttributeError):
+            found = parse_json(answer.content) if answer.is_good else None
+        except UnreadableError:
             return None
-        return found if isinstance(found, int) and found > 0 else None
+        most = found.get("max_batch_size") if isinstance(found, dict) else None
+        return most if isinstance(most, int) and most > 0 else None
 
     def _read(self, kind: type[http_forms.T], path: str) -> http_forms.T:
         answer = self._get(path)
