@@ -24,7 +24,7 @@ from qsl.feature_cache import FeatureFiles
 from sut.executors.base import LOAD_PATIENCE_S, Ready
 from sut.executors.instance import portable
 from sut.executors.processes import ProcessExecutor
-from sut.executors.ray_cluster.agent_queue import AgentQueue
+from sut.executors.ray_cluster.agent_queue import AgentQueue, take_a_normal_priority
 from sut.executors.ray_cluster.groups import Answers, Batches
 from sut.executors.worker import WorkerSpec
 from sut.machine import facts as machine_facts
@@ -121,6 +121,7 @@ class NodeAgent:
         self._error: Exception | None = None
         for number in (signal.SIGINT, signal.SIGHUP):  # of the run's terminal, if it is on this machine
             signal.signal(number, signal.SIG_IGN)
+        take_a_normal_priority()
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray's: 1 for an actor without cores of its own
         try:
             self._start(task, Sent(features, contents[:models], contents[models:]))
@@ -151,9 +152,9 @@ class NodeAgent:
         """See `AgentQueue`."""
         self._queue.work(batches)
 
-    def take(self, linger_s: float) -> Answers:
+    def take(self, linger_s: float, batches: Batches | None) -> Answers:
         """See `AgentQueue`."""
-        return self._queue.take(linger_s)
+        return self._queue.take(linger_s, batches)
 
 
 def _with_paths(task: NodeTask, sent: Sent) -> Model:

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from sut.executors.base import Executor, Job, Outcome
 from sut.executors.instance import portable
@@ -15,6 +18,13 @@ from sut.executors.ray_cluster.groups import Answered, Answers, Batches
 from sut.nodes.errors import NodeError
 
 _TAKE_S, _STEP_S = 10.0, 0.2  # a call returns at the latest after this; between two looks for a failure
+
+
+def take_a_normal_priority() -> None:
+    """Raise this process from the niceness of Ray's workers, 15, if it may: instances would give way to any process."""
+    with suppress(OSError):
+        for thread in Path("/proc/self/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), 0)
 
 
 class AgentQueue:
@@ -44,18 +54,26 @@ class AgentQueue:
                 self._answered.append(Answered(number, outcome.instance, kept))
             self._changed.notify_all()
 
-    def take(self, linger_s: float) -> Answers:
+    def take(self, linger_s: float, batches: Batches | None = None) -> Answers:
         """What has been answered, as soon as there is something; waits this long for more to answer in one call.
+
+        Args:
+            batches: handed to the instances first, which saves a call.
 
         Raises:
             NodeError: an instance has exited: half a node would pass for a whole one.
         """
+        if batches:
+            self.work(batches)
         until_s = time.monotonic() + self._take_s
+        found: list[Answered] = []
         with self._changed:
-            while not (self._answered or self._executor.failure or time.monotonic() > until_s):
-                self._changed.wait(min(_STEP_S, self._take_s))  # an idle instance that exits does not notify
-            self._changed.wait_for(lambda: not self._under_way or self._executor.failure, linger_s)
-            found, self._answered = self._answered, []
+            while not found and not self._executor.failure and time.monotonic() < until_s:
+                if not self._answered:
+                    self._changed.wait(min(_STEP_S, self._take_s))  # an idle instance that exits does not notify
+                    continue
+                self._changed.wait_for(lambda: not self._under_way or self._executor.failure, linger_s)
+                found, self._answered = self._answered, []  # another call may have taken them meanwhile
         if not found and self._executor.failure:
             raise NodeError(str(self._executor.failure))
         return Answers.of(found)

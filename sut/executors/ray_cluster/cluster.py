@@ -32,10 +32,13 @@ from sut.record.nodes import ClusterRecord
 
 _PLACE_S = 30.0  # for the nodes to be free
 _PROBE_S = 60.0
-_AT_ONCE = 4  # calls of an agent: the one that takes answers, those that bring batches
+_AT_ONCE = 4  # calls of an agent: two that take answers, and those that bring batches
 _TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 _MODE = "RAY_AUTH_MODE"
-_QUIET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "1"}
+_SETTINGS = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning for each actor without a GPU
+    "RAY_worker_niceness": "0",  # of a cluster that is started here; Ray's default of 15 gives way to any other process
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def connect(address: str | None, nodes: int | None, *, allow_open: bool, gpus: b
     Raises:
         UsageError: it cannot be reached, has no token authentication, or has not as many free nodes.
     """
-    os.environ.update(_QUIET)
+    os.environ.update(_SETTINGS)
     try:
         record = _join(address)
         if not record.token_authentication and not allow_open:

@@ -1,7 +1,7 @@
 """Runs jobs on nodes that each have an agent (docs/design/fleet.md); knows nothing of Ray.
 
-One thread hands batches on, counts deadlines and completes. Each agent always has one call of `take` under way, which
-returns with what its instances have answered, so nothing is polled.
+One thread hands batches on, counts deadlines and completes. Each agent always has two calls of `take` under way, which
+return with what its instances have answered: while one returns, and brings the next batches, the other waits.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sut.nodes.errors import NodeError
 from sut.record.nodes import ClusterRecord
 
 _TICK_S = 0.1
+_TAKES = 2
 _END_S = 2.0
 
 
@@ -72,7 +73,8 @@ class Terms:
 
 
 class _AgentLink(Link):
-    """The way to an agent. Batches wait until the executor's thread sends all that are there in one call."""
+    """The way to an agent. Batches wait until the executor's thread sends all that are there in one call: the next one
+    of `take`, or else one of `work`."""
 
     def __init__(self, agent: Agent, linger_s: float, wake: Callable[[Callable[[], None]], None]) -> None:
         self.agent, self.linger_s = agent, linger_s
@@ -88,15 +90,22 @@ class _AgentLink(Link):
         if is_first:
             self._wake(self._flush)
 
-    def _flush(self) -> None:
+    def _waited(self) -> Batches | None:
         with self._lock:
             batches, self._waiting = self._waiting, []
-        sent = self.agent.call("work", Batches.of(batches))
-        sent.add_done_callback(self._sent)
+        return Batches.of(batches) if batches else None
+
+    def _flush(self) -> None:
+        if batches := self._waited():
+            self.agent.call("work", batches).add_done_callback(self._sent)
 
     def _sent(self, future: Future[None]) -> None:
         if error := future.exception():
             self.on_failure(error)
+
+    def take(self) -> Future[Answers]:
+        """What the agent's instances have answered."""
+        return self.agent.call("take", self.linger_s, self._waited())
 
     def drop(self) -> None:
         self.agent.kill()
@@ -132,7 +141,7 @@ class RayExecutor(FleetExecutor):
         self._thread.start()
         for member in self.members:
             assert isinstance(member.link, _AgentLink)
-            self._take(member, member.link)
+            self._take_all(member, member.link)
         return [ready for number in range(len(self.members)) for ready in found[number].ready]
 
     def _start_one(self, number: int, started: queue.SimpleQueue[tuple[int, Started | BaseException]]) -> None:
@@ -150,22 +159,24 @@ class RayExecutor(FleetExecutor):
         batch_s = max(one.batch_s + one.token_s * self._terms.batch_tokens for one in ready)
         member.samples_per_s = sum(one.samples_per_s for one in ready)
         member.patience_s = deadlines.deadline_s(batch_s, self._terms.patience_s)
-        link = _AgentLink(started.agent, groups.linger_s(batch_s, self._terms.scenario), self._events.put)
+        link = _AgentLink(started.agent, groups.linger_s(batch_s, len(ready), self._terms.scenario), self._events.put)
         link.on_failure = lambda error: self._events.put(partial(self.lose, member, link, str(error)))
         return link
 
+    def _take_all(self, member: Member, link: _AgentLink) -> None:
+        for _ in range(_TAKES):
+            self._take(member, link)
+
     def _take(self, member: Member, link: _AgentLink) -> None:
-        taken = link.agent.call("take", link.linger_s)
-        taken.add_done_callback(lambda future: self._events.put(partial(self._taken, member, link, future)))
+        link.take().add_done_callback(lambda future: self._events.put(partial(self._taken, member, link, future)))
 
     def _taken(self, member: Member, link: _AgentLink, future: Future[Answers]) -> None:
         if member.link is not link or self._closing.is_set():
             return
         try:
-            answers = future.result()
-            self._take(member, link)
-            for number, instance, answer in answers.each():
+            for number, instance, answer in future.result().each():
                 self.answered(member, number, answer, instance)
+            self._take(member, link)
         except NodeError as error:
             self.lose(member, link, str(error))
 
@@ -186,7 +197,7 @@ class RayExecutor(FleetExecutor):
                 with self._lock:
                     link = self._link(member, started)
                     self.back(member, link, started.about, self._credits(started))
-                self._take(member, link)
+                self._take_all(member, link)
                 return
 
     def close(self) -> None:

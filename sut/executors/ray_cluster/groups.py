@@ -17,11 +17,13 @@ from sut.nodes.errors import ProtocolError
 
 _SHARE = 0.25  # of a batch's time; an instance has the next batch already, so it is not idle meanwhile
 _MOST_S = 0.1
+_WORTH = 2  # answers in that time, else there is nothing to wait for
 
 
-def linger_s(batch_s: float, scenario: str) -> float:
-    """How long an agent waits for more answers; 0 where each answer is waited for."""
-    return min(_SHARE * batch_s, _MOST_S) if scenario == "Offline" else 0.0
+def linger_s(batch_s: float, instances: int, scenario: str) -> float:
+    """How long an agent waits for more answers; 0 where few come, or where each is waited for."""
+    found = min(_SHARE * batch_s, _MOST_S)
+    return found if scenario == "Offline" and instances * found >= _WORTH * batch_s else 0.0
 
 
 class Batches(NamedTuple):

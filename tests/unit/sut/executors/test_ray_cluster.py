@@ -218,13 +218,20 @@ def test_answers_travel_end_to_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch_s", "scenario", "seconds"),
-    [(0.04, "Offline", 0.01), (5.0, "Offline", 0.1), (0.04, "Server", 0.0), (0.04, "SingleStream", 0.0)],
+    ("batch_s", "instances", "scenario", "seconds"),
+    [
+        (0.04, 8, "Offline", 0.01),
+        (0.04, 7, "Offline", 0.0),
+        (5.0, 100, "Offline", 0.1),
+        (5.0, 99, "Offline", 0.0),
+        (0.04, 8, "Server", 0.0),
+        (0.04, 8, "SingleStream", 0.0),
+    ],
 )
-def test_an_agent_waits_for_part_of_a_batch_where_nobody_waits_for_it(
-    batch_s: float, scenario: str, seconds: float
+def test_an_agent_waits_for_more_answers_where_several_come_and_latency_does_not_count(
+    batch_s: float, instances: int, scenario: str, seconds: float
 ) -> None:
-    assert linger_s(batch_s, scenario) == seconds
+    assert linger_s(batch_s, instances, scenario) == seconds
 
 
 @pytest.mark.parametrize(("batch_s", "asked_s", "seconds"), [(0.05, None, 5.0), (1.0, None, 20.0), (1.0, 3.0, 3.0)])
