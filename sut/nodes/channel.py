@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from sut.nodes.errors import NodeError
+from sut.nodes.errors import NodeError, SilentPeerError
 from sut.nodes.frames import Frame, FrameParser, Kind
 from sut.nodes.messages import from_text
 
@@ -89,6 +89,7 @@ class Channel:
         self._lock = threading.Lock()
         self._backlog = bytearray()
         self._read_ahead: list[Frame] = []
+        self._has_spoken = False
 
     @property
     def has_backlog(self) -> bool:
@@ -148,7 +149,9 @@ class Channel:
         except OSError as error:
             raise NodeError(f"the connection broke: {error.strerror or error}") from error
         if not data:
-            raise NodeError("the peer closed the connection")
+            kind = NodeError if self._has_spoken else SilentPeerError
+            raise kind("the peer closed the connection")
+        self._has_spoken = True
         return data
 
     def _open(self, data: bytes) -> bytes:
@@ -180,6 +183,8 @@ class Channel:
             self._wait(until_s)
             try:
                 data = self._read()
+            except SilentPeerError:
+                raise
             except NodeError as error:
                 raise NodeError(f"TLS failed: {error}") from error
 

@@ -15,3 +15,7 @@ class UnreachableError(NodeError):
 
 class ProtocolError(NodeError):
     """Bytes or messages that are not the protocol."""
+
+
+class SilentPeerError(NodeError):
+    """The peer closed the connection without a word, as who only looks whether something listens."""

@@ -21,7 +21,7 @@ from sut.nodes import handshake, messages
 from sut.nodes.addresses import Address
 from sut.nodes.channel import Channel
 from sut.nodes.credentials import Credentials
-from sut.nodes.errors import NodeError, ProtocolError
+from sut.nodes.errors import NodeError, ProtocolError, SilentPeerError
 from sut.nodes.frames import STRANGERS, Frame, Kind
 from sut.nodes.loop import Loop
 from sut.nodes.messages import Rows, Tokens, Welcome
@@ -105,6 +105,8 @@ class FrameServer:
             forms_batches = hello.batching == "client"
             most = self._core.capacity * (1 if forms_batches else self._core.samples_per_batch)
             self._join(_Client(channel, peer, forms_batches, most))
+        except SilentPeerError:  # an orchestrator that looks whether the node is up
+            channel.close()
         except NodeError as error:
             channel.close()
             print(f"refused {peer}: {error}", file=sys.stderr, flush=True)

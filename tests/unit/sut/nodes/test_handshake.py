@@ -165,3 +165,18 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
         credentials.read(None, tmp_path / "a", None, tmp_path / "a")
     with pytest.raises(UsageError, match="--tls-cert and --tls-ca go together"):
         credentials.read(None, None, None, tmp_path / "a")
+
+
+def test_who_only_looks_whether_a_node_listens_is_no_line(
+    core: ServingCore, certificates: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for own in (nodes.NOBODY, of(certificates, "one")):
+        with nodes.server(core, own) as node:
+            socket.create_connection(node.address).close()
+            with socket.create_connection(node.address) as stranger:
+                stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                stranger.shutdown(socket.SHUT_WR)
+                while stranger.recv(1 << 12):
+                    pass
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("refused")]
+    assert len(lines) == 2 and "closed the connection" not in "".join(lines)
