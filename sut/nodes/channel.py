@@ -183,9 +183,9 @@ class Channel:
             self._wait(until_s)
             try:
                 data = self._read()
-            except SilentPeerError:
-                raise
             except NodeError as error:
+                if host is None and isinstance(error, SilentPeerError):
+                    raise
                 raise NodeError(f"TLS failed: {error}") from error
 
     def _end_gently(self) -> None:
