@@ -9,6 +9,7 @@
         ├── UsageError                                  2   flags, files or settings that cannot be used
         ├── NodeError (sut.nodes.errors)                3   a node cannot be reached, or its connection ended
         │   ├── UnreachableError (sut.nodes.errors)     3   nothing listens there
+        │   ├── SilentPeerError (sut.nodes.errors)      3   a peer that closed without a word
         │   └── ProtocolError (sut.nodes.errors)        3   bytes that are not the protocol
         ├── FetchError                                  3   `fetch` could not download a file: network, publisher, disk
         ├── RunFailedError                              3   the run started and failed: a backend raised, a kill
