@@ -114,6 +114,7 @@ def _check(config: PretrainingConfig) -> None:
         f"a global batch of at most {_MOST_BATCH:,} samples": config.global_batch_size > _MOST_BATCH,
         "target_mlm_accuracy up to 1": config.target_mlm_accuracy > 1,
         "count_from 0 or 1": config.count_from > 1,
+        "start_warmup_step up to count_from, so that no rate is negative": config.start_warmup_step > config.count_from,
         "max_tokens_per_micro_batch of max_seq_length or more": config.tokens_per_micro_batch < config.max_seq_length,
         'clip = "after" with fsdp': config.clip == "before" and config.parallel == "fsdp",
         'optimizer = "lamb" in the closed division': config.division == "closed" and config.optimizer != "lamb",

@@ -23,7 +23,8 @@ class Figures:
     train_no_evaluation_s: all steps, with waiting for data. computing_s: without waiting for data.
     interrupted_s: from the last sign of a life to the next one's training.
     steps, samples: that the weights have seen; what a kill made the run train twice counts once. samples_again: those
-        that it counts once and that were trained again.
+        that it counts once and that were trained again, as far as run.json knew them: after kill -9 up to half a
+        minute's are missing.
     samples_per_s: over train_s; the other rates over the times of the steps and count what was trained twice twice.
     samples_to_target, seconds_to_target: at the first evaluation that reached it, so too large by up to the spacing;
         None: not reached, or no target.

@@ -70,6 +70,7 @@ def test_evaluations_are_spaced_as_mlperf_has_it(batch: int, interval: int) -> N
         (["learning_rate=0"], "expected learning_rate above 0"),
         (["learning_rate=nan"], "expected learning_rate above 0"),
         (["opt_lamb_beta_2=1.0"], "expected opt_lamb_beta_1 and opt_lamb_beta_2 below 1"),
+        (["start_warmup_step=2"], "expected start_warmup_step up to count_from, so that no rate is negative"),
         (["dropout=0.9999"], "expected dropout up to 0.99"),
         (["train_batch_size=1000000000"], "expected a global batch of at most 1,048,576 samples"),
         (["seed=1\nmax_steps=2"], "expected seed as a whole number, found '1\\\\nmax_steps=2'"),

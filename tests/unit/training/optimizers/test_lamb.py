@@ -67,6 +67,13 @@ def test_five_steps_follow_the_rule(size: float) -> None:
         np.testing.assert_allclose(one.detach().numpy(), expected[name], rtol=2e-5, atol=2e-6, err_msg=name)
 
 
+def test_weights_without_gradient_and_decay_stay() -> None:
+    weight = nn.Parameter(torch.randn(3, 2))
+    before, weight.grad = weight.detach().clone(), torch.zeros(3, 2)
+    Lamb([weight], RATE, weight_decay=0.0).step()
+    assert torch.equal(weight, before)
+
+
 def test_a_norm_includes_the_loss_scale() -> None:
     gradients = [torch.tensor([300.0, 400.0])]
     norms.clip(gradients, norms.global_norm(gradients) / 100, 1.0, 100)
