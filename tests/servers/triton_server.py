@@ -14,7 +14,9 @@ from pytriton.triton import Triton, TritonConfig
 
 MOST_BATCH = 16
 path, http_port, grpc_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-session = onnxruntime.InferenceSession(path)
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1  # Triton gives up its stub when the machine is too busy for its heartbeat
+session = onnxruntime.InferenceSession(path, options)
 outputs = [one.name for one in session.get_outputs()]
 
 
