@@ -38,7 +38,10 @@ from sut.fetch import catalogue as catalogues
 from sut.fetch import local_source
 from sut.fetch.partial_file import PartialFile
 from sut.fetch.store import AssetCache
+from sut.machine import facts as machine_facts
 from sut.record import detail_log, run_record
+from sut.record.node_machine import NodeMachine
+from sut.record.nodes import NodeLoss, NodeRecord
 from sut.settings import audit_config, resolve, user_conf
 from sut.settings.settings import RunConfig
 from training import report
@@ -157,6 +160,19 @@ def replayed_run(path: Path) -> object:
 
 
 RUN = json.dumps(encode(records.record(notices=("a", "b"))))
+NODE = NodeRecord(
+    address="a:1",
+    name="a:1",
+    instances=2,
+    planned_for="Server",
+    sent="tokens",
+    samples_per_s=5.0,
+    batches=3,
+    samples=4,
+    losses=(NodeLoss(unix_s=1.0, reason="a", jobs_moved=1),),
+    machine=encode(NodeMachine(facts=machine_facts.facts(), threads=2, description={"cooling": "air"})),
+)
+RUN_ON_NODES = json.dumps(encode(records.record(nodes=(NODE,))))
 ROW = rows.SweepRow(
     point={"threads": 2},
     repeat=1,
@@ -228,6 +244,7 @@ READERS = {
     "HDF5": Reader(hdf5_file, read_instances),
     "TFRecords": Reader(tfrecord_file, read_instances),
     "run.json": Reader(text("run.json", RUN), run_record.read),
+    "run.json of nodes": Reader(text("run.json", RUN_ON_NODES), lambda path: figures.report(run_record.read(path))),
     "run.json in kpi": Reader(text("run.json", RUN), lambda path: figures.report(run_record.read(path))),
     "run.json in replay": Reader(text("run.json", RUN), replayed_run),
     "run.json in a sweep": Reader(text("run.json", RUN), lambda path: rows.outcome(path.parent, exit_code=0)),
