@@ -1,6 +1,7 @@
 """Builds the native libraries; everything else is in pyproject.toml.
 
-They are the kernels, one library per instruction set, and what makes pre-training data of text. All are plain C
+They are the kernels of inference and of training, one library per instruction set, and what makes pre-training data of
+text. All are plain C
 functions, called through ctypes, so building them needs neither Python's headers nor torch. Without a compiler the
 package installs without them, and their twins in Python run instead.
 """
@@ -11,6 +12,7 @@ import sys
 from setuptools import Extension, setup
 
 KERNELS = "backends/pytorch_cpu/kernels"
+TRAINING = "training/network/native"
 TEXT = "training/text/native"
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
 X86 = {
@@ -21,6 +23,8 @@ X86 = {
     "avx2": ["-mavx2", "-mfma"],
 }
 VARIANTS = {"portable": [], **(X86 if platform.machine() in ("x86_64", "AMD64") else {})}
+TRAINING_VARIANTS = ("avx512", "avx2", "portable")
+COMPILED = ["-O3", "-std=c++17", "-Wall", "-Wno-psabi"]
 OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 
 setup(
@@ -29,7 +33,7 @@ setup(
             f"{KERNELS.replace('/', '.')}._{variant}",
             [f"{KERNELS}/kernels.cpp"],
             depends=[f"{KERNELS}/{name}.h" for name in ("activation", "attention", "norm", "simd", "vector_math")],
-            extra_compile_args=["-O3", "-std=c++17", "-Wall", "-Wno-psabi", *OPENMP, *flags],
+            extra_compile_args=[*COMPILED, *OPENMP, *flags],
             extra_link_args=OPENMP,
             language="c++",
             optional=True,
@@ -38,10 +42,24 @@ setup(
     ]
     + [
         Extension(
+            f"{TRAINING.replace('/', '.')}._{variant}",
+            [f"{TRAINING}/training.cpp"],
+            depends=[f"{TRAINING}/{name}.h" for name in ("attention", "product", "random", "residual")],
+            include_dirs=[KERNELS],
+            extra_compile_args=[*COMPILED, *OPENMP, *flags],
+            extra_link_args=OPENMP,
+            language="c++",
+            optional=True,
+        )
+        for variant, flags in VARIANTS.items()
+        if variant in TRAINING_VARIANTS
+    ]
+    + [
+        Extension(
             f"{TEXT.replace('/', '.')}._text",
             [f"{TEXT}/text.cpp"],
             depends=[f"{TEXT}/{name}.h" for name in ("pairs", "random", "words")],
-            extra_compile_args=["-O3", "-std=c++17", "-Wall"],
+            extra_compile_args=COMPILED,
             language="c++",
             optional=True,
         )

@@ -21,7 +21,11 @@ from paths import ROOT
 pytestmark = pytest.mark.timeout(300)
 
 PACKAGES = [path for path in sorted(ROOT.iterdir()) if any(fnmatch(path.name, one) for one in PACKAGE_PATTERNS)]
-NATIVE = ("backends/pytorch_cpu/kernels", "training/text/native")  # folders of compiled libraries
+NATIVE = (
+    "backends/pytorch_cpu/kernels",
+    "training/network/native",
+    "training/text/native",
+)  # folders of compiled libraries
 FILES = ("pyproject.toml", "setup.py", "MANIFEST.in", PROJECT["readme"], *PROJECT["license-files"])
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 # Each module of the checkout, imported; those that come from elsewhere than the environment.

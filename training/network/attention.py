@@ -1,8 +1,9 @@
 """Attention within each sample of a packed batch, forward and backward.
 
-On a CPU, samples are taken in blocks small enough that a block's weights stay in the cache; torch's flash kernel is
-slower there up to 384 tokens, and has no dropout. Samples of a block have one length; where a sample is so short that
-a call costs more than it computes, a block pads a few samples to its longest, inside attention only.
+On a CPU, float32 goes through `native`. In other types samples are taken in blocks small enough that a
+block's weights stay in the cache; torch's flash kernel is slower there up to 384 tokens, and has no dropout. Samples of
+a block have one length; where a sample is so short that a call costs more than it computes, a block pads a few samples
+to its longest, inside attention only.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from training.network.dropout import dropped_share, keep_mask
+from training.network.native import library
+from training.network.native.library import Draws, Library
 from training.network.packed_batch import PackedBatch
 
 _BLOCK_WEIGHTS = 1 << 19  # attention weights of a block: 2 MiB in float32, within a core's second-level cache
@@ -33,6 +36,9 @@ def attend(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tenso
         return _flash(qkv, batch, heads, dropout)
     if qkv.is_cuda:
         return _padded(qkv, batch, heads, dropout)
+    if native := library.for_tensors(qkv.shape[1] // 3 // heads, qkv):
+        arguments = qkv, batch.cu_seqlens, heads, Draws.of(dropout), native
+        return _NativeAttention.apply(*arguments)  # type: ignore[no-any-return, no-untyped-call]
     plan = blocks(batch.lengths, heads, qkv.shape[1] // 3)
     return _BlockAttention.apply(qkv, plan, heads, dropout)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -133,6 +139,25 @@ def _padding(lengths: tuple[int, ...]) -> tuple[Tensor | None, Tensor | None]:
         return None, None
     there = torch.arange(longest) < torch.tensor(lengths)[:, None]  # [count, length]
     return there.flatten().nonzero().flatten(), torch.zeros(there.shape).masked_fill(~there, -torch.inf)[:, None, None]
+
+
+class _NativeAttention(torch.autograd.Function):
+    """Keeps no weights: the backward pass computes them once more."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, cu_seqlens: Tensor, heads: int, draws: Draws, native: Library) -> Tensor:
+        qkv = qkv.contiguous()
+        mixed, sums = native.attention(qkv, cu_seqlens, heads, draws)
+        ctx.save_for_backward(qkv, cu_seqlens, mixed, sums)
+        ctx.draws, ctx.native = draws, native
+        return mixed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        qkv, cu_seqlens, mixed, sums = ctx.saved_tensors
+        grads = ctx.native.attention_backward(qkv, cu_seqlens, ctx.draws, mixed, sums, grad.contiguous())
+        return grads, None, None, None, None
 
 
 class _BlockAttention(torch.autograd.Function):

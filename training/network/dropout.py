@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from training.network.native import library
+from training.network.native.library import Draws, Library
+
 _VALUES = 1 << 16  # of 16 random bits
 
 
@@ -48,7 +51,35 @@ def dropout_add_norm(x: Tensor, residual: Tensor, norm: nn.LayerNorm, dropout: f
     """LayerNorm(dropout(x) + residual), [T, H] → [T, H]; `dropout` is 0 where the network is not in training."""
     if not dropout or x.device.type != "cpu":
         return norm(F.dropout(x, dropout) + residual)  # type: ignore[no-any-return]
+    if native := library.for_tensors(x.shape[-1], x, residual, norm.weight):
+        return _fused(x, residual, norm, Draws.of(dropout), native)  # type: ignore[no-any-return]
     return norm(_DropoutAdd.apply(x, residual, dropout))  # type: ignore[no-any-return, no-untyped-call]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no types for it
+def _fused(x: Tensor, residual: Tensor, norm: nn.LayerNorm, draws: Draws, native: Library) -> Tensor:
+    arguments = x, residual, norm.weight, norm.bias, norm.eps, draws, native
+    return _DropoutAddNorm.apply(*arguments)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _DropoutAddNorm(torch.autograd.Function):
+    """The backward pass draws once more, so that no mask is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, eps: float, draws: Draws, native: Library
+    ) -> Tensor:
+        found, summed, figures = native.add_norm(x.contiguous(), residual.contiguous(), weight, bias, eps, draws)
+        ctx.save_for_backward(summed, figures, weight)
+        ctx.draws, ctx.native = draws, native
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        summed, figures, weight = ctx.saved_tensors
+        to_x, to_residual, sums = ctx.native.add_norm_backward(grad.contiguous(), summed, figures, weight, ctx.draws)
+        return to_x, to_residual, sums[0], sums[1], None, None, None
 
 
 class _DropoutAdd(torch.autograd.Function):

@@ -1,0 +1,1 @@
+"""Attention with dropout, and dropout + residual + LayerNorm, forward and backward in C++, for float32 on a CPU."""
