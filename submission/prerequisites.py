@@ -42,7 +42,7 @@ def check(request: SubmissionRequest, output: Workspace) -> Prerequisites:
     Raises:
         UsageError, DatasetError, BackendError: the first thing that is missing.
     """
-    if request.run.executor != "remote":  # nodes have the engines
+    if not request.run.is_on_nodes:  # which have the engines
         backends.check(request.run.backend)
     _check_model(request)
     found = weights.describe(request.run)

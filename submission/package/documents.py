@@ -129,7 +129,9 @@ def _threads(record: RunRecord) -> int | str | None:
         return record.config.threads
     each = dict.fromkeys(node_machine.of(node.machine).threads for node in record.nodes)
     known = [str(one) for one in each if one is not None]
-    return int(known[0]) if len(known) == 1 else " or ".join(known) or "unknown"
+    if not known:
+        return record.config.threads or "unknown"
+    return int(known[0]) if len(known) == 1 else " or ".join(known)
 
 
 def _where(record: RunRecord) -> dict[str, str]:

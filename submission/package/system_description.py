@@ -18,7 +18,7 @@ from submission.submit.request import SubmissionRequest
 from sut.errors import UsageError
 from sut.run import remote_instances
 
-UNKNOWN = "unknown (trial)"
+UNKNOWN, _UNKNOWN_NUMBER = "unknown (trial)", "0"  # the checkers crash on a word for a number
 _KEYS = (*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY, *rounds.NETWORK_KEYS)
 # Comments in the TOML file that is to be filled in.
 _HINTS = {
@@ -61,7 +61,7 @@ def describe(request: SubmissionRequest, precision: str | None = None) -> dict[s
     missing = [key for key in required if not found.get(key)]
     if missing and not request.short:
         raise _open_keys(request, missing)
-    found |= dict.fromkeys(missing, UNKNOWN)
+    found |= {key: _UNKNOWN_NUMBER if key in rounds.SYSTEM_KEYS_INTEGER else UNKNOWN for key in missing}
     if request.short and "status" in missing:
         found["status"] = "rdi"
     _check_values(request, found)

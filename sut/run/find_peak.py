@@ -15,7 +15,6 @@ from dataclasses import replace
 
 from foundation import program
 from foundation.people_numbers import figure
-from foundation.rules import SCENARIOS
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.machine import memory
@@ -26,7 +25,7 @@ from sut.run import recording, terminal_report, watched_test
 from sut.run.prepare import Prepared
 
 _PROBE_S = 10.0  # default length of a probe
-_LEAST_QUERIES = SCENARIOS["Server"].early_stopping_queries
+_CONFIDENCE = 0.99
 _PROBE_QUERIES = 1000  # minimum queries of a probe
 _PRECISION = 0.02  # the search ends when a rate this little above the peak is invalid
 _MOST_PROBES = 24
@@ -110,15 +109,19 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     steps, queries = clock.reasons(scheduler.progress.window_s), scheduler.progress.completed
     judged = detail_log.performance(probing.logs, config.scenario, queries, steps)
     result = judged.result
-    check_length(queries, valid=result.valid)
+    check_length(queries, plan.settings.server_target_latency_percentile, valid=result.valid)
     return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), judged.reasons)
 
 
-def check_length(queries: int, *, valid: bool) -> None:
-    """Raises RunFailedError for a probe that is invalid at any rate, as all after it would be."""
-    if not valid and queries < _LEAST_QUERIES:
+def check_length(queries: int, percentile: float, *, valid: bool) -> None:
+    """Raises RunFailedError for a probe that is invalid at any rate, as all after it would be.
+
+    LoadGen's early stopping: even if no query is late, this many are needed for a confidence of 99 %.
+    """
+    least = math.ceil(math.log(1 - _CONFIDENCE) / math.log(percentile))
+    if not valid and queries < least:
         raise RunFailedError(
-            f"expected at least {_LEAST_QUERIES} queries in a probe, since LoadGen cannot bound the percentile with "
+            f"expected at least {least} queries in a probe, since LoadGen cannot bound the percentile with "
             f"fewer, found {queries}. Type: --test-query-count {_PROBE_QUERIES}, or a longer --min-duration-s."
         )
 

@@ -89,6 +89,12 @@ def test_a_trial_says_that_it_does_not_know(tmp_path: Path) -> None:
     assert found["status"] == "rdi"
 
 
+def test_a_trial_on_a_cluster_does_not_know_its_nodes(tmp_path: Path) -> None:
+    found = describe(ordered(tmp_path, "--short", "--executor", "ray"))
+    assert found["host_processor_model_name"] == UNKNOWN
+    assert [found[key] for key in rounds.SYSTEM_KEYS_INTEGER] == ["0", "0", "0"]
+
+
 @pytest.mark.usefixtures("known_machine")
 @pytest.mark.parametrize(
     ("values", "words"),

@@ -45,7 +45,8 @@ def test_a_server_that_is_never_valid_has_none(start_qps: float) -> None:
 
 
 def test_a_probe_of_too_few_queries_ends_the_search() -> None:
-    check_length(100, valid=True)
-    check_length(662, valid=False)
-    with pytest.raises(RunFailedError, match=r"at least 662 queries in a probe.* found 661\. Type: --test-query-count"):
-        check_length(661, valid=False)
+    check_length(100, 0.99, valid=True)
+    check_length(459, 0.99, valid=False)  # LoadGen: "would need to run at least 359 more" than 100
+    check_length(100, 0.9, valid=False)  # of a user.conf
+    with pytest.raises(RunFailedError, match=r"at least 459 queries in a probe.* found 458\. Type: --test-query-count"):
+        check_length(458, 0.99, valid=False)
