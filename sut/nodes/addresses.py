@@ -19,14 +19,14 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse(text: str) -> Address:
+def parse(text: str, flag: str = "--node") -> Address:
     """An address such as 10.0.0.5:7000, rack-3:7000 or [::1]:7000. Raises UsageError."""
     host, _, port = text.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 1 << 16 or " " in host:
-        raise UsageError(f"expected --node HOST:PORT, found {text!r}. Type: --node 10.0.0.5:7000")
+        raise UsageError(f"expected {flag} HOST:PORT, found {text!r}. Type: {flag} 10.0.0.5:7000")
     if ":" in host and not text.strip().startswith("["):
-        raise UsageError(f"expected --node [HOST]:PORT for an IPv6 address, found {text!r}.")
+        raise UsageError(f"expected {flag} [HOST]:PORT for an IPv6 address, found {text!r}.")
     return Address(host, int(port))
 
 

@@ -130,7 +130,7 @@ class NodeAgent:
 
     def _start(self, task: NodeTask, sent: Sent) -> None:
         plan = _plan(task)
-        model = _with_paths(task, sent)
+        model = with_paths(task, sent)
         options = replace(task.worker.options, threads=task.config.threads or plan.cores)
         handle = sent.features or task.features or task.worker.features
         worker = replace(task.worker, model=model, options=options, features=handle)
@@ -157,7 +157,7 @@ class NodeAgent:
         return self._queue.take(linger_s, batches)
 
 
-def _with_paths(task: NodeTask, sent: Sent) -> Model:
+def with_paths(task: NodeTask, sent: Sent) -> Model:
     """The model with its paths on this machine."""
     model = task.worker.model
     return replace(

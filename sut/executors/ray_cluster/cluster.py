@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -27,11 +28,12 @@ from foundation import program
 from foundation.people_numbers import count
 from sut.errors import UsageError, UserError
 from sut.executors.ray_cluster.executor import Agent
+from sut.nodes import addresses
 from sut.nodes.errors import NodeError
 from sut.record.nodes import ClusterRecord
 
 _PLACE_S = 30.0  # for the nodes to be free
-_PROBE_S = 60.0
+_CONNECT_S, _PROBE_S = 5.0, 30.0
 _AT_ONCE = 4  # calls of an agent: two that take answers, and those that bring batches
 _TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 _MODE = "RAY_AUTH_MODE"
@@ -126,17 +128,54 @@ def connect(address: str | None, nodes: int | None, *, allow_open: bool, gpus: b
         UsageError: it cannot be reached, has no token authentication, or has not as many free nodes.
     """
     os.environ.update(_SETTINGS)
+    is_open = address is not None and _is_open(address)
+    if is_open and not allow_open:
+        raise UsageError(_refused(str(address)))
     try:
-        record = _join(address)
-        if not record.token_authentication and not allow_open:
-            raise UsageError(_open(record.address))
+        _join(address)
+        found = ray.get_runtime_context().gcs_address
+        record = ClusterRecord(
+            kind="ray",
+            version=ray.__version__,
+            address=found,
+            is_own=address is None,
+            token_authentication=not (is_open if address else _answers(found, "disabled")),
+        )
         return _reserve(record, nodes, gpus=gpus)
     except BaseException:
         ray.shutdown()
         raise
 
 
-def _join(address: str | None) -> ClusterRecord:
+def _is_open(address: str) -> bool:
+    """Whether the cluster answers a client without a token. Raises UsageError if it does not answer us either."""
+    try:
+        socket.create_connection(addresses.parse(address, "--address"), _CONNECT_S).close()
+    except OSError as error:
+        raise UsageError(f"expected a Ray cluster at {address}, found: {error}. See `ray status` there.") from error
+    if _answers(address, "disabled"):
+        return True
+    if not _answers(address, "token"):
+        raise UsageError(
+            f"expected a Ray cluster at {address} that takes our token, found one that does not, or something else. "
+            f"Copy its ~/.ray/auth_token here, or set {_TOKEN}."
+        )
+    return False
+
+
+def _answers(address: str, mode: str) -> bool:
+    """Whether the cluster answers a client with this mode of authentication. A process has one, so another one asks."""
+    hidden = () if mode == "token" else (_TOKEN, f"{_TOKEN}_PATH")
+    variables = {name: value for name, value in os.environ.items() if name not in hidden}
+    words = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        found = subprocess.run(words, env=variables | {_MODE: mode}, capture_output=True, timeout=_PROBE_S, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return found.returncode == 0
+
+
+def _join(address: str | None) -> None:
     if address is None:
         os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # else Ray writes one into the home directory
     handlers = {number: signal.getsignal(number) for number in program.INTERRUPTS}
@@ -152,36 +191,15 @@ def _join(address: str | None) -> ClusterRecord:
     finally:
         for number, handler in handlers.items():  # Ray sets its own
             signal.signal(number, handler)
-    found = ray.get_runtime_context().gcs_address
-    return ClusterRecord(
-        kind="ray",
-        version=ray.__version__,
-        address=found,
-        is_own=address is None,
-        token_authentication=not _answers_strangers(found),
-    )
 
 
 def _unreachable(address: str | None, error: Exception) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    where = "Ray to start on this machine" if address is None else f"a Ray cluster at {address}"
-    return f"expected {where}, found: {first.rstrip('.')}. See `ray status`; if it has a token, set {_TOKEN}."
+    where = "Ray to start on this machine" if address is None else f"to join the Ray cluster at {address}"
+    return f"expected {where}, found: {first.rstrip('.')}."
 
 
-def _answers_strangers(address: str) -> bool:
-    """Whether the cluster answers a client without a token. A process has one mode, so another one asks."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
-    words = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        found = subprocess.run(
-            words, env=variables | {_MODE: "disabled"}, capture_output=True, timeout=_PROBE_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    return found.returncode == 0
-
-
-def _open(address: str) -> str:
+def _refused(address: str) -> str:
     return (
         f"expected a Ray cluster with token authentication at {address}, found one that runs code for whoever reaches "
         f"it. Type `ray get-auth-token --generate`, copy ~/.ray/auth_token to all nodes, and start each with "
