@@ -18,11 +18,12 @@ from foundation.bounded_readers import UnreadableError
 from foundation.suggest import did_you_mean
 from sut.errors import UsageError
 from sut.settings.setting import Setting
-from training.loop.settings import ELSEWHERE, NAMES, SETTINGS, PretrainingConfig
+from training.loop.settings import ELSEWHERE, NAMES, SETTINGS, PretrainingConfig, official_interval
 
 SHIPPED = "pretraining"
 _MOST_DROPOUT = 0.99  # near 1 what is left is divided by 0
 _MOST_BATCH = 1 << 20  # 64 times the largest on record; all samples of a step are held at once
+_EVALUATED = 10_000  # samples of MLPerf's evaluation
 _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 _ALSO: dict[type, tuple[type, ...]] = {Path: (str,), float: (float, int)}
 
@@ -108,6 +109,7 @@ def _value(row: Setting, value: Any) -> Any:
 
 def _check(config: PretrainingConfig) -> None:
     """What no row can see alone. Raises UsageError."""
+    is_closed, interval = config.division == "closed", official_interval(config.global_batch_size)
     wrong = {
         "opt_lamb_beta_1 and opt_lamb_beta_2 below 1": max(config.opt_lamb_beta_1, config.opt_lamb_beta_2) >= 1,
         f"dropout up to {_MOST_DROPOUT}": config.dropout > _MOST_DROPOUT,
@@ -117,7 +119,10 @@ def _check(config: PretrainingConfig) -> None:
         "start_warmup_step up to count_from, so that no rate is negative": config.start_warmup_step > config.count_from,
         "max_tokens_per_micro_batch of max_seq_length or more": config.tokens_per_micro_batch < config.max_seq_length,
         'clip = "after" with fsdp': config.clip == "before" and config.parallel == "fsdp",
-        'optimizer = "lamb" in the closed division': config.division == "closed" and config.optimizer != "lamb",
+        'optimizer = "lamb" in the closed division': is_closed and config.optimizer != "lamb",
+        f"eval_interval_samples {interval} in the closed division": is_closed and config.evaluation_samples != interval,
+        f"num_eval_examples {_EVALUATED} in the closed division": is_closed
+        and config.num_eval_examples not in (None, _EVALUATED),
     }
     if found := [words for words, is_wrong in wrong.items() if is_wrong]:
         raise UsageError(f"expected {', '.join(found)}, found others in the configuration.")

@@ -113,6 +113,11 @@ def open_inputs(config: PretrainingConfig) -> Opened:
         UsageError, BackendError: the configuration names none, or they do not fit each other.
         ShardError: there are no data at that path, or they are damaged.
     """
+    if config.division == "closed" and config.init_checkpoint is None:
+        raise UsageError(
+            "expected MLPerf's phase-1 checkpoint in the closed division, found no init_checkpoint. "
+            "Type: --set init_checkpoint=FILE, or --set division=open"
+        )
     training, evaluation = _open_data(config)
     bert = geometry(config, training.vocabulary_size)
     if config.max_seq_length > bert.max_position_embeddings:

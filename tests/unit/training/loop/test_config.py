@@ -76,6 +76,11 @@ def test_evaluations_are_spaced_as_mlperf_has_it(batch: int, interval: int) -> N
         (["seed=1\nmax_steps=2"], "expected seed as a whole number, found '1\\\\nmax_steps=2'"),
         (["parallel=fsdp", "clip=before"], "expected clip = "),
         (["division=closed", "optimizer=adamw"], 'expected optimizer = "lamb" in the closed division'),
+        (["division=closed"], "expected eval_interval_samples 150000 in the closed division"),
+        (
+            ["division=closed", "eval_interval_samples=150000", "num_eval_examples=9"],
+            "expected num_eval_examples 10000 in the closed division",
+        ),
         (["max_tokens_per_micro_batch=10"], "expected max_tokens_per_micro_batch of max_seq_length or more"),
         (["seed"], "expected --set name=value, found seed. Type: --set seed="),
         (["model=a\0b"], "expected model without a NUL character"),

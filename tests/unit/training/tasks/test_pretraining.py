@@ -158,6 +158,7 @@ def test_a_presets_vocabulary_is_the_datas(folder: Path) -> None:
             ["model=bert-huge"],
             "expected one of bert-large, bert-base, bert-tiny or a config.json as model, found bert-huge",
         ),
+        (["division=closed", "eval_interval_samples=150000"], "expected MLPerf's phase-1 checkpoint in the closed"),
         (["vocab=/nothing"], "at /nothing, found: No such file"),
         (["init_checkpoint=/nothing"], "found none at /nothing"),
     ],
