@@ -7,6 +7,7 @@ checkpoint before is taken.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -41,6 +42,7 @@ from training.loop.checkpoint_record import (
 from training.loop.world import World
 
 _PART = ".part"
+_CUT_SHORT = "inline_container"  # in torch's RuntimeError where a write to its archive has failed before
 
 
 def signature(network: nn.Module) -> str:
@@ -93,6 +95,8 @@ def write(folder: Path, record: Checkpoint, tensors: dict[str, Tensor], world: W
         if world.is_first:
             shutil.rmtree(part, ignore_errors=True)
         cause = _cause(error)
+        if _CUT_SHORT in str(cause):
+            cause = OSError(errno.ENOSPC, "a file was cut short: the disk is full, or fails")
         if not isinstance(cause, OSError):  # such as a lost process
             raise cause from error
         raise RunFailedError(
