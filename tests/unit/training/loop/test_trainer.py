@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint import state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
 from toy_task import ToyTask
 
 from sut.errors import RunFailedError, UsageError
@@ -205,7 +207,8 @@ def test_an_archive_that_a_full_disk_cuts_short_is_one_line(tmp_path: Path, monk
     """torch's writer hides ENOSPC of a file that is small enough for a buffer; no limit of this process brings it."""
 
     def cut(*_: object, **__: object) -> None:
-        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+        error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+        raise CheckpointException("", {0: (error, traceback.StackSummary())})
 
     monkeypatch.setattr(state_dict_saver, "save", cut)
     with pytest.raises(RunFailedError, match=r"step-00000003, found: a file was cut short: the disk is full, or fails"):
