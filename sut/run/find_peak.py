@@ -109,17 +109,19 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     steps, queries = clock.reasons(scheduler.progress.window_s), scheduler.progress.completed
     judged = detail_log.performance(probing.logs, config.scenario, queries, steps)
     result = judged.result
-    check_length(queries, plan.settings.server_target_latency_percentile, valid=result.valid)
+    log = detail_log.read(probing.logs)
+    if log.is_missed("early_stopping_met") and not log.is_missed("result_perf_constraints_met"):
+        check_length(queries, plan.settings.server_target_latency_percentile)
     return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), judged.reasons)
 
 
-def check_length(queries: int, percentile: float, *, valid: bool) -> None:
-    """Raises RunFailedError for a probe that is invalid at any rate, as all after it would be.
+def check_length(queries: int, percentile: float) -> None:
+    """Raises RunFailedError for a probe that was fast enough and invalid, if all after it would be invalid, too.
 
     LoadGen's early stopping: even if no query is late, this many are needed for a confidence of 99 %.
     """
     least = math.ceil(math.log(1 - _CONFIDENCE) / math.log(percentile))
-    if not valid and queries < least:
+    if queries < least:
         raise RunFailedError(
             f"expected at least {least} queries in a probe, since LoadGen cannot bound the percentile with "
             f"fewer, found {queries}. Type: --test-query-count {_PROBE_QUERIES}, or a longer --min-duration-s."

@@ -36,6 +36,11 @@ def test_a_server_too_slow_for_the_latency_has_no_peak(run: Run) -> None:
     assert "none" in ended.out
 
 
+def test_probes_that_are_too_short_to_be_valid_end_the_search(run: Run) -> None:
+    ended = run(*FAKE, "--model", "fake", "--min-duration-s", 0, "--test-query-count", 5, "--target-qps", 100)
+    assert_refused(ended, "at least 44 queries in a probe", "found 5. Type: --test-query-count", code=3)
+
+
 def test_a_backend_that_breaks_while_searching(run: Run) -> None:
     ended = run(*FAKE, *SHORT, "--model", "fake:sleep_ms=1,raise_at=40")
     assert_refused(ended, "told to fail", code=3)
