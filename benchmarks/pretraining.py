@@ -3,7 +3,7 @@
 All train BERT-Base on the same random samples with SQuAD's lengths, with dropout, AdamW and clipping, in turns of a
 process each (benchmarks/interleave.py). Prints a table, the ratios with their goals, a step's parts, one JSON line.
 
-    python -m benchmarks.pretraining                              # five minutes a round on 2 cores
+    python -m benchmarks.pretraining                              # eight minutes on 2 cores
     python -m benchmarks.pretraining --only speed --rounds 1 --seconds 5 --layers 2
 """
 
@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from functools import partial
 
 from rich.console import Console
@@ -21,7 +21,18 @@ from rich.table import Table
 
 from benchmarks import pretraining_child
 from benchmarks.cpu_report import spread_text
-from benchmarks.interleave import Contestant, Goal, RatioTerm, Reading, Results, ratio, run_turns, spread, summary
+from benchmarks.interleave import (
+    Contestant,
+    Goal,
+    RatioTerm,
+    Reading,
+    Results,
+    Spread,
+    ratio,
+    run_turns,
+    spread,
+    summary,
+)
 from benchmarks.sut_runs import turn
 from sut.machine import facts as machine_facts
 
@@ -68,7 +79,7 @@ def _turn(options: argparse.Namespace, name: str, threads: int, launcher: Sequen
 def tables(chosen: Sequence[Contestant], results: Results) -> list[Table]:
     facts = machine_facts.facts()
     title = f"{facts.cores} cores of {facts.processor}; median (lowest – highest)"
-    speed = Table("contestant", "samples/s", "tokens/s", "6 N tokens/s, TFLOP/s", "peak, TFLOP/s", "how", title=title)
+    speed = Table("contestant", "samples/s", "tokens/s", "6 N tokens/s, GFLOP/s", "peak, GFLOP/s", "how", title=title)
     for one in chosen:
         if one.key != PARTS or one.key in results.missing:
             speed.add_row(one.key, *_figures(results, one.key), results.missing.get(one.key, one.about))
@@ -85,11 +96,9 @@ def tables(chosen: Sequence[Contestant], results: Results) -> list[Table]:
 
 
 def _figures(results: Results, key: str) -> list[str]:
-    metrics = (("samples_per_s", 1.0), ("tokens_per_s", 1.0), ("flops", 1e-12), ("peak_flops", 1e-12))
+    metrics = (("samples_per_s", 1.0), ("tokens_per_s", 1.0), ("flops", 1e-9), ("peak_flops", 1e-9))
     found = [(spread(results, key, metric), factor) for metric, factor in metrics]
-    return [
-        f"{one.median * by:.4g} ({one.lowest * by:.4g} – {one.highest * by:.4g})" if one else "" for one, by in found
-    ]
+    return [spread_text(Spread(*(value * by for value in astuple(one)))) if one else "" for one, by in found]
 
 
 def ratios(results: Results) -> dict[str, object]:
@@ -105,7 +114,7 @@ def ratios(results: Results) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pretraining", description=__doc__)
     parser.add_argument("--only", choices=NEEDS, help="one part (default: all)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     pretraining_child.add_settings(parser)
     options = parser.parse_args()
     chosen = contestants(options)

@@ -184,7 +184,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="random:bert-base", help="only its geometry counts")
     parser.add_argument("--layers", type=int, help="instead of the model's own")
     parser.add_argument("--samples", type=int, default=32, help="of a step")
-    parser.add_argument("--seconds", type=float, default=20, help="of steps, after the first, in each turn")
+    parser.add_argument("--seconds", type=float, default=10, help="of steps, after the first, in each turn")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
 
 
