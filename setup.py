@@ -44,7 +44,9 @@ setup(
         Extension(
             f"{TRAINING.replace('/', '.')}._{variant}",
             [f"{TRAINING}/training.cpp"],
-            depends=[f"{TRAINING}/{name}.h" for name in ("attention", "product", "random", "residual")],
+            depends=[
+                f"{TRAINING}/{name}.h" for name in ("attention", "exponential", "gelu", "product", "random", "residual")
+            ],
             include_dirs=[KERNELS],
             extra_compile_args=[*COMPILED, *OPENMP, *flags],
             extra_link_args=OPENMP,

@@ -14,7 +14,7 @@ from backends.bert.config import BertConfig
 from backends.bert.torch_module import Bert, EncoderLayer, Pooler, Residual
 from training.network.attention import attend
 from training.network.dropout import Dropout, dropout_add_norm
-from training.network.linear import linear, through
+from training.network.linear import linear, linear_gelu, through
 from training.network.packed_batch import PackedBatch, PretrainingBatch
 
 _MLM_EPS = 1e-12  # of the masked LM head's LayerNorm, whatever the encoder's
@@ -30,7 +30,7 @@ class PackedLayer(EncoderLayer):
         qkv = linear(x, weight, bias)  # [T, 3H]
         mixed = attend(qkv, batch, own.heads, own.dropout if self.training else 0.0)
         x = self._end(self.attention.output, mixed, x)
-        return self._end(self.output, F.gelu(through(self.intermediate.dense, x)), x)
+        return self._end(self.output, linear_gelu(self.intermediate.dense, x), x)
 
     def _end(self, end: Residual, x: Tensor, residual: Tensor) -> Tensor:
         return dropout_add_norm(through(end.dense, x), residual, end.LayerNorm, end.dropout.p if self.training else 0.0)

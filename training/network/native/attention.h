@@ -4,31 +4,19 @@
 #include <algorithm>
 #include <cmath>
 
+#include "exponential.h"
 #include "product.h"
 #include "random.h"
 
 constexpr int64_t kQueries = 8 * kRows;  // at a time
 constexpr int64_t kAhead = 12, kLine = 16;  // rows to fetch ahead of their use; floats in a line of the cache
-constexpr float kLog2E = 1.44269504f, kLn2 = 0.69314718f, kLowest = -1e30f;
+constexpr float kLn2 = 0.69314718f, kLowest = -1e30f;
 
 struct Samples {
   const float* qkv;           // [T, 3 * heads * size]
   const int32_t* cu_seqlens;  // [count + 1]
   int64_t count, heads, size;
 };
-
-// 2^x for x <= 0 with an error of one or two units in the last place.
-inline Floats exp2_exact(Floats x) {
-  x = maximum(x, broadcast(-126.0f));
-  const Floats rounded = x + kRounder, y = x - (rounded - kRounder);  // y in [-1/2, 1/2]
-  Floats power = 1.5403530e-4f * y + 1.3333558e-3f;                   // the series of e^(y ln 2)
-  power = power * y + 9.6181291e-3f;
-  power = power * y + 5.5504109e-2f;
-  power = power * y + 2.4022651e-1f;
-  power = power * y + 6.9314718e-1f;
-  power = power * y + 1.0f;
-  return (Floats)((Int32s)power + (((Int32s)rounded - (Int32s)broadcast(kRounder)) << 23));
-}
 
 // One head of one sample, and the memory that its products need.
 struct Head {

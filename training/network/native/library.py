@@ -43,6 +43,8 @@ _FUNCTIONS = {
     "train_attention_backward": Function((_Samples, _Dropout, *[_POINTER] * 4)),
     "train_add_norm": Function((_POINTER, _POINTER, *_NORM, *[_POINTER] * 3)),
     "train_add_norm_backward": Function((*[_POINTER] * 3, *_NORM, *[_POINTER] * 3)),
+    "train_gelu": Function((_POINTER, _POINTER, _WIDE, _WIDE, _POINTER)),
+    "train_gelu_backward": Function((*[_POINTER] * 3, _WIDE, _WIDE, _POINTER, _POINTER)),
 }
 
 
@@ -108,12 +110,27 @@ class Library:
         self, grad: Tensor, summed: Tensor, figures: Tensor, weight: Tensor, draws: Draws
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The gradients of x and the residual, and those of weight and bias [2, H]."""
-        parts = -(-len(grad) // self._library.rows_of_sums())
-        made = torch.empty_like(grad), torch.empty_like(grad), grad.new_empty(parts, 2, grad.shape[1])
+        made = torch.empty_like(grad), torch.empty_like(grad), grad.new_empty(self._parts(grad), 2, grad.shape[1])
         given = [one.data_ptr() for one in (grad, summed, figures)]
         arguments = _norm(weight, weight, 0.0), draws.given(), *grad.shape  # bias and epsilon are not read
         self._library.train_add_norm_backward(*given, *arguments, *[one.data_ptr() for one in made])
         return made[0], made[1], made[2].sum(0)
+
+    def gelu(self, x: Tensor, bias: Tensor) -> Tensor:
+        """GELU(x + bias), [T, N]."""
+        made = torch.empty_like(x)
+        self._library.train_gelu(x.data_ptr(), bias.data_ptr(), *x.shape, made.data_ptr())
+        return made
+
+    def gelu_backward(self, grad: Tensor, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of x and of bias."""
+        made, sums = torch.empty_like(x), x.new_empty(self._parts(x), x.shape[1])
+        given = [one.data_ptr() for one in (grad, x, bias)]
+        self._library.train_gelu_backward(*given, *x.shape, made.data_ptr(), sums.data_ptr())
+        return made, sums.sum(0)
+
+    def _parts(self, rows: Tensor) -> int:
+        return -(-len(rows) // int(self._library.rows_of_sums()))
 
 
 def _samples(qkv: Tensor, cu_seqlens: Tensor, heads: int) -> _Samples:

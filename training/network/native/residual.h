@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "exponential.h"
 #include "random.h"
-
-constexpr int64_t kRowsOfSums = 64;  // rows in one partial sum of the parameters' gradients, whatever the threads
 
 struct Norm {
   const float *weight, *bias;  // [width]

@@ -1,6 +1,7 @@
 // What a step of training does between its large matrix products, as C functions on plain pointers to floats. setup.py
 // builds this file once per instruction set; library.py calls it.
 #include "attention.h"
+#include "gelu.h"
 #include "residual.h"
 
 extern "C" {
@@ -39,5 +40,14 @@ void train_add_norm(const float* x, const float* residual, Norm norm, Dropout dr
 void train_add_norm_backward(const float* grad, const float* summed, const float* figures, Norm norm, Dropout dropout,
                              int64_t tokens, int64_t width, float* to_x, float* to_residual, float* sums) {
   add_norm_backward(grad, summed, figures, norm, dropout, tokens, width, to_x, to_residual, sums);
+}
+
+void train_gelu(const float* x, const float* bias, int64_t tokens, int64_t width, float* to) {
+  gelu(x, bias, tokens, width, to);
+}
+
+void train_gelu_backward(const float* grad, const float* x, const float* bias, int64_t tokens, int64_t width, float* to,
+                         float* sums) {
+  gelu_backward(grad, x, bias, tokens, width, to, sums);
 }
 }

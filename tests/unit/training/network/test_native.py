@@ -77,6 +77,24 @@ def test_dropout_residual_and_norm_and_their_gradients(native: Library, draws: D
     _same((found, to_x, to_residual, *sums), *_expected(plain, grad, x, residual, weight, bias))
 
 
+def test_gelu_of_a_sum_and_its_gradients(native: Library) -> None:
+    torch.manual_seed(1)
+    x, bias, grad = torch.linspace(-9, 9, TOKENS * WIDTH).view(TOKENS, WIDTH), torch.randn(WIDTH), torch.randn(WIDTH)
+    grad = grad.expand(TOKENS, WIDTH).contiguous()
+    found = native.gelu(x, bias), *native.gelu_backward(grad, x, bias)
+    _same(found, *_expected(lambda x, bias: F.gelu(x + bias), grad, x, bias))
+
+
+def test_nan_stays(native: Library) -> None:
+    """In a query alone, and in GELU's input."""
+    qkv, x, bias = torch.randn(TOKENS, 3 * HEADS * SIZE), torch.randn(TOKENS, WIDTH), torch.zeros(WIDTH)
+    qkv[5, 3], x[5, 3] = torch.nan, torch.nan
+    mixed = native.attention(qkv, ENDS, HEADS, DRAWS["dropout"])[0]
+    assert mixed.isnan().any(1).nonzero().tolist() == [[5]] and native.gelu(x, bias).isnan().nonzero().tolist() == [
+        [5, 3]
+    ]
+
+
 def test_draws_are_those_of_the_share_whatever_row_and_column(native: Library) -> None:
     """Of ones with a residual of 0, LayerNorm's input shows what was dropped."""
     rows, width, share = 512, 512, 0.1
