@@ -18,10 +18,12 @@ from torch.distributed.checkpoint.api import CheckpointException
 from toy_task import ToyTask
 
 from sut.errors import RunFailedError, UsageError
-from training.loop import checkpoint_record, events
+from training.loop import checkpoint_record, events, loss_scale
 from training.loop.events import Event
 from training.loop.plan import Plan, Precision
+from training.loop.steps import Stepper
 from training.loop.trainer import train
+from training.loop.world import ALONE
 from training.optimizers.lamb import Lamb, parameter_groups
 from training.optimizers.schedule import Schedule
 
@@ -118,8 +120,20 @@ def test_half_precision_trains(tmp_path: Path, precision: Precision) -> None:
         tmp_path,
         [found.append],
     )
-    losses = [event.loss for event in found if isinstance(event, events.StepDone)]
-    assert sum(losses[-5:]) < sum(losses[:5])
+    done = [event for event in found if isinstance(event, events.StepDone)]
+    assert sum(event.loss for event in done[-5:]) < sum(event.loss for event in done[:5])
+    full = Stepper(ToyTask(), PLAN, ALONE, loss_scale.of("fp32")).step(1, 0, interrupted=False)
+    norm = next(event.gradient_norm for event in done if event.gradient_norm is not None)
+    assert norm == pytest.approx(full.gradient_norm, rel=0.1)  # fp16's without its loss scale
+
+
+def test_the_loss_scale_doubles_after_good_steps_and_halves_at_an_overflow() -> None:
+    scale = loss_scale.of("fp16")
+    for _ in range(2000):
+        scale.passed()
+    assert scale.value == 2 * loss_scale.FIRST
+    scale.overflowed("step 1")
+    assert (scale.value, scale.good_steps, scale.skipped) == (loss_scale.FIRST, 0, 1)
 
 
 def test_a_target_ends_the_run(tmp_path: Path) -> None:

@@ -151,6 +151,13 @@ def test_a_run_that_was_killed_goes_on_in_its_record(tmp_path: Path) -> None:
     assert [row.step for row in steps_table.read(tmp_path)] == list(range(1, 16))
 
 
+def test_evaluations_after_the_checkpoint_that_a_run_goes_on_from_are_off_the_record(tmp_path: Path) -> None:
+    before = recorded(tmp_path, made.whole((0.1, 0.2, 0.3, 0.4), every=500)[:-4])
+    assert [one.samples for one in before.evaluations] == [0, 500, 1000]
+    found = recorded(tmp_path, [*made.start(), Resumed(path=tmp_path, step=7, samples=700)])
+    assert ([one.samples for one in found.evaluations], found.samples) == ([0, 500], 700)
+
+
 def test_a_complete_run_that_is_started_again_keeps_its_record(tmp_path: Path) -> None:
     before = recorded(tmp_path, made.whole())
     ended = RunEnded(time_s=made.BEGAN_S + 9e6, status="reached", step=STEPS, samples=SAMPLES)
