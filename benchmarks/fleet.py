@@ -138,6 +138,7 @@ def _cluster(nodes: int) -> str:
     """The address of a cluster of this many nodes on this machine, started on first use."""
     if nodes not in _clusters:
         os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="r", dir="/tmp")
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own spelling
         from ray.cluster_utils import Cluster
 
         found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

@@ -23,8 +23,9 @@ _TAKE_S, _STEP_S = 10.0, 0.2  # a call returns at the latest after this; between
 def take_a_normal_priority() -> None:
     """Raise this process from the niceness of Ray's workers, 15, if it may: instances would give way to any process."""
     with suppress(OSError):
-        for thread in Path("/proc/self/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), 0)
+        for thread in (int(path.name) for path in Path("/proc/self/task").iterdir()):
+            if os.getpriority(os.PRIO_PROCESS, thread) > 0:
+                os.setpriority(os.PRIO_PROCESS, thread, 0)
 
 
 class AgentQueue:
