@@ -17,6 +17,7 @@ import argparse
 import multiprocessing as mp
 import os
 import queue
+import shutil
 import statistics
 import sys
 import tempfile
@@ -235,6 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{kind:10}{min(nodes, instances):6}{count:>20}{figures}", flush=True)
     for cluster in _clusters.values():
         cluster.shutdown()
+        shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
     return 0
 
 
