@@ -99,11 +99,12 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
     requested = settings_target.parse(asked)
     if not asked.is_on_nodes:
         check_backend(asked.backend)
+        gpus = accelerators(asked.backend)
     config = fp16_fallback.resolve(asked)
     audit = audit_config.read(config)
     model = model_choice.model_of(config, task)
     stamps = file_stamps.of_all([*checkpoints.files(model), *filter(None, [config.calibration_list])])
-    plan = None if asked.is_on_nodes else instances_plan.plan(config, model, accelerators(asked.backend))
+    plan = None if asked.is_on_nodes else instances_plan.plan(config, model, gpus)
     batch_tokens = plan.max_batch_tokens if plan else instances_plan.asked_batch_tokens(config)
     config = replace(config, max_batch_tokens=batch_tokens)
     read = inputs.read(config, task, model)

@@ -37,7 +37,9 @@ BRINGS = {
     "gpu": "backend gpu: NVIDIA GPUs (docs/guide/gpu.md)",
     "parquet": "SST-2 in its publisher's format, parquet files",
     "plot": "the plot of python -m sut sweep",
-    "train": "training the demo model again: make demo",
+    "serve": "KServe v2: python -m sut serve --v2-port N, and backend v2",
+    "ray": "executor ray: instances on the nodes of a Ray cluster",
+    "train": "pre-training, and training the demo models again: make demo",
     "bench": "the peers of python -m benchmarks.cpu",
 }
 

@@ -62,6 +62,10 @@ def test_a_run_json_of_the_first_edition_is_read_and_every_key_of_it_is_still_wr
         "tls_cert",
         "tls_key",
         "tls_ca",
+        "address",
+        "allow_open_cluster",
+        "nodes",
+        "network_division",
     }
     written["config"] = {key: config[key] for key in content["config"]}
     assert {key: written[key] for key in content} == content
