@@ -7,11 +7,12 @@ that wait actively for each other's cores would cost twice the time. A command a
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cores import take_share
+from cores import take_all, take_share
 from hypothesis import HealthCheck, settings
 
 from backends.errors import BackendError
@@ -77,3 +78,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def all_cores() -> Iterator[None]:
+    """All cores of the machine for what a module starts: a training launcher refuses more processes than cores."""
+    take_all()
+    yield
+    take_share()

@@ -32,7 +32,7 @@ from training.shards.instances import from_rows
 
 STEPS = 24
 PATH = os.pathsep.join(map(str, (ROOT / "tests" / "support", ROOT)))
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("all_cores")]
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import toy_run
 from command import processes, wait_until
-from cores import take_all, take_share
 from paths import ROOT
 from toy_checkpoints import assert_close, assert_equal, weights
 from toy_task import ToyTask
@@ -26,12 +24,8 @@ PATH = os.pathsep.join(map(str, (ROOT / "tests" / "support", ROOT)))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def two_processes() -> Iterator[None]:
-    """What the launcher starts needs this path and, for two processes, two cores."""
-    os.environ["PYTHONPATH"] = PATH
-    take_all()
-    yield
-    take_share()
+def path(all_cores: None) -> None:
+    os.environ["PYTHONPATH"] = PATH  # for the processes that the launcher starts
 
 
 @pytest.fixture(scope="module")
