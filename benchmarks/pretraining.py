@@ -3,7 +3,7 @@
 All train BERT-Base on the same random samples with SQuAD's lengths, with dropout, AdamW and clipping, in turns of a
 process each (benchmarks/interleave.py). Prints a table, the ratios with their goals, a step's parts, one JSON line.
 
-    python -m benchmarks.pretraining                              # eight minutes on 2 cores
+    python -m benchmarks.pretraining
     python -m benchmarks.pretraining --only speed --rounds 1 --seconds 5 --layers 2
 """
 

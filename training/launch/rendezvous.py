@@ -59,7 +59,7 @@ class Meeting:
             return ending
 
     def outcome(self) -> Ending | None:
-        """Why another node has ended the run; None if no node did, or nobody can be asked."""
+        """Why another node has ended the run; None if no node did, or none can be asked."""
         try:
             return Ending.from_json(self.store.get(_OUTCOME)) if self.store.check([_OUTCOME]) else None
         except RuntimeError:

@@ -54,8 +54,8 @@ def index_of(path: Path) -> Path | None:
         return found[0] if len(found) == 1 else None
     if path.name.endswith(SUFFIX):
         return path
-    beside = path.with_name(path.name + SUFFIX)
-    return beside if beside.is_file() else None
+    neighbour = path.with_name(path.name + SUFFIX)
+    return neighbour if neighbour.is_file() else None
 
 
 def read(index: Path) -> dict[str, Array]:

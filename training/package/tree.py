@@ -1,4 +1,4 @@
-"""The tree of a package: logs, system description, sources and how to run them; written aside and renamed."""
+"""The tree of a package: logs, system description, sources, how to run them; written whole, then renamed."""
 
 from __future__ import annotations
 

@@ -226,8 +226,8 @@ def task_of(config: PretrainingConfig, found: Opened, say: Callable[[str], None]
 
 def _vocabulary(config: PretrainingConfig, training: DataSet) -> list[str] | None:
     """The entries with which the data was made, to be written next to the model; None where they are not known."""
-    beside = config.data_dir / model_files.VOCABULARY if config.data_dir else None
-    path = config.vocab or (beside if beside and beside.is_file() else None)
+    neighbour = config.data_dir / model_files.VOCABULARY if config.data_dir else None
+    path = config.vocab or (neighbour if neighbour and neighbour.is_file() else None)
     if path is None:
         return None
     file = DataFile(path, tokenizer_files.KIND, "vocab")

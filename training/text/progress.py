@@ -34,14 +34,14 @@ class PartsProgress:
         self._bar.stop()
 
     def begin(self, what: str, jobs: int, total: int) -> None:
-        """Start to show so many jobs of `total` bytes."""
+        """Start to show `jobs` jobs of `total` bytes."""
         self._what, self._jobs, self._done, self._bytes, self._total = what, jobs, 0, 0, max(total, 1)
         self._started = time.monotonic()
         self._next_line_s = self._started + _EVERY_S
         self._bar.reset(self._task, description=what, total=self._total, visible=True, text="")
 
     def done(self, size: int) -> None:
-        """A job of so many bytes is done."""
+        """A job of this many bytes is done."""
         self._done, self._bytes = self._done + 1, self._bytes + size
         elapsed_s = time.monotonic() - self._started
         left_s = elapsed_s * (self._total - self._bytes) / max(self._bytes, 1)
