@@ -27,7 +27,7 @@ from foundation import program, terminal
 from foundation.foreign_text import printable, printable_lines, without_secrets
 from foundation.suggest import did_you_mean
 from sut.errors import FAILED, USAGE, RunFailedError, UsageError, UserError
-from sut.settings.verbs import TEXT_ONLY, VERBS
+from sut.settings.verbs import VERBS
 
 _CHILD = "child"  # a run that another command started and that exits with it (sut.processes.run_process)
 _OURS = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "assets", "configs")
@@ -54,7 +54,8 @@ def command() -> NoReturn:
 def _is_text_lost() -> bool:
     """Whether the command makes nothing but text, and that could not be written."""
     sys.stdout.flush()
-    return not {*sys.argv[1:2]}.isdisjoint(TEXT_ONLY) and terminal.lost_output() is not None
+    row = VERBS.get("".join(sys.argv[1:2]))
+    return row is not None and row.is_text_only and terminal.lost_output() is not None
 
 
 def main(argv: list[str]) -> int:
@@ -88,9 +89,11 @@ def _do(argv: list[str]) -> int:
 
         run_process.end_with_parent()
         return _do(argv[1:])
+    if argv[:1] in (["--help"], ["-h"]):
+        return _do(["help", *argv[1:]])
     verb, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
     if verb not in VERBS:
-        hint = did_you_mean(verb, VERBS) or f" They are {', '.join(VERBS)}."
+        hint = did_you_mean(verb, (*VERBS, "--version")) or f" They are {', '.join(VERBS)}."
         raise UsageError(f"expected a verb, or a flag of a run, found {verb!r}.{hint} See: python -m sut --help")
     return int(import_module(VERBS[verb].module).main(rest))
 

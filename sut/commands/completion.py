@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from backends import BACKENDS
+from sut.commands.help import parser_of
 from sut.settings.parser import Parser, new_parser
 from sut.settings.settings import SETTINGS
 from sut.settings.verbs import VERBS
@@ -56,12 +56,6 @@ def _whole(file: Any, directory: Any) -> argparse.ArgumentParser:
         for action in one._actions:
             _complete(action, directory if action.metavar == "DIR" else file)
     return whole
-
-
-def parser_of(verb: str) -> Parser:
-    """The parser of a verb; its module is imported."""
-    found: Parser = import_module(VERBS[verb].parser_module or VERBS[verb].module).parser()
-    return found
 
 
 def _complete(action: argparse.Action, path: Any) -> None:

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from sut.commands.help import EXIT_CODES
 from sut.settings import flags
-from sut.settings.parser import PROG, Parser, new_parser
+from sut.settings.parser import PROG, Parser, new_parser, two_columns
 from sut.settings.resolve import resolve
-from sut.settings.verbs import VERBS
 
 _EXAMPLES = {
     "": "a trial run of the demo",
@@ -18,7 +18,6 @@ _EXAMPLES = {
     "--scenario Server --backend pytorch": "a limit on the latency",
     "--model DIR --dataset dev-v1.1.json": "your own model and data",
 }
-_EXIT_CODES = "Exit code: 0 valid, 1 invalid or accuracy missed, 2 usage, 3 failed."
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,19 +30,12 @@ def main(argv: Sequence[str]) -> int:
 
 def parser() -> Parser:
     """The command line of `run`."""
-    verbs = _table({name: row.help for name, row in VERBS.items()})
-    examples = _table({f"{PROG} {words}".rstrip(): about for words, about in _EXAMPLES.items()})
-    found = new_parser("run", f"{examples}\n\nVerbs; `run` may be left out before a flag:\n{verbs}\n\n{_EXIT_CODES}")
+    examples = two_columns({f"{PROG} {words}".rstrip(): about for words, about in _EXAMPLES.items()})
+    found = new_parser("run", f"{examples}\n\nOther verbs: {PROG} --help\n\n{EXIT_CODES}")
     found.usage = f"{PROG} [run] [FLAGS]"
     found.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     flags.add(found, "run")
     return found
-
-
-def _table(rows: dict[str, str]) -> str:
-    """Two columns, within 80 characters: argparse does not wrap a description."""
-    width = max(map(len, rows))
-    return "\n".join(f"  {words:<{width}}  {about}" for words, about in rows.items())
 
 
 class _Version(argparse.Action):

@@ -62,6 +62,12 @@ def _remark_below(line: str, width: int) -> str:
     return command + textwrap.indent("\n" + textwrap.fill(remark, width - 4), "    ") if remark else command
 
 
+def two_columns(rows: dict[str, str], width: int = 0) -> str:
+    """A description's words on the left, at least `width` wide, and what they do on the right."""
+    width = max(width, *map(len, rows))
+    return "\n".join(f"  {words:<{width}}  {about}" for words, about in rows.items())
+
+
 def new_parser(verb: str, more: str = "") -> Parser:
     """The parser of a verb, described by the verb's line of help and `more`."""
     row, prog = VERBS[verb], f"{PROG} {verb}"

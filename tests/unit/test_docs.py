@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-from sut.commands.completion import parser_of
+from sut.commands.help import parser_of
 from sut.settings.verbs import VERBS
 
 _PACKAGES = ("sut", "backends", "qsl", "accuracy", "submission", "foundation", "training", "benchmarks")

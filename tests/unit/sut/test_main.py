@@ -13,8 +13,8 @@ from installation import PROJECT
 from paths import ROOT
 
 from sut.__main__ import main
-from sut.commands import completion
-from sut.settings.verbs import VERBS
+from sut.commands.help import parser_of
+from sut.settings.verbs import GROUPS, VERBS
 
 
 def answered(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -30,10 +30,13 @@ def answered(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     [
         (["doctro"], "'doctro'. Did you mean doctor?"),
         (["Presets"], "Did you mean presets?"),
-        (["walk"], "'walk'. They are run, build, "),
+        (["walk"], "'walk'. They are run, sweep, "),
         (["--precision", "itn8"], "Did you mean int8?"),
         (["build", "--precision", "itn8"], "Did you mean int8?"),
         (["--bakend", "gpu"], "Did you mean --backend?"),
+        (["--modle", "demo"], "Did you mean --model?"),
+        (["version"], "'version'. Did you mean --version?"),
+        (["help", "walk"], "'walk'"),
         (["doctor", "--jsno"], "Did you mean --json? See: python -m sut doctor --help"),
         (["fetch", "--attempts", "many"], "--attempts"),
         (["kpi"], "RUN. See: python -m sut kpi --help"),
@@ -72,11 +75,24 @@ def test_help_fits_the_terminal(
     assert [line for line in lines if len(line) > columns and not line.startswith("python -m ")] == []
 
 
-def test_help_lists_every_verb_and_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_the_first_screen_has_a_line_for_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
     text = capsys.readouterr().out
     assert [verb for verb in VERBS if f"\n  {verb} " not in text] == []
+    assert [title for title in GROUPS if f"\n{title}:\n" not in text] == []
+    assert len(text.splitlines()) <= 45 and max(map(len, text.splitlines())) <= 80
+
+
+def test_help_of_a_verb_is_what_its_own_flag_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "doctor"]) == 0
+    shown = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["doctor", "--help"])
+    assert shown == capsys.readouterr().out
+
+
+def test_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"mlperf-bert-sut {PROJECT['version']}\n"
@@ -92,15 +108,15 @@ def test_completion_knows_verbs_flags_and_choices(shell: str, capsys: pytest.Cap
 
 
 def test_completion_hides_what_a_verb_refuses() -> None:
-    assert "--scenario" in completion.parser_of("sweep").shown
-    assert "--scenario" not in completion.parser_of("compare").shown
+    assert "--scenario" in parser_of("sweep").shown
+    assert "--scenario" not in parser_of("compare").shown
 
 
 def test_help_and_mistakes_load_no_numpy() -> None:
     code = """
 import sys
 from sut.__main__ import main
-for words in (["--help"], ["doctro"], ["--precision", "itn8"], ["--backend"]):
+for words in (["run", "--help"], ["doctro"], ["--precision", "itn8"], ["--backend"]):
     try:
         assert main(words) == 2
     except SystemExit:
@@ -114,7 +130,7 @@ assert "numpy" not in sys.modules
 _WALK = """
 import sys
 from sut import __main__
-from sut.settings.verbs import VERBS, Verb
+from sut.settings.verbs import GROUPS, VERBS, Verb
 VERBS["walk"] = Verb("", "walk")
 sys.argv = ["sut", "walk"]
 __main__.command()
