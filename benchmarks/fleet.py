@@ -53,7 +53,7 @@ from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
 from sut.queries.scheduler import Scheduler
 from sut.queries.server_queue import BatchLimits
-from sut.run.watched_test import SWITCH_S
+from sut.running.watched_test import SWITCH_S
 
 _INSTANCES = (2, 12, 100, 1000)
 _SINGLES = 15

@@ -124,7 +124,7 @@ class TimerExecutor:
 
 
 class SleepingAgent:
-    """An agent on a node of a Ray cluster; see `sut.run.ray_agent.NodeAgent`."""
+    """An agent on a node of a Ray cluster; see `sut.running.ray_agent.NodeAgent`."""
 
     def __init__(self, node: Node) -> None:
         take_a_normal_priority()

@@ -24,7 +24,7 @@ from benchmarks import sut_runs
 from benchmarks.length_matched import LENGTHS
 from sut.executors.base import JOBS_PER_INSTANCE
 from sut.fetch import resolve as asset_paths
-from sut.run import engines
+from sut.running import engines
 from sut.settings.resolve import resolve
 
 PARTS = ("gemm", "attention", "elementwise")

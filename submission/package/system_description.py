@@ -16,7 +16,7 @@ from submission.rules import rounds
 from submission.submit import workspace
 from submission.submit.request import SubmissionRequest
 from sut.errors import UsageError
-from sut.run import remote_instances
+from sut.running import remote_instances
 
 UNKNOWN, _UNKNOWN_NUMBER = "unknown (trial)", "0"  # the checkers crash on a word for a number
 _KEYS = (*rounds.SYSTEM_KEYS, *rounds.SYSTEM_KEYS_MAY_BE_EMPTY, *rounds.NETWORK_KEYS)

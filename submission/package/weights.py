@@ -14,7 +14,7 @@ from backends.formats import weight_types
 from backends.formats.weight_types import Shares
 from backends.replay import REPLAY, read_spec
 from sut.fetch import resolve as asset_paths
-from sut.run import engines, model_choice
+from sut.running import engines, model_choice
 from sut.settings.settings import DEMO, RunConfig
 
 # Per precision: how weights are made of those in the file.

@@ -32,7 +32,7 @@ from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
 from sut.queries import batching
-from sut.run import engines, fit, instances_plan, model_choice, notices
+from sut.running import engines, fit, instances_plan, model_choice, notices
 from sut.settings import flags, fp16_fallback
 from sut.settings.parser import Parser, new_parser
 from sut.settings.resolve import resolve

@@ -16,7 +16,7 @@ A run with the same flags finds the engine in the cache; it builds the engine if
 def main(argv: Sequence[str]) -> int:
     """The verb `build`."""
     config = resolve(*flags.split(parser().read(argv), "build"))
-    from sut.run import engines  # only now, so that mistakes are reported without loading numpy
+    from sut.running import engines  # only now, so that mistakes are reported without loading numpy
 
     print(engines.build(config))
     return 0

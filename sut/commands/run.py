@@ -23,7 +23,7 @@ _EXAMPLES = {
 def main(argv: Sequence[str]) -> int:
     """The verb `run`."""
     config = resolve(*flags.split(parser().read(argv), "run"))
-    from sut.run import command  # only now, so that mistakes are reported without loading numpy
+    from sut.running import command  # only now, so that mistakes are reported without loading numpy
 
     return command.run(config)
 

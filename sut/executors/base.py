@@ -91,7 +91,7 @@ Done = Callable[[Outcome], None]
 class Executor(Protocol):
     """Runs jobs on instances. `done` is called exactly once per job, from a thread of the executor's.
 
-    `run.command` chooses the executor of a run. As an example, instances that are threads around one loaded backend:
+    `running.command` chooses the executor of a run. An example: instances that are threads around one loaded backend:
 
     >>> class ThreadExecutor:
     ...     failure = None

@@ -32,10 +32,10 @@ from sut.nodes.credentials import Credentials
 from sut.nodes.messages import InstanceSpeed, Welcome
 from sut.queries import server_queue
 from sut.record.node_machine import NodeAccelerator, NodeMachine
-from sut.run import identity, local_instances, stall_watch
-from sut.run.prepare import Prepared, prepare
-from sut.run.stall_watch import StallWatch
-from sut.run.watched_test import SWITCH_S
+from sut.running import identity, local_instances, stall_watch
+from sut.running.prepare import Prepared, prepare
+from sut.running.stall_watch import StallWatch
+from sut.running.watched_test import SWITCH_S
 from sut.serving import frame_server
 from sut.serving.core import ModelLimits, ServingCore
 from sut.serving.frame_server import FrameServer

@@ -76,7 +76,7 @@ def test_shuffled_labels_are_chance(run: Run, flags: tuple[object, ...], tmp_pat
 
 def test_a_valid_run_says_that_it_is_no_benchmark(shared: Path, tmp_path: Path) -> None:
     """Seen in what is prepared, without the ten minutes."""
-    from sut.run.prepare import prepare
+    from sut.running.prepare import prepare
     from sut.settings.resolve import resolve
 
     values = {

@@ -38,7 +38,7 @@ FLOORS = {
         ("record", "processes", "nodes"),
         ("executors",),
         ("queries",),
-        ("run",),
+        ("running",),
         ("serving",),
         ("commands",),
         ("__main__",),

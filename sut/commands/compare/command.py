@@ -18,7 +18,7 @@ from sut.commands.compare.runs import ComparisonRow
 from sut.commands.compare.table import Comparison
 from sut.errors import INVALID, VALID, UsageError
 from sut.processes import directory_lock
-from sut.run import engines
+from sut.running import engines
 from sut.settings import flags, presets
 from sut.settings.parser import Parser, new_parser
 from sut.settings.resolve import resolve

@@ -18,7 +18,7 @@ from foundation.bounded_readers import UnreadableError
 from foundation.typed_json import decode, encode
 from sut.errors import UsageError
 from sut.machine import facts as machine_facts
-from sut.run import engines
+from sut.running import engines
 from sut.settings.settings import RunConfig
 
 INDEX = "compare.json"

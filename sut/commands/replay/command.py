@@ -123,7 +123,7 @@ def _dry_run(earlier: Earlier) -> int:
     from backends.bert.checkpoints import find_model
     from sut.commands.replay.table import show_differences
     from sut.fetch import resolve as asset_paths
-    from sut.run import recording
+    from sut.running import recording
 
     then, known = earlier.record, ["machine"]
     now = replace(then, machine=machine_facts.facts())
@@ -138,7 +138,7 @@ def _dry_run(earlier: Earlier) -> int:
 
 def _repeat(earlier: Earlier, config: RunConfig) -> int:
     from sut.commands.replay.table import show_differences, show_figures
-    from sut.run import command as run_command
+    from sut.running import command as run_command
 
     code = run_command.run(config)
     now = run_record.read(config.logs)

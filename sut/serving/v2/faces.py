@@ -17,7 +17,7 @@ from sut.executors.base import Ready
 from sut.machine import project
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
-from sut.run.prepare import Prepared
+from sut.running.prepare import Prepared
 from sut.serving.core import ServingCore
 from sut.serving.v2.grpc_face import GrpcFace
 from sut.serving.v2.http_face import HttpFace

@@ -18,8 +18,8 @@ from backends.quantization.int8_model import read_engine
 from qsl import demo
 from sut.__main__ import main
 from sut.errors import UsageError
-from sut.run import engines
-from sut.run.prepare import prepare
+from sut.running import engines
+from sut.running.prepare import prepare
 from sut.settings.resolve import resolve
 from sut.settings.settings import RunConfig
 

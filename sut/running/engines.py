@@ -32,7 +32,7 @@ from qsl.data_set import DataSet
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
-from sut.run import fit
+from sut.running import fit
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 

@@ -7,7 +7,7 @@ from backends import BACKENDS
 from backends.bert import checkpoints, heads
 from backends.bert.model import Model
 from qsl.data_set import DataSet
-from sut.run import engines
+from sut.running import engines
 from sut.settings.settings import RunConfig
 from sut.tasks import Task
 

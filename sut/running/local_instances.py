@@ -5,7 +5,7 @@ from __future__ import annotations
 from sut.executors.base import LOAD_PATIENCE_S, Executor
 from sut.executors.inline import InlineExecutor
 from sut.executors.processes import ProcessExecutor
-from sut.run.prepare import Prepared
+from sut.running.prepare import Prepared
 
 
 def executor(prepared: Prepared) -> Executor:

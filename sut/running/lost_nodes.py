@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sut.executors.base import Executor
 from sut.executors.fleet.executor import FleetExecutor
-from sut.run.prepare import Prepared
+from sut.running.prepare import Prepared
 
 
 def after_test(prepared: Prepared, executor: Executor) -> Prepared:

@@ -23,11 +23,11 @@ from sut.queries.expected_ends import BatchCost
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
 from sut.record.wall_clock import WallClock
-from sut.run import remote_instances, stall_watch
-from sut.run.prepare import Prepared
-from sut.run.progress import ProgressLine
-from sut.run.region_of_interest import RegionOfInterest
-from sut.run.stall_watch import StallWatch
+from sut.running import remote_instances, stall_watch
+from sut.running.prepare import Prepared
+from sut.running.progress import ProgressLine
+from sut.running.region_of_interest import RegionOfInterest
+from sut.running.stall_watch import StallWatch
 from sut.settings import audit_config
 
 _WATCH_S = 0.1

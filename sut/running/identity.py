@@ -9,8 +9,8 @@ from backends.bert import checkpoints
 from backends.bert.model import Model
 from backends.quantization import engine_store
 from sut.nodes.messages import Identity
-from sut.run import engines
-from sut.run.prepare import Prepared
+from sut.running import engines
+from sut.running.prepare import Prepared
 
 
 class EngineIdentity(NamedTuple):

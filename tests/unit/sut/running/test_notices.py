@@ -17,7 +17,7 @@ from qsl.data_set import DataSet
 from qsl.squad import SquadDataSet
 from qsl.sst2 import Sst2DataSet
 from sut.fetch.resolve import demo_model
-from sut.run import notices, target
+from sut.running import notices, target
 from sut.settings.resolve import resolve
 from sut.tasks import TASKS, Task
 

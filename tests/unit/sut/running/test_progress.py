@@ -6,7 +6,7 @@ import pytest
 
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
-from sut.run.progress import ProgressLine
+from sut.running.progress import ProgressLine
 
 PLAN = Plan(
     settings=None,

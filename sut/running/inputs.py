@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from backends.bert.model import Model
 from qsl.data_set import DataSet
 from sut.fetch import resolve as asset_paths
-from sut.run import fit
+from sut.running import fit
 from sut.settings.settings import RunConfig
 from sut.tasks import Task
 

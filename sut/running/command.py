@@ -20,7 +20,7 @@ from sut.queries.scheduler import Scheduler
 from sut.record import detail_log
 from sut.record.results import AccuracyResult
 from sut.record.run_record import RunRecord, Verdict
-from sut.run import (
+from sut.running import (
     find_peak,
     local_instances,
     log_dir,
@@ -31,10 +31,10 @@ from sut.run import (
     terminal_report,
     watched_test,
 )
-from sut.run import target as run_target
-from sut.run.prepare import Prepared, prepare
-from sut.run.region_of_interest import RegionOfInterest
-from sut.run.terminal_report import Rows
+from sut.running import target as run_target
+from sut.running.prepare import Prepared, prepare
+from sut.running.region_of_interest import RegionOfInterest
+from sut.running.terminal_report import Rows
 from sut.settings.resolve import default_log_dir
 from sut.settings.settings import RunConfig
 

@@ -10,8 +10,8 @@ import pytest
 from foundation.arrays import UInt8
 from qsl import feature_cache
 from sut.errors import UsageError
-from sut.run import shipped_files
-from sut.run.shipped_files import FileSet
+from sut.running import shipped_files
+from sut.running.shipped_files import FileSet
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,8 @@ from qsl.base import Features
 from qsl.data_set import DataSet
 from sut.executors.worker import WorkerSpec
 from sut.machine.topology import Place, Topology
-from sut.run import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
-from sut.run.instances_plan import InstancesPlan
+from sut.running import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
+from sut.running.instances_plan import InstancesPlan
 from sut.settings import audit_config, fp16_fallback, user_conf
 from sut.settings import target as settings_target
 from sut.settings.loadgen_lines import LoadGenFile

@@ -30,8 +30,8 @@ from sut.record.measurements import InstanceReady, Progress, SampleTokens
 from sut.record.nodes import NodeRecord
 from sut.record.results import Result
 from sut.record.run_record import Engine, RunRecord, Verdict
-from sut.run.prepare import Prepared
-from sut.run.region_of_interest import RegionOfInterest
+from sut.running.prepare import Prepared
+from sut.running.region_of_interest import RegionOfInterest
 from sut.settings.resolve import given
 from sut.settings.settings import SETTINGS, RunConfig
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sut.errors import RunFailedError
 from sut.record.results import Probe
-from sut.run.find_peak import check_length, peak, search
+from sut.running.find_peak import check_length, peak, search
 
 
 def probes_of(true_peak: float, start_qps: float) -> list[Probe]:

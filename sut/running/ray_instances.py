@@ -25,10 +25,10 @@ from sut.executors.ray_cluster.executor import RayExecutor, Started, Terms
 from sut.machine import project
 from sut.machine.topology import Place
 from sut.nodes.errors import NodeError
-from sut.run import warm_up
-from sut.run.prepare import Prepared
-from sut.run.ray_agent import NodeAgent, NodeTask, Sight, look
-from sut.run.shipped_files import FileSet
+from sut.running import warm_up
+from sut.running.prepare import Prepared
+from sut.running.ray_agent import NodeAgent, NodeTask, Sight, look
+from sut.running.shipped_files import FileSet
 
 if TYPE_CHECKING:
     from sut.executors.ray_cluster.cluster import RayCluster

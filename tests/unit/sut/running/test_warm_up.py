@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsl.base import Features
-from sut.run.warm_up import Shapes, warm_up_shapes
+from sut.running.warm_up import Shapes, warm_up_shapes
 from sut.settings.resolve import resolve
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sut.executors.base import Ready
-from sut.run.stall_watch import StallWatch, limit_s
+from sut.running.stall_watch import StallWatch, limit_s
 from sut.settings.resolve import resolve
 
 FIRST, SECOND = object(), object()

@@ -8,7 +8,7 @@ import pytest
 
 from foundation import log_files
 from sut.errors import UsageError
-from sut.run import log_dir
+from sut.running import log_dir
 
 
 def test_what_was_made_is_removed_again(tmp_path: Path) -> None:

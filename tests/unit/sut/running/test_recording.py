@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backends.bert.model import Model
-from sut.run import recording
+from sut.running import recording
 from sut.settings.settings import RunConfig
 
 

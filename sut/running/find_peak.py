@@ -21,8 +21,8 @@ from sut.machine import memory
 from sut.queries import loadgen
 from sut.record import detail_log
 from sut.record.results import PeakResult, Probe
-from sut.run import recording, terminal_report, watched_test
-from sut.run.prepare import Prepared
+from sut.running import recording, terminal_report, watched_test
+from sut.running.prepare import Prepared
 
 _PROBE_S = 10.0  # default length of a probe
 _CONFIDENCE = 0.99

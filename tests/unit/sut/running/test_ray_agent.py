@@ -16,9 +16,9 @@ from qsl.feature_cache import FeatureFiles
 from sut.executors.worker import WorkerSpec
 from sut.machine import project
 from sut.nodes.errors import NodeError
-from sut.run import ray_agent, shipped_files
-from sut.run.ray_agent import NodeTask, look
-from sut.run.shipped_files import FileSet
+from sut.running import ray_agent, shipped_files
+from sut.running.ray_agent import NodeTask, look
+from sut.running.shipped_files import FileSet
 from sut.settings.settings import RunConfig
 
 

@@ -31,9 +31,9 @@ from sut.machine import facts as machine_facts
 from sut.machine import project
 from sut.machine.topology import Place
 from sut.nodes.errors import NodeError
-from sut.run import instances_plan
-from sut.run.instances_plan import InstancesPlan
-from sut.run.shipped_files import FileSet
+from sut.running import instances_plan
+from sut.running.instances_plan import InstancesPlan
+from sut.running.shipped_files import FileSet
 from sut.settings.settings import RunConfig
 
 

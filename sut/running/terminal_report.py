@@ -18,8 +18,8 @@ from sut.queries.scheduler import QueryCounters
 from sut.record.detail_log import Judged
 from sut.record.measurements import Batches
 from sut.record.nodes import NodeLoss, NodeRecord
-from sut.run import target
-from sut.run.prepare import Prepared
+from sut.running import target
+from sut.running.prepare import Prepared
 from sut.settings.settings import RunConfig
 
 Rows = list[tuple[str, str]]

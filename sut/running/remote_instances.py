@@ -23,8 +23,8 @@ from sut.nodes.errors import NodeError, UnreachableError
 from sut.nodes.handshake import Node
 from sut.nodes.messages import Identity, Welcome
 from sut.record.node_machine import NodeMachine
-from sut.run import engines, identity, warm_up
-from sut.run.prepare import Prepared
+from sut.running import engines, identity, warm_up
+from sut.running.prepare import Prepared
 from sut.settings.settings import RunConfig
 
 _START_S = 10.0  # for a node that is just being started

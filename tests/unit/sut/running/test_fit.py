@@ -18,7 +18,7 @@ from backends.bert.signature import Signature, Tables
 from backends.errors import BackendError
 from qsl.base import Features
 from qsl.wordpiece import WordPiece
-from sut.run import engines, fit
+from sut.running import engines, fit
 from sut.settings.resolve import resolve
 
 VOCABULARY = WordPiece(ASSETS / "demo" / "vocab.txt")

@@ -8,7 +8,7 @@ from backends.base import Accelerator
 from backends.bert.checkpoints import find_model, with_config
 from foundation.rules import MAX_POSITIONS
 from sut.errors import UsageError
-from sut.run import instances_plan
+from sut.running import instances_plan
 from sut.settings.resolve import resolve
 from sut.settings.settings import MAX_BATCH_TOKENS
 

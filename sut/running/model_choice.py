@@ -15,7 +15,7 @@ from backends.formats.weight_types import Shares
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
 from sut.nodes import credentials
-from sut.run import engines
+from sut.running import engines
 from sut.settings.settings import DEMO, RunConfig
 from sut.tasks import TASKS, Task
 
