@@ -146,6 +146,13 @@ def test_a_target_ends_the_run(tmp_path: Path) -> None:
     assert train(ToyTask(), replace(PLAN, max_samples=24), tmp_path / "c") == "reached"
 
 
+def test_a_target_needs_training(tmp_path: Path) -> None:
+    """MLPerf's checker refuses a log without a block."""
+    found: list[Event] = []
+    assert train(ToyTask(), replace(PLAN, target=0.0), tmp_path, [found.append]) == "reached"
+    assert next(event.step for event in found if isinstance(event, events.TargetReached)) > 0
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> None:
     whole, again = ToyTask(dropout=0.3), ToyTask(dropout=0.3)
     train(whole, PLAN, tmp_path)
