@@ -33,6 +33,10 @@ class Score(Protocol):
         """The metric that targets refer to, in percent over the answered part only; 0 if nothing was answered."""
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of `of_answered` in percent, (low, high)."""
+
+    @property
     def duplicates(self) -> int:
         """The number of log entries that repeat a sample."""
 

@@ -79,6 +79,11 @@ class SquadScore:
         half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return max(0.0, self.f1_of_answered - half), min(100.0, self.f1_of_answered + half)
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """That of `of_answered`."""
+        return self.f1_interval
+
     def lines(self) -> list[str]:
         """Coverage and confidence interval as lines of text."""
         low, high = self.f1_interval

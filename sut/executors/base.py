@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from foundation.arrays import Float32, Int64
+from foundation.arrays import Float32, Float64, Int64
 from sut.errors import RunFailedError
 from sut.nodes.messages import Tokens
 
@@ -25,6 +25,7 @@ class Job:
     ids: Int64
     indexes: Int64
     tokens: Tokens | None = None
+    issued_s: Float64 | None = None  # time.perf_counter() of each sample's issue, float64[B]
 
     @property
     def work(self) -> Int64 | Tokens:

@@ -101,7 +101,7 @@ class Scheduler:
             with self._lock:
                 self.progress.issued += len(ids)
                 if self._plan_at_issue:
-                    self._plans.append(self._plan(np.array(ids, np.int64), np.array(indexes, np.int64)))
+                    self._plans.append(self._plan(np.array(ids, np.int64), np.array(indexes, np.int64), now_s))
                 else:
                     for id, index in zip(ids, indexes, strict=True):
                         self._queue.push(WaitingSample(id, index, int(self._lengths[index]), now_s))
@@ -118,9 +118,11 @@ class Scheduler:
         if self._all_issued and self._answered == self.progress.issued:
             self._on_complete()
 
-    def _plan(self, ids: Int64, indexes: Int64) -> Iterator[Job]:
+    def _plan(self, ids: Int64, indexes: Int64, now_s: float) -> Iterator[Job]:
+        issued_s = np.full(len(ids), now_s)  # jobs have views of it
         if self._room is not None:
-            return (Job(ids[one : one + 1], indexes[one : one + 1]) for one in range(len(ids)))
+            singles = (slice(one, one + 1) for one in range(len(ids)))
+            return (Job(ids[one], indexes[one], issued_s=issued_s[one]) for one in singles)
         batches = batching.by_length(
             self._lengths[indexes],
             self._limits.max_batch_tokens,
@@ -128,7 +130,7 @@ class Scheduler:
             instances=self._executor.instances,
             batch_size=self._limits.batch_size,
         )
-        return (Job(ids[batch], indexes[batch]) for batch in batches)
+        return (Job(ids[batch], indexes[batch], issued_s=issued_s[: len(batch)]) for batch in batches)
 
     def fail(self, error: BaseException) -> None:
         """Record the first failure; from then on no job is submitted and no query answered."""
@@ -194,10 +196,20 @@ class Scheduler:
             self._dispatch()
         progress = self.progress  # counted before LoadGen gets it: the last response ends the test
         progress.completed += len(rows)
-        progress.tokens += int(self._lengths[job.indexes].sum())
+        tokens = int(self._lengths[job.indexes].sum())
+        progress.tokens += tokens
         progress.computed_tokens += answer.computed_tokens
         progress.last_answer_s = time.perf_counter()
-        self.batch_times.add(outcome.instance, len(rows), answer.batch_s, answer.engine_s)
+        self.batch_times.add(
+            outcome.instance,
+            len(rows),
+            answer.batch_s,
+            answer.engine_s,
+            tokens=tokens,
+            computed_tokens=answer.computed_tokens,
+            answered_s=progress.last_answer_s,
+            issued_s=job.issued_s,
+        )
         if not self.failure:
             self._complete(job.ids, outputs, rows)
             self._answered += len(rows)

@@ -74,7 +74,8 @@ class ServerQueue:
         self._remove(queue, candidates, chosen)
         batch = [candidates[position] for position in chosen]
         ids, indexes = zip(*((sample.id, sample.sample_index) for sample in batch), strict=True)
-        return Job(np.array(ids, np.int64), np.array(indexes, np.int64))
+        arrived_s = np.array([sample.arrived_s for sample in batch], np.float64)
+        return Job(np.array(ids, np.int64), np.array(indexes, np.int64), issued_s=arrived_s)
 
     def _remove(self, queue: deque[WaitingSample], candidates: list[WaitingSample], chosen: Int64) -> None:
         gone = set(chosen.tolist())

@@ -24,6 +24,7 @@ from sut.machine.topology import Topology
 from sut.record.measurements import Batches, InstanceReady, MarkedTimes, Progress, QueryPlan, SampleTokens
 from sut.record.nodes import ClusterRecord, NodeRecord
 from sut.record.results import AccuracyResult, PeakResult, PerformanceResult, Result
+from sut.record.timeline import Timeline
 from sut.settings.settings import RunConfig
 
 VERSION = 2
@@ -64,11 +65,14 @@ class RunRecord:
     )  # sha256 of the files that were read
     reasons: tuple[str, ...] = ()  # why it is invalid
     result: Result | None = field(default=None, metadata=UNLESS_NONE)
+    # 95 % of the target's metric over the answered samples, in percent, as its scorer defines it
+    accuracy_interval: tuple[float, float] | None = field(default=None, metadata=UNLESS_NONE)
     first_query_unix_s: float | None = field(default=None, metadata=UNLESS_NONE)
     instances_ready: tuple[InstanceReady, ...] | None = field(default=None, metadata=UNLESS_NONE)
     plan: QueryPlan | None = field(default=None, metadata=UNLESS_NONE)
     progress: Progress | None = field(default=None, metadata=UNLESS_NONE)
     batches: Batches | None = field(default=None, metadata=UNLESS_NONE)
+    timeline: Timeline | None = field(default=None, metadata=UNLESS_NONE)
     nodes: tuple[NodeRecord, ...] | None = field(default=None, metadata=UNLESS_NONE)
     cluster: ClusterRecord | None = field(default=None, metadata=UNLESS_NONE)
     roi: MarkedTimes | None = None

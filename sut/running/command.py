@@ -143,6 +143,7 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord)
     )
     rows = terminal_report.accuracy_rows(score, errors, prepared)
     rows += [*terminal_report.throughput_rows(scheduler.progress), *_work_rows(record)]
+    record = replace(record, accuracy_interval=score.interval)
     recording.finish(record, prepared, _verdict(score, errors, prepared.target), result, errors)
     code = VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
     return code, [*rows, ("predictions", str(predictions))]

@@ -23,6 +23,7 @@ from qsl import tokenizer_files
 from sut.executors.base import Executor, Ready
 from sut.executors.fleet.executor import FleetExecutor
 from sut.machine import facts as machine_facts
+from sut.queries import timeline
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
 from sut.record import node_machine, run_record
@@ -79,11 +80,14 @@ def with_measurements(
     record: RunRecord, plan: Plan, scheduler: Scheduler, executor: Executor, roi: RegionOfInterest | None
 ) -> RunRecord:
     """The record with LoadGen's settings and the counts of the timed window, after the test."""
+    progress = scheduler.progress
+    columns = scheduler.batch_times.columns()
     return replace(
         with_nodes(with_progress(record, scheduler), executor),
-        first_query_unix_s=time.time() - (time.perf_counter() - scheduler.progress.first_issue_s),
+        first_query_unix_s=time.time() - (time.perf_counter() - progress.first_issue_s),
         plan=plan.facts(),
-        batches=scheduler.batch_times.facts(executor.instances, scheduler.progress.window_s),
+        batches=scheduler.batch_times.facts(executor.instances, progress.window_s),
+        timeline=timeline.of(columns, executor.instances, progress.first_issue_s, progress.window_s),
         roi=roi.facts() if roi else None,
     )
 

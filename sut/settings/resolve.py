@@ -21,6 +21,7 @@ from sut.settings.setting import Setting, flag
 from sut.settings.settings import DEMO, SETTINGS, RunConfig
 
 _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+RUNS = Path("runs")  # below the current directory: where runs go that name no other place
 # TOML and JSON have no paths, and write a whole number without a point.
 _ALSO: dict[type, tuple[type, ...]] = {Path: (Path, str), float: (float, int)}
 
@@ -162,4 +163,4 @@ def _refuse_unknown(values: Iterable[str], where: str = "") -> None:
 def default_log_dir(config: RunConfig, now: datetime | None = None) -> Path:
     """runs/<UTC time>-<scenario>-<mode>-<backend>, below the current directory."""
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%f")[:-3]
-    return Path("runs") / f"{stamp}-{config.scenario}-{config.mode}-{config.backend}"
+    return RUNS / f"{stamp}-{config.scenario}-{config.mode}-{config.backend}"

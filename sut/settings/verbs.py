@@ -29,6 +29,12 @@ GROUPS: dict[str, dict[str, Verb]] = {
         "replay": Verb("repeat an earlier run and show what differs", "sut.commands.replay.command", "RUN"),
     },
     "Look at results": {
+        "runs": Verb(
+            "list the runs in a directory with their figures", "sut.commands.runs", "[DIR]", is_text_only=True
+        ),
+        "diff": Verb(
+            "show what differs between two runs, and what it did", "sut.commands.diff", "A B", is_text_only=True
+        ),
         "kpi": Verb(
             "print key figures of runs: lines, CSV or a workbook",
             "sut.commands.kpi.command",

@@ -32,7 +32,6 @@ from submission.submit.workspace import Workspace
 from sut.commands.compare import engines as compare_engines
 from sut.commands.kpi import figures
 from sut.commands.replay import command as replay
-from sut.commands.replay.differences import differences, sections
 from sut.commands.sweep import rows
 from sut.fetch import catalogue as catalogues
 from sut.fetch import local_source
@@ -42,6 +41,7 @@ from sut.machine import facts as machine_facts
 from sut.record import detail_log, run_record
 from sut.record.node_machine import NodeMachine
 from sut.record.nodes import NodeLoss, NodeRecord
+from sut.reporting.differences import differences, sections
 from sut.settings import audit_config, resolve, user_conf
 from sut.settings.settings import RunConfig
 from training import report

@@ -38,7 +38,7 @@ FLOORS = {
         ("record", "processes", "nodes"),
         ("executors",),
         ("queries",),
-        ("running",),
+        ("running", "reporting"),
         ("serving",),
         ("commands",),
         ("__main__",),

@@ -19,10 +19,10 @@ from typing import Any
 
 from backends import BACKENDS
 from foundation.foreign_text import printable_lines
-from sut.commands.replay.differences import differences, sections
 from sut.machine import facts as machine_facts
 from sut.record import run_record
 from sut.record.run_record import RunRecord
+from sut.reporting.differences import differences, sections
 from sut.settings.parser import Parser, new_parser
 from sut.settings.resolve import default_log_dir, given, resolve, to_flags
 from sut.settings.settings import DEMO, SETTINGS, RunConfig

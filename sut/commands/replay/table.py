@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from foundation import people_numbers, terminal
-from sut.commands.replay.differences import Difference
 from sut.record import figures
 from sut.record.figures import label
 from sut.record.run_record import RunRecord
+from sut.reporting.differences import Difference
 
 
 def show_differences(found: Sequence[Difference], among: Sequence[str]) -> None:
@@ -24,9 +24,9 @@ def show_differences(found: Sequence[Difference], among: Sequence[str]) -> None:
         console.print(f"  {one.name}: {_text(one.then)} → {_text(one.now)}", soft_wrap=True)
 
 
-def show_figures(then: RunRecord, now: RunRecord) -> None:
+def show_figures(then: RunRecord, now: RunRecord, headings: tuple[str, str] = ("then", "now")) -> None:
     """Print both verdicts and every figure of both runs, with the difference."""
-    table = Table("", "then", "now", "difference", box=None, padding=(0, 2, 0, 0))
+    table = Table("", *headings, "difference", box=None, padding=(0, 2, 0, 0))
     table.add_row("verdict", then.verdict, now.verdict, "")
     for name, before, after in _compared(then, now):
         table.add_row(label(name), _number(before), _number(after), _change(before, after))

@@ -11,9 +11,9 @@ import pytest
 import records
 
 from sut.commands.replay import command as replay_command
-from sut.commands.replay.differences import Difference, differences, sections
 from sut.errors import UsageError
 from sut.record.run_record import Engine
+from sut.reporting.differences import Difference, differences, sections
 from sut.settings.resolve import given, resolve
 from sut.settings.settings import RunConfig
 

@@ -1,4 +1,4 @@
-"""Compares the records of two runs: versions, machine, files, plan. `table` shows their figures."""
+"""Compares the records of runs: settings, versions, machine, files, plan."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""reporting: runs that were made, found again and put into lists, tables, charts and pages."""
