@@ -43,8 +43,9 @@ check: $(VENV)/.dev ## format, lint, strict types, the tests' too
 format: $(VENV)/.dev ## format and fix everything
 	$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
-docs: $(VENV)/.core ## the tables in docs/ that are made from the code
+docs: $(VENV)/.core ## what is made from the table of settings: pages, and the types of keywords
 	$(BIN)/python -m sut.settings.markdown docs/guide/settings.md
+	$(BIN)/python -m sut.settings.typed_keywords sut/settings/keywords.py
 	$(BIN)/python -m training.loop.settings_list docs/guide/pretraining-settings.md
 
 demo: $(VENV)/.dev ## train the demo model again (docs/design/demo-model.md)

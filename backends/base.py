@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -226,6 +226,12 @@ class Backend(ABC):
         """Run blank batches of these (samples, length) shapes: nothing is then allocated or compiled in a test."""
         for samples, length in shapes:
             self.infer(Batch.blank(samples, length))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:  # noqa: B027 - most engines hold nothing that must be released
         """Release what `load` allocated."""

@@ -6,7 +6,6 @@ is cut into windows like the benchmark's samples.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,9 @@ import numpy as np
 from accuracy.log import PAD_LOGIT
 from accuracy.n_best import NBestAnswer, best_answers
 from accuracy.spans import N_BEST_SIZE
-from backends import BACKENDS, backend_class
+from backends import BACKENDS
 from backends import check as check_backend
-from backends.base import Backend, Batch, Options
+from backends.base import Batch
 from foundation.arrays import Float32
 from foundation.bounded_readers import UnreadableError, read_text
 from foundation.foreign_text import printable_lines
@@ -30,9 +29,8 @@ from qsl.squad_examples import Example, split_words
 from qsl.wordpiece import WordPiece
 from sut.errors import UsageError
 from sut.fetch import resolve as asset_paths
-from sut.machine import facts as machine_facts
 from sut.queries import batching
-from sut.running import engines, fit, instances_plan, model_choice, notices
+from sut.running import engines, fit, in_process, instances_plan, model_choice, notices
 from sut.settings import flags, fp16_fallback
 from sut.settings.parser import Parser, new_parser
 from sut.settings.resolve import resolve
@@ -78,16 +76,11 @@ class QuestionAnswerer:
         fit.check_vocabulary(model, vocabulary)
         fit.check_types(model, _TYPES)
         model = engines.ready(config, model, engines.data_of(config))
-        os.environ.update(instances_plan.environment(config))
-        threads = config.threads or machine_facts.cores()
         self.notices = (*fp16_fallback.notices(asked), *([notices.RANDOM] if model.is_random else []))
         self._vocabulary, self._max_tokens = vocabulary, instances_plan.asked_batch_tokens(config)
         longest = min(SquadFeatureSettings.max_seq_length, model.most_tokens or SquadFeatureSettings.max_seq_length)
         self._settings = SquadFeatureSettings(max_seq_length=longest)
-        self._backend: Backend = backend_class(config.backend)(
-            Options(config.precision, threads, config.fpmath_mode or "strict")
-        )
-        self._backend.load(model)
+        self._backend = in_process.loaded(config, model)
         self._backend.warm_up([(1, self._settings.max_seq_length)])
 
     def ask(self, passage: str, question: str) -> Reply:

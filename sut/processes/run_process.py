@@ -11,10 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TextIO
+
+from sut import import_path
 
 CHILD = "child"  # the verb of such a run, which `sut.__main__` does not list
 _GRACE_S = 15.0  # how long an interrupted run may take to let LoadGen write its logs
@@ -41,7 +45,43 @@ def run(flags: Sequence[str], lock: int, console: Path | None = None) -> int:
             raise
 
 
-def _wait(process: subprocess.Popen[bytes]) -> None:
+def captured(flags: Sequence[str], show: TextIO | None) -> tuple[int, str]:
+    """Run `python -m sut` with these flags to its end, without a terminal; returns its exit code and standard error.
+
+    Args:
+        show: gets each line of standard error when it is written.
+    """
+    lines: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "sut", CHILD, *flags],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": _with_home(os.environ.get("PYTHONPATH"))},
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        assert process.stdin is not None and process.stderr is not None
+        try:
+            for line in process.stderr:
+                lines.append(line)
+                if show:
+                    show.write(line)
+            return process.wait(), "".join(lines)
+        except BaseException:
+            process.stdin.close()
+            _wait(process)
+            raise
+
+
+def _with_home(path: str | None) -> str:
+    """PYTHONPATH for a process that must find our packages, which a notebook may have put on its own path."""
+    is_installed = str(import_path.HOME) in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return os.pathsep.join(filter(None, [path, "" if is_installed else str(import_path.HOME)]))
+
+
+def _wait(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     try:
         process.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
