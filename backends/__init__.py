@@ -148,7 +148,8 @@ def accelerators(name: str) -> tuple[Accelerator, ...]:
 
 
 def _not_installed(name: str, module: str | None) -> BackendError:
-    extra = f"[{BACKENDS[name].extra}]" if BACKENDS[name].extra else ""
-    return BackendError(
-        f"backend {name!r} needs {module}, which is not installed: pip install 'mlperf-bert-sut{extra}'"
-    )
+    from foundation import installation  # only now: a run does without what it imports
+
+    extra = BACKENDS[name].extra
+    todo = installation.command(extra) if extra else installation.repair(BACKENDS[name].needs)
+    return BackendError(f"backend {name!r} needs {module}, which is not installed. Type: {todo}")

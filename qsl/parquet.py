@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from foundation import installation
 from qsl.base import DatasetError
 from qsl.data_file import DataFile
 
@@ -25,7 +26,7 @@ def read(file: DataFile) -> dict[str, list[Any]]:
         from pyarrow import ArrowException, BufferReader, parquet
     except ModuleNotFoundError as error:
         raise DatasetError(
-            f"reading {file.path} needs pyarrow, which is not installed. Type: pip install 'mlperf-bert-sut[parquet]'"
+            f"reading {file.path} needs pyarrow, which is not installed. Type: {installation.command('parquet')}"
         ) from error
     try:
         columns: dict[str, list[Any]] = parquet.read_table(BufferReader(file.content)).to_pydict()

@@ -54,10 +54,12 @@ _IN = {
 telemetry.switch_off()
 
 
-def __getattr__(name: str) -> object:
-    if name not in _IN:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_IN[name]), name)
+if not TYPE_CHECKING:  # a type checker shall know the names above and no other
+
+    def __getattr__(name):
+        if name not in _IN:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_IN[name]), name)
 
 
 def __dir__() -> list[str]:

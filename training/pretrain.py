@@ -20,12 +20,11 @@ from pathlib import Path
 
 import torch
 
-from foundation import program
+from foundation import installation, program
 from foundation.errors import FAILED, INVALID, VALID, UserError
 from foundation.help_formatter import HelpFormatter
 from foundation.typed_json import encode
 from sut.errors import UsageError
-from sut.machine import project
 from sut.processes import directory_lock
 from training.launch import flags, worker
 from training.launch.plan import Layout
@@ -122,7 +121,7 @@ def _facts(settings: PretrainingConfig) -> dict[str, str]:
     found = pretraining_setup.open_inputs(settings)
     values = {name: str(value) for name, value in encode(settings).items() if name not in _OF_ONE_NODE}
     counts = {"training samples": f"{len(found.training):,}", "evaluation samples": f"{len(found.evaluation):,}"}
-    return {"version": project.version(), "torch": torch.__version__, **values, **counts}
+    return {"version": installation.version(), "torch": torch.__version__, **values, **counts}
 
 
 def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace) -> int:

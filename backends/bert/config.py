@@ -128,7 +128,10 @@ def read_config(path: Path) -> BertConfig:
         data = read_json(path, SETTINGS_BYTES)
         kind = decode(_Kind, data)
         if kind.model_type != "bert":
-            raise UnreadableError(f"model_type {kind.model_type!a}")
+            raise BackendError(
+                f"expected a BERT in {path}, found model_type {kind.model_type!a}, another model: its weights do not "
+                "fit BERT's layers. Type another --model."
+            )
         config = decode(BertConfig, {name: value for name, value in data.items() if name != "head"})
     except UnreadableError as error:
         raise _unusable(path, error) from error

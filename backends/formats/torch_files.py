@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.errors import BackendError
-from foundation import file_kinds
+from foundation import file_kinds, installation
 
 _WRAPPED = ("model", "state_dict", "model_state_dict", "module")  # keys under which training scripts store the tensors
 _CODE = re.compile(r"GLOBAL ([\w.]+) was not an allowed global")
@@ -35,8 +35,8 @@ def load(path: Path) -> Mapping[str, Any]:
         import torch
     except ModuleNotFoundError as error:
         raise BackendError(
-            f"reading {path} needs torch, which is not installed. Type: pip install 'mlperf-bert-sut[pytorch]', or "
-            f"use model.safetensors."
+            f"reading {path} needs torch, which is not installed. Type: "
+            f"{installation.command('pytorch')}; or use model.safetensors."
         ) from error
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from backends.base import Accelerator
 from backends.errors import BackendError
+from foundation import installation
 
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 _NAME_BYTES, _PCI_BYTES = 256, 32
@@ -29,7 +30,7 @@ def find() -> tuple[Accelerator, ...]:
         BackendError: there is none, or torch or Triton cannot use it; the message says why and what to type.
     """
     if importlib.util.find_spec("triton") is None:
-        raise BackendError("backend 'gpu' needs triton, which is not installed: pip install 'mlperf-bert-sut[gpu]'")
+        raise BackendError(f"backend 'gpu' needs triton, which is not installed. Type: {installation.command('gpu')}")
     built_for = torch_cuda()
     try:
         gpus, cuda = _of_driver()

@@ -25,6 +25,7 @@ from backends.errors import BackendError
 from backends.formats.graph_calls import Feed, GraphCalls
 from backends.quantization import engine_store
 from backends.quantization.engine_store import JSON, About, EngineBuilder, Progress, sources
+from foundation import installation
 from foundation.arrays import Int64
 from foundation.bounded_readers import SETTINGS_BYTES, read_json
 
@@ -45,8 +46,8 @@ def _settings() -> dict[str, Any]:
 
 def _not_installed(module: str) -> BackendError:
     return BackendError(
-        f"an int8 engine of backend 'openvino' needs {module}, which is not installed: "
-        f"pip install 'mlperf-bert-sut[openvino]'"
+        f"an int8 engine of backend 'openvino' needs {module}, which is not installed. Type: "
+        f"{installation.command('openvino')}"
     )
 
 

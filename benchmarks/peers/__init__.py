@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 
 from benchmarks.peers.base import Peer
+from foundation import installation
 
 PEERS = {
     "pytorch-reference": "benchmarks.peers.pytorch_reference:PyTorchReference",
@@ -40,4 +41,4 @@ def on_cores() -> list[str]:
 def missing(name: str) -> str:
     """The modules of this peer that are not installed, as text; "" if it can run."""
     absent = [module for module in peer_class(name).needs if importlib.util.find_spec(module) is None]
-    return f"not installed: {', '.join(absent)} (pip install 'mlperf-bert-sut[bench]')" if absent else ""
+    return f"not installed: {', '.join(absent)} ({installation.command('bench')})" if absent else ""

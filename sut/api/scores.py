@@ -35,7 +35,7 @@ def score(
     Raises:
         UserError: a file that cannot be used, or that does not fit the log.
 
-    >>> record = sut.run(mode="accuracy", log_dir="scored")
+    >>> record = sut.run(mode="accuracy", test_query_count=20, log_dir="scored")
     >>> sut.score("scored").metrics == record.accuracy.metrics
     True
     """

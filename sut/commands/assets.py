@@ -30,6 +30,7 @@ class AssetRow:
     state: str  # there, partly, missing, or changed (modified since it was verified)
     bytes: int  # on disk
     bytes_whole: int | None  # None: not known yet
+    about_bytes: int | None  # roughly, where it is not known
     verified: str | None  # the oldest time of its files
     files: dict[str, str]  # path → pinned sha256, or ""
 
@@ -64,6 +65,9 @@ def row(cache: AssetCache, asset: Asset) -> AssetRow:
     paths = {file: cache.path(asset, file) for file in asset.files}
     present = [path for file in paths.values() for path in (file, partial_path(file)) if path.is_file()]
     total = [pin.bytes if pin else asset.files[file].bytes for file, pin in pins.items()]
+    about = [
+        size if size is not None else asset.files[file].about_bytes for file, size in zip(pins, total, strict=True)
+    ]
     return AssetRow(
         name=asset.name,
         title=asset.title,
@@ -72,6 +76,7 @@ def row(cache: AssetCache, asset: Asset) -> AssetRow:
         state=_state(cache, asset, present),
         bytes=sum(path.stat().st_size for path in present),
         bytes_whole=None if None in total else sum(size or 0 for size in total),
+        about_bytes=None if None in about else sum(size or 0 for size in about),
         verified=min((pin.verified for pin in pins.values() if pin), default=None)
         if cache.is_complete(asset)
         else None,
@@ -106,6 +111,7 @@ def _print(rows: list[AssetRow], root: Path) -> None:
 
 
 def _size(one: AssetRow) -> str:
-    total = "?" if one.bytes_whole is None else f"{one.bytes_whole / 1e6:,.1f}"
+    total = "?" if one.about_bytes is None else f"{one.about_bytes / 1e6:,.1f}"
+    total = f"about {one.about_bytes / 1e6:,.0f}" if one.bytes_whole is None and one.about_bytes is not None else total
     have = f"{one.bytes / 1e6:,.1f} of " if one.state == "partly" else ""
     return f"{have}{total} MB"

@@ -42,7 +42,7 @@ class _Version(argparse.Action):
     """Reads the version only when it is requested, which keeps --help fast."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        from sut.machine import project
+        from foundation import installation
 
-        print(f"{project.NAME} {project.version()}")
+        print(f"{installation.NAME} {installation.version()}")
         parser.exit()

@@ -27,6 +27,7 @@ class Source:
 
     mirrors: tuple[str, ...]  # in the order in which they are tried
     bytes: int | None
+    about_bytes: int | None  # to be shown where `bytes` is not known; nothing is checked against it
     checksum: Checksum | None
     record: tuple[str, str] | None  # (kind, url) of the publisher's API that has the missing size or checksum
 
@@ -63,6 +64,7 @@ class _FileTable:
 
     mirrors: tuple[str, ...] = ()
     bytes: int | None = None
+    about_bytes: int | None = None
     checksum: str | None = None
     record: str | None = None
 
@@ -128,12 +130,13 @@ def _source(key: str, entry: _FileTable) -> Source:
         raise ValueError(f"[file.{key}] with a record of {kind!r}; known: {', '.join(RECORDS)}")
     if not kind and entry.checksum is None:
         raise ValueError(f"[file.{key}] without checksum and record: the file could not be verified")
-    if entry.bytes is not None and entry.bytes < 0:
-        raise ValueError(f"[file.{key}] with {entry.bytes} bytes")
+    for size in (entry.bytes, entry.about_bytes):
+        if size is not None and size < 0:
+            raise ValueError(f"[file.{key}] with {size} bytes")
     for one in (url, *entry.mirrors):
         urlsplit(one)  # raises ValueError: no URL
     digest = None if entry.checksum is None else checksum.parse(entry.checksum)
-    return Source(entry.mirrors, entry.bytes, digest, (kind, url) if kind else None)
+    return Source(entry.mirrors, entry.bytes, entry.about_bytes, digest, (kind, url) if kind else None)
 
 
 def _asset(name: str, entry: _AssetTable, sources: Mapping[str, Source]) -> Asset:

@@ -12,11 +12,10 @@ from importlib import metadata
 from pathlib import Path
 
 from backends import BACKENDS
-from foundation import cpu_info
-from sut.machine import project
+from foundation import cpu_info, installation
 
 _CORE = (
-    project.NAME,
+    installation.NAME,
     "mlcommons-loadgen",
     "numpy",
     "onnxruntime",
@@ -86,11 +85,11 @@ def kind() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Versions of the core's packages and of the backends' engines, as far as they are installed."""
-    engines = (name for entry in BACKENDS.values() for name in project.extras().get(entry.extra, ()))
+    engines = (name for entry in BACKENDS.values() for name in installation.extras().get(entry.extra, ()))
     found = {}
     for name in dict.fromkeys((*_CORE, *engines)):
         try:
-            found[name] = project.version() if name == project.NAME else metadata.version(name)
+            found[name] = installation.version() if name == installation.NAME else metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return found

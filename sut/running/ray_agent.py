@@ -17,6 +17,7 @@ from pathlib import Path
 from backends import accelerators
 from backends import check as check_backend
 from backends.bert.model import Model
+from foundation import installation
 from foundation.arrays import UInt8
 from foundation.typed_json import encode
 from qsl.base import DatasetError, Features
@@ -28,7 +29,6 @@ from sut.executors.ray_cluster.agent_queue import AgentQueue, take_a_normal_prio
 from sut.executors.ray_cluster.groups import Answers, Batches
 from sut.executors.worker import WorkerSpec
 from sut.machine import facts as machine_facts
-from sut.machine import project
 from sut.machine.topology import Place
 from sut.nodes.errors import NodeError
 from sut.running import instances_plan
@@ -80,7 +80,7 @@ def look(task: NodeTask) -> Sight:
     plan = _plan(task)
     variables = dict(task.worker.environment)
     return Sight(
-        package=project.version(),
+        package=installation.version(),
         name=platform.node(),
         instances=len(_places(task, plan)),
         max_batch_tokens=plan.max_batch_tokens,

@@ -16,13 +16,13 @@ from backends import BACKENDS
 from backends.bert import checkpoints
 from backends.bert.heads import HEADS
 from backends.quantization import engine_store
+from foundation import installation
 from qsl.base import Features
 from qsl.feature_cache import FeatureFiles
 from sut.errors import UsageError, UserError
 from sut.executors.base import LOAD_PATIENCE_S, Executor, Ready, load_stalled
 from sut.executors.fleet.member import About
 from sut.executors.ray_cluster.executor import RayExecutor, Started, Terms
-from sut.machine import project
 from sut.machine.topology import Place
 from sut.nodes.errors import NodeError
 from sut.running import warm_up
@@ -48,7 +48,7 @@ def connect(prepared: Prepared) -> tuple[Prepared, Executor]:
         NodeError: a node does not answer.
     """
     if find_spec("ray") is None:
-        raise UsageError("--executor ray needs ray, which is not installed: pip install 'mlperf-bert-sut[ray]'")
+        raise UsageError(f"--executor ray needs ray, which is not installed. Type: {installation.command('ray')}")
     from sut.executors.ray_cluster import cluster as ray_cluster  # only now: it takes most of a second
 
     config = prepared.config
@@ -105,7 +105,7 @@ def _sight(cluster: RayCluster, number: int, future: Future[Sight], closing: thr
         ) from None
     except UserError as error:
         raise UsageError(f"node {name}: {error}") from error
-    ours = project.version()
+    ours = installation.version()
     if sight.package != ours:
         raise UsageError(f"expected version {ours} of this package on node {name}, as here, found {sight.package}.")
     return sight

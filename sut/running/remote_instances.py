@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from backends.bert.heads import HEADS
+from foundation import installation
 from foundation.bounded_readers import UnreadableError
 from foundation.typed_json import decode
 from sut.errors import UsageError
 from sut.executors.base import Executor
 from sut.executors.remote.executor import RemoteExecutor
 from sut.executors.remote.terms import Terms
-from sut.machine import project
 from sut.nodes import addresses, credentials, handshake
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
@@ -89,7 +89,7 @@ def machines(config: RunConfig) -> list[NodeMachine]:
     own = credentials.read(config.token_file, config.tls_cert, config.tls_key, config.tls_ca)
     found = []
     for address in addresses.parse_all(config.node) if config.node else ():
-        channel, welcome = handshake.connect(address, own, project.version())
+        channel, welcome = handshake.connect(address, own, installation.version())
         channel.close()
         try:
             found.append(decode(NodeMachine, welcome.machine))
@@ -115,7 +115,7 @@ def _first(address: Address, own: Credentials, ours: _Ours) -> Node:
 
 def _same(address: Address, own: Credentials, ours: _Ours) -> Node:
     """The node, if it is the same system as this run's."""
-    node = handshake.connect(address, own, project.version(), batching=ours.batching)
+    node = handshake.connect(address, own, installation.version(), batching=ours.batching)
     theirs = node.welcome.identity
     for name, option in _TYPE.items():
         here, there = getattr(ours.identity, name), getattr(theirs, name)

@@ -18,13 +18,14 @@ from typing import Protocol
 from backends import accelerators
 from backends.bert.heads import HEADS
 from backends.quantization import engine_store
+from foundation import installation
 from foundation.people_numbers import count
 from foundation.rules import SERVER_LATENCY_MS
 from foundation.typed_json import encode
 from sut.errors import VALID, RunFailedError, UsageError
 from sut.executors.base import Executor, Ready
 from sut.executors.fleet.deadlines import deadline_s
-from sut.machine import description, project
+from sut.machine import description
 from sut.machine import facts as machine_facts
 from sut.nodes import addresses
 from sut.nodes.addresses import Address
@@ -124,7 +125,7 @@ def _faces(
         found.append(_v2().of(prepared, core, ready, own, bound.get("v2_http"), bound.get("v2_grpc")))
     if "frames" in bound:
         about = _About(prepared, core, ready).welcome
-        found.append(FrameServer(core, len(prepared.features), bound["frames"], own, project.version(), about))
+        found.append(FrameServer(core, len(prepared.features), bound["frames"], own, installation.version(), about))
     return found
 
 
@@ -134,7 +135,7 @@ def _v2() -> ModuleType:
         from sut.serving.v2 import faces
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"KServe v2 needs {error.name}, which is not installed: pip install 'mlperf-bert-sut[serve]'"
+            f"KServe v2 needs {error.name}, which is not installed. Type: {installation.command('serve')}"
         ) from error
     return faces
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,13 @@ def test_one_question(tmp_path: Path) -> None:
     assert "ms to tokenise" in time and "1 window" in time
     assert len(others) == 3
     assert others[0].split()[-1] == "1850"
+
+
+def test_the_first_example_of_the_guide_is_answered_as_it_says() -> None:
+    page = (ROOT / "docs" / "guide" / "ask-and-compare.md").read_text(encoding="utf-8")
+    command, answer = page.split("```\n")[1].rsplit("\nanswer", 1)
+    words = shlex.split(command.removeprefix("python -m sut ask "))
+    assert ask(*words).stdout.splitlines()[0].split() == ["answer", *answer.split()]
 
 
 def test_a_long_passage_is_read_to_its_end(tmp_path: Path) -> None:

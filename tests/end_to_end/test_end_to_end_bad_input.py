@@ -108,7 +108,7 @@ def test_a_log_directory_that_holds_a_run_is_left_as_it_is(run: Run) -> None:
 
 def test_the_backend_is_not_there_without_its_extra(run: Run, tmp_path: Path) -> None:
     ended = run("--backend", "pytorch", "--model", "random:bert-tiny", path=(without_torch(tmp_path),))
-    assert_refused(ended, "'pytorch'", "torch", "pip install 'mlperf-bert-sut[pytorch]'")
+    assert_refused(ended, "'pytorch'", "torch", "pip install ", "[pytorch]'")
     assert ended.runs == []
 
 
@@ -298,7 +298,7 @@ def test_a_torch_file_without_torch(run: Run, model: Path, torch_file: Path, tmp
     (model / "model.safetensors").unlink()
     (model / "pytorch_model.bin").write_bytes(torch_file.read_bytes())
     ended = run("--model", model, path=(without_torch(tmp_path),))
-    assert_refused(ended, "pip install 'mlperf-bert-sut[pytorch]'", "model.safetensors")
+    assert_refused(ended, "pip install ", "[pytorch]'", "model.safetensors")
 
 
 @pytest.mark.parametrize("backend", ("onnxruntime", "pytorch"))

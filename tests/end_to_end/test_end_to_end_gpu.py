@@ -95,9 +95,9 @@ def ended(packages: Path) -> Ended:
 
 
 def test_without_torch_or_triton_it_says_what_to_install(core: Path, tmp_path: Path) -> None:
-    assert_refused(ended(core), "torch", "pip install 'mlperf-bert-sut[gpu]'")
+    assert_refused(ended(core), "torch", "pip install ", "[gpu]'")
     torch_alone = pretend(core, tmp_path, torch=VERSION.format(cuda="13.0"))
-    assert_refused(ended(torch_alone), "triton", "pip install 'mlperf-bert-sut[gpu]'")
+    assert_refused(ended(torch_alone), "triton", "pip install ", "[gpu]'")
 
 
 @pytest.mark.parametrize(("cuda", "words"), [(None, "built without CUDA"), ("13.0", "no NVIDIA driver")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -94,9 +95,25 @@ def test_every_module_imports_from_the_wheel(python: Path, tmp_path: Path) -> No
     assert run(python, "-c", IMPORT, *sorted(modules), cwd=tmp_path) == ""
 
 
-def test_the_demo_runs_from_another_directory(python: Path, tmp_path: Path) -> None:
-    script = python.with_name("sut")
-    command = [script] if script.exists() else [python, "-m", "sut"]
-    run(*command, "--test-query-count", "30", "--cache-dir", "cache", "--log-dir", "logs", cwd=tmp_path)
-    record = json.loads((tmp_path / "logs" / "run.json").read_text(encoding="utf-8"))
-    assert record["verdict"] == "VALID"
+FLAGS = ("--test-query-count", "30", "--cache-dir", "cache", "--log-dir")
+
+
+def test_the_demo_runs_from_a_directory_with_names_like_ours(python: Path, tmp_path: Path) -> None:
+    for name in ("accuracy.py", "submission.py", "backends/__init__.py", "foundation/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('a file of the user')\n", encoding="utf-8")
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "sut.toml").write_text("no settings", encoding="utf-8")
+    run(python.with_name("sut"), *FLAGS, "script", cwd=tmp_path)
+    run(python, "-m", "sut", *FLAGS, "module", cwd=tmp_path)
+    for name in ("script", "module"):
+        record = json.loads((tmp_path / name / "run.json").read_text(encoding="utf-8"))
+        assert record["verdict"] == "VALID"
+
+
+def test_an_extra_is_installed_by_what_it_requires(python: Path, tmp_path: Path) -> None:
+    code = "from foundation import installation as i; print(i.kind(), i.here()); print(i.command('plot'))"
+    kind, command = run(python, "-c", code, cwd=tmp_path).splitlines()
+    assert kind.startswith("a copy in ") and "'plot'" in kind and "'bench'" not in kind
+    assert command.endswith(" install 'matplotlib>=3.9'")
+    run(*shlex.split(command), "--dry-run", "--no-index", "--quiet", cwd=tmp_path)  # it is among the dependencies here

@@ -48,6 +48,12 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_an_extra_is_installed_by_one_line_everywhere() -> None:
+    """From the checkout: the project is in no package index (foundation.installation)."""
+    ours = (path for name in _PACKAGES for path in (ROOT / name).rglob("*.py"))
+    assert [path for path in (*PAGES, *ours) if "mlperf-bert-sut[" in path.read_text(encoding="utf-8")] == []
+
+
 @every_page_of_today
 def test_paths_in_backquotes_exist(page: Path) -> None:
     ours = [path for path in _PATH.findall(_text(page)) if path.partition("/")[0] in _TOP]
@@ -57,7 +63,9 @@ def test_paths_in_backquotes_exist(page: Path) -> None:
 @every_page_of_today
 def test_dotted_names_in_backquotes_exist(page: Path) -> None:
     names = [
-        name for name in _DOTTED.findall(_text(page)) if not name.endswith((".txt", ".md", ".json", ".png", ".svg"))
+        name
+        for name in _DOTTED.findall(_text(page))
+        if not name.endswith((".txt", ".md", ".json", ".png", ".svg", ".py"))
     ]
     assert [name for name in names if not _is_module_or_member(name)] == []
 
@@ -161,4 +169,5 @@ def _is_module_or_member(name: str) -> bool:
     module, _, member = name.rpartition(".")
     path = _file(module)
     source = path and (path / "__init__.py" if path.is_dir() else path)
-    return source is not None and re.search(rf"^(?:def|class)? ?{member}\b", _text(source), re.MULTILINE) is not None
+    defined = rf'^(?:(?:def|class)? ?{member}\b|    "{member}",$)'  # or in an `__all__`
+    return source is not None and re.search(defined, _text(source), re.MULTILINE) is not None

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from foundation import atomic_write
+from foundation import atomic_write, installation
 from foundation.arrays import Int32, Int64
 from foundation.bounded_readers import UnreadableError, require_regular
 from training.shards.data_set import runs
@@ -166,9 +166,7 @@ def _library() -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise ShardError(
-            "HDF5 needs h5py, which is not installed. Type: pip install 'mlperf-bert-sut[train]'"
-        ) from error
+        raise ShardError(f"HDF5 needs h5py, which is not installed. Type: {installation.command('train')}") from error
     return h5py
 
 

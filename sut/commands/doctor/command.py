@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from backends import BACKENDS
+from foundation import installation
 from foundation.rules import SEEDS
 from qsl import feature_cache
 from sut.commands.doctor import probe, table
@@ -23,7 +24,6 @@ from sut.errors import FAILED, VALID
 from sut.fetch import catalogue
 from sut.fetch.store import AssetCache
 from sut.machine import facts as machine_facts
-from sut.machine import project
 from sut.settings.parser import Parser, new_parser
 
 _CORE = "onnxruntime"  # the backend of the core install
@@ -39,7 +39,7 @@ BRINGS = {
     "plot": "the plot of python -m sut sweep",
     "serve": "KServe v2: python -m sut serve --v2-port N, and backend v2",
     "ray": "executor ray: instances on the nodes of a Ray cluster",
-    "train": "pre-training, and training the demo models again: make demo",
+    "train": "pre-training: python -m training.pretrain",
     "bench": "the peers of python -m benchmarks.cpu",
 }
 
@@ -68,11 +68,14 @@ def examine(cache_dir: Path) -> DoctorReport:
     """Examine the machine; tries every backend."""
     probes = probe.every_backend(_CORE)
     loadgen = _loadgen()
-    extras = {name: all(map(_is_installed, project.extras()[name])) for name in BRINGS}
+    extras = {
+        name: all(map(_is_installed, installation.extras()[name])) for name in installation.here() if name in BRINGS
+    }
     fetched = _fetched(cache_dir)
     return DoctorReport(
         works=not loadgen.found and any(probed.works for probed in probes if probed.backend == _CORE),
         machine=machine_facts.facts(),
+        installation=installation.kind(),
         loadgen=loadgen,
         backends=probes,
         extras=extras,
@@ -124,7 +127,7 @@ def _size_bytes(path: Path) -> int:
 
 def _missing_extras(extras: dict[str, bool]) -> list[MissingPart]:
     return [
-        MissingPart(f"extra {name}", _brings(name), f"pip install '{project.NAME}[{name}]'")
+        MissingPart(f"extra {name}", _brings(name), installation.command(name))
         for name, there in extras.items()
         if not there
     ]
@@ -137,7 +140,7 @@ def _brings(extra: str) -> str:
 
 def _missing_kernels(probes: tuple[BackendProbe, ...]) -> list[MissingPart]:
     brings = "backend pytorch at its full speed: its own C++ kernels (their PyTorch references run instead)"
-    todo = f"apt install g++, then pip install --force-reinstall --no-deps {project.NAME}"
+    todo = f"apt install g++, then {installation.build_again()}"
     return [MissingPart("native kernels", brings, todo)] if any(probed.kernels == "plain" for probed in probes) else []
 
 
@@ -148,6 +151,10 @@ def _missing_assets(fetched: tuple[str, ...]) -> list[MissingPart]:
 
 
 def _broken_core(loadgen: LoadGen, probes: tuple[BackendProbe, ...]) -> list[MissingPart]:
-    broken = {"LoadGen": bool(loadgen.found)} | {one.backend: not one.works for one in probes if one.backend == _CORE}
-    todo = f"pip install --force-reinstall {project.NAME}"
-    return [MissingPart(name, "every run: it is part of the core", todo) for name, is_so in broken.items() if is_so]
+    broken = {"mlcommons-loadgen": bool(loadgen.found)}
+    broken |= {one.backend: not one.works for one in probes if one.backend == _CORE}
+    return [
+        MissingPart(name, "every run: it is part of the core", installation.repair(name))
+        for name, is_so in broken.items()
+        if is_so
+    ]

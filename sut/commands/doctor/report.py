@@ -41,6 +41,7 @@ class DoctorReport:
 
     works: bool  # LoadGen and the core backend work
     machine: MachineFacts
+    installation: str  # how this package is installed, in words
     loadgen: LoadGen
     backends: tuple[BackendProbe, ...]
     extras: dict[str, bool]  # whether it is installed

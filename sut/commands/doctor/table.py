@@ -36,6 +36,7 @@ def show(report: DoctorReport) -> None:
 def rows(report: DoctorReport) -> Iterator[TableRow]:
     """The table's rows."""
     yield from _machine(report)
+    yield TableRow("installed", report.installation)
     yield _loadgen(report)
     for probed in report.backends:
         yield _backend(probed)

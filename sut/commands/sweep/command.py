@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from foundation import atomic_write
+from foundation import atomic_write, installation
 from foundation.typed_json import encode
 from sut.commands.sweep import grid, rows, runs, summary
 from sut.commands.sweep.grid import Axis, Point
@@ -144,7 +144,7 @@ def _draw(sweep: Sweep, found: Sequence[summary.PointSummary]) -> None:
         plot.draw(found, sweep.axes, table.heading(sweep.points[0].config, sweep.axes), path)
         print(f"plot: {path}")
     except ImportError as error:
-        todo = "pip install 'mlperf-bert-sut[plot]', then this command with --resume"
+        todo = f"{installation.command('plot')}, then this command with --resume"
         print(f"no plot: {error.name} is not installed. Type: {todo}.")
 
 

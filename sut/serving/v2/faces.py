@@ -13,8 +13,8 @@ from typing import Any
 
 from backends.v2.http_forms import BINARY
 from backends.v2.messages import ServerMetadata
+from foundation import installation
 from sut.executors.base import Ready
-from sut.machine import project
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
 from sut.running.prepare import Prepared
@@ -101,7 +101,7 @@ def of(
     config = prepared.config
     service = InferenceService(
         core,
-        ServerMetadata("mlperf-bert-sut", project.version(), (BINARY,)),
+        ServerMetadata("mlperf-bert-sut", installation.version(), (BINARY,)),
         f"{config.backend}_{prepared.precision}",
         prepared.task.head,
         packed=all(one.packed for one in ready),

@@ -77,3 +77,11 @@ def test_text_of_a_catalogue_has_no_escapes_on_a_terminal(tmp_path: Path, capsys
 def test_a_catalogue_without_assets_is_called_that(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"found no asset there\. Check --catalogue"):
         catalogues.find(read(tmp_path, ""), "demo")
+
+
+def test_every_model_and_data_set_says_how_large_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert assets.main(["--cache-dir", str(tmp_path)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if " MB" in line]
+    assert len(lines) == len(catalogues.read())
+    assert [line for line in lines if "?" in line] == []
+    assert [line for line in lines if "bert-large-mlperf " in line and "about 1,336 MB" in line] != []

@@ -12,9 +12,9 @@ import pytest
 from backends.base import Options
 from backends.bert.model import Model
 from backends.errors import BackendError
+from foundation import installation
 from qsl.feature_cache import FeatureFiles
 from sut.executors.worker import WorkerSpec
-from sut.machine import project
 from sut.nodes.errors import NodeError
 from sut.running import ray_agent, shipped_files
 from sut.running.ray_agent import NodeTask, look
@@ -55,7 +55,7 @@ def weights(folder: Path) -> FileSet:
 def test_a_node_says_what_it_has(tmp_path: Path) -> None:
     files = weights(tmp_path / "model")
     found = look(task(files=files))
-    assert (found.package, found.instances, found.accelerated) == (project.version(), 1, False)
+    assert (found.package, found.instances, found.accelerated) == (installation.version(), 1, False)
     assert (found.has_features, found.has_model, found.has_engine) == (False, True, True)
     files.paths[0].write_text("other weights")
     assert not look(task(files=files)).has_model
