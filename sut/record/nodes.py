@@ -16,6 +16,7 @@ class NodeLoss:
     reason: str
     jobs_moved: int  # unanswered, and submitted to another node, or to this one once it was back
     back_unix_s: float | None = field(default=None, metadata=UNLESS_NONE)
+    address: str | None = field(default=None, metadata=UNLESS_NONE)  # of the lost node, if another one took its place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,11 @@ class NodeRecord:
     losses: tuple[NodeLoss, ...] = ()
     engine: str | None = field(default=None, metadata=UNLESS_NONE)  # its built engine's key
     machine: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Addresses of the nodes that were lost here."""
+        return tuple(dict.fromkeys(loss.address or self.address for loss in self.losses))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ def after_test(prepared: Prepared, executor: Executor) -> Prepared:
     """The same with a notice if a node was lost."""
     if not isinstance(executor, FleetExecutor):
         return prepared
-    lost = [node.address for node in executor.record() if node.losses]
+    lost = [address for node in executor.record() for address in node.lost]
     if not lost:
         return prepared
     who = f"node {lost[0]} was" if len(lost) == 1 else f"nodes {', '.join(lost)} were"

@@ -25,7 +25,7 @@ from qsl.feature_cache import FeatureFiles
 from sut.executors.base import LOAD_PATIENCE_S, Ready
 from sut.executors.instance import portable
 from sut.executors.processes import ProcessExecutor
-from sut.executors.ray_cluster.agent_queue import AgentQueue, take_a_normal_priority
+from sut.executors.ray_cluster.agent_queue import AgentQueue, exit_after_parent, take_a_normal_priority
 from sut.executors.ray_cluster.groups import Answers, Batches
 from sut.executors.worker import WorkerSpec
 from sut.machine import facts as machine_facts
@@ -122,6 +122,7 @@ class NodeAgent:
         for number in (signal.SIGINT, signal.SIGHUP):  # of the run's terminal, if it is on this machine
             signal.signal(number, signal.SIG_IGN)
         take_a_normal_priority()
+        exit_after_parent()
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray's: 1 for an actor without cores of its own
         try:
             self._start(task, Sent(features, contents[:models], contents[models:]))

@@ -105,7 +105,8 @@ def node_rows(nodes: Sequence[NodeRecord] | None) -> Rows:
 def _loss(loss: NodeLoss) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(loss.unix_s))
     back = "" if loss.back_unix_s is None else f"; back after {loss.back_unix_s - loss.unix_s:.1f} s"
-    return f"at {at}: {loss.reason}; {count(loss.jobs_moved, 'batch', 'batches')} moved{back}"
+    who = "" if loss.address is None else f"{loss.address} before it, "
+    return f"{who}at {at}: {loss.reason}; {count(loss.jobs_moved, 'batch', 'batches')} moved{back}"
 
 
 def accuracy_rows(score: Score, errors: list[str], prepared: Prepared) -> Rows:

@@ -169,7 +169,7 @@ NODE = NodeRecord(
     samples_per_s=5.0,
     batches=3,
     samples=4,
-    losses=(NodeLoss(unix_s=1.0, reason="a", jobs_moved=1),),
+    losses=(NodeLoss(unix_s=1.0, reason="a", jobs_moved=1, address="b:1"),),
     machine=encode(NodeMachine(facts=machine_facts.facts(), threads=2, description={"cooling": "air"})),
 )
 RUN_ON_NODES = json.dumps(encode(records.record(nodes=(NODE,))))

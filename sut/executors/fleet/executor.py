@@ -157,13 +157,16 @@ class FleetExecutor(ABC):
 
     def back(self, member: Member, link: Link, about: About, credits: int) -> None:
         """A lost node has a new link, and gets jobs again."""
+        lost = member.address
+        moved = about.address != lost
         with self._lock:
             member.join(link, about, credits)
             self._count()
-            member.losses[-1] = replace(member.losses[-1], back_unix_s=time.time())
+            loss = replace(member.losses[-1], back_unix_s=time.time(), address=lost if moved else None)
+            member.losses[-1] = loss
             self._none_since_s = None
             self._send_waiting()
-        tell(f"node {member.address} is back.")
+        tell(f"node {about.address} takes the place of {lost}." if moved else f"node {lost} is back.")
 
     def _count(self) -> None:
         self.active = sum(member.about.instances for member in self.members if member.link is not None)

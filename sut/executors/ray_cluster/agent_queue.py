@@ -28,6 +28,17 @@ def take_a_normal_priority() -> None:
                 os.setpriority(os.PRIO_PROCESS, thread, 0)
 
 
+def exit_after_parent() -> None:
+    """Watch this process's parent, a raylet, from now on: Python would wait for the instances before it exits."""
+    threading.Thread(target=_exit_after, args=(os.getppid(),), name="raylet", daemon=True).start()
+
+
+def _exit_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_STEP_S)
+    os._exit(1)
+
+
 class AgentQueue:
     """In front of an executor that has been started."""
 

@@ -6,6 +6,7 @@ Nothing is done again by Ray itself: what is lost is the scheduler's to repeat.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import secrets
@@ -13,9 +14,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +36,13 @@ from sut.record.nodes import ClusterRecord
 
 _PLACE_S = 30.0  # for the nodes to be free
 _CONNECT_S, _PROBE_S = 5.0, 30.0
+_CLOSE_S = 5.0
 _AT_ONCE = 4  # calls of an agent: two that take answers, and those that bring batches
 _TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 _MODE = "RAY_AUTH_MODE"
 _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning for each actor without a GPU
+    "RAY_raylet_start_wait_time_s": "120",  # likewise; Ray's default of 30 is not enough on a busy machine
     "RAY_worker_niceness": "0",  # of a cluster that is started here; Ray's default of 15 gives way to any other process
 }
 
@@ -66,10 +70,11 @@ class RayAgent(Agent):
 
     def call(self, method: str, *arguments: object) -> Future[Any]:
         try:
-            return _result(getattr(self._handle, method).remote(*arguments))
-        except RayError as error:
+            with _named_errors():
+                return _result(getattr(self._handle, method).remote(*arguments))
+        except NodeError as error:
             failed: Future[Any] = Future()
-            failed.set_exception(_named(error))
+            failed.set_exception(error)
             return failed
 
     def kill(self) -> None:
@@ -88,25 +93,28 @@ class RayCluster:
 
     def run(self, number: int, function: Callable[..., Any], *arguments: object) -> Future[Any]:
         """Call a function on a node."""
-        task = ray.remote(function).options(max_retries=0, **self._place(number))
-        return _result(task.remote(*arguments))
+        with _named_errors():
+            task = ray.remote(function).options(max_retries=0, **self._place(number))
+            return _result(task.remote(*arguments))
 
     def start(self, number: int, agent: type, *arguments: object) -> RayAgent:
         """Start an agent on a node; returns before it is constructed. Of what `put` has returned it gets the value."""
         options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": _AT_ONCE, **self._place(number)}
-        found = RayAgent(ray.remote(agent).options(**options).remote(*arguments))
+        with _named_errors():
+            found = RayAgent(ray.remote(agent).options(**options).remote(*arguments))
         self._agents.append(found)
         return found
 
     def put(self, value: object) -> object:
         """Keep a value for agents: each node fetches it once."""
-        return ray.put(value)
+        with _named_errors():
+            return ray.put(value)
 
     def name(self, number: int) -> str:
         """The node that has this number now: after a loss it may be another one."""
-        places = placement_group_table(self._group).get("bundles_to_node_id", {})
-        id = places.get(number)
-        return next((node.name for node in _nodes() if node.id == id), self.nodes[number].name)
+        with _named_errors():
+            id = placement_group_table(self._group).get("bundles_to_node_id", {}).get(number)
+            return next((node.name for node in _nodes() if node.id == id), self.nodes[number].name)
 
     def _place(self, number: int) -> dict[str, Any]:
         strategy = PlacementGroupSchedulingStrategy(self._group, number)
@@ -114,6 +122,14 @@ class RayCluster:
         return {"num_cpus": 0, "scheduling_strategy": strategy, **gpus}
 
     def close(self) -> None:
+        """End it all. A raylet that is frozen would answer never: it is left to itself after a while."""
+        closing = threading.Thread(target=self._close, name="end of Ray", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_S)
+        if closing.is_alive():
+            atexit.unregister(ray.shutdown)
+
+    def _close(self) -> None:
         for agent in self._agents:
             agent.kill()
         with suppress(Exception):  # Ray may be gone
@@ -251,6 +267,15 @@ def _result(ref: Any) -> Future[Any]:
 
     ref.future().add_done_callback(done)
     return found
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Ray's errors as NodeError."""
+    try:
+        yield
+    except RayError as error:
+        raise NodeError(str(_named(error))) from error
 
 
 def _named(error: BaseException) -> BaseException:

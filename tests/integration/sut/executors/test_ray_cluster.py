@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import nodes
@@ -115,6 +116,22 @@ def test_what_a_dead_agent_had_is_done_by_another_and_a_new_one_takes_its_place(
         [loss] = found.record()[0].losses
     assert loss.jobs_moved > 0 and loss.reason == str(DIED)
     assert loss.back_unix_s is not None and len(agents.of(0)) == 2
+
+
+def test_another_machine_takes_the_place_of_one_that_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    agents = Agents("fake:sleep_ms=2")
+
+    def launch(number: int, closing: threading.Event) -> Started:
+        started = agents.launch(number, closing)
+        return replace(started, about=about(7)) if len(agents.of(0)) == 2 else started
+
+    with executor(agents, launch) as found:
+        test = Test(found)
+        test.issue(900, then=agents.of(0)[0].kill)
+        test.end(900)
+        first = found.record()[0]
+    assert (first.address, first.lost) == ("node-7", ("node-0",))
+    assert "node node-7 takes the place of node-0." in capsys.readouterr().err
 
 
 def silent(answers: Answers) -> Answers:
