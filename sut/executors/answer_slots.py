@@ -29,6 +29,7 @@ class AnswerSlots:
         tokens = min(tokens, _MOST_ROWS)
         self._tokens = tokens
         self._memory: Any = context.RawArray(ctypes.c_float, _SLOTS * tokens * 2)
+        self._slots: list[Float32] = []  # views, made where they are used: the memory alone is handed on
         self._jobs = 0
 
     def put(self, answer: Answer) -> Answer:
@@ -52,7 +53,7 @@ class AnswerSlots:
         return outputs.dtype == np.float32 and is_pairs and len(outputs) <= self._tokens
 
     def _next(self) -> Float32:
-        number = self._jobs % _SLOTS
-        self._jobs += 1
-        at = number * self._tokens * 2
-        return np.frombuffer(self._memory, np.float32, self._tokens * 2, at * 4).reshape(self._tokens, 2)
+        if not self._slots:
+            self._slots = list(np.frombuffer(self._memory, np.float32).reshape(_SLOTS, self._tokens, 2))
+        number, self._jobs = self._jobs % _SLOTS, self._jobs + 1
+        return self._slots[number]

@@ -30,7 +30,7 @@ from backends.base import Pending
 from foundation import freed_memory, terminal
 from foundation.program import INTERRUPTS
 from sut.errors import RunFailedError, UserError
-from sut.executors import parent_watch
+from sut.executors import parent_watch, pipe_messages
 from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import JOBS_PER_INSTANCE, Answer, Ready
 from sut.executors.worker import Worker, WorkerSpec
@@ -176,9 +176,9 @@ def _work(worker: Worker, link: Link) -> None:
     try:
         while True:
             if _is_next_first(pipe, in_flight):
-                in_flight.append(worker.begin(pipe.recv()))
+                in_flight.append(worker.begin(pipe_messages.receive_work(pipe)))
             else:
-                pipe.send(_sent(link.slots, in_flight.popleft().answers()))
+                pipe_messages.send_answer(pipe, _sent(link.slots, in_flight.popleft().answers()))
     finally:
         worker.close()
 

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sut.errors import RunFailedError
-from sut.executors import process_group
+from sut.executors import pipe_messages, process_group
 from sut.executors.answer_slots import AnswerSlots
 from sut.executors.base import LOAD_PATIENCE_S, Answer, Done, Job, Outcome, Ready, load_stalled
 from sut.executors.process_group import Group
@@ -114,7 +114,7 @@ class ProcessExecutor:
             instance.in_flight.append((job, done))
             instance.since_s = time.monotonic()
             try:
-                instance.pipe.send(job.work)
+                pipe_messages.send_work(instance.pipe, job.work)
             except OSError:
                 return  # it has exited; the collector notices that and fails this job too
 
@@ -135,23 +135,28 @@ class ProcessExecutor:
         while alive and not self._closing.is_set():
             ready_keys = {key.data for key, _ in selector.select(_POLL_S)}
             for one in [one for one in alive if one in ready_keys or one.group in ready_keys]:
-                if not self._receive(one, may_have_exited=one.group in ready_keys):
+                if not self._receive(one, has_answer=one in ready_keys, may_have_exited=one.group in ready_keys):
                     alive.remove(one)
                     selector.unregister(one.pipe)
 
-    def _receive(self, instance: _Instance, may_have_exited: bool) -> bool:
-        """Handle the instance's messages; False if it has exited."""
+    def _receive(self, instance: _Instance, has_answer: bool, may_have_exited: bool) -> bool:
+        """Handle the instance's messages, as far as is known without asking the pipe; False if it has exited."""
         try:
-            while instance.pipe.poll():
-                answer = instance.slots.take(instance.pipe.recv())
-                job, done = instance.in_flight.popleft()
-                done(Outcome(job, answer, instance.index))
+            if has_answer:
+                self._take(instance)
+            while may_have_exited and instance.pipe.poll():
+                self._take(instance)
             has_exited = may_have_exited and instance.group.has_ended(instance.number) and not instance.pipe.poll()
         except (EOFError, OSError):
             has_exited = True
         if has_exited:
             self._fail_jobs(instance)
         return not has_exited
+
+    def _take(self, instance: _Instance) -> None:
+        answer = instance.slots.take(pipe_messages.receive_answer(instance.pipe))
+        job, done = instance.in_flight.popleft()
+        done(Outcome(job, answer, instance.index))
 
     def _fail_jobs(self, instance: _Instance) -> None:
         if self._closing.is_set():

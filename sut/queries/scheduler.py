@@ -120,7 +120,7 @@ class Scheduler:
 
     def _plan(self, ids: Int64, indexes: Int64, now_s: float) -> Iterator[Job]:
         issued_s = np.full(len(ids), now_s)  # jobs have views of it
-        if self._room is not None:
+        if self._room is not None or len(ids) == 1:
             singles = (slice(one, one + 1) for one in range(len(ids)))
             return (Job(ids[one], indexes[one], issued_s=issued_s[one]) for one in singles)
         batches = batching.by_length(
