@@ -20,7 +20,7 @@ from sut.nodes.credentials import Credentials
 from sut.running.prepare import Prepared
 from sut.serving.core import ServingCore
 from sut.serving.v2.grpc_face import GrpcFace
-from sut.serving.v2.http_face import HttpFace
+from sut.serving.v2.http_face import HEADER_S, HttpFace
 from sut.serving.v2.service import InferenceService
 
 _START_S, _STOP_S, _POLL_S = 30.0, 5.0, 0.02
@@ -32,13 +32,20 @@ class V2Faces:
 
     Args:
         http, grpc: of `frame_server.bind`, closed with the faces; None: not served.
+        header_s: for the first header of an HTTP connection to arrive.
     """
 
     def __init__(
-        self, service: InferenceService, own: Credentials, http: socket.socket | None, grpc: socket.socket | None
+        self,
+        service: InferenceService,
+        own: Credentials,
+        http: socket.socket | None,
+        grpc: socket.socket | None,
+        header_s: float = HEADER_S,
     ) -> None:
         self.failure: Exception | None = None
         self._service, self._own, self._http, self._grpc = service, own, http, grpc
+        self._header_s = header_s
         self._faces: list[HttpFace | GrpcFace] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="v2", daemon=True)
@@ -51,7 +58,7 @@ class V2Faces:
 
     async def _start(self) -> None:
         if self._http is not None:
-            self._faces.append(HttpFace(self._service, self._own, self._http))
+            self._faces.append(HttpFace(self._service, self._own, self._http, self._header_s))
         if self._grpc is not None:
             address = Address(*self._grpc.getsockname()[:2])
             self._grpc.close()  # gRPC binds the port itself; until now nothing else could

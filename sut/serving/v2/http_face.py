@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+from contextlib import suppress
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -23,15 +24,18 @@ from sut.serving.v2.service import MOST_BYTES, InferenceService
 from sut.serving.v2.tokens import check_token
 
 _LOG = logging.getLogger(__name__)
-_BODY_S = 30.0  # for a body to arrive
+HEADER_S, _BODY_S = 30.0, 30.0  # for a connection's first header, and for a body, to arrive
 _MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
 
 class HttpFace:
     """The HTTP server of a service; made, started and stopped on the event loop."""
 
-    def __init__(self, service: InferenceService, own: Credentials, bound: socket.socket) -> None:
-        self._service, self._own, self._bound = service, own, bound
+    def __init__(
+        self, service: InferenceService, own: Credentials, bound: socket.socket, header_s: float = HEADER_S
+    ) -> None:
+        self._service, self._own, self._bound, self._header_s = service, own, bound, header_s
+        self._known: set[web.RequestHandler] = set()  # connections that have had a request
         application = web.Application(client_max_size=MOST_BYTES, middlewares=[self._middleware()])
         application.router.add_get("/v2", self._server)
         application.router.add_get("/v2/health/live", self._live)
@@ -49,13 +53,29 @@ class HttpFace:
     async def start(self) -> None:
         await self._runner.setup()
         await web.SockSite(self._runner, self._bound, ssl_context=self._own.tls(is_node=True)).start()
+        self._watch = asyncio.create_task(self._end_silent())
 
     async def stop(self) -> None:
+        self._watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watch
         await self._runner.cleanup()
+
+    async def _end_silent(self) -> None:
+        """End connections whose first header does not arrive in time; aiohttp would keep them."""
+        since_s: dict[web.RequestHandler, float] = {}
+        while server := self._runner.server:
+            now_s = asyncio.get_running_loop().time()
+            self._known.intersection_update(server.connections)
+            since_s = {one: since_s.get(one, now_s) for one in server.connections if one not in self._known}
+            for one in [one for one, start_s in since_s.items() if now_s - start_s > self._header_s]:
+                one.force_close()
+            await asyncio.sleep(self._header_s / 8)
 
     def _middleware(self) -> Middleware:
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._known.add(request.protocol)
             try:  # what probes ask goes without a token
                 if request.match_info.handler not in (self._live, self._ready, self._model_ready):
                     check_token(self._own, request.headers.get("Authorization"))

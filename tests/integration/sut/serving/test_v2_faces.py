@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -49,12 +50,14 @@ TOKEN = "0123456789abcdef" * 2
 class Served:
     """Faces that are started, and where."""
 
-    def __init__(self, core: ServingCore, own: Credentials = nodes.NOBODY, patience_s: float = 20.0) -> None:
+    def __init__(
+        self, core: ServingCore, own: Credentials = nodes.NOBODY, patience_s: float = 20.0, header_s: float = 20.0
+    ) -> None:
         server = ServerMetadata("sut", "1", (BINARY,))
         bound = [frame_server.bind(Address(nodes.LOOPBACK, 0)) for _ in range(2)]
         self.http, self.grpc = (one.getsockname()[1] for one in bound)
         self.service = InferenceService(core, server, "fake_fp32", SPANS, packed=True, patience_s=patience_s)
-        self.faces = V2Faces(self.service, own, *bound)
+        self.faces = V2Faces(self.service, own, *bound, header_s)
         self.faces.start()
 
     @property
@@ -236,6 +239,19 @@ def test_a_damaged_request_is_answered_or_refused(node: Served, damage: Damage) 
         headers = {http_forms.JSON_LENGTH.replace("-", "_"): str(body.json_length)} if binary else {}
         status, found = node.infer(damage.of(body.content), **headers)
         assert status in (200, 400) and ("error" in found) == (status == 400)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v2 HTTP/1.1\r\nHost:"])
+def test_a_connection_without_a_whole_header_ends(sent: bytes) -> None:
+    with served(header_s=0.1) as found, socket.create_connection(("127.0.0.1", found.http), timeout=20) as silent:
+        kept = http.client.HTTPConnection("127.0.0.1", found.http, timeout=20)
+        kept.request("GET", "/v2/health/live")
+        kept.getresponse().read()
+        silent.sendall(sent)
+        assert silent.recv(1000) == b""
+        kept.request("GET", "/v2/health/live")  # it has had a request, and may be idle
+        assert kept.getresponse().status == 200
+        kept.close()
 
 
 def test_errors_over_grpc(node: Served) -> None:
