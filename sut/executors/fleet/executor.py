@@ -18,12 +18,14 @@ from foundation.arrays import Float32, Int64
 from foundation.people_numbers import count
 from sut.errors import RunFailedError
 from sut.executors.base import Answer, Done, Job, Outcome, Ready
+from sut.executors.fleet.copies import Copies
 from sut.executors.fleet.deadlines import RunningClock
 from sut.executors.fleet.member import About, Link, Member, Sent
 from sut.nodes.errors import NodeError, ProtocolError
 from sut.record.nodes import ClusterRecord, NodeLoss, NodeRecord
 
 NONE_LEFT_S = 10.0  # how long jobs wait while no node is left
+LATE_S = 0.25  # a younger job is not repeated
 REJOIN_S, MOST_REJOIN_S = 0.1, 2.0  # between two attempts to reach a lost node: twice as long each time
 
 
@@ -31,6 +33,7 @@ class FleetExecutor(ABC):
     """See `base.Executor`."""
 
     cluster: ClusterRecord | None = None
+    repeats_late = False  # whether an idle node does the last jobs of a slow one, too; not at warm-up
 
     def __init__(self, nodes: Sequence[About], rows: Int64, none_left_s: float = NONE_LEFT_S) -> None:
         """`rows`: of each sample's output, by index."""
@@ -43,6 +46,7 @@ class FleetExecutor(ABC):
         self._rows, self._none_left_s = rows, none_left_s
         self._lock = threading.RLock()
         self._waiting: deque[tuple[Job, Done]] = deque()
+        self._copies = Copies()
         self._clock = RunningClock()
         self._none_since_s: float | None = None
         self._closing = threading.Event()
@@ -118,6 +122,8 @@ class FleetExecutor(ABC):
             if not 0 < number < member.next_number:
                 raise ProtocolError(f"expected an answer to a query, found one to {number}")
             sent = member.in_flight.pop(number, None)
+            if sent and not self._copies.is_first_answer(sent.job):
+                sent = None
             member.answered_s = self._clock.now()
             member.unowned += sent is None
             self._send_waiting()
@@ -130,10 +136,24 @@ class FleetExecutor(ABC):
             if member.link is not None and member.is_overdue(self._clock.now()):
                 reason = f"no answer to a batch within {member.patience_s:.3g} s"
                 self.lose(member, member.link, reason, MOST_REJOIN_S)
+        if self.repeats_late:
+            self._repeat_late()
         since_s = self._none_since_s
         if since_s is not None and self._clock.now() - since_s > self._none_left_s and not self.failure:
             reasons = "; ".join(f"{one.address}: {one.losses[-1].reason}" for one in self.members if one.losses)
             self.failure = RunFailedError(f"expected a node to answer, found all lost ({reasons})")
+
+    def _repeat_late(self) -> None:
+        """At the end of a test a slow node may have work for long: what an idle one would do in less than half the
+        time is sent there too, and the first answer counts."""
+        with self._lock:
+            now_s = self._clock.now()
+            for idle in (one for one in self.members if one.has_idle_instance and not self._waiting):
+                slow = max(self.members, key=lambda one: one.busy_s(now_s))
+                for sent in reversed(list(slow.in_flight.values())):  # the last one first: it may not have begun
+                    is_late = now_s - sent.sent_s > LATE_S and slow.busy_s(now_s) > 2 * idle.seconds(sent.job)
+                    if is_late and idle.has_idle_instance and self._copies.add(sent.job):
+                        idle.send(sent.job, sent.done, now_s)
 
     def lose(self, member: Member, link: Link, reason: str, retry_s: float = REJOIN_S) -> None:
         """The node is lost: its jobs go back to their owner, and it is tried again after `retry_s`."""
@@ -141,13 +161,14 @@ class FleetExecutor(ABC):
         with self._lock:
             if self._closing.is_set() or member.link is not link:
                 return
-            lost = member.lose()
+            had = member.lose()
+            lost = [sent for sent in had if self._copies.is_lost(sent.job)]
             self._count()
-            member.losses.append(NodeLoss(unix_s=time.time(), reason=reason, jobs_moved=len(lost)))
+            member.losses.append(NodeLoss(unix_s=time.time(), reason=reason, jobs_moved=len(had)))
             if not self.active:
                 self._none_since_s = self._clock.now()
         link.drop()
-        again = f" {count(len(lost), 'batch', 'batches')} of it to be done again elsewhere." if lost else ""
+        again = f" {count(len(had), 'batch', 'batches')} of it to be done again elsewhere." if had else ""
         tell(f"node {member.address} is lost: {reason}.{again}")
         error = RunFailedError(f"the node at {member.address} is lost: {reason}")
         for sent in lost:

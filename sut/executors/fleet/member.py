@@ -39,6 +39,7 @@ class Sent:
 
     job: Job
     done: Done
+    sent_s: float
     deadline_s: float
 
 
@@ -80,11 +81,25 @@ class Member:
         """When another job would be done here, relative to the other nodes."""
         return (len(self.in_flight) + 1) / self.samples_per_s
 
+    @property
+    def has_idle_instance(self) -> bool:
+        return self.has_credit and len(self.in_flight) < self.about.instances
+
+    def busy_s(self, now_s: float) -> float:
+        """For how long its jobs will still take, by its speed; a job that is older may take as long again."""
+        samples = sum(len(sent.job.ids) for sent in self.in_flight.values())
+        oldest = next(iter(self.in_flight.values()), None)
+        return max(samples / self.samples_per_s, now_s - oldest.sent_s if oldest else 0.0)
+
+    def seconds(self, job: Job) -> float:
+        """The time of a job on one of its instances."""
+        return len(job.ids) * self.about.instances / self.samples_per_s
+
     def send(self, job: Job, done: Done, now_s: float) -> None:
         """Send a job. Does not block."""
         assert self.link is not None
         number, self.next_number = self.next_number, self.next_number + 1
-        self.in_flight[number] = Sent(job, done, now_s + self.patience_s)
+        self.in_flight[number] = Sent(job, done, now_s, now_s + self.patience_s)
         self.link.send(job, number)
 
     def is_overdue(self, now_s: float) -> bool:

@@ -113,6 +113,7 @@ class RemoteExecutor(FleetExecutor):
         self._loop.start()
         with ThreadPoolExecutor(len(self.members)) as pool:
             speeds = list(pool.map(self._measure, self.members, [welcome for _, welcome in self._first]))
+        self.repeats_late = not self._single_samples
         return [speed for one, speed in zip(self.members, speeds, strict=True) for _ in range(one.about.instances)]
 
     def _measure(self, member: Member, welcome: Welcome) -> Ready:

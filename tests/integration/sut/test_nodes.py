@@ -107,9 +107,9 @@ def test_another_vocabulary_is_refused(nodes: Nodes, capfd: pytest.CaptureFixtur
 
 def test_a_frozen_node_a_killed_node_and_one_that_ends(nodes: Nodes) -> None:
     (_, first), (second_address, second), (third_address, third) = nodes.commands.items()
-    with nodes.run("frozen", "--scenario", "Server", "--stall-timeout-s", "0.5") as run:
+    with nodes.run("frozen", "--scenario", "Server", "--stall-timeout-s", "0.2") as run:
         signalled(second, signal.SIGSTOP)
-        nodes.assert_answered(run.end(), second_address, "no answer to a batch within 0.5 s")
+        nodes.assert_answered(run.end(), second_address, "no answer to a batch within 0.2 s")
     signalled(second, signal.SIGCONT)
     with nodes.run("killed-instance") as run:
         [instance] = third.instances()

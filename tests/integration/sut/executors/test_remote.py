@@ -92,7 +92,7 @@ def one_row_less(data: bytes) -> bytes:
     ("change", "reason"),
     [
         (one_row_less, r"expected \d+ rows for a batch, found \d+"),
-        (stall, "no answer to a batch within 0.4 s"),
+        (stall, "no answer to a batch within 0.2 s"),
         (garbage, "expected a frame of the protocol"),
         (lie, "at most .* bytes in ANSWER"),
         (reorder, "expected"),
@@ -107,7 +107,7 @@ def test_what_a_broken_node_had_is_done_by_another(
     reason: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with nodes.proxies(other) as [proxy], nodes.executor(fast.address, proxy.address, patience_s=0.4) as executor:
+    with nodes.proxies(other) as [proxy], nodes.executor(fast.address, proxy.address, patience_s=0.2) as executor:
         test = Test(executor)
         proxy.change = change
         test.issue()
@@ -118,6 +118,33 @@ def test_what_a_broken_node_had_is_done_by_another(
     assert re.search(reason, bad.losses[0].reason)
     [line, *_] = [one for one in capfd.readouterr().err.splitlines() if str(proxy.address) in one]
     assert "is lost" in line and "to be done again elsewhere" in line
+
+
+def test_what_a_node_stalls_on_at_the_end_is_done_by_an_idle_one(fast: FrameServer, other: FrameServer) -> None:
+    with nodes.proxies(other) as [proxy], nodes.executor(fast.address, proxy.address) as executor:
+        test = Test(executor)
+        proxy.change = stall
+        test.issue()
+        test.end()
+        assert sum(one.samples for one in executor.record()) == 300
+        assert not any(one.losses for one in executor.record())
+
+
+def test_a_copy_that_is_answered_late_counts_once(fast: FrameServer, other: FrameServer) -> None:
+    with nodes.proxies(other) as [proxy], nodes.executor(fast.address, proxy.address) as executor:
+        held: list[bytes] = []
+
+        def hold(data: bytes) -> None:
+            held.append(data)
+
+        test = Test(executor)
+        proxy.change = hold
+        test.issue()
+        test.end()
+        proxy.change = lambda data: b"".join(held) + data
+        executor.names()  # the node's next bytes
+        record = executor.record()[1]
+        assert record.samples == 0 and record.unowned_answers > 0 and not record.losses
 
 
 def test_two_runs_share_a_node(other: FrameServer) -> None:

@@ -57,7 +57,7 @@ class Served:
         bound = [frame_server.bind(Address(nodes.LOOPBACK, 0)) for _ in range(2)]
         self.http, self.grpc = (one.getsockname()[1] for one in bound)
         self.service = InferenceService(core, server, "fake_fp32", SPANS, packed=True, patience_s=patience_s)
-        self.faces = V2Faces(self.service, own, *bound, header_s)
+        self.faces = V2Faces(self.service, own, bound[0], bound[1], header_s)
         self.faces.start()
 
     @property
