@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _INPUT, _OUTPUT, _ERROR = range(3)
+_FILE_COLUMNS = 10_000
 _PATIENCE_S = 5.0  # for a reader of a descriptor that does not block
 _lost: dict[int, OSError] = {}  # descriptor → why its text ended
 
@@ -44,11 +45,10 @@ def lost_output() -> OSError | None:
     return None if found is None or found.errno == errno.EPIPE else found
 
 
-def console(*, stderr: bool = False, file_columns: int | None = None) -> Console:
+def console(*, stderr: bool = False) -> Console:
     """rich's console for plain text: a user's names and paths are no markup, and foreign text has no escapes.
 
-    Args:
-        file_columns: the width of what is no terminal; None: rich's own.
+    What is no terminal gets whole lines: a program reads them.
     """
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
     from rich.segment import Segment
@@ -69,8 +69,8 @@ def console(*, stderr: bool = False, file_columns: int | None = None) -> Console
 
     found = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     found.push_render_hook(InertText())
-    if file_columns and not found.is_terminal:
-        found.width = file_columns
+    if not found.is_terminal:
+        found.width = _FILE_COLUMNS
     return found
 
 

@@ -105,7 +105,7 @@ def _print(rows: list[AssetRow], root: Path) -> None:
     for one in rows:
         flags = " ".join(f"--{flag}" for flag in one.flags) or "–"
         table.add_row(one.name, flags, one.state, _size(one), one.verified or "–", one.licence)
-    console = terminal.console(file_columns=200)
+    console = terminal.console()
     console.print(table)
     console.print(f"directory: {root}. To fetch what is missing, type: python -m sut fetch NAME", soft_wrap=True)
 

@@ -12,6 +12,7 @@ from accuracy.log import AccuracyLogError
 from accuracy.score import Score
 from accuracy.targets import Target
 from foundation import log_files, program
+from foundation.steps import doing
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.machine import memory
@@ -52,8 +53,10 @@ def run(config: RunConfig) -> int:
     handlers = {number: signal.getsignal(number) for number in program.INTERRUPTS}
     with log_dir.claimed(logs):
         prepared, executor = _with_executor(prepare(config, logs))
+        print(terminal_report.opening(prepared), file=sys.stderr, flush=True)
         try:
-            ready = executor.start()
+            with doing(terminal_report.loading(prepared)):
+                ready = executor.start()
             code = (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
         finally:
             executor.close()
@@ -77,7 +80,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     roi = RegionOfInterest() if config.roi else None
     scheduler = watched_test.scheduler(prepared, executor, ready, plan, roi)
     record = recording.with_instances(recording.begin(prepared), ready)
-    print(terminal_report.opening(prepared, plan), file=sys.stderr)
+    print(terminal_report.length(prepared, plan), file=sys.stderr, flush=True)
     try:
         clock = watched_test.run(prepared, plan, scheduler, executor, ready, roi)
     except RunFailedError as error:

@@ -87,11 +87,12 @@ def data_of(config: RunConfig) -> OpenData:
     return lambda file: TASKS[config.task].open(file, vocab, cache_dir)
 
 
-def ready(config: RunConfig, model: Model, open_data: OpenData) -> Model:
+def ready(config: RunConfig, model: Model, open_data: OpenData, *, builds: bool = True) -> Model:
     """The model with its engine, if the precision needs one: the given one, else the one with its key.
 
     Args:
         open_data: opens the calibration data, with the model's vocabulary.
+        builds: whether to build it if it is missing; otherwise the model has none then.
 
     Raises:
         UsageError: the given one is incomplete, or for other weights or another precision.
@@ -102,7 +103,7 @@ def ready(config: RunConfig, model: Model, open_data: OpenData) -> Model:
         return replace(model, engine=_named(config.engine, config, model))
     if not needs_engine(config):
         return model
-    return replace(model, engine=engine(config, model, open_data))
+    return replace(model, engine=(engine if builds else existing)(config, model, open_data))
 
 
 def _named(directory: Path, config: RunConfig, model: Model) -> Path:
@@ -120,26 +121,44 @@ def _named(directory: Path, config: RunConfig, model: Model) -> Path:
 
 def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | None = None) -> Path:
     """The directory of the engine for `config`, in `root` or the cache; built if it is missing or incomplete."""
-    builder = backends.engine_builder(config.backend)
     inputs = _inputs(config, model, open_data)
-    settings = builder.settings()
-    content = {name: value for name, value in inputs.about.items() if name not in _NOT_CONTENT}
-    directory = (root or default_root(config)) / feature_cache.key(settings, content, *builder.sources)
-    if not (builder.is_complete(directory) and sealed_directory.is_intact(directory)):
-        if _can_be_written(directory):
-            print(f"the engine in {directory} is damaged or not complete", file=sys.stderr)
-        print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
-        progress = _BuildProgress()
-        builder.build(
-            directory,
-            model,
-            inputs.samples,
-            {**inputs.about, **settings, "built_on": machine_facts.kind()},
-            machine_facts.cores(),
-            progress.update,
-        )
-        progress.end()
+    directory = _directory(config, inputs, root)
+    if not _is_whole(config, directory):
+        _build(config, model, inputs, directory)
     return directory
+
+
+def existing(config: RunConfig, model: Model, open_data: OpenData) -> Path | None:
+    """The directory of the engine for `config` in the cache; None if it has to be built first."""
+    directory = _directory(config, _inputs(config, model, open_data), None)
+    return directory if _is_whole(config, directory) else None
+
+
+def _directory(config: RunConfig, inputs: _EngineInputs, root: Path | None) -> Path:
+    builder = backends.engine_builder(config.backend)
+    content = {name: value for name, value in inputs.about.items() if name not in _NOT_CONTENT}
+    return (root or default_root(config)) / feature_cache.key(builder.settings(), content, *builder.sources)
+
+
+def _is_whole(config: RunConfig, directory: Path) -> bool:
+    return backends.engine_builder(config.backend).is_complete(directory) and sealed_directory.is_intact(directory)
+
+
+def _build(config: RunConfig, model: Model, inputs: _EngineInputs, directory: Path) -> None:
+    builder = backends.engine_builder(config.backend)
+    if _can_be_written(directory):
+        print(f"the engine in {directory} is damaged or not complete", file=sys.stderr)
+    print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
+    progress = _BuildProgress()
+    builder.build(
+        directory,
+        model,
+        inputs.samples,
+        {**inputs.about, **builder.settings(), "built_on": machine_facts.kind()},
+        machine_facts.cores(),
+        progress.update,
+    )
+    progress.end()
 
 
 def _can_be_written(directory: Path) -> bool:

@@ -23,6 +23,7 @@ from sut.record import detail_log
 from sut.record.results import PeakResult, Probe
 from sut.running import recording, terminal_report, watched_test
 from sut.running.prepare import Prepared
+from sut.settings.settings import RunConfig
 
 _PROBE_S = 10.0  # default length of a probe
 _CONFIDENCE = 0.99
@@ -40,7 +41,7 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     """
     config = prepared.config
     record = recording.with_instances(recording.begin(prepared), ready)
-    print("\n".join(["Server, find peak", *prepared.notices]), file=sys.stderr)
+    print(f"find peak: {about(config)}", file=sys.stderr)
     probes: list[Probe] = []
     start_qps = config.target_qps or _FIRST * sum(one.samples_per_s for one in ready)
     try:
@@ -56,6 +57,12 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     program.ignore_interrupts()
     terminal_report.closing(prepared, _rows(found, len(probes)))
     return VALID if found else INVALID
+
+
+def about(config: RunConfig) -> str:
+    """The length of a search in words."""
+    probe_s = _PROBE_S if config.min_duration_s is None else config.min_duration_s
+    return f"tests of {probe_s:g} s or longer each, usually 6 to 12, at most {_MOST_PROBES}"
 
 
 def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]:
@@ -130,7 +137,7 @@ def check_length(queries: int, percentile: float) -> None:
 
 def _line(number: int, probe: Probe) -> str:
     verdict = "VALID" if probe.valid else "INVALID"
-    return f"probe {number:2}: {probe.target_qps:10.4g} qps  p99 {_ms(probe):>9}  {verdict}"
+    return f"probe {number:2}: {figure(probe.target_qps):>10} queries/s  p99 {_ms(probe):>9}  {verdict}"
 
 
 def _ms(probe: Probe) -> str:

@@ -19,6 +19,7 @@ from backends.bert.model import Model
 from backends.quantization import engine_store
 from foundation import file_stamps
 from foundation.file_stamps import FileStamp
+from foundation.steps import doing
 from qsl.base import Features
 from qsl.data_set import DataSet
 from sut.executors.worker import WorkerSpec
@@ -86,11 +87,12 @@ class Prepared:
         return self.topology is not None and self.topology.weights_shared
 
 
-def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
+def prepare(asked: RunConfig, logs: Path | None = None, *, builds: bool = True) -> Prepared:
     """Resolve every choice and check every input; cheap checks and likely mistakes come first.
 
     Args:
         logs: the log directory, which exists; None: the one in `asked`.
+        builds: whether to build an engine that is missing; otherwise the model has none.
 
     Raises:
         UsageError, DatasetError, BackendError, UnknownTargetError: the first setting or file that cannot be used.
@@ -107,13 +109,14 @@ def prepare(asked: RunConfig, logs: Path | None = None) -> Prepared:
     plan = None if asked.is_on_nodes else instances_plan.plan(config, model, gpus)
     batch_tokens = plan.max_batch_tokens if plan else instances_plan.asked_batch_tokens(config)
     config = replace(config, max_batch_tokens=batch_tokens)
-    read = inputs.read(config, task, model)
+    with doing("reading the data set"):
+        read = inputs.read(config, task, model)
     data = read.data
     if plan:
         plan.check_memory(config, model, data.features.total_tokens)
     resolved = replace(_resolved(config, plan, data), log_dir=logs or asked.log_dir)
     conf = user_conf.read(resolved, task.model_key, read.samples, pipes=True)
-    model = model if asked.executor == "remote" else engines.ready(config, model, data.sibling)
+    model = model if asked.executor == "remote" else engines.ready(config, model, data.sibling, builds=builds)
     judged = requested or target.default(asked, model, task, read.samples)
     worker = _worker(resolved, model, data)
     graph = model_choice.graph_weights(model)

@@ -25,15 +25,34 @@ from sut.settings.settings import RunConfig
 Rows = list[tuple[str, str]]
 
 
-def opening(prepared: Prepared, plan: Plan) -> str:
-    """The run and its length in two lines, and the notices."""
+def what(config: RunConfig, precision: str) -> str:
+    """The run in one line."""
+    return f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {precision}"
+
+
+def opening(prepared: Prepared) -> str:
+    """The run and where it runs in two lines, the settings that it found, and the notices."""
     config = prepared.config
-    what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend} {prepared.precision}"
     where = count(prepared.instances, "instance")
-    where += f" × {config.threads} threads" if prepared.places else f" on {config.node or 'the nodes of a Ray cluster'}"
-    amount = f"{prepared.samples} samples" if config.mode == "accuracy" else _queries(config.scenario, plan)
+    where += (
+        f" × {count(config.threads or 1, 'thread')}"
+        if prepared.places
+        else f" on {config.node or 'the nodes of a Ray cluster'}"
+    )
     settings = [f"LoadGen's settings from {config.user_conf}"] if config.user_conf else []
-    return "\n".join([what, f"{where}; {amount}", *_zeros(prepared), *_server(prepared), *settings, *prepared.notices])
+    first = what(config, prepared.precision)
+    return "\n".join([first, where, *_zeros(prepared), *server(prepared), *settings, *prepared.notices])
+
+
+def loading(prepared: Prepared) -> str:
+    """What happens between the opening and the first query."""
+    return f"loading {prepared.config.model} into {count(prepared.instances, 'instance')} and warming up"
+
+
+def length(prepared: Prepared, plan: Plan) -> str:
+    """How long the run is, in words."""
+    is_whole = prepared.config.mode == "accuracy"
+    return f"{prepared.samples:,} samples" if is_whole else queries(prepared.config.scenario, plan)
 
 
 def _zeros(prepared: Prepared) -> list[str]:
@@ -42,7 +61,8 @@ def _zeros(prepared: Prepared) -> list[str]:
     return [f"{prepared.zero_weights:.1%} of the graph's weights are zero"]
 
 
-def _server(prepared: Prepared) -> list[str]:
+def server(prepared: Prepared) -> list[str]:
+    """The model of another server in one line; none if the model is our own."""
     served = prepared.model.served
     if served is None:
         return []
@@ -51,11 +71,12 @@ def _server(prepared: Prepared) -> list[str]:
     return [f"model {served.model!r} at {served.address} ({served.protocol}): {name}{platform}"]
 
 
-def _queries(scenario: str, plan: Plan) -> str:
+def queries(scenario: str, plan: Plan) -> str:
+    """The least length of a performance run in words."""
     noun = "samples in one query" if scenario == "Offline" else "queries"
     duration = f" and {plan.min_duration_s:g} s" if plan.min_duration_s else ""
     qps = "" if plan.target_qps is None else f", target_qps {figure(plan.target_qps)}"
-    return f"at least {plan.min_query_count} {noun}{duration}{qps}"
+    return f"at least {plan.min_query_count:,} {noun}{duration}{qps}"
 
 
 def performance_rows(scenario: str, judged: Judged, progress: QueryCounters, goal: Target | None) -> Rows:
@@ -132,14 +153,20 @@ def without_a_result(config: RunConfig) -> str:
 
 def closing(prepared: Prepared, rows: Rows) -> None:
     """Print the final table of a run."""
+    zeros = [("weights", text) for text in _zeros(prepared)]
+    show([*rows, *zeros, *note_rows(prepared), ("logs", str(prepared.config.log_dir))])
+
+
+def note_rows(prepared: Prepared) -> Rows:
+    """A row for each notice."""
+    return [("note", notice) for notice in prepared.notices]
+
+
+def show(rows: Rows) -> None:
+    """Print names and values as a table on standard output."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in [
-        *rows,
-        *(("weights", text) for text in _zeros(prepared)),
-        *(("note", notice) for notice in prepared.notices),
-        ("logs", str(prepared.config.log_dir)),
-    ]:
+    for name, value in rows:
         table.add_row(name, value)
     terminal.console().print(table)

@@ -21,7 +21,6 @@ _STATUS = {
     "failed": "FAILED",
 }
 _WITHOUT_TARGET = "complete, without a target"
-_COLUMNS = 160  # of a comparison that goes to a file
 
 
 def rows_of(record: TrainingRecord) -> Rows:
@@ -88,7 +87,7 @@ def compare(records: Mapping[str, TrainingRecord]) -> None:
             _percent(found.mfu),
             _percent(efficiency(record, list(records.values()))),
         )
-    terminal.console(file_columns=_COLUMNS).print(table)
+    terminal.console().print(table)
 
 
 def efficiency(record: TrainingRecord, others: Sequence[TrainingRecord]) -> float | None:

@@ -16,7 +16,6 @@ from sut.commands.sweep.summary import FigureStatistics, PointSummary
 from sut.record.figures import label
 from sut.settings.settings import RunConfig
 
-_WIDTH = 170  # without a terminal
 _SURE_FROM = 3  # repeats: with two, the interval is too wide to be of use
 _COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "batch_p50_ms", "batch_p99_ms", "f1", "accuracy")
 _SHARED = ("scenario", "mode", "model", "backend", "precision")  # settings shown in the heading, unless they are swept
@@ -38,7 +37,7 @@ def notices(summaries: Sequence[PointSummary]) -> list[str]:
 
 def show(summaries: Sequence[PointSummary], axes: Sequence[Axis], finished: Sequence[SweepRow]) -> None:
     """Print the table, the failures below it, and the notices."""
-    console = terminal.console(file_columns=_WIDTH)
+    console = terminal.console()
     figures = [name for name in _COLUMNS if any(name in one.figures for one in summaries)]
     table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left")
     for axis in axes:
