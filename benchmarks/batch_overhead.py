@@ -12,16 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from itertools import product
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from backends import backend_class
 from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import find_model
+from foundation import program, terminal
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
 from sut.settings.settings import DEMO
@@ -71,9 +72,9 @@ def main() -> None:
         tokens = samples * LENGTH
         table.add_row(str(samples), str(tokens), *(f"{tokens / seconds[row]:,.0f}" for seconds in found.values()))
     table.add_row("overhead", "", *(f"{overhead_tokens(seconds):.0f} tokens" for seconds in found.values()))
-    Console().print(table)
+    terminal.console().print(table)
     print(json.dumps({"model": options.model, "length": LENGTH, "samples": SAMPLES, "seconds": found}))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from backends.base import Batch
@@ -35,6 +35,7 @@ from backends.pytorch_cpu.packed_bert import PackedBert
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
 from benchmarks.length_matched import LENGTHS
+from foundation import program, terminal
 
 LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
@@ -147,7 +148,7 @@ def _print(found: dict[str, Any]) -> None:
     for part, spent in ms.items():
         rate = f"{operations[part] / spent / 1e6:.0f}" if part in operations else ""
         table.add_row(part, f"{spent:.2f}", f"{spent / ms['all']:.1%}", rate)
-    Console().print(table)
+    terminal.console().print(table)
 
 
 def main() -> None:
@@ -165,4 +166,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from accuracy.log import PAD_LOGIT
@@ -35,6 +34,7 @@ from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
 from backends.onnxruntime_cpu.graph import BuiltGraph
 from backends.quantization.calibration import CalibrationSettings, observe, quantize
 from benchmarks import outlier_model
+from foundation import program, terminal
 from foundation.arrays import Float32
 from qsl import demo, squad, squad_examples
 from qsl.wordpiece import WordPiece
@@ -149,9 +149,9 @@ def main() -> None:
     table = Table("way", "score", "agrees with fp32", "error of the logits", box=None)
     for way, score, agree, error in found:
         table.add_row(way, f"{score:.2f}", f"{agree:.2%}", f"{error:.4f}")
-    Console().print(table)
+    terminal.console().print(table)
     print(json.dumps({"model": options.model, "samples": options.samples, "found": found}))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

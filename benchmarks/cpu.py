@@ -21,14 +21,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from backends.bert.checkpoints import find_model
 from backends.bert.config import BertConfig
 from benchmarks import cpu_report, demo_server, length_matched, sut_runs, without_amx
 from benchmarks.interleave import Contestant, Reading, run_turns
 from benchmarks.peers import missing, on_cores, peer_class
 from benchmarks.sut_runs import BenchmarkData
+from foundation import program, terminal
 from qsl import feature_cache
 from sut.fetch import resolve as asset_paths
 
@@ -172,11 +171,11 @@ def main() -> None:
     without = ("AMX",) if options.without_amx else ()
     report = cpu_report.CpuReport(chosen, results, inputs.geometry, tokens, without)
     # Lines are wrapped only on a terminal.
-    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console = terminal.console()
     for table in report.tables():
         cpu_report.show(table, console, markdown=options.markdown)
     print(json.dumps({"model": options.model, "rounds": rounds, **report.facts()}))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from backends.bert.config import BertConfig
 from benchmarks.interleave import Contestant, Goal, RatioTerm, Reading, Results, Spread, best, ratio, spread, summary
+from foundation.people_numbers import figure
 from sut.machine import facts as machine_facts
 
 OFFLINE, P90, PEAK = "samples_per_s", "p90_ms", "gops"
@@ -151,11 +152,7 @@ def _peak_key(precision: str) -> str:
 def spread_text(found: Spread | None, unit: str = "") -> str:
     if found is None:
         return "–"
-    text = (
-        f"{found.median:.3g} ({found.lowest:.3g} – {found.highest:.3g})"
-        if found.median < 1000
-        else (f"{found.median:,.0f} ({found.lowest:,.0f} – {found.highest:,.0f})")
-    )
+    text = f"{figure(found.median)} ({figure(found.lowest)} – {figure(found.highest)})"
     return f"{text} {unit}".rstrip()
 
 
@@ -163,7 +160,7 @@ def reading_text(reading: Reading | str) -> str:
     """The result of one turn as text for the progress line."""
     if isinstance(reading, str):
         return reading
-    return ", ".join(f"{name} {value:.4g}" for name, value in reading.items())
+    return ", ".join(f"{name} {figure(value)}" for name, value in reading.items())
 
 
 def show(grid: Grid, console: Console, markdown: bool) -> None:

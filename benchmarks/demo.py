@@ -19,9 +19,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from foundation import program, terminal
+from foundation.people_numbers import figure
 from sut.record import run_record
 from sut.record.run_record import RunRecord
 
@@ -123,10 +124,10 @@ def main() -> None:
     figures = measure(parser.parse_args().repeat)
     table = Table("figure", "median", "lowest", "highest", box=None)
     for name, readings in figures.items():
-        table.add_row(name, *(f"{value:.4g}" for value in (statistics.median(readings), min(readings), max(readings))))
-    Console().print(table)
+        table.add_row(name, *(figure(value) for value in (statistics.median(readings), min(readings), max(readings))))
+    terminal.console().print(table)
     print(json.dumps({name: [statistics.median(r), min(r), max(r)] for name, r in figures.items()}))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

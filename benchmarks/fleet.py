@@ -42,6 +42,7 @@ from benchmarks.fleet_nodes import (
     features,
     serve,
 )
+from foundation import program
 from sut.executors.base import Executor, Job, Outcome
 from sut.executors.fleet.member import About
 from sut.executors.ray_cluster.executor import RayExecutor, Started
@@ -241,4 +242,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run(main))

@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,6 +22,7 @@ import torch
 
 from backends.bert.checkpoints import find_model
 from backends.bert.config import BertConfig
+from foundation import program
 
 TOKENS = (1024, 1536)  # of a packed batch
 _SECONDS = 0.25  # for which one kernel is timed on one product
@@ -125,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -20,14 +20,13 @@ import time
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from backends.bert.checkpoints import find_model
 from benchmarks import cpu_report, gpu_report, length_matched, sut_runs
 from benchmarks.cpu import peer_turn, select
 from benchmarks.gpu_report import OFFLINE, P90, PEAK_QPS, RATE, SHARES
 from benchmarks.interleave import Contestant, Reading, Results, run_turns
 from benchmarks.sut_runs import BenchmarkData
+from foundation import program, terminal
 from qsl import feature_cache
 from sut.fetch import resolve as asset_paths
 
@@ -140,11 +139,11 @@ def main() -> None:
 
 def _show(report: gpu_report.GpuReport, *, markdown: bool) -> None:
     """The tables of what was measured so far."""
-    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console = terminal.console()
     for table in report.tables():
         cpu_report.show(table, console, markdown=markdown)
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

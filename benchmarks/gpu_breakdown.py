@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -22,6 +23,7 @@ from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import find_model
 from benchmarks import sut_runs
 from benchmarks.length_matched import LENGTHS
+from foundation import program
 from sut.executors.base import JOBS_PER_INSTANCE
 from sut.fetch import resolve as asset_paths
 from sut.running import engines
@@ -102,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

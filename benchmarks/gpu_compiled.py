@@ -24,6 +24,7 @@ from backends.gpu.kernels import add_norm, attention, embed, epilogue, gemm, hea
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 from benchmarks import gpu_machine_code
 from benchmarks.gpu_machine_code import MachineCode
+from foundation import program
 
 Launch = Callable[[], None]
 HALF, FP8, BYTE = torch.float16, torch.float8_e4m3fn, torch.int8
@@ -177,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

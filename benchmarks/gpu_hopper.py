@@ -25,6 +25,7 @@ from typing import Any
 
 from backends.gpu.hopper.gemm import SHAPES
 from benchmarks.gpu_hopper_child import BASELINE_TILES, CHECKED, DTYPES, PRODUCTS, TIMED
+from foundation import program
 
 PEAK_TFLOPS = {"fp8": 1979, "int8": 1979, "fp16": 989.5, "bf16": 989.5}  # dense, H100 SXM and H200
 LIBRARY = "library"
@@ -198,4 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.gpu_hopper import Child, Contestant, work
 from benchmarks.gpu_hopper_attention_child import BATCHES, HIDDEN, HOPPER, OUTPUTS, TRITON, traffic
+from foundation import program
 
 _LIMIT_S = 20.0
 _LOGS = Path(tempfile.gettempdir()) / "gpu_hopper_attention"
@@ -104,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

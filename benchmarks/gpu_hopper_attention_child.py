@@ -22,6 +22,7 @@ from backends.gpu.kernels.rounding import store
 from backends.pytorch_cpu.kernels import Encoding
 from benchmarks.gpu_hopper_child import host_us, measured_us, say
 from benchmarks.length_matched import LENGTHS
+from foundation import program
 
 HIDDEN, _HEAD = 1024, 64
 HOPPER, TRITON = "hopper", tuple(attention.FORMS)
@@ -217,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

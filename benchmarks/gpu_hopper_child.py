@@ -28,6 +28,7 @@ from backends.gpu.kernels.rounding import store
 from backends.gpu.residual_norm import is_normalized_again
 from backends.gpu.weights import Product
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
+from foundation import program
 
 PRODUCTS = {
     "qkv": (3072, 1024),
@@ -206,4 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

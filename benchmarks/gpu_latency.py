@@ -36,6 +36,7 @@ from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import forward, workload
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.rig import Rig
+from foundation import program
 from foundation.arrays import Float32
 
 PRECISIONS, TOKENS = ("fp16", "fp8", "int8"), (192, 288, 384)
@@ -279,4 +280,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -24,6 +24,7 @@ from backends.gpu.weights import Product
 from backends.pytorch_cpu.kernels import Encoding
 from benchmarks import sut_runs
 from benchmarks.gemm import products
+from foundation import program
 
 TOKENS = (4096, 16384)  # of a packed batch
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.float8_e4m3fn, "int8": torch.int8}
@@ -102,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import sut_runs
+from foundation import people_numbers, program, terminal
 from sut.record import run_record
 from sut.record.run_record import RunRecord
 
@@ -108,12 +108,12 @@ def main() -> None:
     figures = measure(parser.parse_args().repeat)
     table = Table("figure", "median", "lowest", "highest", "goal", "", box=None)
     for one in figures:
-        values = (f"{value:,.4g}" for value in (one.median, min(one.readings), max(one.readings)))
+        values = map(people_numbers.figure, (one.median, min(one.readings), max(one.readings)))
         goal = f"{'at least' if one.more_is_better else 'under'} {one.wanted:,g} {one.unit}"
         table.add_row(one.name, *values, goal, "met" if one.is_met else "MISSED")
-    Console().print(table)
+    terminal.console().print(table)
     print(json.dumps([asdict(one) | {"median": one.median, "is_met": one.is_met} for one in figures]))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

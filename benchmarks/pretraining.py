@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from functools import partial
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import pretraining_child
@@ -34,6 +33,7 @@ from benchmarks.interleave import (
     summary,
 )
 from benchmarks.sut_runs import turn
+from foundation import program, terminal
 from sut.machine import facts as machine_facts
 
 Ratio = tuple[Goal, RatioTerm, RatioTerm]
@@ -123,7 +123,7 @@ def main() -> None:
         print(f"round {number + 1}, {one.key}: {reading}", file=sys.stderr, flush=True)
 
     results = run_turns(chosen, options.rounds, say)
-    console = Console()
+    console = terminal.console()
     for table in tables(chosen, results):
         console.print(table)
     settings = {name: value for name, value in vars(options).items() if name != "only"}
@@ -132,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

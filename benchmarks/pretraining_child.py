@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from backends.bert.checkpoints import find_model
 from backends.bert.config import BertConfig
 from benchmarks.interleave import Reading
 from benchmarks.length_matched import squad_lengths
+from foundation import program
 from foundation.arrays import Int64
 from training.loop import loss_scale
 from training.loop.plan import Plan
@@ -210,4 +212,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

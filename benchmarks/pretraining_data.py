@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
+from foundation import program
 from training.shards.fingerprint import fingerprint
 from training.text import engine, generated
 from training.text.engine import NATIVE, PYTHON, Engine
@@ -109,4 +110,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -16,6 +16,7 @@ from random import Random
 from types import ModuleType
 from typing import IO, Any
 
+from foundation import program
 from training.shards.fingerprint import fingerprint
 from training.shards.instances import Row, from_rows
 
@@ -74,4 +75,4 @@ def _row(one: Any, tokenizer: Any) -> Row:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

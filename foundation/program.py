@@ -21,15 +21,15 @@ _INTERRUPTED = "\nerror: interrupted."
 _LESS = "Raise the limit (ulimit -v, the container's), or lower --instances, --max-batch-tokens or --threads."
 
 
-def run(main: Callable[[], int], was_interrupted: Callable[[], bool] = lambda: False) -> int:
-    """Call `main` with standard streams that never raise; returns its exit code.
+def run(main: Callable[[], int | None], was_interrupted: Callable[[], bool] = lambda: False) -> int:
+    """Call `main` with standard streams that never raise; returns its exit code, 0 if it returns none.
 
     Args:
         was_interrupted: whether a signal came: what it interrupts may raise another error, as an import in C does.
     """
     terminal.secure()
     try:
-        return main()
+        return main() or 0
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
     except MemoryError as error:

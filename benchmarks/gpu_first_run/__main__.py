@@ -25,6 +25,7 @@ from benchmarks.gpu_first_run import dry, part1, part2, steps
 from benchmarks.gpu_first_run.part1 import PRECISIONS
 from benchmarks.gpu_first_run.steps import ROOT, Ended, Step
 from benchmarks.interleave import terminable
+from foundation import program
 
 PARTS: dict[str, Callable[[Path, Path], Iterator[Step]]] = {"part1": part1.steps, "part2": part2.steps}
 _LIMIT_S = 480.0
@@ -132,4 +133,4 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run(main))

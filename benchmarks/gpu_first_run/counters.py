@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.gpu_first_run import once
 from benchmarks.gpu_first_run import rig as rigs
+from foundation import program
 
 _LIMIT_S = 60
 _KERNELS = 10  # from the embedding to the end of the first layer
@@ -89,4 +90,4 @@ def _value(text: str, unit: str) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(program.run(main))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.rig import Rig
 from benchmarks.gpu_report import driver
+from foundation import program
 
 _COPIED_BYTES, _SIDE = 2 << 30, 8192
 _DRY_BYTES, _DRY_SIDE = 1 << 16, 32
@@ -99,4 +101,4 @@ _PRODUCTS = {"fp8": _fp8, "int8": _int8, "fp16": _floats(torch.float16), "bf16":
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(program.run(main))

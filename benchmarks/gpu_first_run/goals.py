@@ -5,6 +5,7 @@ python -m benchmarks.gpu_first_run.goals --work DIR
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from benchmarks.gpu_first_run import loadgen
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.rig import PRECISIONS
 from benchmarks.interleave import Results, ratio, spread
+from foundation import program
+from foundation.people_numbers import figure
 
 PEER = "peer pytorch-gpu"
 
@@ -37,10 +40,10 @@ def _rows(found: Results, gpu: str) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("figure", "measured", "floor", "aim", "reached")]
     for goal, above, below in gpu_report.goals(gpu):
         one = spread(found, *above[:2]) if below == gpu_report.ONE else ratio(found, above, below)
-        measured = (f"{one.median:.4g}", goal.verdict(one.median)) if one else ("-", "not measured")
+        measured = (figure(one.median), goal.verdict(one.median)) if one else ("-", "not measured")
         rows.append((goal.name, measured[0], f"{goal.floor:g}", f"{goal.aim:g}", measured[1]))
     return rows
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(program.run(main))

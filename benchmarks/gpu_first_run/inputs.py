@@ -8,6 +8,7 @@ of `random:GEOMETRY`, so that a run accepts it; its answers mean nothing.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from benchmarks import length_matched
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run import workload
 from benchmarks.sut_runs import BenchmarkData
+from foundation import program
 from qsl import squad
 from sut.fetch import resolve as asset_paths
 
@@ -67,4 +69,4 @@ def _write_lengths(to: BenchmarkData) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(program.run(main))

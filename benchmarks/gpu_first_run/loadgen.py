@@ -25,6 +25,7 @@ from benchmarks.gpu_first_run import dry, inputs
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_report import OFFLINE, P90, PEAK_QPS
 from benchmarks.sut_runs import BenchmarkData
+from foundation import program
 
 _OFFLINE_QUERIES, _STREAM_QUERIES = 32768, 2048
 _ROUNDS, _ROUNDS_S = 3, 45.0  # Offline runs, of which the median counts, unless a new one would begin later than this
@@ -131,4 +132,4 @@ def _until(command: list[str], limit_s: float) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(program.run(main))

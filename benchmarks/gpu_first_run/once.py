@@ -5,6 +5,7 @@ ncu --profile-from-start off … python -m benchmarks.gpu_first_run.once fp8 --w
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from backends.gpu.packed_bert import GpuBert
 from benchmarks.gpu_first_run import products, workload
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.forward import on_device
+from foundation import program
 
 _LAYERS = 2  # the first one's input is the embedding's; its kernels are those of all
 
@@ -43,4 +45,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(program.run(main))

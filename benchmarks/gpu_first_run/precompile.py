@@ -9,6 +9,7 @@ here is compiled, or fails, where it is used.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,6 +38,7 @@ from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run import workload
 from benchmarks.gpu_first_run.forward import on_device
 from benchmarks.gpu_first_run.rig import PRECISIONS
+from foundation import program
 
 _TOKENS = 256  # of a product; their number changes no kernel
 _LONGEST = (32, 64, 128, 192, 256, 384)  # attention's blocks depend on the longest sample
@@ -221,4 +223,4 @@ def _tried(config: BertConfig, todo: Sequence[Job]) -> tuple[list[str], float]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(program.run(main))

@@ -5,6 +5,7 @@ python -m benchmarks.gpu_first_run.speed fp8 --work DIR
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from backends.gpu import gemm_tuning
@@ -12,6 +13,7 @@ from backends.gpu.packed_bert import GpuBert
 from benchmarks.gpu_first_run import attention_forms, forward, layer_parts, products, workload
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.products import Timed
+from foundation import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,4 +40,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(program.run(main))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from backends.bert.checkpoints import find_model
 from benchmarks.peers import PEERS, peer_class
 from benchmarks.peers.base import Peer, Sample, samples_of
+from foundation import program
 from qsl import feature_cache, squad
 from sut.machine import facts as machine_facts
 
@@ -67,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -12,6 +12,7 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
+from foundation import program
 from sut.settings.setting import Setting
 from sut.settings.settings import SETTINGS
 from sut.settings.verbs import WITH_SETTINGS
@@ -63,4 +64,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(program.run(lambda: main(sys.argv[1:])))

@@ -10,6 +10,7 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
+from foundation import program
 from sut.settings.setting import Setting
 from training.loop.settings import ELSEWHERE, SETTINGS
 
@@ -61,4 +62,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(program.run(lambda: main(sys.argv[1:])))
