@@ -8,7 +8,6 @@ printed next to it, because "70.0" over ten samples is not an accuracy.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from accuracy.log import DType, read_logits
 from accuracy.metric import best_match
 from accuracy.spans import best_features, best_spans
 from accuracy.text import NO_ANSWER, join_pieces, passage_text
+from foundation import intervals
 from foundation.arrays import Bool, Float32, Float64
 from foundation.people_numbers import count
 from qsl.squad import SquadDataSet, SquadFeatures
@@ -68,16 +68,9 @@ class SquadScore:
 
     @property
     def f1_interval(self) -> tuple[float, float]:
-        """95 % confidence interval of `f1_of_answered` in percent, (low, high).
-
-        Normal approximation over the n answered questions: mean ± 1.96 * sample deviation / √n, clipped to 0…100.
-        With fewer than two questions it is (0, 100).
-        """
-        values = 100.0 * self.question_f1[self.answered]
-        if len(values) < 2:
-            return 0.0, 100.0
-        half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
-        return max(0.0, self.f1_of_answered - half), min(100.0, self.f1_of_answered + half)
+        """95 % confidence interval of `f1_of_answered` in percent, (low, high); see `intervals.of_scores`."""
+        low, high = intervals.of_scores(self.question_f1[self.answered].tolist())
+        return 100.0 * low, 100.0 * high
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -94,7 +87,7 @@ class SquadScore:
             f"answered    {self.samples_answered} of {self.total_sample_count} samples, "
             f"{self.questions_answered} of {len(self.answered)} questions",
             f"answers     {self.layout}",
-            f"F1          {self.f1_of_answered:.3f} over the answered questions, 95 % interval {low:.3f} to {high:.3f}",
+            f"F1          {self.f1_of_answered:.3f} over the answered questions, 95 % CI {low:.3f} to {high:.3f}",
             *([f"{repeated} scorer, the last answer counts for all"] if self.repeated_ids else []),
         ]
 

@@ -8,7 +8,6 @@ counts as 0, and the coverage is printed next to the score. Equal logits mean 0 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from accuracy.log import DType, read_logits
+from foundation import intervals
 from foundation.arrays import Bool, Int64
 from qsl.sst2 import LABELS, Sst2DataSet
 
-_Z = 1.96  # standard deviations of a 95 % interval
 _CHANCE = 50.0  # percent, of two classes
 _TURNED = "warning     less than 50 %: are the classes the other way round? The model's id2label says which is which"
 
@@ -71,11 +70,9 @@ class Sst2Score:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of `accuracy_of_answered` in percent, (low, high), by Wilson's formula.
-
-        It stays within 0 to 100, and a single correct answer does not give an interval of length 0.
-        """
-        return wilson(int(self.right.sum()), self.samples_answered)
+        """95 % confidence interval of `accuracy_of_answered` in percent, (low, high), by Wilson's formula."""
+        low, high = intervals.of_share(int(self.right.sum()), self.samples_answered)
+        return 100.0 * low, 100.0 * high
 
     def lines(self) -> list[str]:
         """Coverage, confidence interval and, far below chance, its likely cause, as lines of text."""
@@ -83,20 +80,9 @@ class Sst2Score:
         return [
             f"answered    {self.samples_answered} of {self.total_sample_count} sentences",
             f"answers     {self.dtype}, one row per sentence",
-            f"accuracy    {self.accuracy_of_answered:.3f} over the answered sentences, "
-            f"95 % interval {low:.3f} to {high:.3f}",
+            f"accuracy    {self.accuracy_of_answered:.3f} over the answered sentences, 95 % CI {low:.3f} to {high:.3f}",
             *([_TURNED] if high < _CHANCE else []),
         ]
-
-
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """Wilson's 95 % confidence interval of the share right / of, in percent; (0, 100) if `of` is 0."""
-    if of == 0:
-        return 0.0, 100.0
-    share, spread = right / of, _Z**2 / of
-    centre = (share + spread / 2) / (1 + spread)
-    half = _Z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
-    return 100.0 * max(0.0, centre - half), 100.0 * min(1.0, centre + half)
 
 
 def score_run(log_file: Path, data: Sst2DataSet) -> Sst2Score:

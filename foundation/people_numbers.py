@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+_DIGITS, _MOST_PLACES = 4, 6
+
 
 def typed(text: str, most: float = 1e9) -> float | None:
     """A number from 0 to `most` that a person typed; None for any other text, such as nan, inf or 1e999."""
@@ -13,8 +17,15 @@ def typed(text: str, most: float = 1e9) -> float | None:
 
 
 def figure(value: float) -> str:
-    """Four significant digits, or all digits before the point: 0.9135, 812.4, 12,345."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """Four significant digits, or all digits before the point: 0.9135, 812.4, 12,345; never an exponent.
+
+    Of what is smaller than a millionth, six places remain.
+    """
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    places = max(0, min(_MOST_PLACES, _DIGITS - 1 - math.floor(math.log10(abs(value)))))
+    shown = f"{value:,.{places}f}"
+    return shown.rstrip("0").rstrip(".") if places else shown
 
 
 def clock(seconds: float) -> str:
@@ -27,6 +38,11 @@ def clock(seconds: float) -> str:
 def gibibytes(count: float) -> str:
     """1.25 GiB."""
     return f"{count / 2**30:.2f} GiB"
+
+
+def megabytes(count: float) -> str:
+    """45.6 MB, 1.35 GB: of files, by powers of ten."""
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from foundation import terminal
 from foundation.foreign_text import printable
-from foundation.people_numbers import figure
+from foundation.people_numbers import figure, megabytes
 from foundation.rules import SCENARIOS
 from submission.check import archive, tree
 from submission.check.checks.requirement import is_number
@@ -70,7 +70,7 @@ def _print(path: Path, files: Tree) -> None:
     results = contents.read(files)
     console = terminal.console()
     size = sum(files.files.values())
-    console.print(f"{path}: {len(results)} results, {len(files.files)} files, {size / 1e6:.1f} MB", soft_wrap=True)
+    console.print(f"{path}: {len(results)} results, {len(files.files)} files, {megabytes(size)}", soft_wrap=True)
     if files.has(PurePosixPath(TRIAL_MARKER)):
         console.print("TRIAL: never submittable")
     for one in results:
@@ -95,7 +95,7 @@ def _rows(one: PackedResult) -> Iterator[tuple[str, str]]:
     yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"
     yield "length", f"{_queries(one)}; minimum of {_duration(one)} {_met(one.log.get('result_min_duration_met'))}"
     scores = {"F1": one.f1, "exact match": one.exact_match}
-    yield "accuracy", ", ".join(f"{name} {score:.5g}" for name, score in scores.items() if score is not None) or "none"
+    yield "accuracy", ", ".join(f"{name} {score:.3f}" for name, score in scores.items() if score is not None) or "none"
     yield "samples", "unknown" if one.samples is None else f"{one.samples:,}"
     parts = ", ".join(f"{part} {'pass' if passed else 'FAIL'}" for part, passed in one.test01.items())
     yield "TEST01", parts or "none"

@@ -64,7 +64,7 @@ def show(output: Workspace, results: Sequence[PackedResult], marks: Sequence[str
     for one in results:
         scenario = one.layout.scenario
         value = "none" if one.value is None else figure(one.value)
-        table.add_row(scenario, value, summary.UNITS[scenario], f"{one.f1:.3f}" if one.f1 else "none")
+        table.add_row(scenario, value, summary.UNITS[scenario], "none" if one.f1 is None else f"{one.f1:.3f}")
     console.print(table)
     for mark in marks:
         console.print(mark)

@@ -6,9 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.table import Table
-
-from foundation import terminal
+from foundation import tables, terminal
+from foundation.people_numbers import megabytes
 from sut.commands.fetch import add_places, asset_cache
 from sut.errors import FetchError
 from sut.fetch import catalogue, http, obtain
@@ -44,7 +43,7 @@ def main(argv: list[str]) -> int:
     if options.json:
         print(json.dumps({"root": str(cache.root), "assets": [asdict(one) for one in rows]}, indent=1))
     else:
-        _print(rows, cache.root)
+        show(rows, cache.root)
     if faults:
         raise FetchError("expected the files that were fetched, found " + "; ".join(faults) + ". Fetch them again.")
     return 0
@@ -98,20 +97,22 @@ def _verify(cache: AssetCache, known: Catalogue) -> list[str]:
         return [fault for asset in known.values() for fault in obtain.verify(context, cache, asset)]
 
 
-def _print(rows: list[AssetRow], root: Path) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("name", "for", "state", "size", "verified", "licence"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
-    for one in rows:
-        flags = " ".join(f"--{flag}" for flag in one.flags) or "–"
-        table.add_row(one.name, flags, one.state, _size(one), one.verified or "–", one.licence)
+_HEADINGS = ("name", "for", "state", "size", "verified", "licence")
+
+
+def show(rows: list[AssetRow], root: Path) -> None:
+    """Print the assets as a table, and how to fetch what is missing."""
     console = terminal.console()
-    console.print(table)
+    tables.show(_HEADINGS, [_cells(one) for one in rows], ("size",))
     console.print(f"directory: {root}. To fetch what is missing, type: python -m sut fetch NAME", soft_wrap=True)
 
 
+def _cells(one: AssetRow) -> tuple[str, ...]:
+    flags = " ".join(f"--{flag}" for flag in one.flags) or "–"
+    return one.name, flags, one.state, _size(one), one.verified or "–", one.licence
+
+
 def _size(one: AssetRow) -> str:
-    total = "?" if one.about_bytes is None else f"{one.about_bytes / 1e6:,.1f}"
-    total = f"about {one.about_bytes / 1e6:,.0f}" if one.bytes_whole is None and one.about_bytes is not None else total
-    have = f"{one.bytes / 1e6:,.1f} of " if one.state == "partly" else ""
-    return f"{have}{total} MB"
+    total = "unknown" if one.about_bytes is None else megabytes(one.about_bytes)
+    total = f"about {total}" if one.bytes_whole is None and one.about_bytes is not None else total
+    return f"{megabytes(one.bytes)} of {total}" if one.state == "partly" else total

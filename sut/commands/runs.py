@@ -21,8 +21,6 @@ from sut.reporting.found_runs import FoundRun
 from sut.settings.parser import Parser, new_parser
 from sut.settings.resolve import RUNS
 
-_FILE_COLUMNS = 160  # of a table that does not go to a terminal
-
 
 def main(argv: Sequence[str]) -> int:
     """Print the list.
@@ -92,7 +90,7 @@ def _print(runs: Iterable[FoundRun], top: Path) -> None:
     table.add_column("run", overflow="fold", min_width=16)
     for run in runs:
         table.add_row(*_cells(run, top))
-    terminal.console(file_columns=_FILE_COLUMNS).print(table)
+    terminal.console().print(table)
 
 
 def _cells(run: FoundRun, top: Path) -> list[str]:

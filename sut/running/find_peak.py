@@ -47,7 +47,7 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     try:
         for probe in search(lambda qps: _probe(prepared, executor, ready, qps, len(probes) + 1), start_qps):
             probes.append(probe)
-            print(_line(len(probes), probe), file=sys.stderr, flush=True)
+            print(line(len(probes), probe), file=sys.stderr, flush=True)
     except (UserError, OSError) as error:
         recording.fail(replace(record, result=_found(probes)), str(error))
         raise RunFailedError(str(error)) from error
@@ -135,13 +135,14 @@ def check_length(queries: int, percentile: float) -> None:
         )
 
 
-def _line(number: int, probe: Probe) -> str:
+def line(number: int, probe: Probe) -> str:
+    """A probe on one line."""
     verdict = "VALID" if probe.valid else "INVALID"
-    return f"probe {number:2}: {figure(probe.target_qps):>10} queries/s  p99 {_ms(probe):>9}  {verdict}"
+    return f"probe {number:2}: {figure(probe.target_qps):>10} queries/s  p99 {_ms(probe):>13}  {verdict}"
 
 
 def _ms(probe: Probe) -> str:
-    return "unknown" if probe.p99_ms is None else f"{probe.p99_ms:.2f} ms"
+    return "unknown" if probe.p99_ms is None else f"{probe.p99_ms:,.2f} ms"
 
 
 def _found(probes: list[Probe]) -> PeakResult:

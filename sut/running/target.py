@@ -35,4 +35,4 @@ def row(goal: Target, result: PerformanceResult) -> tuple[str, str]:
     found = "no figure" if result.value is None else f"{figure(result.value)} {result.unit}"
     invalid = "" if result.valid else ", and the result is INVALID"
     side = "less" if goal.at_most else "more"
-    return "PASS" if is_met(goal, result) else "FAIL", f"{found}, expected {goal.value:g} or {side}{invalid}"
+    return "PASS" if is_met(goal, result) else "FAIL", f"{found}, expected {figure(goal.value)} or {side}{invalid}"

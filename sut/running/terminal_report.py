@@ -23,6 +23,7 @@ from sut.running.prepare import Prepared
 from sut.settings.settings import RunConfig
 
 Rows = list[tuple[str, str]]
+_TOO_FEW = "not estimated: LoadGen needs more queries for its percentile. Type --test-query-count with more"
 
 
 def what(config: RunConfig, precision: str) -> str:
@@ -84,12 +85,12 @@ def performance_rows(scenario: str, judged: Judged, progress: QueryCounters, goa
     result = judged.result
     rows = [("result", "VALID" if result.valid else "INVALID")]
     rows += [("why", reason) for reason in judged.reasons]
-    value = "none: too few queries to estimate it" if result.value is None else f"{figure(result.value)} {result.unit}"
     estimate = "" if result.percentile is None else f", estimated {result.percentile:g}th percentile"
-    rows += [(result.metric, value + estimate), ("  counted", result.counted)]
+    value = _TOO_FEW if result.value is None else f"{figure(result.value)} {result.unit}{estimate}"
+    rows += [(result.metric, value), ("  counted", result.counted)]
     rows += [target.row(goal, result)] if goal else []
     if scenario != "Offline":  # there is one query, so its latency is the duration of the run
-        rows += [(f"  p{float(p):g}", f"{ms:.3f} ms") for p, ms in result.latency_ms.items()]
+        rows += [(f"  p{float(p):g}", f"{ms:,.3f} ms") for p, ms in result.latency_ms.items()]
     return rows + throughput_rows(progress)
 
 
@@ -109,8 +110,9 @@ def batch_rows(batches: Batches | None) -> Rows:
     if batches is None or not batches.batch_latency_ms:
         return []
     found = batches.batch_latency_ms
+    times = ", ".join(f"{name} {figure(found[name])}" for name in ("p50", "p99", "p99.9"))
     of = f"{batches.batches:,} in {count(len(batches.instances), 'instance')}"
-    return [("batches", f"{of}; p50 {found['p50']:.3g}, p99 {found['p99']:.3g}, p99.9 {found['p99.9']:.3g} ms each")]
+    return [("batches", f"{of}; {times} ms each")]
 
 
 def node_rows(nodes: Sequence[NodeRecord] | None) -> Rows:

@@ -11,6 +11,7 @@ from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, get_args
 
+from foundation.people_numbers import figure
 from sut.settings.verbs import WITH_SETTINGS
 
 MOST = 1e9  # far beyond any machine, and still a number that LoadGen can hold
@@ -84,8 +85,8 @@ class Setting:
     def range(self) -> str:
         """The numbers that it takes, in words; "" if it takes none."""
         if self.above is not None:
-            return f"above {self.above:g} and up to {MOST:g}"
-        return "" if self.least is None else f"from {self.least:g} to {MOST:g}"
+            return f"above {figure(self.above)} and up to {figure(MOST)}"
+        return "" if self.least is None else f"from {figure(self.least)} to {figure(MOST)}"
 
     def is_in_range(self, number: float) -> bool:
         """False for NaN too."""

@@ -106,7 +106,7 @@ def _rows(
         ("accelerated", accelerated),
         ("reference", reference(accelerated)),
     ):  # the one more likely to be refused comes first
-        print(f"{name}, {row}: {of.model} on {of.backend} {of.precision}", file=sys.stderr, flush=True)
+        print(f"{name}, {row}: {of.model} on {of.backend} {of.precision}; {runs.ABOUT}", file=sys.stderr, flush=True)
         rows[row] = runs.measure(of, folder / row, accuracy_samples, held)
     return rows
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accuracy.targets import METRICS
+from foundation.steps import doing
 from sut.errors import FAILED, INVALID, VALID, RunFailedError, SutError
 from sut.processes import run_process
 from sut.record import run_record
@@ -24,6 +25,8 @@ _KINDS = {
     "latency": ("SingleStream", "performance"),
     "throughput": ("Offline", "performance"),
 }
+
+ABOUT = f"{len(_KINDS)} runs, of some 10 s each after its loading; the accuracy run takes each sample once"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +105,11 @@ def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> RunRecord:
     scenario, mode = _KINDS[kind]
     one = replace(config, scenario=scenario, mode=mode, log_dir=folder / kind)
     console = folder / f"{kind}.txt"
+    number = list(_KINDS).index(kind) + 1
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        code = run_process.run(["run", *to_flags(one)], lock, console)
+        with doing(f"  [{number}/{len(_KINDS)}] {kind}: {scenario} {mode}"):
+            code = run_process.run(["run", *to_flags(one)], lock, console)
     except OSError as error:
         raise RunFailedError(f"expected to write to {folder}, found: {error}. Type another --output-dir.") from error
     record = run_record.read(one.logs) if code in (VALID, INVALID) else None

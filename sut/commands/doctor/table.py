@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from foundation import terminal
-from foundation.people_numbers import count
+from foundation.people_numbers import count, figure, megabytes
 from sut.commands.doctor.probe import BackendProbe
 from sut.commands.doctor.report import DoctorReport
 
@@ -74,7 +74,7 @@ def _backend(probed: BackendProbe) -> TableRow:
         return TableRow(probed.backend, probed.no_device, _ABSENT)
     if not probed.works:
         return TableRow(probed.backend, f"does not work: {probed.found}", _BAD)
-    ran = ", ".join(f"{name} {ms:.3g} ms" for name, ms in probed.batch_ms.items())
+    ran = ", ".join(f"{name} {figure(ms)} ms" for name, ms in probed.batch_ms.items())
     built = f"; {', '.join(probed.built)} once an engine is built" if probed.built else ""
     kernels = f"; kernels: {probed.kernels}" if probed.kernels else ""
     on = f" on {probed.devices}" if probed.devices else ""
@@ -82,5 +82,5 @@ def _backend(probed: BackendProbe) -> TableRow:
 
 
 def _cache(report: DoctorReport) -> TableRow:
-    kinds = (f"{one.count} {one.what} ({one.size_bytes / 1e6:.1f} MB)" for one in report.cache if one.count)
+    kinds = (f"{one.count:,} {one.what} ({megabytes(one.size_bytes)})" for one in report.cache if one.count)
     return TableRow("cache", f"{report.cache_dir}: {', '.join(kinds) or 'empty'}")

@@ -12,6 +12,8 @@ from sut.record.figures import label
 from sut.record.run_record import RunRecord
 from sut.reporting.differences import Difference
 
+_TIMES = 3.0  # from here on a ratio is no percentage
+
 
 def show_differences(found: Sequence[Difference], among: Sequence[str]) -> None:
     """Print the differences; `among` are the sections that were compared."""
@@ -50,4 +52,7 @@ def _number(value: float | None) -> str:
 def _change(before: float | None, after: float | None) -> str:
     if before == after:
         return "same"
-    return "–" if not before or after is None else f"{(after - before) / before:+.1%}"
+    if not before or after is None:
+        return "–"
+    ratio = after / before
+    return f"{ratio - 1:+.1%}" if ratio < _TIMES else f"{people_numbers.figure(ratio)} times"

@@ -93,7 +93,7 @@ def parser() -> Parser:
     add = found.add_argument
     add("--set", action="append", required=True, metavar="NAME=VALUES", help="a setting and its values")
     add("--repeat", type=int, default=1, metavar="N", help="run the whole grid N times (default: 1)")
-    add("--output-dir", type=Path, metavar="DIR", help="rows.jsonl, summary.jsonl, sweep.png and runs/ (default: a "
+    add("--output-dir", type=Path, metavar="DIR", help="rows, summaries, sweep.png and runs/ (default: a "
         "new directory below runs/)")  # fmt: skip
     add("--resume", action="store_true", help="continue the sweep in DIR; values and repeats may be added")
     add("--dry-run", action="store_true", help="only print the command of each run")
@@ -120,14 +120,24 @@ def _carry_out(sweep: Sweep, held: int) -> None:
 
 def _report(sweep: Sweep) -> int:
     """Write summary and plot, print the table."""
-    from sut.commands.sweep import table
+    from sut.commands.sweep import best, files, table
 
     finished = rows.read(sweep.folder / rows.NAME)
     found = summary.summaries(sweep.points, finished)
     lines = [json.dumps(encode(one)) + "\n" for one in found]
-    table.show(found, sweep.axes, finished)
+    winner = best.best(found, sweep.points[0].config.mode)
+    table.show(found, sweep.axes, finished, winner)
+    heading, below = table.heading(sweep.points[0].config, sweep.axes), table.notices(found)
+    if winner:
+        below = [best.line(winner, found, finished), *below]
+    texts = {
+        summary.NAME: "".join(lines),
+        files.CSV: files.as_csv(found, sweep.axes, winner),
+        files.MARKDOWN: files.as_markdown(heading, table.columns(found, sweep.axes, winner), below),
+    }
     with limits.named(f"write the summary of a sweep in {sweep.folder}"):
-        atomic_write.write_text(sweep.folder / summary.NAME, "".join(lines))
+        for name, text in texts.items():
+            atomic_write.write_text(sweep.folder / name, text)
         _draw(sweep, found)
     print(f"rows, summary and logs: {sweep.folder}")
     return _exit_code(finished)

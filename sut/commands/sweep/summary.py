@@ -1,7 +1,7 @@
 """Statistics over the repeats of a point: median, lowest, highest, and a confidence interval of the mean.
 
-Fewer than six repeats have no 95 % interval of the median, so the interval is that of the mean, by Student's t: wide
-for two or three repeats, as it should be.
+Fewer than six repeats have no 95 % interval of the median, so the interval is that of the mean: wide for two or three
+repeats, as it should be.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from foundation import intervals
 from sut.commands.sweep.grid import Point, Value
 from sut.commands.sweep.rows import SweepRow
 
 NAME = "summary.jsonl"
-# Quantiles of Student's t at 0.975 for 1, 2, 3 … degrees of freedom; for more, `_t` uses an expansion.
-_T = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
-_Z = 1.959964
 _GOOD = {"VALID", "PASS", "SCORED", "PEAK"}
 
 
@@ -45,7 +43,7 @@ class PointSummary:
     random_weights: bool
     trial: bool
     notices: tuple[str, ...]  # to be printed with the figures
-    interval: str = "95 % of the mean, Student's t over the repeats"  # what `mean_95` is
+    interval: str = "95 % CI of the geometric mean, Student's t over the logarithms of n repeats"  # what `mean_95` is
 
     @property
     def is_sure(self) -> bool:
@@ -56,10 +54,13 @@ class PointSummary:
 def figure(values: Sequence[float]) -> FigureStatistics:
     """The statistics of one or more values."""
     mean, n = statistics.fmean(values), len(values)
-    half = _t(n - 1) * statistics.stdev(values) / n**0.5 if n > 1 else None
-    interval = None if half is None else (mean - half, mean + half)
     return FigureStatistics(
-        n=n, median=statistics.median(values), lowest=min(values), highest=max(values), mean=mean, mean_95=interval
+        n=n,
+        median=statistics.median(values),
+        lowest=min(values),
+        highest=max(values),
+        mean=mean,
+        mean_95=intervals.of_repeats(values),
     )
 
 
@@ -81,12 +82,3 @@ def _summary(point: Mapping[str, Value], rows: Sequence[SweepRow]) -> PointSumma
         trial=any(row.trial for row in rows),
         notices=tuple(dict.fromkeys(notice for row in rows for notice in row.notices)),
     )
-
-
-def _t(freedom: int) -> float:
-    """Student's t at 0.975: from the table, or by the first terms of its expansion around the normal quantile."""
-    if freedom <= len(_T):
-        return _T[freedom - 1]
-    z = _Z
-    terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + sum((term / float(freedom**power) for power, term in enumerate(terms, start=1)), 0.0)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from rich.table import Table
+from dataclasses import dataclass
 
 from backends import BACKENDS
 from backends.bert.model import GRAPH_SUFFIX
-from foundation import terminal
+from foundation import tables, terminal
 from foundation.people_numbers import figure
-from sut.commands.sweep.grid import Axis, shown
+from sut.commands.sweep import best
+from sut.commands.sweep.best import Best
+from sut.commands.sweep.grid import Axis, point_text, shown
 from sut.commands.sweep.rows import SweepRow
 from sut.commands.sweep.summary import FigureStatistics, PointSummary
 from sut.record.figures import label
 from sut.settings.settings import RunConfig
 
+_INTERVAL, _OF_THE_BEST = "mean, 95 % CI", "of the best"
 _SURE_FROM = 3  # repeats: with two, the interval is too wide to be of use
 _COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "batch_p50_ms", "batch_p99_ms", "f1", "accuracy")
 _SHARED = ("scenario", "mode", "model", "backend", "precision")  # settings shown in the heading, unless they are swept
@@ -35,45 +37,71 @@ def notices(summaries: Sequence[PointSummary]) -> list[str]:
     return list(dict.fromkeys(notice for one in summaries for notice in one.notices))
 
 
-def show(summaries: Sequence[PointSummary], axes: Sequence[Axis], finished: Sequence[SweepRow]) -> None:
-    """Print the table, the failures below it, and the notices."""
-    console = terminal.console()
+@dataclass(frozen=True)
+class Columns:
+    """The table as text: headings, the names of those with numbers, and rows, the first columns being the point's."""
+
+    headings: tuple[str, ...]
+    numbers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]  # as `tables.show` takes them
+    about: str  # what the numbers are
+
+
+def columns(summaries: Sequence[PointSummary], axes: Sequence[Axis], found: Best | None) -> Columns:
+    """The table of a sweep; the best point is marked."""
     figures = [name for name in _COLUMNS if any(name in one.figures for one in summaries)]
-    table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left")
-    for axis in axes:
-        table.add_column(axis.field)
-    table.add_column("verdicts")
-    for name in figures:
-        table.add_column(label(name), justify="right")
-    table.add_column("95 % of the mean", justify="right")
-    for one in summaries:
-        cells = [_median(one.figures.get(name)) for name in figures]
-        table.add_row(*map(shown, one.point.values()), _verdicts(one), *cells, _interval(one, figures))
-    console.print(table)
-    of_what = (
-        f"; the last column is of {label(figures[0])}, by Student's t, from {_SURE_FROM} repeats on" if figures else ""
+    first = found.name if found else (figures or [""])[0]
+    numbers = (
+        *(label(name).replace(" latency", "\nlatency") for name in figures),
+        *([_INTERVAL] if first else []),
+        *([_OF_THE_BEST] if found else []),
     )
-    console.print(f"median (lowest – highest) of the repeats{of_what}", style="dim")
+    rows = []
+    for one in summaries:
+        medians = (_median(one.figures.get(name)) for name in figures)
+        interval = [_interval(one.figures.get(first))] if first else []
+        share = [_share(found, one)] if found else []
+        rows.append((*map(shown, one.point.values()), _verdicts(one), *medians, *interval, *share))
+    of_what = f"; {_INTERVAL}: of {label(first)}, by Student's t over the logarithms" if first else ""
+    headings = (*(axis.field for axis in axes), "verdicts", *numbers)
+    return Columns(headings, numbers, tuple(rows), f"median (lowest – highest) of the repeats{of_what}")
+
+
+def show(
+    summaries: Sequence[PointSummary], axes: Sequence[Axis], finished: Sequence[SweepRow], found: Best | None
+) -> None:
+    """Print the table, the best point and the failures below it, and the notices."""
+    console = terminal.console()
+    table = columns(summaries, axes, found)
+    tables.show(table.headings, table.rows, table.numbers)
+    console.print(table.about, style="dim", soft_wrap=True)
+    if found:
+        console.print(best.line(found, summaries, finished), style="bold", soft_wrap=True)
     for row in finished:
         if row.error:
-            console.print(f"FAILED {row.point}, repeat {row.repeat}: {row.error}", soft_wrap=True)
+            console.print(f"FAILED {point_text(row.point)}, repeat {row.repeat}: {row.error}", soft_wrap=True)
     for notice in notices(summaries):
-        console.print(f"note: {notice}", style="dim")
+        console.print(f"note: {notice}", style="dim", soft_wrap=True)
+
+
+def _share(found: Best, one: PointSummary) -> str:
+    share = found.share(one)
+    return "best" if one is found.point else "–" if share is None else f"{share:.1%}"
 
 
 def _median(found: FigureStatistics | None) -> str:
     if found is None:
         return "–"
-    spread = f" ({figure(found.lowest)} – {figure(found.highest)})" if found.n > 1 else ""
+    spread = f"\n({figure(found.lowest)} – {figure(found.highest)})" if found.n > 1 else ""
     return f"{figure(found.median)}{spread}"
 
 
-def _interval(one: PointSummary, figures: Sequence[str]) -> str:
-    found = one.figures.get(figures[0]) if figures else None
+def _interval(found: FigureStatistics | None) -> str:
     if found is None or found.mean_95 is None or found.n < _SURE_FROM:
         return "–"
-    return " – ".join(map(figure, found.mean_95))
+    low, high = map(figure, found.mean_95)
+    return f"{figure(found.mean)}, n = {found.n}\n({low} – {high})"
 
 
 def _verdicts(one: PointSummary) -> str:
-    return ", ".join(f"{count} {verdict}" for verdict, count in one.verdicts.items())
+    return ",\n".join(f"{count} {verdict}" for verdict, count in one.verdicts.items())

@@ -332,15 +332,22 @@ def with_f1(values: list[float], answered: list[bool]) -> SquadScore:
 
 
 def test_interval_by_hand() -> None:
-    # mean 50 %, sample deviation 10 %, n = 5 … so 1.96 * 10 / sqrt(5) either way
+    # with z² = 3.8415: n 8.8415, mean 50 %, mean square (1.29 + 1.92073) / 8.8415, so the variance is 0.11314
     low, high = with_f1([0.4, 0.4, 0.5, 0.6, 0.6], [True] * 5).f1_interval
-    assert (low, high) == pytest.approx((50 - 8.76538647, 50 + 8.76538647))
+    assert (low, high) == pytest.approx((50 - 22.1719, 50 + 22.1719), abs=1e-3)
 
 
 def test_interval_is_over_answered_questions_and_within_0_to_100() -> None:
-    assert with_f1([1, 1, 0, 0], [True, True, False, False]).f1_interval == (100.0, 100.0)
-    assert with_f1([1, 0], [True, True]).f1_interval == (0.0, 100.0)
-    assert with_f1([1, 0], [True, False]).f1_interval == (0.0, 100.0)
+    two, one = with_f1([1, 1], [True, True]).f1_interval, with_f1([1], [True]).f1_interval
+    assert with_f1([1, 1, 0, 0], [True, True, False, False]).f1_interval == two
+    assert one[0] < two[0] < 50 and two[1] == 100
+    low, high = with_f1([1, 0], [True, True]).f1_interval
+    assert 0 < low < 10 and 90 < high < 100
+
+
+def test_30_right_of_30_are_no_proof_of_100_percent() -> None:
+    low, high = with_f1([1.0] * 30, [True] * 30).f1_interval
+    assert 80 < low < 90 and high == 100
 
 
 # --- the official scorer's answers ------------------------------------------------------------------------------

@@ -12,12 +12,18 @@ import pytest
 
 from accuracy.__main__ import main
 from accuracy.log import AccuracyLogError
-from accuracy.sst2 import Sst2Score, score_log, wilson
+from accuracy.sst2 import Sst2Score, score_log
 from accuracy.targets import UnknownTargetError, target
+from foundation import intervals
 from qsl.sst2 import read_labels
 
 LABELS = [1, 0, 1, 1, 0]
 LOGITS = [(-1.0, 2.0), (3.0, -3.0), (0.5, 0.4), (0.0, 0.1), (1.0, 1.0)]  # right, right, wrong, right, right: a tie is 0
+
+
+def percent(right: int, of: int) -> tuple[float, float]:
+    low, high = intervals.of_share(right, of)
+    return 100 * low, 100 * high
 
 
 @pytest.fixture
@@ -50,14 +56,14 @@ def test_a_score_by_hand(tmp_path: Path, dataset: Path, dtype: str) -> None:
     assert score.right.tolist() == [True, True, False, True, True]
     assert [score.predictions[row][:3] for row in "01234"] == ["pos", "neg", "neg", "pos", "neg"]
     assert score.is_complete
-    assert score.interval == wilson(4, 5)
+    assert score.interval == percent(4, 5)
 
 
 def test_missing_samples_count_0_and_are_reported(tmp_path: Path, dataset: Path) -> None:
     score = score_log(write_log(tmp_path / "log.json", [(0, LOGITS[0]), (2, LOGITS[2])]), read_labels(dataset))
     assert (score.accuracy, score.accuracy_of_answered) == (20.0, 50.0)
     assert (score.samples_answered, score.total_sample_count, score.is_complete) == (2, 5, False)
-    assert score.interval == wilson(1, 2)
+    assert score.interval == percent(1, 2)
     assert set(score.predictions) == {"0", "2"}
 
 
@@ -71,14 +77,6 @@ def test_the_last_of_two_entries_counts(tmp_path: Path, dataset: Path) -> None:
 def test_far_below_chance_its_likely_cause_is_named(right: int, is_named: bool) -> None:
     score = Sst2Score(np.arange(10) < right, np.ones(10, bool), {})
     assert ("other way round" in "\n".join(score.lines())) is is_named
-
-
-def test_wilson_by_hand() -> None:
-    # 1.96² = 3.8416: centre (0.8 + 0.38416/2... of ten) and half-width computed by hand.
-    assert wilson(8, 10) == pytest.approx((49.0157, 94.3319), abs=1e-4)
-    assert wilson(0, 10)[0] == 0.0 < wilson(0, 10)[1] < 30
-    assert wilson(10, 10)[1] == 100.0 > wilson(10, 10)[0] > 70
-    assert wilson(0, 0) == (0.0, 100.0)
 
 
 @pytest.mark.parametrize(

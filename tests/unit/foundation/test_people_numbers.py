@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from foundation.people_numbers import clock, count, figure, gibibytes
+from foundation.people_numbers import clock, count, figure, gibibytes, megabytes
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.91352, "0.9135"), (812.44, "812.4"), (999.96, "1000"), (12345.6, "12,346"), (-1234.5, "-1,234"), (0, "0")],
+    [
+        (0.91352, "0.9135"),
+        (812.44, "812.4"),
+        (999.96, "1,000"),
+        (482_000_000.0, "482,000,000"),
+        (0.0703e-3, "0.00007"),
+        (1e-9, "0"),
+        (-0.5, "-0.5"),
+        (12345.6, "12,346"),
+        (-1234.5, "-1,234"),
+        (0, "0"),
+    ],
 )
 def test_figure(value: float, text: str) -> None:
     assert figure(value) == text
@@ -22,5 +33,6 @@ def test_clock(seconds: float, text: str) -> None:
 
 def test_gibibytes_and_counts() -> None:
     assert gibibytes(5 << 28) == "1.25 GiB"
+    assert [megabytes(one) for one in (0, 45_640_000, 1_340_000_000)] == ["0.0 MB", "45.6 MB", "1.34 GB"]
     assert [count(number, "instance") for number in (0, 1, 2000)] == ["0 instances", "1 instance", "2,000 instances"]
     assert count(2, "copy", "copies") == "2 copies"

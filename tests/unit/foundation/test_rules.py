@@ -12,7 +12,7 @@ from foundation import rules
 
 NUMBERS = re.compile(r"\b(10[_,]?833|600_?000|600|130|384|90\.874)\b")
 # 384 by chance: a row count that GEMM tuning measures, a term of a series.
-BY_CHANCE = {"backends/gpu/engine.py", "sut/commands/sweep/summary.py"}
+BY_CHANCE = {"backends/gpu/engine.py", "foundation/intervals.py"}
 
 
 @pytest.mark.parametrize("name", rules.SCENARIOS)

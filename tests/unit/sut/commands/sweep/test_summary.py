@@ -19,26 +19,6 @@ from sut.record.run_record import Verdict
 FINITE = st.floats(0.1, 1e6)
 
 
-def within(t: float, freedom: int) -> float:
-    """The share of Student's distribution within ±t: its density, summed; the scale cancels."""
-    angles = np.linspace(0.0, np.pi / 2, 400_001)[
-        :-1
-    ]  # x = √freedom·tan(angle) turns the density into a cosine's power
-    weights = np.cos(angles) ** (freedom - 1)
-    return float(weights[angles <= np.arctan(t / freedom**0.5)].sum() / weights.sum())
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 11, 12, 20, 60])
-def test_the_interval_of_the_mean_is_students(n: int) -> None:
-    values = [float(value) for value in np.random.default_rng(n).normal(100, 5, n)]
-    found = summary.figure(values)
-    assert found.mean_95 is not None
-    low, high = found.mean_95
-    assert (low + high) / 2 == pytest.approx(np.mean(values))
-    t = (high - low) / 2 / (np.std(values, ddof=1) / n**0.5)
-    assert within(t, n - 1) == pytest.approx(0.95, abs=2e-4)
-
-
 @given(st.lists(FINITE, min_size=1, max_size=9))
 def test_median_and_spread(values: list[float]) -> None:
     found = summary.figure(values)
