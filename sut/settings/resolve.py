@@ -6,7 +6,8 @@ overrides a TOML file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,14 @@ RUNS = Path("runs")  # below the current directory: where runs go that name no o
 _ALSO: dict[type, tuple[type, ...]] = {Path: (Path, str), float: (float, int)}
 
 
+class TomlSettings(dict[str, Any]):
+    """The settings in a TOML file, and its path, for messages."""
+
+    def __init__(self, values: Mapping[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self.path = path
+
+
 def resolve(flags: Mapping[str, Any], toml: Mapping[str, Any] | None = None) -> RunConfig:
     """The configuration of a run.
 
@@ -43,13 +52,25 @@ def resolve(flags: Mapping[str, Any], toml: Mapping[str, Any] | None = None) -> 
     values = {name: row.default for name, row in SETTINGS.items()}
     for name, row in SETTINGS.items():
         if name in given:
-            values[name] = _value(row, given[name], values)
+            with _named(toml, name in (toml or {}) and flags.get(name) is None):
+                values[name] = _value(row, given[name], values)
         elif row.choices_of:
             _check_default(row, values)
     config = RunConfig(**values, explicit=tuple(given))
     check(config)
     target.parse(config)
     return config
+
+
+@contextmanager
+def _named(toml: Mapping[str, Any] | None, is_from_file: bool) -> Iterator[None]:
+    """An error of a value that comes from a file says so."""
+    try:
+        yield
+    except UsageError as error:
+        if not is_from_file or not isinstance(toml, TomlSettings):
+            raise
+        raise UsageError(f"in {toml.path}: {error}") from error
 
 
 def _preset(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,13 +88,13 @@ def _check_default(row: Setting, before: Mapping[str, Any]) -> None:
     choices = row.choices(before) if row.choices is not None else ()
     if row.default not in choices:
         raise UsageError(
-            f"expected one of {', '.join(choices)} as {row.flag}{_because(row, before)}, found none (default: "
-            f"{row.default}). Type: {row.flag} with one of them."
+            f"expected a {row.flag}{_because(row, before)}, found none (default: {row.default}). Choose from "
+            f"{', '.join(choices)}."
         )
 
 
 def _because(row: Setting, before: Mapping[str, Any]) -> str:
-    return f" ({row.choices_of} {before[row.choices_of]!r})" if row.choices_of else ""
+    return f" for {row.choices_of} {before[row.choices_of]!r}" if row.choices_of else ""
 
 
 def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
@@ -106,7 +127,7 @@ def choose(name: str, value: str, choices: Iterable[str], of: str = "") -> str:
     if value.lower() in by_lower:
         return by_lower[value.lower()]
     parts, hint = ", ".join(by_lower.values()), did_you_mean(value, by_lower.values())
-    raise UsageError(f"expected one of {parts} as {flag(name)}{of}, found {value!r}.{hint}")
+    raise UsageError(f"unknown {flag(name)} {value!r}{of} (choose from {parts}).{hint}")
 
 
 def given(config: RunConfig) -> dict[str, Any]:
@@ -139,7 +160,7 @@ def to_flags(config: RunConfig) -> list[str]:
     return parts
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> TomlSettings:
     """The settings in a file or, since it is read once for a command, a pipe.
 
     Raises:
@@ -150,7 +171,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnreadableError as error:
         raise UsageError(f"expected settings as TOML in {path}, found {error}. Check --config.") from error
     _refuse_unknown(values, f" in {path}")
-    return values
+    return TomlSettings(values, path)
 
 
 def _refuse_unknown(values: Iterable[str], where: str = "") -> None:

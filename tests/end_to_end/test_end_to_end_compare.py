@@ -85,7 +85,7 @@ def test_nothing_was_built(refuse: Run, case: Case) -> None:
     [
         (("ixrt-int8-performence",), ("Did you mean ixrt-int8-performance",)),
         ((PRESET, "--mode", "accuracy"), ("--mode", "sets it")),
-        ((PRESET, "--model", "demo", "--dataset", "demo", "--precision", "int3"), ("as --precision", "int3")),
+        ((PRESET, "--model", "demo", "--dataset", "demo", "--precision", "int3"), ("unknown --precision", "int3")),
     ],
 )
 def test_input_that_it_refuses(refuse: Run, case: Case, args: tuple[str, ...], words: tuple[str, ...]) -> None:
