@@ -3,8 +3,12 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: run test test-fast test-docs test-servers coverage check format docs demo demo-sst2 pretrain-demo clean
+.PHONY: help run test test-fast test-docs test-servers coverage check format docs demo demo-sst2 pretrain-demo clean
 .SILENT:
+.DEFAULT_GOAL = run
+
+help: ## this list; `make` alone is `make run`
+	sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target about; do printf '%-14s %s\n' "$$target" "$$about"; done
 
 run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode accuracy", go to python -m sut
 	$(BIN)/python -m sut $(ARGS)
@@ -72,7 +76,9 @@ clean:
 	rm -rf $(VENV) $(SERVERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(VENV)/.core: pyproject.toml
-	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . && touch $@
+	echo "installing into $(VENV): about a minute, once"
+	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --disable-pip-version-check --editable . && touch $@
 
 $(VENV)/.dev: pyproject.toml
-	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && touch $@ $(VENV)/.core
+	echo "installing with what the tests need into $(VENV): some minutes, once"
+	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]' && touch $@ $(VENV)/.core

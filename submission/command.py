@@ -12,6 +12,7 @@ from pathlib import Path
 
 from accuracy import squad
 from foundation import held_directory
+from foundation.steps import doing
 from submission import prerequisites
 from submission.check import command as check_command
 from submission.package import build, documents, pack, side_files, summary
@@ -50,7 +51,8 @@ def _dry_run(request: SubmissionRequest) -> int:
 def _submit(request: SubmissionRequest, options: ResumeOptions, argv: Sequence[str]) -> int:
     with workspace.claimed(request.output_dir) as (output, lock):
         earlier.check(request, options, output)
-        ready = prerequisites.check(request, output)
+        with doing("checking the model, the data set and the disk"):
+            ready = prerequisites.check(request, output)
         if options.clean:
             earlier.remove(output)
         if not output.request_file.exists():
@@ -108,8 +110,9 @@ def _package(request: SubmissionRequest, output: Workspace, ready: Prerequisites
     """Build and check the tree, then write the tarball and its side files; a tree that fails a check is not packed."""
     for suffix in workspace.SUFFIXES:
         output.package(suffix).unlink(missing_ok=True)
-    build.build(build.TreeInputs(request, output, steps, ready.description, ready.weights))
-    verdict = check_command.check(output.tree, request.round.name)
+    with doing("building the package and checking it"):
+        build.build(build.TreeInputs(request, output, steps, ready.description, ready.weights))
+        verdict = check_command.check(output.tree, request.round.name)
     print()
     check_command.show(verdict)
     if not verdict.holds:

@@ -5,6 +5,7 @@ PATH is a tarball, a tree (the directory that holds open/ or closed/), or the ou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -33,10 +34,11 @@ _SOURCE = ("starting_weights_filename", "weights_sha256", "weight_data_types", "
 
 def main(argv: list[str]) -> int:
     """The verb `show`."""
-    path = parser().read(argv).path
+    options = parser().read(argv)
+    path = options.path
     try:
         with _root(path) as root:
-            _print(path, tree.read(root))
+            (_print_json if options.json else _print)(path, tree.read(root))
     except RefusedError as error:
         failure = error.failure
         raise UsageError(f"expected {failure.wanted} in {path}, found {failure.found}. {failure.todo}") from error
@@ -47,6 +49,7 @@ def parser() -> Parser:
     """The command line of `show`."""
     found = new_parser("show", (__doc__ or "").partition("\n\n")[2])
     found.add_argument("path", type=Path, metavar="PATH", help="a tarball or a directory")
+    found.add_argument("--json", action="store_true", help="print JSON")
     return found
 
 
@@ -76,6 +79,34 @@ def _print(path: Path, files: Tree) -> None:
     for one in results:
         console.print()
         console.print(_table(one))
+
+
+def _print_json(path: Path, files: Tree) -> None:
+    results = [_record(one) for one in contents.read(files)]
+    print(json.dumps({"path": str(path), "trial": files.has(PurePosixPath(TRIAL_MARKER)), "results": results}))
+
+
+def _record(one: PackedResult) -> dict[str, object]:
+    layout, rules = one.layout, SCENARIOS[one.layout.scenario]
+    return {
+        "scenario": layout.scenario,
+        "model": layout.model,
+        "submitter": layout.submitter,
+        "division": layout.division,
+        "round": layout.round.name,
+        "metric": rules.metric,
+        "value": one.value,
+        "unit": rules.unit,
+        "validity": one.log.get("result_validity"),
+        "errors": one.errors,
+        "f1": one.f1,
+        "exact_match": one.exact_match,
+        "samples": one.samples,
+        "test01": one.test01,
+        "system": one.system,
+        "measurements": one.measurements,
+        "notes": one.marks,
+    }
 
 
 def _table(one: PackedResult) -> Table:

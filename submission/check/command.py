@@ -132,5 +132,5 @@ def _sum(verdict: Verdict) -> str:
         files = len({one.file for one in verdict.failures})
         return f"{what} REFUSED, {len(verdict.failures)} failures in {files} files"
     if verdict.waived:
-        return f"{what} OK as a trial, which is no submission ({len(verdict.waived)} failures waived)"
+        return f"{what} OK as a trial run; not submittable ({len(verdict.waived)} failures waived)"
     return f"{what} OK"

@@ -124,7 +124,7 @@ def _run_once(step: Step, request: SubmissionRequest, output: Workspace, lock: i
     shutil.rmtree(part, ignore_errors=True)
     started = _now()
     with limits.named(f"start the {step.name} run"):
-        code = run_process.run(step.flags(part), lock)
+        code = run_process.run(step.flags(part), lock, becomes=folder)
     if code not in (0, 1):
         raise RunStoppedError(step, code)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from foundation import terminal
@@ -12,12 +13,17 @@ from sut.settings.resolve import resolve, to_flags
 
 def parser() -> Parser:
     """The command line of `presets`."""
-    return new_parser("presets")
+    found = new_parser("presets")
+    found.add_argument("--json", action="store_true", help="print JSON")
+    return found
 
 
 def main(argv: Sequence[str]) -> int:
     """The verb `presets`."""
-    parser().read(argv)
+    options = parser().read(argv)
+    if options.json:
+        print(json.dumps(presets.table(), indent=1))
+        return 0
     from rich.table import Table
 
     listing = Table("preset", "what it is for", "its flags", box=None, padding=(0, 2, 0, 0))

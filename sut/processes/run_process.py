@@ -21,20 +21,24 @@ from typing import TextIO
 from sut import import_path
 
 CHILD = "child"  # the verb of such a run, which `sut.__main__` does not list
+_BECOMES = "MLPERF_BERT_SUT_LOGS_BECOME"  # in the environment of such a run
 _GRACE_S = 15.0  # how long an interrupted run may take to let LoadGen write its logs
 
 
-def run(flags: Sequence[str], lock: int, console: Path | None = None) -> int:
+def run(flags: Sequence[str], lock: int, console: Path | None = None, becomes: Path | None = None) -> int:
     """Run `python -m sut` with these flags to its end; returns its exit code (negative: killed by that signal).
 
     Args:
         lock: a file descriptor that the run keeps open until it exits.
         console: the file for its output; None: the terminal.
+        becomes: what its log directory will be called after it; see `shown`.
     """
     command = [sys.executable, "-m", "sut", CHILD, *flags]
     with (
         console.open("wb") if console else nullcontext() as printed,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=printed, stderr=printed, pass_fds=[lock]) as process,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=printed, stderr=printed, pass_fds=[lock], env=_environment(becomes)
+        ) as process,
     ):
         try:
             return process.wait()
@@ -79,6 +83,15 @@ def _with_home(path: str | None) -> str:
     """PYTHONPATH for a process that must find our packages, which a notebook may have put on its own path."""
     is_installed = str(import_path.HOME) in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
     return os.pathsep.join(filter(None, [path, "" if is_installed else str(import_path.HOME)]))
+
+
+def _environment(becomes: Path | None) -> dict[str, str]:
+    return {**os.environ, **({_BECOMES: str(becomes)} if becomes else {})}
+
+
+def shown(logs: Path) -> Path:
+    """The log directory of this run as it is printed: the name that the command which started the run gives it."""
+    return Path(os.environ.get(_BECOMES, logs))
 
 
 def _wait(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:

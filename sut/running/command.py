@@ -16,6 +16,7 @@ from foundation.steps import doing
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.machine import memory
+from sut.processes import run_process
 from sut.queries import loadgen
 from sut.queries.scheduler import Scheduler
 from sut.record import detail_log
@@ -149,7 +150,7 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord)
     record = replace(record, accuracy_interval=score.interval)
     recording.finish(record, prepared, _verdict(score, errors, prepared.target), result, errors)
     code = VALID if accuracy_report.passes(score, prepared.target) and not errors else INVALID
-    return code, [*rows, ("predictions", str(predictions))]
+    return code, [*rows, ("predictions", str(run_process.shown(config.logs) / predictions.name))]
 
 
 def _work_rows(record: RunRecord) -> Rows:

@@ -50,6 +50,8 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
             print(line(len(probes), probe), file=sys.stderr, flush=True)
     except (UserError, OSError) as error:
         recording.fail(replace(record, result=_found(probes)), str(error))
+        if best := peak(probes):
+            print(f"the best so far: {line(probes.index(best) + 1, best)}", file=sys.stderr)
         raise RunFailedError(str(error)) from error
     found, prepared = peak(probes), prepared.after_test()
     record = recording.with_nodes(record, executor)

@@ -13,6 +13,7 @@ from accuracy.score import Score
 from accuracy.targets import Target
 from foundation import log_files, terminal
 from foundation.people_numbers import count, figure
+from sut.processes import run_process
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
 from sut.record.detail_log import Judged
@@ -156,7 +157,7 @@ def without_a_result(config: RunConfig) -> str:
 def closing(prepared: Prepared, rows: Rows) -> None:
     """Print the final table of a run."""
     zeros = [("weights", text) for text in _zeros(prepared)]
-    show([*rows, *zeros, *note_rows(prepared), ("logs", str(prepared.config.log_dir))])
+    show([*rows, *zeros, *note_rows(prepared), ("logs", str(run_process.shown(prepared.config.logs)))])
 
 
 def note_rows(prepared: Prepared) -> Rows:

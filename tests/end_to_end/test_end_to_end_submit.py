@@ -51,6 +51,7 @@ def test_an_interrupted_submission_is_resumed_and_repeats_nothing(
         resumed = to_the_end(submit(*FAKE, "--resume"))  # at once: it waits for what is left of the other
         wait_until(lambda: not processes(command.pid))
     assert resumed.code == 0, resumed.err
+    assert ".part" not in resumed.out and f"out/runs/Offline/{PERFORMANCE}" in resumed.out
     assert list(done) == [PROBE, ACCURACY, PERFORMANCE][: len(done)]
     assert {name: finished(runs)[name] for name in done} == done
     assert [row["Scenario"] for row in rows(resumed)] == ["Offline"]

@@ -20,6 +20,7 @@ from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import find_model
 from backends.errors import BackendError, brief
 from foundation.arrays import Float32
+from foundation.steps import doing
 from qsl import demo, squad
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
@@ -59,8 +60,9 @@ def every_backend(first: str) -> tuple[BackendProbe, ...]:
     names = [first, *(name for name in BACKENDS if name != first and BACKENDS[name].runs_model)]
     expected: Float32 | None = None
     probes: list[BackendProbe] = []
-    for name in names:
-        probed, logits = _probe(name, batch, expected)
+    for number, name in enumerate(names, 1):
+        with doing(f"[{number}/{len(names)}] trying backend {name}"):
+            probed, logits = _probe(name, batch, expected)
         expected = logits if expected is None else expected
         probes.append(probed)
     return tuple(probes)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ from paths import ROOT
 from submission_tree import Built, Trees
 
 from foundation.rules import SCENARIOS
+from submission import show
+from submission.check import tree
 from submission.check.command import SHOWN_FILES, lines, main
 from submission.check.verdict import examine
+from submission.package import contents, side_files
 from submission.rules import rounds
+from submission.submit.workspace import Workspace
 from sut.__main__ import main as sut_main
 from sut.errors import INVALID, USAGE, VALID
 
@@ -108,7 +113,7 @@ def test_a_trial_is_named_as_one(fresh: Trees, capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     assert "official rules on length and counts were not applied" in printed
     assert "performance.duration: found effective_min_duration_ms = 0" in printed
-    assert printed.splitlines()[-1] == "v6.1, 1 results: OK as a trial, which is no submission (3 failures waived)"
+    assert printed.splitlines()[-1] == "v6.1, 1 results: OK as a trial run; not submittable (3 failures waived)"
     assert main([str(built.root), "--official"]) == INVALID
     assert "performance.validity" in capsys.readouterr().out
 
@@ -154,6 +159,21 @@ def test_usage(args: list[str], capsys: pytest.CaptureFixture[str], monkeypatch:
     error = capsys.readouterr().err
     assert error.startswith("error: expected ")
     assert "v6.1" in error or "Is the path right?" in error
+
+
+def test_show_prints_json_for_scripts(fresh: Trees, capsys: pytest.CaptureFixture[str]) -> None:
+    built = fresh("v6.1", "open")
+    assert show.main([str(built.root), "--json"]) == VALID
+    found = json.loads(capsys.readouterr().out)
+    assert not found["trial"] and found["results"][0]["scenario"] == OFFLINE
+    assert found["results"][0]["value"] > 0 and found["results"][0]["unit"] == "samples/s"
+
+
+def test_an_f1_of_0_is_a_number(fresh: Trees, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (result,) = contents.read(tree.read(fresh("v6.1", "open").root))
+    side_files.show(Workspace(tmp_path), [replace(result, f1=0.0), replace(result, f1=None)], [])
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[-1] for row in rows[1:3]] == ["0.000", "none"]
 
 
 def test_names_that_are_not_text_are_shown(fresh: Trees) -> None:

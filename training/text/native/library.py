@@ -48,7 +48,7 @@ _FUNCTIONS = {
 
 @functools.cache
 def find() -> ctypes.CDLL | None:
-    """The library; None if it was not built, or is broken, which is said."""
+    """The library; None if it was not built, or is broken, with a warning."""
     path = native_library.find("training.text.native._text")
     if path is None:
         return None
