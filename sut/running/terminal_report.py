@@ -13,6 +13,7 @@ from accuracy.score import Score
 from accuracy.targets import Target
 from foundation import log_files, terminal
 from foundation.people_numbers import count, figure
+from foundation.rules import SCENARIOS
 from sut.processes import run_process
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
@@ -76,9 +77,11 @@ def server(prepared: Prepared) -> list[str]:
 def queries(scenario: str, plan: Plan) -> str:
     """The least length of a performance run in words."""
     noun = "samples in one query" if scenario == "Offline" else "queries"
-    duration = f" and {plan.min_duration_s:g} s" if plan.min_duration_s else ""
+    duration = f" and {figure(plan.min_duration_s)} s" if plan.min_duration_s else ""
     qps = "" if plan.target_qps is None else f", target_qps {figure(plan.target_qps)}"
-    return f"at least {plan.min_query_count:,} {noun}{duration}{qps}"
+    limit_s, percentile = plan.target_latency_s, SCENARIOS[scenario].percentile
+    limit = "" if limit_s is None else f", limit {figure(1e3 * limit_s)} ms at the {percentile}th percentile"
+    return f"at least {plan.min_query_count:,} {noun}{duration}{qps}{limit}"
 
 
 def performance_rows(scenario: str, judged: Judged, progress: QueryCounters, goal: Target | None) -> Rows:

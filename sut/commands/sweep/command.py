@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from foundation import atomic_write, installation
+from foundation.people_numbers import count
 from foundation.typed_json import encode
 from sut.commands.sweep import grid, rows, runs, summary
 from sut.commands.sweep.grid import Axis, Point
@@ -59,6 +60,7 @@ def main(argv: list[str]) -> int:
     sweep = _read(argv)
     if sweep.dry_run:
         print("\n".join(shlex.join(["python", "-m", "sut", *run.flags(sweep.folder)]) for run in sweep.runs))
+        print(f"{count(len(sweep.runs), 'run')}; a trial takes about 10 s after loading", file=sys.stderr)
         return VALID
     with directory_lock.held(sweep.folder, "sweep") as held:
         _carry_out(sweep, held)

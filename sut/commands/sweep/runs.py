@@ -20,6 +20,7 @@ from pathlib import Path
 from foundation import people_numbers
 from foundation.foreign_text import printable
 from foundation.people_numbers import clock
+from foundation.steps import doing
 from sut.commands.sweep import rows
 from sut.commands.sweep.grid import Point, Value
 from sut.commands.sweep.rows import SweepRow
@@ -82,7 +83,8 @@ def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:
     start_s = time.monotonic()
     for done, run in enumerate(runs, start=1):
         print(f"[{total - len(runs) + done}/{total}] {run.point}, repeat {run.repeat}", file=sys.stderr)
-        row = _run_once(run, folder, lock)
+        with doing("    running"):
+            row = _run_once(run, folder, lock)
         rows.append(folder / rows.NAME, row)
         left_s = (time.monotonic() - start_s) / done * (len(runs) - done)
         print(f"    {_line(row)}{f', about {clock(left_s)} left' if left_s else ''}", file=sys.stderr, flush=True)
@@ -112,4 +114,4 @@ def _run_once(run: Run, folder: Path, lock: int) -> SweepRow:
 def _line(row: SweepRow) -> str:
     speed = row.figures.get("samples_per_s")
     found = row.error or ("" if speed is None else f"{people_numbers.figure(speed)} samples/s")
-    return printable(f"{row.verdict}  {found}, took {clock(row.wall_s)}")
+    return printable(f"{row.verdict}  {found.rstrip('.')}, took {clock(row.wall_s)}")
