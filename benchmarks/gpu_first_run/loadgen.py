@@ -112,7 +112,7 @@ def _server(sut: _Sut, found: dict[str, float]) -> None:
 
 def valid_rates(said: str) -> list[float]:
     """The rates of the valid probes in what a search wrote."""
-    return [float(qps) for qps in _PROBE.findall(said)]
+    return [float(qps.replace(",", "")) for qps in _PROBE.findall(said)]
 
 
 SCENARIOS: dict[str, tuple[str, Callable[[_Sut, dict[str, float]], None]]] = {

@@ -140,7 +140,7 @@ def check_length(queries: int, percentile: float) -> None:
 def line(number: int, probe: Probe) -> str:
     """A probe on one line."""
     verdict = "VALID" if probe.valid else "INVALID"
-    return f"probe {number:2}: {figure(probe.target_qps):>10} queries/s  p99 {_ms(probe):>13}  {verdict}"
+    return f"probe {number:2}: {figure(probe.target_qps):>10} qps  p99 {_ms(probe):>13}  {verdict}"
 
 
 def _ms(probe: Probe) -> str:

@@ -48,9 +48,10 @@ def test_each_answer_belongs_to_its_sample(run: Run, case: Case, layout: str, sc
 
 
 def test_a_log_that_lacks_samples_is_no_accuracy_result(run: Run, case: Case) -> None:
-    ended = run("--backend", "fake", "--model", "fake", "--mode", "accuracy", "--test-query-count", 5)
+    ended = run("--backend", "fake", "--model", "fake", "--mode", "accuracy", "--test-query-count", 5, "--json")
     assert ended.code == 1 and ended.errors == []
-    assert f"5 of {case.samples} samples" in ended.out
-    assert "NO ACCURACY RESULT" in ended.out
+    assert f"5 of {case.samples} samples" in ended.err
+    assert "NO ACCURACY RESULT" in ended.err
+    assert json.loads(ended.out) == ended.record()
     assert ended.record()["verdict"] == "INCOMPLETE"
     assert ended.record()["result"]["samples_answered"] == len(logged(ended)) == 5

@@ -16,7 +16,7 @@ def test_it_narrows_and_prints_each_probe(run: Run) -> None:
     flags = ("--model", "fake:sleep_ms=20", "--max-batch-tokens", 1800, "--target-latency-ms", 200)
     ended = run(*FAKE, *flags, *SHORT, "--target-qps", 200)
     assert ended.code == 0, ended.err
-    lines = re.findall(r"^probe +(\d+): +([\d.e+]+) qps .* (VALID|INVALID)$", ended.err, re.MULTILINE)
+    lines = re.findall(r"^probe +(\d+): +([\d.,]+) qps .* (VALID|INVALID)$", ended.err, re.MULTILINE)
     record = ended.record()
     probes = record["result"]["probes"]
     assert [int(number) for number, _, _ in lines] == list(range(1, len(probes) + 1))
