@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from foundation import terminal
+from foundation import tables, terminal
 from foundation.people_numbers import clock, count, figure, gibibytes
 from training.records.figures import Figures, scaling_efficiency
 from training.records.training_record import TrainingRecord
@@ -20,6 +20,10 @@ _STATUS = {
     "interrupted": "INTERRUPTED",
     "failed": "FAILED",
 }
+_COLUMNS = (
+    *("run", "world", "result"),
+    *("samples", "samples/s", "no eval.", "computing", "tokens/s", "MFU", "scaling"),
+)
 _WITHOUT_TARGET = "complete, without a target"
 
 
@@ -61,33 +65,16 @@ def show(record: TrainingRecord, folder: Path) -> None:
 
 def compare(records: Mapping[str, TrainingRecord]) -> None:
     """Print runs side by side, a row each; scaling is over a run of one device with the same settings of training."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in (
-        "run",
-        "world",
-        "result",
-        "samples",
-        "samples/s",
-        "no eval.",
-        "computing",
-        "tokens/s",
-        "MFU",
-        "scaling",
-    ):
-        table.add_column(name, justify="left" if name in ("run", "world", "result") else "right", overflow="fold")
-    for name, record in records.items():
-        found = record.figures
-        rates = (found.samples_per_s, found.samples_per_s_no_evaluation, found.samples_per_s_computing)
-        table.add_row(
-            name,
-            record.shape,
-            record.status,
-            f"{found.samples_to_target or found.samples:,}",
-            *(_figure(rate) for rate in (*rates, found.tokens_per_s)),
-            _percent(found.mfu),
-            _percent(efficiency(record, list(records.values()))),
-        )
-    terminal.console().print(table)
+    rows = [_row(name, record, list(records.values())) for name, record in records.items()]
+    tables.show(_COLUMNS, rows, _COLUMNS[3:])
+
+
+def _row(name: str, record: TrainingRecord, all_of_them: Sequence[TrainingRecord]) -> tuple[str, ...]:
+    found = record.figures
+    rates = (found.samples_per_s, found.samples_per_s_no_evaluation, found.samples_per_s_computing, found.tokens_per_s)
+    samples = f"{found.samples_to_target or found.samples:,}"
+    shares = (found.mfu, efficiency(record, all_of_them))
+    return name, record.shape, record.status, samples, *map(_figure, rates), *map(_percent, shares)
 
 
 def efficiency(record: TrainingRecord, others: Sequence[TrainingRecord]) -> float | None:
