@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sut import import_path
+from sut.errors import UsageError
 
 CHILD = "child"  # the verb of such a run, which `sut.__main__` does not list
 _BECOMES = "MLPERF_BERT_SUT_LOGS_BECOME"  # in the environment of such a run
@@ -83,6 +84,18 @@ def _with_home(path: str | None) -> str:
     """PYTHONPATH for a process that must find our packages, which a notebook may have put on its own path."""
     is_installed = str(import_path.HOME) in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
     return os.pathsep.join(filter(None, [path, "" if is_installed else str(import_path.HOME)]))
+
+
+def check(flags: Sequence[str]) -> None:
+    """Raise UsageError if `python -m sut run` with these flags, without the verb, refuses them in its own process.
+
+    What this process takes, such as a backend that a script has added, another one need not know.
+    """
+    command = [sys.executable, "-m", "sut", "run", "--print-config", *flags]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        found = (done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1].removeprefix("error: ")
+        raise UsageError(f"expected settings that each run takes, in a process of its own, found: {found}")
 
 
 def _environment(becomes: Path | None) -> dict[str, str]:

@@ -17,11 +17,11 @@ from sut.commands.compare.engines import PresetEngine
 from sut.commands.compare.runs import ComparisonRow
 from sut.commands.compare.table import Comparison
 from sut.errors import INVALID, VALID, UsageError
-from sut.processes import directory_lock
+from sut.processes import directory_lock, run_process
 from sut.running import engines
 from sut.settings import flags, presets
 from sut.settings.parser import Parser, new_parser
-from sut.settings.resolve import resolve
+from sut.settings.resolve import resolve, to_flags
 from sut.settings.settings import RunConfig
 
 _MORE = """Plain fp32 is ONNX Runtime with one sample at a time.
@@ -40,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser().read(argv)
     values, toml = flags.split(args, "compare")
     configs = {name: _config(resolve({"preset": name, **values}, toml)) for name in args.presets}
+    for one in configs.values():
+        run_process.check(to_flags(one))
     both = args.build == args.execute
     engine_of = compare_engines.build if args.build or both else compare_engines.find
     found = {name: engine_of(name, one, _root(args, one)) for name, one in configs.items()}

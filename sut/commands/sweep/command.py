@@ -21,9 +21,10 @@ from sut.commands.sweep.grid import Axis, Point
 from sut.commands.sweep.rows import SweepRow
 from sut.errors import FAILED, INVALID, VALID, UsageError
 from sut.machine import limits
-from sut.processes import directory_lock
+from sut.processes import directory_lock, run_process
 from sut.settings import flags
 from sut.settings.parser import Parser, new_parser
+from sut.settings.resolve import to_flags
 
 _MORE = """Each run is a separate process.
 
@@ -62,6 +63,8 @@ def main(argv: list[str]) -> int:
         print("\n".join(shlex.join(["python", "-m", "sut", *run.flags(sweep.folder)]) for run in sweep.runs))
         print(f"{count(len(sweep.runs), 'run')}; a trial takes about 10 s after loading", file=sys.stderr)
         return VALID
+    for run in {run.point.config.backend: run for run in sweep.runs}.values():
+        run_process.check(to_flags(run.point.config))
     with directory_lock.held(sweep.folder, "sweep") as held:
         _carry_out(sweep, held)
         return _report(sweep)

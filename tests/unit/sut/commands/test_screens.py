@@ -36,18 +36,19 @@ SCREENS = Path(__file__).with_name("screens")
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7])")
 _EXPONENT = re.compile(r"\de[+-]?\d")
-HASH = "4b5e" * 16
 
 
 def show_assets() -> None:
     long = assets.AssetRow(
         name="bert-large-mlperf-onnx", title="", licence="Apache-2.0", flags={"model": "m", "vocab": "v"},
-        state="missing", bytes=0, bytes_whole=1_340_000_000, verified=None, files={},
+        state="missing", bytes=0, bytes_whole=None, about_bytes=1_340_000_000, verified=None, files={},
     )  # fmt: skip
-    partly = replace(long, name="bert-large-mlperf-onnx-int8", state="partly", bytes=1_200_000, bytes_whole=451_000_000)
-    there = replace(long, name="squad-dev", licence="CC BY-SA 4.0", flags={"dataset": "d"}, state="there",
-                    bytes=4_854_279, bytes_whole=4_854_279, verified="2026-11-26T12:00:00+00:00")  # fmt: skip
-    assets.show([long, partly, replace(partly, name="unknown", bytes_whole=None), there], Path("/cache/assets"))
+    sized = replace(long, bytes_whole=451_000_000, about_bytes=451_000_000)
+    partly = replace(sized, name="bert-large-mlperf-onnx-int8", state="partly", bytes=1_200_000)
+    unknown = replace(partly, name="unknown", bytes_whole=None, about_bytes=None)
+    there = replace(sized, name="squad-dev", licence="CC BY-SA 4.0", flags={"dataset": "d"}, state="there")
+    there = replace(there, bytes=451_000_000, verified="2026-11-26T12:00:00+00:00")
+    assets.show([long, partly, unknown, there], Path("/cache/assets"))
 
 
 def show_sweep() -> None:
@@ -95,9 +96,11 @@ def show_doctor() -> None:
     broken = replace(works, backend="pytorch", works=False, found="the engine crashed: its process exited")
     missing = MissingPart("extra openvino", "backend openvino: int8 quantized by NNCF; .onnx files", "pip install x")
     doctor_table.show(
-        DoctorReport(works=True, machine=machine, loadgen=LoadGen("5.1.1", "v5.1", ""), extras={"openvino": False},
-                     backends=(works, absent, broken), fetched=("squad-dev",), cache_dir="/cache", missing=(missing,),
-                     cache=(CacheEntries("engines", 1_204, 45_600_000_000),))
+        DoctorReport(
+            works=True, machine=machine, installation="a checkout", loadgen=LoadGen("5.1.1", "v5.1", ""),
+            extras={"openvino": False}, backends=(works, absent, broken), fetched=("squad-dev",), missing=(missing,),
+            cache_dir="/cache", cache=(CacheEntries("engines", 1_204, 45_600_000_000),),
+        )
     )  # fmt: skip
 
 
