@@ -8,6 +8,7 @@ docs/design/adding-a-task.md.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from foundation.rules import F1_TARGETS, SAMPLES
 
 if TYPE_CHECKING:
+    from accuracy.answered import AnsweredQuestion
     from accuracy.score import Score
     from accuracy.targets import Metric
     from qsl.data_set import DataSet
@@ -67,6 +69,7 @@ class Task:
     full_size: int  # samples of the official data set
     dataset_sha256: str | None = None  # of the official data set's file; None: not an MLPerf task
     targets: tuple[str, ...] = ()  # the accuracy targets on that data set, the first by default
+    answers: str | None = None  # (the data set's file, predictions.json) → accuracy.answered.AnsweredQuestion's
 
     def open(self, dataset: Path, vocab: Path, cache_dir: Path | None) -> DataSet:
         """The data set in a file. It is read on first use, which may raise DatasetError."""
@@ -76,6 +79,11 @@ class Task:
     def score(self, accuracy_log: Path, data: DataSet) -> Score:
         """The score of a run over `data`. Raises AccuracyLogError, DatasetError."""
         found: Score = resolve_name(self.scorer)(accuracy_log, data)
+        return found
+
+    def answered(self, dataset: Path, predictions: Mapping[str, str]) -> list[AnsweredQuestion]:
+        """The answers one by one, of a task that has `answers`. Raises DatasetError."""
+        found: list[AnsweredQuestion] = resolve_name(self.answers or "")(dataset, predictions)
         return found
 
 
@@ -91,6 +99,7 @@ TASKS = {
         full_size=SAMPLES,
         dataset_sha256="95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",  # dev-v1.1.json
         targets=tuple(F1_TARGETS),
+        answers="accuracy.answered:squad",
     ),
     "sst2": Task(
         about="sentiment",
@@ -101,5 +110,6 @@ TASKS = {
         scorer="accuracy.sst2:score_run",
         demo=Demo(folder="demo-sst2", target="demo-sst2", suffix=".tsv", package="qsl.demo_sst2"),
         full_size=872,
+        answers="accuracy.answered:sst2",
     ),
 }

@@ -1,7 +1,7 @@
 """The timeline of a run, from the times of its batches: throughput, queue, busy instances, lengths, latencies.
 
-Computed once, after the test. Its size does not depend on the number of batches: at most 120 intervals, fewer with
-hundreds of instances.
+Computed once, after the test. Its size does not depend on the number of batches: at most 120 intervals, fewer with few
+batches and with hundreds of instances.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from sut.queries.batch_times import BatchColumns
 from sut.record.timeline import InstanceTimeline, LatencyHistogram, LengthBin, Timeline
 
 _INTERVALS = 120
+_LEAST_INTERVALS, _BATCHES = 12, 4  # batches in an interval, or one of each instance: a rate, not single ends
 _MOST_SHARES = 12_000  # of all instances together
 _LENGTHS = 12
 _LATENCIES = 100
@@ -24,7 +25,8 @@ def of(columns: BatchColumns, instances: int, first_issue_s: float, window_s: fl
     if not len(columns.samples) or window_s <= 0:
         return None
     ended_s = columns.answered_s - first_issue_s
-    intervals = max(1, min(_INTERVALS, _MOST_SHARES // instances))
+    intervals = max(_LEAST_INTERVALS, min(_INTERVALS, len(columns.samples) // max(_BATCHES, instances)))
+    intervals = max(1, min(intervals, _MOST_SHARES // instances))
     bounds = np.linspace(0.0, window_s, intervals + 1)
     each_s = np.repeat(ended_s, columns.samples)
     known = len(columns.latency_s) == len(each_s)
@@ -71,7 +73,7 @@ def _elapsed(moments: Float64, until: Float64) -> Float64:
 
 def _lengths(columns: BatchColumns) -> tuple[LengthBin, ...]:
     mean = np.ceil(columns.tokens / columns.samples).astype(np.int64)
-    width = max(1, -(-int(mean.max()) // _LENGTHS))
+    width = 1 << (-(-int(mean.max()) // _LENGTHS) - 1).bit_length()  # so that runs have the same bins
     bins = (mean - 1) // width
 
     def one(number: int) -> LengthBin:

@@ -34,3 +34,11 @@ def differences(then: RunRecord, now: RunRecord, among: Sequence[str]) -> list[D
     names = [name for name in dict.fromkeys([*before, *after]) if name.partition(".")[0] in among and name not in _OWN]
     pairs = (Difference(name, before.get(name), after.get(name)) for name in names)
     return [one for one in pairs if one.then != one.now]
+
+
+def that_differ(records: Sequence[RunRecord]) -> list[str]:
+    """The dotted paths of the values that are not the same in all records, in the sections that some record has."""
+    flat = [run_record.flat(record) for record in records]
+    names = dict.fromkeys(name for one in flat for name in one)
+    among = [name for name in names if name.partition(".")[0] in _SECTIONS and name not in _OWN]
+    return [name for name in among if any(one.get(name) != flat[0].get(name) for one in flat[1:])]

@@ -56,7 +56,8 @@ def below(directory: Path) -> FoundRuns:
             runs.append(FoundRun(path, run_record.read(path)))
         except UsageError as error:
             unreadable.append(str(error))
-    return FoundRuns(tuple(sorted(runs, key=lambda run: run.when_unix_s, reverse=True)), tuple(unreadable))
+    runs.sort(key=lambda run: (run.when_unix_s, str(run.directory)), reverse=True)
+    return FoundRuns(tuple(runs), tuple(unreadable))
 
 
 def _directories(top: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ TRIAL, RANDOM = "trial run", "random weights"
 
 @dataclass(frozen=True)
 class Headline:
-    """A figure and where run.json has it."""
+    """A figure and where run.json has it, as a JSON pointer."""
 
     label: str
     value: float
@@ -27,14 +27,14 @@ def of(record: RunRecord) -> Headline | None:
     result = record.performance or record.peak
     if result is None or result.value is None:
         return None
-    return Headline(result.metric, result.value, result.unit, "result.value")
+    return Headline(result.metric, result.value, result.unit, "/result/value")
 
 
 def accuracy(record: RunRecord) -> Headline | None:
     """The metric that targets refer to, in percent."""
     metrics = record.accuracy.metrics if record.accuracy else {}
     name = next((name for name in METRICS if name in metrics), None)
-    return Headline(METRICS[name], metrics[name], "%", f"result.{name}") if name else None
+    return Headline(METRICS[name], metrics[name], "%", f"/result/{name}") if name else None
 
 
 def marks(record: RunRecord) -> tuple[str, ...]:

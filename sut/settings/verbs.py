@@ -35,6 +35,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
         "diff": Verb(
             "show what differs between two runs, and what it did", "sut.commands.diff", "A B", is_text_only=True
         ),
+        "report": Verb("make a page with charts of runs, side by side", "sut.commands.report", "RUN..."),
         "kpi": Verb(
             "print key figures of runs: lines, CSV or a workbook",
             "sut.commands.kpi.command",

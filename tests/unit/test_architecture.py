@@ -77,13 +77,15 @@ ONLY_IN = {
     "google": {"backends/v2/protobuf.py"},  # protobuf
     "aiohttp": {"sut/serving/v2/http_face.py"},
     "prometheus_client": {"sut/serving/v2/metrics.py"},
+    "plotly": {"sut/reporting/page.py"},
+    "jinja2": {"sut/reporting/page.py"},
     "ray": {"sut/executors/ray_cluster/cluster.py"},
 }
 UNBOUND = {"training", "benchmarks"}  # they use engines, and their peers, directly
 REPORTING = {"onnxruntime", "openvino", "nncf", "transformers", "huggingface_hub", "ray"}  # libraries that call home
 HEAVY = (
     *("torch", "triton", "onnxruntime", "onnx", "openvino", "nncf", "transformers", "tokenizers"),
-    *("mlperf_loadgen", "rich", "requests", "openpyxl", "pyarrow", "matplotlib", "ray"),
+    *("mlperf_loadgen", "rich", "requests", "openpyxl", "pyarrow", "matplotlib", "plotly", "jinja2", "ray"),
 )
 LIGHT = (*PACKAGES, "sut.settings.resolve", "sut.settings.flags", "sut.__main__", "sut.errors", "qsl.squad")
 

@@ -37,6 +37,7 @@ BRINGS = {
     "gpu": "backend gpu: NVIDIA GPUs (docs/guide/gpu.md)",
     "parquet": "SST-2 in its publisher's format, parquet files",
     "plot": "the plot of python -m sut sweep",
+    "report": "the page of python -m sut report",
     "serve": "KServe v2: python -m sut serve --v2-port N, and backend v2",
     "ray": "executor ray: instances on the nodes of a Ray cluster",
     "train": "pre-training: python -m training.pretrain",
