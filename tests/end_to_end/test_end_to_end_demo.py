@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from command import Run
 from paths import ROOT
+
+from sut.commands import report
+from sut.record import run_record
+from sut.reporting import answers
 
 DEMO = ROOT / "assets" / "demo"
 
@@ -19,6 +24,20 @@ def test_it_reaches_its_target_on_its_own_data(run: Run, tmp_path: Path) -> None
     assert record["verdict"] == "PASS"
     assert record["result"]["f1"] >= 90
     assert_all_answered(record, 1200)
+    assert_its_report_agrees(ended.folder / "logs", record)
+
+
+def assert_its_report_agrees(logs: Path, record: dict[str, Any]) -> None:
+    """The answers read again give the run's F1; the timeline has every sample; the page can be made."""
+    found = answers.read(logs, run_record.read(logs)).questions
+    assert 100 * sum(one.score for one in found) / len(found) == pytest.approx(record["result"]["f1"])
+    timeline, interval = record["timeline"], record["accuracy_interval"]
+    assert (
+        sum(timeline["issued"]) == sum(timeline["answered"]) == sum(timeline["latency"]["counts"]) == record["samples"]
+    )
+    assert interval[0] < record["result"]["f1"] < interval[1]
+    assert report.main([str(logs), "--output", str(logs / "page.html")]) == 0
+    assert f"{record['result']['f1']:.3f} %" in (logs / "page.html").read_text(encoding="utf-8")
 
 
 def test_it_fails_when_every_question_is_put_to_another_passage(run: Run, tmp_path: Path) -> None:

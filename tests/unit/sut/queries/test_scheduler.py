@@ -110,6 +110,9 @@ def test_every_id_is_answered_once_with_its_own_data(
     assert (progress.issued, progress.completed) == (500, 500)
     assert progress.tokens == sum(LENGTHS[index] for index in expected.values())
     assert progress.computed_tokens == executor.jobs
+    times = scheduler.batch_times.columns()
+    assert (len(times.samples), times.samples.sum(), times.tokens.sum()) == (executor.jobs, 500, progress.tokens)
+    assert len(times.latency_s) == 500 and times.latency_s.min() >= 0
 
 
 @pytest.mark.parametrize("plan_at_issue", [True, False])
