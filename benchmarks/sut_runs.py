@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from backends import BACKENDS, accelerators, backend_class, check
@@ -45,6 +46,12 @@ def pairs() -> list[tuple[str, str]]:
     return found
 
 
+def installed() -> list[tuple[str, str]]:
+    """`pairs`, of engines that are installed; those that need no built engine first."""
+    found = [(name, precision) for name, precision in pairs() if find_spec(BACKENDS[name].needs)]
+    return sorted(found, key=lambda pair: BACKENDS[pair[0]].precisions[pair[1]] == "engine")
+
+
 def first_gpu() -> Accelerator:
     """The GPU to measure; prints an error and exits with code 2 if there is none."""
     try:
@@ -55,21 +62,21 @@ def first_gpu() -> Accelerator:
         sys.exit(2)
 
 
-def turn(command: list[str]) -> subprocess.CompletedProcess[str]:
+def turn(command: list[str], most_s: float = LIMIT_S) -> subprocess.CompletedProcess[str]:
     """Run a process to its end. Raises RuntimeError with its last line if it fails."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, timeout=LIMIT_S
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, timeout=most_s
         )
     except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"took longer than {LIMIT_S} s") from error
+        raise RuntimeError(f"took longer than {most_s:.0f} s") from error
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         raise RuntimeError(lines[-1] if lines else f"ended with {done.returncode}")
     return done
 
 
-def run(data: BenchmarkData, scenario: str, queries: int, *flags: str) -> RunRecord:
+def run(data: BenchmarkData, scenario: str, queries: int, *flags: str, most_s: float = LIMIT_S) -> RunRecord:
     """The record of one performance run, with every sample equally often. Raises RuntimeError if it is not valid."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -81,9 +88,20 @@ def run(data: BenchmarkData, scenario: str, queries: int, *flags: str) -> RunRec
             "--log-dir", str(log_dir), "--test-query-count", str(queries), *flags,
         ]  # fmt: skip
         try:
-            turn(command)
+            turn(command, most_s)
         except RuntimeError as error:
             raise RuntimeError(_reasons(log_dir) or str(error)) from error
+        return run_record.read(log_dir)
+
+
+def scored(data: BenchmarkData, *flags: str, most_s: float = LIMIT_S) -> RunRecord:
+    """The record of an accuracy run over the whole data set. Raises RuntimeError if it fails."""
+    with tempfile.TemporaryDirectory() as name:
+        log_dir = Path(name) / "run"
+        turn([
+            "sut", "--mode", "accuracy", "--target", "0", "--model", data.model, "--dataset", str(data.dataset),
+            "--vocab", str(data.vocab), "--cache-dir", str(data.cache_dir), "--log-dir", str(log_dir), *flags,
+        ], most_s)  # fmt: skip
         return run_record.read(log_dir)
 
 

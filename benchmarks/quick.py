@@ -1,0 +1,142 @@
+"""What each installed engine gives here, in five minutes: every backend and precision on the demo and on BERT-Large.
+
+The demo gives a score, its speed says little about a larger model; so the second half of the table is BERT-Large's
+geometry with random weights and samples as long as SQuAD's, whose answers mean nothing. All runs go through LoadGen,
+Offline. The fastest engines of the demo run BERT-Large first; what the time did not suffice for is marked.
+
+    python -m benchmarks.quick                   # five minutes; more the first time, to build int8 engines
+    python -m benchmarks.quick --minutes 15 --markdown
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import length_matched, sut_runs
+from benchmarks.cpu_report import Grid, show
+from benchmarks.sut_runs import BenchmarkData
+from foundation.people_numbers import clock, figure
+from qsl import feature_cache
+from sut.fetch import resolve as asset_paths
+from sut.machine import facts as machine_facts
+
+LARGE = "random:bert-large"
+_SAMPLES, _SLOW = 96, 48  # of BERT-Large: int8, and others
+_NO_TIME = "no time"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One engine's figures; a text says why there is none."""
+
+    backend: str
+    precision: str
+    demo: float | str = _NO_TIME  # samples/s
+    f1: float | str = _NO_TIME
+    large: float | str = _NO_TIME  # samples/s, random weights
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return ("--backend", self.backend, "--precision", self.precision)
+
+
+class Clock:
+    """The time that is left; every measurement gets what remains of it."""
+
+    def __init__(self, minutes: float) -> None:
+        self._start_s, self._end_s = time.monotonic(), time.monotonic() + 60 * minutes
+
+    def measure(self, what: str, call: Callable[..., float]) -> float | str:
+        """A figure of `call`, which gets the seconds that are left as `most_s`; or why there is none."""
+        left_s = self._end_s - time.monotonic()
+        if left_s < 1:
+            return _NO_TIME
+        print(f"{clock(time.monotonic() - self._start_s)}  {what}", file=sys.stderr, flush=True)
+        try:
+            return call(most_s=left_s)
+        except RuntimeError as error:
+            return _NO_TIME if "longer than" in str(error) else str(error)
+
+
+def measured(minutes: float, cache_dir: Path) -> list[Row]:
+    """The rows, the fastest on the demo first."""
+    left = Clock(minutes)
+    rows = [Row(*pair) for pair in sut_runs.installed()]
+    model = asset_paths.demo_model()
+    dataset, vocab = asset_paths.demo_dataset(cache_dir), model / "vocab.txt"
+    demo = BenchmarkData(str(model), dataset, vocab, cache_dir, 0)
+    calibrated = ("--calibration-dataset", str(asset_paths.demo_dataset(cache_dir, "train")))
+    found = []
+    for row in rows:
+        speed = left.measure(f"{row.backend} {row.precision}, demo", partial(_speed, demo, *row.flags, *calibrated))
+        f1 = left.measure("  its F1", partial(_f1, demo, *row.flags, *calibrated))
+        found.append(replace(row, demo=speed, f1=f1))
+    found.sort(key=lambda row: -row.demo if isinstance(row.demo, float) else 0.0)
+    return [
+        replace(row, large=left.measure(f"{row.backend} {row.precision}, {LARGE}", partial(_large, row, cache_dir)))
+        for row in found
+    ]
+
+
+def _speed(data: BenchmarkData, *flags: str, most_s: float) -> float:
+    return sut_runs.value(sut_runs.run(data, "Offline", 24, "--min-duration-s", "3", *flags, most_s=most_s))
+
+
+def _f1(data: BenchmarkData, *flags: str, most_s: float) -> float:
+    accuracy = sut_runs.scored(data, *flags, most_s=most_s).accuracy
+    if accuracy is None:
+        raise RuntimeError("no score")
+    return accuracy.of_answered
+
+
+def _large(row: Row, cache_dir: Path, most_s: float) -> float:
+    samples = _SAMPLES if row.precision.startswith("int8") else _SLOW
+    path, vocab = cache_dir / f"squad-lengths-{samples}.json", asset_paths.demo_model() / "vocab.txt"
+    length_matched.write(path, vocab, length_matched.squad_lengths(samples))
+    data = BenchmarkData(LARGE, path, vocab, cache_dir, samples)
+    return sut_runs.value(sut_runs.run(data, "Offline", samples, *row.flags, most_s=most_s))
+
+
+def grid(rows: list[Row]) -> Grid:
+    """The table."""
+    machine = machine_facts.facts()
+    columns = ("backend", "precision", "demo, samples/s", "demo, F1", "BERT-Large, samples/s (random weights)")
+    cells: list[tuple[str, ...]] = [
+        (row.backend, row.precision, _text(row.demo), _text(row.f1, "{:.2f}"), _text(row.large)) for row in rows
+    ]
+    return Grid(f"{machine.cores} cores of {machine.processor}; Offline through LoadGen, one run each", columns, cells)
+
+
+def _text(value: float | str, form: str = "") -> str:
+    if isinstance(value, str):
+        return value
+    return form.format(value) if form else figure(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quick", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=5.0, help="the time of all runs (default: 5)")
+    parser.add_argument("--markdown", action="store_true", help="print the table of docs/guide/tuning.md")
+    parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
+    options = parser.parse_args()
+    cache_dir = options.cache_dir.expanduser()
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    rows = measured(options.minutes, cache_dir)
+    show(grid(rows), Console() if sys.stdout.isatty() else Console(width=160), markdown=options.markdown)
+    print("random weights: BERT-Large is for speed only, its answers mean nothing. For the best settings: sut tune")
+    print(json.dumps({"machine": asdict(machine_facts.facts()), "rows": [asdict(row) for row in rows]}))
+
+
+if __name__ == "__main__":
+    main()
