@@ -22,8 +22,8 @@ from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TRITON
 from backends.gpu.weights import Product
 from backends.pytorch_cpu.kernels import Encoding
+from backends.pytorch_cpu.product_peak import products
 from benchmarks import sut_runs
-from benchmarks.gemm import products
 from foundation import program
 
 TOKENS = (4096, 16384)  # of a packed batch

@@ -30,7 +30,7 @@ from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
 
 LARGE = "random:bert-large"
-_SAMPLES, _SLOW = 96, 48  # of BERT-Large: int8, and others
+_SAMPLES, _SLOW = 64, 32  # of BERT-Large: int8, and others
 _NO_TIME = "no time"
 
 
@@ -88,7 +88,7 @@ def measured(minutes: float, cache_dir: Path) -> list[Row]:
 
 
 def _speed(data: BenchmarkData, *flags: str, most_s: float) -> float:
-    return sut_runs.value(sut_runs.run(data, "Offline", 24, "--min-duration-s", "3", *flags, most_s=most_s))
+    return sut_runs.value(sut_runs.run(data, "Offline", 24, "--min-duration-s", "2", *flags, most_s=most_s))
 
 
 def _f1(data: BenchmarkData, *flags: str, most_s: float) -> float:

@@ -26,13 +26,20 @@ _BECOMES = "MLPERF_BERT_SUT_LOGS_BECOME"  # in the environment of such a run
 _GRACE_S = 15.0  # how long an interrupted run may take to let LoadGen write its logs
 
 
-def run(flags: Sequence[str], lock: int, console: Path | None = None, becomes: Path | None = None) -> int:
+def run(
+    flags: Sequence[str],
+    lock: int,
+    console: Path | None = None,
+    becomes: Path | None = None,
+    most_s: float | None = None,
+) -> int:
     """Run `python -m sut` with these flags to its end; returns its exit code (negative: killed by that signal).
 
     Args:
         lock: a file descriptor that the run keeps open until it exits.
         console: the file for its output; None: the terminal.
         becomes: what its log directory will be called after it; see `shown`.
+        most_s: after this time it is ended as after Ctrl-C; None: never.
     """
     command = [sys.executable, "-m", "sut", CHILD, *flags]
     with (
@@ -42,11 +49,11 @@ def run(flags: Sequence[str], lock: int, console: Path | None = None, becomes: P
         ) as process,
     ):
         try:
-            return process.wait()
+            return process.wait(most_s)
+        except subprocess.TimeoutExpired:
+            return _end(process)
         except KeyboardInterrupt:
-            assert process.stdin is not None
-            process.stdin.close()
-            _wait(process)
+            _end(process)
             raise
 
 
@@ -75,8 +82,7 @@ def captured(flags: Sequence[str], show: TextIO | None) -> tuple[int, str]:
                     show.write(line)
             return process.wait(), "".join(lines)
         except BaseException:
-            process.stdin.close()
-            _wait(process)
+            _end(process)
             raise
 
 
@@ -107,11 +113,14 @@ def shown(logs: Path) -> Path:
     return Path(os.environ.get(_BECOMES, logs))
 
 
-def _wait(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> int:
+    assert process.stdin is not None
+    process.stdin.close()
     try:
-        process.wait(_GRACE_S)
+        return process.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
         process.kill()
+        return process.wait()
 
 
 def end_with_parent() -> None:

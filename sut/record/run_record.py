@@ -48,6 +48,7 @@ class RunRecord:
     verdict: Verdict
     submittable: bool = False
     notices: tuple[str, ...] = ()  # to be shown with every figure
+    warnings: tuple[str, ...] | None = field(default=None, metadata=UNLESS_NONE)  # why a figure may be too low
     random_weights: bool = False
     zero_weights_share: float | None = None  # of an .onnx file
     precision: str | None = field(default=None, metadata=UNLESS_NONE)  # that ran; see `effective_precision`

@@ -15,7 +15,7 @@ from foundation import log_files, program
 from foundation.steps import doing
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
-from sut.machine import memory
+from sut.machine import load, memory
 from sut.processes import run_process
 from sut.queries import loadgen
 from sut.queries.scheduler import Scheduler
@@ -23,6 +23,7 @@ from sut.record import detail_log
 from sut.record.results import AccuracyResult
 from sut.record.run_record import RunRecord, Verdict
 from sut.running import (
+    conditions,
     find_peak,
     local_instances,
     log_dir,
@@ -50,10 +51,12 @@ def run(config: RunConfig) -> int:
         UsageError, DatasetError, BackendError: before the run started.
         RunFailedError: the run started and failed. LoadGen's thread may still exist, so the process must exit.
     """
-    logs = config.log_dir or default_log_dir(config)
+    logs, before = config.log_dir or default_log_dir(config), load.now()
     handlers = {number: signal.getsignal(number) for number in program.INTERRUPTS}
     with log_dir.claimed(logs):
-        prepared, executor = _with_executor(prepare(config, logs))
+        prepared = prepare(config, logs)
+        warnings = conditions.of(prepared.places, prepared.config.threads, before)
+        prepared, executor = _with_executor(replace(prepared, warnings=warnings))
         print(terminal_report.opening(prepared), file=sys.stderr, flush=True)
         try:
             with doing(terminal_report.loading(prepared)):
@@ -128,8 +131,8 @@ def _judge_performance(
     is_met = run_target.is_met(gate, result)
     result = replace(result, target=gate, target_met=is_met if gate else None)
     rows = terminal_report.performance_rows(config.scenario, judged, scheduler.progress, gate)
-    recording.finish(record, prepared, "VALID" if result.valid else "INVALID", result, judged.reasons)
-    return VALID if result.valid and is_met else INVALID, rows + _work_rows(record)
+    ended = recording.finish(record, prepared, "VALID" if result.valid else "INVALID", result, judged.reasons)
+    return VALID if result.valid and is_met else INVALID, rows + _work_rows(record) + terminal_report.hint_rows(ended)
 
 
 def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord) -> tuple[int, Rows]:

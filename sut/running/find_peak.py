@@ -55,9 +55,9 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
         raise RunFailedError(str(error)) from error
     found, prepared = peak(probes), prepared.after_test()
     record = recording.with_nodes(record, executor)
-    recording.finish(record, prepared, "PEAK" if found else "INVALID", _found(probes))
+    ended = recording.finish(record, prepared, "PEAK" if found else "INVALID", _found(probes))
     program.ignore_interrupts()
-    terminal_report.closing(prepared, _rows(found, len(probes)))
+    terminal_report.closing(prepared, _rows(found, len(probes)) + terminal_report.hint_rows(ended))
     return VALID if found else INVALID
 
 

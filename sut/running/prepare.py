@@ -57,6 +57,7 @@ class Prepared:
     zero_weights: float | None  # share of an .onnx file's weights that are 0
     stamps: Mapping[Path, FileStamp | None]  # of the files that instances read, before they do
     notices: tuple[str, ...]  # printed with every figure; a run with any of them cannot be submitted
+    warnings: tuple[str, ...] = ()  # what makes the figure lower than it could be; they change no verdict
 
     @property
     def accelerated(self) -> bool:

@@ -43,6 +43,7 @@ def begin(prepared: Prepared) -> RunRecord:
     record = RunRecord(
         verdict="unfinished",
         notices=prepared.notices,
+        warnings=prepared.warnings or None,
         random_weights=prepared.model.is_random,
         zero_weights_share=prepared.zero_weights,
         precision=prepared.precision,

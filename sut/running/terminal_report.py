@@ -17,9 +17,11 @@ from foundation.rules import SCENARIOS
 from sut.processes import run_process
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
+from sut.record import tuned
 from sut.record.detail_log import Judged
 from sut.record.measurements import Batches
 from sut.record.nodes import NodeLoss, NodeRecord
+from sut.record.run_record import RunRecord
 from sut.running import target
 from sut.running.prepare import Prepared
 from sut.settings.settings import RunConfig
@@ -44,7 +46,12 @@ def opening(prepared: Prepared) -> str:
     )
     settings = [f"LoadGen's settings from {config.user_conf}"] if config.user_conf else []
     first = what(config, prepared.precision)
-    return "\n".join([first, where, *_zeros(prepared), *server(prepared), *settings, *prepared.notices])
+    return "\n".join([first, where, *_zeros(prepared), *server(prepared), *settings, *remarks(prepared)])
+
+
+def remarks(prepared: Prepared) -> list[str]:
+    """The notices and the warnings."""
+    return [*prepared.notices, *(f"warning: {text}" for text in prepared.warnings)]
 
 
 def loading(prepared: Prepared) -> str:
@@ -119,6 +126,15 @@ def batch_rows(batches: Batches | None) -> Rows:
     return [("batches", f"{of}; {times} ms each")]
 
 
+def hint_rows(record: RunRecord) -> Rows:
+    """A row if the machine was far faster when it was tuned."""
+    cache_dir = record.config.cache_dir
+    if record.machine is None or cache_dir is None or record.config.is_on_nodes:
+        return []
+    hint = tuned.hint(record, tuned.read(tuned.path(record, cache_dir)))
+    return [("faster", hint)] if hint else []
+
+
 def node_rows(nodes: Sequence[NodeRecord] | None) -> Rows:
     """A row for each node, and for each time that one was lost."""
     rows: Rows = []
@@ -164,8 +180,9 @@ def closing(prepared: Prepared, rows: Rows) -> None:
 
 
 def note_rows(prepared: Prepared) -> Rows:
-    """A row for each notice."""
-    return [("note", notice) for notice in prepared.notices]
+    """A row for each notice and each warning."""
+    notes = [("note", notice) for notice in prepared.notices]
+    return [*notes, *(("warning", text) for text in prepared.warnings)]
 
 
 def show(rows: Rows) -> None:

@@ -24,6 +24,7 @@ _WHY = {
     "serve": "`serve` takes the flags that choose and load a model",
     "sweep": "a sweep sets it for each of its runs",
     "submit": "a submission sets it for each of its runs",
+    "tune": "`tune` sets it for each of its runs, or has no use for it",
 }
 
 

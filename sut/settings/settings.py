@@ -57,11 +57,12 @@ class RunConfig:
         choices=lambda _: tuple(TASKS), not_for="ask")
     preset: str | None = setting(
         None, "settings to start from, by name; `sut presets` lists them", _WHAT, implied="none",
-        choices=lambda _: tuple(presets.table()), not_for="compare", repeated=False)
+        choices=lambda _: tuple(presets.table()), not_for="compare tune", repeated=False)
     scenario: str = setting(
         "Offline", f"LoadGen's scenario: {', '.join(SCENARIOS)}", _WHAT, choices=one_of(*SCENARIOS), not_for=_SET)
     mode: str = setting(
-        "performance", f"LoadGen's mode: {', '.join(MODES)}", _WHAT, choices=one_of(*MODES), not_for=f"{_SET} serve")
+        "performance", f"LoadGen's mode: {', '.join(MODES)}", _WHAT, choices=one_of(*MODES),
+        not_for=f"{_SET} serve tune")
     backend: str = setting(
         "onnxruntime", f"engine that runs the model: {', '.join(BACKENDS)}", _WHAT, choices=lambda _: tuple(BACKENDS))
     model: str = setting(
@@ -78,34 +79,35 @@ class RunConfig:
 
     execution_mode: str = setting(
         "test", "test: short, never submittable; valid: the official length", _LENGTH,
-        choices=one_of("test", "valid"), not_for="ask submit serve")
+        choices=one_of("test", "valid"), not_for="ask submit serve tune")
     test_query_count: int | None = setting(
-        None, "queries of a test run", _LENGTH, implied="as many as fit into about 10 s", above=0, not_for="ask serve")
+        None, "queries of a test run", _LENGTH, implied="as many as fit into about 10 s", above=0,
+        not_for="ask serve tune")
     steps: int | None = setting(
         None, "length of a test run in full batches per instance, in place of --test-query-count", _LENGTH,
-        implied="not used", above=0, not_for="ask serve")
+        implied="not used", above=0, not_for="ask serve tune")
     warmup_steps: int = setting(
         1, "how often each warm-up shape is run before the first query", _LENGTH, above=0, not_for="ask")
     min_duration_s: float | None = setting(
         None, "shortest duration of the run", _LENGTH, implied=f"none in a test run, {MIN_DURATION_S} in a valid one",
-        metavar="S", unit="s", least=0, not_for="ask submit serve")
+        metavar="S", unit="s", least=0, not_for="ask submit serve tune")
     target_qps: float | None = setting(
         None, "LoadGen's target_qps", _LENGTH, implied="user.conf, else measured", unit="queries/s", above=0,
-        not_for="ask serve")
+        not_for="ask serve tune")
     target_latency_ms: float | None = setting(
         None, f"Server: limit of the {SCENARIOS['Server'].percentile}th percentile, in a test run",
         _LENGTH, metavar="MS", unit="ms", above=0,
         implied=f"user.conf, else the benchmark's {SERVER_LATENCY_MS}", not_for="ask compare")
     find_peak: bool = setting(
         False, "Server: find the highest valid target_qps by bisection; each probe takes 10 s, or "
-        "--min-duration-s", _LENGTH, not_for=f"{_SET} serve")
+        "--min-duration-s", _LENGTH, not_for=f"{_SET} serve tune")
     target: str | None = setting(
         None, "exit code 1 if the result misses this. Accuracy mode: " + ", ".join(TARGETS) + " or percent; "
         "performance mode: least samples/s, or most ms in SingleStream and MultiStream", _LENGTH, metavar="WHAT",
-        implied="in accuracy mode that of the demo or of the benchmark", not_for=f"{_SET} serve")
+        implied="in accuracy mode that of the demo or of the benchmark", not_for=f"{_SET} serve tune")
     kpi: str | None = setting(
         None, f"the figure that `sut kpi` marks: {', '.join(KPIS)}", _LENGTH,
-        implied="that of the mode and the scenario", choices=one_of(*KPIS), not_for="ask serve")
+        implied="that of the mode and the scenario", choices=one_of(*KPIS), not_for="ask serve tune")
 
     executor: str = setting(
         "processes", "processes: weights are loaded once and shared, if the backend can; spawned: each instance "
@@ -134,34 +136,35 @@ class RunConfig:
 
     node: str | None = setting(
         None, "a machine that runs `sut serve`, for --executor remote; several: type it several times", _NODES,
-        implied="none", metavar="HOST:PORT", joined=True, not_for="ask serve")
+        implied="none", metavar="HOST:PORT", joined=True, not_for="ask serve tune")
     network_division: bool = setting(
         False, "--executor remote by the rules of MLPerf's network division: each sample is a query of its own, of "
-        "token ids, and the nodes form the batches", _NODES, not_for="ask serve")
+        "token ids, and the nodes form the batches", _NODES, not_for="ask serve tune")
     token_file: Path | None = setting(
         None, "file with the token that a run and its nodes have in common", _NODES, implied="none", secret=True,
-        not_for="ask")
+        not_for="ask tune")
     tls_cert: Path | None = setting(
-        None, "this machine's certificate for mutual TLS, PEM", _NODES, implied="none", secret=True, not_for="ask")
+        None, "this machine's certificate for mutual TLS, PEM", _NODES, implied="none", secret=True, not_for="ask tune")
     tls_key: Path | None = setting(
-        None, "its key, without a password", _NODES, implied="in the file of --tls-cert", secret=True, not_for="ask")
+        None, "its key, without a password", _NODES, implied="in the file of --tls-cert", secret=True,
+        not_for="ask tune")
     tls_ca: Path | None = setting(
         None, "certificates of the CA that the other side's certificate must be from, PEM", _NODES, implied="none",
-        secret=True, not_for="ask")
+        secret=True, not_for="ask tune")
 
     address: str | None = setting(
         None, "a Ray cluster, for --executor ray", _NODES, implied="one that is started here and ends with the run",
-        metavar="HOST:PORT", not_for="ask serve")
+        metavar="HOST:PORT", not_for="ask serve tune")
     nodes: int | None = setting(
         None, "nodes of the Ray cluster to run on, the largest first", _NODES, implied="all", above=0,
-        not_for="ask serve")
+        not_for="ask serve tune")
     allow_open_cluster: bool = setting(
         False, "use a Ray cluster without token authentication, which runs code for whoever reaches it", _NODES,
-        not_for="ask serve")
+        not_for="ask serve tune")
 
     log_dir: Path | None = setting(
         None, "LoadGen's logs and run.json", FILES, implied="a new one below runs/", metavar="DIR",
-        not_for=f"{_SET} sweep serve")
+        not_for=f"{_SET} sweep serve tune")
     user_conf: Path | None = setting(
         None, "LoadGen's settings by model and scenario", FILES, implied="./user.conf if it exists",
         not_for="ask serve")
@@ -176,13 +179,14 @@ class RunConfig:
         _LIBRARIES, implied="PyTorch's own", above=0)
     verbose: bool = setting(
         False, "log every call of oneDNN to engine-<pid>.txt in the log directory; slow; sets ONEDNN_VERBOSE and "
-        "DNNL_VERBOSE", _LIBRARIES, not_for="ask serve")
+        "DNNL_VERBOSE", _LIBRARIES, not_for="ask serve tune")
     roi: bool = setting(
         False, "print 'Running evaluation' when the timed window begins and 'Evaluating: 100%' when it ends",
-        _LIBRARIES, not_for="ask serve")
+        _LIBRARIES, not_for="ask serve tune")
 
     engine: Path | None = setting(
-        None, "directory of a built engine, from this machine or another", _ENGINE, metavar="DIR", not_for="compare",
+        None, "directory of a built engine, from this machine or another", _ENGINE, metavar="DIR",
+        not_for="compare tune",
         implied="the one that the other settings determine, from the cache, or built")
     calibration_dataset: Path | None = setting(
         None, "calibration data: a file of the task", _ENGINE,
@@ -199,7 +203,7 @@ class RunConfig:
         None, f"use the seeds of this round of MLPerf inference: {', '.join(SEEDS)}", _SUBMISSION,
         implied="those of LoadGen's release", choices=one_of(*SEEDS), not_for="ask serve")
     audit_config: Path | None = setting(
-        None, "LoadGen's audit.config, for a compliance run", _SUBMISSION, implied="none", not_for=f"{_SET} serve")
+        None, "LoadGen's audit.config, for a compliance run", _SUBMISSION, implied="none", not_for=f"{_SET} serve tune")
     # fmt: on
 
     # The settings that were given: a given value is repeated even if it equals the default.

@@ -24,6 +24,12 @@ class Verb(NamedTuple):
 GROUPS: dict[str, dict[str, Verb]] = {
     "Measure": {
         "run": Verb("run BERT on SQuAD v1.1 or SST-2 under MLPerf's LoadGen", "sut.commands.run", "[FLAGS]", True),
+        "tune": Verb(
+            "find the fastest settings of this machine that keep the accuracy",
+            "sut.commands.tune.command",
+            "--minutes 5",
+            True,
+        ),
         "sweep": Verb("run a grid of settings", "sut.commands.sweep.command", '--set "instances=1 2" --repeat 3', True),
         "compare": Verb("compare presets with plain fp32", "sut.commands.compare.command", "PRESET...", True),
         "replay": Verb("repeat an earlier run and show what differs", "sut.commands.replay.command", "RUN"),

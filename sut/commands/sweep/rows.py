@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from foundation import bounded_readers
 from foundation.bounded_readers import UnreadableError
@@ -24,6 +25,8 @@ from sut.record.run_record import RunRecord, Verdict
 NAME = "rows.jsonl"
 CONSOLE = "console.txt"  # in a run's log directory: its output
 _MOST_BYTES = 1 << 30
+
+Row = TypeVar("Row", bound="RunOutcome")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,11 @@ class SweepRow(RunOutcome):
 
 
 def read(path: Path) -> list[SweepRow]:
+    """The rows of a sweep; see `read_as`."""
+    return read_as(SweepRow, path)
+
+
+def read_as(kind: type[Row], path: Path) -> list[Row]:
     """Read all complete lines; a partial line at the end is truncated.
 
     Raises:
@@ -66,21 +74,21 @@ def read(path: Path) -> list[SweepRow]:
         complete, newline, partial = content.rpartition(b"\n")
         if partial:
             os.truncate(path, len(complete) + len(newline))
-        return [_row(line, number) for number, line in enumerate(complete.splitlines(), start=1) if line.strip()]
+        return [_row(kind, line, number) for number, line in enumerate(complete.splitlines(), start=1) if line.strip()]
     except (OSError, UnreadableError) as error:
         raise UsageError(
             f"expected the rows of a sweep in {path}, found {error}. Type another --output-dir."
         ) from error
 
 
-def _row(line: bytes, number: int) -> SweepRow:
+def _row(kind: type[Row], line: bytes, number: int) -> Row:
     try:
-        return decode(SweepRow, bounded_readers.parse_json(line))
+        return decode(kind, bounded_readers.parse_json(line))
     except UnreadableError as error:
         raise UnreadableError(f"in line {number} {error}") from error
 
 
-def append(path: Path, row: SweepRow) -> None:
+def append(path: Path, row: RunOutcome) -> None:
     """Append a row and sync it to disk. Raises RunFailedError if it cannot be written."""
     try:
         with path.open("ab") as file:

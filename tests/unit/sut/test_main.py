@@ -30,7 +30,7 @@ def answered(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     [
         (["doctro"], "'doctro'. Did you mean doctor?"),
         (["Presets"], "Did you mean presets?"),
-        (["walk"], "'walk'. They are run, sweep, "),
+        (["walk"], "'walk'. They are run, tune, sweep, "),
         (["--precision", "itn8"], "Did you mean int8?"),
         (["build", "--precision", "itn8"], "Did you mean int8?"),
         (["--bakend", "gpu"], "Did you mean --backend?"),

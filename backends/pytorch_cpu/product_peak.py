@@ -1,0 +1,118 @@
+"""The machine's peak at BERT's matrix products: the limit to which `benchmarks.cpu` and `sut tune` relate results.
+
+Per precision, the four products of a layer (query-key-value, attention output, both of the feed-forward) are run by
+every available kernel, with all cores on one product or each pinned core on its own, and with a few batch sizes. The
+layer's operations divided by the sum of the best times is the peak: no combination of these kernels is faster.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+
+from backends.bert.config import BertConfig
+
+TOKENS = (1024, 1536)  # of a packed batch
+_SECONDS = 0.25  # for which one kernel is timed on one product
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = (*_DTYPES, "int8")
+Product = tuple[int, int, int]  # M, K, N
+Call = Callable[[], object]
+
+
+def products(config: BertConfig, tokens: int) -> list[Product]:
+    """The matrix products of one layer, (M, K, N): tokens by inputs by outputs."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    shapes = [(hidden, 3 * hidden), (hidden, hidden), (hidden, inner), (inner, hidden)]
+    return [(tokens, inputs, outputs) for inputs, outputs in shapes]
+
+
+def kernels(precision: str, product: Product) -> Iterator[Call]:
+    """Every available way to compute one product."""
+    m, k, n = product
+    if precision == "int8":
+        yield from _int8_kernels(m, k, n)
+        return
+    x, weight, bias = (torch.randn(*shape).to(_DTYPES[precision]) for shape in ((m, k), (n, k), (n,)))
+    yield lambda: torch.nn.functional.linear(x, weight, bias)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, m)
+    yield lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+
+
+def _int8_kernels(m: int, k: int, n: int) -> Iterator[Call]:
+    """oneDNN's uint8 by int8 products, with each output type that the next operation may need."""
+    x = torch.randint(0, 256, (m, k), dtype=torch.uint8)
+    packed = torch.ops.onednn.qlinear_prepack(torch.randint(-127, 128, (n, k), dtype=torch.int8), [m, k])
+    scales, zeros, bias = torch.full((n,), 0.01), torch.zeros(n, dtype=torch.int32), torch.randn(n)
+    for dtype, scale, zero in ((torch.uint8, 0.05, 128), (torch.bfloat16, 1.0, 0), (torch.float32, 1.0, 0)):
+        yield lambda dtype=dtype, scale=scale, zero=zero: torch.ops.onednn.qlinear_pointwise(  # type: ignore[misc]
+            x, 0.02, 128, packed, scales, zeros, bias, scale, zero, dtype, "none", [], "none"
+        )
+
+
+def seconds(call: Call) -> float:
+    """Median time of one call."""
+    call()
+    times: list[float] = []
+    while sum(times) < _SECONDS:
+        start_s = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start_s)
+    return statistics.median(times)
+
+
+def layer_rate(precision: str, config: BertConfig, tokens: int) -> float:
+    """GOP/s of a layer's products on this process's threads, each with its fastest kernel."""
+    shapes = products(config, tokens)
+    total_s = sum(min(seconds(call) for call in kernels(precision, product)) for product in shapes)
+    return sum(2 * m * k * n for m, k, n in shapes) / total_s / 1e9
+
+
+def _alone(core: int, precision: str, config: BertConfig, start: object, found: object) -> None:
+    """The process of one pinned core in `pinned_rate`."""
+    os.sched_setaffinity(0, {core})
+    torch.set_num_threads(1)
+    start.wait()  # type: ignore[attr-defined]
+    found.put(layer_rate(precision, config, TOKENS[0]))  # type: ignore[attr-defined]
+
+
+def pinned_rate(precision: str, config: BertConfig, cores: list[int]) -> float:
+    """GOP/s of all cores together, each working on its own products."""
+    context = multiprocessing.get_context("spawn")
+    start, found = context.Barrier(len(cores)), context.Queue()
+    workers = [
+        context.Process(target=_alone, args=(core, precision, config, start, found), daemon=True) for core in cores
+    ]
+    for worker in workers:
+        worker.start()
+    rates = [found.get(timeout=300) for _ in workers]
+    for worker in workers:
+        worker.join()
+    return float(sum(rates))
+
+
+def peak(precision: str, config: BertConfig) -> dict[str, float]:
+    """GOP/s by way to use the machine."""
+    found = {f"{tokens} tokens": layer_rate(precision, config, tokens) for tokens in TOKENS}
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) > 1:
+        found["a core each"] = pinned_rate(precision, config, cores)
+    return found
+
+
+def best(precision: str, config: BertConfig) -> tuple[float, dict[str, float]]:
+    """(the peak in GOP/s, GOP/s by way to use the machine), on all cores that this process may use."""
+    torch.manual_seed(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        with torch.inference_mode():
+            ways = peak(precision, config)
+    finally:
+        torch.set_num_threads(before)
+    return max(ways.values()), ways

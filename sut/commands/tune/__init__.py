@@ -1,0 +1,1 @@
+"""tune: finds the fastest settings of this machine that keep the accuracy (docs/guide/tuning.md)."""
