@@ -1,6 +1,6 @@
-"""The charts of a report, as plotly's traces and axes: plain data, which a browser draws.
+"""The charts of a report but latency's, as plotly's traces and axes: plain data, which a browser draws.
 
-Each is computed from `timeline`, `batches`, `result` and `plan` of run.json. Text in a trace may have markup in plotly,
+Each is computed from `timeline`, `batches` and `result` of run.json. Text in a trace may have markup in plotly,
 so names are escaped.
 """
 
@@ -8,94 +8,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, pairwise
-from typing import Any
+from itertools import accumulate
 
 from sut.record.run_record import RunRecord
-from sut.record.timeline import LatencyHistogram, LengthBin, Timeline
+from sut.record.timeline import LengthBin, Timeline
 from sut.reporting.model import Chart
+from sut.reporting.traces import axis, lines, names
 
-Trace = Mapping[str, Any]
 _MOST_INSTANCES = 64  # rows of a map
-_TICKS = [step * 10.0**power for power in range(-3, 6) for step in (1, 2, 5)]  # of a logarithmic axis
 PARTS = ("inside the engine", "in the instance, around the engine", "idle")
-
-
-def names(labels: Sequence[str]) -> list[str]:
-    """Labels as plotly shows them literally."""
-    return [html.escape(label) for label in labels]
-
-
-def _axis(title: str, **more: Any) -> dict[str, Any]:
-    return {"title": {"text": title}, **more}
-
-
-def _lines(label: str, run: int, x: Sequence[float], y: Sequence[float], **more: Any) -> Trace:
-    return {"type": "scatter", "mode": "lines", "name": label, "run": run, "x": list(x), "y": list(y), **more}
-
-
-def latency(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
-    """The distribution function, with LoadGen's percentiles and the target, and the histogram."""
-    known = [
-        (label, number, record.timeline.latency)
-        for number, (label, record) in enumerate(zip(names(labels), runs, strict=True))
-        if record.timeline and record.timeline.latency and record.config.scenario != "Offline"
-    ]
-    if not known:
-        return []
-    axis = _axis("latency, ms", type="log", tickvals=_TICKS, ticktext=[f"{one:,g}" for one in _TICKS])
-    target = _target(runs)
-    cdf = [_cdf(*one) for one in known]
-    cdf += [trace for number, record in enumerate(runs) for trace in _percentiles(number, record)]
-    histogram = [
-        _lines(label, number, _middles(found), _shares(found), line={"shape": "hvh", "dash": "solid"}, fill="tozeroy")
-        for label, number, found in known
-    ]
-    return [
-        Chart(
-            title="How many samples were answered within a time",
-            about="Samples by the scheduler's clock, from their issue; points: LoadGen's percentiles, which count from "
-            "the time that it had scheduled; dashed: the target latency",
-            traces=cdf,
-            layout={"xaxis": axis, "yaxis": _axis("samples, %", range=[0, 101]), **target},
-        ),
-        Chart(
-            title="Histogram of latency",
-            about="Share of the samples in each of 100 intervals, which grow by a constant factor",
-            traces=histogram,
-            layout={"xaxis": axis, "yaxis": _axis("samples, %", rangemode="tozero"), **target},
-        ),
-    ]
-
-
-def _cdf(label: str, number: int, found: LatencyHistogram) -> Trace:
-    total = sum(found.counts)
-    share = [0.0, *(100 * count / total for count in accumulate(found.counts))]
-    return _lines(label, number, found.bounds_ms, share)
-
-
-def _percentiles(number: int, record: RunRecord) -> list[Trace]:
-    of_queries = record.performance.latency_ms if record.performance else {}
-    if not of_queries or record.config.scenario in ("Offline", "MultiStream"):
-        return []
-    x, y = list(of_queries.values()), [float(name) for name in of_queries]
-    points = _lines("LoadGen's percentiles", number, x, y, mode="markers", showlegend=False)
-    return [{**points, "marker": {"size": 8, "symbol": "circle-open", "line": {"width": 2}}}]
-
-
-def _target(runs: Sequence[RunRecord]) -> dict[str, Any]:
-    targets = sorted({record.plan.target_latency_s for record in runs if record.plan and record.plan.target_latency_s})
-    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "width": 1.5}}
-    return {"shapes": [{**line, "x0": 1e3 * one, "x1": 1e3 * one} for one in targets]} if targets else {}
-
-
-def _middles(found: LatencyHistogram) -> list[float]:
-    return [(low * high) ** 0.5 for low, high in pairwise(found.bounds_ms)]
-
-
-def _shares(found: LatencyHistogram) -> list[float]:
-    total = sum(found.counts)
-    return [100 * count / total for count in found.counts]
 
 
 def over_time(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
@@ -104,25 +25,25 @@ def over_time(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
     if not known:
         return []
     rates = [
-        _lines(
+        lines(
             label, number, _mid_times(one), [count / one.interval_s for count in one.answered], line={"dash": "solid"}
         )
         for label, number, one in known
     ]
-    queues = [_lines(label, number, _end_times(one), _outstanding(one)) for label, number, one in known]
-    x = _axis("seconds since the first query")
+    queues = [lines(label, number, _end_times(one), _outstanding(one)) for label, number, one in known]
+    x = axis("seconds since the first query")
     return [
         Chart(
             title="Throughput",
             about="Samples answered per second, in intervals of the timed window",
             traces=rates,
-            layout={"xaxis": x, "yaxis": _axis("samples/s", rangemode="tozero")},
+            layout={"xaxis": x, "yaxis": axis("samples/s", rangemode="tozero")},
         ),
         Chart(
             title="Queue",
             about="Samples that were issued and not answered yet: waiting or being computed",
             traces=queues,
-            layout={"xaxis": x, "yaxis": _axis("samples", rangemode="tozero")},
+            layout={"xaxis": x, "yaxis": axis("samples", rangemode="tozero")},
         ),
     ]
 
@@ -170,7 +91,7 @@ def batches(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
                 }
                 for label, number, found in known
             ],
-            layout={"xaxis": _axis("tokens, up to"), "yaxis": _axis(unit, rangemode="tozero"), "barmode": "group"},
+            layout={"xaxis": axis("tokens, up to"), "yaxis": axis(unit, rangemode="tozero"), "barmode": "group"},
             height=260,
         )
         for title, about, unit, measure in measures
@@ -207,8 +128,8 @@ def _busy_map(label: str, one: Timeline) -> Chart:
             }
         ],
         layout={
-            "xaxis": _axis("seconds since the first query"),
-            "yaxis": _axis("instance", type="category", autorange="reversed", showgrid=False),
+            "xaxis": axis("seconds since the first query"),
+            "yaxis": axis("instance", type="category", autorange="reversed", showgrid=False),
         },
         height=128 + max(44, min(480, 22 * len(shown))),
         is_wide=True,
@@ -241,7 +162,7 @@ def parts(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
             layout={
                 "barmode": "stack",
                 "legend": {"traceorder": "normal"},
-                "xaxis": _axis("% of the instances' time", range=[0, 100]),
+                "xaxis": axis("% of the instances' time", range=[0, 100]),
                 "yaxis": {"type": "category", "automargin": True, "autorange": "reversed"},
             },
             height=140 + 34 * len(known),
@@ -268,12 +189,12 @@ def search(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
         for valid, symbol in ((True, "circle"), (False, "x-thin-open")):
             chosen = [one for one in probes if one.valid is valid]
             words = f"{label}: {'valid' if valid else 'invalid'}"
-            points = _lines(words, number, [one.target_qps for one in chosen], [one.p99_ms or 0.0 for one in chosen])
+            points = lines(words, number, [one.target_qps for one in chosen], [one.p99_ms or 0.0 for one in chosen])
             if chosen:
                 traces.append({**points, "mode": "markers", "marker": {"size": 10, "symbol": symbol}})
     if not traces:
         return []
-    layout = {"xaxis": _axis("target_qps, queries/s"), "yaxis": _axis("99th percentile, ms", type="log")}
+    layout = {"xaxis": axis("target_qps, queries/s"), "yaxis": axis("99th percentile, ms", type="log")}
     about = "Each probe's rate and latency"
     return [Chart(title="Search for the peak", about=about, traces=traces, layout=layout)]
 
@@ -293,6 +214,6 @@ def scores(labels: Sequence[str], groups: Sequence[Mapping[str, tuple[int, float
         for number, (label, found) in enumerate(zip(names(labels), groups, strict=True))
         if found
     ]
-    layout = {"yaxis": _axis("lost, %", rangemode="tozero"), "xaxis": {"type": "category"}, "barmode": "group"}
+    layout = {"yaxis": axis("lost, %", rangemode="tozero"), "xaxis": {"type": "category"}, "barmode": "group"}
     about = "100 % less the mean score of the answered questions: where the errors are"
     return Chart(title=title, about=about, traces=traces, layout=layout, height=280)

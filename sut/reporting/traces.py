@@ -1,0 +1,24 @@
+"""What all charts are made of: plotly's axes and lines, and names that plotly shows literally."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Trace = Mapping[str, Any]
+
+
+def names(labels: Sequence[str]) -> list[str]:
+    """Labels as plotly shows them literally."""
+    return [html.escape(label) for label in labels]
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """An axis with its title, which has the unit."""
+    return {"title": {"text": title}, **more}
+
+
+def lines(label: str, run: int, x: Sequence[float], y: Sequence[float], **more: Any) -> Trace:
+    """A line in the colour of a run."""
+    return {"type": "scatter", "mode": "lines", "name": label, "run": run, "x": list(x), "y": list(y), **more}
