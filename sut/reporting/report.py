@@ -49,7 +49,7 @@ def of(runs: Runs, everything: Runs = ()) -> Report:
     if everything:
         sections.insert(0, _all_runs(everything))
     shown = tuple(one for one in sections if one.charts or one.tables or one.notes or one.examples)
-    title = labels[0] if len(runs) == 1 else f"{len(runs)} runs"
+    title = labels[0] if len(runs) == 1 else f"{len(runs)} {f'of {len(everything)} ' if everything else ''}runs"
     return Report(
         title=title, cards=tuple(map(_card, range(len(runs)), labels, runs)), sections=shown, records=contents
     )
@@ -114,7 +114,7 @@ def _all_runs(runs: Runs) -> Section:
     return Section(
         name="runs",
         title="All runs",
-        about="The cards and sections below are of some of these runs, the fastest valid ones.",
+        about="The cards and the other sections are of the fastest valid ones of these.",
         tables=(
             Table(
                 title="Runs",
