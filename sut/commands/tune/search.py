@@ -112,7 +112,7 @@ def _medians(speeds: Mapping[Candidate, Sequence[float]]) -> dict[Candidate, flo
 
 def _is_clear(speeds: Mapping[Candidate, Sequence[float]]) -> bool:
     medians = _medians(speeds).values()
-    return min(medians) < (1 - CLEAR) * max(medians)
+    return len(medians) < LAST or min(medians) < (1 - CLEAR) * max(medians)
 
 
 def _in_time(
