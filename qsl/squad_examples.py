@@ -8,6 +8,7 @@ form. Answers may be missing: such a file runs for speed and cannot be scored.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ from qsl.data_file import DataFile
 
 # The characters at which the reference splits a passage into words; others (a no-break space) stay inside a word.
 _SPACES = re.compile("[ \t\r\n\u202f]+")
+_WORDS = re.compile("[^ \t\r\n\u202f]+")
 KIND = "a SQuAD v1.1 file"
 _FORMS = "data > paragraphs > context, qas > id, question, answers > text; or one record with these keys per question"
 
@@ -34,6 +36,7 @@ class Example:
     question: str
     doc_words: tuple[str, ...]
     answers: tuple[str, ...]  # empty: the file has none, or the question is one of SQuAD v2 without an answer
+    answer_starts: tuple[int, ...] = ()  # the word in which each answer starts; empty: the file does not say it
 
 
 def read_examples(source: Path | DataFile) -> list[Example]:
@@ -91,22 +94,35 @@ def _json_lines(content: bytes) -> tuple[list[Any], str | None]:
 
 def _examples(data: Any) -> Iterator[Example]:
     records = data if isinstance(data, list) else [data] if "context" in data else data["data"]
-    split = lru_cache(maxsize=1)(split_words)  # questions about one passage follow each other and share its words
+    passage = lru_cache(maxsize=1)(_Passage.of)  # questions about one passage follow each other and share its words
     for record in records:
         if "paragraphs" not in record:
-            yield _example(record, split(record["context"]))
+            yield _example(record, passage(record["context"]))
             continue
         for paragraph in record["paragraphs"]:
-            words = split(paragraph["context"])
+            words = passage(paragraph["context"])
             for question in paragraph["qas"]:
                 yield _example(question, words)
 
 
-def _example(question: Mapping[str, Any], words: tuple[str, ...]) -> Example:
-    answers = _answers(question)
+@dataclass(frozen=True)
+class _Passage:
+    """A passage's words, and the character at which each starts."""
+
+    words: tuple[str, ...]
+    starts: list[int]
+
+    @classmethod
+    def of(cls, text: str) -> _Passage:
+        return cls(split_words(text), [found.start() for found in _WORDS.finditer(text)])
+
+
+def _example(question: Mapping[str, Any], passage: _Passage) -> Example:
+    answers, starts = _answers(question), _answer_starts(question)
     if not all(isinstance(text, str) for text in (question["id"], question["question"], *answers)):
         raise TypeError(f"id, question and answers of {question['id']!r} are not all text")
-    return Example(question["id"], question["question"], words, answers)
+    words = tuple(bisect_right(passage.starts, start) - 1 for start in starts) if len(starts) == len(answers) else ()
+    return Example(question["id"], question["question"], passage.words, answers, words)
 
 
 def _answers(question: Mapping[str, Any]) -> tuple[str, ...]:
@@ -116,3 +132,14 @@ def _answers(question: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(texts, list):
         raise TypeError(f"the answers of {question['id']!r} are not a list")
     return tuple(texts)
+
+
+def _answer_starts(question: Mapping[str, Any]) -> list[int]:
+    """The first character of each answer; empty where one lacks it: a score needs none."""
+    answers = question.get("answers") or []
+    if isinstance(answers, dict):
+        starts = answers.get("answer_start", [])
+    else:
+        starts = [answer.get("answer_start") for answer in answers]
+    is_whole = isinstance(starts, list) and all(isinstance(one, int) and one >= 0 for one in starts)
+    return starts if is_whole else []

@@ -85,6 +85,12 @@ RANDOM_GEOMETRIES = {
     "bert-base": BertConfig(
         vocab_size=30522, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072
     ),
+    "minilm-l12-h384": BertConfig(
+        vocab_size=30522, hidden_size=12 * 32, num_hidden_layers=12, num_attention_heads=12, intermediate_size=1536
+    ),
+    "minilm-l6-h384": BertConfig(
+        vocab_size=30522, hidden_size=12 * 32, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+    ),
     "bert-tiny": BertConfig(
         vocab_size=30522, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512
     ),

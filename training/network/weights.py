@@ -34,7 +34,15 @@ def read(path: Path) -> Mapping[str, Any]:
         BackendError: there is none at `path`, or it cannot be read.
     """
     index = tensorflow_checkpoint.index_of(path)
-    return tensorflow_checkpoint.read(index) if index is not None else state_dicts.read_named(_found(path))
+    return (
+        tensorflow_checkpoint.read(index) if index is not None else _whole_names(state_dicts.read_named(_found(path)))
+    )
+
+
+def _whole_names(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An encoder that was saved alone has names without "bert."."""
+    is_alone = any(name.startswith("embeddings.") for name in tensors)
+    return {f"{_ENCODER}{name}": tensor for name, tensor in tensors.items()} if is_alone else tensors
 
 
 def require(path: Path) -> None:

@@ -40,6 +40,7 @@ class Recipe:
     Attributes:
         rate: the highest learning rate; `share` is that of step 1, 2, … of it.
         evaluate_every: samples between two evaluations.
+        checkpoint_every: steps between two checkpoints; None: only where the run ends.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Recipe:
     share: Callable[[int], float]
     precision: Precision
     evaluate_every: int
+    checkpoint_every: int | None = None
 
     def plan(self, seed: int) -> Plan:
         """The loop's settings."""
@@ -62,6 +64,7 @@ class Recipe:
             learning_rate=lambda step: self.rate * self.share(step),
             precision=self.precision,
             evaluate_every_samples=self.evaluate_every,
+            checkpoint_every_steps=self.checkpoint_every,
             kept=1,
         )
 

@@ -1,0 +1,117 @@
+"""Training on SQuAD files: fine-tuning, distillation, resumption, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from squad_files import squad_file
+
+from qsl import demo
+from training import distill, finetune
+from training.loop.plan import Plan
+from training.loop.trainer import train
+from training.network import model_files
+from training.tasks import squad, squad_setup
+from training.tasks.distillation import Distillation, Weights
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("squad")
+    demo.write(folder / "train.json", "train", 1, 40)
+    demo.write(folder / "dev.json", "dev", 1, 10)
+    config = json.loads(Path("assets/demo/config.json").read_text())
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    (folder / "config.json").write_text(json.dumps(config | small))
+    return folder
+
+
+def arguments(files: Path, output: Path, *more: str) -> list[str]:
+    flags = {"train": files / "train.json", "dev": files / "dev.json", "output": output, "run-dir": output / "run"}
+    named = [f"--{name}={value}" for name, value in flags.items()]
+    return [*named, "--threads=1", "--batch=8", "--epochs=1", "--evaluations=1", *more]
+
+
+@pytest.mark.parametrize("more", [[], ["--states=0"], ["--relations=0", "--logits=0"]], ids=["all", "no states", "few"])
+def test_a_student_learns_from_its_teacher(
+    files: Path, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = ["--teacher=assets/demo", f"--student={files / 'config.json'}", "--rate=0.001", *more]
+    assert distill.main(arguments(files, tmp_path, *student)) == 0
+    assert "of the teacher's" in capsys.readouterr().out
+    found = model_files.read_weights(tmp_path)
+    assert "qa_outputs.weight" in found and not [name for name in found if "maps" in name]
+    card = (tmp_path / "README.md").read_text()
+    assert "teacher: demo" in card and "train.json, sha256" in card and "F1" in card
+
+
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(files: Path, tmp_path: Path) -> None:
+    config, taught_by = squad_setup.geometry(str(files)), squad_setup.geometry("assets/demo")
+    data = squad.read(files / "train.json", files / "dev.json", Path("assets/demo/vocab.txt"))
+    teacher = squad_setup.network(taught_by, 0.0, 1, Path("assets/demo"))
+
+    def trained(folder: str, steps: int) -> Distillation:
+        student = squad_setup.network(config, 0.1, 1, None)
+        task = Distillation(student, config, teacher, taught_by, data, weights=Weights(), seed=1, batch=8)
+        plan = Plan(
+            seed=1,
+            max_steps=steps,
+            make_optimizer=lambda network: torch.optim.AdamW(network.parameters()),
+            learning_rate=lambda step: 1e-3 / step,
+            evaluate_every_samples=8,
+        )
+        assert train(task, plan, tmp_path / folder) == "reached"
+        return task
+
+    expected = trained("uninterrupted", 3)
+    trained("interrupted", 1)
+    found = trained("interrupted", 3)
+    assert found.best_f1 == expected.best_f1 > -1
+    for name, one in found.network.state_dict().items():
+        assert torch.equal(one, expected.network.state_dict()[name]), name
+        assert torch.equal(found.best[name], expected.best[name]), name
+
+
+def test_fine_tuning_starts_from_the_given_weights(files: Path, tmp_path: Path) -> None:
+    assert finetune.main(arguments(files, tmp_path, "--model=assets/demo", "--rate=1e-9", "--dropout=0")) == 0
+    before, after = (model_files.read_weights(folder) for folder in (Path("assets/demo"), tmp_path))
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        np.testing.assert_allclose(after[name], tensor, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--epochs=0"], "expected --epochs above 0"),
+        (["--rate=nan"], "expected --rate above 0"),
+        (["--model=assets/nothing"], "found assets/nothing"),
+        (["--vocab=nothing.txt"], "expected a vocabulary at nothing.txt"),
+    ],
+)
+def test_bad_input_is_one_line(
+    files: Path, tmp_path: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finetune.main(arguments(files, tmp_path, "--model=assets/demo", *more)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_file_that_is_scored_is_not_trained_on(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = f"--dev={files / 'train.json'}"
+    assert finetune.main(arguments(files, tmp_path, "--model=assets/demo", same)) == 2
+    assert "expected another file to score" in capsys.readouterr().err
+
+
+def test_a_training_file_says_where_answers_start(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = squad_file(tmp_path / "t.json", "the mill", "mill")
+    assert finetune.main(arguments(files, tmp_path, "--model=assets/demo", f"--train={train}")) == 2
+    assert "answer_start" in capsys.readouterr().err

@@ -1,0 +1,159 @@
+"""A small question answering model taught by a large one: the teacher's answers, states and attention as its targets.
+
+Three targets in addition to the training file's own spans:
+
+* start and end probabilities at a temperature (Hinton et al., arXiv 1503.02531, whose factor T² keeps the gradients'
+  size);
+* states, through a linear map where the widths differ (TinyBERT, arXiv 1909.10351);
+* how queries, keys and values of the last layer relate to each other, as scaled products of each with itself, whatever
+  the number of heads (MiniLMv2, arXiv 2012.15828).
+
+Student and teacher read the same packed batch, so they share a vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backends.bert.config import BertConfig
+from foundation.arrays import Int64
+from sut.errors import UsageError
+from training.loop.task import Drawn, Loss
+from training.loop.world import World
+from training.network.packed_batch import PackedBatch
+from training.network.packed_bert import PackedLayer
+from training.tasks.feature_batches import packed
+from training.tasks.squad import Shapes, SpanNetwork, SquadData, SquadTask, by_sample
+
+_MAPS = "maps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The share of each target in the loss; one with 0 is not computed.
+
+    Attributes:
+        relation_heads: into which queries, keys and values are cut for their relations; divides both widths.
+    """
+
+    spans: float = 0.5
+    logits: float = 1.0
+    states: float = 0.1
+    relations: float = 1.0
+    temperature: float = 2.0
+    relation_heads: int = 4
+
+
+class Distillation(SquadTask):
+    """Trains a student on a teacher's targets.
+
+    Args:
+        teacher: in evaluation mode; it is not trained.
+
+    Raises:
+        UsageError: the two do not fit each other.
+    """
+
+    def __init__(
+        self,
+        student: SpanNetwork,
+        config: BertConfig,
+        teacher: SpanNetwork,
+        taught_by: BertConfig,
+        data: SquadData,
+        *,
+        weights: Weights,
+        seed: int,
+        batch: int,
+    ) -> None:
+        _require_fit(config, taught_by, weights)
+        if weights.states:
+            torch.manual_seed(seed)
+            widths = config.hidden_size, taught_by.hidden_size
+            self.maps = nn.ModuleList(nn.Linear(*widths) for _ in range(config.num_hidden_layers + 1))
+            student.add_module(_MAPS, self.maps)  # trained with it, not kept
+        super().__init__(student, config, data, seed, batch)
+        self.teacher, self.taught_by, self.weights = teacher.eval().requires_grad_(False), taught_by, weights
+
+    def loss(self, network: nn.Module, drawn: Drawn, mine: Int64, world: World) -> Loss:
+        """The weighted targets, over the step's windows; of states and relations the mean over its tokens."""
+        rows = drawn.rows[mine]
+        batch = packed(self.data.features, rows, world.device)
+        own = network(batch)
+        with torch.no_grad():
+            taught = self.teacher.to(world.device)(batch)
+        share = len(batch.input_ids) / int(drawn.lengths.sum())
+        parts: dict[str, Tensor] = {"spans": self.span_loss(own.logits, batch, rows) / len(drawn)}
+        if self.weights.logits:
+            parts["logits"] = probabilities(own.logits, taught.logits, batch, self.weights.temperature) / len(drawn)
+        if self.weights.states:
+            parts["states"] = self._states(own, taught) * share
+        if self.weights.relations:
+            parts["relations"] = self._relations(own, taught, batch) / len(drawn)
+        total = sum((getattr(self.weights, name) * value for name, value in parts.items()), torch.zeros(()))
+        return Loss(total, {name: value.detach() for name, value in parts.items()})
+
+    def _states(self, own: Shapes, taught: Shapes) -> Tensor:
+        """The mean square of the differences, layers of the student spread evenly over those of its teacher."""
+        deepest, layers = len(taught.states) - 1, len(own.states) - 1
+        terms = [
+            F.mse_loss(self.maps[index](state), taught.states[index * deepest // layers])
+            for index, state in enumerate(own.states)
+        ]
+        return torch.stack(terms).mean()
+
+    def _relations(self, own: Shapes, taught: Shapes, batch: PackedBatch) -> Tensor:
+        student, heads = self.network, self.weights.relation_heads
+        assert isinstance(student, SpanNetwork)
+        with torch.no_grad():
+            expected = relations(self.teacher, taught, heads, batch)
+        found = relations(student, own, heads, batch)
+        terms = [
+            F.kl_div(one, other, reduction="sum", log_target=True) / one.shape[-1] / heads / 3
+            for one, other in zip(found, expected, strict=True)
+        ]
+        return torch.stack(terms).sum()
+
+    def write_model(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """The best weights without the maps."""
+        super().write_model(folder, {name: one for name, one in weights.items() if not name.startswith(f"{_MAPS}.")})
+
+
+def _require_fit(config: BertConfig, taught_by: BertConfig, weights: Weights) -> None:
+    if config.vocab_size != taught_by.vocab_size:
+        raise UsageError(
+            f"expected a student with its teacher's vocabulary of {taught_by.vocab_size:,} entries, found "
+            f"{config.vocab_size:,}. Type: vocab_size {taught_by.vocab_size} in its config.json."
+        )
+    for name, one in (("student", config), ("teacher", taught_by)):
+        if weights.relations and one.hidden_size % weights.relation_heads:
+            raise UsageError(
+                f"expected --relation-heads that divide the {name}'s hidden size {one.hidden_size}, found "
+                f"{weights.relation_heads}. Type: --relation-heads 1"
+            )
+
+
+def probabilities(own: Tensor, taught: Tensor, batch: PackedBatch, temperature: float) -> Tensor:
+    """Kullback–Leibler divergence of starts and ends [T, 2] at a temperature, times its square, summed over samples."""
+    one, other = (F.log_softmax(by_sample(each, batch) / temperature, dim=1) for each in (own, taught))
+    return F.kl_div(one, other, reduction="sum", log_target=True) * temperature**2 / 2
+
+
+def relations(network: SpanNetwork, found: Shapes, heads: int, batch: PackedBatch) -> list[Tensor]:
+    """Of each sample's tokens (S of them) in the last layer: log-softmax of Q·Qᵀ, K·Kᵀ and V·Vᵀ, [3, heads, S, S]."""
+    layer = network.bert.encoder.layer[-1]
+    assert isinstance(layer, PackedLayer)
+    own = layer.attention.self
+    parts = torch.stack([one(found.states[-2]) for one in (own.query, own.key, own.value)])  # [3, T, H]
+    cut = parts.view(3, len(parts[0]), heads, -1).transpose(1, 2)  # [3, heads, T, H / heads]
+    scale = cut.shape[-1] ** -0.5
+    return [
+        F.log_softmax((one @ one.transpose(-1, -2)).float() * scale, dim=-1)
+        for one in torch.split(cut, list(batch.lengths), dim=2)
+    ]

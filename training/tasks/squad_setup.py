@@ -1,0 +1,147 @@
+"""What `training.finetune` and `training.distill` share: flags, files, weights to start from, the recipe, the card."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from backends.bert.config import RANDOM_GEOMETRIES, BertConfig, find_config, read_config
+from backends.bert.heads import SPANS
+from foundation import atomic_write
+from foundation.suggest import did_you_mean
+from qsl import tokenizer_files
+from qsl.data_file import DataFile
+from sut.errors import UsageError
+from training.network import initial_weights, model_files, weights
+from training.tasks import embedded_models
+from training.tasks.embedded_models import Recipe
+from training.tasks.squad import SpanNetwork, SquadTask
+
+WARMUP_SHARE = 0.1
+
+
+def add_flags(parser: argparse.ArgumentParser, *, epochs: float, rate: float, batch: int) -> None:
+    """The flags of both commands, with a command's own defaults."""
+    parser.add_argument("--train", type=Path, required=True, metavar="FILE", help="SQuAD v1.1, with answer_start")
+    parser.add_argument("--dev", type=Path, required=True, metavar="FILE", help="SQuAD v1.1, scored on the way")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for the model with the best F1")
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="records and checkpoints; one with checkpoints is continued"
+    )
+    parser.add_argument("--vocab", type=Path, metavar="FILE", help="(default: the one of the given model)")
+    parser.add_argument("--epochs", type=float, default=epochs, help="over the training file (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=rate, help="the highest learning rate (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=batch, help="windows of a step (default: %(default)s)")
+    parser.add_argument("--dropout", type=float, default=0.1, help="(default: %(default)s)")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of products (default: fp32)")
+    parser.add_argument("--evaluations", type=int, default=5, help="on the way, evenly (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+
+
+def require_sound(options: argparse.Namespace) -> None:
+    """Raise UsageError for a number that cannot be used."""
+    embedded_models.require_least(options, {"batch": 1, "evaluations": 1})
+    for name, highest in (("epochs", math.inf), ("rate", 1.0), ("dropout", 0.9)):
+        found = getattr(options, name)
+        if not (0 <= found <= highest and (found or name == "dropout")):
+            raise UsageError(f"expected --{name} above 0 and at most {highest:g}, found {found:g}. Type another one.")
+
+
+def geometry(name: str, vocabulary_size: int | None = None) -> BertConfig:
+    """The geometry that `name` is: a preset, with another model's vocabulary, or a config.json or its directory.
+
+    Raises:
+        UsageError, BackendError: there is none.
+    """
+    if name in RANDOM_GEOMETRIES:
+        preset = RANDOM_GEOMETRIES[name]
+        return replace(preset, vocab_size=vocabulary_size or preset.vocab_size)
+    path = Path(name)
+    found = (find_config(path) if path.is_dir() else read_config(path)) if path.exists() else None
+    if found is None:
+        raise UsageError(
+            f"expected one of {', '.join(RANDOM_GEOMETRIES)}, or a config.json or the directory of a model, found "
+            f"{name}.{did_you_mean(name, RANDOM_GEOMETRIES)}"
+        )
+    return replace(found, head=SPANS)
+
+
+def network(config: BertConfig, dropout: float, seed: int, start: Path | None) -> SpanNetwork:
+    """A network with the weights of the model at `start`, or BERT's initial ones; a head it lacks is random.
+
+    Raises:
+        BackendError: there is no checkpoint of this geometry.
+    """
+    torch.manual_seed(seed)
+    found = SpanNetwork(config, dropout)
+    initial_weights.bert(found, config)
+    if start is not None:
+        weights.load(found, start)
+    return found
+
+
+def vocabulary_of(given: Path | None, model: Path) -> Path:
+    """The vocabulary that was given, or the model's own. Raises UsageError."""
+    path = given or model / model_files.VOCABULARY
+    if not path.is_file():
+        raise UsageError(f"expected a vocabulary at {path}, found none. Type: --vocab FILE")
+    return path
+
+
+def require_vocabulary(vocab: Path, config: BertConfig) -> None:
+    """Raise UsageError for a vocabulary with more entries than the model."""
+    count = len(tokenizer_files.read(DataFile(vocab, tokenizer_files.KIND, "--vocab")).tokens)
+    if count > config.vocab_size:
+        raise UsageError(
+            f"expected a vocabulary of at most the model's {config.vocab_size:,} entries, found {count:,} in {vocab}. "
+            "Type: --vocab, and the model's own."
+        )
+
+
+def recipe(name: str, options: argparse.Namespace, task: SquadTask) -> Recipe:
+    """AdamW: a tenth of warm-up, then a straight line to 0."""
+    steps = max(1, round(options.epochs * task.steps_per_epoch))
+    warmup = max(1, round(WARMUP_SHARE * steps))
+
+    def share(step: int) -> float:
+        return float(min(step / warmup, (steps - step + 1) / max(1, steps - warmup)))
+
+    every = max(1, steps // options.evaluations)
+    return Recipe(
+        name=name,
+        batch=options.batch,
+        max_steps=steps,
+        rate=options.rate,
+        warmup_steps=warmup,
+        share=share,
+        precision=options.precision,
+        evaluate_every=every * options.batch,
+        checkpoint_every=every,
+    )
+
+
+def write_card(
+    folder: Path, title: str, task: SquadTask, options: argparse.Namespace, facts: Mapping[str, str]
+) -> None:
+    """README.md in Hugging Face's form: what was trained from what, on which files, with which settings and score."""
+    files = {"trained on": options.train, "scored on": options.dev, "vocabulary": options.vocab or task.data.vocab}
+    kind = {"trained on": "a SQuAD v1.1 file", "scored on": "a SQuAD v1.1 file", "vocabulary": tokenizer_files.KIND}
+    named = {name: f"{path.name}, sha256 {DataFile(path, kind[name], '').sha256}" for name, path in files.items()}
+    settings = ("epochs", "rate", "batch", "dropout", "precision", "seed")
+    lines = [
+        "---",
+        "pipeline_tag: question-answering",
+        "---",
+        f"# {title}",
+        "",
+        f"* F1 {task.best_f1:.2f} on the scored file",
+        *(f"* {name}: {value}" for name, value in ({**facts, **named}).items()),
+        *(f"* {name}: {getattr(options, name)}" for name in settings),
+    ]
+    atomic_write.write_text(folder / "README.md", "\n".join(lines) + "\n")
