@@ -15,8 +15,10 @@ KERNELS = "backends/pytorch_cpu/kernels"
 TRAINING = "training/network/native"
 TEXT = "training/text/native"
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
+AMX = [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-mamx-int8"]
+HAS_AMX = sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64")
 X86 = {
-    **({"amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]} if sys.platform == "linux" else {}),
+    **({"amx": AMX} if HAS_AMX else {}),
     "avx512bf16": [*AVX512, "-mavx512bf16"],
     "avx512vnni": [*AVX512, "-mavx512vnni"],
     "avx512": AVX512,
@@ -32,7 +34,10 @@ setup(
         Extension(
             f"{KERNELS.replace('/', '.')}._{variant}",
             [f"{KERNELS}/kernels.cpp"],
-            depends=[f"{KERNELS}/{name}.h" for name in ("activation", "attention", "norm", "simd", "vector_math")],
+            depends=[
+                f"{KERNELS}/{name}.h"
+                for name in ("activation", "attention", "norm", "peak", "simd", "tiles", "vector_math")
+            ],
             extra_compile_args=[*COMPILED, *OPENMP, *flags],
             extra_link_args=OPENMP,
             language="c++",
@@ -40,6 +45,18 @@ setup(
         )
         for variant, flags in VARIANTS.items()
     ]
+    + [
+        Extension(
+            f"{KERNELS.replace('/', '.')}._amx_products",
+            [f"{KERNELS}/products.cpp"],
+            depends=[f"{KERNELS}/{name}.h" for name in ("activation", "gelu", "int8_product", "peak", "simd", "tiles")],
+            extra_compile_args=[*COMPILED, *OPENMP, *AMX],
+            extra_link_args=OPENMP,
+            language="c++",
+            optional=True,
+        )
+    ]
+    * HAS_AMX
     + [
         Extension(
             f"{TRAINING.replace('/', '.')}._{variant}",

@@ -3,9 +3,11 @@
     python -m benchmarks.breakdown --precision int8 --threads 1
     python -m benchmarks.breakdown --precision int8 --kernels plain    # the PyTorch reference kernels
     python -m benchmarks.breakdown --precision int8 --kernels avx512   # the kernels of another instruction set
+    python -m benchmarks.breakdown --precision int8 --products onednn  # without our own product in AMX tiles
 
 A few layers of BERT-Large's geometry run over one batch; each part is timed in place, so that caches are in the same
-state as in a run. The last line is JSON.
+state as in a run. With one thread, times are that thread's CPU time, in which other work on the machine does not count;
+with more, wall time. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -29,18 +31,23 @@ from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.pytorch_cpu import packed_bert
-from backends.pytorch_cpu.kernels import CpuKernels, best, native
+from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native
+from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.pytorch_cpu.packed_bert import PackedBert
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
 from benchmarks.length_matched import LENGTHS
-from foundation import program, terminal
+from foundation import freed_memory, program, terminal
 
 LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 KERNELS = ("embed", "attention", "add_norm")
 Times = Counter[str]
+
+
+def _now_s() -> float:
+    return time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 class _Timed:
@@ -53,9 +60,9 @@ class _Timed:
         return getattr(self._inside, name)
 
     def __call__(self, *arguments: Any) -> Any:
-        start_s = time.perf_counter()
+        start_s = _now_s()
         found = self._inside(*arguments)
-        self._times[self._name] += time.perf_counter() - start_s  # type: ignore[assignment]
+        self._times[self._name] += _now_s() - start_s  # type: ignore[assignment]
         return found
 
 
@@ -74,7 +81,7 @@ def _timed(bert: PackedBert, times: Times) -> PackedBert:
     return replace(bert, layers=tuple(timed(layer) for layer in bert.layers), kernels=kernels)
 
 
-def _load(precision: str, kernels: CpuKernels) -> PackedBert:
+def _load(precision: str, kernels: CpuKernels, product: TileProduct | None) -> PackedBert:
     model = find_model("random:bert-large")
     assert model.config is not None
     config = replace(model.config, num_hidden_layers=LAYERS)
@@ -84,10 +91,10 @@ def _load(precision: str, kernels: CpuKernels) -> PackedBert:
         return packed_bert.from_floats(config, tensors, dtype, kernels)
     samples = [_batch(config, [length]) for length in LENGTHS]
     engine = calibration.calibrate(config, tensors, samples, CalibrationSettings(), torch.get_num_threads())
-    return packed_bert.from_engine(engine, kernels)
+    return packed_bert.from_engine(engine, kernels, product)
 
 
-def _kernels(name: str | None) -> CpuKernels:
+def kernels_named(name: str | None) -> CpuKernels:
     if name is None:
         return best(1024, 64)
     if name == "plain":
@@ -113,23 +120,27 @@ def _lengths(max_batch_tokens: int) -> list[int]:
 
 
 @torch.inference_mode()
-def measure(precision: str, max_batch_tokens: int, repeat: int, kernels: CpuKernels) -> dict[str, Any]:
+def measure(
+    precision: str, max_batch_tokens: int, repeat: int, kernels: CpuKernels, product: TileProduct | None
+) -> dict[str, Any]:
     """Median ms of one layer for the batch, by part."""
     times: Times = Counter()
-    bert = _timed(_load(precision, kernels), times)
+    bert = _timed(_load(precision, kernels, product), times)
+    freed_memory.keep()
     batch = _batch(bert.config, _lengths(max_batch_tokens))
     rounds: list[dict[str, float]] = []
     for _ in range(repeat + 1):
         times.clear()
-        start_s = time.perf_counter()
+        start_s, wall_start_s = _now_s(), time.perf_counter()
         bert(batch)
-        whole_s = time.perf_counter() - start_s
-        rounds.append({**times, "rest": whole_s - sum(times.values()), "all": whole_s})
-    parts = [*PRODUCTS, *KERNELS, "rest", "all"]
+        whole_s, wall_s = _now_s() - start_s, time.perf_counter() - wall_start_s
+        rounds.append({**times, "rest": whole_s - sum(times.values()), "all": whole_s, "all, wall time": wall_s})
+    parts = [*PRODUCTS, *KERNELS, "rest", "all", "all, wall time"]
     ms = {part: statistics.median(r[part] for r in rounds[1:]) / LAYERS * 1e3 for part in parts}
     return {
         "precision": precision,
         "kernels": bert.kernels.name,
+        "products": "tiles" if product and precision == "int8" else "onednn",
         "tokens": batch.tokens,
         "samples": len(batch),
         "squares": int((batch.lengths**2).sum()),  # sum of the squared lengths of the samples
@@ -142,7 +153,8 @@ def _print(found: dict[str, Any]) -> None:
     width = 1024
     operations = {part: 2 * factor * width**2 * tokens for part, factor in zip(PRODUCTS, (3, 1, 4, 4), strict=True)}
     operations["attention"] = 4 * width * found["squares"]
-    table = Table(title=f"{found['precision']}, {tokens} tokens in {found['samples']} samples, {found['kernels']}")
+    inside = f"{found['kernels']}, {found['products']}"
+    table = Table(title=f"{found['precision']}, {tokens} tokens in {found['samples']} samples, {inside}")
     for column in ("part", "ms/layer", "share", "G(FL)OP/s"):
         table.add_column(column, justify="left" if column == "part" else "right")
     for part, spent in ms.items():
@@ -158,9 +170,14 @@ def main() -> None:
     parser.add_argument("--max-batch-tokens", type=int, default=1536)
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--kernels", choices=("plain", *native.VARIANTS), help="(default: the fastest that run here)")
+    parser.add_argument("--products", choices=("tiles", "onednn"), help="of int8 (default: the fastest that run here)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    found = measure(options.precision, options.max_batch_tokens, options.repeat, _kernels(options.kernels))
+    product = None if options.products == "onednn" else int8_product.find()
+    if options.products == "tiles" and product is None:
+        raise SystemExit("expected our products in AMX tiles, found them not built or no AMX. Type: --products onednn.")
+    kernels = kernels_named(options.kernels)
+    found = measure(options.precision, options.max_batch_tokens, options.repeat, kernels, product)
     _print(found)
     print(json.dumps(found))
 

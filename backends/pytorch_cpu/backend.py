@@ -9,6 +9,7 @@ from backends.base import Backend, Batch
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
 from backends.pytorch_cpu import kernels, packed_bert
+from backends.pytorch_cpu.kernels import int8_product
 from backends.quantization.int8_model import read_engine
 from foundation.arrays import Float32
 
@@ -30,7 +31,9 @@ class PyTorchBackend(Backend):
             assert model.engine is not None  # built before any instance starts
             engine = read_engine(model.engine)
             config = engine.config
-            self._bert = packed_bert.from_engine(engine, kernels.best(config.hidden_size, config.head_size))
+            self._bert = packed_bert.from_engine(
+                engine, kernels.best(config.hidden_size, config.head_size), int8_product.find()
+            )
             return
         weights = read_weights(model)
         best = kernels.best(weights.config.hidden_size, weights.config.head_size)

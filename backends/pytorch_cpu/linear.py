@@ -1,7 +1,7 @@
-"""The linear layers of a packed BERT in PyTorch, one class for each arithmetic, through oneDNN where torch has it.
+"""The linear layers of a packed BERT, one class for each arithmetic: oneDNN's products, or our own in AMX tiles.
 
-Weights are packed for oneDNN once, at load. Each layer states the encoding of its input, so that the step before it (a
-LayerNorm, an attention, another layer) writes that directly and nothing is converted in between.
+Weights are laid out for the product once, at load. Each layer states the encoding of its input, so that the step before
+it (a LayerNorm, an attention, another layer) writes that directly and nothing is converted in between.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import platform
 import warnings
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from backends.pytorch_cpu.kernels import Encoding
+from backends.pytorch_cpu.kernels.int8_product import Int8Weights, TileProduct
 from backends.quantization.int8_model import QuantizedLinear
 
 _NO_ARGUMENTS: list[float] = []  # of the operation fused after a product
@@ -65,10 +67,7 @@ class Int8Linear:
     """In int8: bytes in; `output` is the encoding of y, a float type or, after GELU, the bytes of the next layer."""
 
     def __init__(self, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
-        factors = 1 / (linear.input_smooth * linear.input_scale)
-        # x86 multiplies uint8 by int8; ARM's fast instructions need two operands of the same type.
-        dtype, shift = (torch.int8, 128) if platform.machine() in ("aarch64", "arm64") else (torch.uint8, 0)
-        self.input_encoding = Encoding(dtype, as_tensor(factors), linear.input_zero_point - shift)
+        self.input_encoding = input_encoding(linear)
         weight = as_tensor(linear.weight)
         self._input = (linear.input_scale, self.input_encoding.zero_point)
         self._weight = (
@@ -84,6 +83,41 @@ class Int8Linear:
     def __call__(self, x: Tensor) -> Tensor:
         arguments = (*self._input, *self._weight, *self._output, *self._fused)
         return torch.ops.onednn.qlinear_pointwise(x, *arguments)  # type: ignore[no-any-return]
+
+
+class Int8TileLinear:
+    """As `Int8Linear`, by our own product in AMX tiles."""
+
+    def __init__(self, product: TileProduct, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
+        self.input_encoding = input_encoding(linear)
+        self._product, self._output, self._gelu = product, output, gelu
+        scale = linear.weight_scale * np.float32(linear.input_scale)
+        sums = linear.weight.sum(1, dtype=np.int64) * linear.input_zero_point
+        offset = (linear.bias - sums * scale.astype(np.float64)).astype(np.float32)
+        self._weights = Int8Weights(product.panels(as_tensor(linear.weight)), as_tensor(scale), as_tensor(offset))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        to = self._output.empty(len(x), len(self._weights.scale))
+        self._product(x, self._weights, self._gelu, to)
+        return to.values
+
+
+def int8_linear(
+    linear: QuantizedLinear, output: Encoding, gelu: bool = False, product: TileProduct | None = None
+) -> LinearLayer:
+    """The layer by `product` where tiles divide its sizes, else by oneDNN."""
+    outputs, inputs = linear.weight.shape
+    if product and product.fits(inputs, outputs):
+        return Int8TileLinear(product, linear, output, gelu)
+    return Int8Linear(linear, output, gelu)
+
+
+def input_encoding(linear: QuantizedLinear) -> Encoding:
+    """How the input of a layer in int8 is stored: bytes."""
+    factors = 1 / (linear.input_smooth * linear.input_scale)
+    # x86 multiplies uint8 by int8; ARM's fast instructions need two operands of the same type.
+    dtype, shift = (torch.int8, 128) if platform.machine() in ("aarch64", "arm64") else (torch.uint8, 0)
+    return Encoding(dtype, as_tensor(factors), linear.input_zero_point - shift)
 
 
 def as_tensor(array: npt.NDArray[Any]) -> Tensor:

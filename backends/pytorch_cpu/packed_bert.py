@@ -18,7 +18,8 @@ from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
 from backends.pytorch_cpu.kernels import Activation, CpuKernels, EmbeddingTables, Encoding, LayerNorm
-from backends.pytorch_cpu.linear import FloatLinear, Int8Linear, LinearLayer, as_tensor, has_bfloat16
+from backends.pytorch_cpu.kernels.int8_product import TileProduct
+from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, input_encoding, int8_linear
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import SOURCES, QuantizedModel
 
@@ -103,15 +104,15 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernel
     return _assemble(config, tensors, linear, kernels)
 
 
-def from_engine(engine: QuantizedModel, kernels: CpuKernels) -> PackedBert:
-    """A model with products in int8, from a built engine."""
+def from_engine(engine: QuantizedModel, kernels: CpuKernels, product: TileProduct | None = None) -> PackedBert:
+    """A model with products in int8, from a built engine; without `product`, oneDNN's."""
     to_attention = Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
 
-    def linear(layer: int, name: str) -> Int8Linear:
+    def linear(layer: int, name: str) -> LinearLayer:
         if name != "ffn_inner":
-            return Int8Linear(engine.linear(layer, name), to_attention)
-        following = Int8Linear(engine.linear(layer, "ffn_output"), to_attention)
-        return Int8Linear(engine.linear(layer, name), following.input_encoding, gelu=True)
+            return int8_linear(engine.linear(layer, name), to_attention, product=product)
+        following = input_encoding(engine.linear(layer, "ffn_output"))
+        return int8_linear(engine.linear(layer, name), following, gelu=True, product=product)
 
     return _assemble(engine.config, engine.tensors, linear, kernels)
 

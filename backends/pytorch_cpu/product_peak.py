@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator
 import torch
 
 from backends.bert.config import BertConfig
+from backends.pytorch_cpu.kernels import Encoding, int8_product
+from backends.pytorch_cpu.kernels.int8_product import Int8Weights
+from foundation import freed_memory
 
 TOKENS = (1024, 1536)  # of a packed batch
 _SECONDS = 0.25  # for which one kernel is timed on one product
@@ -36,7 +39,8 @@ def kernels(precision: str, product: Product) -> Iterator[Call]:
     """Every available way to compute one product."""
     m, k, n = product
     if precision == "int8":
-        yield from _int8_kernels(m, k, n)
+        yield from onednn_int8(m, k, n)
+        yield from tiles_int8(m, k, n)
         return
     x, weight, bias = (torch.randn(*shape).to(_DTYPES[precision]) for shape in ((m, k), (n, k), (n,)))
     yield lambda: torch.nn.functional.linear(x, weight, bias)
@@ -44,7 +48,7 @@ def kernels(precision: str, product: Product) -> Iterator[Call]:
     yield lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
 
 
-def _int8_kernels(m: int, k: int, n: int) -> Iterator[Call]:
+def onednn_int8(m: int, k: int, n: int) -> Iterator[Call]:
     """oneDNN's uint8 by int8 products, with each output type that the next operation may need."""
     x = torch.randint(0, 256, (m, k), dtype=torch.uint8)
     packed = torch.ops.onednn.qlinear_prepack(torch.randint(-127, 128, (n, k), dtype=torch.int8), [m, k])
@@ -55,19 +59,33 @@ def _int8_kernels(m: int, k: int, n: int) -> Iterator[Call]:
         )
 
 
-def seconds(call: Call) -> float:
-    """Median time of one call."""
+def tiles_int8(m: int, k: int, n: int) -> Iterator[Call]:
+    """Our own product in AMX tiles, where it runs."""
+    product = int8_product.find()
+    if product is None or not product.fits(k, n):
+        return
+    x = torch.randint(0, 256, (m, k), dtype=torch.uint8)
+    panels = product.panels(torch.randint(-127, 128, (n, k), dtype=torch.int8))
+    weights = Int8Weights(panels, torch.full((n,), 2e-4), torch.randn(n))
+    for output in (Encoding(torch.uint8, torch.full((n,), 20.0), 128), Encoding(torch.bfloat16)):
+        to = output.empty(m, n)
+        yield lambda to=to: product(x, weights, False, to)  # type: ignore[misc]
+
+
+def seconds(call: Call, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Median time of one call, by `clock`."""
     call()
     times: list[float] = []
     while sum(times) < _SECONDS:
-        start_s = time.perf_counter()
+        start_s = clock()
         call()
-        times.append(time.perf_counter() - start_s)
+        times.append(clock() - start_s)
     return statistics.median(times)
 
 
 def layer_rate(precision: str, config: BertConfig, tokens: int) -> float:
     """GOP/s of a layer's products on this process's threads, each with its fastest kernel."""
+    freed_memory.keep()
     shapes = products(config, tokens)
     total_s = sum(min(seconds(call) for call in kernels(precision, product)) for product in shapes)
     return sum(2 * m * k * n for m, k, n in shapes) / total_s / 1e9

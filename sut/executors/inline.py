@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 
+from foundation import freed_memory
 from sut.executors.base import LOAD_PATIENCE_S, Done, Job, Outcome, Ready, load_stalled
 from sut.executors.worker import Worker, WorkerSpec
 from sut.machine import limits
@@ -51,6 +52,7 @@ class InlineExecutor:
     def _serve(self) -> None:
         try:
             worker = Worker(self._spec)
+            freed_memory.keep()
             worker.warm_up()
             ready = worker.measure()
         except Exception as error:  # noqa: BLE001 - it is raised again by start(), on the caller's thread

@@ -12,6 +12,8 @@ struct Activation {
   const float* multiplier;  // [width], 1 / (scale * balance); bytes only
 };
 
+inline int64_t element_bytes(const Activation& to) { return to.type == kFloat ? 4 : to.type == kBfloat16 ? 2 : 1; }
+
 inline void store_activation(const Activation& to, int64_t at, int64_t channel, Floats x) {
   if (to.type == kFloat) {
     store((float*)to.data + at, x);

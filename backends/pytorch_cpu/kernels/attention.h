@@ -98,8 +98,6 @@ inline float softmax(const float* scores, int64_t length, int64_t padded, Floats
   return reduce_sum(total);
 }
 
-inline int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
-
 // One head of one sample; its context goes to to[first + q, channel ...], `first` being the sample's first token.
 template <class Arithmetic, class Element>
 void attend(const HeadRows<Element>& rows, int64_t length, int64_t size, int64_t first, int64_t channel, int64_t width,

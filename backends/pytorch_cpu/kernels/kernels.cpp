@@ -1,13 +1,8 @@
 // Everything between the matrix products of a packed BERT, as C functions on plain pointers. setup.py builds this file
 // once per instruction set; native.py calls it; reference.py is the same in PyTorch.
-#if defined(__AMX_BF16__)
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 #include "attention.h"
 #include "norm.h"
+#include "peak.h"
 
 // The arithmetic for bfloat16 inputs.
 #if defined(__AMX_BF16__)
@@ -27,18 +22,11 @@ static bool has_avx512() {
 }
 #endif
 
-#if defined(__AMX_BF16__)
-// True if the processor has AMX tiles and Linux grants this process their use, which must be requested.
-static bool has_amx() {
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  unsigned a, b, c, d = 0;
-  // bits 24 and 22: AMX-TILE and AMX-BF16
-  const bool has_tiles = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 24 & 1) && (d >> 22 & 1);
-  return has_tiles && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-#endif
-
 extern "C" {
+
+#if defined(__AVX512VNNI__)
+int64_t peak_loop(int64_t rounds) { return run_vnni(rounds); }
+#endif
 
 // Hidden sizes must be multiples of width_multiple(), head sizes of head_multiple().
 int32_t width_multiple() { return kWidth; }
@@ -48,7 +36,7 @@ int32_t head_multiple() { return kWidth * Bfloat16Input::kStep; }
 // multiply bfloat16 vectors more slowly than floats (155 and 259 GFLOP/s on two cores of an Emerald Rapids).
 int32_t runs_here() {
 #if defined(__AMX_BF16__)
-  return has_avx512() && __builtin_cpu_supports("avx512bf16") && has_amx();
+  return has_avx512() && __builtin_cpu_supports("avx512bf16") && has_tiles();
 #elif defined(__AVX512BF16__)
   return has_avx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
 #elif defined(__AVX512VNNI__)

@@ -27,7 +27,9 @@ VARIANTS = (  # fastest first
 _TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2, torch.int8: 3}
 
 
-class _Activation(ctypes.Structure):
+class ActivationStruct(ctypes.Structure):
+    """`Activation` of activation.h."""
+
     _fields_ = (
         ("type", ctypes.c_int32),
         ("zero_point", ctypes.c_int32),
@@ -37,11 +39,11 @@ class _Activation(ctypes.Structure):
 
 
 _POINTER, _INT, _TYPE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
-_NORM = (_POINTER, _POINTER, _FLOAT, _INT, _INT, _POINTER, _Activation)  # weight, bias, epsilon, T, H, stream, to
+_NORM = (_POINTER, _POINTER, _FLOAT, _INT, _INT, _POINTER, ActivationStruct)  # weight, bias, epsilon, T, H, stream, to
 _ARGUMENTS = {
     "sut_embed": (*[_POINTER] * 6, *_NORM),
     "sut_add_norm": (_POINTER, _TYPE, *_NORM),
-    "sut_attention": (_POINTER, _TYPE, _POINTER, _INT, _INT, _INT, _Activation),
+    "sut_attention": (_POINTER, _TYPE, _POINTER, _INT, _INT, _INT, ActivationStruct),
 }
 
 
@@ -62,7 +64,9 @@ class NativeKernels:
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
         sizes = len(cu_seqlens) - 1, heads, to.values.shape[1] // heads
-        self.library.sut_attention(qkv.data_ptr(), _TYPES[qkv.dtype], cu_seqlens.data_ptr(), *sizes, _activation(to))
+        self.library.sut_attention(
+            qkv.data_ptr(), _TYPES[qkv.dtype], cu_seqlens.data_ptr(), *sizes, activation_struct(to)
+        )
 
 
 def _norm(norm: LayerNorm, stream: Tensor, to: Activation | None) -> tuple[object, ...]:
@@ -72,18 +76,19 @@ def _norm(norm: LayerNorm, stream: Tensor, to: Activation | None) -> tuple[objec
         norm.epsilon,
         *stream.shape,
         stream.data_ptr(),
-        _activation(to),
+        activation_struct(to),
     )
 
 
-def _activation(to: Activation | None) -> _Activation:
+def activation_struct(to: Activation | None) -> ActivationStruct:
+    """The same for C; valid as long as the tensors of `to` live."""
     if to is None:
-        return _Activation()
+        return ActivationStruct()
     values, (dtype, multiplier, zero_point) = to
     factors = None if multiplier is None else multiplier.data_ptr()
     if dtype == torch.int8:
         zero_point += 128
-    return _Activation(_TYPES[dtype], zero_point, values.data_ptr(), factors)
+    return ActivationStruct(_TYPES[dtype], zero_point, values.data_ptr(), factors)
 
 
 def find(hidden_size: int, head_size: int) -> NativeKernels | None:

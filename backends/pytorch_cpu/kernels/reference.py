@@ -17,16 +17,16 @@ class ReferenceKernels:
     def embed(self, ids: Ids, tables: EmbeddingTables, norm: LayerNorm, to: Activation | None) -> Tensor:
         words, types, positions = (table[rows] for table, rows in zip(tables, ids, strict=True))
         stream = _norm(words + types + positions, norm)
-        _store(stream, to)
+        store(stream, to)
         return stream
 
     def add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, to: Activation | None) -> None:
         stream.copy_(_norm(stream + projected, norm))
-        _store(stream, to)
+        store(stream, to)
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
         contexts = [_attend(sample, heads) for sample in torch.split(qkv, cu_seqlens.diff().tolist())]
-        _store(torch.cat(contexts).float(), to)
+        store(torch.cat(contexts).float(), to)
 
 
 def _norm(x: Tensor, norm: LayerNorm) -> Tensor:
@@ -39,7 +39,8 @@ def _attend(qkv: Tensor, heads: int) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value).transpose(0, 1).flatten(1)
 
 
-def _store(x: Tensor, to: Activation | None) -> None:
+def store(x: Tensor, to: Activation | None) -> None:
+    """Write x [T, N] into `to` in its encoding; nothing if it is None."""
     if to is None:
         return
     values, encoding = to

@@ -152,6 +152,8 @@ inline Uint8s round_to_uint8(Floats x) {
 // x, which must fit in 16 bits, rounded to nearest even.
 inline Uint16s round_to_int16(Floats x) { return __builtin_convertvector((Uint32s)(x + kRounder), Uint16s); }
 
+inline int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+
 // Memory that is kept between calls and only grows. It is aligned to a cache line, so that no vector straddles two.
 template <class Element>
 class Scratch {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "simd.h"
+#include "tiles.h"
 
 template <class Element>
 struct HeadRows {  // one head of one sample: q, k and v of its first token; the next token's are `stride` further on
@@ -134,14 +135,7 @@ struct AmxArithmetic : Bfloat16Arithmetic {
   static constexpr int kKeys = 32;
   static constexpr int kPairs = 16;
 
-  static void begin() {
-    struct alignas(64) {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } shapes;
-    _tile_loadconfig(&shapes);
-  }
+  static void begin() { configure_tiles(); }
   static void end() { _tile_release(); }
 
   // `steps` and `columns` are multiples of 16. Four tiles of results (0 to 3) share each tile of `left` (4).

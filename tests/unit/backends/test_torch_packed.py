@@ -15,7 +15,8 @@ from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
 from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
-from backends.pytorch_cpu.kernels import CpuKernels, best
+from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product
+from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.quantization.int8_model import write_engine
 from foundation.arrays import Float32
@@ -63,10 +64,14 @@ def test_packed_is_padded(kernels: CpuKernels, dtype: torch.dtype, seed: int) ->
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_int8_is_its_numpy_twin(kernels: CpuKernels, seed: int) -> None:
+@pytest.mark.parametrize("product", [None, int8_product.find()], ids=["onednn", "ours"])
+def test_int8_is_its_numpy_twin(kernels: CpuKernels, product: TileProduct | None, seed: int) -> None:
     engine = round_to_nearest(SMALL, TENSORS)
     batch = random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed)
-    found, twin = answers(packed_bert.from_engine(engine, kernels), batch), numpy_reference.infer(engine, batch)
+    found, twin = (
+        answers(packed_bert.from_engine(engine, kernels, product), batch),
+        numpy_reference.infer(engine, batch),
+    )
     assert difference(found, twin) < INT8_SLACK
     exact = padded(batch)
     assert difference(found, exact) < 1.2 * difference(twin, exact)  # not further from the exact result than the twin

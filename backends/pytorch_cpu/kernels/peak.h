@@ -1,0 +1,34 @@
+// Loops of one instruction on registers alone: what no product can exceed. For `benchmarks.engine_cpu_time`.
+#pragma once
+#include "tiles.h"
+
+#if defined(__AVX512VNNI__)
+// Runs `rounds` times 12 products of 64 bytes, which hides their latency; returns the operations done.
+inline int64_t run_vnni(int64_t rounds) {
+  constexpr int kChains = 12;
+  __m512i sums[kChains] = {}, x = _mm512_set1_epi8(1), w = x;
+  for (int64_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 12
+    for (int chain = 0; chain < kChains; chain++) {
+      sums[chain] = _mm512_dpbusd_epi32(sums[chain], x, w);
+      __asm__ volatile("" : "+v"(sums[chain]));  // or the compiler adds once and multiplies
+    }
+  }
+  return rounds * kChains * 64 * 2;
+}
+#endif
+
+#if defined(__AMX_INT8__)
+// Runs `rounds` times four products of 16 × 16 × 64; returns the operations done.
+inline int64_t run_tiles(int64_t rounds) {
+  configure_tiles();
+  for (int64_t i = 0; i < rounds; i++) {
+    _tile_dpbusd(0, 4, 6);
+    _tile_dpbusd(1, 4, 7);
+    _tile_dpbusd(2, 5, 6);
+    _tile_dpbusd(3, 5, 7);
+  }
+  _tile_release();
+  return rounds * 4 * 16 * 16 * 64 * 2;
+}
+#endif

@@ -1,0 +1,143 @@
+"""How much of its limits one core's int8 engine reaches, by CPU time: other work on the machine does not count.
+
+    python -m benchmarks.engine_cpu_time
+    python -m benchmarks.engine_cpu_time --vnni    # on a machine with AMX: as without it
+
+A layer of BERT-Large's geometry, random weights, is related to three limits, all by the CPU time of this one pinned
+thread: the products of the same shapes by oneDNN and by our own tiles, each alone with its best output type, and a loop
+of the instruction itself on registers. Clock rates and shared caches still depend on the neighbours, so everything is
+measured in turn, and medians of `--rounds` are reported. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import statistics
+import sys
+import time
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from backends.bert.checkpoints import find_model
+from backends.pytorch_cpu import product_peak
+from backends.pytorch_cpu.kernels import int8_product
+from backends.pytorch_cpu.kernels.int8_product import TileProduct
+from benchmarks import breakdown
+from foundation import freed_memory, native_library, program, terminal
+
+_LOOPS = 200_000  # of the instruction, about 5 ms
+_LIBRARIES = {"tiles": "_amx_products", "vpdpbusd": "_avx512vnni"}  # with a loop of this instruction
+
+
+def instruction_peak(instruction: str) -> float | None:
+    """GOP/s of a loop on registers; None if its library was not built."""
+    path = native_library.find(f"backends.pytorch_cpu.kernels.{_LIBRARIES[instruction]}")
+    if path is None:
+        return None
+    functions = {
+        "runs_here": native_library.Function((), ctypes.c_int32),
+        "peak_loop": native_library.Function((ctypes.c_int64,), ctypes.c_int64),
+    }
+    library = native_library.open_library(path, functions)
+    if not library.runs_here():
+        return None
+    operations = library.peak_loop(_LOOPS)
+    return float(operations / product_peak.seconds(lambda: library.peak_loop(_LOOPS), time.thread_time) / 1e9)
+
+
+def isolated_ms(tokens: int, ours: bool) -> dict[str, float]:
+    """CPU time of each product alone, with its fastest output type and without GELU, by oneDNN or by our tiles."""
+    config = find_model("random:bert-large").config
+    assert config is not None
+    calls = product_peak.tiles_int8 if ours else product_peak.onednn_int8
+    shapes = zip(breakdown.PRODUCTS, product_peak.products(config, tokens), strict=True)
+    return {
+        name: min(product_peak.seconds(call, time.thread_time) for call in calls(*shape)) * 1e3
+        for name, shape in shapes
+    }
+
+
+def measure(tokens: int, rounds: int, repeat: int, kernels: str | None, product: TileProduct | None) -> dict[str, Any]:
+    """Medians over `rounds` of a layer's parts and of its limits, in ms of CPU time."""
+    engines, onednn, tiles = [], [], []
+    peaks: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        engines.append(breakdown.measure("int8", tokens, repeat, breakdown.kernels_named(kernels), product))
+        onednn.append(isolated_ms(engines[-1]["tokens"], ours=False))
+        if product:
+            tiles.append(isolated_ms(engines[-1]["tokens"], ours=True))
+        for name in _LIBRARIES:
+            if (found := instruction_peak(name)) is not None:
+                peaks.setdefault(name, []).append(found)
+    first = engines[0]
+    return {
+        **{name: first[name] for name in ("precision", "kernels", "products", "tokens", "samples")},
+        "engine_ms": _medians([one["ms"] for one in engines]),
+        "onednn_ms": _medians(onednn),
+        "tiles_ms": _medians(tiles),
+        "peak_gops": {name: statistics.median(found) for name, found in peaks.items()},
+    }
+
+
+def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]} if rounds else {}
+
+
+def with_shares(found: dict[str, Any]) -> dict[str, Any]:
+    """`found` and the layer's shares of its limits: the time that a limit alone would take over the layer's time."""
+    layer_ms = found["engine_ms"]["all"]
+    operations = 2 * 12 * 1024**2 * found["tokens"]  # of the four products
+    limits = {
+        "isolated products, oneDNN": sum(found["onednn_ms"].values()),
+        "isolated products, ours": sum(found["tiles_ms"].values()),
+        **{f"loop of {name}": operations / rate / 1e6 for name, rate in found["peak_gops"].items()},
+    }
+    return {**found, "share_of": {name: ms / layer_ms for name, ms in limits.items() if ms}}
+
+
+def _print(found: dict[str, Any]) -> None:
+    table = Table(title=f"int8, {found['tokens']} tokens, 1 thread, {found['kernels']}, {found['products']}: CPU time")
+    for column in ("ms a layer", "engine", "oneDNN alone", "our tiles alone"):
+        table.add_column(column, justify="left" if column == "ms a layer" else "right")
+    for part, ms in found["engine_ms"].items():
+        alone = (found[limit].get(part) for limit in ("onednn_ms", "tiles_ms"))
+        table.add_row(part, f"{ms:.2f}", *("" if one is None else f"{one:.2f}" for one in alone))
+    console = terminal.console()
+    console.print(table)
+    for name, rate in found["peak_gops"].items():
+        console.print(f"loop of {name}: {rate:,.0f} GOP/s")
+    for name, share in found["share_of"].items():
+        console.print(f"a layer's share of {name}: {share:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine_cpu_time", description="The engine's limits.")
+    parser.add_argument("--max-batch-tokens", type=int, default=1536)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=9, help="batches a round")
+    parser.add_argument("--core", type=int, default=0, help="to which this process is pinned (default: 0)")
+    parser.add_argument("--vnni", action="store_true", help="oneDNN and kernels without AMX")
+    parser.add_argument("--products", choices=("tiles", "onednn"), help="(default: the fastest that run here)")
+    options = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {options.core})
+    if options.vnni:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # oneDNN reads it at its first product
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    freed_memory.keep()
+    product = None if options.vnni or options.products == "onednn" else int8_product.find()
+    kernels = "avx512vnni" if options.vnni else None
+    with torch.inference_mode():
+        found = with_shares(measure(options.max_batch_tokens, options.rounds, options.repeat, kernels, product))
+    _print(found)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    sys.exit(program.run(main))

@@ -1,0 +1,76 @@
+"""Our int8 product in AMX tiles against its twin in float64: odd numbers of tokens, poisoned outputs, threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from backends.pytorch_cpu.kernels import Activation, Encoding, int8_product
+from backends.pytorch_cpu.kernels.int8_product import Int8Weights, TileProduct
+
+BYTES = Encoding(torch.uint8, torch.full((96,), 3.0), 30)
+BFLOAT16, FLOAT = Encoding(torch.bfloat16), Encoding(torch.float32)
+GELU_ERROR = 2e-4  # of the polynomial
+
+
+@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
+def tiles(request: pytest.FixtureRequest) -> Iterator[TileProduct]:
+    product = int8_product.find()
+    if product is None:
+        pytest.skip("not built, or this machine has no AMX")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield product
+    torch.set_num_threads(threads)
+
+
+def random_weights(outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A weight of all bytes but -128, a scale for outputs of a few units, an offset."""
+    rng = np.random.default_rng(inputs)
+    weight = torch.from_numpy(rng.integers(-127, 128, (outputs, inputs), dtype=np.int8))
+    scale = torch.from_numpy(rng.uniform(1, 2, outputs).astype(np.float32)) / (8000 * inputs**0.5)
+    zero_point = weight.double().sum(1) * 128 * scale.double()
+    return weight, scale, (torch.from_numpy(rng.standard_normal(outputs)) - zero_point).float()
+
+
+def poisoned(encoding: Encoding, tokens: int) -> Activation:
+    to = encoding.empty(tokens, 96)
+    to.values.fill_(77)
+    return to
+
+
+@pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
+@pytest.mark.parametrize("encoding", [BYTES, BFLOAT16, FLOAT], ids=["uint8", "bfloat16", "float32"])
+@pytest.mark.parametrize("inputs", [64, 320, 8192])
+@pytest.mark.parametrize("tokens", [1, 31, 32, 33, 64, 417])
+def test_tiles_are_their_twin(tiles: TileProduct, tokens: int, inputs: int, encoding: Encoding, gelu: bool) -> None:
+    weight, scale, offset = random_weights(96, inputs)
+    x = torch.from_numpy(np.random.default_rng(tokens).integers(0, 256, (tokens, inputs), dtype=np.uint8))
+    found, exact = poisoned(encoding, tokens), poisoned(FLOAT, tokens)
+    tiles(x, Int8Weights(tiles.panels(weight), scale, offset), gelu, found)
+    int8_product.plain(x, weight, scale, offset, gelu, exact)
+    error = GELU_ERROR * gelu + 2e-5
+    if encoding is BYTES:
+        expected = (exact.values.double() * 3 + 30).clamp(0, 255)
+        assert (found.values.double() - expected).abs().max() <= 0.5 + 3 * error
+        assert len(set(found.values.flatten().tolist())) > 5
+    else:
+        rounding = 2**-8 if encoding is BFLOAT16 else 1e-5
+        torch.testing.assert_close(found.values.float(), exact.values, rtol=rounding, atol=error)
+
+
+def test_the_largest_sums_are_exact(tiles: TileProduct) -> None:
+    x, weight = torch.full((33, 4096), 255, dtype=torch.uint8), torch.full((32, 4096), -127, dtype=torch.int8)
+    found = FLOAT.empty(33, 32)
+    tiles(x, Int8Weights(tiles.panels(weight), torch.ones(32), torch.zeros(32)), False, found)
+    assert set(found.values.flatten().tolist()) == {-255.0 * 127 * 4096}
+
+
+def test_sizes_that_tiles_do_not_divide_are_left_to_onednn(tiles: TileProduct) -> None:
+    assert tiles.fits(1024, 4096)
+    assert not tiles.fits(1000, 4096)
+    assert not tiles.fits(1024, 4090)
