@@ -1,21 +1,22 @@
 """The table of backends: where each class is, what it can do, and what installs its engine.
 
 Rows hold text only, and classes are imported on first use. Listing backends therefore loads neither numpy nor an
-engine, and a missing engine is an error only if that backend is requested. To add one: a module and a row
-(docs/design/adding-a-backend.md).
+engine, and a missing engine is an error only if that backend is requested. To add one, here or in another package: a
+module and a row (docs/design/adding-a-backend.md).
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from backends.entry import Entry
 from backends.errors import BackendError, brief
 from foundation import telemetry
-from foundation.suggest import did_you_mean
+from foundation.plugged_table import PluggedTable
 
 if TYPE_CHECKING:
     from backends.access import Access
@@ -25,30 +26,38 @@ if TYPE_CHECKING:
 
 telemetry.switch_off()  # before any engine is imported
 
-BACKENDS: dict[str, Entry] = {
+_OURS = {
     "onnxruntime": Entry(
         target="backends.onnxruntime_cpu.backend:OnnxRuntimeBackend",
+        title="ONNX Runtime",
         needs="onnxruntime",
+        distributions=("onnxruntime",),
         precisions={"fp32": "graph", "int8": "engine", "int8-dynamic": "load"},
     ),
     "pytorch": Entry(
         target="backends.pytorch_cpu.backend:PyTorchBackend",
+        title="PyTorch",
         needs="torch",
         extra="pytorch",
+        brings="tokens packed, never padded; pytorch_model.bin",
         precisions={"fp32": "load", "bf16": "load", "int8": "engine"},
         forkable=True,
     ),
     "openvino": Entry(
         target="backends.openvino_cpu.backend:OpenVinoBackend",
+        title="OpenVINO",
         needs="openvino",
         extra="openvino",
+        brings="int8 quantized by NNCF; .onnx files",
         precisions={"fp32": "graph", "bf16": "graph", "int8": "engine"},
         builder="backends.openvino_cpu.quantizer:BUILDER",
     ),
     "gpu": Entry(
         target="backends.gpu.backend:GpuBackend",
+        title="PyTorch",
         needs="torch",
         extra="gpu",
+        brings="NVIDIA GPUs (docs/guide/gpu.md)",
         precisions={"fp16": "load", "bf16": "load", "fp8": "engine", "int8": "engine"},
         builder="backends.gpu.builder:BUILDER",
         accelerators="backends.gpu.device:find",
@@ -68,6 +77,7 @@ BACKENDS: dict[str, Entry] = {
     ),
     "v2": Entry(
         target="backends.v2.backend:V2Backend",
+        title="a server of KServe v2",
         needs="grpc",
         extra="serve",
         script="backends.v2.address:parse",
@@ -78,15 +88,29 @@ BACKENDS: dict[str, Entry] = {
 }
 
 
+def _row(spec: str, found: object) -> Entry:
+    """The row of another package, which is at "module:NAME": an Entry, or a class that has one as `entry`."""
+    entry = getattr(found, "entry", None) if isinstance(found, type) else found
+    if not isinstance(entry, Entry):
+        raise BackendError(
+            f"expected {spec} to be a subclass of backends.base.Backend, or a backends.entry.Entry, found "
+            f"{found if isinstance(found, type) else type(found)}."
+        )
+    if entry is found and not entry.target:
+        raise BackendError(f'expected the class of {spec} in its row, found none. Write target="module:Class" there.')
+    return replace(entry, target=entry.target or spec)
+
+
+BACKENDS: PluggedTable[Entry] = PluggedTable(_OURS, what="backend", group="sut.backends", read=_row, error=BackendError)
+
+
 def check(name: str) -> None:
     """Check that `name` is a backend and that its engine is installed, without importing the engine.
 
     Raises:
         BackendError: it is not; the message suggests the nearest name, or says what to type.
     """
-    if name not in BACKENDS:
-        raise BackendError(f"expected a backend ({', '.join(BACKENDS)}), found {name!r}.{did_you_mean(name, BACKENDS)}")
-    if importlib.util.find_spec(BACKENDS[name].needs) is None:
+    if not _is_installed(BACKENDS[name].needs):
         raise _not_installed(name, BACKENDS[name].needs)
 
 
@@ -147,9 +171,18 @@ def accelerators(name: str) -> tuple[Accelerator, ...]:
     return found
 
 
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package that the module would be in
+        return False
+
+
 def _not_installed(name: str, module: str | None) -> BackendError:
     from foundation import installation  # only now: a run does without what it imports
 
-    extra = BACKENDS[name].extra
-    todo = installation.command(extra) if extra else installation.repair(BACKENDS[name].needs)
-    return BackendError(f"backend {name!r} needs {module}, which is not installed. Type: {todo}")
+    entry, found = BACKENDS[name], f"backend {name!r} needs {module}, which is not installed."
+    if name not in BACKENDS.own and not entry.extra:
+        return BackendError(f"{found} Install it.")
+    todo = installation.command(entry.extra) if entry.extra else installation.repair(entry.needs)
+    return BackendError(f"{found} Type: {todo}")

@@ -1,4 +1,8 @@
-"""What is known of a backend without importing its engine: the type of a row of `backends.BACKENDS`."""
+"""What is known of a backend without importing its engine: the type of a row of `backends.BACKENDS`.
+
+Everything that the rest of the package says of a backend comes from its row: flags, help, doctor, the packages in
+run.json, the system description of a submission.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,11 @@ class Entry:
     """One backend. Functions and classes are "module:name"."""
 
     target: str  # its class
+    title: str = ""  # the engine's name in a system description; "": the backend's name
     needs: str = "numpy"  # the module of its engine
-    extra: str = ""  # the extra that installs that module; "": the core install
+    extra: str = ""  # the extra of this package that installs that module; "": none
+    brings: str = ""  # what that extra brings, for doctor
+    distributions: tuple[str, ...] = ()  # of the engine, which versions are recorded of; the first is the engine's own
     precisions: Mapping[str, PrecisionKind] = field(default_factory=lambda: {"fp32": "load"})
     forkable: bool = False  # can be forked once loaded with one thread, so that instances share the weights
     builder: str = "backends.quantization.int8_builder:BUILDER"  # builds its engines
@@ -34,6 +41,11 @@ class Entry:
     def runs_model(self) -> bool:
         """False for a backend that imitates a model, or leaves it to a server."""
         return not self.script
+
+    @property
+    def runs_anywhere(self) -> bool:
+        """False for a backend that imitates a model; one that a server runs is run."""
+        return self.runs_model or bool(self.served)
 
     @property
     def first_precision(self) -> str:

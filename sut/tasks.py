@@ -14,7 +14,9 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
+from foundation.plugged_table import PluggedTable
 from foundation.rules import F1_TARGETS, SAMPLES
+from sut.errors import UsageError
 
 if TYPE_CHECKING:
     from accuracy.answered import AnsweredQuestion
@@ -87,7 +89,7 @@ class Task:
         return found
 
 
-TASKS = {
+_OURS = {
     "squad": Task(
         about="questions about passages",
         model_key="bert",
@@ -113,3 +115,12 @@ TASKS = {
         answers="accuracy.answered:sst2",
     ),
 }
+
+
+def _row(spec: str, found: object) -> Task:
+    if not isinstance(found, Task):
+        raise UsageError(f"expected {spec} to be a sut.tasks.Task, found {type(found)}.")
+    return found
+
+
+TASKS: PluggedTable[Task] = PluggedTable(_OURS, what="task", group="sut.tasks", read=_row, error=UsageError)

@@ -16,14 +16,6 @@ from sut.machine.facts import MachineFacts
 from sut.record.node_machine import NodeAccelerator, NodeMachine
 from sut.settings.settings import RunConfig
 
-# The engine's distribution and its name, per backend.
-_ENGINES = {
-    "onnxruntime": ("onnxruntime", "ONNX Runtime"),
-    "pytorch": ("torch", "PyTorch"),
-    "openvino": ("openvino", "OpenVINO"),
-    "gpu": ("torch", "PyTorch"),
-}
-
 
 def of_this(backend: str) -> dict[str, str]:
     """This machine, as the whole system."""
@@ -89,7 +81,9 @@ def of_accelerators(used: Sequence[Accelerator | NodeAccelerator]) -> dict[str, 
 
 
 def _framework(backend: str, facts: MachineFacts) -> str:
-    if backend not in _ENGINES:
-        return f"backend {backend}: NO MODEL RAN" if backend in BACKENDS else backend
-    distribution, name = _ENGINES[backend]
-    return f"{name} {facts.packages.get(distribution, '')}".rstrip()
+    entry = BACKENDS[backend]
+    if not entry.runs_anywhere:
+        return f"backend {backend}: NO MODEL RAN"
+    title = entry.title or backend.rpartition(":")[2]
+    version = next((facts.packages.get(name, "") for name in machine_facts.engine_packages(backend)), "")
+    return f"{title} {version}".rstrip()

@@ -178,14 +178,26 @@ def calibration(request: SubmissionRequest, weights: Weights, records: Sequence[
             )
         return f"# Calibration\n\n{text}\n"
     rows = [f"| {name} | {value} |" for name, value in encode(engine).items()]
-    method = BACKENDS[request.run.backend].builder.partition(":")[0].replace(".", "/")
     text = (
         "No calibration: the scales are part of the model and were learned in its training."
         if "ranges_from" in engine.settings
         else "Weights have one scale per output channel; the ranges of activations were measured on the samples "
-        f"below, once, before the runs. The method is in the code of this package: {method}.py."
+        f"below, once, before the runs. The method is in {_method(request.run.backend)}."
     )
     return "\n".join(["# Calibration", "", text, "", "| | |", "| --- | --- |", *rows, ""])
+
+
+def _method(backend: str) -> str:
+    module = BACKENDS[backend].builder.partition(":")[0]
+    if module.partition(".")[0] != "backends":
+        return f"{module}, of {brought_by(backend)}"
+    return f"the code of this package: {module.replace('.', '/')}.py"
+
+
+def brought_by(backend: str) -> str:
+    """The package that has a backend from outside, with its version; "" for one of ours."""
+    found = BACKENDS.brought_by(backend)
+    return " ".join(filter(None, found)) if found else ""
 
 
 def trial(request: SubmissionRequest) -> str:
@@ -217,8 +229,14 @@ def code(request: SubmissionRequest) -> str:
             "",
             "Each scenario's README.md lists the commands that made its results.",
             "",
+            *_code_elsewhere(request.run.backend),
         ]
     )
+
+
+def _code_elsewhere(backend: str) -> list[str]:
+    package = brought_by(backend)
+    return [f"The code of backend {backend} is in {package}, which is not in this directory.", ""] if package else []
 
 
 def _versions(machine: MachineFacts) -> str:

@@ -76,7 +76,8 @@ def _source(config: RunConfig, model: Model, paths: Sequence[Path]) -> Weights:
 def _transformations(config: RunConfig, model: Model, stored: Shares) -> str:
     narrowest = weight_types.narrowest(stored) or "fp32"
     done = [] if narrowest == "fp32" else [f"read as fp32 from {narrowest} in the file"]
-    done += [_TRANSFORMATIONS[config.precision]] if config.precision in _TRANSFORMATIONS else []
+    if config.precision != "fp32":
+        done.append(_TRANSFORMATIONS.get(config.precision, f"converted to {config.precision} by the engine"))
     return _AS_IT_IS if engines.runs_graph(config, model) or not done else ", then ".join(done)
 
 
@@ -85,7 +86,10 @@ def _without_model(config: RunConfig) -> Weights:
     if config.backend == REPLAY:
         path, _ = read_spec(config.model)
         return _of_files((path,), "answers stored earlier: NO MODEL RAN", retraining)
-    source = f"backend {config.backend}: NO MODEL RAN"
+    if BACKENDS[config.backend].served:
+        source, retraining = f"on a server, {config.model}: not known here", "unknown: the model is on a server"
+    else:
+        source = f"backend {config.backend}: NO MODEL RAN"
     return replace(_of_files((), source, retraining), filename="none", sha256="none")
 
 

@@ -61,7 +61,11 @@ def _whole(file: Any, directory: Any) -> argparse.ArgumentParser:
 def _complete(action: argparse.Action, path: Any) -> None:
     row = SETTINGS.get(action.dest)
     if row is not None and row.choices is not None:
-        known = [row.choices({row.choices_of: name}) for name in BACKENDS] if row.choices_of else [row.choices({})]
+        known = (
+            [row.choices({row.choices_of: name}) for name in BACKENDS.working()]
+            if row.choices_of
+            else [row.choices({})]
+        )
         action.choices = list(dict.fromkeys(word for words in known for word in words))
     elif action.type is Path:
         action.complete = path  # type: ignore[attr-defined] # shtab's own name

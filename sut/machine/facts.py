@@ -84,15 +84,24 @@ def kind() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the core's packages and of the backends' engines, as far as they are installed."""
-    engines = (name for entry in BACKENDS.values() for name in installation.extras().get(entry.extra, ()))
+    """Versions of the core's packages and of the backends' engines, as far as they are installed.
+
+    Of backends of other packages, only those that this process has used.
+    """
+    brought = dict(filter(None, map(BACKENDS.brought_by, BACKENDS)))
     found = {}
-    for name in dict.fromkeys((*_CORE, *engines)):
+    for name in dict.fromkeys((*_CORE, *brought, *(one for backend in BACKENDS for one in engine_packages(backend)))):
         try:
             found[name] = installation.version() if name == installation.NAME else metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue
+            found |= {name: brought[name]} if brought.get(name) else {}
     return found
+
+
+def engine_packages(backend: str) -> tuple[str, ...]:
+    """The distributions of a backend's engine, the engine's own first; empty if none is known."""
+    entry, brought = BACKENDS[backend], BACKENDS.brought_by(backend)
+    return entry.distributions or installation.extras().get(entry.extra, ()) or (brought[:1] if brought else ())
 
 
 @cache

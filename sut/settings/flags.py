@@ -33,7 +33,9 @@ def add(parser: Parser, verb: str) -> None:
     groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(row.group for row in SETTINGS.values())}
     for row in SETTINGS.values():
         if not parser.has(row.flag):
-            _add(groups[row.group], row, verb)
+            action = _add(groups[row.group], row, verb)
+            if row.also is not None and verb in row.verbs:
+                parser.add_at_help(action, row.also)
     groups[FILES].add_argument(flag(_TOML), type=Path, metavar="FILE", default=argparse.SUPPRESS,
                                help="TOML with the names of a run's flags; flags override it")  # fmt: skip
 
@@ -58,16 +60,15 @@ def split(
     return values, read_toml(path) if path else {}
 
 
-def _add(group: argparse._ArgumentGroup, row: Setting, verb: str) -> None:
+def _add(group: argparse._ArgumentGroup, row: Setting, verb: str) -> argparse.Action:
     text = f"{row.help} (default: {row.otherwise})" if row.kind is not bool else row.help
     shown = text.replace("%", "%%") if verb in row.verbs else argparse.SUPPRESS
     same: dict[str, Any] = {"dest": row.name, "default": argparse.SUPPRESS, "help": shown}
     if row.kind is bool:
-        group.add_argument(*row.flags, action="store_true", **same)
-    elif row.joined:
-        group.add_argument(*row.flags, action=_Join, metavar=row.metavar, **same)
-    else:
-        group.add_argument(*row.flags, type=_TYPES[row.kind], metavar=row.metavar, **same)
+        return group.add_argument(*row.flags, action="store_true", **same)
+    if row.joined:
+        return group.add_argument(*row.flags, action=_Join, metavar=row.metavar, **same)
+    return group.add_argument(*row.flags, type=_TYPES[row.kind], metavar=row.metavar, **same)
 
 
 class _Join(argparse.Action):

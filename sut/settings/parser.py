@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from foundation.suggest import did_you_mean
 from sut.errors import UsageError
@@ -20,6 +20,21 @@ PROG = "python -m sut"
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are UsageErrors."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._at_help: dict[argparse.Action, Callable[[], str]] = {}
+
+    def add_at_help(self, action: argparse.Action, text: Callable[[], str]) -> None:
+        """Append `text()` to the help of a flag if help is shown: it may import what a run does not need."""
+        self._at_help[action] = text
+
+    def format_help(self) -> str:
+        while self._at_help:
+            action, text = self._at_help.popitem()
+            if more := text().replace("%", "%%"):
+                action.help = f"{action.help}. Installed here: {more}"
+        return super().format_help()
 
     def read(self, argv: Sequence[str]) -> argparse.Namespace:
         """The values of `argv`. Raises UsageError for what cannot be used."""

@@ -107,6 +107,9 @@ def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
         value = ",".join(map(str, value))
     if isinstance(value, str) and "\0" in value:
         raise UsageError(f"expected {row.flag} without a NUL character, found {value!r}.")
+    if row.plugged is not None and ":" in str(value):
+        row.plugged(str(value))
+        return str(value)
     if row.choices is not None:
         return choose(row.name, str(value), row.choices(before), _because(row, before))
     if not isinstance(value, _ALSO.get(row.kind, row.kind)) or isinstance(value, bool) != (row.kind is bool):
@@ -184,4 +187,4 @@ def _refuse_unknown(values: Iterable[str], where: str = "") -> None:
 def default_log_dir(config: RunConfig, now: datetime | None = None) -> Path:
     """runs/<UTC time>-<scenario>-<mode>-<backend>, below the current directory."""
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%f")[:-3]
-    return RUNS / f"{stamp}-{config.scenario}-{config.mode}-{config.backend}"
+    return RUNS / f"{stamp}-{config.scenario}-{config.mode}-{config.backend.rpartition(':')[2]}"

@@ -31,6 +31,8 @@ class Row(TypedDict, total=False):
     unit: str
     choices: Choices
     choices_of: str  # the setting above it that its choices depend on
+    plugged: Callable[[str], object]  # finds a choice in another package by "package.module:NAME", or raises UserError
+    also: Callable[[], str]  # of other packages, for --help: what is installed here
     above: float  # a number is greater than this …
     least: float  # … or at least this, and at most MOST
     aliases: tuple[str, ...]
@@ -54,6 +56,8 @@ class Setting:
     unit: str = ""
     choices: Choices | None = None
     choices_of: str = ""
+    plugged: Callable[[str], object] | None = None
+    also: Callable[[], str] | None = None
     above: float | None = None
     least: float | None = None
     aliases: tuple[str, ...] = ()

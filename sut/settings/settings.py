@@ -14,12 +14,12 @@ from typing import Any, get_type_hints
 
 from accuracy.targets import TARGETS
 from backends import BACKENDS
-from backends.entry import FP16
+from backends.entry import FP16, Entry
 from foundation.rules import MIN_DURATION_S, SCENARIOS, SEEDS, SERVER_LATENCY_MS
 from foundation.typed_json import NOT_STORED
 from sut.settings import presets
 from sut.settings.setting import Setting, one_of, row_of, setting
-from sut.tasks import TASKS
+from sut.tasks import TASKS, Task
 
 MODES = ("performance", "accuracy")
 KPIS = ("throughput", "latency", "accuracy")
@@ -28,9 +28,7 @@ EXECUTORS = ("processes", "spawned", "inline", *ON_NODES)
 DEMO = "demo"
 MAX_BATCH_TOKENS = 1536  # on a CPU, where neither this setting nor a batch size is given
 
-_BY_BACKEND = "; ".join(
-    f"{name}: {', '.join(entry.precisions)}" for name, entry in BACKENDS.items() if entry.runs_model
-)
+_OTHERS = "one of another package by its name, or package.module:NAME (docs/design/adding-a-%s.md)"
 _SET = "ask compare submit"  # verbs that set it themselves for each run
 _WHAT = "what to run"
 _LENGTH = "length and targets"
@@ -40,6 +38,14 @@ _LIBRARIES = "engine libraries and tracing"
 _ENGINE = "int8 and fp8 engines"
 _NODES = "nodes"
 _SUBMISSION = "submissions; `submit` sets these itself"
+
+
+def _by_backend(rows: Mapping[str, Entry]) -> str:
+    return "; ".join(f"{name}: {', '.join(entry.precisions)}" for name, entry in rows.items() if entry.runs_model)
+
+
+def _by_task(rows: Mapping[str, Task]) -> str:
+    return "; ".join(f"{name}: {task.about}" for name, task in rows.items())
 
 
 def _precisions(values: Mapping[str, Any]) -> Sequence[str]:
@@ -53,8 +59,9 @@ class RunConfig:
 
     # fmt: off
     task: str = setting(
-        "squad", "; ".join(f"{name}: {task.about}" for name, task in TASKS.items()), _WHAT,
-        choices=lambda _: tuple(TASKS), not_for="ask")
+        "squad", f"{_by_task(TASKS.own)}; {_OTHERS % 'task'}", _WHAT,
+        choices=lambda _: TASKS.names(), plugged=TASKS.__getitem__, not_for="ask",
+        also=lambda: _by_task(TASKS.of_others()))
     preset: str | None = setting(
         None, "settings to start from, by name; `sut presets` lists them", _WHAT, implied="none",
         choices=lambda _: tuple(presets.table()), not_for="compare tune", repeated=False)
@@ -64,13 +71,15 @@ class RunConfig:
         "performance", f"LoadGen's mode: {', '.join(MODES)}", _WHAT, choices=one_of(*MODES),
         not_for=f"{_SET} serve tune")
     backend: str = setting(
-        "onnxruntime", f"engine that runs the model: {', '.join(BACKENDS)}", _WHAT, choices=lambda _: tuple(BACKENDS))
+        "onnxruntime", f"engine that runs the model: {', '.join(BACKENDS.own)}; {_OTHERS % 'backend'}", _WHAT,
+        choices=lambda _: BACKENDS.names(), plugged=BACKENDS.__getitem__, also=lambda: ", ".join(BACKENDS.of_others()))
     model: str = setting(
         DEMO, "demo, a name of `sut assets`, a directory or file of weights, an .onnx file, or random:bert-large, "
         "random:bert-base, random:bert-tiny for speed only", _WHAT, metavar="WHAT")
     precision: str = setting(
-        "fp32", f"number format. {_BY_BACKEND}. On a CPU, fp16 selects the fastest precision there and prints a notice",
-        _WHAT, choices=_precisions, choices_of="backend")
+        "fp32", f"number format. {_by_backend(BACKENDS.own)}. On a CPU, fp16 selects the fastest precision there and "
+        "prints a notice", _WHAT, choices=_precisions, choices_of="backend",
+        also=lambda: _by_backend(BACKENDS.of_others()))
     dataset: Path | None = setting(
         None, "data set of the task (SQuAD v1.1, or SST-2 as TSV or parquet), or a name of `sut assets`", _WHAT,
         implied="demo, which is embedded", not_for="ask")

@@ -30,11 +30,9 @@ _CORE = "onnxruntime"  # the backend of the core install
 _BENCHMARK = ("bert-large-mlperf", "squad-dev")
 
 
-# What each extra is for; pyproject.toml has what it installs.
+# What each extra is for; pyproject.toml has what it installs. The rows of backends say what those of engines bring.
 BRINGS = {
-    "pytorch": "backend pytorch: tokens packed, never padded; pytorch_model.bin",
-    "openvino": "backend openvino: int8 quantized by NNCF; .onnx files",
-    "gpu": "backend gpu: NVIDIA GPUs (docs/guide/gpu.md)",
+    **{row.extra: f"backend {name}: {row.brings}" for name, row in BACKENDS.own.items() if row.brings},
     "parquet": "SST-2 in its publisher's format, parquet files",
     "plot": "the plot of python -m sut sweep",
     "report": "the page of python -m sut report",
@@ -135,7 +133,9 @@ def _missing_extras(extras: dict[str, bool]) -> list[MissingPart]:
 
 
 def _brings(extra: str) -> str:
-    precisions = {", ".join(entry.precisions) for entry in BACKENDS.values() if entry.extra == extra}
+    precisions = {
+        ", ".join(entry.precisions) for entry in BACKENDS.own.values() if entry.extra == extra and entry.runs_model
+    }
     return "; ".join([BRINGS[extra], *precisions])
 
 

@@ -28,6 +28,7 @@ from sut.machine import facts as machine_facts
 _SAMPLES = 8
 _PATIENCE_S = 300.0  # for all precisions of a backend; a first load may compile kernels
 _TOLERANCES = {"fp32": 1e-2, "fp16": 0.1}  # of the logits, compared with the first backend's
+_NARROW = 2.0  # of any other precision: only nonsense is a fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class _ProbeAnswers:
 def every_backend(first: str) -> tuple[BackendProbe, ...]:
     """Try each backend that runs a model; logits are compared with those of `first`."""
     batch = _batch()
-    names = [first, *(name for name in BACKENDS if name != first and BACKENDS[name].runs_model)]
+    names = [first, *(name for name in BACKENDS.names() if name != first and _is_to_try(name))]
     expected: Float32 | None = None
     probes: list[BackendProbe] = []
     for number, name in enumerate(names, 1):
@@ -66,6 +67,11 @@ def every_backend(first: str) -> tuple[BackendProbe, ...]:
         expected = logits if expected is None else expected
         probes.append(probed)
     return tuple(probes)
+
+
+def _is_to_try(name: str) -> bool:
+    """Whether it runs a model; of one that does not load, doctor says why."""
+    return name not in BACKENDS.own or BACKENDS.own[name].runs_model
 
 
 def _batch() -> Batch:
@@ -77,7 +83,13 @@ def _batch() -> Batch:
 
 
 def _probe(name: str, batch: Batch, expected: Float32 | None) -> tuple[BackendProbe, Float32 | None]:
-    built = BACKENDS[name].engine_precisions
+    try:
+        built = BACKENDS[name].engine_precisions
+    except Exception as error:  # noqa: BLE001 - another package's module can raise anything
+        found = str(error) if isinstance(error, BackendError) else brief(error)
+        return BackendProbe(
+            backend=name, works=False, installed=True, batch_ms={}, refused={}, built=(), found=found
+        ), None
     try:
         backends.check(name)
     except BackendError as error:
@@ -144,24 +156,24 @@ def _fault(precision: str, logits: Float32 | None, expected: Float32 | None) -> 
     if not np.isfinite(logits).all():
         return f"{precision} gives answers that are not numbers"
     off = 0.0 if expected is None else float(np.abs(logits - expected).max())
-    return f"{precision}'s logits are off by {off:.2g}" if off > _TOLERANCES[precision] else ""
+    return f"{precision}'s logits are off by {off:.2g}" if off > _TOLERANCES.get(precision, _NARROW) else ""
 
 
 def _answer(name: str, batch: Batch) -> _ProbeAnswers:
     """Try all precisions of a backend; runs in the child process."""
-    kind = backends.backend_class(name)
+    kind, entry = backends.backend_class(name), BACKENDS[name]
     batch_ms: dict[str, float] = {}
     refused: dict[str, str] = {}
     logits = None
-    for precision in kind.entry.precisions:
-        if precision in kind.entry.engine_precisions:
+    for precision in entry.precisions:
+        if precision in entry.engine_precisions:
             continue
         try:
             batch_ms[precision], found = _timed(kind(Options(precision, machine_facts.cores())), batch)
         except BackendError as error:
             refused[precision] = str(error)
             continue
-        logits = found if precision == kind.entry.first_precision else logits
+        logits = found if precision == entry.first_precision else logits
     return _ProbeAnswers(batch_ms, refused, logits, _kernels() if name == "pytorch" else "")
 
 
