@@ -76,6 +76,12 @@ GROUPS: dict[str, dict[str, Verb]] = {
         "fetch": Verb("download models and data sets by name", "sut.commands.fetch", "NAME..."),
         "presets": Verb("list the settings that have a name, for --preset", "sut.commands.presets", is_text_only=True),
         "build": Verb("write an int8 or fp8 engine ahead of a run", "sut.commands.build", "--precision int8", True),
+        "check-backend": Verb(
+            "check a backend of your own against the contract",
+            "sut.commands.check_backend",
+            "package.module:Class",
+            is_text_only=True,
+        ),
         "completion": Verb(
             "print a shell's completion for verbs, flags and choices",
             "sut.commands.completion",
