@@ -15,7 +15,7 @@ from pathlib import Path
 
 from accuracy import report, squad, sst2
 from accuracy.score import Score
-from accuracy.targets import TARGETS, Metric, Target, target
+from accuracy.targets import TARGETS, Target, target
 from foundation import program
 from foundation.errors import INVALID, USAGE, VALID, UserError
 from foundation.foreign_text import printable_lines
@@ -74,7 +74,7 @@ def _score_sst2(args: argparse.Namespace) -> Score:
 
 _MOST_LENGTH = 1 << 16  # far above any BERT's positions
 # For each task: its scorer and the metric of its targets.
-_TASKS: dict[str, tuple[Callable[[argparse.Namespace], Score], Metric]] = {
+_TASKS: dict[str, tuple[Callable[[argparse.Namespace], Score], str]] = {
     "squad": (_score_squad, "f1"),
     "sst2": (_score_sst2, "accuracy"),
 }

@@ -83,7 +83,8 @@ def _verdict(score: Score, target: Target | None) -> list[str]:
         return []
     value = score.metrics[target.metric]
     verdict = "PASS" if target.is_met(value) else "FAIL"
-    line = f"{verdict}        {METRICS[target.metric]} {value:.5f}, {target.name} requires {target.value:.5f} or more"
+    name = METRICS.get(target.metric, target.metric)
+    line = f"{verdict}        {name} {value:.5f}, {target.name} requires {target.value:.5f} or more"
     official = target.total_sample_count
     if official in (None, score.total_sample_count):
         return [line]

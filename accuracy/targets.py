@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from foundation.errors import UserError
 from foundation.rules import F1_TARGETS, REFERENCE_F1, SAMPLES
 from foundation.suggest import did_you_mean
 
-Metric = Literal["f1", "accuracy"]
-METRICS: dict[str, str] = {"f1": "F1", "accuracy": "accuracy"}  # as they are printed
+METRICS = {"f1": "F1", "accuracy": "accuracy"}  # as they are printed; another task's metric, as it is called
 _RULES = (
     f"MLPerf inference rules: a share of the fp32 reference's F1 of {REFERENCE_F1} on the SQuAD v1.1 development set"
 )
@@ -50,7 +48,7 @@ TARGETS = {
 }
 
 
-def target(name: str, metric: Metric = "f1") -> Target:
+def target(name: str, metric: str = "f1") -> Target:
     """The target called `name`, or the target that a number in percent ("89.5") describes.
 
     Args:
@@ -66,7 +64,8 @@ def target(name: str, metric: Metric = "f1") -> Target:
     if value is not None:
         return Target(name=name, metric=metric, value=value, source="the command line")
     hint = did_you_mean(name, fitting, similar=0.4) or ""
-    accepted = f"{', '.join(fitting)}, or a number from 0 to 100 for {METRICS[metric]}"
+    names = f"{', '.join(fitting)}, or " if fitting else ""
+    accepted = f"{names}a number from 0 to 100 for {METRICS.get(metric, metric)}"
     raise UnknownTargetError(f"expected a target ({accepted}), found {name!r}.{hint}")
 
 

@@ -143,17 +143,15 @@ _BATCH_SHARE, _MAX_BATCH_TOKENS = 1 / 16, 32768
 class Backend(ABC):
     """One inference engine: `load` is called once, then `infer` any number of times from one thread, then `close`.
 
-    A backend of this package is a module and a row of `backends.BACKENDS`, which its class reads. A backend of your
-    own needs neither: a script registers its row and becomes the command. This is such a script, complete; it scores
-    every token by its word embedding alone. Run it as `python my_backend.py --backend embedding --scenario Server`.
+    A backend of this package has a row of `backends.BACKENDS`, which its class reads; one of another package brings its
+    row (docs/design/adding-a-backend.md). This is such a module, complete; it scores every token by its word embedding
+    alone. Run it as `python -m sut --backend my_backend:EmbeddingBackend --scenario Server`.
 
-        from backends import BACKENDS
         from backends.base import Backend, Batch
         from backends.bert.checkpoints import read_tensors
         from backends.bert.model import Model
         from backends.entry import Entry
         from foundation.arrays import Float32
-        from sut.__main__ import command
 
         class EmbeddingBackend(Backend):
             name = "embedding"
@@ -167,10 +165,6 @@ class Backend(ABC):
 
             def infer(self, batch: Batch) -> Float32:
                 return self.logits[batch.input_ids]  # [T, 2]
-
-        BACKENDS[EmbeddingBackend.name] = EmbeddingBackend.entry
-        if __name__ == "__main__":  # instance processes import this file, and so have the row as well
-            command()
     """
 
     name: ClassVar[str]

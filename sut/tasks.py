@@ -1,7 +1,7 @@
 """The table of tasks: the data set, the model's head, LoadGen's name of the benchmark, the scorer.
 
-Rows hold only text and names that are imported on first use: listing tasks loads neither scorers nor generators. A row
-also has the embedded demo of the task, so that `--task NAME` alone runs. To add one:
+Rows hold only text and names that are imported on first use: listing tasks loads neither scorers nor generators. Ours
+also have an embedded demo, so that `--task NAME` alone runs. To add one, here or in another package:
 docs/design/adding-a-task.md.
 """
 
@@ -21,7 +21,6 @@ from sut.errors import UsageError
 if TYPE_CHECKING:
     from accuracy.answered import AnsweredQuestion
     from accuracy.score import Score
-    from accuracy.targets import Metric
     from qsl.data_set import DataSet
 
 _SEED = 1  # of the demos' data sets
@@ -53,6 +52,7 @@ class Task:
     """One task. Functions and classes are "module:name".
 
     >>> task = TASKS["sst2"]
+    >>> assert task.demo is not None
     >>> task.demo.write(folder / "dev.tsv", "dev", 3)  # "sentence<tab>label" and three rows
     >>> data = task.open(folder / "dev.tsv", vocab, None)  # nothing is read yet
     >>> len(data.features), data.labels.tolist()
@@ -64,11 +64,11 @@ class Task:
     about: str  # what a model answers, for --help
     model_key: str  # the name in LoadGen's embedded mlperf.conf
     head: str  # the model's head, of backends.bert.heads.HEADS
-    metric: Metric  # the metric of targets
+    metric: str  # the metric of targets, one of the score's
     data_set: str  # a qsl.data_set.DataSet
     scorer: str  # (LoadGen's accuracy log, the data set) → accuracy.score.Score
-    demo: Demo
-    full_size: int  # samples of the official data set
+    demo: Demo | None = None  # None: every run names its --model and --dataset
+    full_size: int = 0  # samples of the official data set, for its targets
     dataset_sha256: str | None = None  # of the official data set's file; None: not an MLPerf task
     targets: tuple[str, ...] = ()  # the accuracy targets on that data set, the first by default
     answers: str | None = None  # (the data set's file, predictions.json) → accuracy.answered.AnsweredQuestion's

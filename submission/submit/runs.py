@@ -192,4 +192,4 @@ def _missed(found: RunRecord) -> str:
     if result is None or result.target is None:
         return "no accuracy result"
     metric = result.target.metric
-    return f"{METRICS[metric]} {result.metrics.get(metric)} of the expected {result.target.value}"
+    return f"{METRICS.get(metric, metric)} {result.metrics.get(metric)} of the expected {result.target.value}"

@@ -66,6 +66,7 @@ class Ready:
     batch_s: float
     token_s: float
     packed: bool  # the engine computes no padding: the cost of a batch is its real tokens
+    blas_threads: int | None = None  # of numpy's BLAS and others in the instance; None: not known
 
     @classmethod
     def measured(

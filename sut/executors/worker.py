@@ -6,7 +6,7 @@ All instances have the same features in memory, so a job is only a few indexes.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from backends.errors import BackendError, brief
 from foundation.arrays import Int64
 from qsl.base import Features
 from qsl.feature_cache import FeatureFiles
+from sut.executors import blas_threads
 from sut.executors.base import Answer, Ready
 from sut.nodes.messages import Tokens
 
@@ -46,12 +47,14 @@ class Worker:
     def __init__(self, spec: WorkerSpec) -> None:
         self._start_s = time.perf_counter()
         self.spec = spec
+        blas_threads.use(spec.options.threads)
         self._features = spec.features.open()
         self._backend = backend_class(spec.backend)(spec.options)
         self._backend.load(spec.model)
 
     def use_threads(self, threads: int) -> None:
         """Set the number of threads; called in a forked instance before anything else."""
+        blas_threads.use(threads)
         self._backend.use_threads(threads)
 
     def warm_up(self) -> None:
@@ -69,7 +72,8 @@ class Worker:
         samples, length = self.spec.shapes[-1]
         seconds = self._seconds(samples, length)
         one_s = self._seconds(1, length) if samples > 1 else None
-        return Ready.measured(self._load_s, (samples, length), seconds, one_s, packed=self._backend.packed)
+        speed = Ready.measured(self._load_s, (samples, length), seconds, one_s, packed=self._backend.packed)
+        return replace(speed, blas_threads=blas_threads.used())
 
     def _seconds(self, samples: int, length: int) -> float:
         """The time of the fastest of a few batches; a slow engine runs only one."""

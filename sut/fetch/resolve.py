@@ -16,14 +16,22 @@ from sut.fetch import catalogue
 from sut.fetch.catalogue import Catalogue
 from sut.fetch.store import AssetCache
 from sut.settings.settings import DEMO, RunConfig
-from sut.tasks import TASKS
+from sut.tasks import TASKS, Demo
 
 _SAMPLES = {"dev": None, "train": 1000}  # None: all
 
 
 def demo_model(task: str = "squad") -> Path:
     """The directory of the small trained BERT for this task, which is part of the package."""
-    return Path(str(files("assets") / TASKS[task].demo.folder))
+    return Path(str(files("assets") / _demo(task).folder))
+
+
+def _demo(task: str) -> Demo:
+    """Raises UsageError for a task without one."""
+    found = TASKS[task].demo
+    if found is None:
+        raise UsageError(f"expected --model and --dataset, since --task {task} has no demo, found none. Type both.")
+    return found
 
 
 def demo_dataset(cache_dir: Path, split: str = "dev", task: str = "squad") -> Path:
@@ -34,7 +42,7 @@ def demo_dataset(cache_dir: Path, split: str = "dev", task: str = "squad") -> Pa
     Args:
         split: "dev", or "train" for the part of the training set on which the demo's engines are calibrated.
     """
-    demo = TASKS[task].demo
+    demo = _demo(task)
     sources = sorted(demo.generator.glob("*.py"))
     path = cache_dir / f"{demo.folder}-{split}-{feature_cache.key('demo', *sources)}{demo.suffix}"
     digest = path.with_name(f"{path.name}.sha256")

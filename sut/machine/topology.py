@@ -237,7 +237,10 @@ def pci_node(address: str, root: Path = Path("/")) -> int | None:
 
 
 def environment(forked: bool) -> dict[str, str]:
-    """Variables for instances' libraries, so that they create no unused threads and none that a fork would lose."""
+    """Variables that instances start with: no thread exists before an instance is pinned, and none that a fork loses.
+
+    A pinned instance then gives its BLAS the threads that it has (`sut.executors.blas_threads`).
+    """
     return {"OPENBLAS_NUM_THREADS": "1"} | ({"OMP_NUM_THREADS": "1"} if forked else {})
 
 

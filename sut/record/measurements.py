@@ -25,6 +25,7 @@ class InstanceReady:
     batch_s: float
     token_s: float
     packed: bool
+    blas_threads: int | None = field(default=None, metadata=UNLESS_NONE)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def default(config: RunConfig, model: Model, task: Task, samples: int) -> Target
     """The default target: the demo's on the demo, the official one on the full data set, else none."""
     if config.mode != "accuracy" or not BACKENDS[config.backend].answers_count:
         return None
-    if config.model == DEMO and config.dataset is None:
+    if config.model == DEMO and config.dataset is None and task.demo is not None:
         return target(task.demo.target, task.metric)
     if task.targets and samples == task.full_size and not model.is_random:
         return target(task.targets[0], task.metric)

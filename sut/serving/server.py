@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from types import ModuleType
 from typing import Protocol
 
@@ -200,7 +200,9 @@ class _About:
             proof="",
             name=platform.node(),
             identity=identity.of(prepared),
-            instances=tuple(InstanceSpeed(**asdict(one)) for one in ready),
+            instances=tuple(
+                InstanceSpeed(one.load_s, one.samples_per_s, one.batch_s, one.token_s, one.packed) for one in ready
+            ),
             credits=0,
             most_length=core.model_limits.most_length,
             most_tokens=core.model_limits.most_tokens,

@@ -13,7 +13,6 @@ from sut.settings.loadgen_lines import NO_FILE, Key, LoadGenFile, Value
 from sut.settings.settings import RunConfig
 from sut.tasks import TASKS
 
-_MODEL_KEYS = tuple(task.model_key for task in TASKS.values())  # bert for bert-99 and bert-99.9, too
 _STREAMS = ("SingleStream", "MultiStream")
 _PREFIXES = {"Offline": "offline", "Server": "server", "SingleStream": "single_stream", "MultiStream": "multi_stream"}
 
@@ -85,9 +84,10 @@ def read(config: RunConfig, model_key: str, samples: int | None = None, *, pipes
 
 def _check_models(found: LoadGenFile) -> None:
     """A line for another benchmark's model is no mistake; one for a mistyped model of ours is."""
+    known = [task.model_key for task in TASKS.values()]  # bert for bert-99 and bert-99.9, too
     for model, where in found.models.items():
-        near = nearest(model, _MODEL_KEYS, similar=0.5)
-        if near and model not in _MODEL_KEYS:
+        near = nearest(model, known, similar=0.5)
+        if near and model not in known:
             raise UsageError(f"found model {model!r} in {where}, which LoadGen calls {near!r}.")
 
 

@@ -70,9 +70,10 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
     latency, throughput = (_run(kind, config, folder, lock) for kind in ("latency", "throughput"))
     scored, streamed, measured = accuracy.accuracy, latency.performance, throughput.performance
     assert scored and streamed and measured and latency.batches
+    metric = TASKS[config.task].metric
     return ComparisonRow(
         what=f"{config.backend} {throughput.effective_precision}",
-        metric=METRICS[TASKS[config.task].metric],
+        metric=METRICS.get(metric, metric),
         accuracy=scored.of_answered,
         samples_answered=scored.samples_answered,
         latency_ms=streamed.latency_range_ms["mean"],

@@ -235,7 +235,7 @@ class Quality:
 
 def _quality(run: RunRecord) -> Quality | None:
     metrics = run.accuracy.metrics if run.accuracy else {}
-    return next((Quality(name, metrics[name]) for name in METRICS if name in metrics), None)
+    return next((Quality(name, metrics[name]) for name in (*METRICS, *metrics) if name in metrics), None)
 
 
 def _mean_rate(run: RunRecord) -> float | None:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from small_bert import random_batch, random_tensors, write_model
 
-from backends import backend_class
+from backends import BACKENDS, backend_class
 from backends.base import Batch, Options
 from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 from foundation.arrays import Float32
 
-ENGINES = ["onnxruntime", "pytorch", "openvino"]
+ENGINES = [name for name, row in BACKENDS.own.items() if row.first_precision == "fp32" and row.runs_model]
 LENGTHS = [1, 2, 3, 7, 16, 31, 63, 64, 65, 127, 128, 200, 255, 256, 300, 383, 384]
 GEOMETRIES = {
     "narrow": BertConfig(
