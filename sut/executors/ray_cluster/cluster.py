@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray._raylet import Config  # type: ignore[attr-defined] # its stub lacks it
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -147,6 +148,9 @@ def connect(address: str | None, nodes: int | None, *, allow_open: bool, gpus: b
     is_open = address is not None and _is_open(address)
     if is_open and not allow_open:
         raise UsageError(_refused(str(address)))
+    if address and not is_open:
+        os.environ[_MODE] = "token"
+        Config.initialize("")  # Ray has read its settings already, when it was imported
     try:
         _join(address)
         found = ray.get_runtime_context().gcs_address
