@@ -24,6 +24,7 @@ from rich.console import Console
 from benchmarks import length_matched, sut_runs
 from benchmarks.cpu_report import Grid, show
 from benchmarks.sut_runs import BenchmarkData
+from foundation import program
 from foundation.people_numbers import clock, figure
 from qsl import feature_cache
 from sut.fetch import resolve as asset_paths
@@ -139,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

@@ -25,7 +25,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
     "Measure": {
         "run": Verb("run BERT on SQuAD v1.1 or SST-2 under MLPerf's LoadGen", "sut.commands.run", "[FLAGS]", True),
         "tune": Verb(
-            "find the fastest settings of this machine that keep the accuracy",
+            "find the fastest settings here that keep the accuracy",
             "sut.commands.tune.command",
             "--minutes 5",
             True,
