@@ -49,7 +49,7 @@ def test_a_killed_tuning_goes_on_and_its_best_settings_run(resumed: Ended, run: 
     (record,) = (json.loads(path.read_text()) for path in case.cache.glob("tuned/*.json"))
     assert (record["scenario"], record["given"]["model"]) == ("Offline", "fake")
     best = resumed.folder / "out" / "best.toml"
-    ended = run("--config", best, "--log-dir", "logs", "--test-query-count", 20, with_case=False)
+    ended = run("--config", best, "--instances", 1, "--log-dir", "logs", "--test-query-count", 20, with_case=False)
     assert ended.code == 0, ended.err
     assert ended.record()["config"]["model"] == "fake"
 

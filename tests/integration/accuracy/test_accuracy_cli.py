@@ -55,7 +55,7 @@ def test_prints_the_line_writes_it_and_ends_with_0(plain: Case, log: Path, capsy
     assert first == '{"exact_match": 50.0, "f1": 83.33333333333333}'
     assert (log.parent / "accuracy.txt").read_text() == first + "\n"
     assert "2 of 2 samples, 2 of 2 questions" in rest[0]
-    assert "95 % interval" in "".join(rest)
+    assert "95 % CI" in "".join(rest)
     assert not re.search("PASS|FAIL|NO ACCURACY", "".join(rest))  # no verdict without --target
 
 

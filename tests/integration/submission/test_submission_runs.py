@@ -28,7 +28,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> tuple[Play, list[list[str]]]:
     made: list[list[str]] = []
 
     def ending(verdict: str, code: int) -> None:
-        def run(flags: list[str], lock: int) -> int:
+        def run(flags: list[str], lock: int, becomes: Path) -> int:
+            assert becomes.parent == Path(flags[flags.index("--log-dir") + 1]).parent
             made.append(list(flags))
             folder = Path(flags[flags.index("--log-dir") + 1])
             folder.mkdir(parents=True)
