@@ -18,8 +18,8 @@ from qsl import demo
 from qsl.wordpiece import WordPiece
 from training.loop.world import ALONE
 from training.network import model_files
-from training.tasks.embedded_models import Recipe, add_flags, command, cosine, require_least, run_dir, train_model
 from training.tasks.question_answering import BATCH, QuestionTask
+from training.tasks.recipes import Recipe, add_flags, command, cosine, require_least, run_dir, train_model
 from training.text import vocabulary
 
 QUESTIONS = 262_144

@@ -20,8 +20,8 @@ from backends.bert.config import RANDOM_GEOMETRIES
 from foundation import program
 from training.tasks import squad, squad_setup
 from training.tasks.distillation import Distillation, Weights
-from training.tasks.embedded_models import command, run_dir, train_model
 from training.tasks.question_scores import evaluate
+from training.tasks.recipes import command, run_dir, train_model
 
 _TARGETS = {
     "--spans": "weight of the file's answers",
@@ -39,10 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    squad_setup.require_sound(options)
-    taught_by = squad_setup.geometry(str(options.teacher))
-    vocab = squad_setup.vocabulary_of(options.vocab, options.teacher)
-    squad_setup.require_vocabulary(vocab, taught_by)
+    taught_by, vocab = squad_setup.opened(options, options.teacher)
     config = squad_setup.geometry(options.student, taught_by.vocab_size)
     teacher = squad_setup.network(taught_by, 0.0, options.seed, options.teacher)
     student = squad_setup.network(config, options.dropout, options.seed, options.init)

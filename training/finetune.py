@@ -15,7 +15,7 @@ from pathlib import Path
 
 from foundation import program
 from training.tasks import squad, squad_setup
-from training.tasks.embedded_models import command, run_dir, train_model
+from training.tasks.recipes import command, run_dir, train_model
 from training.tasks.squad import SquadTask
 
 
@@ -25,10 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    squad_setup.require_sound(options)
-    config = squad_setup.geometry(str(options.model))
-    vocab = squad_setup.vocabulary_of(options.vocab, options.model)
-    squad_setup.require_vocabulary(vocab, config)
+    config, vocab = squad_setup.opened(options, options.model)
     data = squad.read(options.train, options.dev, vocab)
     network = squad_setup.network(config, options.dropout, options.seed, options.model)
     task = SquadTask(network, config, data, options.seed, options.batch)

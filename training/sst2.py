@@ -17,7 +17,7 @@ from foundation import program
 from qsl import demo_sst2
 from qsl.wordpiece import WordPiece
 from training.network import model_files
-from training.tasks.embedded_models import Recipe, add_flags, command, cosine, require_least, run_dir, train_model
+from training.tasks.recipes import Recipe, add_flags, command, cosine, require_least, run_dir, train_model
 from training.tasks.sentiment import BATCH, SentimentTask, evaluate, split
 from training.text import vocabulary
 

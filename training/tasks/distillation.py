@@ -2,7 +2,7 @@
 
 Three targets in addition to the training file's own spans:
 
-* start and end probabilities at a temperature (Hinton et al., arXiv 1503.02531, whose factor T² keeps the gradients'
+* start and end probabilities at a temperature (Hinton et al., arXiv 1503.02531; the factor T² keeps the gradients'
   size);
 * states, through a linear map where the widths differ (TinyBERT, arXiv 1909.10351);
 * how queries, keys and values of the last layer relate to each other, as scaled products of each with itself, whatever

@@ -18,8 +18,8 @@ from qsl import tokenizer_files
 from qsl.data_file import DataFile
 from sut.errors import UsageError
 from training.network import initial_weights, model_files, weights
-from training.tasks import embedded_models
-from training.tasks.embedded_models import Recipe
+from training.tasks import recipes
+from training.tasks.recipes import Recipe
 from training.tasks.squad import SpanNetwork, SquadTask
 
 WARMUP_SHARE = 0.1
@@ -44,9 +44,9 @@ def add_flags(parser: argparse.ArgumentParser, *, epochs: float, rate: float, ba
     parser.add_argument("--threads", type=int, default=2)
 
 
-def require_sound(options: argparse.Namespace) -> None:
+def _require_sound(options: argparse.Namespace) -> None:
     """Raise UsageError for a number that cannot be used."""
-    embedded_models.require_least(options, {"batch": 1, "evaluations": 1})
+    recipes.require_least(options, {"batch": 1, "evaluations": 1})
     for name, highest in (("epochs", math.inf), ("rate", 1.0), ("dropout", 0.9)):
         found = getattr(options, name)
         if not (0 <= found <= highest and (found or name == "dropout")):
@@ -86,7 +86,19 @@ def network(config: BertConfig, dropout: float, seed: int, start: Path | None) -
     return found
 
 
-def vocabulary_of(given: Path | None, model: Path) -> Path:
+def opened(options: argparse.Namespace, model: Path) -> tuple[BertConfig, Path]:
+    """The geometry of the model at `model`, and its vocabulary.
+
+    Raises:
+        UsageError, BackendError: a flag cannot be used, there is no such model, or the vocabulary does not fit it.
+    """
+    _require_sound(options)
+    config, vocab = geometry(str(model)), _vocabulary_of(options.vocab, model)
+    _require_vocabulary(vocab, config)
+    return config, vocab
+
+
+def _vocabulary_of(given: Path | None, model: Path) -> Path:
     """The vocabulary that was given, or the model's own. Raises UsageError."""
     path = given or model / model_files.VOCABULARY
     if not path.is_file():
@@ -94,7 +106,7 @@ def vocabulary_of(given: Path | None, model: Path) -> Path:
     return path
 
 
-def require_vocabulary(vocab: Path, config: BertConfig) -> None:
+def _require_vocabulary(vocab: Path, config: BertConfig) -> None:
     """Raise UsageError for a vocabulary with more entries than the model."""
     count = len(tokenizer_files.read(DataFile(vocab, tokenizer_files.KIND, "--vocab")).tokens)
     if count > config.vocab_size:

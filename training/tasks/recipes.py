@@ -1,4 +1,4 @@
-"""Trains an embedded model through the loop, in one process: its records in a run's directory, the model in another.
+"""Trains a model by a recipe, in one process: its records in a run's directory, the model in another.
 
 A run directory that holds checkpoints of the same training is continued, to the weights of an uninterrupted one.
 """
