@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -144,19 +144,26 @@ class SleepingAgent:
 
 def serve(node: Node, pipe: Connection) -> None:
     """The main function of a process that is a node: sends its address, and ends when the pipe does."""
-    executor, data = node.executor(), features()
-    ready = executor.start()
-    limits = BatchLimits(BATCH_TOKENS, packed=True, batch_size=BATCH_SAMPLES)
-    core = ServingCore(executor, data, HEADS["spans"], limits, ModelLimits(512, 1 << 20, None, 2))
-    bound = frame_server.bind(Address("127.0.0.1", 0))
-    about = _About(tuple(InstanceSpeed(**asdict(one)) for one in ready), data.digest())
-    server = FrameServer(core, SAMPLES, bound, Credentials(), PACKAGE, about.welcome)
-    server.start()
-    pipe.send((server.address.host, server.address.port))
+    executor = node.executor()
     try:
+        pipe.send(_serving(executor))
         pipe.recv()
     except (EOFError, KeyboardInterrupt):
-        executor.close()
+        pass  # the benchmark is over
+    finally:
+        executor.close()  # its instances would keep a process that failed
+
+
+def _serving(executor: Executor) -> tuple[str, int]:
+    """Start a node's executor and its server; returns the address."""
+    data, ready = features(), executor.start()
+    limits = BatchLimits(BATCH_TOKENS, packed=True, batch_size=BATCH_SAMPLES)
+    core = ServingCore(executor, data, HEADS["spans"], limits, ModelLimits(512, 1 << 20, None, 2))
+    about = _About(frame_server.speeds(ready), data.digest())
+    bound = frame_server.bind(Address("127.0.0.1", 0))
+    server = FrameServer(core, SAMPLES, bound, Credentials(), PACKAGE, about.welcome)
+    server.start()
+    return server.address.host, server.address.port
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Protocol
 
 from foundation.arrays import Int64
 from sut.errors import UsageError
-from sut.executors.base import Outcome
+from sut.executors.base import Outcome, Ready
 from sut.nodes import handshake, messages
 from sut.nodes.addresses import Address
 from sut.nodes.channel import Channel
@@ -24,7 +25,7 @@ from sut.nodes.credentials import Credentials
 from sut.nodes.errors import NodeError, ProtocolError, SilentPeerError
 from sut.nodes.frames import STRANGERS, Frame, Kind
 from sut.nodes.loop import Loop
-from sut.nodes.messages import Rows, Tokens, Welcome
+from sut.nodes.messages import InstanceSpeed, Rows, Tokens, Welcome
 from sut.serving.core import RefusedRequestError, Request, ServingCore
 
 _MOST_CLIENTS, _MOST_STRANGERS = 64, 16
@@ -222,6 +223,11 @@ class FrameServer:
 
 def _samples(work: Int64 | Tokens) -> int:
     return len(work.lengths) if isinstance(work, Tokens) else len(work)
+
+
+def speeds(ready: Sequence[Ready]) -> tuple[InstanceSpeed, ...]:
+    """What a node says of its instances, without what only concerns itself."""
+    return tuple(InstanceSpeed(one.load_s, one.samples_per_s, one.batch_s, one.token_s, one.packed) for one in ready)
 
 
 def bind(address: Address) -> socket.socket:

@@ -30,7 +30,7 @@ from sut.machine import facts as machine_facts
 from sut.nodes import addresses
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
-from sut.nodes.messages import InstanceSpeed, Welcome
+from sut.nodes.messages import Welcome
 from sut.queries import server_queue
 from sut.record.node_machine import NodeAccelerator, NodeMachine
 from sut.running import identity, local_instances, stall_watch
@@ -200,9 +200,7 @@ class _About:
             proof="",
             name=platform.node(),
             identity=identity.of(prepared),
-            instances=tuple(
-                InstanceSpeed(one.load_s, one.samples_per_s, one.batch_s, one.token_s, one.packed) for one in ready
-            ),
+            instances=frame_server.speeds(ready),
             credits=0,
             most_length=core.model_limits.most_length,
             most_tokens=core.model_limits.most_tokens,
