@@ -45,10 +45,18 @@ class BertConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
+    def product_weights(self) -> int:
+        """Weights that a token is multiplied with: those of the linear layers."""
+        return self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size) * self.num_hidden_layers
+
+    @property
     def operations_per_token(self) -> int:
-        """Multiplications and additions in the linear layers; attention adds a few per cent, which are not counted."""
-        weights = self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
-        return 2 * weights * self.num_hidden_layers
+        """Multiplications and additions in the linear layers; `attention_operations` come on top."""
+        return 2 * self.product_weights
+
+    def attention_operations(self, squared_tokens: int) -> int:
+        """Multiplications and additions in attention's two products, of samples with this sum of squared lengths."""
+        return 2 * 2 * self.hidden_size * self.num_hidden_layers * squared_tokens
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor of BERT and its head, by name."""

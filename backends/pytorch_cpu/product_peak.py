@@ -2,7 +2,8 @@
 
 Per precision, the four products of a layer (query-key-value, attention output, both of the feed-forward) are run by
 every available kernel, with all cores on one product or each pinned core on its own, and with a few batch sizes. The
-layer's operations divided by the sum of the best times is the peak: no combination of these kernels is faster.
+layer's operations divided by the sum of the best times is the peak: no combination of these kernels is faster. The
+rate at which weights are read from memory is the other limit, of batches that are small.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -24,6 +26,8 @@ TOKENS = (1024, 1536)  # of a packed batch
 _SECONDS = 0.25  # for which one kernel is timed on one product
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PRECISIONS = (*_DTYPES, "int8")
+_READ_BYTES = 1 << 30  # more than the caches hold
+_READ_WIDTH, _READS = 4096, 5
 Product = tuple[int, int, int]  # M, K, N
 Call = Callable[[], object]
 
@@ -117,20 +121,42 @@ def pinned_rate(precision: str, config: BertConfig, cores: list[int]) -> float:
 def peak(precision: str, config: BertConfig) -> dict[str, float]:
     """GOP/s by way to use the machine."""
     found = {f"{tokens} tokens": layer_rate(precision, config, tokens) for tokens in TOKENS}
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cores = _cores()
     if len(cores) > 1:
         found["a core each"] = pinned_rate(precision, config, cores)
     return found
 
 
+def read_rate() -> float:
+    """GB/s at which all cores read weights from memory: a product of one token, so large that no cache holds it."""
+    weights, token, times = torch.ones(_READ_BYTES // 4 // _READ_WIDTH, _READ_WIDTH), torch.ones(_READ_WIDTH), []
+    with _all_cores():
+        for _ in range(_READS):
+            start_s = time.perf_counter()
+            torch.mv(weights, token)
+            times.append(time.perf_counter() - start_s)
+    return _READ_BYTES / min(times) / 1e9
+
+
 def best(precision: str, config: BertConfig) -> tuple[float, dict[str, float]]:
     """(the peak in GOP/s, GOP/s by way to use the machine), on all cores that this process may use."""
     torch.manual_seed(1)
+    with _all_cores():
+        ways = peak(precision, config)
+    return max(ways.values()), ways
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+@contextmanager
+def _all_cores() -> Iterator[None]:
+    """As many threads as the process may use cores."""
     before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    torch.set_num_threads(len(_cores()) or os.cpu_count() or 1)
     try:
         with torch.inference_mode():
-            ways = peak(precision, config)
+            yield
     finally:
         torch.set_num_threads(before)
-    return max(ways.values()), ways

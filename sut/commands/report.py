@@ -9,14 +9,18 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foundation import atomic_write
+from backends.bert.config import BertConfig
+from foundation import atomic_write, installation
 from foundation.foreign_text import printable
 from foundation.people_numbers import count
 from sut.errors import UsageError
-from sut.record import figures, run_record
+from sut.fetch.resolve import cache_dir as cache_of
+from sut.record import figures, machine_limit, run_record
+from sut.record.machine_limit import Key, MachineLimit
 from sut.reporting import differences, found_runs
 from sut.reporting.found_runs import FoundRun
 from sut.settings.parser import Parser, new_parser
@@ -37,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         UsageError: there is no run, or the file cannot be written.
     """
     options = parser().read(argv)
-    runs = list(_unique(run for path in options.runs for run in _runs(path)))
+    runs = _with_limits(list(_unique(run for path in options.runs for run in _runs(path))), options.measure_limit)
     shown = runs if len(runs) <= _MOST else _fastest(runs)
     text = _text(options.format, shown, runs)
     if options.output is None and options.format != "html":
@@ -56,6 +60,12 @@ def parser() -> Parser:
     found.add_argument("--format", choices=_FORMATS, default="html", help="html (default), Markdown or JSON")
     found.add_argument(
         "--output", type=Path, metavar="FILE", help=f"write to this file (default: {_NAME}; md and json are printed)"
+    )
+    found.add_argument(
+        "--measure-limit",
+        action="store_true",
+        help="measure what this machine can compute, for the roofline: some ten seconds for each precision; kept in "
+        "the cache",
     )
     return found
 
@@ -86,6 +96,43 @@ def _unique(runs: Iterator[FoundRun]) -> Iterator[FoundRun]:
             yield run
 
 
+def _with_limits(runs: Sequence[FoundRun], is_measured: bool) -> list[FoundRun]:
+    """The runs, each with the limit of its machine.
+
+    Args:
+        is_measured: measure the limits of runs of this machine now; otherwise only those that were measured are known.
+
+    Raises:
+        UsageError: PyTorch, which measures, is not installed.
+        RunFailedError: a limit cannot be kept.
+    """
+    known: dict[tuple[Key, Path], MachineLimit | None] = {}
+
+    def limit(run: FoundRun) -> MachineLimit | None:
+        key, geometry, cache_dir = machine_limit.key(run.record), run.record.geometry, cache_of(run.record.config)
+        if key is None or geometry is None:
+            return None
+        if (key, cache_dir) not in known:
+            measures = is_measured and machine_limit.is_of_this_machine(key)
+            known[key, cache_dir] = (
+                _measured(key, geometry, cache_dir) if measures else machine_limit.read(key, cache_dir)
+            )
+        return known[key, cache_dir]
+
+    return [replace(run, limit=limit(run)) for run in runs]
+
+
+def _measured(key: Key, geometry: BertConfig, cache_dir: Path) -> MachineLimit:
+    print(f"measuring this machine's limit for {key.products}: some ten seconds", file=sys.stderr, flush=True)
+    found = machine_limit.measure(key, geometry, cache_dir)
+    if found is None:
+        raise UsageError(
+            f"expected PyTorch, which --measure-limit measures with, found it not installed. "
+            f"Type: {installation.command('pytorch')}"
+        )
+    return found
+
+
 def _fastest(runs: Sequence[FoundRun]) -> list[FoundRun]:
     """The valid runs with the most samples a second, in the order of `runs`."""
 
@@ -113,7 +160,12 @@ def content(runs: Sequence[FoundRun]) -> dict[str, Any]:
 
     return {
         "runs": [
-            {"directory": str(run.directory), "figures": figures.of(run.record), "record": encode(run.record)}
+            {
+                "directory": str(run.directory),
+                "figures": figures.of(run.record),
+                "limit": encode(run.limit) if run.limit else None,
+                "record": encode(run.record),
+            }
             for run in runs
         ],
         "differing": differences.that_differ([run.record for run in runs]),

@@ -43,6 +43,7 @@ class QueryCounters:
     completed: int = 0
     tokens: int = 0
     computed_tokens: int = 0
+    squared_tokens: int = 0  # sum of squared lengths, which attention takes
     first_issue_s: float = 0.0  # time.perf_counter() of the first query; 0 before it
     last_answer_s: float = 0.0
 
@@ -187,7 +188,7 @@ class Scheduler:
 
     def _answer(self, outcome: Outcome, outputs: Float32) -> None:
         job, answer = outcome.job, outcome.answer
-        rows = self._rows[job.indexes]
+        rows, lengths = self._rows[job.indexes], self._lengths[job.indexes]
         expected = (int(rows.sum()), 2)
         if outputs.dtype != np.float32 or outputs.shape != expected:
             raise RuntimeError(f"expected float32 {expected} from the backend, found {outputs.dtype} {outputs.shape}")
@@ -196,8 +197,9 @@ class Scheduler:
             self._dispatch()
         progress = self.progress  # counted before LoadGen gets it: the last response ends the test
         progress.completed += len(rows)
-        tokens = int(self._lengths[job.indexes].sum())
+        tokens = int(lengths.sum())
         progress.tokens += tokens
+        progress.squared_tokens += int(lengths @ lengths)
         progress.computed_tokens += answer.computed_tokens
         progress.last_answer_s = time.perf_counter()
         self.batch_times.add(

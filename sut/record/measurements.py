@@ -47,6 +47,7 @@ class Progress:
     completed: int
     tokens: int
     computed_tokens: int
+    squared_tokens: int | None = field(default=None, metadata=UNLESS_NONE)  # the sum of samples' squared lengths
     first_issue_s: float
     last_answer_s: float
 

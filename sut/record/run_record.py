@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from backends.bert.config import BertConfig
 from backends.served import ServerFacts
 from foundation import atomic_write, bounded_readers
 from foundation.bounded_readers import UnreadableError
@@ -23,6 +24,7 @@ from sut.machine.facts import MachineFacts
 from sut.machine.topology import Topology
 from sut.record.measurements import Batches, InstanceReady, MarkedTimes, Progress, QueryPlan, SampleTokens
 from sut.record.nodes import ClusterRecord, NodeRecord
+from sut.record.operations import Operations
 from sut.record.results import AccuracyResult, PeakResult, PerformanceResult, Result
 from sut.record.timeline import Timeline
 from sut.settings.settings import RunConfig
@@ -59,6 +61,7 @@ class RunRecord:
     samples: int | None = field(default=None, metadata=UNLESS_NONE)  # size of the QSL
     sample_tokens: SampleTokens | None = field(default=None, metadata=UNLESS_NONE)
     topology: Topology | None = field(default=None, metadata=UNLESS_NONE)
+    geometry: BertConfig | None = field(default=None, metadata=UNLESS_NONE)  # None: of a graph that runs as it is
     engine: Engine | None = field(default=None, metadata=UNLESS_NONE)
     server: ServerFacts | None = field(default=None, metadata=UNLESS_NONE)  # that runs the model
     checksums: Mapping[str, str] | None = field(
@@ -72,6 +75,7 @@ class RunRecord:
     instances_ready: tuple[InstanceReady, ...] | None = field(default=None, metadata=UNLESS_NONE)
     plan: QueryPlan | None = field(default=None, metadata=UNLESS_NONE)
     progress: Progress | None = field(default=None, metadata=UNLESS_NONE)
+    operations: Operations | None = field(default=None, metadata=UNLESS_NONE)
     batches: Batches | None = field(default=None, metadata=UNLESS_NONE)
     timeline: Timeline | None = field(default=None, metadata=UNLESS_NONE)
     nodes: tuple[NodeRecord, ...] | None = field(default=None, metadata=UNLESS_NONE)

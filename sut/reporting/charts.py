@@ -7,7 +7,7 @@ so names are escaped.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 from sut.record.run_record import RunRecord
@@ -16,7 +16,6 @@ from sut.reporting.model import Chart
 from sut.reporting.traces import axis, lines, names
 
 _MOST_INSTANCES = 64  # rows of a map
-PARTS = ("inside the engine", "in the instance, around the engine", "idle")
 
 
 def over_time(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
@@ -72,11 +71,13 @@ def batches(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
     known = _with_timeline(labels, runs)
     if not known:
         return []
-    measures = (
+    measures: tuple[tuple[str, str, str, Callable[[LengthBin], float]], ...] = (
         ("Samples by length", "Mean tokens of a sample in its batch", "samples", lambda one: one.samples),
         ("Time by length", "Instance time per sample", "ms a sample", lambda one: 1e3 * one.busy_s / one.samples),
         ("Padding by length", "Share of the computed tokens that are no sample's", "% of tokens", _padding),
     )
+    if not any(_padding(one) for *_, found in known for one in found.lengths):
+        measures = measures[:-1]
     return [
         Chart(
             title=title,
@@ -134,51 +135,6 @@ def _busy_map(label: str, one: Timeline) -> Chart:
         height=128 + max(44, min(480, 22 * len(shown))),
         is_wide=True,
     )
-
-
-def parts(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
-    """Where the time of the instances went, in percent of instances × window."""
-    known = [(label, shares) for label, record in zip(labels, runs, strict=True) if (shares := part_shares(record))]
-    if not known:
-        return []
-    shown = names([label for label, _ in known])
-    traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": part,
-            "part": number,
-            "y": shown,
-            "x": [100 * shares[number] for _, shares in known],
-            "hovertemplate": "%{x:.1f} %",
-        }
-        for number, part in enumerate(PARTS)
-    ]
-    return [
-        Chart(
-            title="Where the time of the instances went",
-            about="Share of all instances' time in the timed window",
-            traces=traces,
-            layout={
-                "barmode": "stack",
-                "legend": {"traceorder": "normal"},
-                "xaxis": axis("% of the instances' time", range=[0, 100]),
-                "yaxis": {"type": "category", "automargin": True, "autorange": "reversed"},
-            },
-            height=140 + 34 * len(known),
-            is_wide=True,
-        )
-    ]
-
-
-def part_shares(record: RunRecord) -> tuple[float, float, float] | None:
-    """Engine, the rest of a batch, idle: they add up to 1. None without batches."""
-    found = record.batches
-    total = found.window_s * len(found.instances) if found else 0.0
-    if found is None or total <= 0 or not found.batches:
-        return None
-    engine, around = found.engine_s / total, (found.busy_s - found.engine_s) / total
-    return engine, around, max(0.0, 1 - engine - around)
 
 
 def search(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from foundation.log_files import RUN
 from sut.errors import UsageError
 from sut.record import run_record
+from sut.record.machine_limit import MachineLimit
 from sut.record.run_record import RunRecord
 
 _DEPTH = 8  # of directories
@@ -18,10 +19,11 @@ _MOST = 10_000  # runs
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run: its log directory and its record."""
+    """A run: its log directory, its record, and the limit of its machine if that was measured."""
 
     directory: Path
     record: RunRecord
+    limit: MachineLimit | None = None
 
     @property
     def when_unix_s(self) -> float:

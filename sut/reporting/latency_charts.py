@@ -9,9 +9,7 @@ from typing import Any
 from sut.record.run_record import RunRecord
 from sut.record.timeline import LatencyHistogram
 from sut.reporting.model import Chart
-from sut.reporting.traces import Trace, axis, lines, names
-
-_TICKS = [step * 10.0**power for power in range(-3, 6) for step in (1, 2, 5)]  # of a logarithmic axis
+from sut.reporting.traces import Trace, axis, lines, log_ticks, names
 
 
 def latency(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
@@ -23,7 +21,7 @@ def latency(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
     ]
     if not known:
         return []
-    across = axis("latency, ms", type="log", tickvals=_TICKS, ticktext=[f"{one:,g}" for one in _TICKS])
+    across = axis("latency, ms", type="log", **log_ticks())
     target = _target(runs)
     cdf = [_cdf(*one) for one in known]
     cdf += [trace for number, record in enumerate(runs) for trace in _percentiles(number, record)]

@@ -32,6 +32,7 @@ def _card(card: Card) -> Iterator[str]:
     figure = f"{card.figure.text} {card.unit}".rstrip() if card.figure else "no result"
     yield f"* {_plain(card.label)}: **{figure}**" if card.figure else f"* {figure}"
     yield from (f"* {_plain(one)}" for one in (card.what, *card.reasons, *card.notices))
+    yield from (f"* warning: {_plain(one)}" for one in card.warnings)
     yield from (f"* {one.label}: {_plain(one.cells[0].text)}" for one in card.facts)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sut.record.run_record import RunRecord
-from sut.reporting import charts, latency_charts, tables
+from sut.reporting import charts, latency_charts, tables, time_charts
 from sut.reporting.model import Cell, Row, Section, Table
 from sut.reporting.values import FORMS, MISSING, cell, pointer, rows
 
@@ -111,7 +111,7 @@ def _parts(labels: Sequence[str], contents: Sequence[Any], records: Sequence[Run
     return Section(
         name="time",
         title="Time by part",
-        charts=tuple(charts.parts(labels, records)),
+        charts=(*time_charts.of_instances(labels, records), *time_charts.of_samples(labels, records)),
         tables=tables.of("Seconds", labels, rows(contents, tables.TIME)),
     )
 

@@ -91,6 +91,7 @@ class Card:
     facts: tuple[Row, ...]
     reasons: tuple[str, ...]
     notices: tuple[str, ...]
+    warnings: tuple[str, ...]  # why the figure may be too low
     directory: str
 
 

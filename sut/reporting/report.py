@@ -15,7 +15,7 @@ from typing import Any
 from foundation.typed_json import encode
 from sut.record import run_record
 from sut.record.run_record import RunRecord
-from sut.reporting import described, differences, headline, measured, tables
+from sut.reporting import described, differences, headline, measured, roofline, tables
 from sut.reporting.found_runs import FoundRun
 from sut.reporting.model import Card, Cell, Report, Row, Section, Table, Tone
 from sut.reporting.values import FORMS, MISSING, cell, rows
@@ -40,6 +40,7 @@ def of(runs: Runs, everything: Runs = ()) -> Report:
     records = [run.record for run in runs]
     sections = [
         *(one(labels, contents, records) for one in measured.SECTIONS),
+        roofline.section(labels, contents, runs),
         described.accuracy(labels, contents, runs),
         described.machine(labels, contents),
         described.settings(labels, contents),
@@ -81,6 +82,7 @@ def _card(number: int, label: str, run: FoundRun) -> Card:
         unit="" if found is None or found.unit in ("samples/s", "ms", "%") else found.unit,
         facts=tuple(Row(one.label, tuple(Cell(c.text, c.path, c.value, number) for c in one.cells)) for one in facts),
         reasons=(*((_DIED,) if record.verdict == "unfinished" else ()), *record.reasons),
+        warnings=record.warnings or (),
         notices=tuple(dict.fromkeys([*record.notices, *(["random weights"] if record.random_weights else [])])),
         directory=str(run.directory),
     )

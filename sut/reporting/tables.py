@@ -57,6 +57,11 @@ TIME = (
     ("In batches, all instances", "/batches/busy_s", "s"),
     ("Of that, inside the engine", "/batches/engine_s", "s"),
 )
+OPERATIONS = (
+    ("Products with weights", "/operations/products", "operations"),
+    ("Attention", "/operations/attention", "operations"),
+    ("Weights of the products", "/operations/weight_bytes", "megabytes"),
+)
 ACCURACY = (
     ("Exact match", "/result/exact_match", "percent"),
     ("F1", "/result/f1", "percent"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Trace = Mapping[str, Any]
+_TICKS = [step * 10.0**power for power in range(-3, 6) for step in (1, 2, 5)]  # of a logarithmic axis
 
 
 def names(labels: Sequence[str]) -> list[str]:
@@ -17,6 +18,11 @@ def names(labels: Sequence[str]) -> list[str]:
 def axis(title: str, **more: Any) -> dict[str, Any]:
     """An axis with its title, which has the unit."""
     return {"title": {"text": title}, **more}
+
+
+def log_ticks() -> dict[str, Any]:
+    """The ticks of a logarithmic axis: 1, 2, 5, 10 …"""
+    return {"tickvals": _TICKS, "ticktext": [f"{one:,g}" for one in _TICKS]}
 
 
 def lines(label: str, run: int, x: Sequence[float], y: Sequence[float], **more: Any) -> Trace:

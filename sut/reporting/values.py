@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from foundation.people_numbers import figure, gibibytes
+from foundation.people_numbers import figure, gibibytes, megabytes
 from sut.reporting.model import Cell, Row
 
 MISSING = "–"
@@ -62,6 +62,8 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "share": lambda value: f"{value:.2%}",
     "rate": lambda value: f"{figure(value)} samples/s",
     "bytes": gibibytes,
+    "megabytes": megabytes,
+    "operations": lambda value: f"{figure(value / 1e9)} GOP",
 }
 
 

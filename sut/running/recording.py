@@ -26,7 +26,7 @@ from sut.machine import facts as machine_facts
 from sut.queries import timeline
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import Scheduler
-from sut.record import node_machine, run_record
+from sut.record import node_machine, operations, run_record
 from sut.record.measurements import InstanceReady, Progress, SampleTokens
 from sut.record.nodes import NodeRecord
 from sut.record.results import Result
@@ -53,6 +53,7 @@ def begin(prepared: Prepared) -> RunRecord:
         samples=prepared.samples,
         sample_tokens=SampleTokens(float(lengths.mean()), int(lengths.max())),
         topology=prepared.topology,
+        geometry=prepared.model.config,
         engine=_engine(prepared.model.engine),
         server=prepared.model.served,
         machine=machine_facts.facts(),
@@ -109,7 +110,9 @@ def _nodes_engine(nodes: Sequence[NodeRecord]) -> Engine | None:
 
 def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:
     """The record with the counts so far."""
-    return replace(record, progress=Progress(**asdict(scheduler.progress)))
+    progress, geometry = Progress(**asdict(scheduler.progress)), record.geometry
+    took = operations.of(geometry, record.effective_precision, progress) if geometry else None
+    return replace(record, progress=progress, operations=took)
 
 
 def finish(

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backends import BACKENDS
-from backends.bert.checkpoints import find_model
 from foundation import atomic_write
 from foundation.people_numbers import count, figure
 from foundation.rules import SCENARIOS
@@ -21,17 +19,14 @@ from sut.commands.tune.table import Standing
 from sut.commands.tune.trials import TrialRow
 from sut.fetch import resolve as asset_paths
 from sut.machine import limits
-from sut.record import run_record, tuned
+from sut.record import machine_limit, run_record, tuned
 from sut.record.results import AccuracyResult
 from sut.record.run_record import RunRecord
 from sut.record.tuned import TunedRecord
 from sut.settings.resolve import given
 from sut.settings.settings import RunConfig
-from sut.tasks import TASKS
 
 NAME = "best.toml"
-# The machine's peak that a precision is held against; all int8 precisions use the same products.
-_PEAK_OF = {"fp32": "fp32", "bf16": "bf16", "int8": "int8", "int8-dynamic": "int8"}
 _SPELT_OUT = ("instances", "cores_per_instance", "max_batch_tokens")
 
 
@@ -65,18 +60,19 @@ def share_of_peak(config: RunConfig, record: RunRecord, speed: float) -> tuple[f
     """(share, peak in GOP/s): the matrix products that the run computed, by what this machine computes at most.
 
     None on a GPU, without PyTorch, or for a model of unknown geometry. It takes some ten seconds.
-    """
-    precision, entry = _PEAK_OF.get(record.effective_precision), BACKENDS[config.backend]
-    geometry = find_model(asset_paths.model_spec(config), TASKS[config.task].head).config if entry.runs_model else None
-    if precision is None or geometry is None or record.sample_tokens is None or entry.accelerators:
-        return None
-    with suppress(ImportError, RuntimeError):  # no PyTorch, or one without these kernels
-        from backends.pytorch_cpu import product_peak
 
-        peak, _ = product_peak.best(precision, geometry)
-        samples_per_s = speed * SCENARIOS[config.scenario].samples_per_query
-        return samples_per_s * record.sample_tokens.mean * geometry.operations_per_token / 1e9 / peak, peak
-    return None
+    Raises:
+        RunFailedError: the peak cannot be kept in the cache.
+    """
+    key, geometry = machine_limit.key(record), record.geometry
+    if key is None or geometry is None or record.sample_tokens is None:
+        return None
+    limit = machine_limit.measure(key, geometry, asset_paths.cache_dir(config))
+    if limit is None:
+        return None
+    samples_per_s = speed * SCENARIOS[config.scenario].samples_per_query
+    gops = samples_per_s * record.sample_tokens.mean * geometry.operations_per_token / 1e9
+    return gops / limit.gops, limit.gops
 
 
 def write(best: Best, folder: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,22 @@ import pytest
 import records
 
 from accuracy import answered
+from backends.bert.config import BertConfig
 from foundation.people_numbers import typed
 from foundation.typed_json import encode
 from sut.commands import report as command
 from sut.errors import UsageError
 from sut.queries import timeline
 from sut.queries.batch_times import BatchTimes
-from sut.record import run_record
+from sut.record import machine_limit, run_record
+from sut.record.machine_limit import MachineLimit
+from sut.record.operations import Operations
 from sut.record.results import AccuracyResult
 from sut.record.run_record import RunRecord, Verdict
 from sut.reporting import page
 from sut.reporting.values import look_up
 
+GEOMETRY = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
 HOSTILE = "</script><script>alert(1)</script><b>&amp;\u202e\"'`|"
 
 
@@ -48,6 +53,7 @@ def performance(**changes: Any) -> RunRecord:
         result=latency,
         batches=times.facts(2, 0.3),
         timeline=timeline.of(times.columns(), 2, 0.0, 0.3),
+        warnings=("4 threads share the 1 core of an instance, which is slow. Remove --threads",),
         **changes,
     )
 
@@ -171,6 +177,48 @@ def test_the_charts_are_of_run_json(made: tuple[Page, list[Path]]) -> None:
     assert parts[0] == pytest.approx(100 * record.batches.engine_s / (2 * record.batches.window_s))
     kinds = drawn["accuracy/0"]["traces"][0]
     assert dict(zip(kinds["x"], kinds["y"], strict=True)) == pytest.approx({"who": 0, "what": 100, "how many": 100 / 3})
+
+
+def test_warnings_are_next_to_the_figure(made: tuple[Page, list[Path]]) -> None:
+    assert made[0].text.count("Warning: 4 threads share the 1 core of an instance") == 2
+
+
+def test_the_roofline_is_of_the_operations_in_run_json_and_of_the_measured_limit(tmp_path: Path) -> None:
+    base, cache = performance(geometry=GEOMETRY), tmp_path / "cache"
+    work = base.batches
+    assert work is not None and base.performance is not None and base.machine is not None
+    record = replace(
+        base,
+        config=replace(base.config, cache_dir=cache),
+        machine=replace(base.machine, processor="elsewhere"),
+        operations=Operations(products=6 * 10**9, attention=10**9, weight_bytes=500_000),
+        result=replace(base.performance, latency_range_ms={"mean": 12.5}),
+    )
+    run, key = written(tmp_path / "run", record), machine_limit.key(record)
+    assert key is not None
+    words, page_path = [str(run), "--output", str(tmp_path / "page.html")], tmp_path / "page.html"
+    assert command.main(words) == 0
+    without = read(page_path)
+    assert f"Type: python -m sut report {run} --measure-limit on the machine of the run (elsewhere)" in without.text
+    assert "roofline/0" not in json.loads(without.scripts["charts"])
+    limit = MachineLimit(measured=datetime(2026, 11, 26, tzinfo=UTC), processor="x", cores=2, precision="fp32",
+                         hidden_size=8, intermediate_size=16, gops=100.0, ways={}, read_gb_s=4.0)  # fmt: skip
+    machine_limit.keep(key, limit, cache)
+    assert command.main(words) == 0
+    found = read(page_path)
+    assert "--measure-limit" not in found.text
+    roof, window, inside = json.loads(found.scripts["charts"])["roofline/0"]["traces"]
+    rate, engine_rate = 6 / work.window_s, 6 / (work.engine_s / 2)
+    assert (window["x"], window["y"]) == ([pytest.approx(6e9 / (60 * 500_000))], [pytest.approx(rate)])
+    assert (inside["x"], inside["y"]) == (window["x"], [pytest.approx(engine_rate)])
+    assert roof["x"][1] == 25 and roof["y"] == [pytest.approx(4 * roof["x"][0]), 100, 100]
+    assert {"/operations/products", "/operations/attention", "/operations/weight_bytes"} <= {
+        path for _, path, _, _ in found.values
+    }
+    for text in (f"{rate:.4g} GOP/s", f"{engine_rate:.4g} GOP/s", "100 GOP/s", "4 GB/s", f"{rate / 100:.2%}", "6 GOP"):
+        assert text.removesuffix(".0") in found.text, text
+    means = [trace["x"][0] for trace in json.loads(found.scripts["charts"])["time/1"]["traces"]]
+    assert means == [pytest.approx(8), pytest.approx(1), pytest.approx(3.5)]
 
 
 def test_nothing_of_a_user_is_markup_and_nothing_comes_from_elsewhere(made: tuple[Page, list[Path]]) -> None:

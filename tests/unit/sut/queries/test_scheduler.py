@@ -109,6 +109,7 @@ def test_every_id_is_answered_once_with_its_own_data(
     progress = scheduler.progress
     assert (progress.issued, progress.completed) == (500, 500)
     assert progress.tokens == sum(LENGTHS[index] for index in expected.values())
+    assert progress.squared_tokens == sum(LENGTHS[index] ** 2 for index in expected.values())
     assert progress.computed_tokens == executor.jobs
     times = scheduler.batch_times.columns()
     assert (len(times.samples), times.samples.sum(), times.tokens.sum()) == (executor.jobs, 500, progress.tokens)
