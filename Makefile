@@ -6,6 +6,8 @@ BIN = $(VENV)/bin
 .PHONY: help run test test-fast test-docs test-servers coverage check format docs demo demo-sst2 pretrain-demo clean
 .SILENT:
 .DEFAULT_GOAL = run
+# Without its cache of bytecode each of the tests' many processes would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list; `make` alone is `make run`
 	sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target about; do printf '%-14s %s\n' "$$target" "$$about"; done

@@ -84,7 +84,7 @@ class PluggedTable(dict[str, Row]):
             if one.dist:
                 return one.dist.name, one.dist.version
         package = self._specs[name].partition(":")[0].partition(".")[0]
-        for distribution in metadata.packages_distributions().get(package, ()):
+        for distribution in _packages_distributions(tuple(sys.path)).get(package, ()):
             return distribution, metadata.version(distribution)
         return package, str(getattr(sys.modules.get(package), "__version__", ""))
 
@@ -129,6 +129,12 @@ def _entry_points(group: str) -> dict[str, list[metadata.EntryPoint]]:
     for one in sorted(metadata.entry_points(group=group), key=lambda one: one.name):
         found.setdefault(one.name, []).append(one)
     return found
+
+
+@cache
+def _packages_distributions(_path: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """By package, the distributions on the module search path `_path`: all their lists of files are read, in 0.3 s."""
+    return metadata.packages_distributions()
 
 
 def _search_here() -> None:
