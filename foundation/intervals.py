@@ -1,6 +1,7 @@
-"""95 % confidence intervals: of the mean of a few measurements, of their ratio, of a share, of the mean of scores.
+"""95 % confidence intervals: of the mean of a few measurements, of their ratio, of a share, of the mean of scores, of
+paired differences.
 
-None leaves the range of its values, and 30 right answers of 30 are no proof of 100 %.
+None of the first four leaves the range of its values, and 30 right answers of 30 are no proof of 100 %.
 """
 
 from __future__ import annotations
@@ -71,6 +72,18 @@ def of_scores(values: Sequence[float]) -> Interval:
     variance = (math.fsum(value * value for value in values) + _Z**2 / 2) / n - mean**2
     half = _Z * math.sqrt(variance / n)
     return Interval(max(0.0, mean - half), min(1.0, mean + half))
+
+
+def of_differences(values: Sequence[float]) -> Interval | None:
+    """The interval of the mean of paired differences, by Student's t; None for fewer than two.
+
+    Pairs answer the same questions, so what makes a question hard for both does not widen it. Where all are 0 it has no
+    width: it speaks of these questions alone.
+    """
+    if len(values) < 2:
+        return None
+    centre, half = statistics.fmean(values), _t(len(values) - 1) * _error(values)
+    return Interval(centre - half, centre + half)
 
 
 def _exponential(centre: float, half: float) -> Interval:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from foundation import file_kinds
 from foundation.bounded_readers import UnreadableError, parse_json
@@ -24,6 +24,7 @@ from qsl.data_file import DataFile
 # The characters at which the reference splits a passage into words; others (a no-break space) stay inside a word.
 _SPACES = re.compile("[ \t\r\n\u202f]+")
 _WORDS = re.compile("[^ \t\r\n\u202f]+")
+T = TypeVar("T")
 KIND = "a SQuAD v1.1 file"
 _FORMS = "data > paragraphs > context, qas > id, question, answers > text; or one record with these keys per question"
 
@@ -46,16 +47,30 @@ def read_examples(source: Path | DataFile) -> list[Example]:
         DatasetError: the file is missing or not in a form of SQuAD; the message says what differs.
     """
     file = DataFile.of(source, KIND, "--dataset")
+    return _whole(file, _examples)
+
+
+def read_records(file: DataFile) -> list[dict[str, Any]]:
+    """All questions of a SQuAD file as records that are one again: id, question, context and answers.
+
+    Raises:
+        DatasetError: as `read_examples`.
+    """
+    return _whole(file, _records)
+
+
+def _whole(file: DataFile, read: Callable[[Any], Iterator[T]]) -> list[T]:
+    """All that `read` finds in a file's content, one at least. Raises DatasetError."""
     try:
-        examples = list(_examples(_parsed(file)))
+        found = list(read(_parsed(file)))
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"expected SQuAD v1.1's form in {file.path} ({_FORMS}), found another ({type(error).__name__}: {error}). "
             f"Name a file of SQuAD with --dataset FILE."
         ) from error
-    if not examples:
+    if not found:
         raise DatasetError(f"expected questions in {file.path}, found none. Name another file with --dataset FILE.")
-    return examples
+    return found
 
 
 def split_words(passage: str) -> tuple[str, ...]:
@@ -93,16 +108,28 @@ def _json_lines(content: bytes) -> tuple[list[Any], str | None]:
 
 
 def _examples(data: Any) -> Iterator[Example]:
-    records = data if isinstance(data, list) else [data] if "context" in data else data["data"]
     passage = lru_cache(maxsize=1)(_Passage.of)  # questions about one passage follow each other and share its words
+    for question, context in _questions(data):
+        yield _example(question, passage(context))
+
+
+def _records(data: Any) -> Iterator[dict[str, Any]]:
+    for question, context in _questions(data):
+        _answers(question)
+        yield {**{name: question[name] for name in ("id", "question", "answers")}, "context": context}
+
+
+def _questions(data: Any) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Each question, in either form, and its passage."""
+    records = data if isinstance(data, list) else [data] if "context" in data else data["data"]
     for record in records:
         if "paragraphs" not in record:
-            yield _example(record, passage(record["context"]))
+            yield record, record["context"]
             continue
         for paragraph in record["paragraphs"]:
-            words = passage(paragraph["context"])
+            context = paragraph["context"]
             for question in paragraph["qas"]:
-                yield _example(question, words)
+                yield question, context
 
 
 @dataclass(frozen=True)

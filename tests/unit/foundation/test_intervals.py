@@ -79,3 +79,11 @@ def test_of_many_scores_it_is_the_normal_interval() -> None:
     values = np.random.default_rng(0).beta(2, 1, 20_000)
     half = 1.959964 * values.std(ddof=1) / len(values) ** 0.5
     assert intervals.of_scores(values.tolist()) == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-4)
+
+
+def test_the_interval_of_differences_is_students() -> None:
+    found = intervals.of_differences([-1.0, 0.0, 1.0, 4.0])
+    assert found is not None
+    half = 3.1824 * np.std([-1, 0, 1, 4], ddof=1) / 2
+    assert found == pytest.approx((1 - half, 1 + half), abs=1e-4)
+    assert intervals.of_differences([0.5]) is None and intervals.of_differences([0.0] * 9) == (0, 0)
