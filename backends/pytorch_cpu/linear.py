@@ -25,7 +25,7 @@ _TYPICAL_TOKENS = 1024  # oneDNN packs weights for this number of rows, and runs
 
 
 class LinearLayer(Protocol):
-    """y = x Wᵀ + b, [T, K] -> [T, N]."""
+    """y = x Wᵀ + b, [T, K] -> [T, N]; more rows than tokens may follow."""
 
     input_encoding: Encoding  # of x
 
@@ -79,17 +79,19 @@ class Int8Linear:
         scale = 1.0 if output.multiplier is None else 1 / float(output.multiplier[0])
         self._output = (scale, output.zero_point, output.dtype)
         self._fused = ("gelu", _NO_ARGUMENTS, "none") if gelu else ("none", _NO_ARGUMENTS, "")
+        self._to = output
 
     def __call__(self, x: Tensor) -> Tensor:
         arguments = (*self._input, *self._weight, *self._output, *self._fused)
-        return torch.ops.onednn.qlinear_pointwise(x, *arguments)  # type: ignore[no-any-return]
+        y: Tensor = torch.ops.onednn.qlinear_pointwise(x, *arguments)
+        return self._to.laid_out(y) if self._to.in_blocks else y
 
 
 class Int8TileLinear:
-    """As `Int8Linear`, by our own product in AMX tiles."""
+    """As `Int8Linear`, by our own product in AMX tiles, of inputs in blocks; y has as many rows as x."""
 
     def __init__(self, product: TileProduct, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
-        self.input_encoding = input_encoding(linear)
+        self.input_encoding = input_encoding(linear)._replace(in_blocks=True)
         self._product, self._output, self._gelu = product, output, gelu
         scale = linear.weight_scale * np.float32(linear.input_scale)
         sums = linear.weight.sum(1, dtype=np.int64) * linear.input_zero_point
@@ -97,7 +99,7 @@ class Int8TileLinear:
         self._weights = Int8Weights(product.panels(as_tensor(linear.weight)), as_tensor(scale), as_tensor(offset))
 
     def __call__(self, x: Tensor) -> Tensor:
-        to = self._output.empty(len(x), len(self._weights.scale))
+        to = self._output.empty(x.shape[1], len(self._weights.scale))
         self._product(x, self._weights, self._gelu, to)
         return to.values
 

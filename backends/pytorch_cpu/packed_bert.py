@@ -6,6 +6,7 @@ every precision; kernels write the input of the next product directly in that pr
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
 from backends.pytorch_cpu.kernels import Activation, CpuKernels, EmbeddingTables, Encoding, LayerNorm
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
-from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, input_encoding, int8_linear
+from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, int8_linear
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import SOURCES, QuantizedModel
 
@@ -107,12 +108,14 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernel
 def from_engine(engine: QuantizedModel, kernels: CpuKernels, product: TileProduct | None = None) -> PackedBert:
     """A model with products in int8, from a built engine; without `product`, oneDNN's."""
     to_attention = Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
+    in_blocks = product is not None and product.fits(engine.config.hidden_size, engine.config.intermediate_size)
+    to_norm = to_attention._replace(in_blocks=in_blocks)
 
+    @functools.cache
     def linear(layer: int, name: str) -> LinearLayer:
-        if name != "ffn_inner":
-            return int8_linear(engine.linear(layer, name), to_attention, product=product)
-        following = input_encoding(engine.linear(layer, "ffn_output"))
-        return int8_linear(engine.linear(layer, name), following, gelu=True, product=product)
+        is_inner = name == "ffn_inner"
+        output = linear(layer, "ffn_output").input_encoding if is_inner else to_attention if name == "qkv" else to_norm
+        return int8_linear(engine.linear(layer, name), output, gelu=is_inner, product=product)
 
     return _assemble(engine.config, engine.tensors, linear, kernels)
 

@@ -68,11 +68,11 @@ def tiles_int8(m: int, k: int, n: int) -> Iterator[Call]:
     product = int8_product.find()
     if product is None or not product.fits(k, n):
         return
-    x = torch.randint(0, 256, (m, k), dtype=torch.uint8)
+    x = Encoding(torch.uint8, in_blocks=True).empty(m, k).values.random_(0, 256)
     panels = product.panels(torch.randint(-127, 128, (n, k), dtype=torch.int8))
     weights = Int8Weights(panels, torch.full((n,), 2e-4), torch.randn(n))
-    for output in (Encoding(torch.uint8, torch.full((n,), 20.0), 128), Encoding(torch.bfloat16)):
-        to = output.empty(m, n)
+    for output in (Encoding(torch.uint8, torch.full((n,), 20.0), 128, True), Encoding(torch.bfloat16)):
+        to = output.empty(x.shape[1], n)
         yield lambda to=to: product(x, weights, False, to)  # type: ignore[misc]
 
 

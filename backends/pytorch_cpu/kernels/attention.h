@@ -100,7 +100,7 @@ inline float softmax(const float* scores, int64_t length, int64_t padded, Floats
 
 // One head of one sample; its context goes to to[first + q, channel ...], `first` being the sample's first token.
 template <class Arithmetic, class Element>
-void attend(const HeadRows<Element>& rows, int64_t length, int64_t size, int64_t first, int64_t channel, int64_t width,
+void attend(const HeadRows<Element>& rows, int64_t length, int64_t size, int64_t first, int64_t channel,
             const Activation& to) {
   typedef typename Arithmetic::Operand Operand;
   constexpr int kStep = Arithmetic::kStep, kRows = Arithmetic::kRows;
@@ -128,7 +128,7 @@ void attend(const HeadRows<Element>& rows, int64_t length, int64_t size, int64_t
     Arithmetic::matmul(weights, steps, values, size, steps, size, context, size);
     for (int64_t r = 0; r < count; r++)
       for (int64_t d = 0; d < size; d += kWidth)
-        store_activation(to, (first + q0 + r) * width + channel + d, channel + d,
+        store_activation(to, first + q0 + r, channel + d,
                          load_floats(context + r * size + d) * factor[r]);
   }
 }
@@ -147,7 +147,7 @@ void attention(const Element* qkv, const int64_t* cu_seqlens, int64_t samples, i
         const Element* q = qkv + cu_seqlens[s] * stride + h * size;
         const int64_t length = cu_seqlens[s + 1] - cu_seqlens[s];
         const auto rows = Arithmetic::prepare(HeadRows<Element>{q, q + width, q + 2 * width, stride}, length, size);
-        attend<Arithmetic>(rows, length, size, cu_seqlens[s], h * size, width, to);
+        attend<Arithmetic>(rows, length, size, cu_seqlens[s], h * size, to);
       }
     }
     Arithmetic::end();

@@ -16,6 +16,8 @@ class LayerNorm(NamedTuple):
     epsilon: float
 
 
+BLOCK_ROWS = 32  # of an input in blocks, a multiple
+LINE_BYTES = 64  # of a cache line
 Ids = tuple[Tensor, Tensor, Tensor]  # input, token type and position ids, int64 [T] each
 
 
@@ -31,15 +33,27 @@ class Encoding(NamedTuple):
     """How the input [T, K] of a matrix product is stored.
 
     Bytes are round(x * multiplier + zero_point), ties to even, clamped to the type's range; floats have neither.
+    In blocks, it is stored as [K / c, rows, c], c channels being a cache line; rows beyond T hold anything.
     """
 
     dtype: torch.dtype  # float32, bfloat16, uint8 or int8
     multiplier: Tensor | None = None  # float32 [K]
     zero_point: int = 0
+    in_blocks: bool = False
 
     def empty(self, tokens: int, width: int) -> Activation:
-        """An uninitialized input in this encoding, [tokens, width]."""
-        return Activation(torch.empty(tokens, width, dtype=self.dtype), self)
+        """An uninitialized input in this encoding, [tokens, width] or in blocks."""
+        if not self.in_blocks:
+            return Activation(torch.empty(tokens, width, dtype=self.dtype), self)
+        rows, line = -(-tokens // BLOCK_ROWS) * BLOCK_ROWS, LINE_BYTES // self.dtype.itemsize
+        return Activation(torch.empty(width // line, rows, line, dtype=self.dtype), self)
+
+    def laid_out(self, values: Tensor) -> Tensor:
+        """A copy of encoded values [T, K] as this encoding stores them."""
+        found = self.empty(*values.shape).values
+        rows = by_row(found)[: len(values)]
+        rows.copy_(values.reshape(rows.shape))
+        return found
 
 
 class Activation(NamedTuple):
@@ -47,6 +61,11 @@ class Activation(NamedTuple):
 
     values: Tensor
     encoding: Encoding
+
+
+def by_row(values: Tensor) -> Tensor:
+    """A view of an activation's values as [rows, K / c, c] if they are in blocks, else as they are."""
+    return values.transpose(0, 1) if values.dim() == 3 else values
 
 
 class CpuKernels(Protocol):
@@ -67,7 +86,7 @@ class CpuKernels(Protocol):
         """stream = LayerNorm(stream + projected), in place; `to` receives the same in its encoding.
 
         Args:
-            projected: float32 or bfloat16 [T, H].
+            projected: float32 or bfloat16 [T, H], or in blocks.
             stream: float32 [T, H].
         """
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional as F
 
-from backends.pytorch_cpu.kernels import native, reference
+from backends.pytorch_cpu.kernels import base, native, reference
 from backends.pytorch_cpu.kernels.base import Activation
 from foundation import native_library
 
-_X = (ctypes.c_void_p, *[ctypes.c_int64] * 3)  # its data, then T, K and N
+_X = (ctypes.c_void_p, *[ctypes.c_int64] * 3)  # its data, then rows, K and N
 _FUNCTIONS = {
     "runs_here": native_library.Function((), ctypes.c_int32),
     "outputs_multiple": native_library.Function((), ctypes.c_int32),
@@ -54,9 +54,10 @@ class TileProduct:
         return weight.reshape(outputs // 32, 2, 16, inputs // 64, 16, 4).permute(0, 3, 1, 4, 2, 5).contiguous()
 
     def __call__(self, x: Tensor, weights: Int8Weights, gelu: bool, to: Activation) -> None:
-        """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: uint8 [T, K], contiguous."""
+        """`to` [rows, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: uint8 in blocks."""
         pointers = [tensor.data_ptr() for tensor in weights]
-        sizes = *x.shape, to.values.shape[1]
+        blocks, rows, line = x.shape
+        sizes = rows, blocks * line, len(weights.scale)
         self._library.sut_int8_product(x.data_ptr(), *sizes, *pointers, gelu, native.activation_struct(to))
 
 
@@ -76,5 +77,5 @@ def find() -> TileProduct | None:
 
 def plain(x: Tensor, weight: Tensor, scale: Tensor, offset: Tensor, gelu: bool, to: Activation) -> None:
     """The same in PyTorch, in float64; weight: int8 [N, K]."""
-    y = (x.double() @ weight.double().T) * scale.double() + offset.double()
+    y = (base.by_row(x).flatten(1).double() @ weight.double().T) * scale.double() + offset.double()
     reference.store(F.gelu(y) if gelu else y, to)

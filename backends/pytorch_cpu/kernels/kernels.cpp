@@ -56,12 +56,9 @@ void sut_embed(const int64_t* ids, const int64_t* type_ids, const int64_t* posit
   embed(ids, type_ids, position_ids, {words, types, positions}, stream, tokens, width, {weight, bias, epsilon}, to);
 }
 
-void sut_add_norm(const void* projected, int32_t type, const float* weight, const float* bias, float epsilon,
-                  int64_t tokens, int64_t width, float* stream, Activation to) {
-  if (type == kBfloat16)
-    add_norm((const uint16_t*)projected, stream, tokens, width, {weight, bias, epsilon}, to);
-  else
-    add_norm((const float*)projected, stream, tokens, width, {weight, bias, epsilon}, to);
+void sut_add_norm(Activation projected, const float* weight, const float* bias, float epsilon, int64_t tokens,
+                  int64_t width, float* stream, Activation to) {
+  add_norm(projected, stream, tokens, width, {weight, bias, epsilon}, to);
 }
 
 void sut_attention(const void* qkv, int32_t type, const int64_t* cu_seqlens, int64_t samples, int64_t heads,

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels.base import Activation, EmbeddingTables, Ids, LayerNorm
+from backends.pytorch_cpu.kernels.base import LINE_BYTES, Activation, EmbeddingTables, Encoding, Ids, LayerNorm
 from foundation import native_library
 
 VARIANTS = (  # fastest first
@@ -35,6 +35,8 @@ class ActivationStruct(ctypes.Structure):
         ("zero_point", ctypes.c_int32),
         ("data", ctypes.c_void_p),
         ("multiplier", ctypes.c_void_p),
+        ("row_stride", ctypes.c_int64),
+        ("block_stride", ctypes.c_int64),
     )
 
 
@@ -42,7 +44,7 @@ _POINTER, _INT, _TYPE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32,
 _NORM = (_POINTER, _POINTER, _FLOAT, _INT, _INT, _POINTER, ActivationStruct)  # weight, bias, epsilon, T, H, stream, to
 _ARGUMENTS = {
     "sut_embed": (*[_POINTER] * 6, *_NORM),
-    "sut_add_norm": (_POINTER, _TYPE, *_NORM),
+    "sut_add_norm": (ActivationStruct, *_NORM),
     "sut_attention": (_POINTER, _TYPE, _POINTER, _INT, _INT, _INT, ActivationStruct),
 }
 
@@ -60,10 +62,11 @@ class NativeKernels:
         return stream
 
     def add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, to: Activation | None) -> None:
-        self.library.sut_add_norm(projected.data_ptr(), _TYPES[projected.dtype], *_norm(norm, stream, to))
+        added = activation_struct(Activation(projected, Encoding(projected.dtype)))
+        self.library.sut_add_norm(added, *_norm(norm, stream, to))
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
-        sizes = len(cu_seqlens) - 1, heads, to.values.shape[1] // heads
+        sizes = len(cu_seqlens) - 1, heads, qkv.shape[1] // (3 * heads)
         self.library.sut_attention(
             qkv.data_ptr(), _TYPES[qkv.dtype], cu_seqlens.data_ptr(), *sizes, activation_struct(to)
         )
@@ -84,11 +87,13 @@ def activation_struct(to: Activation | None) -> ActivationStruct:
     """The same for C; valid as long as the tensors of `to` live."""
     if to is None:
         return ActivationStruct()
-    values, (dtype, multiplier, zero_point) = to
+    values, (dtype, multiplier, zero_point, _) = to
     factors = None if multiplier is None else multiplier.data_ptr()
     if dtype == torch.int8:
         zero_point += 128
-    return ActivationStruct(_TYPES[dtype], zero_point, values.data_ptr(), factors)
+    row_stride = values.shape[-1]
+    block_stride = values.stride(0) if values.dim() == 3 else LINE_BYTES // dtype.itemsize
+    return ActivationStruct(_TYPES[dtype], zero_point, values.data_ptr(), factors, row_stride, block_stride)
 
 
 def find(hidden_size: int, head_size: int) -> NativeKernels | None:

@@ -23,18 +23,17 @@ inline void normalize(float* row, int64_t index, int64_t width, const LayerNorm&
   for (int64_t i = 0; i < width; i += kWidth) {
     Floats x = (load_floats(row + i) - mean) * scale * load_floats(norm.weight + i) + load_floats(norm.bias + i);
     store(row + i, x);
-    if (to.data) store_activation(to, index * width + i, i, x);
+    if (to.data) store_activation(to, index, i, x);
   }
 }
 
-// stream[T, width] = LayerNorm(stream + projected[T, width])
-template <class Element>
-void add_norm(const Element* projected, float* stream, int64_t tokens, int64_t width, LayerNorm norm, Activation to) {
+// stream[T, width] = LayerNorm(stream + projected[T, width]); `projected` is of floats or bfloat16.
+inline void add_norm(Activation projected, float* stream, int64_t tokens, int64_t width, LayerNorm norm,
+                     Activation to) {
 #pragma omp parallel for schedule(static)
   for (int64_t t = 0; t < tokens; t++) {
     float* row = stream + t * width;
-    const Element* added = projected + t * width;
-    for (int64_t i = 0; i < width; i += kWidth) store(row + i, load_floats(row + i) + load_floats(added + i));
+    for (int64_t i = 0; i < width; i += kWidth) store(row + i, load_floats(row + i) + load_activation(projected, t, i));
     normalize(row, t, width, norm, to);
   }
 }

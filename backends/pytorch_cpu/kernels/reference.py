@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from backends.pytorch_cpu.kernels.base import Activation, EmbeddingTables, Ids, LayerNorm
+from backends.pytorch_cpu.kernels.base import Activation, EmbeddingTables, Ids, LayerNorm, by_row
 
 
 class ReferenceKernels:
@@ -21,11 +21,13 @@ class ReferenceKernels:
         return stream
 
     def add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, to: Activation | None) -> None:
-        stream.copy_(_norm(stream + projected, norm))
+        added = by_row(projected)[: len(stream)]
+        stream.copy_(_norm(stream + added.reshape(stream.shape), norm))
         store(stream, to)
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
-        contexts = [_attend(sample, heads) for sample in torch.split(qkv, cu_seqlens.diff().tolist())]
+        samples = torch.split(qkv[: cu_seqlens[-1]], cu_seqlens.diff().tolist())
+        contexts = [_attend(sample, heads) for sample in samples]
         store(torch.cat(contexts).float(), to)
 
 
@@ -44,8 +46,8 @@ def store(x: Tensor, to: Activation | None) -> None:
     if to is None:
         return
     values, encoding = to
-    if encoding.multiplier is None:
-        values.copy_(x)
-    else:
+    if encoding.multiplier is not None:
         limits = torch.iinfo(encoding.dtype)
-        values.copy_((x * encoding.multiplier + encoding.zero_point).round_().clamp_(limits.min, limits.max))
+        x = (x * encoding.multiplier + encoding.zero_point).round_().clamp_(limits.min, limits.max)
+    rows = by_row(values)[: len(x)]
+    rows.copy_(x.reshape(rows.shape))

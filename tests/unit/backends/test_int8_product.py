@@ -1,4 +1,4 @@
-"""Our int8 product in AMX tiles against its twin in float64: odd numbers of tokens, poisoned outputs, threads."""
+"""Our int8 product in AMX tiles against its twin in float64: depths, layouts, poisoned outputs, threads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from backends.pytorch_cpu.kernels import Activation, Encoding, int8_product
+from backends.pytorch_cpu.kernels.base import by_row
 from backends.pytorch_cpu.kernels.int8_product import Int8Weights, TileProduct
 
-BYTES = Encoding(torch.uint8, torch.full((96,), 3.0), 30)
+OUTPUTS = 128
+BYTES = Encoding(torch.uint8, torch.full((OUTPUTS,), 3.0), 30)
 BFLOAT16, FLOAT = Encoding(torch.bfloat16), Encoding(torch.float32)
+IN_BLOCKS = Encoding(torch.uint8, in_blocks=True)
 GELU_ERROR = 2e-4  # of the polynomial
 
 
@@ -38,34 +41,39 @@ def random_weights(outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def poisoned(encoding: Encoding, tokens: int) -> Activation:
-    to = encoding.empty(tokens, 96)
+    to = encoding.empty(tokens, OUTPUTS)
     to.values.fill_(77)
     return to
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
+@pytest.mark.parametrize("in_blocks", [False, True], ids=["by-row", "in-blocks"])
 @pytest.mark.parametrize("encoding", [BYTES, BFLOAT16, FLOAT], ids=["uint8", "bfloat16", "float32"])
-@pytest.mark.parametrize("inputs", [64, 320, 8192])
-@pytest.mark.parametrize("tokens", [1, 31, 32, 33, 64, 417])
-def test_tiles_are_their_twin(tiles: TileProduct, tokens: int, inputs: int, encoding: Encoding, gelu: bool) -> None:
-    weight, scale, offset = random_weights(96, inputs)
-    x = torch.from_numpy(np.random.default_rng(tokens).integers(0, 256, (tokens, inputs), dtype=np.uint8))
-    found, exact = poisoned(encoding, tokens), poisoned(FLOAT, tokens)
+@pytest.mark.parametrize("inputs", [64, 1088, 4096])
+@pytest.mark.parametrize("rows", [32, 352])
+def test_tiles_are_their_twin(
+    tiles: TileProduct, rows: int, inputs: int, encoding: Encoding, in_blocks: bool, gelu: bool
+) -> None:
+    weight, scale, offset = random_weights(OUTPUTS, inputs)
+    x = IN_BLOCKS.empty(rows, inputs).values
+    x[:] = torch.from_numpy(np.random.default_rng(rows).integers(0, 256, x.shape, dtype=np.uint8))
+    found, exact = poisoned(encoding._replace(in_blocks=in_blocks), rows), poisoned(FLOAT, rows)
     tiles(x, Int8Weights(tiles.panels(weight), scale, offset), gelu, found)
     int8_product.plain(x, weight, scale, offset, gelu, exact)
     error = GELU_ERROR * gelu + 2e-5
+    values = by_row(found.values).flatten(1)
     if encoding is BYTES:
         expected = (exact.values.double() * 3 + 30).clamp(0, 255)
-        assert (found.values.double() - expected).abs().max() <= 0.5 + 3 * error
-        assert len(set(found.values.flatten().tolist())) > 5
+        assert (values.double() - expected).abs().max() <= 0.5 + 3 * error
+        assert len(set(values.flatten().tolist())) > 5
     else:
         rounding = 2**-8 if encoding is BFLOAT16 else 1e-5
-        torch.testing.assert_close(found.values.float(), exact.values, rtol=rounding, atol=error)
+        torch.testing.assert_close(values.float(), exact.values, rtol=rounding, atol=error)
 
 
 def test_the_largest_sums_are_exact(tiles: TileProduct) -> None:
-    x, weight = torch.full((33, 4096), 255, dtype=torch.uint8), torch.full((32, 4096), -127, dtype=torch.int8)
-    found = FLOAT.empty(33, 32)
+    x, weight = IN_BLOCKS.empty(33, 4096).values.fill_(255), torch.full((32, 4096), -127, dtype=torch.int8)
+    found = FLOAT.empty(64, 32)
     tiles(x, Int8Weights(tiles.panels(weight), torch.ones(32), torch.zeros(32)), False, found)
     assert set(found.values.flatten().tolist()) == {-255.0 * 127 * 4096}
 
