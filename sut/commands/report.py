@@ -30,7 +30,8 @@ _NAME = "report.html"
 _MOST = 6  # runs side by side
 _LISTED = 500
 _MORE = """RUN is a run's log directory, or its run.json; DIR is a directory with runs, such as that of a sweep or of a
-submission. Of more than six runs, a page has a list of all and the fastest valid ones side by side. A run that was
+submission. Of more than six runs, a page has a list of all and six side by side: the fastest valid one of each scenario
+and mode, then of each configuration. A run that was
 killed or failed is shown with what is known. Exit code: 0."""
 
 
@@ -42,14 +43,15 @@ def main(argv: Sequence[str]) -> int:
     """
     options = parser().read(argv)
     runs = _with_limits(list(_unique(run for path in options.runs for run in _runs(path))), options.measure_limit)
-    shown = runs if len(runs) <= _MOST else _fastest(runs)
+    shown = runs if len(runs) <= _MOST else _chosen(runs)
     text = _text(options.format, shown, runs)
     if options.output is None and options.format != "html":
         print(text, end="")
         return 0
     path = options.output or Path(_NAME)
     _write(path, text, runs)
-    print(f"{count(len(shown), 'run')} in {printable(str(path))}", file=sys.stderr)
+    number = count(len(shown), "run") if len(shown) == len(runs) else f"{len(shown)} of {len(runs):,} runs"
+    print(f"{number} in {printable(str(path))}", file=sys.stderr)
     return 0
 
 
@@ -133,15 +135,34 @@ def _measured(key: Key, geometry: BertConfig, cache_dir: Path) -> MachineLimit:
     return found
 
 
-def _fastest(runs: Sequence[FoundRun]) -> list[FoundRun]:
-    """The valid runs with the most samples a second, in the order of `runs`."""
+def _chosen(runs: Sequence[FoundRun]) -> list[FoundRun]:
+    """A few of many runs, in the order of `runs`: the fastest valid one of each scenario and mode, then of each
+    configuration, then the next ones."""
 
-    def rank(run: FoundRun) -> tuple[bool, float]:
-        is_good = run.record.verdict in ("VALID", "PASS", "SCORED", "PEAK")
-        return is_good, figures.of(run.record).get("samples_per_s", 0.0)
+    def rank(run: FoundRun) -> tuple[bool, bool, float]:
+        record = run.record
+        is_good = record.verdict in ("VALID", "PASS", "SCORED", "PEAK")
+        return is_good, not record.config.is_trial, figures.of(record).get("samples_per_s", 0.0)
 
-    chosen = sorted(runs, key=rank, reverse=True)[:_MOST]
-    return [run for run in runs if run in chosen]
+    ranked, chosen = sorted(runs, key=rank, reverse=True), list[FoundRun]()
+    for kind in (_test, _configuration, _place):
+        for run in ranked:
+            if len(chosen) < _MOST and kind(run) not in [kind(one) for one in chosen]:
+                chosen.append(run)
+    places = [_place(run) for run in chosen]
+    return [run for run in runs if _place(run) in places]
+
+
+def _test(run: FoundRun) -> object:
+    return run.record.config.scenario, run.record.config.mode
+
+
+def _configuration(run: FoundRun) -> object:
+    return replace(run.record.config, log_dir=None)
+
+
+def _place(run: FoundRun) -> object:
+    return run.directory
 
 
 def _text(kind: str, shown: Sequence[FoundRun], runs: Sequence[FoundRun]) -> str:

@@ -155,7 +155,7 @@ def search(labels: Sequence[str], runs: Sequence[RunRecord]) -> list[Chart]:
     return [Chart(title="Search for the peak", about=about, traces=traces, layout=layout)]
 
 
-def scores(labels: Sequence[str], groups: Sequence[Mapping[str, tuple[int, float]]], title: str) -> Chart:
+def errors(labels: Sequence[str], groups: Sequence[Mapping[str, tuple[int, float]]], title: str) -> Chart:
     """The lost share of the score by group: for each run {group: (questions, mean score)}."""
     traces = [
         {
@@ -171,5 +171,5 @@ def scores(labels: Sequence[str], groups: Sequence[Mapping[str, tuple[int, float
         if found
     ]
     layout = {"yaxis": axis("lost, %", rangemode="tozero"), "xaxis": {"type": "category"}, "barmode": "group"}
-    about = "100 % less the mean score of the answered questions: where the errors are"
+    about = "Lost score: 100 % less the mean over the answered questions"
     return Chart(title=title, about=about, traces=traces, layout=layout, height=280)

@@ -19,14 +19,14 @@ def accuracy(labels: Sequence[str], contents: Sequence[Any], runs: Sequence[Foun
     known = [question for questions in every for question in questions]
     width = answers.length_width(known)
     groups = (
-        ("Score by kind of question", [answers.by_kind(one) for one in every]),
-        ("Score by length, words", [answers.by_length(one, width) for one in every]),
+        ("kind of question", [answers.by_kind(one) for one in every]),
+        ("length, words", [answers.by_length(one, width) for one in every]),
     )
     results = [content if run.record.accuracy else {} for content, run in zip(contents, runs, strict=True)]
     return Section(
         name="accuracy",
         title="Accuracy",
-        charts=tuple(charts.scores(labels, group, title) for title, group in groups) if known else (),
+        charts=tuple(charts.errors(labels, group, f"Errors by {what}") for what, group in groups) if known else (),
         tables=(*tables.of("Scores", labels, rows(results, tables.ACCURACY)), *_group_tables(labels, groups)),
         examples={label: worst for label, one in zip(labels, every, strict=True) if (worst := answers.examples(one))},
         notes=tuple(one.note for one in found if one.note),
@@ -36,9 +36,9 @@ def accuracy(labels: Sequence[str], contents: Sequence[Any], runs: Sequence[Foun
 def _group_tables(labels: Sequence[str], groups: Sequence[tuple[str, Sequence[answers.Groups]]]) -> tuple[Table, ...]:
     return tuple(
         table
-        for title, of_runs in groups
+        for what, of_runs in groups
         for table in tables.of(
-            title,
+            f"Score by {what}",
             labels,
             [
                 Row(name, tuple(_score(one.get(name)) for one in of_runs))

@@ -116,7 +116,8 @@ def _all_runs(runs: Runs) -> Section:
     return Section(
         name="runs",
         title="All runs",
-        about="The cards and the other sections are of the fastest valid ones of these.",
+        about="The cards and the other sections are of some of these: the fastest valid run of each scenario and "
+        "mode, then of each configuration.",
         tables=(
             Table(
                 title="Runs",

@@ -62,7 +62,7 @@ def _stacked(
         "barmode": "stack",
         "legend": {"traceorder": "normal"},
         "xaxis": x,
-        "yaxis": {"type": "category", "automargin": True, "autorange": "reversed"},
+        "yaxis": {"type": "category", "automargin": True, "autorange": "reversed", "showgrid": False},
     }
     chart = Chart(title=title, about=about, traces=traces, layout=layout, height=140 + 34 * len(known), is_wide=True)
     return [chart] if known else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import tarfile
 
 import pytest
@@ -13,6 +14,7 @@ from openpyxl import load_workbook
 from submitted import TRIAL, out, rows, to_the_end
 
 from submission.package.summary import FIELDS
+from sut.commands import report
 
 PACKAGE = [
     "mlperf_submission.md",
@@ -85,6 +87,19 @@ def test_every_output_says_that_it_is_a_trial(trial: Ended) -> None:
     for path in texts:
         assert "TRIAL" in path.read_text(), path
     assert "TRIAL" in trial.out
+
+
+def test_a_report_has_all_its_runs(trial: Ended, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main([str(out(trial)), "--format", "json"]) == 0
+    found = {one["directory"]: one["record"] for one in json.loads(capsys.readouterr().out)["runs"]}
+    runs = {str(path.parent): json.loads(path.read_text()) for path in out(trial, "runs").rglob("run.json")}
+    assert found == runs
+    assert {record["config"]["scenario"] for record in found.values()} == {"Offline", "SingleStream"}
+    took = next(iter(found.values()))["operations"]
+    assert took["products"] > took["attention"] > took["weight_bytes"] > 0
+    assert report.main([str(out(trial)), "--format", "md"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("trial run (--execution-mode test)") >= len(runs) and "| Products with weights |" in text
 
 
 def test_the_commands_and_times_are_those_of_the_runs(trial: Ended) -> None:

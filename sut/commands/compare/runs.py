@@ -45,6 +45,7 @@ class ComparisonRow:
     instances: int
     cores_per_instance: int
     notices: tuple[str, ...]
+    warnings: tuple[str, ...]  # of its runs: why figures may be too low
     invalid: tuple[str, ...]  # the reasons of the invalid runs
 
 
@@ -84,6 +85,11 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
         instances=throughput.config.instances or 1,
         cores_per_instance=throughput.config.cores_per_instance or 1,
         notices=tuple(dict.fromkeys(word for one in (accuracy, latency, throughput) for word in one.notices)),
+        warnings=tuple(
+            f"{name}: {text}"
+            for name, one in zip(_KINDS, (accuracy, latency, throughput), strict=True)
+            for text in one.warnings or ()
+        ),
         invalid=(*_invalid("latency", latency), *_invalid("throughput", throughput)),
     )
 

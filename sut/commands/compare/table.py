@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from foundation import tables, terminal
@@ -51,10 +51,11 @@ class Comparison:
         rows = {"reference": self.reference, "accelerated": self.accelerated}
         notes = list(dict.fromkeys(notice for row in rows.values() for notice in row.notices))
         notes += [f"INVALID, {name} {why}" for name, row in rows.items() for why in row.invalid]
+        notes += [f"warning, {name}, {text}" for name, row in rows.items() for text in row.warnings]
         if self.built.is_foreign:
             on = self.built.built_on or {}
             notes.append(f"the engine was built on another kind of machine: {', '.join(on.values())}")
-        return [*notes, *self._slower(), *(_apart(name, row) for name, row in rows.items() if _is_apart(row))]
+        return [*notes, *self._slower(), *(remark for name, row in rows.items() for remark in _apart(name, row))]
 
     def _slower(self) -> list[str]:
         """A remark for each of LoadGen's two figures that is worse than the reference's."""
@@ -83,16 +84,19 @@ class Comparison:
         return {**encode(self), **found, "notes": self.notes()}
 
 
-def _is_apart(row: ComparisonRow) -> bool:
+def _apart(name: str, row: ComparisonRow) -> Iterator[str]:
+    """A remark where LoadGen's figure and the engine's own are far from each other."""
     latency_ms, engine_ms = row.latency_ms, row.engine_latency_ms
-    return latency_ms > _APART * engine_ms and latency_ms - engine_ms > _APART_MS
-
-
-def _apart(name: str, row: ComparisonRow) -> str:
-    return (
-        f"{name}: of {figure(row.latency_ms)} ms for a query, the engine takes {figure(row.engine_latency_ms)} ms; the "
-        "rest is waiting. The machine was busy, or has fewer free cores than the instance has threads"
-    )
+    if latency_ms > _APART * engine_ms and latency_ms - engine_ms > _APART_MS:
+        yield (
+            f"{name}: of {figure(latency_ms)} ms for a query, the engine takes {figure(engine_ms)} ms; the rest is "
+            "waiting. The machine was busy, or has fewer free cores than the instance has threads"
+        )
+    if row.engine_samples_per_s > _APART * row.samples_per_s > 0:
+        yield (
+            f"{name}: instances that never wait for work would answer {figure(row.engine_samples_per_s)} samples/s, "
+            f"LoadGen counts {figure(row.samples_per_s)}. The run was too short for that, or the machine was busy"
+        )
 
 
 def show(one: Comparison) -> None:

@@ -135,6 +135,7 @@ def _report(sweep: Sweep) -> int:
     heading, below = table.heading(sweep.points[0].config, sweep.axes), table.notices(found)
     if winner:
         below = [best.line(winner, found, finished), *below]
+    below += [f"warning, {text}" for text in table.warnings(finished)]
     texts = {
         summary.NAME: "".join(lines),
         files.CSV: files.as_csv(found, sweep.axes, winner),

@@ -40,6 +40,7 @@ class RunOutcome:
     figures: Mapping[str, float]
     random_weights: bool = False
     notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # of the run: what makes its figures lower than they could be
     result: Result | None = None
 
 
@@ -115,6 +116,7 @@ def outcome(log_dir: Path, exit_code: int) -> RunOutcome:
         figures=figures.of(record) if has_ended else {},
         random_weights=record.random_weights,
         notices=record.notices,
+        warnings=record.warnings or (),
         result=record.result,
     )
 

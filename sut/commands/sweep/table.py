@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backends import BACKENDS
 from backends.bert.model import GRAPH_SUFFIX
 from foundation import tables, terminal
-from foundation.people_numbers import figure
+from foundation.people_numbers import count, figure
 from sut.commands.sweep import best
 from sut.commands.sweep.best import Best
 from sut.commands.sweep.grid import Axis, point_text, shown
@@ -18,6 +19,7 @@ from sut.record.figures import label
 from sut.settings.settings import RunConfig
 
 _INTERVAL, _OF_THE_BEST = "mean, 95 % CI", "of the best"
+_NUMBER = re.compile(r"[\d.,]+")
 _SURE_FROM = 3  # repeats: with two, the interval is too wide to be of use
 _COLUMNS = ("samples_per_s", "peak_qps", "p50_ms", "p90_ms", "p99_ms", "batch_p50_ms", "batch_p99_ms", "f1", "accuracy")
 _SHARED = ("scenario", "mode", "model", "backend", "precision")  # settings shown in the heading, unless they are swept
@@ -35,6 +37,14 @@ def heading(config: RunConfig, axes: Sequence[Axis]) -> str:
 def notices(summaries: Sequence[PointSummary]) -> list[str]:
     """The notices of all runs, to be printed with the figures."""
     return list(dict.fromkeys(notice for one in summaries for notice in one.notices))
+
+
+def warnings(finished: Sequence[SweepRow]) -> list[str]:
+    """The warnings of the runs: those that differ in their numbers alone are one line, with the first's numbers."""
+    found: dict[str, list[str]] = {}
+    for text in (text for row in finished for text in row.warnings):
+        found.setdefault(_NUMBER.sub("", text), []).append(text)
+    return [f"in {len(texts)} of {count(len(finished), 'run')}: {texts[0]}" for texts in found.values()]
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ def columns(summaries: Sequence[PointSummary], axes: Sequence[Axis], found: Best
 def show(
     summaries: Sequence[PointSummary], axes: Sequence[Axis], finished: Sequence[SweepRow], found: Best | None
 ) -> None:
-    """Print the table, the best point and the failures below it, and the notices."""
+    """Print the table, the best point and the failures below it, the notices and the warnings."""
     console = terminal.console()
     table = columns(summaries, axes, found)
     tables.show(table.headings, table.rows, table.numbers)
@@ -82,6 +92,8 @@ def show(
             console.print(f"FAILED {point_text(row.point)}, repeat {row.repeat}: {row.error}", soft_wrap=True)
     for notice in notices(summaries):
         console.print(f"note: {notice}", style="dim", soft_wrap=True)
+    for warning in warnings(finished):
+        console.print(f"warning, {warning}", soft_wrap=True)
 
 
 def _share(found: Best, one: PointSummary) -> str:

@@ -267,6 +267,27 @@ def test_of_many_runs_the_fastest_valid_ones_are_shown_and_all_are_listed(
     assert re.findall(r"^\| (run\d) \|", text, re.MULTILINE)[:9] == [f"run{number}" for number in range(9)]
 
 
+def test_of_many_runs_each_scenario_and_mode_is_shown_then_each_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = performance()
+    assert base.performance is not None
+    runs: dict[str, tuple[str, int, float]] = {
+        **{f"fast{number}": ("Offline", 1, 100.0 + number) for number in range(6)},
+        **{f"wide{number}": ("Offline", 2, 50.0 + number) for number in range(2)},
+        "slow": ("SingleStream", 1, 0.1),
+    }
+    for name, (scenario, instances, speed) in runs.items():
+        config = replace(base.config, scenario=scenario, instances=instances, log_dir=tmp_path / name)
+        progress = None
+        written(tmp_path / name, replace(base, config=config, progress=progress, first_query_unix_s=1e9,
+                                         result=replace(base.performance, value=speed)))  # fmt: skip
+    assert command.main([str(tmp_path), "--output", str(tmp_path / "page.html")]) == 0
+    assert "6 of 9 runs in " in capsys.readouterr().err
+    found = re.findall(r"^(fast\d|wide\d|slow)$", read(tmp_path / "page.html").text, re.MULTILINE)
+    assert set(found[:6]) == {"slow", "fast5", "wide1", "fast4", "fast3", "fast2"}
+
+
 @pytest.mark.parametrize(
     "record",
     [

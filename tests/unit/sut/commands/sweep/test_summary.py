@@ -10,7 +10,7 @@ import records
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.commands.sweep import summary
+from sut.commands.sweep import summary, table
 from sut.commands.sweep.grid import axis, points
 from sut.commands.sweep.rows import SweepRow
 from sut.record import figures
@@ -49,6 +49,16 @@ def test_points_are_put_together_in_the_order_of_the_grid() -> None:
     assert (two.failures, two.verdicts, two.figures["samples_per_s"].n) == (1, {"INVALID": 1, "FAILED": 1}, 1)
     assert not two.is_sure
     assert two.notices == ("a trial", "odd")
+
+
+def test_warnings_that_differ_in_their_numbers_are_one_line() -> None:
+    busy = [replace(row(1), warnings=(f"other work keeps {cores} of 2 cores busy",)) for cores in (1.8, 2.0)]
+    rows = [row(1), *busy, replace(row(2), warnings=("the governor is powersave",))]
+    assert table.warnings(rows) == [
+        "in 2 of 4 runs: other work keeps 1.8 of 2 cores busy",
+        "in 1 of 4 runs: the governor is powersave",
+    ]
+    assert table.warnings([row(1)]) == []
 
 
 def test_offline_has_the_latency_of_its_batches_and_others_loadgens() -> None:
