@@ -40,8 +40,10 @@ class QueryCounters:
     """Counters of a test; other threads may read them during the test."""
 
     issued: int = 0
+    planned: int = 0  # of them, in batches that were formed by length, and their tokens
+    planned_tokens: int = 0
     completed: int = 0
-    tokens: int = 0
+    tokens: int = 0  # of the completed ones
     computed_tokens: int = 0
     squared_tokens: int = 0  # sum of squared lengths, which attention takes
     first_issue_s: float = 0.0  # time.perf_counter() of the first query; 0 before it
@@ -124,8 +126,11 @@ class Scheduler:
         if self._room is not None or len(ids) == 1:
             singles = (slice(one, one + 1) for one in range(len(ids)))
             return (Job(ids[one], indexes[one], issued_s=issued_s[one]) for one in singles)
+        lengths = self._lengths[indexes]
+        self.progress.planned += len(ids)
+        self.progress.planned_tokens += int(lengths.sum())
         batches = batching.by_length(
-            self._lengths[indexes],
+            lengths,
             self._limits.max_batch_tokens,
             packed=self._limits.packed,
             instances=self._executor.instances,

@@ -12,7 +12,7 @@ from accuracy.log import AccuracyLogError
 from accuracy.score import Score
 from accuracy.targets import Target
 from foundation import log_files, program
-from foundation.steps import doing
+from foundation.step_times import StepTimes
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
 from sut.machine import load, memory
@@ -59,7 +59,7 @@ def run(config: RunConfig) -> int:
         prepared, executor = _with_executor(replace(prepared, warnings=warnings))
         print(terminal_report.opening(prepared), file=sys.stderr, flush=True)
         try:
-            with doing(terminal_report.loading(prepared)):
+            with StepTimes(prepared.cache_dir).doing(terminal_report.loading(prepared), *prepared.load_step):
                 ready = executor.start()
             code = (find_peak.run if config.find_peak else _measure)(prepared, executor, ready)
         finally:

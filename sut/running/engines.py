@@ -9,7 +9,6 @@ run never uses an engine that was built from anything else.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from backends.bert.model import Model
 from backends.quantization import engine_store
 from backends.quantization.engine_store import About
 from foundation import sealed_directory
+from foundation.step_times import StepTimes
 from qsl import feature_cache
 from qsl.base import Features
 from qsl.data_set import DataSet
@@ -41,7 +41,6 @@ OpenData = Callable[[Path], DataSet]
 DIGEST = "calibration_features_sha256"
 _NOT_CONTENT = ("model", "calibration_dataset", "calibration_list")  # names, which are not part of the key
 _SAMPLES, _RANDOM_SAMPLES = 500, 16  # of a calibration; random weights need few
-_EVERY_S = 10.0  # between two lines without a terminal
 
 
 def needs_engine(config: RunConfig) -> bool:
@@ -149,16 +148,17 @@ def _build(config: RunConfig, model: Model, inputs: _EngineInputs, directory: Pa
     if _can_be_written(directory):
         print(f"the engine in {directory} is damaged or not complete", file=sys.stderr)
     print(f"building the {config.precision} engine in {directory}", file=sys.stderr)
-    progress = _BuildProgress()
-    builder.build(
-        directory,
-        model,
-        inputs.samples,
-        {**inputs.about, **builder.settings(), "built_on": machine_facts.kind()},
-        machine_facts.cores(),
-        progress.update,
-    )
-    progress.end()
+    times = StepTimes(asset_paths.cache_dir(config))
+    step = ("build", config.backend, config.precision, model.spec, len(inputs.samples), machine_facts.cores())
+    with times.doing(f"{config.precision} engine", *step) as say:
+        builder.build(
+            directory,
+            model,
+            inputs.samples,
+            {**inputs.about, **builder.settings(), "built_on": machine_facts.kind()},
+            machine_facts.cores(),
+            lambda part, done, total: say(f"{part}: {done:,} of {total:,}"),
+        )
 
 
 def _can_be_written(directory: Path) -> bool:
@@ -213,23 +213,3 @@ def _inputs(config: RunConfig, model: Model, open_data: OpenData) -> _EngineInpu
 def _choose(features: Features, count: int, seed: int) -> list[int]:
     draw = np.random.default_rng(seed)
     return sorted(draw.choice(len(features), min(count, len(features)), replace=False).tolist())
-
-
-class _BuildProgress:
-    """The progress of a build: one line that is overwritten on a terminal, otherwise a line every ten seconds."""
-
-    def __init__(self) -> None:
-        self._live, self._open = sys.stderr.isatty(), False
-        self._next_s = time.perf_counter() + (0 if self._live else _EVERY_S)
-
-    def update(self, what: str, done: int, total: int) -> None:
-        if self._live:
-            self._open = True
-            print(f"\r{what}: {done} of {total}   ", end="", file=sys.stderr, flush=True)
-        elif time.perf_counter() >= self._next_s:
-            self._next_s += _EVERY_S
-            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._open:
-            print(file=sys.stderr)

@@ -23,6 +23,7 @@ from foundation.steps import doing
 from qsl.base import Features
 from qsl.data_set import DataSet
 from sut.executors.worker import WorkerSpec
+from sut.fetch import resolve as asset_paths
 from sut.machine.topology import Place, Topology
 from sut.running import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
 from sut.running.instances_plan import InstancesPlan
@@ -81,6 +82,18 @@ class Prepared:
         """`config` for LoadGen, with --steps converted into a number of queries."""
         queries = warm_up.queries(self.config, self.worker.shapes, self.instances)
         return replace(self.config, test_query_count=queries)
+
+    @property
+    def cache_dir(self) -> Path:
+        return asset_paths.cache_dir(self.config)
+
+    @property
+    def load_step(self) -> tuple[object, ...]:
+        """What decides how long the instances take to load and to warm up."""
+        config = self.config
+        engine = (config.backend, self.precision, config.model, config.fpmath_mode)
+        where = (self.instances, config.threads, config.executor, config.node or config.address)
+        return "load", *engine, *where, self.worker.shapes, config.warmup_steps
 
     @property
     def is_forked(self) -> bool:

@@ -84,7 +84,7 @@ def run(
     total = prepared.samples if prepared.config.mode == "accuracy" else None
     clock, watch = WallClock(), StallWatch(stall_watch.limit_s(prepared.config, ready))
     try:
-        with ProgressLine(plan, scheduler.progress, total) as line:
+        with ProgressLine(plan, scheduler.progress, total, sum(one.samples_per_s for one in ready)) as line:
             with limits.named("start LoadGen"):
                 thread.start()
             alive = True
