@@ -1,8 +1,8 @@
 """A line on standard error that shows the state of something, until the next state or the end replaces it.
 
-On a terminal it is overwritten in place. Elsewhere it is a new line for a state now and then. A program that shows the
-states itself (a notebook, a command that makes several runs) asks for them by `WIDTH` in this process's environment:
-each then ends with a carriage return, and fits into that number of columns.
+On a terminal and in a notebook it is overwritten in place. Elsewhere it is a new line for a state now and then. A
+command that shows the states itself asks for them by `WIDTH` in the environment of its child: each then ends with a
+carriage return, and fits into that number of columns.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from foundation.foreign_text import printable
 from foundation.people_numbers import typed
 
 WIDTH = "MLPERF_BERT_SUT_LIVE_WIDTH"
+_NOTEBOOK, _NOTEBOOK_COLUMNS = "ipykernel", 100  # its stream is no terminal, and carriage returns work in it
 _LIVE_S, _EVERY_S = 0.25, 10.0  # between two states: of a live line, of lines
 _LONGEST_BAR, _SHORTEST_BAR = 20, 5  # cells
 _DONE, _LEFT = "━", "─"
@@ -61,6 +62,8 @@ def width() -> int | None:
     """Columns for a live line; None where there is none."""
     if asked := typed(os.environ.get(WIDTH, "")):
         return int(asked)
+    if type(sys.stderr).__module__.partition(".")[0] == _NOTEBOOK:
+        return _NOTEBOOK_COLUMNS
     if not sys.stderr.isatty():
         return None
     try:

@@ -6,15 +6,18 @@ request → prerequisites → plan → runs (each in its own process; test01 ver
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from accuracy import squad
 from foundation import held_directory
 from foundation.steps import doing
-from submission import prerequisites
+from submission import prerequisites, show
 from submission.check import command as check_command
+from submission.check import tree
 from submission.package import build, documents, pack, side_files, summary
 from submission.prerequisites import Prerequisites
 from submission.submit import earlier, plan, request_file, runs, test01, user_conf, workspace
@@ -24,35 +27,45 @@ from submission.submit.workspace import Workspace
 from sut.errors import INVALID, VALID, RunFailedError
 from sut.record import run_record
 
+Facts = Mapping[str, object]  # what --json prints
+
 
 def main(argv: list[str]) -> int:
     """The verb `submit`."""
     request, options = parse(argv)
     try:
-        return _dry_run(request) if options.dry_run else _submit(request, options, argv)
+        with redirect_stdout(sys.stderr) if options.json else nullcontext():
+            code, facts = _dry_run(request) if options.dry_run else _submit(request, options, argv)
     except runs.RunStoppedError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\nFinished runs are kept. To continue, type the same command with --resume.", file=sys.stderr)
         raise
+    if options.json:
+        print(json.dumps(facts))
+    return code
 
 
-def _dry_run(request: SubmissionRequest) -> int:
+def _dry_run(request: SubmissionRequest) -> tuple[int, Facts]:
     """Make the trial runs in a temporary directory and show the plan."""
     with held_directory.temporary("submit") as folder, workspace.claimed(folder) as (output, lock):
-        ready = prerequisites.check(request, output)
+        ready = _checked(request, output)
         speeds = _speeds(request, output, lock)
         steps = plan.runs(request, Workspace(request.output_dir), speeds, len(ready.data.features))
     plan.show(request, Workspace(request.output_dir), steps, speeds, user_conf.measured(request, speeds), set())
-    return VALID
+    return VALID, {"plan": [plan.facts(step, speeds) for step in steps]}
 
 
-def _submit(request: SubmissionRequest, options: ResumeOptions, argv: Sequence[str]) -> int:
+def _checked(request: SubmissionRequest, output: Workspace) -> Prerequisites:
+    with doing("checking the model, the data set and the disk"):
+        return prerequisites.check(request, output)
+
+
+def _submit(request: SubmissionRequest, options: ResumeOptions, argv: Sequence[str]) -> tuple[int, Facts]:
     with workspace.claimed(request.output_dir) as (output, lock):
         earlier.check(request, options, output)
-        with doing("checking the model, the data set and the disk"):
-            ready = prerequisites.check(request, output)
+        ready = _checked(request, output)
         if options.clean:
             earlier.remove(output)
         if not output.request_file.exists():
@@ -106,7 +119,9 @@ def _verify(step: Step, folder: Path, request: SubmissionRequest, output: Worksp
     )
 
 
-def _package(request: SubmissionRequest, output: Workspace, ready: Prerequisites, steps: list[Step]) -> int:
+def _package(
+    request: SubmissionRequest, output: Workspace, ready: Prerequisites, steps: list[Step]
+) -> tuple[int, Facts]:
     """Build and check the tree, then write the tarball and its side files; a tree that fails a check is not packed."""
     for suffix in workspace.SUFFIXES:
         output.package(suffix).unlink(missing_ok=True)
@@ -115,15 +130,17 @@ def _package(request: SubmissionRequest, output: Workspace, ready: Prerequisites
         verdict = check_command.check(output.tree, request.round.name)
     print()
     check_command.show(verdict)
+    facts = {"check": check_command.record(output.tree, verdict)}
     if not verdict.holds:
         print(
             f"\nThe package was not written. The tree is {output.tree}, its runs are in {output.runs}.", file=sys.stderr
         )
-        return INVALID
+        return INVALID, {"package": None, **facts}
     last = max(runs.times(step, output).ended for step in steps)
     results = summary.write(output, last)
     marks = documents.marks(request, [run_record.read(step.folder(output)) for step in steps])
     side_files.write(request, output, [*plan.probes(request), *steps], marks)
     pack.pack(output, int(last.timestamp()))
     side_files.show(output, results, marks)
-    return VALID
+    shown = show.content(output.folder, tree.read(output.tree))
+    return VALID, {"package": str(output.package(".tar.gz")), **facts, **shown}

@@ -82,8 +82,13 @@ def _print(path: Path, files: Tree) -> None:
 
 
 def _print_json(path: Path, files: Tree) -> None:
+    print(json.dumps(content(path, files)))
+
+
+def content(path: Path, files: Tree) -> dict[str, object]:
+    """The results of a package as JSON values."""
     results = [_record(one) for one in contents.read(files)]
-    print(json.dumps({"path": str(path), "trial": files.has(PurePosixPath(TRIAL_MARKER)), "results": results}))
+    return {"path": str(path), "trial": files.has(PurePosixPath(TRIAL_MARKER)), "results": results}
 
 
 def _record(one: PackedResult) -> dict[str, object]:

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     args = parser().read(argv)
     verdict = check(args.path, args.round, as_trial=args.trial, ignore_marker=args.official)
     if args.json:
-        print(json.dumps(_record(args.path, verdict), indent=2))
+        print(json.dumps(record(args.path, verdict), indent=2))
     else:
         show(verdict)
     return VALID if verdict.holds else INVALID
@@ -77,7 +77,8 @@ def parser() -> Parser:
     return found
 
 
-def _record(path: Path, verdict: Verdict) -> dict[str, object]:
+def record(path: Path, verdict: Verdict) -> dict[str, object]:
+    """The verdict for --json."""
     return {"path": str(path), "holds": verdict.holds, **asdict(verdict)}
 
 

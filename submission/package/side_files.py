@@ -68,4 +68,5 @@ def show(output: Workspace, results: Sequence[PackedResult], marks: Sequence[str
     console.print(table)
     for mark in marks:
         console.print(mark)
+    console.print(f"runs: {output.runs}", soft_wrap=True)
     console.print(f"packed: {output.package('.tar.gz')}", soft_wrap=True)

@@ -96,6 +96,11 @@ def _expected_s(request: SubmissionRequest, scenario: str, kind: str, speed: flo
     return max(samples, asked_qps * _OFFLINE_SLACK * rules.MIN_DURATION_S) / speed
 
 
+def facts(step: Step, speeds: Mapping[str, float]) -> dict[str, object]:
+    """A run for --json."""
+    return {"run": step.name, "queries_per_s": speeds[step.scenario], "expected_s": round(step.expected_s, 1)}
+
+
 def show(
     request: SubmissionRequest,
     output: Workspace,

@@ -66,11 +66,12 @@ class SubmissionRequest:
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """How to proceed with a request: resume, only plan, or remove the earlier one."""
+    """How to proceed with a request: resume, only plan, or remove the earlier one; and what to print."""
 
     resume: bool
     dry_run: bool
     clean: bool
+    json: bool
 
 
 def parse(argv: Sequence[str]) -> tuple[SubmissionRequest, ResumeOptions]:
@@ -96,7 +97,7 @@ def parse(argv: Sequence[str]) -> tuple[SubmissionRequest, ResumeOptions]:
         run=resolve(values | {"round": chosen.name}, toml),
     )
     _check(request, own)
-    return request, ResumeOptions(own.resume, own.dry_run, own.clean)
+    return request, ResumeOptions(own.resume, own.dry_run, own.clean, own.json)
 
 
 def parser() -> Parser:
@@ -116,6 +117,7 @@ def parser() -> Parser:
     add("--short", action="store_true", help="a trial: few queries, open division, marked as one everywhere")
     add("--resume", action="store_true", help="continue an interrupted submission")
     add("--dry-run", action="store_true", help="only measure the speed and show the plan")
+    add("--json", action="store_true", help="print the results, or the plan, on one line; the rest to standard error")
     add("--clean", action="store_true", help="remove the submission in DIR and start again")
     add("--allow-fake", action="store_true", help="pack runs of a backend without a model: for tests of the package")
     flags.add(found, "submit")

@@ -19,7 +19,7 @@ from submission.submit.workspace import Workspace
 from sut.errors import UsageError
 from sut.settings import settings
 
-_ONLY_ONCE = ("--resume", "--clean", "--dry-run")  # how to proceed, not part of the request
+_ONLY_ONCE = ("--resume", "--clean", "--dry-run", "--json")  # how to proceed, not part of the request
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ are kept and the others are repeated. A run with an unusable result is kept as `
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +18,12 @@ from pathlib import Path
 from accuracy.targets import METRICS
 from foundation import bounded_readers
 from foundation.bounded_readers import UnreadableError
-from foundation.people_numbers import clock
+from foundation.foreign_text import printable
 from foundation.typed_json import decode, encode
-from submission.submit import plan, unchanged, user_conf, workspace
+from submission.submit import plan, shown_run, unchanged, user_conf, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
+from submission.submit.shown_run import ShownRun
 from submission.submit.workspace import Workspace
 from sut.errors import FAILED, RunFailedError, SutError, UsageError
 from sut.machine import limits
@@ -31,6 +33,7 @@ from sut.record.run_record import RunRecord
 
 STEP = "step.json"  # next to a run's logs: its command, start and end
 _REPEATS = 2  # repetitions of a run that ran out of queries
+_NUMBER = re.compile(r"\d[\d,.]*")
 Verify = Callable[[Step, Path], None]
 
 
@@ -92,40 +95,59 @@ def carry_out(
         if step not in left:
             done = times(step, output)
             unchanged.check(step, output, done.files, done.settings)
-    for number, step in enumerate(left, start=1):
-        after_s = sum(later.expected_s for later in left[number:])
-        print(_headline(number, len(left), step, after_s), file=sys.stderr, flush=True)
-        _run_with_retries(step, request, output, lock, verify)
+    said: set[str] = set()
+    labels = [f"[{number}/{len(left)}] {step.name}" for number, step in enumerate(left, start=1)]
+    widest = max(map(len, labels), default=0)
+    for number, (label, step) in enumerate(zip(labels, left, strict=True), start=1):
+        shown = ShownRun(label, step.expected_s, sum(later.expected_s for later in left[number:]))
+        try:
+            _run_with_retries(step, request, output, lock, verify, shown)
+        finally:
+            shown.end()
+        _show(label.ljust(widest), run_record.read(step.folder(output)), times(step, output), said)
 
 
-def _headline(number: int, total: int, step: Step, after_s: float) -> str:
-    rest = f", then {clock(after_s)} of runs remain" if after_s else ""
-    return f"\n[{number}/{total}] {step.name}: about {clock(step.expected_s)}{rest}"
+def _show(label: str, record: RunRecord, took: StepTimes, said: set[str]) -> None:
+    """Print a run's result, and remarks that were not made on another run before, with these numbers or others."""
+    print(shown_run.row(label, record, took.seconds))
+    for remark in shown_run.remarks(record):
+        kind = _NUMBER.sub("", remark)
+        if kind not in said:
+            print(printable(f"      {remark}"))
+        said.add(kind)
+    sys.stdout.flush()
 
 
 def _run_with_retries(
-    step: Step, request: SubmissionRequest, output: Workspace, lock: int, verify: Verify | None
+    step: Step, request: SubmissionRequest, output: Workspace, lock: int, verify: Verify | None, shown: ShownRun
 ) -> None:
     """Make a run; repeat it while its queries ran out and user.conf can get a better speed."""
     for _ in range(_REPEATS):
         try:
-            return _run_once(step, request, output, lock, verify)
+            return _run_once(step, request, output, lock, verify, shown)
         except UnusableRunError as error:
             line = user_conf.corrected(step, output, error.folder, run_record.read(error.folder))
             if not line:
                 raise
-            print(f"\nThe {step.name} run ran out of queries. Repeating it with {line}", file=sys.stderr, flush=True)
-    return _run_once(step, request, output, lock, verify)
+            shown.end()
+            print(f"The {step.name} run ran out of queries. Repeating it with {line}", file=sys.stderr, flush=True)
+    return _run_once(step, request, output, lock, verify, shown)
 
 
-def _run_once(step: Step, request: SubmissionRequest, output: Workspace, lock: int, verify: Verify | None) -> None:
+def _run_once(
+    step: Step, request: SubmissionRequest, output: Workspace, lock: int, verify: Verify | None, shown: ShownRun
+) -> None:
     folder = step.folder(output)
     part = workspace.temporary(folder)
     shutil.rmtree(part, ignore_errors=True)
     started = _now()
     with limits.named(f"start the {step.name} run"):
-        code = run_process.run(step.flags(part), lock, becomes=folder)
+        code, text = run_process.captured(
+            step.flags(part), shown.update, columns=shown.columns, lock=lock, becomes=folder
+        )
     if code not in (0, 1):
+        shown.end()
+        print(text, end="", file=sys.stderr, flush=True)
         raise RunStoppedError(step, code)
     try:
         _check(step, request, output, run_record.read(part))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
+from foundation import live_line
 from foundation.log_files import RUN
 from sut.errors import INVALID, USAGE, VALID, RunFailedError, SutError, UsageError
 from sut.processes import run_process
@@ -33,7 +34,8 @@ def run(
     A result that is INVALID, or misses its target, is a result: see `verdict` and `reasons` of the record.
 
     Args:
-        progress: show on sys.stderr what the command shows; otherwise nothing is printed.
+        progress: show on sys.stderr what the command shows there, in a notebook with a live bar, too; otherwise nothing
+            is printed.
         config: a TOML file of settings to start from, as for `--config`.
         settings: the flags of `python -m sut run` with underscores, such as `batch_size=8` for `--batch-size 8`; None
             is the same as leaving a setting out. docs/guide/settings.md lists them.
@@ -50,10 +52,15 @@ def run(
     chosen = resolved(settings, config)
     logs = chosen.log_dir or default_log_dir(chosen)
     flags = ["run", *to_flags(chosen), *([] if chosen.log_dir else ["--log-dir", str(logs)])]
-    code, text = run_process.captured(flags, sys.stderr if progress else None)
+    code, text = run_process.captured(flags, _show if progress else None, columns=live_line.width())
     if code in (VALID, INVALID) and (logs / RUN).is_file():
         return run_record.read(logs)
     raise error_of(code, text)
+
+
+def _show(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def load(run: str | os.PathLike[str]) -> RunRecord:

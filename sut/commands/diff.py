@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from foundation.typed_json import encode
-from sut.record import figures, run_record
+from sut.record import run_record
 from sut.record.run_record import RunRecord
-from sut.reporting.differences import Difference, differences, sections
+from sut.reporting.differences import Difference, content, differences, sections
 from sut.settings.parser import Parser, new_parser
 
 _MORE = "Compared: settings, machine, versions, files, the plan of cores, and every figure. Exit code: 0."
@@ -28,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser().read(argv)
     first, second = (run_record.read(run) for run in (options.a, options.b))
     if options.json:
-        print(json.dumps(content(first, second), indent=2))
+        print(json.dumps(content(first, second, ("a", "b")), indent=2))
     else:
         _print(first, second)
     return 0
@@ -41,16 +39,6 @@ def parser() -> Parser:
         found.add_argument(name, type=Path, metavar=name.upper(), help="a run's log directory, or its run.json")
     found.add_argument("--json", action="store_true", help="JSON instead of text")
     return found
-
-
-def content(first: RunRecord, second: RunRecord) -> dict[str, Any]:
-    """The differences as JSON: by path in run.json, and the figures of both."""
-    found = _differences(first, second)
-    return {
-        "verdicts": {"a": first.verdict, "b": second.verdict},
-        "differences": [{"name": one.name, "a": encode(one.then), "b": encode(one.now)} for one in found],
-        "figures": {"a": figures.of(first), "b": figures.of(second)},
-    }
 
 
 def _differences(first: RunRecord, second: RunRecord) -> list[Difference]:

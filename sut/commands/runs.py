@@ -97,16 +97,9 @@ def _cells(run: FoundRun, top: Path) -> list[str]:
     """Two lines a cell, so that all of it fits 80 columns."""
     record, config = run.record, run.record.config
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.when_unix_s))
-    result = [_figure(headline.of(record)), *headline.marks(record)]
+    result = [str(headline.of(record) or "no result"), *headline.marks(record)]
     if config.mode != "accuracy" and record.progress and record.performance and record.performance.unit == "ms":
         result.insert(1, f"{figure(record.progress.samples_per_s or 0)} samples/s")
     what = [f"{config.scenario} {config.mode}", f"{config.backend} {record.effective_precision}"]
     where = run.directory.relative_to(top)
     return ["\n".join(lines) for lines in ([record.verdict, when], result, what, [str(where)])]
-
-
-def _figure(found: headline.Headline | None) -> str:
-    if found is None:
-        return "no result"
-    number = f"{found.value:.3f}" if found.unit == "%" else figure(found.value)
-    return f"{found.label} {number}" if found.unit == "%" else f"{number} {found.unit}"

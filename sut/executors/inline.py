@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from contextlib import ExitStack
 
 from foundation import freed_memory
+from sut.executors import blas_threads
 from sut.executors.base import LOAD_PATIENCE_S, Done, Job, Outcome, Ready, load_stalled
 from sut.executors.worker import Worker, WorkerSpec
 from sut.machine import limits
@@ -26,10 +28,13 @@ class InlineExecutor:
         self._jobs: queue.SimpleQueue[tuple[Job, Done] | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Ready | Exception] = queue.SimpleQueue()
         self._closing = threading.Event()
+        self._process = ExitStack()  # what the run changed of it, restored at the end
         self._thread = threading.Thread(target=self._serve, name="instance", daemon=True)
 
     def start(self) -> list[Ready]:
-        os.environ.update(self._spec.environment)
+        environment = dict(self._spec.environment)
+        self._process.enter_context(blas_threads.kept(environment))
+        os.environ.update(environment)
         with limits.named("start the instance"):
             self._thread.start()
             try:
@@ -48,6 +53,7 @@ class InlineExecutor:
         self._jobs.put(None)
         if self._thread.ident and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_S)  # an engine with its own threads must stop before the interpreter does
+        self._process.close()
 
     def _serve(self) -> None:
         try:

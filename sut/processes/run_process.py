@@ -7,17 +7,18 @@ the run ends as after Ctrl-C.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TextIO
 
+from foundation import live_line
 from sut import import_path
 from sut.errors import UsageError
 
@@ -57,11 +58,21 @@ def run(
             raise
 
 
-def captured(flags: Sequence[str], show: TextIO | None) -> tuple[int, str]:
+def captured(
+    flags: Sequence[str],
+    show: Callable[[str], object] | None = None,
+    *,
+    columns: int | None = None,
+    lock: int | None = None,
+    becomes: Path | None = None,
+) -> tuple[int, str]:
     """Run `python -m sut` with these flags to its end, without a terminal; returns its exit code and standard error.
 
     Args:
-        show: gets each line of standard error when it is written.
+        show: gets each line of standard error when it is written, and each state of a live line.
+        columns: the width of live lines (`foundation.live_line`), states of which end with a carriage return and are
+            not in the text that is returned; None: states are lines.
+        lock, becomes: as for `run`.
     """
     lines: list[str] = []
     with subprocess.Popen(
@@ -69,17 +80,17 @@ def captured(flags: Sequence[str], show: TextIO | None) -> tuple[int, str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": _with_home(os.environ.get("PYTHONPATH"))},
-        text=True,
-        encoding="utf-8",
-        errors="replace",
+        pass_fds=[] if lock is None else [lock],
+        env=_environment(becomes, columns) | {"PYTHONPATH": _with_home(os.environ.get("PYTHONPATH"))},
     ) as process:
         assert process.stdin is not None and process.stderr is not None
         try:
-            for line in process.stderr:
-                lines.append(line)
-                if show:
-                    show.write(line)
+            with io.TextIOWrapper(process.stderr, encoding="utf-8", errors="replace", newline="") as written:
+                for line in written:
+                    if not line.endswith("\r"):
+                        lines.append(line)
+                    if show:
+                        show(line)
             return process.wait(), "".join(lines)
         except BaseException:
             _end(process)
@@ -104,16 +115,17 @@ def check(flags: Sequence[str]) -> None:
         raise UsageError(f"expected settings that each run takes, in a process of its own, found: {found}")
 
 
-def _environment(becomes: Path | None) -> dict[str, str]:
-    return {**os.environ, **({_BECOMES: str(becomes)} if becomes else {})}
+def _environment(becomes: Path | None, columns: int | None = None) -> dict[str, str]:
+    ours = {_BECOMES: str(becomes) if becomes else "", live_line.WIDTH: str(columns or "")}
+    return os.environ | ours
 
 
 def shown(logs: Path) -> Path:
     """The log directory of this run as it is printed: the name that the command which started the run gives it."""
-    return Path(os.environ.get(_BECOMES, logs))
+    return Path(os.environ.get(_BECOMES) or logs)
 
 
-def _end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> int:
+def _end(process: subprocess.Popen[bytes]) -> int:
     assert process.stdin is not None
     process.stdin.close()
     try:

@@ -25,9 +25,8 @@ _PERCENTILES: tuple[Percentile, ...] = get_args(Percentile)
 _FULL = "If the disk is full, type another --log-dir."
 # What a figure of this unit counts; shown with every figure.
 COUNTED = {
-    "samples/s": "samples answered, over the time from the first query's issue to the last answer, by LoadGen's clock; "
-    "rows of padding never count, and tokenisation was done before",
-    "ms": "from a query's issue to its last answer, by LoadGen's clock; tokenisation was done before",
+    "samples/s": "real samples, from first issue to last answer, tokenised before",
+    "ms": "from a query's issue to its last answer, tokenised before",
 }
 # LoadGen's key of a requirement that was not met → what to do.
 _REQUIREMENTS = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sut.record import run_record
+from foundation.typed_json import encode
+from sut.record import figures, run_record
 from sut.record.run_record import RunRecord
 
 # Sections of two records that are compared, in addition to the figures.
@@ -42,3 +44,16 @@ def that_differ(records: Sequence[RunRecord]) -> list[str]:
     names = dict.fromkeys(name for one in flat for name in one)
     among = [name for name in names if name.partition(".")[0] in _SECTIONS and name not in _OWN]
     return [name for name in among if any(one.get(name) != flat[0].get(name) for one in flat[1:])]
+
+
+def content(
+    then: RunRecord, now: RunRecord, names: tuple[str, str], among: Sequence[str] = _SECTIONS
+) -> dict[str, Any]:
+    """The differences as JSON values, by path in run.json, and the figures of both; `names` of the runs are keys."""
+    found = differences(then, now, sections(then, now, among))
+    a, b = names
+    return {
+        "verdicts": {a: then.verdict, b: now.verdict},
+        "differences": [{"name": one.name, a: encode(one.then), b: encode(one.now)} for one in found],
+        "figures": {a: figures.of(then), b: figures.of(now)},
+    }

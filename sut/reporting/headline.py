@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accuracy.targets import METRICS
+from foundation.people_numbers import figure
 from sut.record.run_record import RunRecord
 
 TRIAL, RANDOM = "trial run", "random weights"
@@ -18,6 +19,9 @@ class Headline:
     value: float
     unit: str
     path: str
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.value:.3f}" if self.unit == "%" else f"{figure(self.value)} {self.unit}"
 
 
 def of(record: RunRecord) -> Headline | None:

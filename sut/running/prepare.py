@@ -24,6 +24,7 @@ from qsl.base import Features
 from qsl.data_set import DataSet
 from sut.executors.worker import WorkerSpec
 from sut.fetch import resolve as asset_paths
+from sut.machine import facts as machine_facts
 from sut.machine.topology import Place, Topology
 from sut.running import engines, inputs, instances_plan, log_dir, model_choice, notices, target, warm_up
 from sut.running.instances_plan import InstancesPlan
@@ -58,6 +59,7 @@ class Prepared:
     zero_weights: float | None  # share of an .onnx file's weights that are 0
     stamps: Mapping[Path, FileStamp | None]  # of the files that instances read, before they do
     notices: tuple[str, ...]  # printed with every figure; a run with any of them cannot be submitted
+    environment: Mapping[str, str]  # that this process was started with: an instance in it changes some
     warnings: tuple[str, ...] = ()  # what makes the figure lower than it could be; they change no verdict
 
     @property
@@ -154,6 +156,7 @@ def prepare(asked: RunConfig, logs: Path | None = None, *, builds: bool = True) 
         precision=model_choice.precision(config, model, graph.types if graph else {}),
         zero_weights=graph.zeros if graph else None,
         stamps=stamps,
+        environment=machine_facts.environment(),
         notices=(*fp16_fallback.notices(asked), *notices.of(resolved, model, task, judged, data)),
     )
 

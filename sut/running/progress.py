@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 
 from foundation.live_line import LiveLine
-from foundation.people_numbers import clock, count, figure
+from foundation.people_numbers import clock, count
 from sut.queries.loadgen import Plan
 from sut.queries.scheduler import QueryCounters
 
@@ -44,7 +44,7 @@ class ProgressLine:
 
     def _text(self, elapsed_s: float, left_s: float | None) -> str:
         done = self._counters.completed
-        rate = f", {figure(done / elapsed_s)} a second" if done and elapsed_s else ""
+        rate = f", {done / elapsed_s:,.1f} a second" if done and elapsed_s else ""
         left = "" if left_s is None else f", about {clock(left_s)} left"
         return f"{count(done, 'sample')}{rate}, {clock(elapsed_s)}{left}"
 

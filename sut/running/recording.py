@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from backends.bert import checkpoints
@@ -56,7 +56,7 @@ def begin(prepared: Prepared) -> RunRecord:
         geometry=prepared.model.config,
         engine=_engine(prepared.model.engine),
         server=prepared.model.served,
-        machine=machine_facts.facts(),
+        machine=replace(machine_facts.facts(), environment=prepared.environment),
     )
     run_record.write(prepared.config.logs, record)
     return record
@@ -110,7 +110,8 @@ def _nodes_engine(nodes: Sequence[NodeRecord]) -> Engine | None:
 
 def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:
     """The record with the counts so far."""
-    progress, geometry = Progress(**asdict(scheduler.progress)), record.geometry
+    counters = {one.name: getattr(scheduler.progress, one.name) for one in fields(Progress)}
+    progress, geometry = Progress(**counters), record.geometry
     took = operations.of(geometry, record.effective_precision, progress) if geometry else None
     return replace(record, progress=progress, operations=took)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from command import Case, Run, assert_refused
@@ -31,9 +32,11 @@ def test_a_changed_file_is_named(run: Run, case: Case, tmp_path: Path) -> None:
         == 0
     )
     own.write_text(own.read_text() + "\n# changed\n")
-    again = run("replay", "logs", "--log-dir", "second", with_case=False)
+    again = run("replay", "logs", "--log-dir", "second", "--json", with_case=False)
     assert again.code == 0, again.err
-    assert "checksums.user_conf: " in again.out
+    printed = json.loads(again.out)  # nothing else is on standard output
+    assert [one["name"] for one in printed["differences"]] == ["checksums.user_conf"]
+    assert printed["run"].endswith("second") and printed["verdicts"] == {"then": "VALID", "now": "VALID"}
 
 
 def test_a_path_without_a_run_is_refused(run: Run) -> None:

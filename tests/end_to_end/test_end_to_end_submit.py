@@ -51,7 +51,7 @@ def test_an_interrupted_submission_is_resumed_and_repeats_nothing(
         resumed = to_the_end(submit(*FAKE, "--resume"))  # at once: it waits for what is left of the other
         wait_until(lambda: not processes(command.pid))
     assert resumed.code == 0, resumed.err
-    assert ".part" not in resumed.out and f"out/runs/Offline/{PERFORMANCE}" in resumed.out
+    assert ".part" not in resumed.out and "runs: out/runs" in resumed.out
     assert list(done) == [PROBE, ACCURACY, PERFORMANCE][: len(done)]
     assert {name: finished(runs)[name] for name in done} == done
     assert [row["Scenario"] for row in rows(resumed)] == ["Offline"]
@@ -144,8 +144,11 @@ def test_the_replay_backend_gives_the_accuracy_of_the_run_that_it_replays(run: R
     assert run("--mode", "accuracy", module="sut").code in (0, 1)
     assert run("logs", "answers.npz", module="submission.submit.rehearsal").code == 0
     f1 = json.loads((tmp_path / "work" / "logs" / "run.json").read_text())["result"]["f1"]
-    flags = ["submit", *TRIAL, *case.data, "--backend", "replay", "--model", "replay:answers.npz,sample_ms=2"]
+    flags = ["submit", *TRIAL, "--json", *case.data, "--backend", "replay", "--model", "replay:answers.npz,sample_ms=2"]
     ended = run(*flags, "--scenarios", "Offline", "--test-query-count", case.samples, with_case=False)
     assert ended.code == 0, ended.err
     assert [row["Accuracy"] for row in rows(ended)] == [f1]
+    printed = json.loads(ended.out)  # nothing else is on standard output
+    assert [one["f1"] for one in printed["results"]] == [f1] and printed["check"]["holds"]
+    assert printed["package"] == "out/mlperf_submission.tar.gz" and "[1/2] Offline accuracy" in ended.err
     assert "no model ran" in out(ended, "mlperf_submission_summary.csv").read_text()

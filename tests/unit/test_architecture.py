@@ -52,7 +52,7 @@ FLOORS = {
         ("tasks",),
         ("demo", "distill", "finetune", "package", "pretrain", "pretrain_data", "report", "sst2"),
     ),
-    "submission": (("rules",), ("submit",), ("check",), ("package",), ("prerequisites",), ("command", "show")),
+    "submission": (("rules",), ("submit",), ("check",), ("package",), ("prerequisites", "show"), ("command",)),
 }
 FLOOR = {
     f"{package}.{room}": floor for package in FLOORS for floor, rooms in enumerate(FLOORS[package]) for room in rooms

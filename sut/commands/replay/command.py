@@ -9,10 +9,11 @@ stored answers.)
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator, Set
-from contextlib import chdir
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from foundation.foreign_text import printable_lines
 from sut.machine import facts as machine_facts
 from sut.record import run_record
 from sut.record.run_record import RunRecord
-from sut.reporting.differences import differences, sections
+from sut.reporting.differences import content, differences, sections
 from sut.settings.parser import Parser, new_parser
 from sut.settings.resolve import default_log_dir, given, resolve, to_flags
 from sut.settings.settings import DEMO, SETTINGS, RunConfig
 
 _MORE = """What may differ: versions, machine, files, plan, result. Exit code: that of the new run."""
+
+_NAMES = ("then", "now")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ def main(argv: list[str]) -> int:
     config = replace(earlier.config, log_dir=log_dir)
     _announce(earlier, config)
     with chdir(earlier.directory):
-        return _dry_run(earlier) if options.dry_run else _repeat(earlier, config)
+        if options.dry_run:
+            return _dry_run(earlier, as_json=options.json)
+        return (_repeat_as_json if options.json else _repeat)(earlier, config)
 
 
 def parser() -> Parser:
@@ -68,6 +73,7 @@ def parser() -> Parser:
         action="store_true",
         help="only print the command, and the differences that are known without a run",
     )
+    found.add_argument("--json", action="store_true", help="print the differences and both results on one line of JSON")
     return found
 
 
@@ -118,7 +124,7 @@ def _announce(earlier: Earlier, config: RunConfig) -> None:
     print(printable_lines("\n".join(lines)), file=sys.stderr, flush=True)
 
 
-def _dry_run(earlier: Earlier) -> int:
+def _dry_run(earlier: Earlier, *, as_json: bool) -> int:
     """Print the differences that are known without a run: the machine, the versions, the files."""
     from backends.bert.checkpoints import find_model
     from sut.commands.replay.table import show_differences
@@ -132,7 +138,10 @@ def _dry_run(earlier: Earlier) -> int:
         now = replace(now, checksums=recording.checksums(then.config, model, {}))
         known.append("checksums")
     among = sections(then, now, known)
-    show_differences(differences(then, now, among), among)
+    if as_json:
+        print(json.dumps({"differences": content(then, now, _NAMES, among)["differences"]}))
+    else:
+        show_differences(differences(then, now, among), among)
     return 0
 
 
@@ -145,4 +154,13 @@ def _repeat(earlier: Earlier, config: RunConfig) -> int:
     among = sections(earlier.record, now)
     show_differences(differences(earlier.record, now, among), among)
     show_figures(earlier.record, now)
+    return code
+
+
+def _repeat_as_json(earlier: Earlier, config: RunConfig) -> int:
+    """The tables go to standard error."""
+    with redirect_stdout(sys.stderr):
+        code = _repeat(earlier, config)
+    now = run_record.read(config.logs)
+    print(json.dumps({"run": str(config.logs), **content(earlier.record, now, _NAMES)}))
     return code

@@ -16,6 +16,7 @@ from backends.bert.model import Model
 from qsl.base import Features
 from qsl.feature_cache import FeatureFiles
 from sut.errors import RunFailedError
+from sut.executors import blas_threads
 from sut.executors.inline import InlineExecutor
 from sut.executors.worker import WorkerSpec
 
@@ -45,9 +46,12 @@ def test_one_that_never_loads() -> None:
         released.wait()
         raise AssertionError
 
+    one, before = executor(never), blas_threads.used()
     with pytest.raises(RunFailedError, match=r"within 0\.05 s, found that it is not ready.*--stall-timeout-s"):
-        executor(never).start()
+        one.start()
     released.set()
+    one.close()
+    assert blas_threads.used() == before
 
 
 LIMITS = {
