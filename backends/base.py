@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.access import NO_ACCESS, Access
-from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
 from backends.entry import Entry
 from backends.errors import BackendError
@@ -131,9 +131,9 @@ class Accelerator:
     capability: tuple[int, int]  # compute capability (major, minor) of an NVIDIA GPU
     pci_address: str = ""  # such as 0000:3b:00.0
 
-    def batch_tokens(self, config: BertConfig) -> int:
+    def batch_tokens(self, config: EncoderConfig) -> int:
         """Tokens of the largest batch: enough to keep the device busy, in a small part of its memory."""
-        bytes_per_token = 2 * (8 * config.hidden_size + config.intermediate_size)  # activations of one layer
+        bytes_per_token = 2 * (8 * config.hidden_size + config.intermediate_size)  # activations of a layer of BERT
         return max(512, min(_MAX_BATCH_TOKENS, int(self.memory_bytes * _BATCH_SHARE / bytes_per_token)))
 
 

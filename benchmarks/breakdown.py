@@ -27,6 +27,7 @@ import torch
 from rich.table import Table
 
 from backends.base import Batch
+from backends.bert.architectures import require_bert
 from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
@@ -84,7 +85,7 @@ def _timed(bert: PackedBert, times: Times) -> PackedBert:
 def _load(precision: str, kernels: CpuKernels, product: TileProduct | None) -> PackedBert:
     model = find_model("random:bert-large")
     assert model.config is not None
-    config = replace(model.config, num_hidden_layers=LAYERS)
+    config = replace(require_bert(model.config, "benchmarks.breakdown"), num_hidden_layers=LAYERS)
     tensors = read_tensors(Model(model.spec, config, None))
     if precision != "int8":
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]

@@ -24,6 +24,7 @@ from rich.table import Table
 from accuracy.log import PAD_LOGIT
 from accuracy.squad import score_logits
 from backends.base import Batch, Options
+from backends.bert.architectures import require_bert
 from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import BertConfig
 from backends.formats.base import Tensors
@@ -31,7 +32,7 @@ from backends.formats.onnx_io_names import INPUTS
 from backends.onnxruntime_cpu import graph as onnx_graph
 from backends.onnxruntime_cpu import int8_graph
 from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
-from backends.onnxruntime_cpu.graph import BuiltGraph
+from backends.onnxruntime_cpu.graph_builder import BuiltGraph
 from backends.quantization.calibration import CalibrationSettings, observe, quantize
 from benchmarks import outlier_model
 from foundation import program, terminal
@@ -87,7 +88,9 @@ def _demo(samples: int) -> CalibrationCase:
     assert model.config is not None
     trial = [Batch.of([dev.features.sample(i)]) for i in range(len(dev.features))]
     calibration = [Batch.of([train.features.sample(i)]) for i in range(samples)]
-    return CalibrationCase(model.config, read_tensors(model), calibration, trial, score)
+    return CalibrationCase(
+        require_bert(model.config, "benchmarks.calibration"), read_tensors(model), calibration, trial, score
+    )
 
 
 def _outliers(samples: int, layers: int) -> CalibrationCase:

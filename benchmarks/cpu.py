@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from backends.bert.checkpoints import find_model
-from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from benchmarks import cpu_report, demo_server, length_matched, sut_runs, without_amx
 from benchmarks.interleave import Contestant, Reading, run_turns
 from benchmarks.peers import missing, on_cores, peer_class
@@ -49,7 +49,7 @@ class SharedInputs:
         self.tokens: dict[int, float] = {}  # number of samples of a set → its mean length
 
     @property
-    def geometry(self) -> BertConfig:
+    def geometry(self) -> EncoderConfig:
         config = find_model(self.model).config
         assert config is not None
         return config

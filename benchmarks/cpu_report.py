@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from benchmarks.interleave import Contestant, Goal, RatioTerm, Reading, Results, Spread, best, ratio, spread, summary
 from foundation.people_numbers import figure
 from sut.machine import facts as machine_facts
@@ -32,7 +32,7 @@ class CpuReport:
         self,
         contestants: Sequence[Contestant],
         results: Results,
-        config: BertConfig,
+        config: EncoderConfig,
         tokens_per_sample: float,
         without: tuple[str, ...] = (),  # instruction sets that were disabled
     ) -> None:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from backends.base import Batch
+from backends.bert.config import LINEARS
 from backends.gpu import choice_cache, gemm_tuning, pass_tuning
 from backends.gpu.cuda_graphs import BatchSizes, CudaGraphs
 from backends.gpu.engine import BUCKETS
@@ -32,7 +33,6 @@ from backends.gpu.kernels import TWIN, dependent
 from backends.gpu.packed_bert import ATTENTION, DeviceBatch, GpuBert
 from backends.gpu.pipeline import Pipeline
 from backends.gpu.weights import GpuWeights
-from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import forward, workload
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run.rig import Rig

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from backends.bert.checkpoints import find_model
-from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TRITON
 from backends.gpu.weights import Product
@@ -46,7 +46,7 @@ def copied_bytes_per_s() -> float:
     return 2 * _COPIED_BYTES / milliseconds(lambda: to.copy_(source)) * 1e3
 
 
-def rate(precision: str, config: BertConfig) -> float:
+def rate(precision: str, config: EncoderConfig) -> float:
     """Operations per second of a layer's products, at the better of TOKENS."""
     found = []
     for tokens in TOKENS:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib import metadata
 
-from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from benchmarks.cpu_report import Grid, spread_text
 from benchmarks.interleave import Contestant, Goal, RatioTerm, Results, Spread, ratio, spread, summary
 
@@ -58,7 +58,7 @@ class GpuReport:
         self,
         contestants: Sequence[Contestant],
         results: Results,
-        config: BertConfig,
+        config: EncoderConfig,
         tokens_per_sample: float,
         gpu: str,
     ) -> None:

@@ -21,10 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backends.base import Batch
-from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
+from backends.bert.config import RANDOM_GEOMETRIES, SOURCES, BertConfig
 from backends.bert.numpy_reference import encode, normalized
 from backends.formats.base import Tensors
-from backends.quantization.int8_model import SOURCES
 from foundation.arrays import Float32, Int64
 
 VOCABULARY = 1000

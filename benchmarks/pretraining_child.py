@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
+from backends.bert.architectures import require_bert
 from backends.bert.checkpoints import find_model
 from backends.bert.config import BertConfig
 from benchmarks.interleave import Reading
@@ -193,8 +194,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def geometry(options: argparse.Namespace) -> BertConfig:
-    config = find_model(options.model).config
-    assert config is not None
+    found = find_model(options.model).config
+    assert found is not None
+    config = require_bert(found, "benchmarks.pretraining")
     return replace(config, num_hidden_layers=options.layers) if options.layers else config
 
 

@@ -1,7 +1,7 @@
 """Finds the model that a user names, reads its weights into numpy arrays, and identifies them by a digest.
 
-Every engine takes a `BertConfig` and a mapping of Hugging Face tensor names to float32 arrays, so a new weight format
-is one more reader in `formats` and nothing else.
+Every engine takes an `EncoderConfig` and a mapping of Hugging Face tensor names to float32 arrays, so a new weight
+format is one more reader in `formats` and nothing else.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from backends import formats
-from backends.bert import config as bert_config
-from backends.bert.config import RANDOM_GEOMETRIES, class_order
+from backends.bert import config_files
+from backends.bert.architectures import RANDOM_GEOMETRIES
+from backends.bert.config_files import class_order
 from backends.bert.heads import CLASSES, HEADS, SPANS
 from backends.bert.model import GRAPH_SUFFIX, RANDOM_PREFIX, Model
 from backends.errors import BackendError
@@ -29,7 +30,7 @@ def find_model(spec: str, head: str = SPANS) -> Model:
         head: the head of random weights, a key of `heads.HEADS`; other models bring theirs.
 
     Raises:
-        BackendError: there is no such model, or its config.json is not that of a BERT.
+        BackendError: there is no such model, or its config.json is not one of ours.
     """
     if spec.startswith(RANDOM_PREFIX):
         return _find_random(spec, head)
@@ -37,7 +38,7 @@ def find_model(spec: str, head: str = SPANS) -> Model:
     with suppress(OSError):  # raised for names that no file system accepts
         file = formats.find(path)
         if file is not None:
-            return Model(spec, None if file.suffix == GRAPH_SUFFIX else bert_config.find_config(file), file)
+            return Model(spec, None if file.suffix == GRAPH_SUFFIX else config_files.find_config(file), file)
     accepted = (
         f"'demo', a directory with config.json and weights, a file of weights next to its config.json, an .onnx file, "
         f"or {_random_names()}"
@@ -86,7 +87,7 @@ def read_weights(model: Model) -> ModelWeights:
 
 def class_names(model: Model) -> tuple[str, ...]:
     """The names of a classifier's outputs by its config.json; empty if it has none, or the model is another one."""
-    return bert_config.class_names(model.path) if model.path is not None and model.head == CLASSES else ()
+    return config_files.class_names(model.path) if model.path is not None and model.head == CLASSES else ()
 
 
 def _classes_in_order(path: Path, weights: ModelWeights) -> ModelWeights:
@@ -99,7 +100,7 @@ def _classes_in_order(path: Path, weights: ModelWeights) -> ModelWeights:
 
 
 def read_tensors(model: Model) -> Tensors:
-    """The tensors only, float32, with exactly the names and shapes of `BertConfig.shapes`. Raises as `read_weights`."""
+    """The tensors only, float32, with the names and shapes of `EncoderConfig.shapes`. Raises as `read_weights`."""
     return read_weights(model).tensors
 
 
@@ -123,7 +124,7 @@ def files(model: Model) -> tuple[Path, ...]:
     """The weight files, after their config.json if there is one; empty for random weights."""
     if model.path is None:
         return ()
-    return (*bert_config.files(model.path), *weight_files(model))
+    return (*config_files.files(model.path), *weight_files(model))
 
 
 def weight_files(model: Model) -> tuple[Path, ...]:

@@ -22,7 +22,7 @@ class Head:
     """One kind of output."""
 
     title: str  # the task of such a model, in words
-    architecture: str  # Hugging Face's name for it in config.json
+    architecture: str  # Hugging Face's name for it in config.json, of a BERT; of others it ends so
     dense: tuple[str, ...]  # names of its square layers, [hidden, hidden]
     last: str  # name of its last layer, [2, hidden]
     per_token: bool  # a row for every token; otherwise one per sample, from its first token
@@ -69,7 +69,8 @@ def class_order(names: Sequence[str]) -> tuple[int, int] | None:
 def of_architectures(names: object) -> str:
     """The head named by `architectures` in config.json; SPANS if it names none, as MLPerf's does not."""
     found = names if isinstance(names, list) else []
-    return next((name for name, head in HEADS.items() if head.architecture in found), SPANS)
+    named = (name for name, head in HEADS.items() if any(str(one).endswith(head.architecture) for one in found))
+    return next(named, SPANS)
 
 
 def of_tensors(names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from backends.bert.heads import SPANS
 from backends.bert.signature import Signature, Tables
 from backends.served import ServerFacts
@@ -19,7 +19,7 @@ class Model:
     """Where a model is and what is known of it without reading its weights."""
 
     spec: str  # as the user typed it
-    config: BertConfig | None  # None: not read yet (`checkpoints.with_config`), a graph, or no model at all
+    config: Geometry | None  # None: not read yet (`checkpoints.with_config`), a graph, or no model at all
     path: Path | None  # a directory or file; None for random weights
     engine: Path | None = None  # directory of the built engine, for precisions that need one
     answers: str = SPANS  # the head of a model with neither config nor graph, such as the fake backend's

@@ -1,4 +1,4 @@
-"""BERT in plain numpy, packed, in fp32 and int8: the reference for every engine's int8.
+"""A model in plain numpy, packed, in fp32 and int8: the reference for every engine's int8. BERT's encoder is here.
 
 Written for reading and for tests, not for speed. Both precisions share one forward pass that takes the linear layer as
 a function; int8 products are computed in float32 on small integers, exact to 1e-7.
@@ -7,39 +7,43 @@ a function; int8 products are computed in float32 on small integers, exact to 1e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from backends.base import Batch
+from backends.bert import numpy_mobilebert
+from backends.bert.architectures import implementation
 from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.bert.heads import HEADS
+from backends.bert.numpy_attention import attention
 from backends.formats.base import Tensors
-from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel
+from backends.quantization.int8_model import QuantizedLinear, QuantizedModel
 from foundation.arrays import Float32
 
-ApplyLinear = Callable[[int, str, Float32], Float32]  # (layer, one of LINEARS, input [T, K]) → [T, N]
+ApplyLinear = Callable[[int, str, Float32], Float32]  # (layer, one of `linears`, input [T, K]) → [T, N]
 ApplyNorm = Callable[[str, Float32], Float32]  # (name of the LayerNorm, input [T, H]) → [T, H]
 
 
 def infer(model: QuantizedModel, batch: Batch) -> Float32:
     """The logits of a quantized model: float32 [T, 2] for spans, [B, 2] for classes."""
-
-    def dense(layer: int, name: str, x: Float32) -> Float32:
-        return linear(model.linear(layer, name), x)
-
-    norm = norm_by(model.tensors, model.config.layer_norm_eps)
-    return _logits(model.config, model.tensors, encode(model.config, model.tensors, batch, dense, norm), batch)
+    return _infer(model.config, model.tensors, batch, lambda layer, name, x: linear(model.linear(layer, name), x))
 
 
-def infer_float(config: BertConfig, tensors: Tensors, batch: Batch) -> Float32:
+def infer_float(config: EncoderConfig, tensors: Tensors, batch: Batch) -> Float32:
     """The logits of a float model, of the same shapes."""
 
     def dense(layer: int, name: str, x: Float32) -> Float32:
-        sources = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
-        return np.concatenate([x @ tensors[f"{at}.weight"].T + tensors[f"{at}.bias"] for at in sources], axis=1)
+        weight, bias = config.linear_weights(tensors, layer, name)
+        return x @ weight.T + bias
 
-    x = encode(config, tensors, batch, dense, norm_by(tensors, config.layer_norm_eps))
-    return _logits(config, tensors, x, batch)
+    return _infer(config, tensors, batch, dense)
+
+
+def _infer(config: EncoderConfig, tensors: Mapping[str, Float32], batch: Batch, linear: ApplyLinear) -> Float32:
+    encoder = implementation(_ENCODERS, config, "numpy")
+    return _logits(config, tensors, encoder(config, tensors, batch, linear), batch)
 
 
 def norm_by(tensors: Mapping[str, Float32], epsilon: float) -> ApplyNorm:
@@ -80,14 +84,14 @@ def encode(
     x = norm("bert.embeddings.LayerNorm", embedded[0] + embedded[1] + embedded[2])
     for layer in range(config.num_hidden_layers):
         at = f"bert.encoder.layer.{layer}."
-        context = _attention(config, linear(layer, "qkv", x), batch)
+        context = attention(linear(layer, "qkv", x), config.num_attention_heads, batch)
         x = norm(at + "attention.output.LayerNorm", linear(layer, "attention_output", context) + x)
         inner = gelu(linear(layer, "ffn_inner", x))
         x = norm(at + "output.LayerNorm", linear(layer, "ffn_output", inner) + x)
     return x
 
 
-def _logits(config: BertConfig, tensors: Mapping[str, Float32], x: Float32, batch: Batch) -> Float32:
+def _logits(config: EncoderConfig, tensors: Mapping[str, Float32], x: Float32, batch: Batch) -> Float32:
     head = HEADS[config.head]
     if not head.per_token:
         x = x[batch.cu_seqlens[:-1]]
@@ -96,16 +100,12 @@ def _logits(config: BertConfig, tensors: Mapping[str, Float32], x: Float32, batc
     return x @ tensors[f"{head.last}.weight"].T + tensors[f"{head.last}.bias"]
 
 
-def _attention(config: BertConfig, qkv: Float32, batch: Batch) -> Float32:
-    """[T, 3H] → [T, H]; each sample attends to its own tokens only."""
-    split = qkv.reshape(len(qkv), 3, config.num_attention_heads, config.head_size)
-    mixed = [_attend(split[start:stop]) for start, stop in zip(batch.cu_seqlens, batch.cu_seqlens[1:], strict=False)]
-    return np.concatenate(mixed).reshape(len(qkv), config.hidden_size)
+def _bert(config: Any, tensors: Mapping[str, Float32], batch: Batch, linear: ApplyLinear) -> Float32:
+    return encode(config, tensors, batch, linear, norm_by(tensors, config.layer_norm_eps))
 
 
-def _attend(sample: Float32) -> Float32:
-    """[S, 3, heads, head] → [S, heads, head]."""
-    query, key, value = sample.transpose(1, 2, 0, 3)  # each [heads, S, head]
-    scores = query @ key.transpose(0, 2, 1) / np.float32(np.sqrt(query.shape[-1]))
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    return (weights / weights.sum(-1, keepdims=True) @ value).transpose(1, 0, 2)  # type: ignore[no-any-return]
+# By `model_type`: functions of (config, tensors, batch, linear) → the output of the last layer.
+_ENCODERS: dict[str, Callable[[Any, Mapping[str, Float32], Batch, ApplyLinear], Float32]] = {
+    "bert": _bert,
+    "mobilebert": numpy_mobilebert.encode,
+}

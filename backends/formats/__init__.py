@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.bert.config import CONFIGS
+from backends.bert.config_files import CONFIGS
 from backends.bert.model import GRAPH_SUFFIX
 from backends.errors import BackendError
 from backends.formats import onnx_reader, state_dicts

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from backends.bert.heads import HEADS
 from backends.errors import BackendError
 from foundation.arrays import Float32
@@ -18,7 +18,7 @@ from foundation.arrays import Float32
 Tensors = dict[str, Float32]
 _BFLOAT16 = "bfloat16"  # of ml_dtypes, which numpy does not count as floating
 # Prefixes of tensors in published checkpoints that a head does not use.
-_UNUSED = ("bert.pooler.", "bert.embeddings.position_ids", "cls.")
+_UNUSED = ("{}.pooler.", "{}.embeddings.position_ids", "cls.")
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class QatRange:
 class ModelWeights:
     """All tensors of a model: exactly the names and shapes of `config.shapes()`, float32."""
 
-    config: BertConfig
+    config: Geometry
     tensors: Tensors
     ranges: Mapping[str, QatRange] = field(default_factory=dict)  # linear layer (without ".weight") → its range
 
 
-def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors:
+def checked(path: Path, config: Geometry, found: Mapping[str, Any]) -> Tensors:
     """The tensors of `config`, float32, from those found in `path`.
 
     Raises:
@@ -52,11 +52,12 @@ def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors
     """
     shapes = config.shapes()
     missing = sorted(set(shapes) - set(found))
-    extra = [name for name in found if name not in shapes and not name.startswith(_UNUSED)]
+    unused = tuple(prefix.format(config.model_type) for prefix in _UNUSED)
+    extra = [name for name in found if name not in shapes and not name.startswith(unused)]
     if missing:
         others = f"; it has others, such as {extra[0]}" if extra else ""
         raise BackendError(
-            f"expected {len(shapes)} tensors of a BERT for {HEADS[config.head].title} in {path}, "
+            f"expected {len(shapes)} tensors of a {config.title} for {HEADS[config.head].title} in {path}, "
             f"found {len(missing)} missing, including {missing[0]}{others}. {_ANOTHER}"
         )
     for name, shape in shapes.items():
@@ -66,7 +67,8 @@ def checked(path: Path, config: BertConfig, found: Mapping[str, Any]) -> Tensors
             )
     if extra:
         raise BackendError(
-            f"expected only tensors of a BERT in {path}, found {len(extra)} others, including {extra[0]}. {_ANOTHER}"
+            f"expected only tensors of a {config.title} in {path}, found {len(extra)} others, including {extra[0]}. "
+            f"{_ANOTHER}"
         )
     return {name: finite_float32(path, name, found[name]) for name in shapes}
 

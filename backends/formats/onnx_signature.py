@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.bert import config as bert_config
+from backends.bert import config_files
 from backends.bert.heads import CLASSES
 from backends.bert.signature import Field, GraphInput, Signature
 from backends.errors import BackendError
@@ -44,7 +44,7 @@ def read(path: Path) -> Signature:
         outputs=outputs,
         batch=_one(path, "samples", [batch for batch, _ in sizes]),
         length=_one(path, "tokens", [length for _, length in sizes]),
-        order=bert_config.class_order(path) if head == CLASSES else (0, 1),
+        order=config_files.class_order(path) if head == CLASSES else (0, 1),
         tables=onnx_tables.read(graph, {one.name: one.field for one in inputs}),
     )
 

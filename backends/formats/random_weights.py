@@ -6,14 +6,14 @@ import zlib
 
 import numpy as np
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from backends.formats.base import ModelWeights
 from foundation.arrays import Float32
 
 RANDOM_SEED = 2018
 
 
-def weights(spec: str, config: BertConfig) -> ModelWeights:
+def weights(spec: str, config: Geometry) -> ModelWeights:
     """BERT's initialization (normal, sigma 0.02; LayerNorm one and zero), with a seed for each tensor.
 
     `spec` is part of the seed.

@@ -15,8 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from backends.bert import config as bert_config
-from backends.bert import heads
+from backends.bert import config_files, heads
 from backends.errors import BackendError, brief
 from backends.formats import tensor_names, torch_files
 from backends.formats.base import ModelWeights, QatRange, checked
@@ -41,7 +40,7 @@ def read(path: Path) -> ModelWeights:
     plain = {name: tensor for name, tensor in found.items() if _QUANTIZER not in name}
     shapes = {name: tuple(tensor.shape) for name, tensor in plain.items()}
     config = replace(
-        bert_config.find_config(path) or bert_config.of_shapes(path, shapes), head=heads.of_tensors(shapes)
+        config_files.find_config(path) or config_files.of_shapes(path, shapes), head=heads.of_tensors(shapes)
     )
     return ModelWeights(config, checked(path, config, plain), _ranges(path, found))
 

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from backends.base import Batch
+from backends.bert.architectures import require_bert
 from backends.bert.checkpoints import read_weights
+from backends.bert.config import LINEARS
 from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.formats.base import ModelWeights
@@ -24,7 +26,7 @@ from backends.gpu.engine import FP8, INT8, Engine, FoldedLinear
 from backends.quantization import calibration, int8_builder, qat_ranges
 from backends.quantization.calibration import CalibrationSettings
 from backends.quantization.engine_store import About, EngineBuilder, Progress, sources
-from backends.quantization.int8_model import LINEARS, QuantizedLinear
+from backends.quantization.int8_model import QuantizedLinear
 from foundation.arrays import Float32
 
 _FP8_MAX = 448.0  # the largest value of e4m3
@@ -63,11 +65,12 @@ def _build(
     directory: Path, model: Model, samples: Sequence[Batch], about: About, threads: int, progress: Progress
 ) -> None:
     weights, precision = read_weights(model), str(about["precision"])
+    config = require_bert(weights.config, "backend gpu")
     linears = _LINEARS[precision](weights, samples, about, threads, progress)
-    found = {name: array for name, array in weights.tensors.items() if name in engine.shapes(weights.config)}
+    found = {name: array for name, array in weights.tensors.items() if name in engine.shapes(config)}
     for (layer, name), linear in linears.items():
         found |= linear.tensors(f"layers.{layer}.{name}")
-    built = Engine(weights.config, precision, found, about)
+    built = Engine(config, precision, found, about)
     engine.write(directory, replace(built, choices=_choices(built)))
 
 
@@ -95,7 +98,9 @@ def _fp8(
     weights: ModelWeights, samples: Sequence[Batch], about: About, threads: int, progress: Progress
 ) -> FoldedLinears:
     largest = _largest(weights, samples, about, threads, progress)
-    return {key: round_fp8(*_stacked(weights, *key), largest[key]) for key in _keys(weights)}
+    return {
+        key: round_fp8(*weights.config.linear_weights(weights.tensors, *key), largest[key]) for key in _keys(weights)
+    }
 
 
 def _largest(
@@ -118,11 +123,6 @@ def _reach(linear: QuantizedLinear) -> float:
 
 def _keys(weights: ModelWeights) -> Iterator[tuple[int, str]]:
     return ((layer, name) for layer in range(weights.config.num_hidden_layers) for name in LINEARS)
-
-
-def _stacked(weights: ModelWeights, layer: int, name: str) -> tuple[Float32, Float32]:
-    weight, bias = (calibration.stacked(weights.tensors, layer, name, part) for part in ("weight", "bias"))
-    return weight, bias
 
 
 _LINEARS = {INT8: _int8, FP8: _fp8}

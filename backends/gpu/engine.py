@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backends.bert.architectures import require_bert
 from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
 from backends.quantization import engine_store
 from backends.quantization.engine_tensors import Arrays, EngineFormat
-from backends.quantization.int8_model import LINEARS, engine_shapes
+from backends.quantization.int8_model import engine_shapes
 from foundation.arrays import Float32
 
 INT8, FP8 = "int8", "fp8"
@@ -65,12 +67,12 @@ class Engine:
         return FoldedLinear(**arrays, zero_point=int(self.tensors[f"{at}zero_point"]))
 
 
-def shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
+def shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of an engine, by name."""
     neutral = engine_shapes(config)
     found = {name: shape for name, shape in neutral.items() if not name.startswith("layers.")}
     for layer in range(config.num_hidden_layers):
-        for name in LINEARS:
+        for name in config.linears():
             at = f"layers.{layer}.{name}"
             rows, columns = neutral[f"{at}.weight"]
             found |= {f"{at}.weight": (rows, columns), f"{at}.scale": (rows,), f"{at}.bias": (rows,)}
@@ -95,7 +97,7 @@ def read(directory: Path) -> Engine:
     """
     config, tensors, about = FORMAT.read(directory)
     try:
-        return Engine(config, tensors=tensors, **about)
+        return Engine(require_bert(config, "backend gpu"), tensors=tensors, **about)
     except TypeError as error:
         raise engine_store.missing(directory, error) from error
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backends.bert.config import LINEARS
 from backends.errors import BackendError, brief
 from backends.gpu.engine import BUCKETS
 from backends.gpu.gemm_variants import LIBRARY, GemmVariant, adds_residual, build_variant, starts_early, variants
@@ -23,7 +24,6 @@ from backends.gpu.residual_norm import is_normalized_again, normalized
 from backends.gpu.runtime import Gpu
 from backends.gpu.weights import FLOATS, GpuLayer, Product
 from backends.pytorch_cpu.kernels import Encoding, LayerNorm
-from backends.quantization.int8_model import LINEARS
 
 GemmChoices = dict[str, str]  # "product@tokens" → one of gemm_variants.variants
 DEFAULT = "default"  # key used instead of a GPU name when nothing was measured

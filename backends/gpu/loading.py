@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from backends.bert.architectures import require_bert
 from backends.bert.checkpoints import read_weights
 from backends.bert.model import Model
 from backends.gpu import choice_cache, engine, gemm_tuning, pass_tuning, weights
@@ -26,7 +27,9 @@ def read(model: Model, precision: str, device: torch.device) -> tuple[GpuWeights
     """
     if precision in FLOATS:
         source = read_weights(model)
-        return weights.from_floats(source.config, source.tensors, FLOATS[precision], device), {}
+        return weights.from_floats(
+            require_bert(source.config, "backend gpu"), source.tensors, FLOATS[precision], device
+        ), {}
     built = engine.read_for(model)
     return weights.from_engine(built, device), built.choices
 

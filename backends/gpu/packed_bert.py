@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.bert.config import LINEARS
 from backends.bert.heads import HEADS
 from backends.gpu.gemm_tuning import TunedProduct, bucket_key, start_early
 from backends.gpu.hopper import attention as hopper
@@ -22,7 +23,6 @@ from backends.gpu.kernels.residual import Residual
 from backends.gpu.residual_norm import embedded, normalized
 from backends.gpu.weights import GpuLayer, GpuWeights
 from backends.pytorch_cpu.kernels import Encoding
-from backends.quantization.int8_model import LINEARS
 
 ATTENTION = "attention"  # its choice next to those of products: a form of kernels/attention.py, in short passes only
 

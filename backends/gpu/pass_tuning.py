@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from backends.bert.config import LINEARS
 from backends.gpu import gemm_tuning
 from backends.gpu.cuda_graphs import captured
 from backends.gpu.engine import BUCKETS
@@ -19,7 +20,6 @@ from backends.gpu.kernels import attention
 from backends.gpu.packed_bert import ATTENTION, GpuBert
 from backends.gpu.runtime import Gpu
 from backends.gpu.weights import GpuWeights, Product
-from backends.quantization.int8_model import LINEARS
 
 Offers = Callable[[Product, int], Sequence[str]]  # a product and tokens → variants, the likely best first
 _Plan = Mapping[str, str]  # the variant of each product, and the form of attention

@@ -13,14 +13,13 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from backends.bert.config import BertConfig
+from backends.bert.config import LINEARS, SOURCES, BertConfig
 from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
 from backends.gpu.engine import FP8, Engine
 from backends.pytorch_cpu.kernels import EmbeddingTables, Encoding, LayerNorm
 from backends.pytorch_cpu.linear import as_tensor
 from backends.quantization.engine_tensors import Arrays
-from backends.quantization.int8_model import LINEARS, SOURCES
 
 _WITH_RESIDUAL = ("attention_output", "ffn_output")
 FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}

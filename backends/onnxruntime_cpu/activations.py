@@ -7,23 +7,22 @@ from collections.abc import Iterator
 import numpy as np
 
 from backends.base import Batch, Options
-from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.formats.base import Tensors
 from backends.formats.graph_calls import GraphCalls
 from backends.onnxruntime_cpu import graph as onnx_graph
 from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
-from backends.quantization.int8_model import LINEARS
 from foundation.arrays import Float32
 
-LinearInputs = dict[tuple[int, str], Float32]  # (layer, one of LINEARS) → float32 [T, K], without padding
+LinearInputs = dict[tuple[int, str], Float32]  # (layer, one of `linears`) → float32 [T, K], no padding
 
 
-def run(config: BertConfig, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[LinearInputs]:
+def run(config: EncoderConfig, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[LinearInputs]:
     """The inputs of all linear layers, batch by batch: about 700 KB per token for BERT-Large."""
     built = onnx_graph.build(config, tensors, with_linear_inputs=True)
     session = onnxruntime_cpu_session.open_built(built, Options(threads=threads))
     calls = GraphCalls.of_built(config.head)
-    places = [(layer, name) for layer in range(config.num_hidden_layers) for name in LINEARS]
+    places = [(layer, name) for layer in range(config.num_hidden_layers) for name in config.linears()]
     names = [output.name for output in session.get_outputs()][-len(places) :]  # the head's come first
     for batch in batches:
         found = session.run(names, calls.feed(batch))

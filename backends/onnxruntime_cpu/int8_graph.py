@@ -1,4 +1,4 @@
-"""BERT as an ONNX graph with int8 linear layers, calibrated or with dynamic ranges, computed for each batch.
+"""A model as an ONNX graph with int8 linear layers, calibrated or with dynamic ranges, computed for each batch.
 
 Every linear layer is one MatMulIntegerToFloat (uint8 by int8, then scales and bias) after a QuantizeLinear; with
 dynamic ranges it is one DynamicQuantizeMatMul. Attention, LayerNorm and GELU stay float, in ONNX Runtime's fused
@@ -11,25 +11,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from backends.bert.architectures import implementation
 from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.formats.base import Tensors
-from backends.onnxruntime_cpu.graph import FUSED, Array, BuiltGraph, GraphBuilder, embeddings, finish, head, norm
-from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel, round_weight
+from backends.onnxruntime_cpu import mobilebert_graph
+from backends.onnxruntime_cpu.graph import embeddings
+from backends.onnxruntime_cpu.graph_builder import (
+    FUSED,
+    AddLinear,
+    Array,
+    BuiltGraph,
+    GraphBuilder,
+    finish,
+    head,
+    norm,
+)
+from backends.quantization.int8_model import QuantizedLinear, QuantizedModel, round_weight
 from foundation.arrays import Float32
-
-# Adds a linear layer to the graph: (one of LINEARS, name of its input) → name of its output.
-AddLinear = Callable[[str, str], str]
 
 
 def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
     """The graph of a quantized model. `wide_products`: this processor multiplies uint8 by int8 without overflow."""
     graph = GraphBuilder()
+    folded = {"bert": _without_balanced_attention}.get(model.config.model_type, _linears)
 
     def layer(number: int) -> AddLinear:
-        linears = _without_balanced_attention(model, number)
+        linears = folded(model, number)
 
         def linear(name: str, source: str) -> str:
             out = f"layer{number}.{name}"
@@ -45,15 +57,15 @@ def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
     return _assemble(graph, model.config, model.tensors, layer)
 
 
-def build_dynamic(config: BertConfig, tensors: Tensors, wide_products: bool) -> BuiltGraph:
+def build_dynamic(config: EncoderConfig, tensors: Tensors, wide_products: bool) -> BuiltGraph:
     """The graph of a float model: weights are quantized here, the inputs of linear layers at run time, per tensor."""
     graph = GraphBuilder()
 
     def layer(number: int) -> AddLinear:
         def linear(name: str, source: str) -> str:
-            at, out = f"bert.encoder.layer.{number}.", f"layer{number}.{name}"
-            stacked = (np.concatenate([tensors[f"{at}{one}.{part}"] for one in SOURCES[name]]) for part in _PARTS)
-            (rounded, scale), bias = round_weight(next(stacked)), next(stacked)
+            out = f"layer{number}.{name}"
+            exact, bias = config.linear_weights(tensors, number, name)
+            rounded, scale = round_weight(exact)
             weight, zero_point = _weight(graph, rounded, out, wide_products)
             inputs = [
                 source,
@@ -69,17 +81,28 @@ def build_dynamic(config: BertConfig, tensors: Tensors, wide_products: bool) -> 
     return _assemble(graph, config, tensors, layer)
 
 
-_PARTS = ("weight", "bias")
-
-
 def _assemble(
-    graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Array], layer: Callable[[int], AddLinear]
+    graph: GraphBuilder, config: EncoderConfig, tensors: Mapping[str, Array], layer: Callable[[int], AddLinear]
 ) -> BuiltGraph:
+    encoder = implementation(_ENCODERS, config, "backend onnxruntime")
+    head(graph, config, tensors, encoder(graph, config, tensors, layer))
+    return finish(graph, config)
+
+
+def _bert(
+    graph: GraphBuilder, config: BertConfig, tensors: Mapping[str, Array], layer: Callable[[int], AddLinear]
+) -> str:
     hidden, lengths = embeddings(graph, config, tensors)
     for number in range(config.num_hidden_layers):
         hidden = _layer(graph, config, tensors, number, layer(number), hidden, lengths)
-    head(graph, config, tensors, hidden)
-    return finish(graph, config)
+    return hidden
+
+
+# By `model_type`: functions of (graph, config, tensors, linear layers) → the name of the last layer's output.
+_ENCODERS: dict[str, Callable[[GraphBuilder, Any, Mapping[str, Array], Callable[[int], AddLinear]], str]] = {
+    "bert": _bert,
+    "mobilebert": mobilebert_graph.encoder,
+}
 
 
 def _layer(
@@ -109,12 +132,16 @@ def _layer(
     return normed("output", linear("ffn_output", inner), x)
 
 
+def _linears(model: QuantizedModel, number: int) -> dict[str, QuantizedLinear]:
+    return {name: model.linear(number, name) for name in model.config.linears()}
+
+
 def _without_balanced_attention(model: QuantizedModel, number: int) -> dict[str, QuantizedLinear]:
     """The four linear layers, with the balancing of attention's output folded into the values.
 
     A context is a weighted mean of values, so dividing the values divides the context.
     """
-    found = {name: model.linear(number, name) for name in SOURCES}
+    found = _linears(model, number)
     smooth = found["attention_output"].input_smooth
     by = np.concatenate([np.ones(2 * len(smooth), np.float32), smooth])
     qkv = found["qkv"]

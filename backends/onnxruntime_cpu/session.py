@@ -18,7 +18,7 @@ import onnxruntime as ort
 
 from backends.base import Options
 from backends.errors import brief
-from backends.onnxruntime_cpu.graph import BuiltGraph
+from backends.onnxruntime_cpu.graph_builder import BuiltGraph
 from foundation import atomic_write, cpu_info, sealed_directory
 from foundation.sealed_directory import is_intact
 

@@ -23,7 +23,7 @@ from backends.bert.heads import SPANS
 from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.formats.graph_calls import Feed, GraphCalls
-from backends.quantization import engine_store
+from backends.quantization import engine_store, int8_builder
 from backends.quantization.engine_store import JSON, About, EngineBuilder, Progress, sources
 from foundation import installation
 from foundation.arrays import Int64
@@ -141,7 +141,8 @@ def _sizes(directory: Path) -> dict[str, int]:
 
 BUILDER = EngineBuilder(
     sources(
-        "openvino_cpu/quantizer", "openvino_cpu/graph", "bert/config", "bert/heads", "bert/checkpoints", "formats/*"
+        *(f"openvino_cpu/{name}" for name in ("quantizer", "graph", "graph_parts", "mobilebert_graph")),
+        *int8_builder.MODEL_BY,
     ),
     _settings,
     is_complete,

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 
 from backends import BACKENDS
 from backends.base import Backend, Batch
+from backends.bert.architectures import implementation
 from backends.bert.checkpoints import read_weights
+from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
-from backends.pytorch_cpu import kernels, packed_bert
-from backends.pytorch_cpu.kernels import int8_product
-from backends.quantization.int8_model import read_engine
+from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert
+from backends.pytorch_cpu.kernels import CpuKernels, int8_product
+from backends.quantization.int8_model import QuantizedModel, read_engine
 from foundation.arrays import Float32
 
+Run = Callable[[Batch], torch.Tensor]
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class _Packed(NamedTuple):
+    """How an architecture is loaded: functions that return a function of a batch."""
+
+    from_floats: Callable[..., Run]  # (config, tensors, dtype, kernels)
+    from_engine: Callable[[QuantizedModel, CpuKernels], Run]
+
+
+def _bert(engine: QuantizedModel, best: CpuKernels) -> Run:
+    return packed_bert.from_engine(engine, best, int8_product.find())
+
+
+_PACKED = {  # by `model_type`
+    "bert": _Packed(packed_bert.from_floats, _bert),
+    "mobilebert": _Packed(packed_mobilebert.from_floats, packed_mobilebert.from_engine),
+}
+
+
+def _architecture(config: EncoderConfig) -> tuple[_Packed, CpuKernels]:
+    """The loaders of an architecture, and the fastest kernels for its sizes. Raises BackendError if there is none."""
+    packed = implementation(_PACKED, config, "backend pytorch")
+    return packed, kernels.best(config.hidden_size, config.head_size)
 
 
 class PyTorchBackend(Backend):
@@ -30,19 +59,16 @@ class PyTorchBackend(Backend):
         if self.options.precision in self.entry.engine_precisions:
             assert model.engine is not None  # built before any instance starts
             engine = read_engine(model.engine)
-            config = engine.config
-            self._bert = packed_bert.from_engine(
-                engine, kernels.best(config.hidden_size, config.head_size), int8_product.find()
-            )
+            packed, best = _architecture(engine.config)
+            self._run = packed.from_engine(engine, best)
             return
-        weights = read_weights(model)
-        best = kernels.best(weights.config.hidden_size, weights.config.head_size)
-        dtype = _DTYPES[self.options.precision]
-        self._bert = packed_bert.from_floats(weights.config, weights.tensors, dtype, best)
+        weights, dtype = read_weights(model), _DTYPES[self.options.precision]
+        packed, best = _architecture(weights.config)
+        self._run = packed.from_floats(weights.config, weights.tensors, dtype, best)
 
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
     @torch.inference_mode()
     def infer(self, batch: Batch) -> Float32:
-        return self._bert(batch).numpy()
+        return self._run(batch).numpy()

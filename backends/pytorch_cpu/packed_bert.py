@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.base import Batch
+from backends.bert.architectures import require_bert
 from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
@@ -22,7 +23,7 @@ from backends.pytorch_cpu.kernels import Activation, CpuKernels, EmbeddingTables
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, int8_linear
 from backends.quantization.engine_tensors import Arrays
-from backends.quantization.int8_model import SOURCES, QuantizedModel
+from backends.quantization.int8_model import QuantizedModel
 
 _FLOAT = Encoding(torch.float32)
 
@@ -98,9 +99,8 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernel
     """A model with products in float32 or bfloat16, from a checkpoint's tensors."""
 
     def linear(layer: int, name: str) -> FloatLinear:
-        at = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
-        weight, bias = (torch.cat([as_tensor(tensors[f"{a}.{part}"]) for a in at]) for part in ("weight", "bias"))
-        return FloatLinear(weight, bias, dtype, gelu=name == "ffn_inner")
+        weight, bias = config.linear_weights(tensors, layer, name)
+        return FloatLinear(as_tensor(weight), as_tensor(bias), dtype, gelu=name == "ffn_inner")
 
     return _assemble(config, tensors, linear, kernels)
 
@@ -117,7 +117,7 @@ def from_engine(engine: QuantizedModel, kernels: CpuKernels, product: TileProduc
         output = linear(layer, "ffn_output").input_encoding if is_inner else to_attention if name == "qkv" else to_norm
         return int8_linear(engine.linear(layer, name), output, gelu=is_inner, product=product)
 
-    return _assemble(engine.config, engine.tensors, linear, kernels)
+    return _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels)
 
 
 def _assemble(

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import torch
 
-from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.pytorch_cpu.kernels import Encoding, int8_product
 from backends.pytorch_cpu.kernels.int8_product import Int8Weights
 from foundation import freed_memory
@@ -32,11 +32,9 @@ Product = tuple[int, int, int]  # M, K, N
 Call = Callable[[], object]
 
 
-def products(config: BertConfig, tokens: int) -> list[Product]:
+def products(config: EncoderConfig, tokens: int) -> list[Product]:
     """The matrix products of one layer, (M, K, N): tokens by inputs by outputs."""
-    hidden, inner = config.hidden_size, config.intermediate_size
-    shapes = [(hidden, 3 * hidden), (hidden, hidden), (hidden, inner), (inner, hidden)]
-    return [(tokens, inputs, outputs) for inputs, outputs in shapes]
+    return [(tokens, one.inputs, one.outputs) for one in config.linears().values()]
 
 
 def kernels(precision: str, product: Product) -> Iterator[Call]:
@@ -87,7 +85,7 @@ def seconds(call: Call, clock: Callable[[], float] = time.perf_counter) -> float
     return statistics.median(times)
 
 
-def layer_rate(precision: str, config: BertConfig, tokens: int) -> float:
+def layer_rate(precision: str, config: EncoderConfig, tokens: int) -> float:
     """GOP/s of a layer's products on this process's threads, each with its fastest kernel."""
     freed_memory.keep()
     shapes = products(config, tokens)
@@ -95,7 +93,7 @@ def layer_rate(precision: str, config: BertConfig, tokens: int) -> float:
     return sum(2 * m * k * n for m, k, n in shapes) / total_s / 1e9
 
 
-def _alone(core: int, precision: str, config: BertConfig, start: object, found: object) -> None:
+def _alone(core: int, precision: str, config: EncoderConfig, start: object, found: object) -> None:
     """The process of one pinned core in `pinned_rate`."""
     os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
@@ -103,7 +101,7 @@ def _alone(core: int, precision: str, config: BertConfig, start: object, found: 
     found.put(layer_rate(precision, config, TOKENS[0]))  # type: ignore[attr-defined]
 
 
-def pinned_rate(precision: str, config: BertConfig, cores: list[int]) -> float:
+def pinned_rate(precision: str, config: EncoderConfig, cores: list[int]) -> float:
     """GOP/s of all cores together, each working on its own products."""
     context = multiprocessing.get_context("spawn")
     start, found = context.Barrier(len(cores)), context.Queue()
@@ -118,7 +116,7 @@ def pinned_rate(precision: str, config: BertConfig, cores: list[int]) -> float:
     return float(sum(rates))
 
 
-def peak(precision: str, config: BertConfig) -> dict[str, float]:
+def peak(precision: str, config: EncoderConfig) -> dict[str, float]:
     """GOP/s by way to use the machine."""
     found = {f"{tokens} tokens": layer_rate(precision, config, tokens) for tokens in TOKENS}
     cores = _cores()
@@ -138,7 +136,7 @@ def read_rate() -> float:
     return _READ_BYTES / min(times) / 1e9
 
 
-def best(precision: str, config: BertConfig) -> tuple[float, dict[str, float]]:
+def best(precision: str, config: EncoderConfig) -> tuple[float, dict[str, float]]:
     """(the peak in GOP/s, GOP/s by way to use the machine), on all cores that this process may use."""
     torch.manual_seed(1)
     with _all_cores():

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.base import Batch
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from backends.errors import BackendError
 from backends.formats.base import Tensors
 from backends.quantization import int8_model
 from backends.quantization.engine_store import Progress
-from backends.quantization.int8_model import LINEARS, QuantizedLinear, QuantizedModel, round_weight
+from backends.quantization.int8_model import QuantizedLinear, QuantizedModel, round_weight
 from foundation.arrays import Float32, Int32
 
 Interval = tuple[float, float]
@@ -58,11 +58,11 @@ class ObservedInput:
     rows: Float32  # [R, K], the sampled tokens
 
 
-ObservedInputs = dict[tuple[int, str], ObservedInput]  # (layer, one of LINEARS) → its input
+ObservedInputs = dict[tuple[int, str], ObservedInput]  # (layer, one of `EncoderConfig.linears`) → its input
 
 
 def calibrate(
-    config: BertConfig,
+    config: Geometry,
     tensors: Tensors,
     samples: Sequence[Batch],
     settings: CalibrationSettings,
@@ -75,7 +75,7 @@ def calibrate(
 
 
 def observe(
-    config: BertConfig,
+    config: Geometry,
     tensors: Tensors,
     samples: Sequence[Batch],
     settings: CalibrationSettings,
@@ -118,26 +118,21 @@ def _merged(parts: list[ObservedInput]) -> ObservedInput:
 
 
 def quantize(
-    config: BertConfig,
+    config: Geometry,
     tensors: Tensors,
     observed_inputs: ObservedInputs,
     settings: CalibrationSettings,
     progress: Progress = lambda *_: None,
 ) -> QuantizedModel:
     """Quantize every linear layer independently, given what was observed of its input."""
-    found = {name: tensor for name, tensor in tensors.items() if name in int8_model.engine_shapes(config)}
+    shapes, linears = int8_model.engine_shapes(config), config.linears()
+    found = {name: tensor for name, tensor in tensors.items() if name in shapes}
     for done, ((layer, name), observed) in enumerate(observed_inputs.items(), 1):
-        weight, bias = (stacked(tensors, layer, name, part) for part in ("weight", "bias"))
-        linear = _quantize_linear(weight, bias, observed, settings, balanced=name != "ffn_output")
+        weight, bias = config.linear_weights(tensors, layer, name)
+        linear = _quantize_linear(weight, bias, observed, settings, linears[name].balanced)
         found |= linear.tensors(f"layers.{layer}.{name}")
-        progress("rounding, linear layers", done, config.num_hidden_layers * len(LINEARS))
+        progress("rounding, linear layers", done, config.num_hidden_layers * len(linears))
     return QuantizedModel(config, found, asdict(settings))
-
-
-def stacked(tensors: Tensors, layer: int, name: str, part: str) -> Float32:
-    """The weight [N, K] or bias [N] (`part`) of one of LINEARS; query, key and value are stacked along N."""
-    at = f"bert.encoder.layer.{layer}."
-    return np.concatenate([tensors[f"{at}{source}.{part}"] for source in int8_model.SOURCES[name]])
 
 
 def _quantize_linear(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from backends.errors import BackendError
 from backends.quantization import engine_store
 from backends.quantization.engine_store import About
@@ -33,9 +33,9 @@ class EngineFormat:
     """One kind of engine: the name of its file, and the shape of every tensor in it, by name."""
 
     file: str
-    shapes: Callable[[BertConfig], dict[str, tuple[int, ...]]]
+    shapes: Callable[[Geometry], dict[str, tuple[int, ...]]]
 
-    def write(self, directory: Path, config: BertConfig, tensors: Arrays, about: About) -> None:
+    def write(self, directory: Path, config: Geometry, tensors: Arrays, about: About) -> None:
         """Write an engine; if another process was faster, its engine stays.
 
         Args:
@@ -56,7 +56,7 @@ class EngineFormat:
 
         engine_store.write(directory, fill, self.is_complete)
 
-    def read(self, directory: Path) -> tuple[BertConfig, Arrays, dict[str, Any]]:
+    def read(self, directory: Path) -> tuple[Geometry, Arrays, dict[str, Any]]:
         """The geometry, the mapped tensors and the other keys of engine.json.
 
         Raises:
@@ -64,7 +64,7 @@ class EngineFormat:
         """
         try:
             about = engine_store.read(directory)
-            config = decode(BertConfig, about.pop("config", None), "config")
+            config = decode(_Header, {"config": about.pop("config", None)}).config
             tensors = map_tensors(directory / self.file)
             if config.num_hidden_layers > len(tensors):  # the shapes of that many layers would take all memory
                 raise ValueError(f"{len(tensors)} tensors for {config.num_hidden_layers} layers")
@@ -88,6 +88,13 @@ class EngineFormat:
         except BackendError:
             return False
         return True
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What engine.json has of every engine of this format."""
+
+    config: Geometry
 
 
 def _dtype(name: str) -> np.dtype[Any]:

@@ -44,18 +44,16 @@ def quantize(
     return calibration.calibrate(weights.config, weights.tensors, samples, CalibrationSettings(), threads, progress)
 
 
-# The modules that determine a calibrated model, from its checkpoint on.
-CALIBRATED_BY = (
-    "bert/config",
-    "bert/heads",
+# The modules that determine a model in memory, from its checkpoint on; and a calibrated one.
+MODEL_BY = (
+    *(f"bert/{name}" for name in ("architectures", "config", "config_files", "encoder", "heads", "mobilebert")),
     "bert/checkpoints",
     "formats/*",
-    "quantization/calibration",
-    "quantization/qat_ranges",
-    "quantization/int8_model",
-    "quantization/engine_tensors",
-    "onnxruntime_cpu/graph",
-    "onnxruntime_cpu/activations",
+)
+CALIBRATED_BY = (
+    *MODEL_BY,
+    *(f"quantization/{name}" for name in ("calibration", "qat_ranges", "int8_model", "engine_tensors")),
+    *(f"onnxruntime_cpu/{name}" for name in ("graph", "graph_builder", "mobilebert_graph", "activations")),
 )
 BUILDER = EngineBuilder(
     sources(*CALIBRATED_BY),

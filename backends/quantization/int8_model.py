@@ -1,4 +1,4 @@
-"""A BERT with int8 linear layers in a neutral format that every engine can read, in memory and on disk.
+"""A model with int8 linear layers in a neutral format that every engine can read, in memory and on disk.
 
 Activations are uint8 with one scale and zero point per tensor, weights int8 with one scale per output channel:
 
@@ -19,20 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
+from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
 from backends.quantization import engine_store
 from backends.quantization.engine_tensors import Arrays, EngineFormat
 from foundation.arrays import Float32
-
-LINEARS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
-# Their names in a checkpoint, below `bert.encoder.layer.{i}.`; several are stacked along the outputs.
-SOURCES: dict[str, tuple[str, ...]] = {
-    "qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
-    "attention_output": ("attention.output.dense",),
-    "ffn_inner": ("intermediate.dense",),
-    "ffn_output": ("output.dense",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +56,12 @@ class QuantizedLinear:
 class QuantizedModel:
     """The linear layers under `layers.{i}.{name}.*`; everything else float32 under its Hugging Face name."""
 
-    config: BertConfig
+    config: Geometry
     tensors: Arrays
     settings: Mapping[str, Any]  # how it was built, and from what
 
     def linear(self, layer: int, name: str) -> QuantizedLinear:
-        """The linear layer `name`, one of LINEARS, of encoder layer `layer`."""
+        """The linear layer `name`, one of `EncoderConfig.linears`, of encoder layer `layer`."""
         at = f"layers.{layer}.{name}."
         found: dict[str, Any] = {field.name: self.tensors[at + field.name] for field in fields(QuantizedLinear)}
         found |= {"input_scale": float(found["input_scale"]), "input_zero_point": int(found["input_zero_point"])}
@@ -83,21 +75,17 @@ def round_weight(weight: Float32, scale: Float32 | None = None) -> tuple[npt.NDA
     return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.int8), scale
 
 
-def engine_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
+def engine_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of an engine, by name."""
-    linear = {
-        f"bert.encoder.layer.{layer}.{name}.{part}"
-        for layer in range(config.num_hidden_layers)
-        for names in SOURCES.values()
-        for name in names
-        for part in ("weight", "bias")
+    linears, layers = config.linears(), range(config.num_hidden_layers)
+    sources = [source for linear in linears.values() for source in linear.sources]
+    inside = {
+        config.layer_name(layer) + f"{at}.{part}" for layer in layers for at in sources for part in ("weight", "bias")
     }
-    found = {name: shape for name, shape in config.shapes().items() if name not in linear}
-    hidden, inner = config.hidden_size, config.intermediate_size
-    sizes = ((3 * hidden, hidden), (hidden, hidden), (inner, hidden), (hidden, inner))
-    for layer in range(config.num_hidden_layers):
-        for name, (rows, columns) in zip(LINEARS, sizes, strict=True):
-            at = f"layers.{layer}.{name}"
+    found = {name: shape for name, shape in config.shapes().items() if name not in inside}
+    for layer in layers:
+        for name, linear in linears.items():
+            at, rows, columns = f"layers.{layer}.{name}", linear.outputs, linear.inputs
             found |= {f"{at}.weight": (rows, columns), f"{at}.weight_scale": (rows,), f"{at}.bias": (rows,)}
             found |= {f"{at}.input_scale": (), f"{at}.input_zero_point": (), f"{at}.input_smooth": (columns,)}
     return found

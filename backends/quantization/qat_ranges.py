@@ -1,6 +1,7 @@
 """An int8 engine from a model with ranges of its own (quantization-aware training): nothing is calibrated.
 
-Query, key and value are one matrix product here with one input; where their ranges differ, the widest is used.
+Layers with one input, such as query, key and value, are one matrix product here; where their ranges differ, the widest
+is used. A product that others were multiplied into has new weights, so its scales are those of its rows' maxima.
 """
 
 from __future__ import annotations
@@ -11,15 +12,9 @@ from typing import Any
 import numpy as np
 
 from backends.errors import BackendError
-from backends.formats.base import ModelWeights, QatRange, Tensors
-from backends.quantization.int8_model import (
-    LINEARS,
-    SOURCES,
-    QuantizedLinear,
-    QuantizedModel,
-    engine_shapes,
-    round_weight,
-)
+from backends.formats.base import ModelWeights, QatRange
+from backends.quantization.int8_model import QuantizedLinear, QuantizedModel, engine_shapes, round_weight
+from foundation.arrays import Float32
 
 
 def quantize(weights: ModelWeights, settings: Mapping[str, Any]) -> QuantizedModel:
@@ -31,12 +26,14 @@ def quantize(weights: ModelWeights, settings: Mapping[str, Any]) -> QuantizedMod
     found: dict[str, Any] = {
         name: weights.tensors[name] for name in engine_shapes(weights.config) if name in weights.tensors
     }
-    for layer in range(weights.config.num_hidden_layers):
-        for name in LINEARS:
-            sources = [f"bert.encoder.layer.{layer}.{source}" for source in SOURCES[name]]
-            linear = _linear(weights.tensors, sources, [_range(weights, source) for source in sources])
+    config = weights.config
+    for layer in range(config.num_hidden_layers):
+        for name, product in config.linears().items():
+            ranges = [_range(weights, config.layer_name(layer) + at) for at in product.readers or product.sources]
+            scale = None if product.readers else np.concatenate([one.weight_scale for one in ranges])
+            linear = _linear(*config.linear_weights(weights.tensors, layer, name), scale, ranges)
             found |= linear.tensors(f"layers.{layer}.{name}")
-    return QuantizedModel(weights.config, found, settings)
+    return QuantizedModel(config, found, settings)
 
 
 def _range(weights: ModelWeights, source: str) -> QatRange:
@@ -49,9 +46,8 @@ def _range(weights: ModelWeights, source: str) -> QatRange:
     return weights.ranges[source]
 
 
-def _linear(tensors: Tensors, sources: list[str], ranges: list[QatRange]) -> QuantizedLinear:
-    weight, bias = (np.concatenate([tensors[f"{source}.{part}"] for source in sources]) for part in ("weight", "bias"))
-    rounded, scale = round_weight(weight, np.concatenate([one.weight_scale for one in ranges]))
+def _linear(weight: Float32, bias: Float32, weight_scale: Float32 | None, ranges: list[QatRange]) -> QuantizedLinear:
+    rounded, scale = round_weight(weight, weight_scale)
     input_scale, zero_point = _widest(ranges)
     return QuantizedLinear(
         weight=rounded,

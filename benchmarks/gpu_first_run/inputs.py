@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backends.bert import checkpoints
+from backends.bert.architectures import require_bert
 from backends.bert.checkpoints import find_model
 from backends.gpu import engine
 from benchmarks import length_matched
@@ -53,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory = engine_of(options.work, spec, options.what)
     directory.parent.mkdir(parents=True, exist_ok=True)
     if not engine.FORMAT.is_complete(directory):
-        engine.write(directory, workload.random_engine(model.config, options.what, settings))
+        engine.write(
+            directory,
+            workload.random_engine(require_bert(model.config, "benchmarks.gpu_first_run"), options.what, settings),
+        )
     engine.read(directory)  # as a run does
     print(directory)
     return 0

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backends.bert.config import LINEARS
 from backends.gpu.gemm_tuning import TunedProduct, random_residual
 from backends.gpu.kernels.residual import Residual
 from backends.gpu.packed_bert import DeviceBatch
 from backends.gpu.residual_norm import embedded, is_normalized_again, normalized
 from backends.gpu.weights import GpuWeights
 from backends.pytorch_cpu.kernels import Encoding
-from backends.quantization.int8_model import LINEARS
 from benchmarks import length_matched
 from benchmarks.gpu_first_run import workload
 from benchmarks.gpu_first_run.forward import on_device

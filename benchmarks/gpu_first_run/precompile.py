@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
+from backends.bert.config import LINEARS, RANDOM_GEOMETRIES, BertConfig
 from backends.gpu import gemm_tuning
 from backends.gpu.gemm_variants import LIBRARY, build_variant, variants
 from backends.gpu.hopper import gemm as hopper
@@ -33,7 +33,6 @@ from backends.gpu.packed_bert import GpuBert
 from backends.gpu.residual_norm import normalized
 from backends.gpu.weights import GpuLayer, GpuWeights, Product
 from backends.pytorch_cpu.kernels import Encoding
-from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run import workload
 from benchmarks.gpu_first_run.forward import on_device

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from backends.bert.config import LINEARS
 from backends.gpu import gemm_tuning
 from backends.gpu.engine import BUCKETS
 from backends.gpu.gemm_variants import variants
@@ -16,7 +17,6 @@ from backends.gpu.kernels import TWIN
 from backends.gpu.kernels.gemm import DEFAULT
 from backends.gpu.kernels.residual import Residual
 from backends.gpu.weights import GpuLayer, Product
-from backends.quantization.int8_model import LINEARS
 from benchmarks.gpu_first_run import rig as rigs
 from benchmarks.gpu_first_run import workload
 from benchmarks.gpu_first_run.rig import Rig

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 
 from backends.base import Batch
-from backends.bert.config import BertConfig
+from backends.bert.config import LINEARS, BertConfig
 from backends.formats import random_weights
 from backends.gpu import engine, gemm_tuning, weights
 from backends.gpu.weights import FLOATS, GpuLayer, GpuWeights, Product
-from backends.quantization.int8_model import LINEARS
 from benchmarks.length_matched import LENGTHS, MEAN_LENGTH, squad_lengths
 from foundation.arrays import Float32
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from foundation import atomic_write, installation
 from foundation.foreign_text import printable
 from foundation.people_numbers import count
@@ -124,7 +124,7 @@ def _with_limits(runs: Sequence[FoundRun], is_measured: bool) -> list[FoundRun]:
     return [replace(run, limit=limit(run)) for run in runs]
 
 
-def _measured(key: Key, geometry: BertConfig, cache_dir: Path) -> MachineLimit:
+def _measured(key: Key, geometry: Geometry, cache_dir: Path) -> MachineLimit:
     print(f"measuring this machine's limit for {key.products}: some ten seconds", file=sys.stderr, flush=True)
     found = machine_limit.measure(key, geometry, cache_dir)
     if found is None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from foundation import atomic_write, bounded_readers
 from foundation.bounded_readers import UnreadableError
 from foundation.typed_json import decode, encode
@@ -83,7 +83,7 @@ def read(limit: Key, cache_dir: Path) -> MachineLimit | None:
         return None
 
 
-def measure(limit: Key, geometry: BertConfig, cache_dir: Path) -> MachineLimit | None:
+def measure(limit: Key, geometry: Geometry, cache_dir: Path) -> MachineLimit | None:
     """Measure it on this machine and keep it; None without PyTorch. It takes some ten seconds.
 
     Raises:
@@ -111,7 +111,7 @@ def _gops(found: MachineLimit) -> float:
     return found.gops
 
 
-def _measured(limit: Key, geometry: BertConfig) -> MachineLimit | None:
+def _measured(limit: Key, geometry: Geometry) -> MachineLimit | None:
     with suppress(ImportError, RuntimeError):  # no PyTorch, or one without these kernels
         from backends.pytorch_cpu import product_peak
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from sut.record.measurements import Progress
 
 # Bytes of a weight in a product, by the precision that runs.
@@ -23,7 +23,7 @@ class Operations:
     weight_bytes: int | None  # None: of a precision that is not known
 
 
-def of(geometry: BertConfig, precision: str, progress: Progress) -> Operations:
+def of(geometry: Geometry, precision: str, progress: Progress) -> Operations:
     """The operations of the samples that `progress` counts."""
     each = _BYTES.get(precision)
     return Operations(

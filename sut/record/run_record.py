@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
 from backends.served import ServerFacts
 from foundation import atomic_write, bounded_readers
 from foundation.bounded_readers import UnreadableError
@@ -61,7 +61,7 @@ class RunRecord:
     samples: int | None = field(default=None, metadata=UNLESS_NONE)  # size of the QSL
     sample_tokens: SampleTokens | None = field(default=None, metadata=UNLESS_NONE)
     topology: Topology | None = field(default=None, metadata=UNLESS_NONE)
-    geometry: BertConfig | None = field(default=None, metadata=UNLESS_NONE)  # None: of a graph that runs as it is
+    geometry: Geometry | None = field(default=None, metadata=UNLESS_NONE)  # None: of a graph that runs as it is
     engine: Engine | None = field(default=None, metadata=UNLESS_NONE)
     server: ServerFacts | None = field(default=None, metadata=UNLESS_NONE)  # that runs the model
     checksums: Mapping[str, str] | None = field(

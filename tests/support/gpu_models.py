@@ -9,6 +9,7 @@ import torch
 
 from backends import engine_builder
 from backends.base import Batch
+from backends.bert.architectures import require_bert
 from backends.bert.checkpoints import read_tensors
 from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
@@ -18,7 +19,7 @@ from foundation.arrays import Float32
 def readable(model: Model, batch: Batch) -> Float32:
     """fp32's answers, one rectangle for all."""
     assert model.config is not None
-    bert = BertForQuestionAnswering(model.config)
+    bert = BertForQuestionAnswering(require_bert(model.config, "this test"))
     bert.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in read_tensors(model).items()})
     bert.eval()
     view = batch.padded()

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from backends.bert.checkpoints import read_tensors
-from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.bert.heads import SPANS
 from backends.bert.model import Model
 from backends.formats.base import Tensors
@@ -50,7 +50,7 @@ class _Graph:
         return self.node("LayerNormalization", x, weight, bias, axis=-1, epsilon=epsilon)
 
 
-def _layer(graph: _Graph, config: BertConfig, at: str, x: str, hide: str) -> str:
+def _layer(graph: _Graph, config: EncoderConfig, at: str, x: str, hide: str) -> str:
     split = graph.constant(np.array([0, 0, config.num_attention_heads, config.head_size]))
 
     def heads(part: str, order: list[int]) -> str:

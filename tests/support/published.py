@@ -15,7 +15,8 @@ from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 
 from backends.base import Batch
-from backends.bert.config import BertConfig
+from backends.bert.architectures import Geometry
+from backends.bert.encoder import EncoderConfig
 from backends.bert.heads import CLASSES
 from backends.formats.base import QatRange, Tensors
 from backends.quantization import calibration
@@ -27,37 +28,37 @@ LINEARS = (
 Ranges = Mapping[str, QatRange]
 
 
-def write_config(folder: Path, config: BertConfig, name: str = "config.json") -> Path:
+def write_config(folder: Path, config: EncoderConfig, name: str = "config.json") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(json.dumps({"model_type": "bert", **asdict(config)}), encoding="utf-8")
+    (folder / name).write_text(json.dumps({"model_type": config.model_type, **asdict(config)}), encoding="utf-8")
     return folder
 
 
-def safetensors(folder: Path, config: BertConfig, tensors: Tensors) -> Path:
+def safetensors(folder: Path, config: EncoderConfig, tensors: Tensors) -> Path:
     save_file(tensors, write_config(folder, config) / "model.safetensors")
     return folder
 
 
-def pytorch_bin(folder: Path, config: BertConfig, tensors: Tensors) -> Path:
+def pytorch_bin(folder: Path, config: EncoderConfig, tensors: Tensors) -> Path:
     return _torch(write_config(folder, config) / "pytorch_model.bin", tensors).parent
 
 
-def sharded_safetensors(folder: Path, config: BertConfig, tensors: Tensors) -> Path:
+def sharded_safetensors(folder: Path, config: EncoderConfig, tensors: Tensors) -> Path:
     return _sharded(write_config(folder, config), "model", "safetensors", tensors, lambda at, part: save_file(part, at))
 
 
-def sharded_bin(folder: Path, config: BertConfig, tensors: Tensors) -> Path:
+def sharded_bin(folder: Path, config: EncoderConfig, tensors: Tensors) -> Path:
     return _sharded(write_config(folder, config), "pytorch_model", "bin", tensors, _torch)
 
 
-def mlperf_pytorch(folder: Path, config: BertConfig, tensors: Tensors) -> Path:
+def mlperf_pytorch(folder: Path, config: EncoderConfig, tensors: Tensors) -> Path:
     """Zenodo 3733896: the state dict of transformers 2.4's model, its pooler included."""
     width = config.hidden_size
     pooler = {"bert.pooler.dense.weight": np.ones((width, width), "f4"), "bert.pooler.dense.bias": np.ones(width, "f4")}
     return _torch(write_config(folder, config, "bert_config.json") / "model.pytorch", {**tensors, **pooler})
 
 
-def mlperf_int8(folder: Path, config: BertConfig, tensors: Tensors, ranges: Ranges) -> Path:
+def mlperf_int8(folder: Path, config: EncoderConfig, tensors: Tensors, ranges: Ranges) -> Path:
     """Zenodo 4792496: with the maxima that pytorch-quantization stores next to the weights."""
     found: dict[str, Any] = dict(tensors)
     for name, one in ranges.items():
@@ -91,7 +92,7 @@ EXPORTERS = ("input_ids", "attention_mask", "token_type_ids")
 class Exporter:
     """A graph as torch.onnx wrote it in 2020: nothing fused, matrices transposed, numbers for names."""
 
-    config: BertConfig
+    config: EncoderConfig
     tensors: Tensors
     ranges: Ranges = field(default_factory=dict)
     nodes: list[Any] = field(default_factory=list)
@@ -199,12 +200,12 @@ class Exporter:
         return helper.make_model(graph, opset_imports=opset, ir_version=7)
 
 
-def mlperf_onnx(folder: Path, config: BertConfig, tensors: Tensors) -> Path:
+def mlperf_onnx(folder: Path, config: EncoderConfig, tensors: Tensors) -> Path:
     """Zenodo 3733910: fp32, input_mask and segment_ids."""
     return _onnx(folder / "model.onnx", Exporter(config, tensors).model(MLPERF))
 
 
-def fake_quant_onnx(folder: Path, config: BertConfig, tensors: Tensors, ranges: Ranges) -> Path:
+def fake_quant_onnx(folder: Path, config: EncoderConfig, tensors: Tensors, ranges: Ranges) -> Path:
     """Zenodo 3750364: attention_mask and token_type_ids, every linear layer quantized."""
     return _onnx(folder / "bert_fake_quant.onnx", _opset_11(Exporter(config, tensors, ranges)))
 
@@ -224,7 +225,7 @@ def _opset_11(exporter: Exporter) -> Any:
     return proto
 
 
-def naive_ranges(config: BertConfig, tensors: Tensors, inputs: Mapping[tuple[int, str], float]) -> Ranges:
+def naive_ranges(config: EncoderConfig, tensors: Tensors, inputs: Mapping[tuple[int, str], float]) -> Ranges:
     """Symmetric ranges, one scale per tensor; `inputs`: the maximum of the input of each linear layer."""
     of = dict(zip(LINEARS, ("qkv", "qkv", "qkv", "attention_output", "ffn_inner", "ffn_output"), strict=True))
     found = {}
@@ -237,7 +238,7 @@ def naive_ranges(config: BertConfig, tensors: Tensors, inputs: Mapping[tuple[int
     return found
 
 
-def greatest(config: BertConfig, tensors: Tensors, samples: list[Batch]) -> dict[tuple[int, str], float]:
+def greatest(config: Geometry, tensors: Tensors, samples: list[Batch]) -> dict[tuple[int, str], float]:
     """For the input of each linear layer, a bound that nearly all of its values on these samples stay below."""
     sites = calibration.observe(config, tensors, samples, calibration.CalibrationSettings(), 1)
     return {place: float(np.percentile(np.abs(site.rows), 99.99)) for place, site in sites.items()}

@@ -11,18 +11,20 @@ import onnx
 from safetensors.numpy import save_file
 
 from backends.base import Batch
+from backends.bert.architectures import Geometry
 from backends.bert.checkpoints import read_tensors
 from backends.bert.config import BertConfig
+from backends.bert.encoder import EncoderConfig
 from backends.bert.heads import HEADS
 from backends.bert.model import Model
 from backends.formats.base import Tensors
 from backends.onnxruntime_cpu import graph as onnx_graph
-from backends.quantization.int8_model import SOURCES, QuantizedLinear, QuantizedModel, engine_shapes
+from backends.quantization.int8_model import QuantizedLinear, QuantizedModel, engine_shapes
 
 SMALL = BertConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=160)
 
 
-def random_tensors(config: BertConfig, seed: int) -> Tensors:
+def random_tensors(config: EncoderConfig, seed: int) -> Tensors:
     rng = np.random.default_rng(seed)
     return {
         name: (rng.standard_normal(shape) * 0.15 + name.endswith("LayerNorm.weight")).astype(np.float32)
@@ -30,9 +32,9 @@ def random_tensors(config: BertConfig, seed: int) -> Tensors:
     }
 
 
-def write_model(directory: Path, config: BertConfig, tensors: Tensors) -> Path:
+def write_model(directory: Path, config: EncoderConfig, tensors: Tensors) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    named = {"model_type": "bert", "architectures": [HEADS[config.head].architecture], **asdict(config)}
+    named = {"model_type": config.model_type, "architectures": [HEADS[config.head].architecture], **asdict(config)}
     (directory / "config.json").write_text(json.dumps(named), encoding="utf-8")
     save_file(tensors, directory / "model.safetensors")
     return directory
@@ -60,16 +62,14 @@ def write_onnx(path: Path, model: Model, names: dict[str, str]) -> Path:
     return path
 
 
-def round_to_nearest(config: BertConfig, tensors: Tensors) -> QuantizedModel:
+def round_to_nearest(config: Geometry, tensors: Tensors) -> QuantizedModel:
     """Every linear layer quantized, with inputs assumed to be within ±8 instead of a calibration."""
     found: dict[str, np.ndarray] = {}
     for layer in range(config.num_hidden_layers):
-        at = f"bert.encoder.layer.{layer}."
-        for name, parts in SOURCES.items():
-            weight = np.concatenate([tensors[f"{at}{part}.weight"] for part in parts])
+        for name in config.linears():
+            weight, bias = config.linear_weights(tensors, layer, name)
             scale = np.abs(weight).max(1) / 127
             rounded = np.rint(weight / scale[:, None]).astype(np.int8)
-            bias = np.concatenate([tensors[f"{at}{part}.bias"] for part in parts])
             linear = QuantizedLinear(
                 weight=rounded,
                 weight_scale=scale,

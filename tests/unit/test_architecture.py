@@ -63,13 +63,13 @@ ONLY_IN = {
     "onnxruntime": {"backends/onnxruntime_cpu/session.py"},  # for the backend and for calibration
     "requests": {"sut/fetch/http.py"},
     "onnx": {
-        "backends/onnxruntime_cpu/graph.py",
+        *(f"backends/onnxruntime_cpu/{name}.py" for name in ("graph", "graph_builder", "mobilebert_graph")),
         "backends/formats/weight_types.py",
         *(f"backends/formats/onnx_{name}.py" for name in ("file", "folding", "graph_walk", "signature")),
     },
     "openvino": {
         "backends/openvino_cpu/backend.py",
-        "backends/openvino_cpu/graph.py",
+        *(f"backends/openvino_cpu/{name}.py" for name in ("graph", "graph_parts", "mobilebert_graph")),
         "backends/openvino_cpu/quantizer.py",
     },
     "nncf": {"backends/openvino_cpu/quantizer.py"},

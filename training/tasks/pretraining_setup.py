@@ -14,7 +14,9 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from backends.bert.config import RANDOM_GEOMETRIES, BertConfig, read_config
+from backends.bert.architectures import require_bert
+from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
+from backends.bert.config_files import read_config
 from foundation.suggest import did_you_mean
 from qsl import tokenizer_files
 from qsl.data_file import DataFile
@@ -200,7 +202,7 @@ def geometry(config: PretrainingConfig, vocabulary_size: int | None) -> BertConf
             f"expected one of {', '.join(RANDOM_GEOMETRIES)} or a config.json as model, found {config.model}."
             f"{did_you_mean(config.model, RANDOM_GEOMETRIES)}"
         )
-    return read_config(Path(config.model))
+    return require_bert(read_config(Path(config.model)), "training")
 
 
 def task_of(config: PretrainingConfig, found: Opened, say: Callable[[str], None] = lambda _: None) -> Pretraining:

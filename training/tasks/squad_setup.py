@@ -10,7 +10,9 @@ from pathlib import Path
 
 import torch
 
-from backends.bert.config import RANDOM_GEOMETRIES, BertConfig, find_config, read_config
+from backends.bert.architectures import require_bert
+from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
+from backends.bert.config_files import find_config, read_config
 from backends.bert.heads import SPANS
 from foundation import atomic_write
 from foundation.suggest import did_you_mean
@@ -69,7 +71,7 @@ def geometry(name: str, vocabulary_size: int | None = None) -> BertConfig:
             f"expected one of {', '.join(RANDOM_GEOMETRIES)}, or a config.json or the directory of a model, found "
             f"{name}.{did_you_mean(name, RANDOM_GEOMETRIES)}"
         )
-    return replace(found, head=SPANS)
+    return replace(require_bert(found, "training"), head=SPANS)
 
 
 def network(config: BertConfig, dropout: float, seed: int, start: Path | None) -> SpanNetwork:

@@ -14,8 +14,8 @@ from backends.base import Batch, Options
 from backends.bert.numpy_reference import infer, infer_float
 from backends.errors import BackendError
 from backends.formats.onnx_io_names import INPUTS
-from backends.onnxruntime_cpu.graph import BuiltGraph
 from backends.onnxruntime_cpu.graph import build as build_fp32
+from backends.onnxruntime_cpu.graph_builder import BuiltGraph
 from backends.onnxruntime_cpu.int8_graph import build as build_int8
 from backends.onnxruntime_cpu.session import has_wide_products, open_built
 from backends.pytorch_cpu.kernels import best

@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import BertForPreTraining as TheirBert
 
-from backends.bert.config import read_config
+from backends.bert.architectures import require_bert
+from backends.bert.config_files import read_config
 from backends.errors import BackendError
 from foundation.errors import UserError
 from sut.errors import UsageError
@@ -110,7 +111,9 @@ def test_a_folder_that_cannot_be_made_is_refused(words: list[str]) -> None:
 
 
 def test_weights_that_do_not_fit_are_on_record_and_no_life_of_the_run(words: list[str], tmp_path: Path) -> None:
-    network = BertForPreTraining(replace(read_config(tmp_path / "config.json"), num_hidden_layers=2), 0.0)
+    network = BertForPreTraining(
+        replace(require_bert(read_config(tmp_path / "config.json"), "this test"), num_hidden_layers=2), 0.0
+    )
     model_files.write_weights(tmp_path, network.state_dict())
     with pytest.raises(BackendError, match="expected the encoder of this geometry"):
         pretrain.main([*words, "--set", f"init_checkpoint={tmp_path}"])

@@ -19,10 +19,11 @@ from small_bert import SMALL, random_batch, random_tensors
 from backends import backend_class
 from backends.base import Batch, Options
 from backends.bert.checkpoints import find_model, has_ranges, read_tensors, read_weights, weight_files
+from backends.bert.config import LINEARS
 from backends.errors import BackendError
 from backends.formats.base import Tensors
 from backends.quantization import qat_ranges
-from backends.quantization.int8_model import LINEARS, write_engine
+from backends.quantization.int8_model import write_engine
 
 ENGINES = ("onnxruntime", "pytorch")  # which run our own int8 engines
 FLOAT_ENGINES = (*ENGINES, "openvino")

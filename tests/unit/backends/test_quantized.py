@@ -15,10 +15,11 @@ from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
 
 from backends import backend_class
 from backends.base import Options
+from backends.bert.config import LINEARS
 from backends.bert.model import Model
 from backends.bert.numpy_reference import gelu, infer, linear
 from backends.errors import BackendError
-from backends.quantization.int8_model import LINEARS, QuantizedLinear, QuantizedModel, read_engine, write_engine
+from backends.quantization.int8_model import QuantizedLinear, QuantizedModel, read_engine, write_engine
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from gpu_encodings import random
 from small_bert import SMALL, random_batch, random_tensors, round_to_nearest
 
 from backends import engine_builder
+from backends.bert.config import LINEARS
 from backends.bert.model import Model
 from backends.bert.numpy_reference import linear as linear_of_twin
 from backends.errors import BackendError
@@ -23,7 +24,6 @@ from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TWIN
 from backends.gpu.runtime import Work
 from backends.gpu.weights import FLOATS, Product
-from backends.quantization.int8_model import LINEARS
 
 SAMPLES = [random_batch([length], seed=length) for length in range(10, 60, 8)]
 CPU = torch.device("cpu")

@@ -9,13 +9,13 @@ import torch
 from emulated_gpu import EmulatedGpu
 from small_bert import SMALL, random_tensors
 
+from backends.bert.config import LINEARS
 from backends.errors import BackendError
 from backends.gpu import gemm_tuning, pass_tuning, weights
 from backends.gpu.hopper import small
 from backends.gpu.packed_bert import ATTENTION
 from backends.gpu.weights import GpuWeights, Product
 from backends.pytorch_cpu.kernels import Encoding
-from backends.quantization.int8_model import LINEARS
 
 OFFERED = ("32x64", "64x64")
 BEFORE = gemm_tuning.default("fp16")

@@ -1,0 +1,135 @@
+"""MobileBERT in every engine and precision against its numpy reference, and its forms on disk.
+
+The reference itself is compared with transformers in tests/integration/backends/test_backends_reference.py, through
+these engines.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import published
+import pytest
+import torch
+from small_bert import random_batch, write_model
+from small_mobilebert import TINY, random_tensors
+
+from backends import BACKENDS, backend_class
+from backends.base import Batch, Options
+from backends.bert import numpy_reference
+from backends.bert.checkpoints import find_model, read_weights
+from backends.bert.model import Model
+from backends.errors import BackendError
+from backends.quantization import calibration
+from backends.quantization.calibration import CalibrationSettings
+from backends.quantization.int8_model import QuantizedModel, write_engine
+from foundation.arrays import Float32
+
+LENGTHS = [1, 2, 17, 64, 65, 384]
+TENSORS = random_tensors(1)
+BATCH = random_batch(LENGTHS, vocab_size=TINY.vocab_size)
+EXACT = numpy_reference.infer_float(TINY, TENSORS, BATCH)
+# Mean difference of logits, as a share of their mean size, from fp32's.
+SLACK = {"fp32": 1e-5, "bf16": 0.03, "int8-dynamic": 0.03}
+
+
+def difference(found: Float32, expected: Float32) -> float:
+    return float(np.abs(found - expected).mean() / np.abs(expected).mean())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return find_model(str(write_model(tmp_path_factory.mktemp("mobilebert"), TINY, TENSORS)))
+
+
+@pytest.fixture(scope="module")
+def quantized() -> QuantizedModel:
+    samples = [random_batch([length], seed=length, vocab_size=TINY.vocab_size) for length in (50, 200)]
+    return calibration.calibrate(TINY, TENSORS, samples, CalibrationSettings(rows=200), 1)
+
+
+def answers(backend: str, precision: str, model: Model, batch: Batch = BATCH) -> Float32:
+    with backend_class(backend)(Options(precision, threads=2)) as engine:
+        engine.load(model)
+        return np.array(engine.infer(batch))
+
+
+FLOATS = [
+    (name, precision)
+    for name in ("pytorch", "onnxruntime", "openvino")
+    for precision, kind in BACKENDS.own[name].precisions.items()
+    if kind != "engine"
+]
+
+
+@pytest.mark.parametrize(("backend", "precision"), FLOATS)
+def test_engines_agree_at_natural_length_padded_or_not(model: Model, backend: str, precision: str) -> None:
+    if (backend, precision) == ("openvino", "bf16"):
+        pytest.importorskip("openvino")
+    assert difference(answers(backend, precision, model), EXACT) < SLACK[precision]
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
+def test_int8_is_its_numpy_twin(model: Model, quantized: QuantizedModel, tmp_path: Path, backend: str) -> None:
+    built = replace(model, engine=write_engine(tmp_path / "engine", quantized))
+    twin = numpy_reference.infer(quantized, BATCH)
+    found = answers(backend, "int8", built)
+    assert difference(found, twin) < 0.02
+    assert difference(found, EXACT) < 1.2 * difference(twin, EXACT) < 0.03
+
+
+def test_answers_do_not_depend_on_the_batch(model: Model, quantized: QuantizedModel, tmp_path: Path) -> None:
+    built = replace(model, engine=write_engine(tmp_path / "engine", quantized))
+    alone = random_batch([64], 5, TINY.vocab_size)
+    among = Batch.of([(one.input_ids, one.token_type_ids) for one in (alone, random_batch([33], 6, TINY.vocab_size))])
+    found = answers("pytorch", "int8", built, among)[:64]
+    np.testing.assert_allclose(found, answers("pytorch", "int8", built, alone), rtol=1e-4, atol=1e-4)
+
+
+FORMS = ("safetensors", "pytorch_model.bin", "sharded safetensors")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_holds_the_same_tensors(tmp_path: Path, form: str) -> None:
+    found = read_weights(find_model(str(published.FLOAT[form](tmp_path, TINY, TENSORS))))
+    assert found.config == TINY
+    assert list(found.tensors) == list(TINY.shapes())
+    for name, tensor in TENSORS.items():
+        np.testing.assert_array_equal(found.tensors[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"use_bottleneck_attention": True}, "use_bottleneck_attention True"),
+        ({"normalization_type": "layer_norm"}, "normalization_type 'layer_norm'"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
+        ({"intra_bottleneck_size": 65}, "65 for 2 heads"),
+        ({"architectures": ["MobileBertForSequenceClassification"]}, "classification of sentences"),
+    ],
+)
+def test_a_config_that_is_not_computed_so_is_refused(tmp_path: Path, changed: dict[str, object], words: str) -> None:
+    path = write_model(tmp_path, TINY, TENSORS) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(BackendError, match=f"MobileBERT.*{words}"):
+        find_model(str(tmp_path))
+
+
+def test_published_sizes() -> None:
+    found = find_model("random:mobilebert").config
+    assert found is not None
+    shapes = found.shapes()
+    assert len(shapes) == 1113
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == pytest.approx(24.58e6, rel=1e-3)
+    parts = 2 * 835_584 * 24 + 2 * 384 * 512  # of the linear layers apart; queries and keys read x here
+    assert found.operations_per_token == parts + 2 * 24 * (512 * 512 - 512 * 384 - 128 * 256)
+
+
+def test_an_engine_without_it_says_so(model: Model) -> None:
+    from backends.gpu import loading
+
+    with pytest.raises(BackendError, match="expected a BERT for backend gpu, found a MobileBERT"):
+        loading.read(model, "bf16", torch.device("cpu"))
