@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
 from accuracy import report, squad, sst2
 from accuracy.score import Score
@@ -24,6 +25,7 @@ from qsl import feature_cache
 from qsl.base import DatasetError
 from qsl.squad import SquadDataSet, SquadFeatureSettings
 from qsl.sst2 import read_labels
+from qsl.tasks import DATA_TASKS, HELP
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,9 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--log-file", type=Path, required=True, help="LoadGen's mlperf_log_accuracy.json, not truncated")
-    add("--task", choices=list(_TASKS), default="squad", help="the task of the run (default: squad)")
-    add("--dataset", type=Path, required=True, help="the file of SQuAD v1.1 or SST-2 that the run used")
-    add("--vocab", type=Path, help="squad: the WordPiece vocabulary, one token per line")
+    add("--task", default="squad", help=f"the run's task: {', '.join(DATA_TASKS.names())}{HELP} (default: squad)")
+    add("--dataset", type=Path, required=True, help="the data set that the run used")
+    add("--vocab", type=Path, help="not for sst2: the WordPiece vocabulary, one token per line")
     add("--output-dir", type=Path, help="directory of accuracy.txt (default: that of the log)")
     add("--target", help=f"the target: {', '.join(TARGETS)} or a number (default: none)")
     add("--dtype", choices=["float32", "float16"], help="type of the logits (default: inferred from the sizes)")
@@ -61,10 +63,8 @@ def _length(text: str) -> int:
 
 
 def _score_squad(args: argparse.Namespace) -> Score:
-    if args.vocab is None:
-        raise DatasetError("expected the vocabulary of the run's model, found none. Name it with --vocab FILE.")
     settings = SquadFeatureSettings(max_seq_length=args.max_seq_length)
-    data = SquadDataSet(args.dataset, args.vocab, args.cache_dir, settings)
+    data = SquadDataSet(args.dataset, _vocab(args), args.cache_dir, settings)
     return squad.score_log(args.log_file, data, dtype=args.dtype, transposed=args.output_transposed)
 
 
@@ -72,12 +72,25 @@ def _score_sst2(args: argparse.Namespace) -> Score:
     return sst2.score_log(args.log_file, read_labels(args.dataset), dtype=args.dtype)
 
 
+def _score_run(args: argparse.Namespace) -> Score:
+    """By the scorer of another package's task, which knows the logs of this package's runs."""
+    if args.dtype or args.output_transposed:
+        raise DatasetError(f"--dtype and --output-transposed are for {', '.join(_FROM_ANY_LOG)}. Remove them.")
+    task = DATA_TASKS[args.task]
+    score: Score = resolve_name(task.scorer)(args.log_file, task.open(args.dataset, _vocab(args), args.cache_dir))
+    return score
+
+
+def _vocab(args: argparse.Namespace) -> Path:
+    if args.vocab is None:
+        raise DatasetError("expected the vocabulary of the run's model, found none. Name it with --vocab FILE.")
+    found: Path = args.vocab
+    return found
+
+
 _MOST_LENGTH = 1 << 16  # far above any BERT's positions
-# For each task: its scorer and the metric of its targets.
-_TASKS: dict[str, tuple[Callable[[argparse.Namespace], Score], str]] = {
-    "squad": (_score_squad, "f1"),
-    "sst2": (_score_sst2, "accuracy"),
-}
+# Tasks with a scorer that also reads the logs of other systems under test.
+_FROM_ANY_LOG: dict[str, Callable[[argparse.Namespace], Score]] = {"squad": _score_squad, "sst2": _score_sst2}
 
 
 def _report(score: Score, goal: Target | None, args: argparse.Namespace) -> None:
@@ -93,9 +106,8 @@ def _report(score: Score, goal: Target | None, args: argparse.Namespace) -> None
 def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
-        score_task, metric = _TASKS[args.task]
-        goal = None if args.target is None else target(args.target, metric)
-        score = score_task(args)
+        goal = None if args.target is None else target(args.target, DATA_TASKS[args.task].metric)
+        score = _FROM_ANY_LOG.get(args.task, _score_run)(args)
         _report(score, goal, args)
     except UserError as error:
         print(f"error: {printable_lines(str(error))}", file=sys.stderr)

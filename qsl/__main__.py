@@ -16,16 +16,13 @@ from pathlib import Path
 from foundation import program
 from foundation.errors import USAGE, VALID, UserError
 from qsl import feature_cache, squad_halves
-from qsl.squad import SquadDataSet
-from qsl.sst2 import Sst2DataSet
-
-_TASKS: dict[str, type[SquadDataSet] | type[Sst2DataSet]] = {"squad": SquadDataSet, "sst2": Sst2DataSet}
+from qsl.tasks import DATA_TASKS, HELP
 
 
 def describe(dataset: Path, vocab: Path, cache_dir: Path | None, task: str = "squad") -> dict[str, object]:
     """Counts and digest of a data set's features; `seconds` is the time to open or build them."""
     start_s = time.perf_counter()
-    data = _TASKS[task](dataset, vocab, cache_dir)
+    data = DATA_TASKS[task].open(dataset, vocab, cache_dir)
     features = data.features
     seconds = time.perf_counter() - start_s
     return {
@@ -61,8 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     about = verbs.add_parser("describe", help="counts and digest of a data set's features")
-    about.add_argument("--dataset", type=Path, required=True, help="a file of SQuAD v1.1, or of SST-2")
-    about.add_argument("--task", choices=list(_TASKS), default="squad", help="the task of the file (default: squad)")
+    about.add_argument("--dataset", type=Path, required=True, help="the file of a task")
+    about.add_argument(
+        "--task", default="squad", help=f"the task of the file: {', '.join(DATA_TASKS.names())}{HELP} (default: squad)"
+    )
     about.add_argument("--vocab", type=Path, required=True, help="a WordPiece vocabulary, one token per line")
     about.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     about.add_argument("--no-cache", action="store_true", help="build the features in memory and store nothing")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from foundation.plugged_table import PluggedTable
 from foundation.rules import F1_TARGETS, SAMPLES
+from qsl.tasks import DATA_TASKS, GROUP, DataTask
 from sut.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Demo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(DataTask):
     """One task. Functions and classes are "module:name".
 
     >>> task = TASKS["sst2"]
@@ -64,19 +65,11 @@ class Task:
     about: str  # what a model answers, for --help
     model_key: str  # the name in LoadGen's embedded mlperf.conf
     head: str  # the model's head, of backends.bert.heads.HEADS
-    metric: str  # the metric of targets, one of the score's
-    data_set: str  # a qsl.data_set.DataSet
-    scorer: str  # (LoadGen's accuracy log, the data set) → accuracy.score.Score
     demo: Demo | None = None  # None: every run names its --model and --dataset
     full_size: int = 0  # samples of the official data set, for its targets
     dataset_sha256: str | None = None  # of the official data set's file; None: not an MLPerf task
     targets: tuple[str, ...] = ()  # the accuracy targets on that data set, the first by default
     answers: str | None = None  # (the data set's file, predictions.json) → accuracy.answered.AnsweredQuestion's
-
-    def open(self, dataset: Path, vocab: Path, cache_dir: Path | None) -> DataSet:
-        """The data set in a file. It is read on first use, which may raise DatasetError."""
-        found: DataSet = resolve_name(self.data_set)(dataset, vocab, cache_dir)
-        return found
 
     def score(self, accuracy_log: Path, data: DataSet) -> Score:
         """The score of a run over `data`. Raises AccuracyLogError, DatasetError."""
@@ -91,12 +84,10 @@ class Task:
 
 _OURS = {
     "squad": Task(
+        **asdict(DATA_TASKS["squad"]),
         about="questions about passages",
         model_key="bert",
         head="spans",
-        metric="f1",
-        data_set="qsl.squad:SquadDataSet",
-        scorer="accuracy.squad:score_run",
         demo=Demo(folder="demo", target="demo", suffix=".json", package="qsl.demo"),
         full_size=SAMPLES,
         dataset_sha256="95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",  # dev-v1.1.json
@@ -104,12 +95,10 @@ _OURS = {
         answers="accuracy.answered:squad",
     ),
     "sst2": Task(
+        **asdict(DATA_TASKS["sst2"]),
         about="sentiment",
         model_key="sst2",  # not in mlperf.conf, so that bert's rows and sample count do not apply
         head="classes",
-        metric="accuracy",
-        data_set="qsl.sst2:Sst2DataSet",
-        scorer="accuracy.sst2:score_run",
         demo=Demo(folder="demo-sst2", target="demo-sst2", suffix=".tsv", package="qsl.demo_sst2"),
         full_size=872,
         answers="accuracy.answered:sst2",
@@ -123,4 +112,4 @@ def _row(spec: str, found: object) -> Task:
     return found
 
 
-TASKS: PluggedTable[Task] = PluggedTable(_OURS, what="task", group="sut.tasks", read=_row, error=UsageError)
+TASKS: PluggedTable[Task] = PluggedTable(_OURS, what="task", group=GROUP, read=_row, error=UsageError)

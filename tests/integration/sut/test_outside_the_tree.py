@@ -20,7 +20,7 @@ from sut.tasks import TASKS
 PAGES = ROOT / "docs" / "design"
 _FILE = re.compile(r"`([\w.]+\.py)`[^`]*?\n\n```python\n(.*?)```", re.DOTALL)
 _ENTRY_POINTS = re.compile(r"```toml\n(.*?)```", re.DOTALL)
-_COMMANDS = re.compile(r"^(?:python -m (sut|pytest)|(pytest)) (.*)$", re.MULTILINE)
+_COMMANDS = re.compile(r"^(?:python -m (\w+)|(pytest)) (.*)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def commands(page: str) -> dict[str, list[str]]:
     """The page's commands: first word → the rest."""
     found = _COMMANDS.findall((PAGES / page).read_text(encoding="utf-8"))
     rows = [(module or plain, words.split()) for module, plain, words in found]
-    named = [(module if module == "pytest" or words[0][:2] == "--" else words[0], words) for module, words in rows]
+    named = [(words[0] if module == "sut" and words[0][:2] != "--" else module, words) for module, words in rows]
     return dict(reversed(named))  # the first of a name
 
 
@@ -92,6 +92,24 @@ def test_a_trial_of_another_packages_backend_describes_it(package: Path, tmp_pat
     assert any("The code of backend acme is in acme-engine 1.2" in page for page in pages)
 
 
+def test_a_search_and_the_benchmarks_try_it_without_being_told(package: Path, tmp_path: Path) -> None:
+    """With the name of its entry point; a search also with its module and class."""
+    code = """
+from benchmarks import sut_runs
+from sut.commands.sweep import grid
+from sut.commands.tune.space import space
+from sut.machine import topology
+for axes in ((), ("backend=acme_engine:AcmeBackend fake",)):
+    found = space([grid.axis(axis) for axis in axes], {}, {}, topology.this_machine())
+    print([one.engine for one in found.engines if "acme" in one.engine[0]])
+print([pair for pair in sut_runs.installed() if pair[0] == "acme"])
+"""
+    (tmp_path / "lists.py").write_text(code, encoding="utf-8")
+    shown = run(package, tmp_path, "lists").splitlines()
+    by_name, by_class = ([(name, one) for one in ("fp32", "int4")] for name in ("acme", "acme_engine:AcmeBackend"))
+    assert shown == [str(by_name), str(by_class), str(by_name)]
+
+
 def test_a_task_by_its_page(package: Path, tmp_path: Path) -> None:
     demo = TASKS["sst2"].demo
     assert demo is not None
@@ -99,9 +117,15 @@ def test_a_task_by_its_page(package: Path, tmp_path: Path) -> None:
     sentences = [line.split("\t") for line in (tmp_path / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]]
     with (tmp_path / "reviews.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("text", "stars"), *((text, 5 * int(label)) for text, label in sentences)])
-    words = [str(demo_model("sst2")) if word == "my-model" else word for word in commands("adding-a-task.md")["sut"]]
-    found = run(package, tmp_path, "sut", *words, "--target", "90", "--log-dir", "logs")
+    model = demo_model("sst2")
+    log = Path("logs", "mlperf_log_accuracy.json")
+    files = {"my-model": str(model), "vocab.txt": str(model / "vocab.txt"), log.name: str(log)}
+    page = {module: [files.get(word, word) for word in words] for module, words in commands("adding-a-task.md").items()}
+    found = run(package, tmp_path, "sut", *page["sut"], "--target", "90", "--log-dir", "logs")
     assert "PASS" in found
+    scored = run(package, tmp_path, "accuracy", *page["accuracy"], "--target", "90")
+    assert "PASS" in scored and "40 of 40 sentences" in scored
+    assert json.loads(run(package, tmp_path, "qsl", *page["qsl"], "--no-cache"))["examples"] == 40
     record = json.loads((tmp_path / "logs" / "run.json").read_text(encoding="utf-8"))
     assert record["config"]["task"] == "reviews:TASK"
     assert record["result"]["accuracy"] >= 90
