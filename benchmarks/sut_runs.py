@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from backends import BACKENDS, accelerators, backend_class, check
+from backends import BACKENDS, accelerators, check
 from backends.base import Accelerator
 from backends.errors import BackendError
 from sut.errors import UsageError
@@ -35,21 +35,26 @@ class BenchmarkData:
 
 
 def pairs() -> list[tuple[str, str]]:
-    """(backend, precision) of every engine that is installed and runs on the machine's cores."""
+    """(backend, precision) of every engine that runs on the machine's cores; fp32 of one that is not installed."""
     found: list[tuple[str, str]] = []
-    for name in (name for name, entry in BACKENDS.items() if not entry.accelerators and entry.runs_model):
-        try:
-            precisions = tuple(backend_class(name).entry.precisions)
-        except BackendError:
-            precisions = ("fp32",)  # its turn reports what is missing
-        found += [(name, precision) for precision in precisions]
+    for name, entry in BACKENDS.working().items():
+        if entry.runs_model and not entry.accelerators:
+            precisions = entry.precisions if _is_installed(name) else ("fp32",)  # its turn reports what is missing
+            found += [(name, precision) for precision in precisions]
     return found
 
 
 def installed() -> list[tuple[str, str]]:
     """`pairs`, of engines that are installed; those that need no built engine first."""
-    found = [(name, precision) for name, precision in pairs() if find_spec(BACKENDS[name].needs)]
+    found = [(name, precision) for name, precision in pairs() if _is_installed(name)]
     return sorted(found, key=lambda pair: BACKENDS[pair[0]].precisions[pair[1]] == "engine")
+
+
+def _is_installed(name: str) -> bool:
+    with suppress(BackendError):
+        check(name)
+        return True
+    return False
 
 
 def first_gpu() -> Accelerator:

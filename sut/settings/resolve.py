@@ -119,6 +119,11 @@ def _value(row: Setting, value: Any, before: Mapping[str, Any]) -> Any:
     return _path(row.name, str(value)) if row.kind is Path else value
 
 
+def spelt(name: str, value: Any) -> Any:
+    """A value of a setting that depends on no other, in its type and spelling. Raises UsageError, BackendError."""
+    return _value(SETTINGS[name], value, {})
+
+
 def _path(name: str, value: str) -> Path | None:
     """The embedded data set has a name so that a flag can override a preset's data set with it."""
     return None if (name, value) == ("dataset", DEMO) else Path(value)

@@ -20,7 +20,7 @@ from sut.commands.sweep.grid import Axis, Value, point_text
 from sut.errors import UsageError
 from sut.machine import topology
 from sut.machine.topology import Machine
-from sut.settings.resolve import choose, resolve
+from sut.settings.resolve import resolve, spelt
 from sut.settings.setting import flag
 from sut.settings.settings import RunConfig
 
@@ -132,12 +132,12 @@ def _engines(listed: Mapping[str, Sequence[Value]], given: Mapping[str, Any]) ->
 
 def _values(name: str, listed: Mapping[str, Sequence[Value]], given: Mapping[str, Any]) -> list[str]:
     found = listed.get(name, (given[name],) if name in given else ())
-    return [choose(name, str(value), BACKENDS) if name == "backend" else str(value) for value in found]
+    return [spelt(name, value) if name == "backend" else str(value) for value in found]
 
 
 def _usable() -> Iterator[str]:
-    """The backends that run a model here."""
-    for name, entry in BACKENDS.items():
+    """The backends that run a model here, those of other installed packages included."""
+    for name, entry in BACKENDS.working().items():
         if entry.runs_model:
             with suppress(BackendError):
                 backends.check(name)

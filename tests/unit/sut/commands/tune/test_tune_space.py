@@ -74,6 +74,14 @@ def test_cores_are_divided_evenly_and_what_a_run_chose_is_not_tried_twice() -> N
     assert plans(stream, {"instances": 1, "cores_per_instance": 4}) == [(1, 1), (1, 2)]
 
 
+def test_on_gpus_more_instances_are_tried_and_larger_batches_than_a_cpus() -> None:
+    found = of(backend="gpu", precision="fp16")
+    chosen = {"instances": 2, "cores_per_instance": 4, "max_batch_tokens": 65_536}  # on two GPUs
+    tried = [[dict(one.settings) for one in level.expand(found.engines[0], chosen)] for level in found.levels]
+    gpu = {"backend": "gpu", "precision": "fp16"}
+    assert tried == [[{**gpu, "instances": 4}], [{**gpu, "max_batch_tokens": n} for n in (32_768, 131_072)]]
+
+
 def test_batches_follow_from_what_a_run_chose() -> None:
     found = of(backend="onnxruntime")
     expanded = found.levels[1].expand(found.engines[0], CHOSEN)
