@@ -31,6 +31,7 @@ _PROBE_QUERIES = 1000  # minimum queries of a probe
 _PRECISION = 0.02  # the search ends when a rate this little above the peak is invalid
 _MOST_PROBES = 24
 _FIRST, _STEP = 0.9, 1.2  # first rate relative to the measured speed; factor until the peak is bracketed
+_MOST_DOWN = 8.0  # factor to the next rate, if an overloaded probe completed even less
 
 
 def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
@@ -70,7 +71,8 @@ def about(config: RunConfig) -> str:
 def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]:
     """Probe from `start_qps` in steps until the peak is between two rates, then bisect.
 
-    A rate counts as invalid if it was invalid twice, because one hiccup of the machine would hide all higher rates.
+    A rate counts as invalid if it was invalid twice, because one hiccup of the machine would hide all higher rates. An
+    overloaded probe completes about what the machine can do, so the next rate is below that.
     """
     valid_qps, invalid_qps, qps = 0.0, math.inf, start_qps
     is_again = False
@@ -88,11 +90,9 @@ def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]
         if invalid_qps <= valid_qps * (1 + _PRECISION):
             return
         if not valid_qps:
-            qps /= _STEP**2
-        elif math.isinf(invalid_qps):
-            qps *= _STEP
+            qps = min(qps / _STEP**2, max(_FIRST * found.samples_per_s, qps / _MOST_DOWN))
         else:
-            qps = math.sqrt(valid_qps * invalid_qps)
+            qps = min(valid_qps * _STEP, math.sqrt(valid_qps * invalid_qps))
 
 
 def peak(probes: list[Probe]) -> Probe | None:

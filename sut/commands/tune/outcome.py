@@ -137,7 +137,9 @@ def lines(best: Best, default: Standing | None, path: Path) -> list[tuple[str, s
         times = speed / default.speed
         rows.append(("", f"{times:.1f} times as fast as {' '.join(map(str, default.engine))} by default"))
     if best.share is not None:
-        rows.append(("of the limit", f"{best.share:.0%} of this machine's {figure(best.peak_gops or 0)} GOP/s"))
+        rows.append(
+            ("of the limit", f"{figure(100 * best.share)}% of this machine's {figure(best.peak_gops or 0)} GOP/s")
+        )
     rows.append(("accuracy", _accuracy(best)))
     rows += [("note", notice) for notice in best.record.notices]
     rows.append(("settings", shown))

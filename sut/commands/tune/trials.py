@@ -37,7 +37,7 @@ _BATCHES = 4  # full batches for each instance, at least: with fewer, the last o
 _CHOSEN = ("instances", "cores_per_instance", "threads", "max_batch_tokens")
 _START_S = 5.0  # of a process, before one was measured
 _PROBES = 10  # of a search for a peak, about
-_MOST_OF_LEFT = 0.5  # of the time left, for one run
+_MOST_OF_LEFT = 1 / 3  # of the time left, for one run: building an engine must leave time for the others
 _LEAST_S = 20.0  # that a run may take even so
 
 
