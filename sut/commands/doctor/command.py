@@ -8,9 +8,10 @@ line of the report. The report is data; the table and the JSON are made from it.
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from contextlib import suppress
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 
 from backends import BACKENDS
@@ -91,7 +92,9 @@ def examine(cache_dir: Path) -> DoctorReport:
 
 
 def _is_installed(distribution: str) -> bool:
-    return importlib.util.find_spec(distribution.replace("-", "_")) is not None
+    with suppress(metadata.PackageNotFoundError):
+        return bool(metadata.version(distribution))
+    return False
 
 
 def _loadgen() -> LoadGen:
