@@ -84,7 +84,7 @@ def after_test_s(batches: int, samples: int) -> float:
 
 def runs(flags: tuple[str, ...]) -> dict[str, RunRecord]:
     """Runs of the demo: Offline, and Server at a rate near what the machine can do, inline and in processes."""
-    cache_dir, model = feature_cache.DEFAULT_CACHE_DIR, asset_paths.demo_model()
+    cache_dir, model = feature_cache.DEFAULT_CACHE_DIR.expanduser(), asset_paths.demo_model()
     data = BenchmarkData(str(model), asset_paths.demo_dataset(cache_dir), model / "vocab.txt", cache_dir, 0)
     calibrated = ("--calibration-dataset", str(asset_paths.demo_dataset(cache_dir, "train")))
     found = {}
