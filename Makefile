@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: help run test test-fast test-docs test-servers test-real-weights coverage check format docs demo demo-sst2 pretrain-demo clean
+.PHONY: help run test test-fast test-docs test-servers test-real-weights coverage check format docs demo demo-sst2 pretrain-demo distill-demo prune-demo clean
 .SILENT:
 .DEFAULT_GOAL = run
 # Without its cache of bytecode each of the tests' many processes would compile all modules again.
@@ -82,6 +82,25 @@ $(PASSAGES)/train/data_set.json: | $(VENV)/.dev
 	$(BIN)/python -m training.pretrain_data $(PASSAGES)/passages.txt --learn-vocab 2000 --vocab $(PASSAGES)/vocab.txt \
 		--max-seq-length 32 --max-predictions 5 --dupe-factor 2 --output $(PASSAGES)/train \
 		--evaluation-output $(PASSAGES)/eval --eval-articles 60 --eval-samples 1000
+
+# Small models of the demo (docs/results/small-models.md): newly generated passages, minutes in one thread.
+FILES = --train $(1)/train.json --dev $(1)/dev.json --output $(1)/model
+LEARN = --epochs 1 --rate 1e-3 --dropout 0 --states 1 --relations 0 --evaluations 3 --threads 1
+runs/distill-demo/train.json: QUESTIONS = 6000
+runs/prune-demo/train.json: QUESTIONS = 14000
+runs/%-demo/train.json: | $(VENV)/.dev
+	mkdir -p $(@D)
+	$(BIN)/python -m qsl.demo dev $(@D)/dev.json
+	$(BIN)/python -m qsl.demo train $@ --questions $(QUESTIONS) --seed 7
+
+distill-demo prune-demo: export OMP_NUM_THREADS ?= 1
+distill-demo: $(VENV)/.dev runs/distill-demo/train.json ## a student of a quarter of the demo's work, in minutes (docs/guide/small-models.md)
+	$(BIN)/python -m training.distill --teacher assets/demo --student l4-h64-a4 --init teacher \
+		$(LEARN) $(call FILES,runs/$@) $(ARGS)
+
+prune-demo: $(VENV)/.dev runs/prune-demo/train.json ## the demo with 80 % zeros, for int8, in some ten minutes (docs/guide/small-models.md)
+	$(BIN)/python -m training.prune --model assets/demo --sparsity 0.8 --ramp 0.5 --qat 0.2 --batch 16 \
+		$(LEARN) $(call FILES,runs/$@) $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(SERVERS) $(REAL_WEIGHTS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

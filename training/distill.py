@@ -4,8 +4,9 @@
         --dev dev-v1.1.json --output DIR
 
 The targets are the file's spans and the teacher's probabilities, states and attention relations; a weight of 0 leaves
-one out (all of the teacher's at 0: a training without it, to compare with). The same command with --run-dir goes on
-from a run's last checkpoint, to the weights of an uninterrupted one.
+one out (all of the teacher's at 0: a training without it, to compare with). `--init teacher` starts from the teacher's
+own weights, reduced to the student's layers and widths. `--qat 0.2` trains the last fifth in int8's arithmetic. The
+same command with --run-dir goes on from a run's last checkpoint, to the weights of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -13,24 +14,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 
-from backends.bert.config import RANDOM_GEOMETRIES
+from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 from foundation import program
-from training.tasks import squad, squad_setup
-from training.tasks.distillation import Distillation, Weights
-from training.tasks.question_scores import evaluate
+from training.tasks import distillation_setup, reduction, squad, squad_setup
+from training.tasks.distillation import Distillation, Teacher
 from training.tasks.recipes import command, run_dir, train_model
 
-_TARGETS = {
-    "--spans": "weight of the file's answers",
-    "--logits": "weight of the teacher's probabilities",
-    "--states": "weight of its states",
-    "--relations": "weight of the relations in its last layer's attention",
-    "--temperature": "of the probabilities",
-    "--relation-heads": "into which queries, keys and values are cut",
-}
+RANDOM, FROM_TEACHER = "random", "teacher"  # values of --init in addition to directories
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,30 +31,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    distillation_setup.require_sound(options)
     taught_by, vocab = squad_setup.opened(options, options.teacher)
     config = squad_setup.geometry(options.student, taught_by.vocab_size)
+    if options.init == FROM_TEACHER:
+        reduction.require_smaller(config, taught_by)
     teacher = squad_setup.network(taught_by, 0.0, options.seed, options.teacher)
-    student = squad_setup.network(config, options.dropout, options.seed, options.init)
-    weights = Weights(**{one.name: getattr(options, one.name) for one in fields(Weights)})
+    start = None if options.init in (RANDOM, FROM_TEACHER) else Path(options.init)
+    student = squad_setup.network(config, options.dropout, options.seed, start)
+    data = squad.read(options.train, options.dev, vocab)
+    steps = squad_setup.steps(options, data)
     task = Distillation(
         student,
         config,
-        teacher,
-        taught_by,
-        squad.read(options.train, options.dev, vocab),
-        weights=weights,
+        Teacher(teacher, taught_by),
+        data,
+        weights=distillation_setup.weights(options),
         seed=options.seed,
         batch=options.batch,
+        phases=distillation_setup.int8_phase(options, student, config, data, steps),
     )
-    best = evaluate(lambda batch: teacher(batch).logits, options.dev, vocab)
-    print(f"teacher: F1 {best.f1:.2f}", flush=True)
-    code = train_model(task, squad_setup.recipe("distill", options, task), options, run_dir(options, "distill"))
-    facts = {"teacher": f"{options.teacher.name}, F1 {best.f1:.2f}", "student": options.student}
-    targets = {f"weight of {name}": f"{value:g}" for name, value in asdict(weights).items()}
-    squad_setup.write_card(options.output, "A distilled BERT", task, options, facts | targets)
+    if options.init == FROM_TEACHER:
+        task.start_from_teacher()
+    best = distillation_setup.score(teacher, options.dev, vocab)
+    print(f"student: {_share(config, taught_by):.1%} of the teacher's operations a token", flush=True)
+    code = train_model(task, squad_setup.recipe("distill", options, steps), options, run_dir(options, "distill"))
+    facts = {"student": options.student, "started from": options.init}
+    about = distillation_setup.facts(options, options.teacher, best)
+    squad_setup.write_card(options.output, "A distilled BERT", task, options, {**facts, **about})
     share = task.best_f1 / best.f1 if best.f1 else 0.0
     print(f"kept: F1 {task.best_f1:.2f}, {share:.1%} of the teacher's; {options.output}")
     return code
+
+
+def _share(config: BertConfig, teacher: BertConfig) -> float:
+    return config.operations_per_token / teacher.operations_per_token
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -71,13 +74,19 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--teacher", type=Path, required=True, metavar="DIR", help="a model that answers questions")
     parser.add_argument(
-        "--student", required=True, metavar="NAME", help=f"{', '.join(RANDOM_GEOMETRIES)}, or a config.json"
+        "--student",
+        required=True,
+        metavar="NAME",
+        help=f"{', '.join(RANDOM_GEOMETRIES)}, a config.json, or such as l4-h64-a4 (layers, width, heads)",
     )
-    parser.add_argument("--init", type=Path, metavar="DIR", help="weights to start from (default: random)")
+    parser.add_argument(
+        "--init",
+        default=RANDOM,
+        metavar="DIR",
+        help=f"weights to start from; {FROM_TEACHER}: the teacher's own, reduced (default: %(default)s)",
+    )
     squad_setup.add_flags(parser, epochs=3, rate=1e-4, batch=32)
-    for flag, text in _TARGETS.items():
-        default = getattr(Weights(), flag.removeprefix("--").replace("-", "_"))
-        parser.add_argument(flag, type=type(default), default=default, help=f"{text} (default: %(default)s)")
+    distillation_setup.add_flags(parser)
     return parser.parse_args(argv)
 
 

@@ -29,7 +29,8 @@ def _train(options: argparse.Namespace) -> int:
     data = squad.read(options.train, options.dev, vocab)
     network = squad_setup.network(config, options.dropout, options.seed, options.model)
     task = SquadTask(network, config, data, options.seed, options.batch)
-    code = train_model(task, squad_setup.recipe("finetune", options, task), options, run_dir(options, "finetune"))
+    recipe = squad_setup.recipe("finetune", options, squad_setup.steps(options, data))
+    code = train_model(task, recipe, options, run_dir(options, "finetune"))
     squad_setup.write_card(options.output, "A fine-tuned BERT", task, options, {"started from": options.model.name})
     print(f"kept: F1 {task.best_f1:.2f}; {options.output}")
     return code

@@ -25,8 +25,11 @@ from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, is_file,
 from foundation.typed_json import decode
 
 _INDEX = ".index.json"
-_QUANTIZER = "_quantizer."  # in the name of every tensor that quantization-aware training adds
-_INPUT, _WEIGHT = "._input_quantizer._amax", "._weight_quantizer._amax"
+_SYMMETRIC = 128
+QUANTIZER = "_quantizer."  # in the name of every tensor that quantization-aware training adds
+INPUT, WEIGHT = "._input_quantizer._amax", "._weight_quantizer._amax"
+# Our own training's, in addition: the range's zero point, and the divisor of each input channel.
+ZERO_POINT, SMOOTH = "._input_quantizer._zero_point", "._input_quantizer._smooth"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class _Index:
 def read(path: Path) -> ModelWeights:
     """The weights in `path`: a file of tensors, or the index of its shards."""
     found = read_named(path)
-    plain = {name: tensor for name, tensor in found.items() if _QUANTIZER not in name}
+    plain = {name: tensor for name, tensor in found.items() if QUANTIZER not in name}
     shapes = {name: tuple(tensor.shape) for name, tensor in plain.items()}
     config = replace(
         config_files.find_config(path) or config_files.of_shapes(path, shapes), head=heads.of_tensors(shapes)
@@ -52,7 +55,7 @@ def read_named(path: Path) -> dict[str, Any]:
 
 def has_ranges(path: Path) -> bool:
     """True if quantization-aware training stored ranges; checked without reading the tensors."""
-    return any(name.endswith(_INPUT) for file in files(path) for name in _reader(file)[1](file))
+    return any(name.endswith(INPUT) for file in files(path) for name in _reader(file)[1](file))
 
 
 def files(path: Path) -> tuple[Path, ...]:
@@ -103,20 +106,33 @@ def _ranges(path: Path, found: Mapping[str, Any]) -> dict[str, QatRange]:
     Weights without a stored range get their own maximum, as in the publisher's engine.
     """
     ranges = {}
-    for name in sorted(name.removesuffix(_INPUT) for name in found if name.endswith(_INPUT)):
+    for name in sorted(name.removesuffix(INPUT) for name in found if name.endswith(INPUT)):
         weight = found.get(f"{name}.weight")
         if weight is None:
             raise BackendError(
-                f"expected {name}.weight in {path}, which has {name}{_INPUT}, found none. Copy or fetch it again."
+                f"expected {name}.weight in {path}, which has {name}{INPUT}, found none. Copy or fetch it again."
             )
         if not name.startswith("bert.encoder.layer."):
             continue
-        amax = found.get(name + _WEIGHT, np.abs(weight).max())
-        ranges[name] = QatRange.symmetric(
-            _positive(path, name + _INPUT, found[name + _INPUT], 1)[0],
-            _positive(path, name + _WEIGHT, amax, len(weight)) / np.float32(127),
+        amax = found.get(name + WEIGHT, np.abs(weight).max())
+        smooth = found.get(name + SMOOTH)
+        ranges[name] = QatRange(
+            float(_positive(path, name + INPUT, found[name + INPUT], 1)[0] / 127),
+            _zero_point(path, name + ZERO_POINT, found.get(name + ZERO_POINT, _SYMMETRIC)),
+            _positive(path, name + WEIGHT, amax, len(weight)) / np.float32(127),
+            None if smooth is None else _positive(path, name + SMOOTH, smooth, weight.shape[1]),
         )
     return ranges
+
+
+def _zero_point(path: Path, name: str, stored: Any) -> int:
+    values = np.asarray(stored, np.float32).reshape(-1)
+    if values.size != 1 or values[0] not in range(256):
+        raise BackendError(
+            f"expected a whole number from 0 to 255 for {name} in {path}, found {values[:4].tolist()}. "
+            f"Copy or fetch it again."
+        )
+    return int(values[0])
 
 
 def _positive(path: Path, name: str, amax: Any, size: int) -> Float32:

@@ -47,7 +47,8 @@ def _range(weights: ModelWeights, source: str) -> QatRange:
 
 
 def _linear(weight: Float32, bias: Float32, weight_scale: Float32 | None, ranges: list[QatRange]) -> QuantizedLinear:
-    rounded, scale = round_weight(weight, weight_scale)
+    smooth = _smooth(ranges, weight.shape[1])
+    rounded, scale = round_weight(weight * smooth, weight_scale)
     input_scale, zero_point = _widest(ranges)
     return QuantizedLinear(
         weight=rounded,
@@ -55,8 +56,19 @@ def _linear(weight: Float32, bias: Float32, weight_scale: Float32 | None, ranges
         bias=bias,
         input_scale=input_scale,
         input_zero_point=zero_point,
-        input_smooth=np.ones(weight.shape[1], np.float32),
+        input_smooth=smooth,
     )
+
+
+def _smooth(ranges: list[QatRange], inputs: int) -> Float32:
+    """The divisors [K] that layers with one input share. Raises BackendError where they differ."""
+    first, *others = (np.ones(inputs, np.float32) if one.input_smooth is None else one.input_smooth for one in ranges)
+    if not all(np.array_equal(first, other) for other in others):
+        raise BackendError(
+            "expected one divisor of each input channel for layers that share their input, such as query, key and "
+            "value, found others. To calibrate instead, name samples with --calibration-dataset FILE."
+        )
+    return first
 
 
 def _widest(ranges: list[QatRange]) -> tuple[float, int]:

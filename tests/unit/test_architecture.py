@@ -50,7 +50,7 @@ FLOORS = {
         ("text", "loop"),
         ("records",),  # what listens to the loop
         ("tasks",),
-        ("demo", "distill", "finetune", "package", "pretrain", "pretrain_data", "report", "sst2"),
+        ("demo", "distill", "finetune", "package", "pretrain", "pretrain_data", "prune", "report", "sst2"),
     ),
     "submission": (("rules",), ("submit",), ("check",), ("package",), ("prerequisites", "show"), ("command",)),
 }

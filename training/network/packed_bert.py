@@ -16,24 +16,41 @@ from training.network.attention import attend
 from training.network.dropout import Dropout, dropout_add_norm
 from training.network.linear import linear, linear_gelu, through
 from training.network.packed_batch import PackedBatch, PretrainingBatch
+from training.network.rounding import LayerRounding
 
 _MLM_EPS = 1e-12  # of the masked LM head's LayerNorm, whatever the encoder's
 
 
 class PackedLayer(EncoderLayer):
-    """An encoder layer on packed samples, [T, H] → [T, H]."""
+    """An encoder layer on packed samples, [T, H] → [T, H]; `rounding` is there in quantization-aware training."""
+
+    rounding: LayerRounding | None
+
+    def __init__(self, config: BertConfig, dropout: float) -> None:
+        super().__init__(config, dropout)
+        self.register_module("rounding", None)
 
     def forward(self, x: Tensor, batch: PackedBatch) -> Tensor:  # type: ignore[override]  # no padding, so no mask
         own = self.attention.self
         linears = (own.query, own.key, own.value)
         weight, bias = (torch.cat([getattr(one, name) for one in linears]) for name in ("weight", "bias"))
-        qkv = linear(x, weight, bias)  # [T, 3H]
+        rounding = self.rounding if self.rounding is not None and self.rounding.is_on else None
+        qkv = rounding("qkv", x, weight, bias) if rounding else linear(x, weight, bias)  # [T, 3H]
         mixed = attend(qkv, batch, own.heads, own.dropout if self.training else 0.0)
-        x = self._end(self.attention.output, mixed, x)
-        return self._end(self.output, linear_gelu(self.intermediate.dense, x), x)
+        if rounding:
+            return self._rounded(rounding, mixed, x)
+        x = self._end(self.attention.output, through(self.attention.output.dense, mixed), x)
+        inner = linear_gelu(self.intermediate.dense, x)
+        return self._end(self.output, through(self.output.dense, inner), x)
 
-    def _end(self, end: Residual, x: Tensor, residual: Tensor) -> Tensor:
-        return dropout_add_norm(through(end.dense, x), residual, end.LayerNorm, end.dropout.p if self.training else 0.0)
+    def _rounded(self, rounding: LayerRounding, mixed: Tensor, x: Tensor) -> Tensor:
+        out, first, second = self.attention.output.dense, self.intermediate.dense, self.output.dense
+        x = self._end(self.attention.output, rounding("attention_output", mixed, out.weight, out.bias), x)
+        inner = F.gelu(rounding("ffn_inner", x, first.weight, first.bias))
+        return self._end(self.output, rounding("ffn_output", inner, second.weight, second.bias), x)
+
+    def _end(self, end: Residual, projected: Tensor, residual: Tensor) -> Tensor:
+        return dropout_add_norm(projected, residual, end.LayerNorm, end.dropout.p if self.training else 0.0)
 
 
 class PackedBert(Bert):

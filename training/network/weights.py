@@ -87,7 +87,11 @@ def _require_encoder(
     path: Path, parameters: Mapping[str, Tensor], missing: tuple[str, ...], tensors: Mapping[str, Any]
 ) -> None:
     lacking = [name for name in missing if name.startswith(_ENCODER) and not name.startswith(_POOLER)]
-    more = [name for name in tensors if name.startswith(f"{_ENCODER}encoder.") and name not in parameters]
+    more = [
+        name
+        for name in tensors
+        if name.startswith(f"{_ENCODER}encoder.") and name not in parameters and state_dicts.QUANTIZER not in name
+    ]
     for problem, names in (("missing", lacking), ("more", more)):
         if names:
             raise BackendError(

@@ -13,10 +13,10 @@ Student and teacher read the same packed batch, so they share a vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,14 +24,18 @@ from torch.nn import functional as F
 from backends.bert.config import BertConfig
 from foundation.arrays import Int64
 from sut.errors import UsageError
+from training.loop.dealing import rows_of_step
 from training.loop.task import Drawn, Loss
-from training.loop.world import World
+from training.loop.world import CPU, World
 from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedLayer
+from training.tasks import reduction
 from training.tasks.feature_batches import packed
+from training.tasks.phases import Phase
 from training.tasks.squad import Shapes, SpanNetwork, SquadData, SquadTask, by_sample
 
 _MAPS = "maps"
+_STATE_WINDOWS = 256  # by which the teacher's states are known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +54,16 @@ class Weights:
     relation_heads: int = 4
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A network that is not trained, and its geometry."""
+
+    network: SpanNetwork
+    config: BertConfig
+
+
 class Distillation(SquadTask):
     """Trains a student on a teacher's targets.
-
-    Args:
-        teacher: in evaluation mode; it is not trained.
 
     Raises:
         UsageError: the two do not fit each other.
@@ -64,22 +73,35 @@ class Distillation(SquadTask):
         self,
         student: SpanNetwork,
         config: BertConfig,
-        teacher: SpanNetwork,
-        taught_by: BertConfig,
+        teacher: Teacher,
         data: SquadData,
         *,
         weights: Weights,
         seed: int,
         batch: int,
+        phases: Sequence[Phase] = (),
     ) -> None:
-        _require_fit(config, taught_by, weights)
+        _require_fit(config, teacher.config, weights)
+        self.maps = nn.ModuleList()
         if weights.states:
             torch.manual_seed(seed)
-            widths = config.hidden_size, taught_by.hidden_size
-            self.maps = nn.ModuleList(nn.Linear(*widths) for _ in range(config.num_hidden_layers + 1))
+            self.maps.extend(_map(config, teacher.config) for _ in range(config.num_hidden_layers + 1))
             student.add_module(_MAPS, self.maps)  # trained with it, not kept
-        super().__init__(student, config, data, seed, batch)
-        self.teacher, self.taught_by, self.weights = teacher.eval().requires_grad_(False), taught_by, weights
+        super().__init__(student, config, data, seed, batch, phases)
+        self.teacher, self.weights = teacher.network.eval().requires_grad_(False), weights
+
+    @torch.no_grad()
+    def start_from_teacher(self) -> None:
+        """Set the student's weights, and the maps of its states, from the teacher's."""
+        assert isinstance(self.network, SpanNetwork)
+        count = len(self.data.spans)
+        rows = rows_of_step(self.seed, 1, min(count, _STATE_WINDOWS), count)
+        parts = np.array_split(rows, -(-len(rows) // self.batch))
+        kept = reduction.start(self.network, self.teacher, [packed(self.data.features, one, CPU) for one in parts])
+        for one in self.maps:
+            if isinstance(one, nn.Linear):
+                one.weight.copy_(kept)
+                one.bias.zero_()
 
     def loss(self, network: nn.Module, drawn: Drawn, mine: Int64, world: World) -> Loss:
         """The weighted targets, over the step's windows; of states and relations the mean over its tokens."""
@@ -97,6 +119,7 @@ class Distillation(SquadTask):
         if self.weights.relations:
             parts["relations"] = self._relations(own, taught, batch) / len(drawn)
         total = sum((getattr(self.weights, name) * value for name, value in parts.items()), torch.zeros(()))
+        total = total + sum(phase.unused() for phase in self.phases)
         return Loss(total, {name: value.detach() for name, value in parts.items()})
 
     def _states(self, own: Shapes, taught: Shapes) -> Tensor:
@@ -120,9 +143,16 @@ class Distillation(SquadTask):
         ]
         return torch.stack(terms).sum()
 
-    def write_model(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+    def exported(self) -> dict[str, Tensor]:
         """The best weights without the maps."""
-        super().write_model(folder, {name: one for name, one in weights.items() if not name.startswith(f"{_MAPS}.")})
+        return {name: one for name, one in super().exported().items() if not name.startswith(f"{_MAPS}.")}
+
+
+def _map(config: BertConfig, taught_by: BertConfig) -> nn.Module:
+    """From a student's state to its teacher's: linear where the widths differ."""
+    if config.hidden_size == taught_by.hidden_size:
+        return nn.Identity()
+    return nn.Linear(config.hidden_size, taught_by.hidden_size)
 
 
 def _require_fit(config: BertConfig, taught_by: BertConfig, weights: Weights) -> None:

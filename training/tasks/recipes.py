@@ -120,7 +120,8 @@ def require_least(options: argparse.Namespace, least: Mapping[str, int]) -> None
     for name, lowest in least.items():
         found = getattr(options, name)
         if found is not None and found < lowest:
-            raise UsageError(f"expected --{name} of {lowest} or more, found {found}. Type: --{name} {lowest}")
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"expected {flag} of {lowest} or more, found {found}. Type: {flag} {lowest}")
 
 
 def run_dir(options: argparse.Namespace, name: str) -> Path:

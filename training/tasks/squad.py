@@ -6,7 +6,7 @@ are kept are those with the best F1 on the development file, scored as a run's a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedBert
 from training.tasks import squad_spans
 from training.tasks.feature_batches import on, packed
+from training.tasks.phases import Phase
 from training.tasks.question_scores import evaluate
 
 _BEST = "best."  # in a checkpoint
@@ -117,23 +118,29 @@ class SquadTask:
     """Trains a network on spans.
 
     Args:
-        network: with the weights to start from.
+        network: with the weights to start from, and the modules of the phases.
+        phases: change the network on the way; weights are kept once all are final.
     """
 
-    def __init__(self, network: SpanNetwork, config: BertConfig, data: SquadData, seed: int, batch: int) -> None:
+    def __init__(
+        self,
+        network: SpanNetwork,
+        config: BertConfig,
+        data: SquadData,
+        seed: int,
+        batch: int,
+        phases: Sequence[Phase] = (),
+    ) -> None:
         self.network: nn.Module = network
-        self.config, self.data, self.seed, self.batch = config, data, seed, batch
+        self.config, self.data, self.seed, self.batch, self.phases = config, data, seed, batch, phases
+        for phase in phases:
+            phase.after_step(0)
         self.best_f1 = -1.0
         self.best = self._weights()  # all that a checkpoint may fill
 
     @cached_property
     def _lengths(self) -> Int64:
         return self.data.features.lengths.astype(np.int64)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of an epoch, the last one filled from the next."""
-        return -(-len(self.data.spans) // self.batch)
 
     def draw(self, step: int) -> Drawn:
         """The next rows of the epoch's permutation."""
@@ -145,7 +152,8 @@ class SquadTask:
         rows = drawn.rows[mine]
         batch = packed(self.data.features, rows, world.device)
         spans = self.span_loss(network(batch).logits, batch, rows) / len(drawn)
-        return Loss(spans, {"spans": spans.detach()})
+        unused = sum(phase.unused() for phase in self.phases)
+        return Loss(spans + unused, {"spans": spans.detach()})
 
     def span_loss(self, logits: Tensor, batch: PackedBatch, rows: Int64) -> Tensor:
         """The mean of starts' and ends' cross-entropy, summed over windows."""
@@ -160,7 +168,7 @@ class SquadTask:
 
         with torch.autocast(world.device.type, enabled=False):  # as the kept model runs
             score = evaluate(logits_of, self.data.dev, self.data.vocab, world)
-        if score.f1 > self.best_f1:
+        if score.f1 > self.best_f1 and all(phase.is_final for phase in self.phases):
             self.best_f1, self.best = score.f1, self._weights()
         return Evaluation({"f1": score.f1, "exact_match": score.exact_match}, len(score.question_f1))
 
@@ -168,7 +176,9 @@ class SquadTask:
         return {name: one.detach().clone() for name, one in self.network.state_dict().items()}
 
     def after_step(self, step: int, parts: Mapping[str, float]) -> None:
-        """Nothing follows a step."""
+        """Each phase changes what it has to."""
+        for phase in self.phases:
+            phase.after_step(step)
 
     def state(self) -> dict[str, Any]:
         """The best weights so far."""
@@ -178,8 +188,17 @@ class SquadTask:
         """Continue from what `state` returned."""
         self.best_f1 = state["best_f1"]
         self.best = {name: state[f"{_BEST}{name}"] for name in self.best}
+        for phase in self.phases:
+            phase.resumed()
+
+    def exported(self) -> dict[str, Tensor]:
+        """The best weights as they are written."""
+        kept = {name: one.cpu() for name, one in self.best.items()}
+        for phase in self.phases:
+            kept = phase.exported(kept)
+        return kept
 
     def write_model(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
         """The best weights, in Hugging Face's form."""
-        kept = {name: self.best[name].cpu() for name in weights if name in self.best}
-        model_files.write_model(folder, self.config, list(self.data.vocabulary), kept)
+        del weights  # the last ones
+        model_files.write_model(folder, self.config, list(self.data.vocabulary), self.exported())

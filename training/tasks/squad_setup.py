@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +23,11 @@ from sut.errors import UsageError
 from training.network import initial_weights, model_files, weights
 from training.tasks import recipes
 from training.tasks.recipes import Recipe
-from training.tasks.squad import SpanNetwork, SquadTask
+from training.tasks.squad import SpanNetwork, SquadData, SquadTask
 
 WARMUP_SHARE = 0.1
+_SIZES = re.compile(r"l(\d{1,4})-h(\d{1,5})-a(\d{1,4})")
+_MOST_LAYERS, _MOST_HIDDEN = 96, 16384
 
 
 def add_flags(parser: argparse.ArgumentParser, *, epochs: float, rate: float, batch: int) -> None:
@@ -56,7 +59,7 @@ def _require_sound(options: argparse.Namespace) -> None:
 
 
 def geometry(name: str, vocabulary_size: int | None = None) -> BertConfig:
-    """The geometry that `name` is: a preset, with another model's vocabulary, or a config.json or its directory.
+    """The geometry that `name` is: a preset or its own sizes, with a vocabulary's size, or a config.json's.
 
     Raises:
         UsageError, BackendError: there is none.
@@ -64,14 +67,33 @@ def geometry(name: str, vocabulary_size: int | None = None) -> BertConfig:
     if name in RANDOM_GEOMETRIES:
         preset = RANDOM_GEOMETRIES[name]
         return replace(preset, vocab_size=vocabulary_size or preset.vocab_size)
+    if sizes := _SIZES.fullmatch(name):
+        layers, hidden, heads = map(int, sizes.groups())
+        return _of_sizes(layers, hidden, heads, vocabulary_size)
     path = Path(name)
     found = (find_config(path) if path.is_dir() else read_config(path)) if path.exists() else None
     if found is None:
         raise UsageError(
-            f"expected one of {', '.join(RANDOM_GEOMETRIES)}, or a config.json or the directory of a model, found "
-            f"{name}.{did_you_mean(name, RANDOM_GEOMETRIES)}"
+            f"expected one of {', '.join(RANDOM_GEOMETRIES)}, sizes such as l4-h64-a4, or a config.json or the "
+            f"directory of a model, found {name}.{did_you_mean(name, RANDOM_GEOMETRIES)}"
         )
     return replace(require_bert(found, "training"), head=SPANS)
+
+
+def _of_sizes(layers: int, hidden: int, heads: int, vocabulary_size: int | None) -> BertConfig:
+    """As BERT's published small models are: four inner channels for each of the hidden size."""
+    if not (0 < layers <= _MOST_LAYERS and 0 < hidden <= _MOST_HIDDEN and heads) or hidden % heads:
+        raise UsageError(
+            f"expected 1 to {_MOST_LAYERS} layers and a hidden size up to {_MOST_HIDDEN} that the heads divide, found "
+            f"l{layers}-h{hidden}-a{heads}. Type: l4-h64-a4"
+        )
+    return BertConfig(
+        vocab_size=vocabulary_size or RANDOM_GEOMETRIES["bert-base"].vocab_size,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+    )
 
 
 def network(config: BertConfig, dropout: float, seed: int, start: Path | None) -> SpanNetwork:
@@ -118,9 +140,14 @@ def _require_vocabulary(vocab: Path, config: BertConfig) -> None:
         )
 
 
-def recipe(name: str, options: argparse.Namespace, task: SquadTask) -> Recipe:
+def steps(options: argparse.Namespace, data: SquadData) -> int:
+    """Of the training: its epochs in batches, the last one of an epoch filled from the next."""
+    batches = -(-len(data.spans) // int(options.batch))
+    return max(1, round(float(options.epochs) * batches))
+
+
+def recipe(name: str, options: argparse.Namespace, steps: int) -> Recipe:
     """AdamW: a tenth of warm-up, then a straight line to 0."""
-    steps = max(1, round(options.epochs * task.steps_per_epoch))
     warmup = max(1, round(WARMUP_SHARE * steps))
 
     def share(step: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,20 @@ import pytest
 import torch
 from squad_files import squad_file
 
+from backends.bert.checkpoints import find_model, has_ranges, read_weights
+from backends.bert.config import LINEARS
+from backends.quantization import qat_ranges
 from qsl import demo
-from training import distill, finetune
+from training import distill, finetune, prune
 from training.loop.plan import Plan
 from training.loop.trainer import train
+from training.loop.world import ALONE
 from training.network import model_files
 from training.tasks import squad, squad_setup
-from training.tasks.distillation import Distillation, Weights
+from training.tasks.distillation import Distillation, Teacher, Weights
+from training.tasks.phases import Phase
+from training.tasks.pruning import Pruning, Sparsity
+from training.tasks.quantization_aware import QuantizationAware
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,11 @@ def arguments(files: Path, output: Path, *more: str) -> list[str]:
     return [*named, "--threads=1", "--batch=8", "--epochs=1", "--evaluations=1", *more]
 
 
-@pytest.mark.parametrize("more", [[], ["--states=0"], ["--relations=0", "--logits=0"]], ids=["all", "no states", "few"])
+@pytest.mark.parametrize(
+    "more",
+    [[], ["--states=0", "--init=teacher"], ["--relations=0", "--logits=0", "--init=teacher", "--qat=0.5"]],
+    ids=["all", "no states", "few"],
+)
 def test_a_student_learns_from_its_teacher(
     files: Path, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,19 +56,60 @@ def test_a_student_learns_from_its_teacher(
     assert distill.main(arguments(files, tmp_path, *student)) == 0
     assert "of the teacher's" in capsys.readouterr().out
     found = model_files.read_weights(tmp_path)
-    assert "qa_outputs.weight" in found and not [name for name in found if "maps" in name]
+    assert "qa_outputs.weight" in found and not [name for name in found if "maps" in name or "rounding" in name]
+    assert has_ranges(find_model(str(tmp_path))) == ("--qat=0.5" in more)
     card = (tmp_path / "README.md").read_text()
     assert "teacher: demo" in card and "train.json, sha256" in card and "F1" in card
 
 
-def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(files: Path, tmp_path: Path) -> None:
+def test_most_of_a_teacher_is_left_in_a_student_of_a_quarter_before_any_training(files: Path) -> None:
+    config, taught_by = squad_setup.geometry("l4-h64-a4", 3055), squad_setup.geometry("assets/demo")
+    assert config.operations_per_token * 4 == taught_by.operations_per_token
+    data = squad.read(files / "train.json", files / "dev.json", Path("assets/demo/vocab.txt"))
+    student = squad_setup.network(config, 0.0, 1, None)
+    teacher = squad_setup.network(taught_by, 0.0, 1, Path("assets/demo"))
+    task = Distillation(student, config, Teacher(teacher, taught_by), data, weights=Weights(), seed=1, batch=8)
+    task.start_from_teacher()
+    assert task.evaluate(student.eval(), ALONE).values["f1"] > 70
+
+
+def test_a_pruned_model_runs_in_int8_and_says_how_sparse_it_is(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model=assets/demo", "--sparsity=0.5", "--pattern=4x1", "--relations=0", "--qat=0.4"]
+    assert prune.main(arguments(files, tmp_path, *flags)) == 0
+    assert "50.0% zeros" in capsys.readouterr().out
+    card = (tmp_path / "README.md").read_text()
+    assert "pattern: 4x1" in card and card.count("zeros in ") == 1 + 6 * 4
+    engine = qat_ranges.quantize(read_weights(find_model(str(tmp_path))), {})
+    for name in LINEARS:
+        assert (engine.linear(3, name).weight == 0).mean() >= 0.5
+
+
+@pytest.mark.parametrize("phased", [False, True], ids=["float", "pruned, int8"])
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    files: Path, tmp_path: Path, phased: bool
+) -> None:
     config, taught_by = squad_setup.geometry(str(files)), squad_setup.geometry("assets/demo")
     data = squad.read(files / "train.json", files / "dev.json", Path("assets/demo/vocab.txt"))
     teacher = squad_setup.network(taught_by, 0.0, 1, Path("assets/demo"))
 
     def trained(folder: str, steps: int) -> Distillation:
         student = squad_setup.network(config, 0.1, 1, None)
-        task = Distillation(student, config, teacher, taught_by, data, weights=Weights(), seed=1, batch=8)
+        phases: list[Phase] = []
+        if phased:
+            phases.append(Pruning(student, config, Sparsity(share=0.5), last_step=2))
+            phases.append(QuantizationAware(student, config, data.features, first_step=2, samples=2, seed=1))
+        task = Distillation(
+            student,
+            config,
+            Teacher(teacher, taught_by),
+            data,
+            weights=Weights(),
+            seed=1,
+            batch=8,
+            phases=phases,
+        )
         plan = Plan(
             seed=1,
             max_steps=steps,
@@ -67,9 +120,10 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(files:
         assert train(task, plan, tmp_path / folder) == "reached"
         return task
 
-    expected = trained("uninterrupted", 3)
+    expected = trained("uninterrupted", 4)
     trained("interrupted", 1)
-    found = trained("interrupted", 3)
+    trained("interrupted", 2)
+    found = trained("interrupted", 4)
     assert found.best_f1 == expected.best_f1 > -1
     for name, one in found.network.state_dict().items():
         assert torch.equal(one, expected.network.state_dict()[name]), name
@@ -97,6 +151,38 @@ def test_bad_input_is_one_line(
     files: Path, tmp_path: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert finetune.main(arguments(files, tmp_path, "--model=assets/demo", *more)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+TEACHER, MODEL = ["--teacher=assets/demo"], ["--model=assets/demo"]
+
+
+@pytest.mark.parametrize(
+    ("main", "more", "message"),
+    [
+        (distill.main, [*TEACHER, "--student=l4-h64-a5"], "a hidden size up to 16384 that the heads divide"),
+        (
+            distill.main,
+            [*TEACHER, "--student=l5-h64-a4", "--init=teacher"],
+            "num_hidden_layers of at most its teacher's",
+        ),
+        (distill.main, [*TEACHER, "--student=l4-h64-a4", "--qat=2"], "expected --qat from 0 to 1"),
+        (prune.main, [*MODEL, "--sparsity=1"], "expected --sparsity between 0 and 1"),
+        (prune.main, [*MODEL, "--ramp=0.9", "--qat=0.2"], "of 1 together, found 1.1"),
+        (prune.main, [*MODEL, "--relation-heads=0"], "expected --relation-heads of 1 or more"),
+    ],
+    ids=range(6),
+)
+def test_bad_settings_are_one_line(
+    files: Path,
+    tmp_path: Path,
+    main: Callable[[list[str]], int],
+    more: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(arguments(files, tmp_path, *more)) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

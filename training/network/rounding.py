@@ -1,0 +1,81 @@
+"""The int8 engine's arithmetic in training: inputs and weights of a layer's products rounded as they will be in a run.
+
+    q = clip(round(x / (smooth · scale)) + zero point, 0, 255)     weights likewise, each row by its own maximum
+
+Products stay in float32, of rounded numbers. Gradients pass a rounding as if it were none, and stop where a number is
+clipped; the input's scale is learned with them (LSQ, arXiv:1902.08153), in logarithms, so that a step changes it by a
+share. Scales, zero points and `smooth` are those of `backends.quantization.int8_model`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backends.bert.config import LINEARS, BertConfig
+from backends.quantization.int8_model import QuantizedLinear
+
+_LEAST = 1e-12  # of a scale
+
+
+class ProductRounding(nn.Module):
+    """Of one product with K inputs."""
+
+    zero_point: Tensor
+    smooth: Tensor
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.register_buffer("zero_point", torch.zeros(()))
+        self.register_buffer("smooth", torch.ones(inputs))
+
+    @torch.no_grad()
+    def start_from(self, linear: QuantizedLinear) -> None:
+        """Take the range of a calibrated product."""
+        self.log_scale.fill_(math.log(linear.input_scale))
+        self.zero_point.fill_(float(linear.input_zero_point))
+        self.smooth.copy_(torch.from_numpy(linear.input_smooth))
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """x Wᵀ + b of rounded numbers, [T, K] → [T, N] in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(self._input(x.float()), self._weight(weight), bias)
+
+    def _input(self, x: Tensor) -> Tensor:
+        scale = self.log_scale.exp()
+        steps = _through(x / (self.smooth * scale))
+        return torch.minimum(torch.maximum(steps, -self.zero_point), 255 - self.zero_point) * scale
+
+    def _weight(self, weight: Tensor) -> Tensor:
+        balanced = weight * self.smooth
+        scale = weight_scale(weight, self.smooth)[:, None]
+        return _through(balanced / scale) * scale
+
+
+class LayerRounding(nn.Module):
+    """Of an encoder layer's four products, by their names in an engine; nothing is rounded before `is_on`."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        widths = hidden, hidden, hidden, config.intermediate_size
+        self.products = nn.ModuleDict({name: ProductRounding(one) for name, one in zip(LINEARS, widths, strict=True)})
+        self.is_on = False
+
+    def forward(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The product `name`."""
+        return self.products[name](x, weight, bias)  # type: ignore[no-any-return]
+
+
+def weight_scale(weight: Tensor, smooth: Tensor) -> Tensor:
+    """[N]: with which each row's largest magnitude becomes 127."""
+    return ((weight.detach() * smooth).abs().amax(1) / 127).clamp_min(_LEAST)
+
+
+def _through(x: Tensor) -> Tensor:
+    """Rounded half to even, with the gradient of `x` itself."""
+    return x + (x.round() - x).detach()

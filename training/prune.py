@@ -1,0 +1,102 @@
+"""Makes most weights of a BERT zero, in blocks that sparse kernels know, while it learns from its dense self.
+
+    python -m training.prune --model DIR --train train-v1.1.json --dev dev-v1.1.json --sparsity 0.8 --output DIR
+
+The share of zeros grows fast at first and slowly at the end, over --ramp of the steps; the rest of them repairs what it
+cost. The zeros stay in place, so the result runs wherever the dense model does. The teacher is the model itself, or
+--teacher. `--qat 0.2` trains the last fifth in int8's arithmetic. The same command with --run-dir goes on from a run's
+last checkpoint, to the weights of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from foundation import program
+from sut.errors import UsageError
+from training.tasks import distillation_setup, pruning, squad, squad_setup
+from training.tasks.distillation import Distillation, Teacher
+from training.tasks.pruning import PATTERNS, SCOPES, Pruning, Sparsity
+from training.tasks.recipes import command, run_dir, train_model
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return command(_train, _options(argv))
+
+
+def _train(options: argparse.Namespace) -> int:
+    distillation_setup.require_sound(options)
+    _require_sound(options)
+    from_model = options.teacher or options.model
+    config, vocab = squad_setup.opened(options, options.model)
+    taught_by = squad_setup.geometry(str(from_model))
+    sparsity = Sparsity(share=options.sparsity, pattern=options.pattern, scope=options.scope)
+    sparsity.require_fit(config)
+    teacher = squad_setup.network(taught_by, 0.0, options.seed, from_model)
+    network = squad_setup.network(config, options.dropout, options.seed, options.model)
+    data = squad.read(options.train, options.dev, vocab)
+    steps = squad_setup.steps(options, data)
+    last = max(1, round(options.ramp * steps))
+    task = Distillation(
+        network,
+        config,
+        Teacher(teacher, taught_by),
+        data,
+        weights=distillation_setup.weights(options),
+        seed=options.seed,
+        batch=options.batch,
+        phases=[
+            Pruning(network, config, sparsity, last_step=last),
+            *distillation_setup.int8_phase(options, network, config, data, steps),
+        ],
+    )
+    best = distillation_setup.score(teacher, options.dev, vocab)
+    code = train_model(task, squad_setup.recipe("prune", options, steps), options, run_dir(options, "prune"))
+    found = pruning.zeros(task.exported(), config)
+    facts = {"started from": options.model.name, "pattern": options.pattern, "scope": options.scope}
+    shares = {f"zeros in {name}": f"{share:.1%}" for name, share in found.items()}
+    about = distillation_setup.facts(options, from_model, best)
+    squad_setup.write_card(options.output, "A pruned BERT", task, options, {**facts, **shares, **about})
+    share = task.best_f1 / best.f1 if best.f1 else 0.0
+    print(f"kept: F1 {task.best_f1:.2f}, {share:.1%} of the teacher's; {found['all']:.1%} zeros; {options.output}")
+    return code
+
+
+def _require_sound(options: argparse.Namespace) -> None:
+    """Raise UsageError for a number that cannot be used."""
+    for name, example in (("sparsity", "0.8"), ("ramp", "0.6")):
+        found = getattr(options, name)
+        if not 0 < found < 1:
+            raise UsageError(f"expected --{name} between 0 and 1, found {found:g}. Type: --{name} {example}")
+    if options.ramp + options.qat > 1:
+        raise UsageError(
+            f"expected --ramp and --qat, shares of the steps, of 1 together, found {options.ramp + options.qat:g}. "
+            "Type: --ramp 0.6 --qat 0.2"
+        )
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.prune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model that answers questions")
+    parser.add_argument("--teacher", type=Path, metavar="DIR", help="(default: the model itself, dense)")
+    parser.add_argument("--sparsity", type=float, default=0.8, metavar="SHARE", help="of zeros (default: %(default)s)")
+    parser.add_argument("--pattern", choices=tuple(PATTERNS), default="block4", help="of zeros (default: %(default)s)")
+    parser.add_argument(
+        "--scope", choices=SCOPES, default="layer", help="in which the smallest go (default: each product's)"
+    )
+    parser.add_argument(
+        "--ramp", type=float, default=0.6, metavar="SHARE", help="of the steps, in which zeros grow (default: 0.6)"
+    )
+    squad_setup.add_flags(parser, epochs=10, rate=1e-4, batch=32)
+    distillation_setup.add_flags(parser)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(program.run(main))

@@ -1,0 +1,107 @@
+"""The last steps of a training in the int8 engine's arithmetic, whose ranges then go into the checkpoint.
+
+It begins with the package's own calibration, on windows of the training file; from there ranges are learned. A run with
+`--precision int8` reads them from the checkpoint instead of calibrating.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from backends.base import Batch
+from backends.bert.config import LINEARS, SOURCES, BertConfig
+from backends.formats import state_dicts
+from backends.quantization import calibration
+from backends.quantization.calibration import CalibrationSettings
+from qsl.base import Features
+from training.loop.dealing import rows_of_step
+from training.network.packed_bert import PackedLayer
+from training.network.rounding import LayerRounding, ProductRounding, weight_scale
+from training.tasks.phases import Phase
+from training.tasks.squad import SpanNetwork
+
+_NAME = "quantization"
+_ROUNDING = "rounding"
+
+
+class QuantizationAware(Phase):
+    """Rounds what the layers of `network` multiply, from `first_step` on.
+
+    Args:
+        samples: windows to calibrate on.
+    """
+
+    def __init__(
+        self, network: SpanNetwork, config: BertConfig, features: Features, *, first_step: int, samples: int, seed: int
+    ) -> None:
+        super().__init__(network, _NAME, first_step - 1)
+        self._shapes, self._config, self._features = config.shapes(), config, features
+        self._rows = rows_of_step(seed, 1, min(samples, len(features)), len(features)).tolist()
+        self._network = [network]  # in a list: no module of its own module
+        for layer in network.bert.encoder.layer:
+            layer.rounding = LayerRounding(config)
+
+    def after_step(self, step: int) -> None:
+        """Calibrate after the last step in float."""
+        super().after_step(step)
+        if step == self.last_step:
+            self._calibrate()
+            self._switch_on()
+
+    def resumed(self) -> None:
+        """Go on in int8 where the checkpoint was."""
+        if self.is_final:
+            self._switch_on()
+
+    def _layers(self) -> Iterator[tuple[PackedLayer, LayerRounding]]:
+        for layer in self._network[0].bert.encoder.layer:
+            assert isinstance(layer, PackedLayer) and layer.rounding is not None
+            yield layer, layer.rounding
+
+    def _switch_on(self) -> None:
+        for _, rounding in self._layers():
+            rounding.is_on = True
+
+    def _calibrate(self) -> None:
+        state = self._network[0].state_dict()
+        tensors = {name: state[name].float().cpu().numpy() for name in self._shapes}
+        samples = [Batch.of([self._features.sample(row)]) for row in self._rows]
+        settings = CalibrationSettings()
+        model = calibration.calibrate(self._config, tensors, samples, settings, torch.get_num_threads())
+        for number, (_, rounding) in enumerate(self._layers()):
+            for name in LINEARS:
+                product = rounding.products[name]
+                assert isinstance(product, ProductRounding)
+                product.start_from(model.linear(number, name))
+
+    def unused(self) -> Tensor:
+        """0, from the ranges."""
+        named = self._network[0].named_parameters()
+        return 0.0 * torch.stack([one for name, one in named if f".{_ROUNDING}." in name]).sum()
+
+    def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights, and their ranges as `backends.formats.state_dicts` reads them."""
+        found = {
+            name: one
+            for name, one in weights.items()
+            if f".{_ROUNDING}." not in name and not name.startswith(f"{_NAME}.")
+        }
+        for number in range(self._config.num_hidden_layers):
+            for name in LINEARS:
+                at = f"bert.encoder.layer.{number}."
+                of = f"{at}{_ROUNDING}.products.{name}."
+                scale, zero, smooth = (weights[f"{of}{part}"] for part in ("log_scale", "zero_point", "smooth"))
+                found |= {
+                    f"{at}{source}{part}": value.clone()  # a file holds no tensor twice
+                    for source in SOURCES[name]
+                    for part, value in {
+                        state_dicts.INPUT: scale.exp() * 127,
+                        state_dicts.ZERO_POINT: zero,
+                        state_dicts.SMOOTH: smooth,
+                        state_dicts.WEIGHT: weight_scale(weights[f"{at}{source}.weight"], smooth) * 127,
+                    }.items()
+                }
+        return found
