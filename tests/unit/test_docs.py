@@ -29,7 +29,8 @@ _FLAGS_OF_OTHERS = {
 _MAKE = re.compile(r"(?:`|^|entry: )make ([a-z][\w-]*)", re.MULTILINE)
 _PAGE = re.compile(r"\bdocs/[\w/-]+\.(?:md|log)\b")
 _SOURCES = (".py", ".toml", ".sh", ".h", ".cpp")
-_TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+_MADE = {"runs", "build", "dist"}  # by commands, in some checkouts
+_TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - _MADE
 _FORMER = "CHANGELOG.md"  # names what is gone
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
 _NOW = [page for page in PAGES if page.name != _FORMER]
