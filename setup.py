@@ -26,6 +26,8 @@ X86 = {
 }
 VARIANTS = {"portable": [], **(X86 if platform.machine() in ("x86_64", "AMD64") else {})}
 TRAINING_VARIANTS = ("avx512", "avx2", "portable")
+SPARSE_VARIANTS = ("avx512vnni", "avxvnni", "portable")
+SPARSE = {"avxvnni": ["-mavx2", "-mfma", "-mavxvnni"]} if "avx2" in VARIANTS else {}
 COMPILED = ["-O3", "-std=c++17", "-Wall", "-Wno-psabi"]
 OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 
@@ -57,6 +59,19 @@ setup(
         )
     ]
     * HAS_AMX
+    + [
+        Extension(
+            f"{KERNELS.replace('/', '.')}._sparse_{variant}",
+            [f"{KERNELS}/sparse_products.cpp"],
+            depends=[f"{KERNELS}/{name}.h" for name in ("activation", "gelu", "simd", "sparse_product")],
+            extra_compile_args=[*COMPILED, *OPENMP, *flags],
+            extra_link_args=OPENMP,
+            language="c++",
+            optional=True,
+        )
+        for variant, flags in {**VARIANTS, **SPARSE}.items()
+        if variant in SPARSE_VARIANTS
+    ]
     + [
         Extension(
             f"{TRAINING.replace('/', '.')}._{variant}",

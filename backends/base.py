@@ -216,6 +216,10 @@ class Backend(ABC):
         """Tokens that the engine computes for this batch, padding included."""
         return batch.tokens if self.packed else len(batch) * batch.max_length
 
+    def remark(self) -> str | None:
+        """What a reader of its figures should know of the loaded engine, in a line; None: nothing."""
+        return None
+
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:
         """Run blank batches of these (samples, length) shapes: nothing is then allocated or compiled in a test."""
         for samples, length in shapes:

@@ -51,7 +51,8 @@ def _random_names() -> str:
 
 
 def _find_random(spec: str, head: str) -> Model:
-    config = RANDOM_GEOMETRIES.get(spec.removeprefix(RANDOM_PREFIX))
+    name, _ = random_weights.parse(spec)
+    config = RANDOM_GEOMETRIES.get(name) or RANDOM_GEOMETRIES.get(f"{name}-h384")  # as MiniLM's are called for short
     if config is None:
         raise BackendError(f"expected one of {_random_names()}, found --model {spec}.")
     return Model(spec, replace(config, head=head), None)

@@ -1,24 +1,78 @@
-"""Random weights of a published geometry, the same every time: for measuring speed without a model."""
+"""Random weights of a published geometry, the same every time: for measuring speed without a model.
+
+`random:bert-large?sparsity=0.8,pattern=block4` are those of `random:bert-large` with 80 % of the encoder's blocks zero,
+in every layer: what a pruned model's speed depends on.
+"""
 
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 
 from backends.bert.architectures import Geometry
+from backends.bert.model import RANDOM_PREFIX
+from backends.errors import BackendError
 from backends.formats.base import ModelWeights
 from foundation.arrays import Float32
 
 RANDOM_SEED = 2018
+# Weights that are zero together, (outputs, inputs): SparseML's block4, Intel's 4x1, and single ones.
+PATTERNS = {"block4": (1, 4), "4x1": (4, 1), "single": (1, 1)}
+_SETTINGS = ("sparsity", "pattern")
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Which share of the encoder's weights is zero, and in which blocks."""
+
+    sparsity: float
+    pattern: str  # a key of PATTERNS
+
+    def apply(self, name: str, weight: Float32) -> None:
+        """Set blocks of `weight` [N, K] to zero, in place; `name` is part of the seed."""
+        rows, columns = PATTERNS[self.pattern]
+        blocks = weight.reshape(weight.shape[0] // rows, rows, weight.shape[1] // columns, columns)
+        drawn = _generator(f"{name}/{self.pattern}").random((blocks.shape[0], blocks.shape[2]), np.float32)
+        blocks.transpose(0, 2, 1, 3)[drawn < self.sparsity] = 0
+
+
+def parse(spec: str) -> tuple[str, Pruning | None]:
+    """`random:<geometry>[?sparsity=<share>[,pattern=<name>]]`: the geometry, and the pruning; the pattern is block4.
+
+    Raises:
+        BackendError: there are other settings, or their values are impossible.
+    """
+    name, mark, text = spec.removeprefix(RANDOM_PREFIX).partition("?")
+    if not mark:
+        return name, None
+    settings = dict(part.partition("=")[::2] for part in text.split(","))
+    pattern = settings.get("pattern", "block4")
+    try:
+        share = float(settings["sparsity"])
+    except (KeyError, ValueError):
+        share = -1.0
+    if not 0 <= share < 1 or pattern not in PATTERNS or set(settings) - set(_SETTINGS):
+        raise BackendError(
+            f"expected a sparsity from 0 to below 1 and a pattern of {', '.join(PATTERNS)}, found --model {spec}. Type "
+            f"such as: --model '{RANDOM_PREFIX}{name}?sparsity=0.8,pattern=block4'"
+        )
+    return name, Pruning(share, pattern)
 
 
 def weights(spec: str, config: Geometry) -> ModelWeights:
     """BERT's initialization (normal, sigma 0.02; LayerNorm one and zero), with a seed for each tensor.
 
-    `spec` is part of the seed.
+    The geometry's name in `spec` is part of the seed, its pruning is not.
     """
-    return ModelWeights(config, {name: _tensor(f"{spec}/{name}", shape) for name, shape in config.shapes().items()})
+    geometry, pruning = parse(spec)
+    tensors = {name: _tensor(f"{RANDOM_PREFIX}{geometry}/{name}", shape) for name, shape in config.shapes().items()}
+    if pruning:
+        for name, tensor in tensors.items():
+            if ".encoder." in name and tensor.ndim == 2:
+                pruning.apply(f"{RANDOM_PREFIX}{geometry}/{name}", tensor)
+    return ModelWeights(config, tensors)
 
 
 def _tensor(name: str, shape: tuple[int, ...]) -> Float32:
@@ -26,7 +80,10 @@ def _tensor(name: str, shape: tuple[int, ...]) -> Float32:
         return np.ones(shape, np.float32)
     if name.endswith(".bias"):
         return np.zeros(shape, np.float32)
-    rng = np.random.default_rng([RANDOM_SEED, zlib.crc32(name.encode())])
-    tensor = rng.standard_normal(shape, np.float32)
+    tensor = _generator(name).standard_normal(shape, np.float32)
     tensor *= np.float32(0.02)
     return tensor
+
+
+def _generator(name: str) -> np.random.Generator:
+    return np.random.default_rng([RANDOM_SEED, zlib.crc32(name.encode())])

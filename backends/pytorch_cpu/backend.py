@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -13,13 +13,23 @@ from backends.bert.architectures import implementation
 from backends.bert.checkpoints import read_weights
 from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
-from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert
-from backends.pytorch_cpu.kernels import CpuKernels, int8_product
+from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert, weight_zeros
+from backends.pytorch_cpu.kernels import CpuKernels, int8_product, sparse_product
+from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer
+from backends.pytorch_cpu.weight_zeros import Zeros
 from backends.quantization.int8_model import QuantizedModel, read_engine
 from foundation.arrays import Float32
 
-Run = Callable[[Batch], torch.Tensor]
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Run(Protocol):
+    """A loaded model."""
+
+    @property
+    def products(self) -> Sequence[LinearLayer]: ...
+
+    def __call__(self, batch: Batch) -> torch.Tensor: ...
 
 
 class _Packed(NamedTuple):
@@ -30,12 +40,16 @@ class _Packed(NamedTuple):
 
 
 def _bert(engine: QuantizedModel, best: CpuKernels) -> Run:
-    return packed_bert.from_engine(engine, best, int8_product.find())
+    return packed_bert.from_engine(engine, best, int8_product.find(), sparse_product.find())
+
+
+def _mobilebert(engine: QuantizedModel, best: CpuKernels) -> Run:
+    return packed_mobilebert.from_engine(engine, best, sparse_product.find())
 
 
 _PACKED = {  # by `model_type`
     "bert": _Packed(packed_bert.from_floats, _bert),
-    "mobilebert": _Packed(packed_mobilebert.from_floats, packed_mobilebert.from_engine),
+    "mobilebert": _Packed(packed_mobilebert.from_floats, _mobilebert),
 }
 
 
@@ -51,6 +65,7 @@ class PyTorchBackend(Backend):
     name = "pytorch"
     entry = BACKENDS["pytorch"]
     packed = True
+    _zeros: Zeros | None = None  # of the layers' weights, in int8
 
     @torch.inference_mode()
     def load(self, model: Model) -> None:
@@ -61,6 +76,7 @@ class PyTorchBackend(Backend):
             engine = read_engine(model.engine)
             packed, best = _architecture(engine.config)
             self._run = packed.from_engine(engine, best)
+            self._zeros = _zeros(engine)
             return
         weights, dtype = read_weights(model), _DTYPES[self.options.precision]
         packed, best = _architecture(weights.config)
@@ -69,6 +85,20 @@ class PyTorchBackend(Backend):
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
+    def remark(self) -> str | None:
+        if self._zeros is None or not self._zeros.is_pruned:
+            return None
+        products = self._run.products
+        if sparse := sum(isinstance(one, Int8SparseLinear) for one in products):
+            return f"sparse products {sparse} of {len(products)}, {self._zeros.share:.0%} zeros"
+        return f"dense products, {self._zeros.share:.0%} zeros {self._zeros.where}"
+
     @torch.inference_mode()
     def infer(self, batch: Batch) -> Float32:
         return self._run(batch).numpy()
+
+
+def _zeros(engine: QuantizedModel) -> Zeros:
+    """The zeros in the weights of all layers."""
+    layers, names = range(engine.config.num_hidden_layers), engine.config.linears()
+    return weight_zeros.of_all(weight_zeros.of(engine.linear(layer, name).weight) for layer in layers for name in names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import warnings
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,8 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.pytorch_cpu import sparse_trial, weight_zeros
 from backends.pytorch_cpu.kernels import Encoding
 from backends.pytorch_cpu.kernels.int8_product import Int8Weights, TileProduct
+from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from backends.quantization.int8_model import QuantizedLinear
 
 _NO_ARGUMENTS: list[float] = []  # of the operation fused after a product
@@ -93,10 +96,7 @@ class Int8TileLinear:
     def __init__(self, product: TileProduct, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
         self.input_encoding = input_encoding(linear)._replace(in_blocks=True)
         self._product, self._output, self._gelu = product, output, gelu
-        scale = linear.weight_scale * np.float32(linear.input_scale)
-        sums = linear.weight.sum(1, dtype=np.int64) * linear.input_zero_point
-        offset = (linear.bias - sums * scale.astype(np.float64)).astype(np.float32)
-        self._weights = Int8Weights(product.panels(as_tensor(linear.weight)), as_tensor(scale), as_tensor(offset))
+        self._weights = Int8Weights(product.panels(as_tensor(linear.weight)), *_scale_and_offset(linear))
 
     def __call__(self, x: Tensor) -> Tensor:
         to = self._output.empty(x.shape[1], len(self._weights.scale))
@@ -104,10 +104,49 @@ class Int8TileLinear:
         return to.values
 
 
+class Int8SparseLinear:
+    """As `Int8Linear`, by our own product that skips zero blocks; the sums are the same integers."""
+
+    def __init__(self, product: SparseProduct, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
+        self.input_encoding = input_encoding(linear)
+        self._product, self._output, self._gelu = product, output, gelu
+        self._weights = SparseWeights(product.layout(linear.weight), *_scale_and_offset(linear))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        to = self._output.empty(len(x), len(self._weights.scale))
+        self._product(x, self._weights, self._gelu, to)
+        return to.values
+
+
+def _scale_and_offset(linear: QuantizedLinear) -> tuple[Tensor, Tensor]:
+    """float32 [N] each: y = (x · weightᵀ) * scale + offset, with the bytes x as they are stored."""
+    scale = linear.weight_scale * np.float32(linear.input_scale)
+    sums = linear.weight.sum(1, dtype=np.int64) * linear.input_zero_point
+    offset = (linear.bias - sums * scale.astype(np.float64)).astype(np.float32)
+    return as_tensor(scale), as_tensor(offset)
+
+
 def int8_linear(
-    linear: QuantizedLinear, output: Encoding, gelu: bool = False, product: TileProduct | None = None
+    linear: QuantizedLinear,
+    output: Encoding,
+    gelu: bool = False,
+    product: TileProduct | None = None,
+    sparse: SparseProduct | None = None,
 ) -> LinearLayer:
-    """The layer by `product` where tiles divide its sizes, else by oneDNN."""
+    """The layer by `sparse` where a trial finds it faster than the dense product: tiles, else oneDNN."""
+    outputs, inputs = linear.weight.shape
+    blocks = weight_zeros.of(linear.weight).along_inputs
+    dense = partial(_dense_int8_linear, linear, output, gelu, product)
+    if sparse is None or blocks < sparse_trial.LEAST or input_encoding(linear).dtype != torch.uint8:
+        return dense()
+    skipping = partial(Int8SparseLinear, sparse, linear, output, gelu)
+    case = sparse_trial.Case(outputs, inputs, round(20 * blocks), output.dtype, gelu, torch.get_num_threads())
+    return skipping() if sparse_trial.is_faster(case, skipping, dense) else dense()
+
+
+def _dense_int8_linear(
+    linear: QuantizedLinear, output: Encoding, gelu: bool, product: TileProduct | None
+) -> LinearLayer:
     outputs, inputs = linear.weight.shape
     if product and product.fits(inputs, outputs):
         return Int8TileLinear(product, linear, output, gelu)

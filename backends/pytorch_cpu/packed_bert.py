@@ -21,6 +21,7 @@ from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
 from backends.pytorch_cpu.kernels import Activation, CpuKernels, EmbeddingTables, Encoding, LayerNorm
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
+from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
 from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, int8_linear
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
@@ -50,6 +51,11 @@ class PackedBert:
     embedding_norm: LayerNorm
     layers: tuple[PackedLayer, ...]
     head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of each layer, Tanh between them
+
+    @property
+    def products(self) -> tuple[LinearLayer, ...]:
+        """The matrix products of all layers."""
+        return tuple(getattr(layer, name) for layer in self.layers for name in self.config.linears())
 
     def __call__(self, batch: Batch) -> Tensor:
         """The head's logits, float32 [T, 2] or [B, 2]."""
@@ -105,8 +111,13 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernel
     return _assemble(config, tensors, linear, kernels)
 
 
-def from_engine(engine: QuantizedModel, kernels: CpuKernels, product: TileProduct | None = None) -> PackedBert:
-    """A model with products in int8, from a built engine; without `product`, oneDNN's."""
+def from_engine(
+    engine: QuantizedModel,
+    kernels: CpuKernels,
+    product: TileProduct | None = None,
+    sparse: SparseProduct | None = None,
+) -> PackedBert:
+    """A model with products in int8, from a built engine; without `product`, oneDNN's, and `sparse` where faster."""
     to_attention = Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
     in_blocks = product is not None and product.fits(engine.config.hidden_size, engine.config.intermediate_size)
     to_norm = to_attention._replace(in_blocks=in_blocks)
@@ -115,7 +126,7 @@ def from_engine(engine: QuantizedModel, kernels: CpuKernels, product: TileProduc
     def linear(layer: int, name: str) -> LinearLayer:
         is_inner = name == "ffn_inner"
         output = linear(layer, "ffn_output").input_encoding if is_inner else to_attention if name == "qkv" else to_norm
-        return int8_linear(engine.linear(layer, name), output, gelu=is_inner, product=product)
+        return int8_linear(engine.linear(layer, name), output, is_inner, product, sparse)
 
     return _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels)
 

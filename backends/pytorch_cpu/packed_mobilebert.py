@@ -20,7 +20,8 @@ from backends.bert.mobilebert import TRANSFORMATION, MobileBertConfig
 from backends.formats.base import Tensors
 from backends.pytorch_cpu.kernels import CpuKernels, Encoding
 from backends.pytorch_cpu.kernels.reference import store
-from backends.pytorch_cpu.linear import FloatLinear, Int8Linear, LinearLayer, as_tensor, has_bfloat16
+from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
+from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, int8_linear
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
 
@@ -90,6 +91,18 @@ class PackedMobileBert:
     layers: tuple[PackedLayer, ...]
     head: tuple[Tensor, Tensor]  # weight and bias
 
+    @property
+    def products(self) -> tuple[LinearLayer, ...]:
+        """The matrix products of all layers."""
+        return tuple(
+            product
+            for layer in self.layers
+            for product in (
+                *(layer.bottleneck, layer.attention_output, layer.output_bottleneck),
+                *(one for pair in layer.feedforwards for one in pair[:2]),
+            )
+        )
+
     def __call__(self, batch: Batch) -> Tensor:
         """The logits of the head, float32 [T, 2]."""
         x, cu_seqlens = self.embeddings(batch), as_tensor(batch.cu_seqlens)
@@ -131,12 +144,12 @@ def from_floats(
     return _assemble(config, tensors, linear, dtype, kernels)
 
 
-def from_engine(engine: QuantizedModel, kernels: CpuKernels) -> PackedMobileBert:
+def from_engine(engine: QuantizedModel, kernels: CpuKernels, sparse: SparseProduct | None = None) -> PackedMobileBert:
     """A model with products in int8, from a built engine; the embeddings' product is not among them."""
     dtype = torch.bfloat16 if has_bfloat16() else torch.float32
 
     def linear(layer: int, name: str) -> LinearLayer:
-        return Int8Linear(engine.linear(layer, name), Encoding(dtype))
+        return int8_linear(engine.linear(layer, name), Encoding(dtype), sparse=sparse)
 
     assert isinstance(engine.config, MobileBertConfig)
     return _assemble(engine.config, engine.tensors, linear, torch.float32, kernels)

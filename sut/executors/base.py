@@ -67,6 +67,7 @@ class Ready:
     token_s: float
     packed: bool  # the engine computes no padding: the cost of a batch is its real tokens
     blas_threads: int | None = None  # of numpy's BLAS and others in the instance; None: not known
+    remark: str | None = None  # of the loaded engine; see `Backend.remark`
 
     @classmethod
     def measured(

@@ -26,6 +26,7 @@ class InstanceReady:
     token_s: float
     packed: bool
     blas_threads: int | None = field(default=None, metadata=UNLESS_NONE)
+    remark: str | None = field(default=None, metadata=UNLESS_NONE)  # such as how many products are sparse
 
 
 @dataclass(frozen=True)

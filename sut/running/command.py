@@ -84,7 +84,8 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     roi = RegionOfInterest() if config.roi else None
     scheduler = watched_test.scheduler(prepared, executor, ready, plan, roi)
     record = recording.with_instances(recording.begin(prepared), ready)
-    print(terminal_report.length(prepared, plan), file=sys.stderr, flush=True)
+    opening = [*terminal_report.engine_remarks(record), terminal_report.length(prepared, plan)]
+    print("\n".join(opening), file=sys.stderr, flush=True)
     try:
         clock = watched_test.run(prepared, plan, scheduler, executor, ready, roi)
     except RunFailedError as error:
@@ -157,7 +158,8 @@ def _judge_accuracy(prepared: Prepared, scheduler: Scheduler, record: RunRecord)
 
 
 def _work_rows(record: RunRecord) -> Rows:
-    return [*terminal_report.batch_rows(record.batches), *terminal_report.node_rows(record.nodes)]
+    engine = [("engine", remark) for remark in terminal_report.engine_remarks(record)]
+    return [*engine, *terminal_report.batch_rows(record.batches), *terminal_report.node_rows(record.nodes)]
 
 
 def _verdict(score: Score, errors: list[str], target: Target | None) -> Verdict:

@@ -116,6 +116,11 @@ def throughput_rows(progress: QueryCounters) -> Rows:
     ]
 
 
+def engine_remarks(record: RunRecord) -> list[str]:
+    """What the loaded engines say of themselves, each once."""
+    return list(dict.fromkeys(one.remark for one in record.instances_ready or () if one.remark))
+
+
 def batch_rows(batches: Batches | None) -> Rows:
     """The row of batch times in the instances, over all samples."""
     if batches is None or not batches.batch_latency_ms:

@@ -144,15 +144,22 @@ inline float promote_bfloat16(uint16_t from) {
 }
 
 // x rounded to nearest even and clamped to 0..255.
-inline Uint8s round_to_uint8(Floats x) {
+inline Uint32s round_to_byte(Floats x) {
 #if defined(__AVX512F__)
   constexpr __mmask16 kAllLanes = 0xffff;
   const Int32s rounded = (Int32s)_mm512_maskz_cvtps_epi32(kAllLanes, (__m512)minimum(x, broadcast(255.0f)));
-  const __m128i bytes = _mm512_maskz_cvtepi32_epi8(kAllLanes, (__m512i)(rounded > 0 ? rounded : Int32s{}));
+  return (Uint32s)(rounded > 0 ? rounded : Int32s{});
+#else
+  const Floats clamped = minimum(maximum(x, broadcast(0.0f)), broadcast(255.0f));
+  return (Uint32s)(clamped + kRounder) & 0xff;
+#endif
+}
+inline Uint8s round_to_uint8(Floats x) {
+#if defined(__AVX512F__)
+  const __m128i bytes = _mm512_maskz_cvtepi32_epi8((__mmask16)0xffff, (__m512i)round_to_byte(x));
   return load<Uint8s>(&bytes);
 #else
-  Floats clamped = minimum(maximum(x, broadcast(0.0f)), broadcast(255.0f));
-  return __builtin_convertvector((Uint32s)(clamped + kRounder) & 0xff, Uint8s);
+  return __builtin_convertvector(round_to_byte(x), Uint8s);
 #endif
 }
 

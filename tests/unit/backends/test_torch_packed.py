@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +17,11 @@ from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
 from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
-from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product
+from backends.pytorch_cpu.kernels import CpuKernels, Encoding, best, int8_product, sparse_product
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
-from backends.quantization.int8_model import write_engine
+from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer, has_bfloat16
+from backends.quantization.int8_model import QuantizedModel, write_engine
 from foundation.arrays import Float32
 
 LENGTHS = [1, 2, 63, 64, 65, 200, 383, 384]
@@ -26,6 +29,7 @@ TENSORS = random_tensors(SMALL, 1)
 # Mean difference of logits, as a share of the logits' mean size: what rounding to 8 bits of mantissa, or to 8 bits in
 # all, leaves after three layers.
 SLACK = {torch.float32: 1e-5, torch.bfloat16: 0.03}
+TO_ATTENTION = Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
 INT8_SLACK = 0.05  # bfloat16 before attention changes some bytes by one
 
 
@@ -75,6 +79,40 @@ def test_int8_is_its_numpy_twin(kernels: CpuKernels, product: TileProduct | None
     assert difference(found, twin) < INT8_SLACK
     exact = padded(batch)
     assert difference(found, exact) < 1.2 * difference(twin, exact)  # not further from the exact result than the twin
+
+
+def made_sparse(bert: packed_bert.PackedBert, engine: QuantizedModel) -> packed_bert.PackedBert:
+    """The same model with every product sparse, whatever is faster here."""
+    product = sparse_product.find()
+    if product is None:
+        pytest.skip("not built: dense products run instead")
+
+    def sparse(number: int, name: str, reader: LinearLayer | None) -> Int8SparseLinear:
+        output = reader.input_encoding if reader else TO_ATTENTION
+        return Int8SparseLinear(product, engine.linear(number, name), output, gelu=reader is not None)
+
+    layers = []
+    for number, layer in enumerate(bert.layers):
+        made: dict[str, Any] = {name: sparse(number, name, None) for name in SMALL.linears() if name != "ffn_inner"}
+        layers.append(replace(layer, **made, ffn_inner=sparse(number, "ffn_inner", made["ffn_output"])))
+    return replace(bert, layers=tuple(layers))
+
+
+@pytest.mark.parametrize("product", [None, int8_product.find()], ids=["onednn", "ours"])
+def test_sparse_products_give_the_answers_of_dense_ones(product: TileProduct | None) -> None:
+    config = replace(SMALL, intermediate_size=192)  # which tiles divide
+    pruned = random_tensors(config, 1)
+    for name, one in pruned.items():
+        if name.startswith("bert.encoder.") and one.ndim == 2:
+            one.reshape(-1, 4)[np.random.default_rng(1).random(one.size // 4) < 0.5] = 0
+    engine, batch = round_to_nearest(config, pruned), random_batch(LENGTHS, 1)
+    dense = packed_bert.from_engine(engine, best(SMALL.hidden_size, SMALL.head_size), product)
+    sparse = made_sparse(dense, engine)
+    assert {type(one) for one in sparse.products} == {Int8SparseLinear}
+    expected, found = answers(dense, batch), answers(sparse, batch)
+    if product:  # the same formula after the same sums
+        np.testing.assert_array_equal(found, expected)
+    assert difference(found, expected) < INT8_SLACK
 
 
 @pytest.mark.parametrize("precision", PyTorchBackend.entry.precisions)

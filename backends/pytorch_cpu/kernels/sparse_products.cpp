@@ -1,0 +1,38 @@
+// The int8 product with a sparse weight, as C functions on plain pointers. setup.py builds this file once per
+// instruction set; sparse_product.py calls it, and has the same in PyTorch.
+#include "sparse_product.h"
+
+#if defined(__AVXVNNI__)
+#include <cpuid.h>
+
+static bool has_avx_vnni() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#endif
+
+extern "C" {
+
+int32_t runs_here() {
+#if defined(__AVX512VNNI__)
+  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__AVXVNNI__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_avx_vnni();
+#else
+  return 1;
+#endif
+}
+
+// What the layout of a weight depends on.
+int32_t panel_tokens() { return kTokens; }
+int32_t outputs_together() { return kTogether; }
+int32_t chunk_outputs() { return kChunk; }
+
+void sut_sparse_product(const uint8_t* x, int64_t tokens, int64_t inputs, int64_t outputs, int64_t parts,
+                        const Block* blocks, const int64_t* starts, const int32_t* steps, const int32_t* places,
+                        const float* scale, const float* offset, int32_t has_gelu, Activation to) {
+  const SparseWeights weights{blocks, starts, steps, places, scale, offset, inputs, outputs, parts};
+  has_gelu ? sparse_product<true>(x, tokens, weights, to) : sparse_product<false>(x, tokens, weights, to);
+}
+}

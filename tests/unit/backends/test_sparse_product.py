@@ -1,0 +1,125 @@
+"""The sparse int8 product of each instruction set against its twin: odd sizes, any share of zeros, poisoned outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from backends.pytorch_cpu.kernels import Activation, Encoding, int8_product, sparse_product
+from backends.pytorch_cpu.kernels.int8_product import Int8Weights
+from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
+
+WIDEST = 416
+BYTES, SIGNED = (
+    Encoding(dtype, torch.linspace(2, 4, WIDEST), zero) for dtype, zero in ((torch.uint8, 30), (torch.int8, -98))
+)
+BFLOAT16, FLOAT = Encoding(torch.bfloat16), Encoding(torch.float32)
+GELU_ERROR = 2e-4  # of the polynomial
+
+
+@pytest.fixture(params=sparse_product.VARIANTS)
+def product(request: pytest.FixtureRequest) -> SparseProduct:
+    found = sparse_product.load(request.param)
+    if found is None:
+        pytest.skip(f"{request.param} was not built, or this machine lacks its instructions")
+    return found
+
+
+@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def random_weights(outputs: int, inputs: int, zeros: float) -> tuple[Tensor, Tensor, Tensor]:
+    """A weight of all bytes but -128 with this share of zero blocks, a scale for outputs of a few units, an offset."""
+    rng = np.random.default_rng(inputs)
+    weight = rng.integers(-127, 128, (outputs, inputs), dtype=np.int8)
+    weight[np.repeat(rng.random((outputs, -(-inputs // 4))) < zeros, 4, axis=1)[:, :inputs]] = 0
+    scale = torch.from_numpy(rng.uniform(1, 2, outputs).astype(np.float32)) / (8000 * inputs**0.5)
+    sums = torch.from_numpy(weight.sum(1, dtype=np.float64)) * 128 * scale.double()
+    return torch.from_numpy(weight), scale, (torch.from_numpy(rng.standard_normal(outputs)) - sums).float()
+
+
+def random_input(tokens: int, inputs: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(tokens).integers(0, 256, (tokens, inputs), dtype=np.uint8))
+
+
+def poisoned(encoding: Encoding, tokens: int, outputs: int) -> Activation:
+    """An activation with a guard behind it: rows that no product may touch."""
+    whole = encoding._replace(multiplier=None if encoding.multiplier is None else encoding.multiplier[:outputs])
+    values = torch.full((tokens + 2, outputs), 77, dtype=encoding.dtype)
+    return Activation(values[:tokens], whole)
+
+
+def run(
+    product: SparseProduct, x: Tensor, parameters: tuple[Tensor, Tensor, Tensor], gelu: bool, to: Activation
+) -> None:
+    weight, scale, offset = parameters
+    product(x, SparseWeights(product.layout(weight.numpy()), scale, offset), gelu, to)
+    guard = to.values.as_strided((2, to.values.shape[1]), to.values.stride(), to.values.numel())
+    assert (guard == 77).all()
+
+
+# Panels are whole, ragged and single; outputs and inputs are multiples of nothing; inputs fill one part or several.
+SHAPES = [(1, 64, 32), (63, 130, 17), (64, 256, 128), (65, 1030, 129), (193, 2048, 416), (300, 12, 3)]
+
+
+@pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
+@pytest.mark.parametrize("encoding", [BYTES, SIGNED, BFLOAT16, FLOAT], ids=["uint8", "int8", "bfloat16", "float32"])
+@pytest.mark.parametrize(("tokens", "inputs", "outputs"), SHAPES)
+def test_the_product_is_its_twin(
+    product: SparseProduct, tokens: int, inputs: int, outputs: int, encoding: Encoding, gelu: bool
+) -> None:
+    parameters, x = random_weights(outputs, inputs, 0.8), random_input(tokens, inputs)
+    found, exact = poisoned(encoding, tokens, outputs), poisoned(FLOAT, tokens, outputs)
+    run(product, x, parameters, gelu, found)
+    int8_product.plain(x, *parameters, gelu, exact)
+    error = GELU_ERROR * gelu + 2e-5
+    multiplier = found.encoding.multiplier
+    if multiplier is not None:
+        limits = torch.iinfo(encoding.dtype)
+        expected = (exact.values.double() * multiplier + encoding.zero_point).clamp(limits.min, limits.max)
+        assert (found.values.double() - expected).abs().max() <= 0.5 + 4 * error
+        assert len(set(found.values.flatten().tolist())) > 3
+    else:
+        rounding = 2**-8 if encoding is BFLOAT16 else 1e-5
+        torch.testing.assert_close(found.values.float(), exact.values, rtol=rounding, atol=error)
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.5, 0.98, 1.0])
+def test_any_share_of_zeros_gives_the_same_sums(product: SparseProduct, threads: int, zeros: float) -> None:
+    weight, *_ = random_weights(300, 1100, zeros)
+    x, found = random_input(97, 1100), poisoned(FLOAT, 97, 300)
+    run(product, x, (weight, torch.ones(300), torch.zeros(300)), False, found)
+    assert torch.equal(found.values, (x.int() @ weight.int().T).float())
+
+
+def test_the_largest_sums_are_exact(product: SparseProduct) -> None:
+    x, weight = torch.full((5, 4096), 255, dtype=torch.uint8), torch.full((32, 4096), -127, dtype=torch.int8)
+    found = poisoned(FLOAT, 5, 32)
+    run(product, x, (weight, torch.ones(32), torch.zeros(32)), False, found)
+    assert set(found.values.flatten().tolist()) == {-255.0 * 127 * 4096}
+
+
+@pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
+@pytest.mark.parametrize("in_blocks", [False, True], ids=["in-rows", "in-blocks"])
+@pytest.mark.parametrize("encoding", [BYTES, BFLOAT16, FLOAT], ids=["uint8", "bfloat16", "float32"])
+def test_the_answers_of_tiles_bit_for_bit(encoding: Encoding, in_blocks: bool, gelu: bool) -> None:
+    tiles, sparse = int8_product.find(), sparse_product.load("avx512vnni")
+    if tiles is None or sparse is None:
+        pytest.skip("not built, or this machine has no AMX")
+    parameters, x = random_weights(192, 320, 0.7), random_input(416, 320)
+    multiplier = None if encoding.multiplier is None else encoding.multiplier[:192]
+    to = encoding._replace(multiplier=multiplier, in_blocks=in_blocks)
+    dense, found = to.empty(416, 192), to.empty(416, 192)
+    weight, *factors = parameters
+    tiles(Encoding(torch.uint8, in_blocks=True).laid_out(x), Int8Weights(tiles.panels(weight), *factors), gelu, dense)
+    sparse(x, SparseWeights(sparse.layout(weight.numpy()), *factors), gelu, found)
+    assert torch.equal(found.values, dense.values)
