@@ -39,6 +39,11 @@ def of_repeats(values: Sequence[float]) -> Interval | None:
     return Interval(max(0.0, centre - half), centre + half)
 
 
+def mean_of_repeats(values: Sequence[float]) -> float:
+    """The mean that `of_repeats` has the interval of: the geometric one, or with a 0 among the values their mean."""
+    return statistics.geometric_mean(values) if min(values) > 0 else statistics.fmean(values)
+
+
 def of_ratio(above: Sequence[float], below: Sequence[float]) -> Interval | None:
     """The interval of the ratio of two geometric means; None with fewer than two measurements of either, or a 0.
 

@@ -21,7 +21,7 @@ _GOOD = {"VALID", "PASS", "SCORED", "PEAK"}
 
 @dataclass(frozen=True, kw_only=True)
 class FigureStatistics:
-    """One figure over the repeats that have it; `mean_95` is None for a single repeat."""
+    """One figure over the repeats that have it; `mean_95` is of `mean`, and None for a single repeat."""
 
     n: int
     median: float
@@ -53,13 +53,12 @@ class PointSummary:
 
 def figure(values: Sequence[float]) -> FigureStatistics:
     """The statistics of one or more values."""
-    mean, n = statistics.fmean(values), len(values)
     return FigureStatistics(
-        n=n,
+        n=len(values),
         median=statistics.median(values),
         lowest=min(values),
         highest=max(values),
-        mean=mean,
+        mean=intervals.mean_of_repeats(values),
         mean_95=intervals.of_repeats(values),
     )
 

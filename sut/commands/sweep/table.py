@@ -72,7 +72,7 @@ def columns(summaries: Sequence[PointSummary], axes: Sequence[Axis], found: Best
         interval = [_interval(one.figures.get(first))] if first else []
         share = [_share(found, one)] if found else []
         rows.append((*map(shown, one.point.values()), _verdicts(one), *medians, *interval, *share))
-    of_what = f"; {_INTERVAL}: of {label(first)}, by Student's t over the logarithms" if first else ""
+    of_what = f"; {_INTERVAL}: geometric, of {label(first)}, by Student's t over the logarithms" if first else ""
     headings = (*(axis.field for axis in axes), "verdicts", *numbers)
     return Columns(headings, numbers, tuple(rows), f"median (lowest – highest) of the repeats{of_what}")
 

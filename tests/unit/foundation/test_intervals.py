@@ -36,6 +36,14 @@ def test_no_interval_of_speeds_is_negative(values: list[float]) -> None:
     assert found is None or 0 <= found.low <= found.high
 
 
+@given(st.lists(st.floats(0.1, 1e6), min_size=2, max_size=5))
+def test_the_mean_of_repeats_is_the_one_in_the_middle_of_its_interval(values: list[float]) -> None:
+    found, mean = intervals.of_repeats(values), intervals.mean_of_repeats(values)
+    assert found is not None and found.low <= mean * (1 + 1e-9) and mean <= found.high * (1 + 1e-9)
+    assert np.log(mean) == pytest.approx(np.log(values).mean())
+    assert intervals.mean_of_repeats([0.0, *values]) == pytest.approx(np.mean([0.0, *values]))
+
+
 def test_three_repeats_far_apart_have_a_wide_interval() -> None:
     found = intervals.of_repeats([60.0, 120.0, 185.0])
     assert found is not None and 20 < found.low < 60 and 200 < found.high < 500
