@@ -103,7 +103,10 @@ def _notes(found: Sequence[Rates | None], runs: Sequence[FoundRun]) -> Iterator[
         if run.limit is None:
             yield f"The limit for {key.products} was not measured. Type: {again}"
         elif one.gops > run.limit.gops:
-            yield f"A rate is above the limit for {key.products}, which was measured on a busier machine. Type: {again}"
+            yield (
+                f"A rate is above the limit for {key.products}: the engine skips weights that are zero, or the limit "
+                f"was measured on a busier machine. To measure it again, type: {again}"
+            )
 
 
 def _roof(number: int, limit: MachineLimit, ends: tuple[float, float]) -> Trace:

@@ -183,7 +183,9 @@ def test_warnings_are_next_to_the_figure(made: tuple[Page, list[Path]]) -> None:
     assert made[0].text.count("Warning: 4 threads share the 1 core of an instance") == 2
 
 
-def test_the_roofline_is_of_the_operations_in_run_json_and_of_the_measured_limit(tmp_path: Path) -> None:
+def test_the_roofline_is_of_the_operations_in_run_json_and_of_the_measured_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     base, cache = performance(geometry=GEOMETRY), tmp_path / "cache"
     work = base.batches
     assert work is not None and base.performance is not None and base.machine is not None
@@ -217,6 +219,10 @@ def test_the_roofline_is_of_the_operations_in_run_json_and_of_the_measured_limit
     }
     for text in (f"{rate:.4g} GOP/s", f"{engine_rate:.4g} GOP/s", "100 GOP/s", "4 GB/s", f"{rate / 100:.2%}", "6 GOP"):
         assert text.removesuffix(".0") in found.text, text
+    machine_limit.path(key, cache).unlink()
+    machine_limit.keep(key, replace(limit, gops=10.0), cache)
+    assert command.main([str(run), "--format", "md"]) == 0
+    assert "A rate is above the limit for fp32" in capsys.readouterr().out
     means = [trace["x"][0] for trace in json.loads(found.scripts["charts"])["time/1"]["traces"]]
     assert means == [pytest.approx(8), pytest.approx(1), pytest.approx(3.5)]
 
