@@ -25,6 +25,7 @@ X86 = {
     "avx2": ["-mavx2", "-mfma"],
 }
 VARIANTS = {"portable": [], **(X86 if platform.machine() in ("x86_64", "AMD64") else {})}
+MOBILEBERT_VARIANTS = ("amx", "avx512vnni")
 TRAINING_VARIANTS = ("avx512", "avx2", "portable")
 SPARSE_VARIANTS = ("avx512vnni", "avxvnni", "portable")
 SPARSE = {"avxvnni": ["-mavx2", "-mfma", "-mavxvnni"]} if "avx2" in VARIANTS else {}
@@ -71,6 +72,21 @@ setup(
         )
         for variant, flags in {**VARIANTS, **SPARSE}.items()
         if variant in SPARSE_VARIANTS
+    ]
+    + [
+        Extension(
+            f"{KERNELS.replace('/', '.')}._mobilebert_{variant}",
+            [f"{KERNELS}/mobilebert.cpp"],
+            depends=[
+                f"{KERNELS}/{name}.h" for name in ("activation", "attention", "chain", "simd", "tiles", "vector_math")
+            ],
+            extra_compile_args=[*COMPILED, *OPENMP, *flags, "-mavx512vnni"],
+            extra_link_args=OPENMP,
+            language="c++",
+            optional=True,
+        )
+        for variant, flags in VARIANTS.items()
+        if variant in MOBILEBERT_VARIANTS
     ]
     + [
         Extension(

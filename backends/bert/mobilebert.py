@@ -113,8 +113,7 @@ class MobileBertConfig(EncoderConfig):
         }
         for name, below in self.feedforwards.items():
             found[f"{name}_inner"] = LayerLinear(width, inner, (f"{below}intermediate.dense",))
-            # relu's product writes the bytes of its input, with one scale.
-            found[f"{name}_output"] = LayerLinear(inner, width, (f"{below}output.dense",), balanced=False)
+            found[f"{name}_output"] = LayerLinear(inner, width, (f"{below}output.dense",))
         return found | {"output_bottleneck": LayerLinear(width, hidden, ("output.bottleneck.dense",))}
 
     def linear_weights(self, tensors: Mapping[str, Float32], layer: int, name: str) -> tuple[Float32, Float32]:

@@ -38,7 +38,7 @@ from foundation.arrays import Float32
 def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
     """The graph of a quantized model. `wide_products`: this processor multiplies uint8 by int8 without overflow."""
     graph = GraphBuilder()
-    folded = {"bert": _without_balanced_attention}.get(model.config.model_type, _linears)
+    folded = implementation(_FOLDED, model.config, "backend onnxruntime")
 
     def layer(number: int) -> AddLinear:
         linears = folded(model, number)
@@ -132,22 +132,39 @@ def _layer(
     return normed("output", linear("ffn_output", inner), x)
 
 
-def _linears(model: QuantizedModel, number: int) -> dict[str, QuantizedLinear]:
-    return {name: model.linear(number, name) for name in model.config.linears()}
-
-
-def _without_balanced_attention(model: QuantizedModel, number: int) -> dict[str, QuantizedLinear]:
-    """The four linear layers, with the balancing of attention's output folded into the values.
+def _bert_folded(model: QuantizedModel, number: int) -> dict[str, QuantizedLinear]:
+    """The linear layers, with the balancing of attention's output folded into the values.
 
     A context is a weighted mean of values, so dividing the values divides the context.
     """
-    found = _linears(model, number)
-    smooth = found["attention_output"].input_smooth
-    by = np.concatenate([np.ones(2 * len(smooth), np.float32), smooth])
-    qkv = found["qkv"]
-    found["qkv"] = replace(qkv, weight_scale=qkv.weight_scale / by, bias=qkv.bias / by)
-    found["attention_output"] = replace(found["attention_output"], input_smooth=np.ones_like(smooth))
+    found = {name: model.linear(number, name) for name in model.config.linears()}
+    width = model.config.attention_size
+    return _fold(found, "attention_output", "qkv", slice(2 * width, 3 * width))
+
+
+def _mobilebert_folded(model: QuantizedModel, number: int) -> dict[str, QuantizedLinear]:
+    """As `_bert_folded`; and the balancing of relu's output is folded into its input, as it scales with it."""
+    found = {name: model.linear(number, name) for name in model.config.linears()}
+    width = model.config.attention_size
+    found = _fold(found, "attention_output", "bottleneck", slice(2 * width, 3 * width))
+    for name in found:
+        if name.endswith("_inner"):
+            found = _fold(found, name.replace("_inner", "_output"), name, slice(None))
     return found
+
+
+_FOLDED = {"bert": _bert_folded, "mobilebert": _mobilebert_folded}  # by `model_type`
+
+
+def _fold(found: dict[str, QuantizedLinear], reader: str, writer: str, rows: slice) -> dict[str, QuantizedLinear]:
+    """The same layers, with the balancing of `reader`'s input in these rows of `writer`, which computes it."""
+    smooth, before = found[reader].input_smooth, found[writer]
+    by = np.ones_like(before.bias)
+    by[rows] = smooth
+    return found | {
+        writer: replace(before, weight_scale=before.weight_scale / by, bias=before.bias / by),
+        reader: replace(found[reader], input_smooth=np.ones_like(smooth)),
+    }
 
 
 def _quantize(graph: GraphBuilder, linear: QuantizedLinear, out: str, source: str) -> str:

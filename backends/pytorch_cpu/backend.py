@@ -14,7 +14,7 @@ from backends.bert.checkpoints import read_weights
 from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
 from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert, weight_zeros
-from backends.pytorch_cpu.kernels import CpuKernels, int8_product, sparse_product
+from backends.pytorch_cpu.kernels import CpuKernels, chain, int8_product, sparse_product
 from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer
 from backends.pytorch_cpu.weight_zeros import Zeros
 from backends.quantization.int8_model import QuantizedModel, read_engine
@@ -44,7 +44,7 @@ def _bert(engine: QuantizedModel, best: CpuKernels) -> Run:
 
 
 def _mobilebert(engine: QuantizedModel, best: CpuKernels) -> Run:
-    return packed_mobilebert.from_engine(engine, best, sparse_product.find())
+    return packed_mobilebert.from_engine(engine, best, sparse_product.find(), chain.find())
 
 
 _PACKED = {  # by `model_type`

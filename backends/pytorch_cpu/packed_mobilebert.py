@@ -1,7 +1,8 @@
 """MobileBERT over packed tokens: samples end to end, no padding, in fp32, bf16 or int8.
 
 Both residual streams, 512 wide around a layer and 128 wide inside of its bottleneck, stay float32 in every precision.
-What stands between the products is so little that PyTorch's operators do it, attention excepted.
+PyTorch's operators do what stands between the products, attention excepted. With VNNI or AMX, int8 runs in
+`chained_mobilebert`, and this is its twin.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from torch.nn import functional as F
 
 from backends.base import Batch
 from backends.bert.heads import HEADS
-from backends.bert.mobilebert import TRANSFORMATION, MobileBertConfig
+from backends.bert.mobilebert import MobileBertConfig
 from backends.formats.base import Tensors
+from backends.pytorch_cpu import chained_mobilebert
+from backends.pytorch_cpu.chained_mobilebert import ChainedMobileBert
 from backends.pytorch_cpu.kernels import CpuKernels, Encoding
+from backends.pytorch_cpu.kernels.chain import ChainKernels
 from backends.pytorch_cpu.kernels.reference import store
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
 from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, int8_linear
+from backends.pytorch_cpu.mobilebert_embeddings import Embeddings, embeddings
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
-
-_AT = "mobilebert.embeddings."
 
 
 class NoNorm(NamedTuple):
@@ -59,28 +62,6 @@ class PackedLayer:
     output_norm: NoNorm
 
 
-class Embeddings(NamedTuple):
-    """The tables, and the product that makes a token's vector of three words' vectors."""
-
-    words: Tensor  # float32 [vocabulary, E]
-    types: Tensor  # float32 [types, H]
-    positions: Tensor  # float32 [positions, H]
-    transformation: LinearLayer  # [T, 3 E] → [T, H]
-    norm: NoNorm
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """float32 [T, H]."""
-        words = self.words[as_tensor(batch.input_ids).long()]
-        last, first = as_tensor(batch.cu_seqlens[1:] - 1), as_tensor(batch.cu_seqlens[:-1])
-        following, previous = words.roll(-1, 0), words.roll(1, 0)
-        following[last], previous[first] = 0, 0  # beyond a sample are zeros
-        trigram = torch.cat([following, words, previous], 1)
-        placed = (
-            self.types[as_tensor(batch.token_type_ids).long()] + self.positions[as_tensor(batch.position_ids).long()]
-        )
-        return self.norm.add(self.transformation(_encoded(trigram, self.transformation)), placed)
-
-
 @dataclass(frozen=True, kw_only=True)
 class PackedMobileBert:
     """A loaded model; `kernels` compute its attention."""
@@ -105,7 +86,8 @@ class PackedMobileBert:
 
     def __call__(self, batch: Batch) -> Tensor:
         """The logits of the head, float32 [T, 2]."""
-        x, cu_seqlens = self.embeddings(batch), as_tensor(batch.cu_seqlens)
+        x, cu_seqlens = torch.empty(batch.tokens, self.config.hidden_size), as_tensor(batch.cu_seqlens)
+        self.embeddings(batch, x)
         for layer in self.layers:
             x = self._layer(layer, x, cu_seqlens)
         return F.linear(x, *self.head)
@@ -144,15 +126,28 @@ def from_floats(
     return _assemble(config, tensors, linear, dtype, kernels)
 
 
-def from_engine(engine: QuantizedModel, kernels: CpuKernels, sparse: SparseProduct | None = None) -> PackedMobileBert:
-    """A model with products in int8, from a built engine; the embeddings' product is not among them."""
+def from_engine(
+    engine: QuantizedModel,
+    kernels: CpuKernels,
+    sparse: SparseProduct | None = None,
+    chains: ChainKernels | None = None,
+) -> PackedMobileBert | ChainedMobileBert:
+    """A model with products in int8, from a built engine; the embeddings' product is not among them.
+
+    Args:
+        sparse: a product that skips zeros, for those where it is faster than the dense one.
+        chains: run all but the embeddings, if they take this model's sizes; zeros are not skipped then.
+    """
+    config = engine.config
+    assert isinstance(config, MobileBertConfig)
+    if chains and chained_mobilebert.fits(chains, config):
+        return chained_mobilebert.from_engine(engine, config, chains)
     dtype = torch.bfloat16 if has_bfloat16() else torch.float32
 
     def linear(layer: int, name: str) -> LinearLayer:
         return int8_linear(engine.linear(layer, name), Encoding(dtype), sparse=sparse)
 
-    assert isinstance(engine.config, MobileBertConfig)
-    return _assemble(engine.config, engine.tensors, linear, torch.float32, kernels)
+    return _assemble(config, engine.tensors, linear, dtype, kernels)
 
 
 def _assemble(
@@ -183,15 +178,10 @@ def _assemble(
             output_norm=NoNorm(*read(f"{at}output.bottleneck.LayerNorm")),
         )
 
-    words, types, positions = (
-        as_tensor(tensors[f"{_AT}{name}_embeddings.weight"]) for name in ("word", "token_type", "position")
-    )
     return PackedMobileBert(
         config=config,
         kernels=kernels,
-        embeddings=Embeddings(
-            words, types, positions, FloatLinear(*read(TRANSFORMATION), dtype), NoNorm(*read(f"{_AT}LayerNorm"))
-        ),
+        embeddings=embeddings(tensors, dtype),
         layers=tuple(layer(number) for number in range(config.num_hidden_layers)),
         head=read(HEADS[config.head].last),
     )

@@ -1,0 +1,140 @@
+"""Chains of small int8 products, in C++ for VNNI and AMX: what a product writes stays in the cache for the next one.
+
+`packed_mobilebert.py` computes the same with PyTorch's operators; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from backends.pytorch_cpu.kernels import native
+from backends.pytorch_cpu.kernels.base import Activation
+from foundation import native_library
+
+_VARIANTS = ("amx", "avx512vnni")  # fastest first
+RELU, NARROW, STREAM, WIDE = range(4)  # StepKind of chain.h
+_HEAD_MULTIPLE = 32  # of attention's operands
+_INPUTS_MULTIPLE, _OUTPUTS_MULTIPLE = 64, 64
+
+
+class Step(NamedTuple):
+    """One product, y = (x · weightᵀ) * scale + offset, and what becomes of y: one of the kinds above."""
+
+    kind: int
+    weight: Tensor  # int8 [N, K]
+    scale: Tensor  # float32 [N], all factors that do not depend on the token
+    offset: Tensor  # float32 [N]
+    residual: Tensor | None = None  # float32 [N], factor of what y is added to
+    multiplier: Tensor | None = None  # float32 [N], of the next product's bytes; RELU's is in scale
+    zero_point: int = 0  # of the bytes
+
+
+class _StepStruct(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("panels", "scale", "offset", "residual", "multiplier")),
+        *((name, ctypes.c_int64) for name in ("inputs", "outputs")),
+        *((name, ctypes.c_int32) for name in ("kind", "zero_point")),
+    )
+
+
+class _TokensStruct(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("bytes", "stream", "wide")),
+        *((name, ctypes.c_int64) for name in ("tokens", "stream_width", "wide_width", "narrow_width")),
+    )
+
+
+_POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
+_FUNCTIONS = {
+    "runs_here": native_library.Function((), ctypes.c_int32),
+    "rows_multiple": native_library.Function((), ctypes.c_int32),
+    "outputs_in_panel": native_library.Function((), ctypes.c_int32),
+    "sut_chain": native_library.Function((_POINTER, _INT, _TokensStruct)),
+    "sut_encode": native_library.Function((_POINTER, _INT, _INT, native.ActivationStruct)),
+    "sut_wide_attention": native_library.Function(
+        (_POINTER, _INT, _POINTER, _INT, _INT, _INT, native.ActivationStruct)
+    ),
+}
+
+
+class Chain:
+    """Steps as the library reads them; it keeps their tensors alive."""
+
+    def __init__(self, kernels: ChainKernels, steps: Sequence[Step]) -> None:
+        self._library = kernels.library
+        self._tensors = [(kernels.panels(one.weight), *one[2:6]) for one in steps]
+        self._steps = (_StepStruct * len(steps))()
+        for struct, step, tensors in zip(self._steps, steps, self._tensors, strict=True):
+            pointers = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
+            outputs, inputs = step.weight.shape
+            struct.__init__(*pointers, inputs, outputs, step.kind, step.zero_point)
+
+    def __call__(self, x: Tensor, stream: Tensor, wide: Tensor, narrow_width: int) -> None:
+        """Run the chain on x, the bytes of the first product, [T, K]; T is a multiple of `rows_multiple`.
+
+        Args:
+            stream: float32 [T, H]; STREAM adds to it, in place.
+            wide: bfloat16 [T, W]; WIDE writes it. Its last `narrow_width` columns are what NARROW adds to at first.
+        """
+        sizes = len(x), stream.shape[1], wide.shape[1], narrow_width
+        tokens = _TokensStruct(x.data_ptr(), stream.data_ptr(), wide.data_ptr(), *sizes)
+        self._library.sut_chain(self._steps, len(self._steps), tokens)
+
+
+class ChainKernels:
+    """The library of one instruction set."""
+
+    def __init__(self, name: str, library: ctypes.CDLL) -> None:
+        self.name, self.library = name, library
+        self.rows_multiple: int = library.rows_multiple()
+
+    def fits(self, inputs: int, outputs: int) -> bool:
+        """True if both sizes of a product are multiples of what its panels need."""
+        return not (inputs % _INPUTS_MULTIPLE or outputs % _OUTPUTS_MULTIPLE)
+
+    def fits_head(self, size: int) -> bool:
+        """True if attention takes heads of this size."""
+        return not size % _HEAD_MULTIPLE
+
+    def panels(self, weight: Tensor) -> Tensor:
+        """int8 [N, K] as `multiply_unit` reads it."""
+        outputs, inputs = weight.shape
+        if self.library.outputs_in_panel() == 32:  # tiles: [N / 32, K / 64, 2, 16, 16, 4]
+            return weight.reshape(outputs // 32, 2, 16, inputs // 64, 16, 4).permute(0, 3, 1, 4, 2, 5).contiguous()
+        return weight.reshape(outputs // 64, 64, inputs // 4, 4).transpose(1, 2).contiguous()
+
+    def encode(self, x: Tensor, to: Activation) -> None:
+        """`to` [T, N] = x, float32 [T, N]."""
+        self.library.sut_encode(x.data_ptr(), *x.shape, native.activation_struct(to))
+
+    def attention(self, wide: Tensor, cu_seqlens: Tensor, heads: int, size: int, to: Activation) -> None:
+        """As `CpuKernels.attention`, of the first columns of `wide`, bfloat16 [T, W]."""
+        sizes = len(cu_seqlens) - 1, heads, size
+        self.library.sut_wide_attention(
+            wide.data_ptr(), wide.shape[1], cu_seqlens.data_ptr(), *sizes, native.activation_struct(to)
+        )
+
+
+def find() -> ChainKernels | None:
+    """The first variant that was built and runs on this machine; None if there is none."""
+    return next((found for variant in _VARIANTS if (found := load(variant))), None)
+
+
+@functools.cache
+def load(variant: str) -> ChainKernels | None:
+    """The library of one instruction set; None if it was not built, is broken, or does not run on this machine."""
+    path = native_library.find(f"backends.pytorch_cpu.kernels._mobilebert_{variant}")
+    if path is None:
+        return None
+    try:
+        library = native_library.open_library(path, _FUNCTIONS)
+    except OSError as error:
+        print(f"{path} is broken ({error}): slower kernels run. Type: pip install -e .", file=sys.stderr)
+        return None
+    return ChainKernels(variant, library) if library.runs_here() else None
