@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accuracy.targets import METRICS
-from foundation.steps import doing
+from foundation.step_times import StepTimes
 from sut.errors import FAILED, INVALID, VALID, RunFailedError, SutError
+from sut.fetch import resolve as asset_paths
 from sut.processes import run_process
 from sut.record import run_record
 from sut.record.run_record import RunRecord
@@ -115,7 +116,10 @@ def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> RunRecord:
     number = list(_KINDS).index(kind) + 1
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with doing(f"  [{number}/{len(_KINDS)}] {kind}: {scenario} {mode}"):
+        step = ("run", *to_flags(replace(one, log_dir=None)))
+        with StepTimes(asset_paths.cache_dir(one)).doing(
+            f"  [{number}/{len(_KINDS)}] {kind}: {scenario} {mode}", *step
+        ):
             code = run_process.run(["run", *to_flags(one)], lock, console)
     except OSError as error:
         raise RunFailedError(f"expected to write to {folder}, found: {error}. Type another --output-dir.") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 from backends import BACKENDS
 from foundation import installation
 from foundation.rules import SEEDS
+from foundation.step_times import StepTimes
 from qsl import feature_cache
 from sut.commands.doctor import probe, table
 from sut.commands.doctor.probe import BackendProbe
@@ -66,7 +67,7 @@ def parser() -> Parser:
 
 def examine(cache_dir: Path) -> DoctorReport:
     """Examine the machine; tries every backend."""
-    probes = probe.every_backend(_CORE)
+    probes = probe.every_backend(_CORE, StepTimes(cache_dir))
     loadgen = _loadgen()
     extras = {
         name: all(map(_is_installed, installation.extras()[name])) for name in installation.here() if name in BRINGS

@@ -20,7 +20,7 @@ from backends.base import Backend, Batch, Options
 from backends.bert.checkpoints import find_model
 from backends.errors import BackendError, brief
 from foundation.arrays import Float32
-from foundation.steps import doing
+from foundation.step_times import StepTimes
 from qsl import demo, squad
 from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
@@ -55,14 +55,14 @@ class _ProbeAnswers:
     kernels: str
 
 
-def every_backend(first: str) -> tuple[BackendProbe, ...]:
+def every_backend(first: str, times: StepTimes) -> tuple[BackendProbe, ...]:
     """Try each backend that runs a model; logits are compared with those of `first`."""
     batch = _batch()
     names = [first, *(name for name in BACKENDS.names() if name != first and _is_to_try(name))]
     expected: Float32 | None = None
     probes: list[BackendProbe] = []
     for number, name in enumerate(names, 1):
-        with doing(f"[{number}/{len(names)}] trying backend {name}"):
+        with times.doing(f"[{number}/{len(names)}] trying backend {name}", "doctor", name):
             probed, logits = _probe(name, batch, expected)
         expected = logits if expected is None else expected
         probes.append(probed)

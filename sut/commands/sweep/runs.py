@@ -20,11 +20,12 @@ from pathlib import Path
 from foundation import people_numbers
 from foundation.foreign_text import printable
 from foundation.people_numbers import clock
-from foundation.steps import doing
+from foundation.step_times import StepTimes
 from sut.commands.sweep import rows
 from sut.commands.sweep.grid import Point, Value
 from sut.commands.sweep.rows import SweepRow
 from sut.errors import UsageError
+from sut.fetch import resolve as asset_paths
 from sut.machine import limits
 from sut.processes import run_process
 from sut.settings.resolve import beyond_defaults, given, to_flags
@@ -83,7 +84,8 @@ def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:
     start_s = time.monotonic()
     for done, run in enumerate(runs, start=1):
         print(f"[{total - len(runs) + done}/{total}] {run.point}, repeat {run.repeat}", file=sys.stderr)
-        with doing("    running"):
+        times, step = StepTimes(asset_paths.cache_dir(run.point.config)), ("run", *to_flags(run.point.config))
+        with times.doing("    running", *step):
             row = _run_once(run, folder, lock)
         rows.append(folder / rows.NAME, row)
         left_s = (time.monotonic() - start_s) / done * (len(runs) - done)
