@@ -78,7 +78,7 @@ def summary(score: Score, target: Target | None) -> str:
 def _verdict(score: Score, target: Target | None) -> list[str]:
     if not score.is_complete:
         missing = score.total_sample_count - score.samples_answered
-        return [f"NO ACCURACY RESULT: {missing} samples are missing and count as 0 in the first line"]
+        return [f"NO ACCURACY RESULT: {missing:,} samples are missing; the score over all samples counts them as 0"]
     if target is None:
         return []
     value = score.metrics[target.metric]
@@ -88,7 +88,5 @@ def _verdict(score: Score, target: Target | None) -> list[str]:
     official = target.total_sample_count
     if official in (None, score.total_sample_count):
         return [line]
-    return [
-        line,
-        f"note        {target.name} is defined for {official} samples; this data set has {score.total_sample_count}",
-    ]
+    found = f"this data set has {score.total_sample_count:,}"
+    return [line, f"note        {target.name} is defined for {official:,} samples; {found}"]

@@ -84,8 +84,8 @@ class SquadScore:
             f"repeated    {count(self.repeated_ids, 'question')} with the id of an earlier one; as in the official"
         )
         return [
-            f"answered    {self.samples_answered} of {self.total_sample_count} samples, "
-            f"{self.questions_answered} of {len(self.answered)} questions",
+            f"answered    {self.samples_answered:,} of {self.total_sample_count:,} samples, "
+            f"{self.questions_answered:,} of {len(self.answered):,} questions",
             f"answers     {self.layout}",
             f"F1          {self.f1_of_answered:.3f} over the answered questions, 95 % CI {low:.3f} to {high:.3f}",
             *([f"{repeated} scorer, the last answer counts for all"] if self.repeated_ids else []),

@@ -78,7 +78,7 @@ class Sst2Score:
         """Coverage, confidence interval and, far below chance, its likely cause, as lines of text."""
         low, high = self.interval
         return [
-            f"answered    {self.samples_answered} of {self.total_sample_count} sentences",
+            f"answered    {self.samples_answered:,} of {self.total_sample_count:,} sentences",
             f"answers     {self.dtype}, one row per sentence",
             f"accuracy    {self.accuracy_of_answered:.3f} over the answered sentences, 95 % CI {low:.3f} to {high:.3f}",
             *([_TURNED] if high < _CHANCE else []),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_DIGITS, _MOST_PLACES = 4, 6
+_DIGITS, _TYPED_DIGITS = 4, 6
 
 
 def typed(text: str, most: float = 1e9) -> float | None:
@@ -21,10 +21,19 @@ def figure(value: float) -> str:
 
     Of what is smaller than a millionth, six places remain.
     """
+    return _without_exponent(value, _DIGITS, ",")
+
+
+def plain(value: float) -> str:
+    """Six significant digits, or all digits before the point, for a file or a command line: 0.9135, 12345678."""
+    return _without_exponent(value, _TYPED_DIGITS, "")
+
+
+def _without_exponent(value: float, digits: int, separator: str) -> str:
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"
-    places = max(0, min(_MOST_PLACES, _DIGITS - 1 - math.floor(math.log10(abs(value)))))
-    shown = f"{value:,.{places}f}"
+    places = max(0, min(digits + 2, digits - 1 - math.floor(math.log10(abs(value)))))
+    shown = f"{value:{separator}.{places}f}"
     return shown.rstrip("0").rstrip(".") if places else shown
 
 

@@ -33,10 +33,10 @@ class StepTimes:
     cache_dir: Path
 
     @contextmanager
-    def doing(self, what: str, *step: object) -> Iterator[Say]:
+    def doing(self, what: str, *step: object, sums_up: bool = True) -> Iterator[Say]:
         """As `steps.doing`, with how long the step took before; keeps what it took, unless the block raises."""
         start_s = time.monotonic()
-        with doing(what, expected_s=self.expected_s(*step)) as say:
+        with doing(what, expected_s=self.expected_s(*step), sums_up=sums_up) as say:
             yield say
         self.add(time.monotonic() - start_s, *step)
 

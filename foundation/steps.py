@@ -26,11 +26,15 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def doing(what: str, patience_s: float = PATIENCE_S, expected_s: float | None = None) -> Iterator[Say]:
+def doing(
+    what: str, patience_s: float = PATIENCE_S, expected_s: float | None = None, *, sums_up: bool = True
+) -> Iterator[Say]:
     """Say what the block does, if it takes longer than `patience_s`, and how long it took here before.
 
+    `sums_up`: a last line says how long it took; False: what follows says it.
+
     Yields a function that the block may call with the part that it is at."""
-    step = _Step(what, expected_s)
+    step = _Step(what, expected_s, sums_up)
     teller = threading.Thread(target=step.tell, args=(patience_s,), name="steps", daemon=True)
     teller.start()
     try:
@@ -43,8 +47,9 @@ def doing(what: str, patience_s: float = PATIENCE_S, expected_s: float | None = 
 class _Step:
     """A step under way, which a thread tells of."""
 
-    def __init__(self, what: str, expected_s: float | None) -> None:
+    def __init__(self, what: str, expected_s: float | None, sums_up: bool) -> None:
         self.over = threading.Event()
+        self._sums_up = sums_up
         self._what, self._expected_s, self._part = what, expected_s, ""
 
     def say(self, part: str) -> None:
@@ -62,7 +67,8 @@ class _Step:
                 break
             passed_s = time.monotonic() - start_s
         line.end()
-        print(f"{self._what}: took {clock(time.monotonic() - start_s)}", file=sys.stderr, flush=True)
+        if self._sums_up:
+            print(f"{self._what}: took {clock(time.monotonic() - start_s)}", file=sys.stderr, flush=True)
 
 
 def state(what: str, part: str, passed_s: float, expected_s: float | None) -> str:

@@ -127,14 +127,17 @@ def _rows(one: PackedResult) -> Iterator[tuple[str, str]]:
     layout = one.layout
     yield layout.scenario, f"{layout.model}, {layout.submitter}, {layout.division} division, round {layout.round.name}"
     rules = SCENARIOS[layout.scenario]
-    value = "none" if one.value is None else f"{rules.metric} {figure(one.value)} {rules.unit}"
+    value = "no figure" if one.value is None else f"{rules.metric} {figure(one.value)} {rules.unit}"
     yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"
     yield "length", f"{_queries(one)}; minimum of {_duration(one)} {_met(one.log.get('result_min_duration_met'))}"
     scores = {"F1": one.f1, "exact match": one.exact_match}
-    yield "accuracy", ", ".join(f"{name} {score:.3f}" for name, score in scores.items() if score is not None) or "none"
+    yield (
+        "accuracy",
+        ", ".join(f"{name} {score:.3f}" for name, score in scores.items() if score is not None) or "no score",
+    )
     yield "samples", "unknown" if one.samples is None else f"{one.samples:,}"
     parts = ", ".join(f"{part} {'pass' if passed else 'FAIL'}" for part, passed in one.test01.items())
-    yield "TEST01", parts or "none"
+    yield "TEST01", parts or "not run"
     for key in _SYSTEM:
         yield key, str(one.system.get(key, "missing"))
     for key in _SOURCE:

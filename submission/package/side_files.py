@@ -63,8 +63,8 @@ def show(output: Workspace, results: Sequence[PackedResult], marks: Sequence[str
         table.add_column(heading, justify="right" if heading in ("result", "F1") else "left")
     for one in results:
         scenario = one.layout.scenario
-        value = "none" if one.value is None else figure(one.value)
-        table.add_row(scenario, value, summary.UNITS[scenario], "none" if one.f1 is None else f"{one.f1:.3f}")
+        value = "no figure" if one.value is None else figure(one.value)
+        table.add_row(scenario, value, summary.UNITS[scenario], "no score" if one.f1 is None else f"{one.f1:.3f}")
     console.print(table)
     for mark in marks:
         console.print(mark)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from accuracy.targets import METRICS
 from foundation.foreign_text import printable
 from foundation.live_line import LiveLine, width
-from foundation.people_numbers import clock, figure
+from foundation.people_numbers import clock
 from sut.record.run_record import RunRecord
 from sut.reporting import headline
 
@@ -48,7 +47,9 @@ class ShownRun:
 
 def row(label: str, record: RunRecord, seconds: float) -> str:
     """The result of a run on one line."""
-    return printable(f"{label}  {record.verdict:<{_VERDICT}} {clock(seconds):>6}  {_figure(record)}".rstrip())
+    return printable(
+        f"{label}  {record.verdict:<{_VERDICT}} {clock(seconds):>6}  {headline.of(record) or 'no figure'}".rstrip()
+    )
 
 
 def remarks(record: RunRecord) -> Iterator[str]:
@@ -56,12 +57,3 @@ def remarks(record: RunRecord) -> Iterator[str]:
     if record.verdict == "INVALID":
         yield from (f"why: {reason}" for reason in record.reasons)
     yield from (f"warning: {text}" for text in record.warnings or ())
-
-
-def _figure(record: RunRecord) -> str:
-    result = record.accuracy
-    if result is None or record.verdict != "INCOMPLETE":
-        return str(headline.of(record) or "no figure")
-    metric = next((METRICS[name] for name in METRICS if name in result.metrics), "accuracy")
-    answered = f"{result.samples_answered:,} of {result.total_sample_count:,} samples"
-    return f"{metric} {figure(result.of_answered)} over {answered}"

@@ -16,6 +16,7 @@ import numpy as np
 from accuracy.log import read_entries
 from accuracy.squad import SquadScore
 from foundation import log_files
+from foundation.people_numbers import figure
 from foundation.rules import SCENARIOS
 from submission.rules import rounds
 from submission.rules.test01_speed import SpeedComparison
@@ -151,8 +152,8 @@ def verify(
     if not speed.agrees:
         raise RunFailedError(
             f"expected TEST01's {scenario} figure within {speed.delta:.0%} of the performance run's "
-            f"{speed.reference:g}, "
-            f"found {speed.test:g}. Type the same command with --resume to repeat TEST01; to repeat the performance "
+            f"{figure(speed.reference)}, found {figure(speed.test)}. "
+            f"Type the same command with --resume to repeat TEST01; to repeat the performance "
             f"run too, remove {performance} first."
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from foundation.people_numbers import plain
 from submission.submit import plan, workspace
 from submission.submit.plan import Step
 from submission.submit.request import SubmissionRequest
@@ -34,7 +35,7 @@ def measured(request: SubmissionRequest, speeds: Mapping[str, float]) -> str:
         config = replace(request.run, scenario=scenario, user_conf=own if own.is_file() else None)
         key, value = loadgen.measured_speed(config, request.run.target_qps or speed)
         if key not in user_conf.read(config, TASKS[request.run.task].model_key).settings:
-            lines.append(f"*.{scenario}.{key} = {value:.6g}")
+            lines.append(f"*.{scenario}.{key} = {plain(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -56,8 +57,8 @@ def corrected(step: Step, output: Workspace, folder: Path, record: RunRecord) ->
     if not is_faster or not any(detail.is_missed(name) for name in _RAN_OUT):
         return ""
     name = f"{model_key}.{config.scenario}.{key}"  # takes precedence over lines for any model or scenario
-    line = f"{name} = {value:.6g}"
+    line = f"{name} = {plain(value)}"
     kept = [one for one in workspace.read(output.user_conf).splitlines() if one.split(" ")[0] != name]
-    comment = f"# The speed of a {step.name} run that ran out of queries with {key} = {configured:g}."
+    comment = f"# The speed of a {step.name} run that ran out of queries with {key} = {plain(configured)}."
     workspace.write(output.user_conf, "\n".join([*kept, comment, line]) + "\n")
     return line

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from foundation.arrays import Float32, Float64, Int64
+from foundation.people_numbers import figure
 from sut.errors import RunFailedError
 from sut.nodes.messages import Tokens
 
@@ -83,8 +84,8 @@ class Ready:
 def load_stalled(name: str, patience_s: float) -> RunFailedError:
     """The error for an instance that does not get ready."""
     return RunFailedError(
-        f"expected {name} to load and warm up within {patience_s:g} s, found that it is not ready. If it needs longer, "
-        "type --stall-timeout-s with more seconds."
+        f"expected {name} to load and warm up within {figure(patience_s)} s, found that it is not ready. If it "
+        "needs longer, type --stall-timeout-s with more seconds."
     )
 
 

@@ -19,9 +19,11 @@ class Headline:
     value: float
     unit: str
     path: str
+    over: str = ""  # what it covers, if not all samples
 
     def __str__(self) -> str:
-        return f"{self.label} {self.value:.3f}" if self.unit == "%" else f"{figure(self.value)} {self.unit}"
+        shown = f"{self.label} {self.value:.3f}" if self.unit == "%" else f"{figure(self.value)} {self.unit}"
+        return f"{shown} {self.over}".rstrip()
 
 
 def of(record: RunRecord) -> Headline | None:
@@ -35,10 +37,15 @@ def of(record: RunRecord) -> Headline | None:
 
 
 def accuracy(record: RunRecord) -> Headline | None:
-    """The metric that targets refer to, in percent."""
-    metrics = record.accuracy.metrics if record.accuracy else {}
-    name = next((name for name in METRICS if name in metrics), None)
-    return Headline(METRICS[name], metrics[name], "%", f"/result/{name}") if name else None
+    """The metric that targets refer to, in percent; of an incomplete run, over the samples that were answered."""
+    result = record.accuracy
+    name = next((name for name in METRICS if result and name in result.metrics), None)
+    if result is None or name is None:
+        return None
+    if record.verdict == "INCOMPLETE":
+        over = f"over {result.samples_answered:,} of {result.total_sample_count:,} samples"
+        return Headline(METRICS[name], result.of_answered, "%", "/result/of_answered", over)
+    return Headline(METRICS[name], result.metrics[name], "%", f"/result/{name}")
 
 
 def marks(record: RunRecord) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def _card(number: int, label: str, run: FoundRun) -> Card:
         verdict=record.verdict,
         tone=_TONES.get(record.verdict, "plain"),
         figure=cell(content, found.path, _FORMS.get(found.unit, "plain"), number) if found else None,
-        label=found.label if found else "no result",
+        label=f"{found.label} {found.over}".rstrip() if found else "no result",
         unit="" if found is None or found.unit in ("samples/s", "ms", "%") else found.unit,
         facts=tuple(Row(one.label, tuple(Cell(c.text, c.path, c.value, number) for c in one.cells)) for one in facts),
         reasons=(*((_DIED,) if record.verdict == "unfinished" else ()), *record.reasons),

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from foundation.people_numbers import figure
 from sut.errors import RunFailedError
 from sut.executors.base import JOBS_PER_INSTANCE, Ready
 from sut.settings.settings import RunConfig
@@ -52,6 +53,6 @@ class StallWatch:
         if self._waited_s <= self.limit_s:
             return None
         return RunFailedError(
-            f"expected the answer to a batch within {self.limit_s:g} s, found none: an instance hangs. If batches take "
-            "longer, type --stall-timeout-s with more seconds."
+            f"expected the answer to a batch within {figure(self.limit_s)} s, found none: an instance hangs. If "
+            "batches take longer, type --stall-timeout-s with more seconds."
         )

@@ -160,7 +160,8 @@ def _loss(loss: NodeLoss) -> str:
 def accuracy_rows(score: Score, errors: list[str], prepared: Prepared) -> Rows:
     """The rows of an accuracy run: the scorer's summary and the errors that LoadGen logged."""
     lines = accuracy_report.summary(score, prepared.target).splitlines()
-    rows = [("score", accuracy_report.accuracy_line(score)), *(("INVALID", error) for error in errors)]
+    metrics = ", ".join(f"{name} {value:.3f}" for name, value in score.metrics.items())
+    rows = [("score", f"{metrics} over all samples"), *(("INVALID", error) for error in errors)]
     for line in lines:
         head, _, rest = line.partition("  ")
         rows.append((head.strip(), rest.strip()) if rest else ("", line))

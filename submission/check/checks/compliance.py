@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from foundation.log_files import DETAIL
+from foundation.people_numbers import figure
 from foundation.rules import SCENARIOS
 from submission.check import detail_log
 from submission.check.checks import accuracy, files, models, performance
@@ -77,8 +78,8 @@ def _same_figures(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
         return
     speed = SpeedComparison(layout.scenario, *figures)
     if not speed.agrees:
-        expected = f"within {speed.delta:.0%} of the run's {speed.reference:g}"
-        yield Failure(str(paths[1]), "test01.speed", f"{key} = {speed.test:g}", expected, _TOO_FAR)
+        expected = f"within {speed.delta:.0%} of the run's {figure(speed.reference)}"
+        yield Failure(str(paths[1]), "test01.speed", f"{key} = {figure(speed.test)}", expected, _TOO_FAR)
 
 
 def _same_answers(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:

@@ -52,7 +52,9 @@ def _number(value: float | None) -> str:
 def _change(before: float | None, after: float | None) -> str:
     if before == after:
         return "same"
-    if not before or after is None:
+    if not before or not after:
         return "–"
     ratio = after / before
-    return f"{ratio - 1:+.1%}" if ratio < _TIMES else f"{people_numbers.figure(ratio)} times"
+    if ratio >= _TIMES:
+        return f"{people_numbers.figure(ratio)} times"
+    return f"{ratio - 1:+.1%}" if ratio > 1 / _TIMES else f"1/{people_numbers.figure(1 / ratio)}"

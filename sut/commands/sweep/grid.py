@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeGuard
 
+from foundation.people_numbers import plain
 from foundation.suggest import did_you_mean
 from sut.errors import UsageError
 from sut.settings.resolve import resolve
@@ -56,7 +57,7 @@ class Point:
 
 def shown(value: Value) -> str:
     """A value as text: 10, not 10.0."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain(value) if isinstance(value, float) else str(value)
 
 
 def point_text(settings: Mapping[str, Value]) -> str:

@@ -85,7 +85,7 @@ def carry_out(runs: Sequence[Run], total: int, folder: Path, lock: int) -> None:
     for done, run in enumerate(runs, start=1):
         print(f"[{total - len(runs) + done}/{total}] {run.point}, repeat {run.repeat}", file=sys.stderr)
         times, step = StepTimes(asset_paths.cache_dir(run.point.config)), ("run", *to_flags(run.point.config))
-        with times.doing("    running", *step):
+        with times.doing("    running", *step, sums_up=False):
             row = _run_once(run, folder, lock)
         rows.append(folder / rows.NAME, row)
         left_s = (time.monotonic() - start_s) / done * (len(runs) - done)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from foundation import atomic_write
-from foundation.people_numbers import count, figure
+from foundation.people_numbers import count, figure, plain
 from foundation.rules import SCENARIOS
 from sut.commands.sweep.grid import Value
 from sut.commands.tune import accuracy, table
@@ -144,7 +144,7 @@ def lines(best: Best, default: Standing | None, path: Path) -> list[tuple[str, s
     rows += [("note", notice) for notice in best.record.notices]
     rows.append(("settings", shown))
     peak = best.config.scenario == "Server"
-    rows.append(("next", f"python -m sut --config {shown}" + (f" --target-qps {best.value:.4g}" if peak else "")))
+    rows.append(("next", f"python -m sut --config {shown}" + (f" --target-qps {plain(best.value)}" if peak else "")))
     rows.append(("", f"python -m sut submit --short --submitter NAME --output-dir out --config {shown}"))
     return rows
 

@@ -78,7 +78,7 @@ def test_target(
 
 def test_a_bert_target_on_another_data_set_says_so(plain: Case, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(plain, log, "--target", "bert-99")) == 1
-    assert "bert-99 is defined for 10833 samples; this data set has 2" in capsys.readouterr().out
+    assert "bert-99 is defined for 10,833 samples; this data set has 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("flags", [(), ("--target", "0")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from foundation.people_numbers import clock, count, figure, gibibytes, megabytes
+from foundation.people_numbers import clock, count, figure, gibibytes, megabytes, plain
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,13 @@ from foundation.people_numbers import clock, count, figure, gibibytes, megabytes
 )
 def test_figure(value: float, text: str) -> None:
     assert figure(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(17.392345, "17.3923"), (1.25e6, "1250000"), (12345678.9, "12345679"), (2.5e-5, "0.000025")]
+)
+def test_a_number_for_a_file_or_a_command_line(value: float, text: str) -> None:
+    assert plain(value) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (59.6, "1:00"), (605.4, "10:05"), (3723, "1:02:03")])

@@ -173,7 +173,7 @@ def test_an_f1_of_0_is_a_number(fresh: Trees, tmp_path: Path, capsys: pytest.Cap
     (result,) = contents.read(tree.read(fresh("v6.1", "open").root))
     side_files.show(Workspace(tmp_path), [replace(result, f1=0.0), replace(result, f1=None)], [])
     rows = capsys.readouterr().out.splitlines()
-    assert [row.split()[-1] for row in rows[1:3]] == ["0.000", "none"]
+    assert [row.split()[-1] for row in rows[1:3]] == ["0.000", "score"]
 
 
 def test_names_that_are_not_text_are_shown(fresh: Trees) -> None:
