@@ -52,7 +52,10 @@ setup(
         Extension(
             f"{KERNELS.replace('/', '.')}._amx_products",
             [f"{KERNELS}/products.cpp"],
-            depends=[f"{KERNELS}/{name}.h" for name in ("activation", "gelu", "int8_product", "peak", "simd", "tiles")],
+            depends=[
+                f"{KERNELS}/{name}.h"
+                for name in ("activation", "gelu", "int8_attention", "int8_product", "peak", "simd", "tiles")
+            ],
             extra_compile_args=[*COMPILED, *OPENMP, *AMX],
             extra_link_args=OPENMP,
             language="c++",

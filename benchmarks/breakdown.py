@@ -76,7 +76,8 @@ class _TimedKernels:
 
 def _timed(bert: PackedBert, times: Times) -> PackedBert:
     def timed(layer: Any) -> Any:
-        return replace(layer, **{name: _Timed(getattr(layer, name), name, times) for name in PRODUCTS})
+        parts = [*PRODUCTS, *(["attention"] if layer.attention else [])]
+        return replace(layer, **{name: _Timed(getattr(layer, name), name, times) for name in parts})
 
     kernels: Any = _TimedKernels(bert.kernels, times)
     return replace(bert, layers=tuple(timed(layer) for layer in bert.layers), kernels=kernels)

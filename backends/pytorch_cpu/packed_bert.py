@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,7 +19,15 @@ from backends.bert.architectures import require_bert
 from backends.bert.config import BertConfig
 from backends.bert.heads import HEADS
 from backends.formats.base import Tensors
-from backends.pytorch_cpu.kernels import Activation, CpuKernels, EmbeddingTables, Encoding, LayerNorm
+from backends.pytorch_cpu.kernels import (
+    Activation,
+    CpuKernels,
+    EmbeddingTables,
+    Encoding,
+    LayerNorm,
+    int8_attention,
+)
+from backends.pytorch_cpu.kernels.int8_attention import QkvScales, TileAttention
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
 from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, int8_linear
@@ -34,6 +42,7 @@ class PackedLayer:
     """One encoder layer: its linear layers under their names in an engine, and its two LayerNorms."""
 
     qkv: LinearLayer
+    attention: TileAttention | None  # None: by the kernels, in the arithmetic of the product's output
     attention_output: LinearLayer
     attention_norm: LayerNorm
     ffn_inner: LinearLayer  # GELU included
@@ -84,7 +93,10 @@ class PackedBert:
     ) -> Tensor:
         """One layer applied to x, the stream in the encoding of its first product; returns the next layer's x."""
         context = layer.attention_output.input_encoding.empty(*stream.shape)
-        self.kernels.attention(layer.qkv(x), cu_seqlens, self.config.num_attention_heads, context)
+        if layer.attention:
+            layer.attention(layer.qkv(x), cu_seqlens, context)
+        else:
+            self.kernels.attention(layer.qkv(x), cu_seqlens, self.config.num_attention_heads, context)
         x = self._add_norm(layer.attention_output(context.values), stream, layer.attention_norm, layer.ffn_inner)
         inner = layer.ffn_output(layer.ffn_inner(x))
         return self._add_norm(inner, stream, layer.ffn_norm, following.qkv if following else None)
@@ -123,16 +135,33 @@ def from_engine(
     to_norm = to_attention._replace(in_blocks=in_blocks)
 
     @functools.cache
-    def linear(layer: int, name: str) -> LinearLayer:
-        is_inner = name == "ffn_inner"
-        output = linear(layer, "ffn_output").input_encoding if is_inner else to_attention if name == "qkv" else to_norm
-        return int8_linear(engine.linear(layer, name), output, is_inner, product, sparse)
+    def attention(layer: int) -> TileAttention | None:
+        ranges = engine.attention(layer) if in_blocks else None
+        if ranges is None:
+            return None
+        scales = QkvScales(*(as_tensor(part) for part in ranges))
+        following = linear(layer, "attention_output").input_encoding
+        return int8_attention.find(scales, engine.config.num_attention_heads, following)
 
-    return _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels)
+    @functools.cache
+    def linear(layer: int, name: str) -> LinearLayer:
+        found = engine.linear(layer, name)
+        if name == "ffn_inner":
+            return int8_linear(found, linear(layer, "ffn_output").input_encoding, True, product, sparse)
+        if name == "qkv" and (reader := attention(layer)):
+            shifted = replace(found, bias=found.bias - reader.scales.shift.numpy())
+            return int8_linear(shifted, reader.scales.encoding, False, product, sparse)
+        return int8_linear(found, to_attention if name == "qkv" else to_norm, False, product, sparse)
+
+    return _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels, attention)
 
 
 def _assemble(
-    config: BertConfig, tensors: Arrays, linear: Callable[[int, str], LinearLayer], kernels: CpuKernels
+    config: BertConfig,
+    tensors: Arrays,
+    linear: Callable[[int, str], LinearLayer],
+    kernels: CpuKernels,
+    attention: Callable[[int], TileAttention | None] = lambda layer: None,
 ) -> PackedBert:
     def norm(at: str) -> LayerNorm:
         weight, bias = (as_tensor(tensors[f"{at}.LayerNorm.{part}"]) for part in ("weight", "bias"))
@@ -142,6 +171,7 @@ def _assemble(
         at = f"bert.encoder.layer.{number}."
         return PackedLayer(
             qkv=linear(number, "qkv"),
+            attention=attention(number),
             attention_output=linear(number, "attention_output"),
             attention_norm=norm(f"{at}attention.output"),
             ffn_inner=linear(number, "ffn_inner"),

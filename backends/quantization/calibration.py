@@ -20,7 +20,7 @@ from backends.base import Batch
 from backends.bert.architectures import Geometry
 from backends.errors import BackendError
 from backends.formats.base import Tensors
-from backends.quantization import int8_model
+from backends.quantization import attention_ranges, int8_model
 from backends.quantization.engine_store import Progress
 from backends.quantization.int8_model import QuantizedLinear, QuantizedModel, round_weight
 from foundation.arrays import Float32, Int32
@@ -41,6 +41,7 @@ class CalibrationSettings:
     alphas: tuple[float, ...] = (0.0, 0.5, 0.65, 0.8, 0.9)  # candidates; 0: no balancing
     clip_weights: bool = False  # True: weight scales of least squared error; False: of each row's maximum
     per_channel: bool = True  # True: one weight scale per output channel; False: one per tensor
+    int8_attention: bool = True  # ranges of queries, keys and values too, for engines that can attend in int8
     rows: int = 1024  # number of tokens to sample
     seed: int = 0  # selects the tokens
 
@@ -131,6 +132,9 @@ def quantize(
         weight, bias = config.linear_weights(tensors, layer, name)
         linear = _quantize_linear(weight, bias, observed, settings, linears[name].balanced)
         found |= linear.tensors(f"layers.{layer}.{name}")
+        if name == "qkv" and settings.int8_attention:
+            outputs = observed.rows @ weight.T + bias
+            found |= attention_ranges.of_rows(outputs, config.num_attention_heads).tensors(f"layers.{layer}.attention")
         progress("rounding, linear layers", done, config.num_hidden_layers * len(linears))
     return QuantizedModel(config, found, asdict(settings))
 

@@ -22,6 +22,7 @@ from backends.quantization.engine_store import About
 from foundation.bounded_readers import parse_json, require_regular
 from foundation.typed_json import decode
 
+Shapes = dict[str, tuple[int, ...]]
 Arrays = Mapping[str, npt.NDArray[Any]]
 # The parts of a quantized layer that are not float32.
 _INTEGERS = {"weight": np.int8, "zero_point": np.int8, "input_zero_point": np.uint8}
@@ -33,7 +34,8 @@ class EngineFormat:
     """One kind of engine: the name of its file, and the shape of every tensor in it, by name."""
 
     file: str
-    shapes: Callable[[Geometry], dict[str, tuple[int, ...]]]
+    shapes: Callable[[Geometry], Shapes]
+    optional: Callable[[Geometry], Shapes] = lambda config: {}  # all of them or none
 
     def write(self, directory: Path, config: Geometry, tensors: Arrays, about: About) -> None:
         """Write an engine; if another process was faster, its engine stays.
@@ -68,7 +70,8 @@ class EngineFormat:
             tensors = map_tensors(directory / self.file)
             if config.num_hidden_layers > len(tensors):  # the shapes of that many layers would take all memory
                 raise ValueError(f"{len(tensors)} tensors for {config.num_hidden_layers} layers")
-            shapes = self.shapes(config)
+            optional = self.optional(config)
+            shapes = self.shapes(config) | (optional if optional.keys() & tensors.keys() else {})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise engine_store.missing(directory, error) from error
         found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}

@@ -52,7 +52,10 @@ MODEL_BY = (
 )
 CALIBRATED_BY = (
     *MODEL_BY,
-    *(f"quantization/{name}" for name in ("calibration", "qat_ranges", "int8_model", "engine_tensors")),
+    *(
+        f"quantization/{name}"
+        for name in ("attention_ranges", "calibration", "qat_ranges", "int8_model", "engine_tensors")
+    ),
     *(f"onnxruntime_cpu/{name}" for name in ("graph", "graph_builder", "mobilebert_graph", "activations")),
 )
 BUILDER = EngineBuilder(

@@ -23,6 +23,7 @@ from backends.bert.architectures import Geometry
 from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
 from backends.quantization import engine_store
+from backends.quantization.attention_ranges import QkvRanges
 from backends.quantization.engine_tensors import Arrays, EngineFormat
 from foundation.arrays import Float32
 
@@ -67,6 +68,13 @@ class QuantizedModel:
         found |= {"input_scale": float(found["input_scale"]), "input_zero_point": int(found["input_zero_point"])}
         return QuantizedLinear(**found)
 
+    def attention(self, layer: int) -> QkvRanges | None:
+        """How int8 queries, keys and values of encoder layer `layer` are stored; None if it was not calibrated."""
+        at = f"layers.{layer}.attention."
+        if f"{at}scale" not in self.tensors:
+            return None
+        return QkvRanges(*(self.tensors[at + part] for part in QkvRanges._fields))
+
 
 def round_weight(weight: Float32, scale: Float32 | None = None) -> tuple[npt.NDArray[np.int8], Float32]:
     """int8 [N, K] and its scales float32 [N]; without `scale`, each row's largest magnitude becomes 127."""
@@ -91,7 +99,13 @@ def engine_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     return found
 
 
-FORMAT = EngineFormat("engine.safetensors", engine_shapes)
+def attention_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor that int8 attention needs, by name; models with ranges of their own have none."""
+    places = [(layer, part) for layer in range(config.num_hidden_layers) for part in QkvRanges._fields]
+    return {f"layers.{layer}.attention.{part}": (3 * config.hidden_size,) for layer, part in places}
+
+
+FORMAT = EngineFormat("engine.safetensors", engine_shapes, attention_shapes)
 
 
 def write_engine(directory: Path, model: QuantizedModel) -> Path:

@@ -43,6 +43,7 @@ struct Fetch {
 // Sums that are still to be stored, a row of a block at a time.
 template <ElementType kType, bool kGelu>
 struct PendingBlock {
+  static constexpr bool kIsBytes = kType == kUint8 || kType == kInt8;
   static constexpr int64_t kBytes = kType == kFloat ? 4 : kType == kBfloat16 ? 2 : 1;
   const int32_t* sums;  // [2][2][16][16], a tile each
   uint8_t* to[2];       // the first row's halves in y
@@ -63,8 +64,8 @@ struct PendingBlock {
       to[half] = (uint8_t*)y.data + place(y, token, channel) * kBytes;
       scale[half] = load_floats(weights.scale + channel);
       offset[half] = load_floats(weights.offset + channel);
-      if (kType == kUint8) multiplier[half] = load_floats(y.multiplier + channel);
-      if (kType == kUint8 && !kGelu) {  // one multiplication instead of two
+      if (kIsBytes) multiplier[half] = load_floats(y.multiplier + channel);
+      if (kIsBytes && !kGelu) {  // one multiplication instead of two
         scale[half] *= multiplier[half];
         offset[half] = offset[half] * multiplier[half] + zero_point;
       }
@@ -79,14 +80,14 @@ struct PendingBlock {
       for (int64_t half = 0; half < 2; half++) {
         Floats x = to_floats(load<Int32s>(from + half * kTileSums)) * scale[half] + offset[half];
         if (kGelu) x = gelu(x);
-        if (kGelu && kType == kUint8) x = x * multiplier[half] + zero_point;
+        if (kGelu && kIsBytes) x = x * multiplier[half] + zero_point;
         uint8_t* at = to[half] + row * row_bytes;
         if (kType == kFloat)
           store(at, x);
         else if (kType == kBfloat16)
           store(at, demote_to_bfloat16(x));
         else
-          store(at, round_to_uint8(x));
+          store(at, kType == kUint8 ? round_to_uint8(x) : round_to_uint8(x) ^ 0x80);
       }
     }
   }

@@ -19,11 +19,13 @@ from backends.pytorch_cpu.kernels.base import Activation
 from foundation import native_library
 
 _X = (ctypes.c_void_p, *[ctypes.c_int64] * 3)  # its data, then rows, K and N
+_QKV = (ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4)  # its data, rows, three factors, cu_seqlens
 _FUNCTIONS = {
     "runs_here": native_library.Function((), ctypes.c_int32),
     "outputs_multiple": native_library.Function((), ctypes.c_int32),
     "inputs_multiple": native_library.Function((), ctypes.c_int32),
     "sut_int8_product": native_library.Function((*_X, *[ctypes.c_void_p] * 3, ctypes.c_int32, native.ActivationStruct)),
+    "sut_int8_attention": native_library.Function((*_QKV, *[ctypes.c_int64] * 2, native.ActivationStruct)),
 }
 
 
@@ -42,11 +44,11 @@ class TileProduct:
     """The product in AMX tiles; `library` is what setup.py built of products.cpp."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
+        self.library = library
 
     def fits(self, inputs: int, outputs: int) -> bool:
         """True if tiles divide both sizes."""
-        return not (inputs % self._library.inputs_multiple() or outputs % self._library.outputs_multiple())
+        return not (inputs % self.library.inputs_multiple() or outputs % self.library.outputs_multiple())
 
     def panels(self, weight: Tensor) -> Tensor:
         """int8 [N, K] as the product reads it: [N / 32, K / 64, 2, 16, 16, 4]."""
@@ -58,7 +60,7 @@ class TileProduct:
         pointers = [tensor.data_ptr() for tensor in weights]
         blocks, rows, line = x.shape
         sizes = rows, blocks * line, len(weights.scale)
-        self._library.sut_int8_product(x.data_ptr(), *sizes, *pointers, gelu, native.activation_struct(to))
+        self.library.sut_int8_product(x.data_ptr(), *sizes, *pointers, gelu, native.activation_struct(to))
 
 
 @functools.cache

@@ -1,5 +1,6 @@
-// Matrix products of our own, as C functions on plain pointers; setup.py builds them for AMX alone, where oneDNN leaves
-// half of the tiles' speed. int8_product.py calls them, and has the same in PyTorch.
+// The int8 product and attention of our own, as C functions on plain pointers; setup.py builds them for AMX alone, where
+// oneDNN leaves half of the tiles' speed. int8_product.py and int8_attention.py call them.
+#include "int8_attention.h"
 #include "int8_product.h"
 #include "peak.h"
 
@@ -9,6 +10,8 @@ static void product(const uint8_t* x, int64_t rows, const Int8Weights& weights, 
     int8_product<kFloat, kGelu>(x, rows, weights, to);
   else if (to.type == kBfloat16)
     int8_product<kBfloat16, kGelu>(x, rows, weights, to);
+  else if (to.type == kInt8)
+    int8_product<kInt8, kGelu>(x, rows, weights, to);
   else
     int8_product<kUint8, kGelu>(x, rows, weights, to);
 }
@@ -28,5 +31,11 @@ void sut_int8_product(const uint8_t* x, int64_t rows, int64_t inputs, int64_t ou
                       const float* scale, const float* offset, int32_t has_gelu, Activation to) {
   const Int8Weights weights{panels, scale, offset, inputs, outputs};
   has_gelu ? product<true>(x, rows, weights, to) : product<false>(x, rows, weights, to);
+}
+
+void sut_int8_attention(const int8_t* qkv, int64_t rows, const float* score_factor, const float* value_factor,
+                        const float* value_offset, const int64_t* cu_seqlens, int64_t samples, int64_t heads,
+                        Activation to) {
+  int8_attention({qkv, rows, score_factor, value_factor, value_offset}, cu_seqlens, samples, heads, to);
 }
 }

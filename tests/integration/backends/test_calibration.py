@@ -18,7 +18,7 @@ from backends.onnxruntime_cpu.graph import build as build_fp32
 from backends.onnxruntime_cpu.graph_builder import BuiltGraph
 from backends.onnxruntime_cpu.int8_graph import build as build_int8
 from backends.onnxruntime_cpu.session import has_wide_products, open_built
-from backends.pytorch_cpu.kernels import best
+from backends.pytorch_cpu.kernels import best, int8_product
 from backends.pytorch_cpu.packed_bert import from_engine
 from backends.quantization.calibration import RANGES, CalibrationSettings, calibrate, observe, quantize
 from backends.quantization.int8_model import QuantizedModel
@@ -100,7 +100,7 @@ def onnxruntime(built: BuiltGraph) -> Run:
 
 def pytorch(model: QuantizedModel) -> Run:
     """The same from the packed engine; all samples have the same length."""
-    bert = from_engine(model, best(model.config.hidden_size, model.config.head_size))
+    bert = from_engine(model, best(model.config.hidden_size, model.config.head_size), int8_product.find())
 
     @torch.inference_mode()
     def run(batch: Batch) -> np.ndarray:
