@@ -4,6 +4,7 @@
     python -m benchmarks.breakdown --precision int8 --kernels plain    # the PyTorch reference kernels
     python -m benchmarks.breakdown --precision int8 --kernels avx512   # the kernels of another instruction set
     python -m benchmarks.breakdown --precision int8 --products onednn  # without our own product in AMX tiles
+    python -m benchmarks.breakdown --precision int8 --zeros 0.8        # pruned weights, whose zeros are skipped
 
 A few layers of BERT-Large's geometry run over one batch; each part is timed in place, so that caches are in the same
 state as in a run. With one thread, times are that thread's CPU time, in which other work on the machine does not count;
@@ -32,7 +33,7 @@ from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.pytorch_cpu import packed_bert
-from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native
+from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native, sparse_product
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.pytorch_cpu.packed_bert import PackedBert
@@ -83,8 +84,8 @@ def _timed(bert: PackedBert, times: Times) -> PackedBert:
     return replace(bert, layers=tuple(timed(layer) for layer in bert.layers), kernels=kernels)
 
 
-def _load(precision: str, kernels: CpuKernels, product: TileProduct | None) -> PackedBert:
-    model = find_model("random:bert-large")
+def _load(precision: str, kernels: CpuKernels, product: TileProduct | None, zeros: float) -> PackedBert:
+    model = find_model(f"random:bert-large?sparsity={zeros}" if zeros else "random:bert-large")
     assert model.config is not None
     config = replace(require_bert(model.config, "benchmarks.breakdown"), num_hidden_layers=LAYERS)
     tensors = read_tensors(Model(model.spec, config, None))
@@ -93,7 +94,7 @@ def _load(precision: str, kernels: CpuKernels, product: TileProduct | None) -> P
         return packed_bert.from_floats(config, tensors, dtype, kernels)
     samples = [_batch(config, [length]) for length in LENGTHS]
     engine = calibration.calibrate(config, tensors, samples, CalibrationSettings(), torch.get_num_threads())
-    return packed_bert.from_engine(engine, kernels, product)
+    return packed_bert.from_engine(engine, kernels, product, sparse_product.find())
 
 
 def kernels_named(name: str | None) -> CpuKernels:
@@ -123,11 +124,16 @@ def _lengths(max_batch_tokens: int) -> list[int]:
 
 @torch.inference_mode()
 def measure(
-    precision: str, max_batch_tokens: int, repeat: int, kernels: CpuKernels, product: TileProduct | None
+    precision: str,
+    max_batch_tokens: int,
+    repeat: int,
+    kernels: CpuKernels,
+    product: TileProduct | None,
+    zeros: float = 0.0,
 ) -> dict[str, Any]:
     """Median ms of one layer for the batch, by part."""
     times: Times = Counter()
-    bert = _timed(_load(precision, kernels, product), times)
+    bert = _timed(_load(precision, kernels, product, zeros), times)
     freed_memory.keep()
     batch = _batch(bert.config, _lengths(max_batch_tokens))
     rounds: list[dict[str, float]] = []
@@ -143,6 +149,7 @@ def measure(
         "precision": precision,
         "kernels": bert.kernels.name,
         "products": "tiles" if product and precision == "int8" else "onednn",
+        "zeros": zeros,
         "tokens": batch.tokens,
         "samples": len(batch),
         "squares": int((batch.lengths**2).sum()),  # sum of the squared lengths of the samples
@@ -155,7 +162,7 @@ def _print(found: dict[str, Any]) -> None:
     width = 1024
     operations = {part: 2 * factor * width**2 * tokens for part, factor in zip(PRODUCTS, (3, 1, 4, 4), strict=True)}
     operations["attention"] = 4 * width * found["squares"]
-    inside = f"{found['kernels']}, {found['products']}"
+    inside = f"{found['kernels']}, {found['products']}, {found['zeros']:.0%} zeros"
     table = Table(title=f"{found['precision']}, {tokens} tokens in {found['samples']} samples, {inside}")
     for column in ("part", "ms/layer", "share", "G(FL)OP/s"):
         table.add_column(column, justify="left" if column == "part" else "right")
@@ -173,13 +180,15 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--kernels", choices=("plain", *native.VARIANTS), help="(default: the fastest that run here)")
     parser.add_argument("--products", choices=("tiles", "onednn"), help="of int8 (default: the fastest that run here)")
+    parser.add_argument("--zeros", type=float, default=0.0, help="share of the weights' blocks of 4 that are zero")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     product = None if options.products == "onednn" else int8_product.find()
     if options.products == "tiles" and product is None:
         raise SystemExit("expected our products in AMX tiles, found them not built or no AMX. Type: --products onednn.")
     kernels = kernels_named(options.kernels)
-    found = measure(options.precision, options.max_batch_tokens, options.repeat, kernels, product)
+    arguments = options.precision, options.max_batch_tokens, options.repeat, kernels, product, options.zeros
+    found = measure(*arguments)
     _print(found)
     print(json.dumps(found))
 

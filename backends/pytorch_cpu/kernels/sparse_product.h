@@ -19,15 +19,10 @@
 #include "activation.h"
 #include "gelu.h"
 
-#if defined(__AVX512F__)
-constexpr int kTogether = 4;  // outputs at a time
-#else
-constexpr int kTogether = 2;  // half as many registers
-#endif
-constexpr int kVectors = 4;                     // of tokens in a panel
+constexpr int kTogether = 4;                    // outputs at a time
+constexpr int kVectors = 2;                     // of tokens in a panel: with 1,024 inputs it stays in 48 KiB
 constexpr int64_t kTokens = kVectors * kWidth;  // of a panel
 constexpr int64_t kChunk = 128;                 // outputs that are stored at once
-constexpr int64_t kCachedBytes = 1 << 19;       // panels that stay in the second-level cache next to a chunk's blocks
 
 struct Block {
   uint32_t row;    // of a panel, in bytes
@@ -147,14 +142,6 @@ inline void multiply_chunk(const uint32_t* panel, const SparseWeights& weights, 
   }
 }
 
-inline void multiply_chunk(int64_t vectors, const uint32_t* panel, const SparseWeights& weights, int64_t chunk,
-                           const Fetch& fetch, int32_t* sums) {
-  if (vectors == 1) return multiply_chunk<1>(panel, weights, chunk, fetch, sums);
-  if (vectors == 2) return multiply_chunk<2>(panel, weights, chunk, fetch, sums);
-  if (vectors == 3) return multiply_chunk<3>(panel, weights, chunk, fetch, sums);
-  multiply_chunk<4>(panel, weights, chunk, fetch, sums);
-}
-
 // --- storing ---
 
 // What a channel's results are stored as, in the lower bits of each lane; kPacked of them share a word.
@@ -210,34 +197,30 @@ inline void store_chunk(const int32_t* sums, const SparseWeights& weights, int64
 
 // --- the whole product ---
 
-// y[tokens, outputs]. Threads share groups of panels × chunks of outputs evenly; a group's panels are transposed by each
-// thread that has chunks of it.
+// y[tokens, outputs]. Threads share panels × chunks of outputs evenly; a panel is transposed by each thread that has
+// chunks of it.
 template <int kPacked, bool kGelu>
 void sparse_product(const uint8_t* x, int64_t tokens, const SparseWeights& weights, const Activation& to) {
-  const int64_t panel_words = round_up(weights.inputs, 4 * kWidth) / 4 * kTokens;
-  const int64_t panels = (tokens + kTokens - 1) / kTokens, chunks = (weights.outputs + kChunk - 1) / kChunk;
-  const int64_t grouped = std::max<int64_t>(1, kCachedBytes / 4 / panel_words);
-  const int64_t groups = (panels + grouped - 1) / grouped;
   constexpr int64_t kLine = 16 * kPacked;  // channels of a line
+  const int64_t panels = (tokens + kTokens - 1) / kTokens, chunks = (weights.outputs + kChunk - 1) / kChunk;
 #pragma omp parallel
   {
     static thread_local Scratch<uint32_t> panel_scratch;
     static thread_local Scratch<int32_t> sum_scratch;
-    uint32_t* panel = panel_scratch.reserve(grouped * panel_words);
+    uint32_t* panel = panel_scratch.reserve(round_up(weights.inputs, 4 * kWidth) / 4 * kTokens);
     int32_t* sums = sum_scratch.reserve(kChunk * kTokens);
     const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
     int64_t transposed = -1;
-    for (int64_t at = groups * chunks * thread / threads; at < groups * chunks * (thread + 1) / threads; at++) {
-      const int64_t group = at / chunks, from = group * grouped, until = std::min(panels, from + grouped);
-      for (int64_t p = from; p < until; p++) {
-        const int64_t first = p * kTokens, count = std::min(kTokens, tokens - first);
-        uint32_t* here = panel + (p - from) * panel_words;
-        if (group != transposed) transpose_panel(here, x + first * weights.inputs, count, weights.inputs);
-        const Fetch y{to, first, at % chunks * kChunk, kLine, kChunk / kLine, count};
-        multiply_chunk((count + kWidth - 1) / kWidth, here, weights, at % chunks, y, sums);
-        store_chunk<kPacked, kGelu>(sums, weights, at % chunks, to, first, count);
-      }
-      transposed = group;
+    for (int64_t at = panels * chunks * thread / threads; at < panels * chunks * (thread + 1) / threads; at++) {
+      const int64_t first = at / chunks * kTokens, chunk = at % chunks, count = std::min(kTokens, tokens - first);
+      if (first != transposed) transpose_panel(panel, x + first * weights.inputs, count, weights.inputs);
+      transposed = first;
+      const Fetch y{to, first, chunk * kChunk, kLine, kChunk / kLine, count};
+      if (count <= kWidth)
+        multiply_chunk<1>(panel, weights, chunk, y, sums);
+      else
+        multiply_chunk<kVectors>(panel, weights, chunk, y, sums);
+      store_chunk<kPacked, kGelu>(sums, weights, chunk, to, first, count);
     }
   }
 }

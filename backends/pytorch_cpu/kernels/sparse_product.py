@@ -23,7 +23,7 @@ from foundation.arrays import Int64
 
 VARIANTS = ("avx512vnni", "avxvnni", "portable")  # fastest first
 BLOCK = 4  # inputs
-_PANEL_BYTES = 32 << 10  # of a part of the inputs, next to which sums stay in a first-level cache of 48 KiB
+_PANEL_BYTES = 32 << 10  # of a part of the inputs, which stays in a first-level cache of 48 KiB
 _LEAST_BLOCKS = 16  # of an output in a part, for which loading and storing its sums pays
 _X = (ctypes.c_void_p, *[ctypes.c_int64] * 4)  # its data, then T, K, N and the parts
 _CONSTANT = native_library.Function((), ctypes.c_int32)
