@@ -45,9 +45,10 @@ class Probe:
 
     target_qps: float
     valid: bool
-    samples_per_s: float
+    samples_per_s: float  # by LoadGen, which does not count the time after the last query
     p99_ms: float | None  # None if there were too few queries
     reasons: tuple[str, ...]
+    answered_per_s: float | None = None  # until the last answer; of an overloaded probe what the machine can do
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,8 @@ _PROBE_QUERIES = 1000  # minimum queries of a probe
 _PRECISION = 0.02  # the search ends when a rate this little above the peak is invalid
 _MOST_PROBES = 24
 _FIRST, _STEP = 0.9, 1.2  # first rate relative to the measured speed; factor until the peak is bracketed
-_MOST_DOWN = 8.0  # factor to the next rate, if an overloaded probe completed even less
+_OVERLOADED = 0.8  # of the rate: a probe that answers fewer is far beyond the peak, hiccup or not
+_MOST_DOWN = 8.0  # factor to the next rate, if it answered even less
 
 
 def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
@@ -71,16 +72,20 @@ def about(config: RunConfig) -> str:
 def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]:
     """Probe from `start_qps` in steps until the peak is between two rates, then bisect.
 
-    A rate counts as invalid if it was invalid twice, because one hiccup of the machine would hide all higher rates. An
-    overloaded probe completes about what the machine can do, so the next rate is below that.
+    A rate counts as invalid if it was invalid twice, because one hiccup of the machine would hide all higher rates.
+    Before a valid one is found, an overloaded probe says what the machine can do, and the next rate is below that.
     """
     valid_qps, invalid_qps, qps = 0.0, math.inf, start_qps
     is_again = False
     for _ in range(_MOST_PROBES):
         found = probe(qps)
         yield found
+        answered = found.answered_per_s or found.samples_per_s
         if found.valid:
             valid_qps = qps
+        elif not valid_qps and answered < _OVERLOADED * qps:
+            qps, is_again = max(_FIRST * answered, qps / _MOST_DOWN), False
+            continue
         elif not is_again:
             is_again = True
             continue
@@ -90,9 +95,11 @@ def search(probe: Callable[[float], Probe], start_qps: float) -> Iterator[Probe]
         if invalid_qps <= valid_qps * (1 + _PRECISION):
             return
         if not valid_qps:
-            qps = min(qps / _STEP**2, max(_FIRST * found.samples_per_s, qps / _MOST_DOWN))
+            qps /= _STEP**2
+        elif math.isinf(invalid_qps):
+            qps *= _STEP
         else:
-            qps = min(valid_qps * _STEP, math.sqrt(valid_qps * invalid_qps))
+            qps = math.sqrt(valid_qps * invalid_qps)
 
 
 def peak(probes: list[Probe]) -> Probe | None:
@@ -121,7 +128,8 @@ def _probe(prepared: Prepared, executor: Executor, ready: list[Ready], qps: floa
     log = detail_log.read(probing.logs)
     if log.is_missed("early_stopping_met") and not log.is_missed("result_perf_constraints_met"):
         check_length(queries, plan.settings.server_target_latency_percentile)
-    return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), judged.reasons)
+    answered = queries / scheduler.progress.window_s
+    return Probe(qps, result.valid, result.value or 0.0, result.latency_ms.get("99.00"), judged.reasons, answered)
 
 
 def check_length(queries: int, percentile: float) -> None:
