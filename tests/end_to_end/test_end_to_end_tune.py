@@ -1,4 +1,4 @@
-"""`python -m sut tune`, with real runs of the fake backend: killed, continued, and what it leaves for other verbs."""
+"""`python -m sut tune`, with real runs of the fake backend: interrupted, killed, continued; its best settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from command import Case, Command, Ended, Run, assert_refused, processes, wait_u
 
 # One level with two values; one slow and one fast.
 FIXED = ("--backend", "fake", "--executor", "inline", "--instances", "1", "--max-batch-tokens", "800")
-TUNE = ("tune", *FIXED, "--set", "model=fake:sleep_ms=30 fake", "--output-dir", "out", "--minutes", "0.2")
+FAST = "fake:sleep_ms=5"
+TUNE = ("tune", *FIXED, "--set", f"model=fake:sleep_ms=50 {FAST}", "--output-dir", "out", "--minutes", "0.4")
 
 
 def rows(folder: Path) -> list[str]:
@@ -28,6 +29,11 @@ def start(tmp_path: Path, case: Case, *more: str) -> Command:
 @pytest.fixture
 def resumed(tmp_path: Path, case: Case, refuse: Run) -> Ended:
     with start(tmp_path, case) as command:
+        command.wait_until(lambda: list(command.folder.glob("out/runs/*")))
+        command.interrupt()
+        interrupted = command.end()
+    assert interrupted.code == 3 and "--resume --output-dir out" in interrupted.err
+    with start(tmp_path, case, "--resume") as command:
         command.wait_until(lambda: len(rows(command.folder)) == 1)
         os.kill(command.pid, signal.SIGKILL)
         wait_until(lambda: not processes(command.pid))
@@ -40,18 +46,20 @@ def resumed(tmp_path: Path, case: Case, refuse: Run) -> Ended:
     return ended
 
 
-def test_a_killed_tuning_goes_on_and_its_best_settings_run(resumed: Ended, run: Run, case: Case) -> None:
+def test_a_tuning_goes_on_after_ctrl_c_and_a_kill_and_its_best_settings_run(
+    resumed: Ended, run: Run, case: Case
+) -> None:
     found = tomllib.loads((resumed.folder / "out" / "best.toml").read_text(encoding="utf-8"))
-    assert (found["backend"], found["model"], found["max_batch_tokens"]) == ("fake", "fake", 800)
+    assert (found["backend"], found["model"], found["max_batch_tokens"]) == ("fake", FAST, 800)
     assert "min_duration_s" not in found and "test_query_count" not in found
     assert "▶" in resumed.out and "no model ran" in resumed.out
     assert "python -m sut submit" in resumed.out
     (record,) = (json.loads(path.read_text()) for path in case.cache.glob("tuned/*.json"))
-    assert (record["scenario"], record["given"]["model"]) == ("Offline", "fake")
+    assert (record["scenario"], record["given"]["model"]) == ("Offline", FAST)
     best = resumed.folder / "out" / "best.toml"
     ended = run("--config", best, "--instances", 1, "--log-dir", "logs", "--test-query-count", 20, with_case=False)
     assert ended.code == 0, ended.err
-    assert ended.record()["config"]["model"] == "fake"
+    assert ended.record()["config"]["model"] == FAST
 
 
 @pytest.mark.parametrize(
