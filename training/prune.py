@@ -3,7 +3,8 @@
     python -m training.prune --model DIR --train train-v1.1.json --dev dev-v1.1.json --sparsity 0.8 --output DIR
 
 The share of zeros grows fast at first and slowly at the end, over --ramp of the steps; the rest of them repairs what it
-cost. The zeros stay in place, so the result runs wherever the dense model does. The teacher is the model itself, or
+cost. `--ramp 0` makes all zeros before the first step and refits what is left of each product to its dense self.
+The zeros stay in place, so the result runs wherever the dense model does. The teacher is the model itself, or
 --teacher. `--qat 0.2` trains the last fifth in int8's arithmetic. The same command with --run-dir goes on from a run's
 last checkpoint, to the weights of an uninterrupted one.
 """
@@ -11,16 +12,19 @@ last checkpoint, to the weights of an uninterrupted one.
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from foundation import program
 from sut.errors import UsageError
-from training.tasks import distillation_setup, pruning, squad, squad_setup
+from training.tasks import distillation_setup, one_shot, pruning, squad, squad_setup
 from training.tasks.distillation import Distillation, Teacher
 from training.tasks.pruning import PATTERNS, SCOPES, Pruning, Sparsity
 from training.tasks.recipes import command, run_dir, train_model
+
+_WINDOWS = 64  # to which --ramp 0 fits
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +45,8 @@ def _train(options: argparse.Namespace) -> int:
     data = squad.read(options.train, options.dev, vocab)
     steps = squad_setup.steps(options, data)
     last = max(1, round(options.ramp * steps))
+    if not options.ramp:
+        one_shot.prune(network, copy.deepcopy(network), sparsity, data.first_batches(_WINDOWS, options.seed))
     task = Distillation(
         network,
         config,
@@ -68,10 +74,15 @@ def _train(options: argparse.Namespace) -> int:
 
 def _require_sound(options: argparse.Namespace) -> None:
     """Raise UsageError for a number that cannot be used."""
-    for name, example in (("sparsity", "0.8"), ("ramp", "0.6")):
-        found = getattr(options, name)
-        if not 0 < found < 1:
+    for name, example, is_fit in (
+        ("sparsity", "0.8", 0 < options.sparsity < 1),
+        ("ramp", "0.6", 0 <= options.ramp < 1),
+    ):
+        if not is_fit:
+            found = getattr(options, name)
             raise UsageError(f"expected --{name} between 0 and 1, found {found:g}. Type: --{name} {example}")
+    if not options.ramp and options.scope != "layer":
+        raise UsageError("expected --scope layer with --ramp 0, found global. Type: --scope layer")
     if options.ramp + options.qat > 1:
         raise UsageError(
             f"expected --ramp and --qat, shares of the steps, of 1 together, found {options.ramp + options.qat:g}. "
@@ -91,7 +102,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--scope", choices=SCOPES, default="layer", help="in which the smallest go (default: each product's)"
     )
     parser.add_argument(
-        "--ramp", type=float, default=0.6, metavar="SHARE", help="of the steps, in which zeros grow (default: 0.6)"
+        "--ramp", type=float, default=0.6, metavar="SHARE", help="of the steps, in which zeros grow; 0: at once"
     )
     squad_setup.add_flags(parser, epochs=10, rate=1e-4, batch=32)
     distillation_setup.add_flags(parser)

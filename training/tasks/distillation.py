@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,9 +23,8 @@ from torch.nn import functional as F
 from backends.bert.config import BertConfig
 from foundation.arrays import Int64
 from sut.errors import UsageError
-from training.loop.dealing import rows_of_step
 from training.loop.task import Drawn, Loss
-from training.loop.world import CPU, World
+from training.loop.world import World
 from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedLayer
 from training.tasks import reduction
@@ -94,10 +92,7 @@ class Distillation(SquadTask):
     def start_from_teacher(self) -> None:
         """Set the student's weights, and the maps of its states, from the teacher's."""
         assert isinstance(self.network, SpanNetwork)
-        count = len(self.data.spans)
-        rows = rows_of_step(self.seed, 1, min(count, _STATE_WINDOWS), count)
-        parts = np.array_split(rows, -(-len(rows) // self.batch))
-        kept = reduction.start(self.network, self.teacher, [packed(self.data.features, one, CPU) for one in parts])
+        kept = reduction.start(self.network, self.teacher, self.data.first_batches(_STATE_WINDOWS, self.seed))
         for one in self.maps:
             if isinstance(one, nn.Linear):
                 one.weight.copy_(kept)

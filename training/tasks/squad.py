@@ -28,7 +28,7 @@ from qsl.squad import SquadDataSet
 from qsl.squad_examples import KIND
 from training.loop.dealing import rows_of_step
 from training.loop.task import Drawn, Evaluation, Loss
-from training.loop.world import World
+from training.loop.world import CPU, World
 from training.network import model_files
 from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedBert
@@ -38,6 +38,7 @@ from training.tasks.phases import Phase
 from training.tasks.question_scores import evaluate
 
 _BEST = "best."  # in a checkpoint
+_SMALL = 32  # windows of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,12 @@ class SquadData:
     dev: Path
     vocab: Path
     vocabulary: tuple[str, ...]
+
+    def first_batches(self, windows: int, seed: int) -> list[PackedBatch]:
+        """Some of the windows that are trained on, in small batches."""
+        count = len(self.spans)
+        rows = rows_of_step(seed, 1, min(count, windows), count)
+        return [packed(self.features, one, CPU) for one in np.array_split(rows, -(-len(rows) // _SMALL))]
 
 
 def read(train: Path, dev: Path, vocab: Path) -> SquadData:
