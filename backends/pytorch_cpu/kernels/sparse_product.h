@@ -23,6 +23,7 @@ constexpr int kTogether = 4;                    // outputs at a time
 constexpr int kVectors = 2;                     // of tokens in a panel: with 1,024 inputs it stays in 48 KiB
 constexpr int64_t kTokens = kVectors * kWidth;  // of a panel
 constexpr int64_t kChunk = 128;                 // outputs that are stored at once
+constexpr int64_t kAhead = 96;                  // blocks, that are fetched before they are needed
 
 struct Block {
   uint32_t row;    // of a panel, in bytes
@@ -95,6 +96,7 @@ inline const Block* multiply(const uint32_t* panel, const Block* block, int64_t 
       for (int v = 0; v < kCount; v++) found[o][v] = load<Int32s>(sums + places[o] * kTokens + v * kWidth);
   }
   for (const Block* end = block + steps * kTogether; block < end; block += kTogether) {
+    __builtin_prefetch(block + kAhead);
 #pragma GCC unroll 4
     for (int o = 0; o < kTogether; o++) {
       const uint8_t* row = (const uint8_t*)panel + block[o].row;
