@@ -98,7 +98,7 @@ distill-demo: $(VENV)/.dev runs/distill-demo/train.json ## a student of a quarte
 	$(BIN)/python -m training.distill --teacher assets/demo --student l4-h64-a4 --init teacher \
 		$(LEARN) $(call FILES,runs/$@) $(ARGS)
 
-prune-demo: $(VENV)/.dev runs/prune-demo/train.json ## the demo with 80 % zeros, for int8, in some ten minutes (docs/guide/small-models.md)
+prune-demo: $(VENV)/.dev runs/prune-demo/train.json ## the demo with 80 % zeros, for int8 (docs/guide/small-models.md)
 	$(BIN)/python -m training.prune --model assets/demo --sparsity 0.8 --ramp 0 --qat 0.2 --batch 16 \
 		$(LEARN) $(call FILES,runs/$@) $(ARGS)
 
