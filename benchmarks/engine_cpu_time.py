@@ -31,20 +31,18 @@ from benchmarks import breakdown
 from foundation import freed_memory, native_library, program, terminal
 
 _LOOPS = 200_000  # of the instruction, about 5 ms
-_LIBRARIES = {"tiles": "_amx_products", "vpdpbusd": "_avx512vnni"}  # with a loop of this instruction
+_LIBRARIES = {"tiles": "_products_amx", "vpdpbusd": "_avx512vnni"}  # with a loop of this instruction
 
 
 def instruction_peak(instruction: str) -> float | None:
     """GOP/s of a loop on registers; None if its library was not built."""
-    path = native_library.find(f"backends.pytorch_cpu.kernels.{_LIBRARIES[instruction]}")
-    if path is None:
-        return None
     functions = {
         "runs_here": native_library.Function((), ctypes.c_int32),
         "peak_loop": native_library.Function((ctypes.c_int64,), ctypes.c_int64),
     }
-    library = native_library.open_library(path, functions)
-    if not library.runs_here():
+    module = f"backends.pytorch_cpu.kernels.{_LIBRARIES[instruction]}"
+    library = native_library.load(module, functions, "no peak is measured")
+    if library is None:
         return None
     operations = library.peak_loop(_LOOPS)
     return float(operations / product_peak.seconds(lambda: library.peak_loop(_LOOPS), time.thread_time) / 1e9)

@@ -1,10 +1,16 @@
-"""Opens a library of plain C functions that was built with the package; one that is cut short is an error."""
+"""Opens a library of plain C functions that was built with the package (setup.py).
+
+One that is cut short, or was built from other sources than those next to it, is refused: what it would read and compute
+is undefined. A wheel brings no sources, so there is nothing to compare.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.util
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,26 +25,45 @@ class Function(NamedTuple):
     result: Any = None
 
 
-def find(module: str) -> Path | None:
-    """The file of an extension that `setup.py` builds under this name; None if it was not built."""
+def load(module: str, functions: Mapping[str, Function], instead: str) -> ctypes.CDLL | None:
+    """The library that `setup.py` builds under this name; None if it was not built, or its `runs_here` says no.
+
+    None too, with one line on stderr that names what runs `instead`, if it cannot be used.
+    """
     spec = importlib.util.find_spec(module)
-    return None if spec is None or spec.origin is None else Path(spec.origin)
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        library = open_library(Path(spec.origin), functions)
+    except OSError as error:
+        print(f"{spec.origin} cannot be used ({error}): {instead}. Type: pip install -e .", file=sys.stderr)
+        return None
+    return library if "runs_here" not in functions or library.runs_here() else None
 
 
 def open_library(path: Path, functions: Mapping[str, Function]) -> ctypes.CDLL:
     """Map a library and declare its functions.
 
     Raises:
-        OSError: it is no library, is cut short, or lacks one of the functions.
+        OSError: it is no library, is cut short, lacks one of the functions, or was built from other sources.
     """
     _check_length(path)
     library = ctypes.CDLL(str(path))
-    for name, (arguments, result) in functions.items():
+    for name, (arguments, result) in {**functions, "built_from": Function((), ctypes.c_char_p)}.items():
         if not hasattr(library, name):
             raise OSError(f"it has no {name}")
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, result
+    _check_sources(path.parent, library.built_from().decode())
     return library
+
+
+def _check_sources(folder: Path, built_from: str) -> None:
+    """`built_from`: "name=hash name=hash", the first 16 digits of each source's SHA-256."""
+    for name, digest in (one.split("=") for one in built_from.split()):
+        source = folder / name
+        if source.exists() and hashlib.sha256(source.read_bytes()).hexdigest()[:16] != digest:
+            raise OSError(f"it was built from another {source.name}")
 
 
 def _check_length(path: Path) -> None:

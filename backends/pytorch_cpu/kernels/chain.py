@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -129,12 +128,6 @@ def find() -> ChainKernels | None:
 @functools.cache
 def load(variant: str) -> ChainKernels | None:
     """The library of one instruction set; None if it was not built, is broken, or does not run on this machine."""
-    path = native_library.find(f"backends.pytorch_cpu.kernels._mobilebert_{variant}")
-    if path is None:
-        return None
-    try:
-        library = native_library.open_library(path, _FUNCTIONS)
-    except OSError as error:
-        print(f"{path} is broken ({error}): slower kernels run. Type: pip install -e .", file=sys.stderr)
-        return None
-    return ChainKernels(variant, library) if library.runs_here() else None
+    module = f"backends.pytorch_cpu.kernels._mobilebert_{variant}"
+    library = native_library.load(module, _FUNCTIONS, "slower kernels run")
+    return None if library is None else ChainKernels(variant, library)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from typing import NamedTuple
 
 from torch import Tensor
@@ -66,15 +65,8 @@ class TileProduct:
 @functools.cache
 def find() -> TileProduct | None:
     """The product, if it was built and runs on this machine."""
-    path = native_library.find("backends.pytorch_cpu.kernels._amx_products")
-    if path is None:
-        return None
-    try:
-        library = native_library.open_library(path, _FUNCTIONS)
-    except OSError as error:
-        print(f"{path} is broken ({error}): slower products run. Type: pip install -e .", file=sys.stderr)
-        return None
-    return TileProduct(library) if library.runs_here() else None
+    library = native_library.load("backends.pytorch_cpu.kernels._products_amx", _FUNCTIONS, "slower products run")
+    return None if library is None else TileProduct(library)
 
 
 def plain(x: Tensor, weight: Tensor, scale: Tensor, offset: Tensor, gelu: bool, to: Activation) -> None:

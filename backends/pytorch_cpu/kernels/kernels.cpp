@@ -24,6 +24,9 @@ static bool has_avx512() {
 
 extern "C" {
 
+// The sources that it was made of, by setup.py; foundation/native_library.py checks them.
+const char* built_from() { return BUILT_FROM; }
+
 #if defined(__AVX512VNNI__)
 int64_t peak_loop(int64_t rounds) { return run_vnni(rounds); }
 #endif

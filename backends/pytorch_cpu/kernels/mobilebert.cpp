@@ -11,6 +11,9 @@ typedef Int16Arithmetic Bfloat16Input;
 
 extern "C" {
 
+// The sources that it was made of, by setup.py; foundation/native_library.py checks them.
+const char* built_from() { return BUILT_FROM; }
+
 int32_t runs_here() {
 #if defined(__AMX_BF16__)
   if (!(__builtin_cpu_supports("avx512bf16") && has_tiles())) return 0;

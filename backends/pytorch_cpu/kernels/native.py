@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from backends.pytorch_cpu.kernels.base import LINE_BYTES, Activation, EmbeddingTables, Encoding, Ids, LayerNorm
 from foundation import native_library
+from foundation.native_library import Function
 
 VARIANTS = (  # fastest first
     "amx",
@@ -42,10 +41,13 @@ class ActivationStruct(ctypes.Structure):
 
 _POINTER, _INT, _TYPE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
 _NORM = (_POINTER, _POINTER, _FLOAT, _INT, _INT, _POINTER, ActivationStruct)  # weight, bias, epsilon, T, H, stream, to
-_ARGUMENTS = {
-    "sut_embed": (*[_POINTER] * 6, *_NORM),
-    "sut_add_norm": (ActivationStruct, *_NORM),
-    "sut_attention": (_POINTER, _TYPE, _POINTER, _INT, _INT, _INT, ActivationStruct),
+FUNCTIONS = {
+    "runs_here": Function((), ctypes.c_int32),
+    "width_multiple": Function((), ctypes.c_int32),
+    "head_multiple": Function((), ctypes.c_int32),
+    "sut_embed": Function((*[_POINTER] * 6, *_NORM)),
+    "sut_add_norm": Function((ActivationStruct, *_NORM)),
+    "sut_attention": Function((_POINTER, _TYPE, _POINTER, _INT, _INT, _INT, ActivationStruct)),
 }
 
 
@@ -114,18 +116,4 @@ def fits(library: ctypes.CDLL, hidden_size: int, head_size: int) -> bool:
 def load(variant: str) -> ctypes.CDLL | None:
     """The library of one instruction set; None if it was not built, is broken, or needs an instruction that this
     machine lacks."""
-    path = native_library.find(f"backends.pytorch_cpu.kernels._{variant}")
-    if path is None:
-        return None
-    try:
-        library = open_library(path)
-    except OSError as error:
-        print(f"{path} is broken ({error}): slower kernels run. Type: pip install -e .", file=sys.stderr)
-        return None
-    return library if library.runs_here() else None
-
-
-def open_library(path: Path) -> ctypes.CDLL:
-    """Map a library of kernels. Raises OSError if it is not one, or is cut short."""
-    functions = {name: native_library.Function(arguments) for name, arguments in _ARGUMENTS.items()}
-    return native_library.open_library(path, functions)
+    return native_library.load(f"backends.pytorch_cpu.kernels._{variant}", FUNCTIONS, "slower kernels run")

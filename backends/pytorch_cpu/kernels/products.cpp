@@ -18,6 +18,9 @@ static void product(const uint8_t* x, int64_t rows, const Int8Weights& weights, 
 
 extern "C" {
 
+// The sources that it was made of, by setup.py; foundation/native_library.py checks them.
+const char* built_from() { return BUILT_FROM; }
+
 int64_t peak_loop(int64_t rounds) { return run_tiles(rounds); }
 
 int32_t runs_here() { return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && has_tiles(); }

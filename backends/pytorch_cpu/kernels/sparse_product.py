@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -122,12 +121,6 @@ def find() -> SparseProduct | None:
 @functools.cache
 def load(variant: str) -> SparseProduct | None:
     """The product of one instruction set; None if it was not built, is broken, or does not run on this machine."""
-    path = native_library.find(f"backends.pytorch_cpu.kernels._sparse_{variant}")
-    if path is None:
-        return None
-    try:
-        library = native_library.open_library(path, _FUNCTIONS)
-    except OSError as error:
-        print(f"{path} is broken ({error}): slower products run. Type: pip install -e .", file=sys.stderr)
-        return None
-    return SparseProduct(variant, library) if library.runs_here() else None
+    module = f"backends.pytorch_cpu.kernels._sparse_{variant}"
+    library = native_library.load(module, _FUNCTIONS, "slower products run")
+    return None if library is None else SparseProduct(variant, library)

@@ -13,6 +13,9 @@ static bool has_avx_vnni() {
 
 extern "C" {
 
+// The sources that it was made of, by setup.py; foundation/native_library.py checks them.
+const char* built_from() { return BUILT_FROM; }
+
 int32_t runs_here() {
 #if defined(__AVX512VNNI__)
   return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&

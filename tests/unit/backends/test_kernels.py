@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _ctypes
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from backends.pytorch_cpu.kernels import (
     native,
     reference,
 )
+from foundation import native_library
 
 LENGTHS = [1, 2, 63, 64, 65, 183, 383, 384]
 FLOAT, BFLOAT16, BYTE, SIGNED = torch.float32, torch.bfloat16, torch.uint8, torch.int8
@@ -162,11 +164,27 @@ def test_a_library_that_is_broken_is_refused_and_does_not_crash(tmp_path: Path, 
     path = tmp_path / "kernels.so"
     path.write_bytes(b"text" if share is None else content[: int(share * len(content))])
     with pytest.raises(OSError, match=r"cut short|file too short|invalid ELF header"):
-        native.open_library(path)
+        native_library.open_library(path, native.FUNCTIONS)
     path.write_bytes(content)
-    assert native.open_library(path).width_multiple() > 0
+    assert native_library.open_library(path, native.FUNCTIONS).width_multiple() > 0
+
+
+def test_a_library_of_other_sources_is_refused(tmp_path: Path) -> None:
+    """An update of the checkout left it behind: what it would read and compute is undefined."""
+    folder = Path(native.__file__).parent
+    built = next(folder.glob("_portable.*.so"), None)
+    if built is None:
+        pytest.skip("the kernels were not built")
+    path = Path(shutil.copy(built, tmp_path))
+    for source in (*folder.glob("*.h"), folder / "kernels.cpp"):
+        shutil.copy(source, tmp_path)
+    assert native_library.open_library(path, native.FUNCTIONS).width_multiple() > 0
+    with (tmp_path / "activation.h").open("a") as file:
+        file.write("// newer")
+    with pytest.raises(OSError, match=r"built from another activation\.h"):
+        native_library.open_library(path, native.FUNCTIONS)
 
 
 def test_another_library_is_refused() -> None:
-    with pytest.raises(OSError, match="it has no sut_embed"):
-        native.open_library(Path(_ctypes.__file__))
+    with pytest.raises(OSError, match="it has no "):
+        native_library.open_library(Path(_ctypes.__file__), native.FUNCTIONS)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from dataclasses import dataclass
 
 import torch
@@ -150,15 +149,8 @@ def find() -> Library | None:
 @functools.cache
 def load(variant: str) -> Library | None:
     """The library of one instruction set; None if it was not built, is broken, or does not run on this machine."""
-    path = native_library.find(f"training.network.native._{variant}")
-    if path is None:
-        return None
-    try:
-        library = native_library.open_library(path, _FUNCTIONS)
-    except OSError as error:
-        print(f"{path} is broken ({error}): slower training runs. Type: pip install -e .", file=sys.stderr)
-        return None
-    return Library(variant, library) if library.runs_here() else None
+    library = native_library.load(f"training.network.native._{variant}", _FUNCTIONS, "slower training runs")
+    return None if library is None else Library(variant, library)
 
 
 def for_tensors(width: int, *tensors: Tensor) -> Library | None:

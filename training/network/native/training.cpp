@@ -6,6 +6,9 @@
 
 extern "C" {
 
+// The sources that it was made of, by setup.py; foundation/native_library.py checks them.
+const char* built_from() { return BUILT_FROM; }
+
 // Hidden sizes and head sizes must be multiples of this.
 int32_t width_multiple() { return kWidth; }
 

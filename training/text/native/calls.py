@@ -100,5 +100,5 @@ def _collected(library: ctypes.CDLL, made: int, ids: type[np.uint16] | type[np.i
 def _library() -> ctypes.CDLL:
     found = c.find()
     if found is None:
-        raise OSError("training.text.native._text was not built")
+        raise OSError("training.text.native._text_portable was not built")
     return found

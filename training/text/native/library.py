@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 
 from foundation import native_library
 from foundation.native_library import Function
@@ -49,11 +48,4 @@ _FUNCTIONS = {
 @functools.cache
 def find() -> ctypes.CDLL | None:
     """The library; None if it was not built, or is broken, with a warning."""
-    path = native_library.find("training.text.native._text")
-    if path is None:
-        return None
-    try:
-        return native_library.open_library(path, _FUNCTIONS)
-    except OSError as error:
-        print(f"{path} is broken ({error}): plain Python runs. Type: pip install -e .", file=sys.stderr)
-        return None
+    return native_library.load("training.text.native._text_portable", _FUNCTIONS, "plain Python runs")

@@ -21,6 +21,10 @@ template <typename Work> bool done(Work work) {
 }  // namespace
 
 extern "C" {
+
+// The sources that it was made of, by setup.py; foundation/native_library.py checks them.
+const char* built_from() { return BUILT_FROM; }
+
 // state: the 624 words of a Mersenne Twister and the position in them; where it stands after the last draw.
 Made* text_make(uint32_t* state, const int32_t* tokens, const int64_t* sentences, const int64_t* bounds, int64_t count,
                 const Recipe* recipe) {
