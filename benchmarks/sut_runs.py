@@ -142,12 +142,12 @@ def p90_ms(record: RunRecord) -> float:
 
 
 def _reasons(log_dir: Path) -> str:
-    """Why a run that left a record was not valid; "" without a record."""
+    """Why a run that ended was not valid; "" if it did not end."""
     try:
         record = run_record.read(log_dir)
     except UsageError:
         return ""
-    return f"{record.verdict}: {'; '.join(record.reasons)}"
+    return f"{record.verdict}: {'; '.join(record.reasons)}" if record.has_ended else ""
 
 
 class BackendTurns:
