@@ -1,4 +1,5 @@
-// softmax(Q Kᵀ / √64) V over packed samples in int8, in AMX tiles: q, k and v are int8 in blocks of a head's 64 channels.
+// softmax(Q Kᵀ / √size) V over packed samples in int8, in AMX tiles: q, k and v are int8 in blocks of 64 channels, which
+// are one head, or two or four smaller ones.
 //
 // 16 queries at a time stand in the columns of every tile. The scores of a key are then one vector over the queries, so
 // nothing in the softmax is reduced across a vector, and four keys' weights, a byte each, are one 32-bit word of a query,
@@ -12,14 +13,14 @@
 #include "tiles.h"
 
 struct Int8Qkv {
-  const int8_t* values;        // [3 heads][rows][64]: queries, keys, values
+  const int8_t* values;        // [3 × width / 64][rows][64]: queries, keys, values
   int64_t rows;
-  const float* score_factor;   // [heads], of the integer scores; log2(e) / √64 included
-  const float* value_factor;   // [heads × 64], from the integer values to bytes of the context
-  const float* value_offset;   // [heads × 64], what is added to those, the zero point included
+  const float* score_factor;   // [heads], of the integer scores; log2(e) / √size included
+  const float* value_factor;   // [width], from the integer values to bytes of the context
+  const float* value_offset;   // [width], what is added to those, the zero point included
 };
 
-constexpr int64_t kHead = 64;       // channels of a head
+constexpr int64_t kLine = 64;       // channels of a block
 constexpr int64_t kQueries = 16;    // at a time
 constexpr int64_t kTileKeys = 64;   // in a tile of weights
 constexpr int64_t kTile = 1024;     // bytes
@@ -54,7 +55,7 @@ inline void transpose_values(int8_t* to, const int8_t* rows, int64_t length, int
 #pragma GCC unroll 4
       for (int64_t i = 0; i < 4; i++) {
         const int64_t at = key + 4 * group + i;
-        row[i] = at < length ? load<__m512i>(rows + at * kHead) : _mm512_setzero_si512();
+        row[i] = at < length ? load<__m512i>(rows + at * kLine) : _mm512_setzero_si512();
       }
       const __m512i low[2] = {_mm512_unpacklo_epi8(row[0], row[1]), _mm512_unpacklo_epi8(row[2], row[3])};
       const __m512i high[2] = {_mm512_unpackhi_epi8(row[0], row[1]), _mm512_unpackhi_epi8(row[2], row[3])};
@@ -132,7 +133,8 @@ inline Floats softmax(const int32_t* scores, int64_t length, int64_t padded, flo
   return 1.0f / to_floats(total);
 }
 
-// sums: [64 channels][16 queries] of values × weights.
+// sums: [16 × kGroups channels][16 queries] of values × weights.
+template <int kGroups>
 inline void multiply_values(const int8_t* values, const Uint32s* weights, int64_t tiles, int32_t* sums) {
   const int64_t group = tiles * kTile;
   _tile_zero(0);
@@ -144,12 +146,16 @@ inline void multiply_values(const int8_t* values, const Uint32s* weights, int64_
     _tile_loadd(6, (const int8_t*)weights + t * kTile, 64);
     _tile_loadd(4, from, 64);
     _tile_dpbsud(0, 4, 6);
-    _tile_loadd(5, from + group, 64);
-    _tile_dpbsud(1, 5, 6);
-    _tile_loadd(4, from + 2 * group, 64);
-    _tile_dpbsud(2, 4, 6);
-    _tile_loadd(5, from + 3 * group, 64);
-    _tile_dpbsud(3, 5, 6);
+    if (kGroups > 1) {
+      _tile_loadd(5, from + group, 64);
+      _tile_dpbsud(1, 5, 6);
+    }
+    if (kGroups > 2) {
+      _tile_loadd(4, from + 2 * group, 64);
+      _tile_dpbsud(2, 4, 6);
+      _tile_loadd(5, from + 3 * group, 64);
+      _tile_dpbsud(3, 5, 6);
+    }
   }
   _tile_stored(0, sums, 64);
   _tile_stored(1, sums + 256, 64);
@@ -157,11 +163,12 @@ inline void multiply_values(const int8_t* values, const Uint32s* weights, int64_
   _tile_stored(3, sums + 768, 64);
 }
 
-// `count` rows of 64 bytes from sums[64 channels][16 queries].
+// `count` rows of 16 × kGroups bytes from sums[16 × kGroups channels][16 queries].
+template <int kGroups>
 inline void store_context(const int32_t* sums, Floats scale, const float* factor, const float* offset, uint8_t* to,
                           int64_t stride, int64_t count) {
-  Uint32s words[16];
-  for (int64_t w = 0; w < 16; w++) {
+  Uint32s words[16] = {};
+  for (int64_t w = 0; w < 4 * kGroups; w++) {
     Int32s bytes[4];
 #pragma GCC unroll 4
     for (int64_t i = 0; i < 4; i++) {
@@ -173,7 +180,7 @@ inline void store_context(const int32_t* sums, Floats scale, const float* factor
     words[w] = join_bytes(bytes[0], bytes[1], bytes[2], bytes[3]);
   }
   transpose(words);
-  for (int64_t q = 0; q < count; q++) store(to + q * stride, words[q]);
+  for (int64_t q = 0; q < count; q++) memcpy(to + q * stride, &words[q], 16 * kGroups);
 }
 
 struct Int8Scratch {
@@ -182,42 +189,47 @@ struct Int8Scratch {
   Scratch<uint32_t> weights;
 };
 
-// One head of the sample of tokens [first, first + length).
+// One head of 16 × kGroups channels of the sample of tokens [first, first + length).
+template <int kGroups>
 inline void attend(const Int8Qkv& qkv, int64_t heads, int64_t head, int64_t first, int64_t length,
                    const Activation& to) {
   static thread_local Int8Scratch scratch;
-  const int64_t padded = round_up(length, kTileKeys), key_tiles = (length + 15) / 16, block = qkv.rows * kHead;
-  int8_t* values = scratch.values.reserve(padded * kHead);
+  constexpr int64_t kSize = 16 * kGroups;
+  const int64_t padded = round_up(length, kTileKeys), key_tiles = (length + 15) / 16, block = qkv.rows * kLine;
+  int8_t* values = scratch.values.reserve(padded * kLine);
   int32_t* scores = scratch.scores.reserve(key_tiles * 256);
   int32_t* sums = scratch.sums.reserve(1024);
   Uint32s* weights = (Uint32s*)scratch.weights.reserve(padded / 4 * 16);
-  const int8_t* queries = qkv.values + head * block + first * kHead;
-  const int8_t* keys = queries + heads * block;
-  transpose_values(values, keys + heads * block, length, padded);
-  const int64_t channel = head * kHead;
+  const int64_t channel = head * kSize, inside = channel % kLine, blocks = heads * kSize / kLine;
+  const int8_t* queries = qkv.values + channel / kLine * block + first * kLine;
+  const int8_t* keys = queries + blocks * block;
+  transpose_values(values, keys + blocks * block, length, padded);
   for (int64_t q = 0; q < length; q += kQueries) {
     Uint32s words[16];  // [four channels][query]
 #pragma GCC unroll 16
-    for (int64_t i = 0; i < 16; i++) words[i] = load<Uint32s>(queries + std::min(q + i, length - 1) * kHead);
+    for (int64_t i = 0; i < 16; i++) words[i] = load<Uint32s>(queries + std::min(q + i, length - 1) * kLine);
     transpose(words);
+    for (int64_t w = 0; w < 16 && kSize < kLine; w++)  // of the block's other heads: products with their keys are 0
+      if (w < inside / 4 || w >= (inside + kSize) / 4) words[w] = Uint32s{};
     multiply_keys(keys, key_tiles, words, scores);
     const Floats scale = softmax(scores, length, padded, qkv.score_factor[head], weights);
-    multiply_values(values, weights, padded / kTileKeys, sums);
+    multiply_values<kGroups>(values + inside * padded, weights, padded / kTileKeys, sums);
     uint8_t* out = (uint8_t*)to.data + place(to, first + q, channel);
-    store_context(sums, scale, qkv.value_factor + channel, qkv.value_offset + channel, out, to.row_stride,
-                  std::min(kQueries, length - q));
+    store_context<kGroups>(sums, scale, qkv.value_factor + channel, qkv.value_offset + channel, out, to.row_stride,
+                           std::min(kQueries, length - q));
   }
 }
 
-inline void int8_attention(const Int8Qkv& qkv, const int64_t* cu_seqlens, int64_t samples, int64_t heads,
-                           const Activation& to) {
+template <int kGroups>
+void int8_attention(const Int8Qkv& qkv, const int64_t* cu_seqlens, int64_t samples, int64_t heads,
+                    const Activation& to) {
 #pragma omp parallel
   {
     configure_tiles();
 #pragma omp for schedule(dynamic) collapse(2)
     for (int64_t s = 0; s < samples; s++)
       for (int64_t h = 0; h < heads; h++)
-        attend(qkv, heads, h, cu_seqlens[s], cu_seqlens[s + 1] - cu_seqlens[s], to);
+        attend<kGroups>(qkv, heads, h, cu_seqlens[s], cu_seqlens[s + 1] - cu_seqlens[s], to);
     _tile_release();
   }
 }

@@ -16,7 +16,7 @@ from torch import Tensor
 from backends.pytorch_cpu.kernels import int8_product, native, reference
 from backends.pytorch_cpu.kernels.base import Activation, Encoding, by_row
 
-HEAD_SIZE = 64  # a tile's rows have this many bytes
+HEAD_SIZES = (16, 32, 64)  # a tile's rows have 64 bytes: channels of one head, or of several
 _LOG2_E = 1 / math.log(2)
 
 
@@ -41,18 +41,19 @@ class TileAttention:
 
     def __init__(self, library: ctypes.CDLL, scales: QkvScales, heads: int, to: Encoding) -> None:
         self._library, self._heads, self.scales = library, heads, scales
-        query, key, value = scales.scale.view(3, heads, HEAD_SIZE)
+        query, key, value = scales.scale.view(3, heads, -1)
+        self._head_size = value.shape[1]
         assert to.multiplier is not None
-        shift = scales.shift[-heads * HEAD_SIZE :] * to.multiplier + to.zero_point
+        shift = scales.shift[-value.numel() :] * to.multiplier + to.zero_point
         self._factors = (
-            query[:, 0] * key[:, 0] * (_LOG2_E / HEAD_SIZE**0.5),
+            query[:, 0] * key[:, 0] * (_LOG2_E / self._head_size**0.5),
             value.flatten() * to.multiplier,
             shift,
         )
 
     def __call__(self, qkv: Tensor, cu_seqlens: Tensor, to: Activation) -> None:
         pointers = [factor.data_ptr() for factor in self._factors]
-        sizes = len(cu_seqlens) - 1, self._heads
+        sizes = len(cu_seqlens) - 1, self._heads, self._head_size
         self._library.sut_int8_attention(
             qkv.data_ptr(), qkv.shape[1], *pointers, cu_seqlens.data_ptr(), *sizes, native.activation_struct(to)
         )
@@ -60,13 +61,23 @@ class TileAttention:
 
 def find(scales: QkvScales, heads: int, to: Encoding) -> TileAttention | None:
     """The attention in tiles, if it runs on this machine, has heads of this size, and can write this encoding."""
-    product = int8_product.find()
-    if product is None or len(scales.scale) != 3 * heads * HEAD_SIZE or to.dtype != torch.uint8:
+    product, width = int8_product.find(), len(scales.scale) // 3
+    if product is None or width // heads not in HEAD_SIZES or width % 64 or to.dtype != torch.uint8:
         return None
     return TileAttention(product.library, scales, heads, to)
 
 
 def plain(qkv: Tensor, scales: QkvScales, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
-    """The same in PyTorch, in float64 and without rounding the softmax."""
-    rows = by_row(qkv).flatten(1)[: cu_seqlens[-1]]
-    reference.ReferenceKernels().attention(rows * scales.scale.double() + scales.shift, cu_seqlens, heads, to)
+    """The same in PyTorch, in float64."""
+    rows = by_row(qkv).flatten(1)[: cu_seqlens[-1]] * scales.scale.double() + scales.shift
+    contexts = [_attend(sample, heads) for sample in torch.split(rows, cu_seqlens.diff().tolist())]
+    reference.store(torch.cat(contexts), to)
+
+
+def _attend(qkv: Tensor, heads: int) -> Tensor:
+    """One sample: [L, 3 H] -> [L, H]."""
+    query, key, value = qkv.view(len(qkv), 3, heads, -1).permute(1, 2, 0, 3)  # each [heads, L, head]
+    scores = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
+    weights = (255 * torch.exp(scores - scores.amax(2, keepdim=True))).round()
+    context: Tensor = weights / weights.sum(2, keepdim=True) @ value
+    return context.transpose(0, 1).flatten(1)

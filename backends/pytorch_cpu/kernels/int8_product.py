@@ -24,7 +24,7 @@ _FUNCTIONS = {
     "outputs_multiple": native_library.Function((), ctypes.c_int32),
     "inputs_multiple": native_library.Function((), ctypes.c_int32),
     "sut_int8_product": native_library.Function((*_X, *[ctypes.c_void_p] * 3, ctypes.c_int32, native.ActivationStruct)),
-    "sut_int8_attention": native_library.Function((*_QKV, *[ctypes.c_int64] * 2, native.ActivationStruct)),
+    "sut_int8_attention": native_library.Function((*_QKV, *[ctypes.c_int64] * 3, native.ActivationStruct)),
 }
 
 

@@ -38,7 +38,9 @@ void sut_int8_product(const uint8_t* x, int64_t rows, int64_t inputs, int64_t ou
 
 void sut_int8_attention(const int8_t* qkv, int64_t rows, const float* score_factor, const float* value_factor,
                         const float* value_offset, const int64_t* cu_seqlens, int64_t samples, int64_t heads,
-                        Activation to) {
-  int8_attention({qkv, rows, score_factor, value_factor, value_offset}, cu_seqlens, samples, heads, to);
+                        int64_t size, Activation to) {
+  const Int8Qkv operands{qkv, rows, score_factor, value_factor, value_offset};
+  const auto attention = size == 64 ? int8_attention<4> : size == 32 ? int8_attention<2> : int8_attention<1>;
+  attention(operands, cu_seqlens, samples, heads, to);
 }
 }
