@@ -43,7 +43,8 @@ from sut.fetch import resolve as asset_paths
 from sut.machine import facts as machine_facts
 
 DEFAULT = CalibrationSettings()
-PLAIN = replace(DEFAULT, ranges="minmax", alphas=(0.0,))
+NEAREST = replace(DEFAULT, compensated=False)
+PLAIN = replace(NEAREST, ranges="minmax", alphas=(0.0,))
 NAIVE = replace(PLAIN, per_channel=False)
 WAYS = {
     "naive: min/max, one weight scale per tensor": NAIVE,
@@ -51,11 +52,11 @@ WAYS = {
     "percentile 99.99": replace(PLAIN, ranges="percentile"),
     "least error": replace(PLAIN, ranges="mse"),
     "min/max, alpha 0.5": replace(PLAIN, alphas=(0.5,)),
-    "least error, alpha 0.5": replace(DEFAULT, alphas=(0.5,)),
-    "least error, alpha 0.8": replace(DEFAULT, alphas=(0.8,)),
-    "percentile 99.99, best alpha": replace(DEFAULT, ranges="percentile"),
-    "least error, best alpha (default)": DEFAULT,
-    "the same, weights clipped": replace(DEFAULT, clip_weights=True),
+    "least error, alpha 0.5": replace(NEAREST, alphas=(0.5,)),
+    "least error, alpha 0.8": replace(NEAREST, alphas=(0.8,)),
+    "percentile 99.99, best alpha": replace(NEAREST, ranges="percentile"),
+    "least error, best alpha": NEAREST,
+    "least error, best alpha, compensated (default)": DEFAULT,
 }
 
 

@@ -58,9 +58,8 @@ class BertConfig(EncoderConfig):
         """The four products of a layer, under the names of LINEARS."""
         hidden, inner = self.hidden_size, self.intermediate_size
         sizes = ((hidden, 3 * hidden), (hidden, hidden), (hidden, inner), (inner, hidden))
-        # GELU's product writes the bytes of ffn_output's input, with one scale.
         return {
-            name: LayerLinear(inputs, outputs, SOURCES[name], balanced=name != "ffn_output")
+            name: LayerLinear(inputs, outputs, SOURCES[name])
             for name, (inputs, outputs) in zip(LINEARS, sizes, strict=True)
         }
 

@@ -28,7 +28,7 @@ ApplyNorm = Callable[[str, Float32], Float32]  # (name of the LayerNorm, input [
 
 def infer(model: QuantizedModel, batch: Batch) -> Float32:
     """The logits of a quantized model: float32 [T, 2] for spans, [B, 2] for classes."""
-    return _infer(model.config, model.tensors, batch, lambda layer, name, x: linear(model.linear(layer, name), x))
+    return infer_by(model.config, model.tensors, batch, lambda layer, name, x: linear(model.linear(layer, name), x))
 
 
 def infer_float(config: EncoderConfig, tensors: Tensors, batch: Batch) -> Float32:
@@ -38,10 +38,11 @@ def infer_float(config: EncoderConfig, tensors: Tensors, batch: Batch) -> Float3
         weight, bias = config.linear_weights(tensors, layer, name)
         return x @ weight.T + bias
 
-    return _infer(config, tensors, batch, dense)
+    return infer_by(config, tensors, batch, dense)
 
 
-def _infer(config: EncoderConfig, tensors: Mapping[str, Float32], batch: Batch, linear: ApplyLinear) -> Float32:
+def infer_by(config: EncoderConfig, tensors: Mapping[str, Float32], batch: Batch, linear: ApplyLinear) -> Float32:
+    """The logits with linear layers of one's own, of the same shapes."""
     encoder = implementation(_ENCODERS, config, "numpy")
     return _logits(config, tensors, encoder(config, tensors, batch, linear), batch)
 

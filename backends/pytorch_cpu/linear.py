@@ -18,12 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.pytorch_cpu import sparse_trial, weight_zeros
-from backends.pytorch_cpu.kernels import Encoding
+from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding
 from backends.pytorch_cpu.kernels.int8_product import Int8Weights, TileProduct
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from backends.quantization.int8_model import QuantizedLinear
 
 _NO_ARGUMENTS: list[float] = []  # of the operation fused after a product
+_CACHED_TOKENS = 256  # whose outputs, at BERT-Large's width, the second-level cache holds until they are read again
 _TYPICAL_TOKENS = 1024  # oneDNN packs weights for this number of rows, and runs any number
 
 
@@ -67,7 +68,7 @@ def has_bfloat16() -> bool:
 
 
 class Int8Linear:
-    """In int8: bytes in; `output` is the encoding of y, a float type or, after GELU, the bytes of the next layer."""
+    """In int8: bytes in; `output` is the encoding of y, a float type or, after GELU, bytes with one scale."""
 
     def __init__(self, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
         self.input_encoding = input_encoding(linear)
@@ -126,9 +127,34 @@ def _scale_and_offset(linear: QuantizedLinear) -> tuple[Tensor, Tensor]:
     return as_tensor(scale), as_tensor(offset)
 
 
+class Int8GeluLinear:
+    """oneDNN's product, then GELU in a pass of its own: for outputs in bytes with a scale for each channel."""
+
+    def __init__(self, linear: QuantizedLinear, output: Encoding, kernels: CpuKernels) -> None:
+        self._product, self._output, self._kernels = Int8Linear(linear, between()), output, kernels
+        self._outputs = len(linear.weight)
+        self.input_encoding = self._product.input_encoding
+
+    def __call__(self, x: Tensor) -> Tensor:
+        to = self._output.empty(len(x), self._outputs)
+        if self._output.in_blocks:  # of channels
+            self._kernels.gelu(self._product(x), to)
+            return to.values
+        for start in range(0, len(x), _CACHED_TOKENS):
+            rows = slice(start, start + _CACHED_TOKENS)
+            self._kernels.gelu(self._product(x[rows]), Activation(to.values[rows], self._output))
+        return to.values
+
+
+def between() -> Encoding:
+    """How an int8 product's output is stored where no product reads it."""
+    return Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
+
+
 def int8_linear(
     linear: QuantizedLinear,
     output: Encoding,
+    kernels: CpuKernels,
     gelu: bool = False,
     product: TileProduct | None = None,
     sparse: SparseProduct | None = None,
@@ -136,7 +162,7 @@ def int8_linear(
     """The layer by `sparse` where a trial finds it faster than the dense product: tiles, else oneDNN."""
     outputs, inputs = linear.weight.shape
     blocks = weight_zeros.of(linear.weight).along_inputs
-    dense = partial(_dense_int8_linear, linear, output, gelu, product)
+    dense = partial(_dense_int8_linear, linear, output, kernels, gelu, product)
     if sparse is None or blocks < sparse_trial.LEAST or input_encoding(linear).dtype != torch.uint8:
         return dense()
     skipping = partial(Int8SparseLinear, sparse, linear, output, gelu)
@@ -145,11 +171,13 @@ def int8_linear(
 
 
 def _dense_int8_linear(
-    linear: QuantizedLinear, output: Encoding, gelu: bool, product: TileProduct | None
+    linear: QuantizedLinear, output: Encoding, kernels: CpuKernels, gelu: bool, product: TileProduct | None
 ) -> LinearLayer:
     outputs, inputs = linear.weight.shape
     if product and product.fits(inputs, outputs):
         return Int8TileLinear(product, linear, output, gelu)
+    if gelu and not output.has_one_scale:
+        return Int8GeluLinear(linear, output, kernels)
     return Int8Linear(linear, output, gelu)
 
 

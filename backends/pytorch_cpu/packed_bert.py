@@ -30,7 +30,7 @@ from backends.pytorch_cpu.kernels import (
 from backends.pytorch_cpu.kernels.int8_attention import QkvScales, TileAttention
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
-from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, int8_linear
+from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, between, int8_linear
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
 
@@ -130,9 +130,8 @@ def from_engine(
     sparse: SparseProduct | None = None,
 ) -> PackedBert:
     """A model with products in int8, from a built engine; without `product`, oneDNN's, and `sparse` where faster."""
-    to_attention = Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
     in_blocks = product is not None and product.fits(engine.config.hidden_size, engine.config.intermediate_size)
-    to_norm = to_attention._replace(in_blocks=in_blocks)
+    to_attention, to_norm = between(), between()._replace(in_blocks=in_blocks)
 
     @functools.cache
     def attention(layer: int) -> TileAttention | None:
@@ -147,11 +146,11 @@ def from_engine(
     def linear(layer: int, name: str) -> LinearLayer:
         found = engine.linear(layer, name)
         if name == "ffn_inner":
-            return int8_linear(found, linear(layer, "ffn_output").input_encoding, True, product, sparse)
+            return int8_linear(found, linear(layer, "ffn_output").input_encoding, kernels, True, product, sparse)
         if name == "qkv" and (reader := attention(layer)):
             shifted = replace(found, bias=found.bias - reader.scales.shift.numpy())
-            return int8_linear(shifted, reader.scales.encoding, False, product, sparse)
-        return int8_linear(found, to_attention if name == "qkv" else to_norm, False, product, sparse)
+            return int8_linear(shifted, reader.scales.encoding, kernels, False, product, sparse)
+        return int8_linear(found, to_attention if name == "qkv" else to_norm, kernels, False, product, sparse)
 
     return _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels, attention)
 

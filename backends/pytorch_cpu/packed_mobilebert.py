@@ -145,7 +145,7 @@ def from_engine(
     dtype = torch.bfloat16 if has_bfloat16() else torch.float32
 
     def linear(layer: int, name: str) -> LinearLayer:
-        return int8_linear(engine.linear(layer, name), Encoding(dtype), sparse=sparse)
+        return int8_linear(engine.linear(layer, name), Encoding(dtype), kernels, sparse=sparse)
 
     return _assemble(config, engine.tensors, linear, dtype, kernels)
 

@@ -5,13 +5,14 @@ sample of whole rows. Rows and not a histogram, because balancing changes the va
 
 Balancing (SmoothQuant, arXiv:2211.10438) divides an input channel by s and multiplies its weights by s, with
 s = max|x|^alpha / max|w|^(1 - alpha) of that channel: outliers move from the activations, which share one scale, into
-the weights. Alpha is chosen for each linear layer by the error of its output on the sampled rows.
+the weights. Alpha is chosen for each linear layer by the error of its output on the sampled rows. Then the weights are
+rounded once more, so that their errors compensate each other on these rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from backends.base import Batch
 from backends.bert.architectures import Geometry
 from backends.errors import BackendError
 from backends.formats.base import Tensors
-from backends.quantization import attention_ranges, int8_model
+from backends.quantization import attention_ranges, compensated_rounding, int8_model
 from backends.quantization.engine_store import Progress
 from backends.quantization.int8_model import QuantizedLinear, QuantizedModel, round_weight
 from foundation.arrays import Float32, Int32
@@ -29,7 +30,6 @@ Interval = tuple[float, float]
 _BATCH_TOKENS = 512
 _BINS = 2048
 _SHRINK = np.linspace(1.0, 0.02, 50)  # factors by which a range is narrowed in the search
-_CLIP = np.linspace(1.0, 0.7, 7)  # factors of a weight row's maximum in the search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,10 @@ class CalibrationSettings:
     ranges: str = "mse"  # one of RANGES
     percentile: float = 99.99  # percent of the values that a "percentile" range keeps
     alphas: tuple[float, ...] = (0.0, 0.5, 0.65, 0.8, 0.9)  # candidates; 0: no balancing
-    clip_weights: bool = False  # True: weight scales of least squared error; False: of each row's maximum
     per_channel: bool = True  # True: one weight scale per output channel; False: one per tensor
     int8_attention: bool = True  # ranges of queries, keys and values too, for engines that can attend in int8
-    rows: int = 1024  # number of tokens to sample
+    compensated: bool = True  # rounding errors of a weight compensate each other; False: each is rounded to nearest
+    rows: int = 2048  # number of tokens to sample
     seed: int = 0  # selects the tokens
 
     def __post_init__(self) -> None:
@@ -142,15 +142,19 @@ def quantize(
 def _quantize_linear(
     weight: Float32, bias: Float32, observed: ObservedInput, settings: CalibrationSettings, balanced: bool
 ) -> QuantizedLinear:
-    exact = observed.rows @ weight.T
-    best, least = None, np.inf
-    for alpha in settings.alphas if balanced else (0.0,):
-        linear = _rounded(weight, bias, observed, _smooth(weight, observed, alpha), settings)
-        error = float(np.square(_multiply(linear, observed.rows) - exact).sum())
-        if best is None or error < least:
-            best, least = linear, error
-    assert best is not None
-    return best
+    alphas = settings.alphas if balanced else (0.0,)
+    tried = (_rounded(weight, bias, observed, _smooth(weight, observed, alpha), settings) for alpha in alphas)
+    best = min(tried, key=lambda one: _squared_error(one, weight, observed.rows))
+    return _compensated(best, weight, observed) if settings.compensated else best
+
+
+def _compensated(linear: QuantizedLinear, weight: Float32, observed: ObservedInput) -> QuantizedLinear:
+    """The layer with weights that are rounded for the bytes of three rows of four, if the fourth is closer then."""
+    used = np.arange(len(observed.rows)) % 4 > 0
+    inputs = _steps(linear, observed.rows[used]) * np.float32(linear.input_scale)
+    steps = compensated_rounding.compensated(weight * linear.input_smooth, linear.weight_scale, inputs)
+    others = observed.rows[~used]
+    return min((linear, replace(linear, weight=steps)), key=lambda one: _squared_error(one, weight, others))
 
 
 def _smooth(weight: Float32, observed: ObservedInput, alpha: float) -> Float32:
@@ -185,19 +189,19 @@ def _rounded(
 def _round_weight(weight: Float32, settings: CalibrationSettings) -> tuple[npt.NDArray[np.int8], Float32]:
     """int8 [N, K] and its scales [N]."""
     greatest = np.abs(weight).max(1) if settings.per_channel else np.full(len(weight), np.abs(weight).max())
-    widest = np.maximum(greatest / 127, 1e-12).astype(np.float32)
-    best, least = widest, np.full(len(weight), np.inf)
-    for share in _CLIP if settings.clip_weights else ():
-        steps, scale = round_weight(weight, widest * np.float32(share))
-        error = np.square(steps * scale[:, None] - weight).sum(1)
-        best, least = np.where(error < least, scale, best), np.minimum(error, least)
-    return round_weight(weight, best)
+    return round_weight(weight, np.maximum(greatest / 127, 1e-12).astype(np.float32))
 
 
-def _multiply(linear: QuantizedLinear, x: Float32) -> Float32:
-    """The output of the layer without its bias, [R, N]."""
-    steps = linear.quantize(x).astype(np.float32) - np.float32(linear.input_zero_point)
-    return (steps @ linear.weight.T.astype(np.float32)) * (linear.weight_scale * np.float32(linear.input_scale))
+def _squared_error(linear: QuantizedLinear, weight: Float32, x: Float32) -> float:
+    """Of the output of x [R, K], summed."""
+    scale = linear.weight_scale * np.float32(linear.input_scale)
+    found = (_steps(linear, x) @ linear.weight.T.astype(np.float32)) * scale
+    return float(np.square(found - x @ weight.T).sum())
+
+
+def _steps(linear: QuantizedLinear, x: Float32) -> Float32:
+    """The input in steps from its zero point, [R, K]."""
+    return linear.quantize(x).astype(np.float32) - np.float32(linear.input_zero_point)
 
 
 def _minmax(observed: ObservedInput, smooth: Float32, weights: Float32, settings: CalibrationSettings) -> Interval:

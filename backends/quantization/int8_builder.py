@@ -50,12 +50,17 @@ MODEL_BY = (
     "bert/checkpoints",
     "formats/*",
 )
+_QUANTIZATION = (
+    "attention_ranges",
+    "calibration",
+    "compensated_rounding",
+    "qat_ranges",
+    "int8_model",
+    "engine_tensors",
+)
 CALIBRATED_BY = (
     *MODEL_BY,
-    *(
-        f"quantization/{name}"
-        for name in ("attention_ranges", "calibration", "qat_ranges", "int8_model", "engine_tensors")
-    ),
+    *(f"quantization/{name}" for name in _QUANTIZATION),
     *(f"onnxruntime_cpu/{name}" for name in ("graph", "graph_builder", "mobilebert_graph", "activations")),
 )
 BUILDER = EngineBuilder(

@@ -37,7 +37,7 @@ class QuantizedLinear:
     bias: Float32  # [N]
     input_scale: float
     input_zero_point: int  # 0 to 255
-    input_smooth: Float32  # [K], the input is divided by this first; ones for ffn_output
+    input_smooth: Float32  # [K], the input is divided by this first
 
     def quantize(self, x: Float32) -> npt.NDArray[np.uint8]:
         """float32 [T, K] → uint8 [T, K]."""

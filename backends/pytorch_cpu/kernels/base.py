@@ -41,6 +41,11 @@ class Encoding(NamedTuple):
     zero_point: int = 0
     in_blocks: bool = False
 
+    @property
+    def has_one_scale(self) -> bool:
+        """True if all channels have one factor, or none."""
+        return self.multiplier is None or bool((self.multiplier == self.multiplier[0]).all())
+
     def empty(self, tokens: int, width: int) -> Activation:
         """An uninitialized input in this encoding, [tokens, width] or in blocks."""
         if not self.in_blocks:
@@ -89,6 +94,9 @@ class CpuKernels(Protocol):
             projected: float32 or bfloat16 [T, H], or in blocks.
             stream: float32 [T, H].
         """
+
+    def gelu(self, x: Tensor, to: Activation) -> None:
+        """GELU of x, float32 or bfloat16 [T, N], into `to`; to 2e-4."""
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
         """softmax(Q Kᵀ / √head_size) V of every sample and head, into `to` [T, H].

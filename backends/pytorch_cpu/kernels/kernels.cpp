@@ -1,6 +1,7 @@
 // Everything between the matrix products of a packed BERT, as C functions on plain pointers. setup.py builds this file
 // once per instruction set; native.py calls it; reference.py is the same in PyTorch.
 #include "attention.h"
+#include "gelu_pass.h"
 #include "norm.h"
 #include "peak.h"
 
@@ -62,6 +63,13 @@ void sut_embed(const int64_t* ids, const int64_t* type_ids, const int64_t* posit
 void sut_add_norm(Activation projected, const float* weight, const float* bias, float epsilon, int64_t tokens,
                   int64_t width, float* stream, Activation to) {
   add_norm(projected, stream, tokens, width, {weight, bias, epsilon}, to);
+}
+
+void sut_gelu(const void* x, int32_t type, int64_t tokens, int64_t width, Activation to) {
+  if (type == kBfloat16)
+    gelu_pass((const uint16_t*)x, tokens, width, to);
+  else
+    gelu_pass((const float*)x, tokens, width, to);
 }
 
 void sut_attention(const void* qkv, int32_t type, const int64_t* cu_seqlens, int64_t samples, int64_t heads,

@@ -11,6 +11,7 @@ import functools
 import torch
 from torch import Tensor
 
+from backends.pytorch_cpu.kernels import reference
 from backends.pytorch_cpu.kernels.base import LINE_BYTES, Activation, EmbeddingTables, Encoding, Ids, LayerNorm
 from foundation import native_library
 from foundation.native_library import Function
@@ -47,6 +48,7 @@ FUNCTIONS = {
     "head_multiple": Function((), ctypes.c_int32),
     "sut_embed": Function((*[_POINTER] * 6, *_NORM)),
     "sut_add_norm": Function((ActivationStruct, *_NORM)),
+    "sut_gelu": Function((_POINTER, _TYPE, _INT, _INT, ActivationStruct)),
     "sut_attention": Function((_POINTER, _TYPE, _POINTER, _INT, _INT, _INT, ActivationStruct)),
 }
 
@@ -66,6 +68,12 @@ class NativeKernels:
     def add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, to: Activation | None) -> None:
         added = activation_struct(Activation(projected, Encoding(projected.dtype)))
         self.library.sut_add_norm(added, *_norm(norm, stream, to))
+
+    def gelu(self, x: Tensor, to: Activation) -> None:
+        if x.shape[1] % self.library.width_multiple():
+            reference.ReferenceKernels().gelu(x, to)
+            return
+        self.library.sut_gelu(x.data_ptr(), _TYPES[x.dtype], *x.shape, activation_struct(to))
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
         sizes = len(cu_seqlens) - 1, heads, qkv.shape[1] // (3 * heads)

@@ -25,6 +25,9 @@ class ReferenceKernels:
         stream.copy_(_norm(stream + added.reshape(stream.shape), norm))
         store(stream, to)
 
+    def gelu(self, x: Tensor, to: Activation) -> None:
+        store(F.gelu(x.float()), to)
+
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
         samples = torch.split(qkv[: cu_seqlens[-1]], cu_seqlens.diff().tolist())
         contexts = [_attend(sample, heads) for sample in samples]

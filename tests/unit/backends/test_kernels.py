@@ -115,6 +115,16 @@ def test_samples_longer_than_any_of_squads_do_not_overflow(kernels: CpuKernels, 
     check(to, exact_attention(qkv, [2000], 1), 1e-2)
 
 
+@pytest.mark.parametrize("out", [FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+@pytest.mark.parametrize(("tokens", "width"), [(1, 16), (7, 30), (65, 160)])
+def test_gelu(kernels: CpuKernels, tokens: int, width: int, dtype: torch.dtype, out: torch.dtype) -> None:
+    x = (4 * random(tokens, width, seed=1)).to(dtype)
+    to = poisoned(encoding(out, width, 2), tokens, width)
+    kernels.gelu(x, to)
+    check(to, torch.nn.functional.gelu(x.double()), 1e-2 if out == BFLOAT16 else 2e-4)
+
+
 @pytest.mark.parametrize("out", [None, FLOAT, BFLOAT16, BYTE, SIGNED], ids=str)
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
 @pytest.mark.parametrize(("tokens", "width"), [(1, 16), (7, 48), (65, 1024)])

@@ -21,7 +21,7 @@ from backends.pytorch_cpu.kernels import CpuKernels, Encoding, best, int8_produc
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer, has_bfloat16
-from backends.quantization.int8_model import QuantizedModel, write_engine
+from backends.quantization.int8_model import QuantizedModel, round_weight, write_engine
 from foundation.arrays import Float32
 
 LENGTHS = [1, 2, 63, 64, 65, 200, 383, 384]
@@ -68,9 +68,11 @@ def test_packed_is_padded(kernels: CpuKernels, dtype: torch.dtype, seed: int) ->
 
 
 @pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("product", [None, int8_product.find()], ids=["onednn", "ours"])
-def test_int8_is_its_numpy_twin(kernels: CpuKernels, product: TileProduct | None, seed: int) -> None:
+def test_int8_is_its_numpy_twin(kernels: CpuKernels, product: TileProduct | None, seed: int, balanced: bool) -> None:
     engine = round_to_nearest(SMALL, TENSORS)
+    engine = with_balanced_gelu(engine) if balanced else engine
     batch = random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed)
     found, twin = (
         answers(packed_bert.from_engine(engine, kernels, product), batch),
@@ -113,6 +115,18 @@ def test_sparse_products_give_the_answers_of_dense_ones(product: TileProduct | N
     if product:  # the same formula after the same sums
         np.testing.assert_array_equal(found, expected)
     assert difference(found, expected) < INT8_SLACK
+
+
+def with_balanced_gelu(engine: QuantizedModel) -> QuantizedModel:
+    """The same model with a scale for each channel of what follows GELU."""
+    smooth = np.random.default_rng(3).uniform(0.5, 1.5, SMALL.intermediate_size).astype(np.float32)
+    found = dict(engine.tensors)
+    for layer in range(SMALL.num_hidden_layers):
+        linear = engine.linear(layer, "ffn_output")
+        weight, scale = round_weight(linear.weight * linear.weight_scale[:, None] * smooth)
+        balanced = replace(linear, weight=weight, weight_scale=scale, input_smooth=smooth)
+        found |= balanced.tensors(f"layers.{layer}.ffn_output")
+    return replace(engine, tensors=found)
 
 
 @pytest.mark.parametrize("precision", PyTorchBackend.entry.precisions)
