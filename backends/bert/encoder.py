@@ -49,6 +49,11 @@ class EncoderConfig(ABC):
     supported_heads: ClassVar[tuple[str, ...]]  # of heads.HEADS
 
     @property
+    def description(self) -> str:
+        """Such as "MobileBERT, 24 layers, hidden size 512"."""
+        return f"{self.title}, {self.num_hidden_layers} layers, hidden size {self.hidden_size}"
+
+    @property
     def attention_size(self) -> int:
         """Channels of queries, of keys and of values."""
         return self.hidden_size

@@ -48,23 +48,23 @@ def layers_back_from(graph: OnnxGraph, name: str) -> Iterator[GraphLayer]:
 def _layer(graph: OnnxGraph, name: str) -> GraphLayer | None:
     """The layer that computes `name`; None if the embeddings do."""
     ffn_norm = layer_norm(graph, name)
-    halves = _projected(graph, ffn_norm.source)
+    halves = projected(graph, ffn_norm.source)
     if halves is None:
         return None
     outer, middle = halves
     inner = _activated(graph, outer.source)
     attention_norm = layer_norm(graph, middle)
-    halves = _projected(graph, attention_norm.source)
+    halves = projected(graph, attention_norm.source)
     if halves is None or through(graph, inner.source) != through(graph, middle):
         raise not_bert(graph, middle, "the input of both the intermediate layer and the residual sum after it")
     projection, source = halves
-    attention, heads = _attention(graph, projection.source)
-    for one in attention.values():
+    qkv, heads = attention(graph, projection.source)
+    for one in qkv.values():
         if through(graph, one.source) != through(graph, source):
             raise not_bert(graph, one.source, "the layer's input, read by query, key and value")
     names = {"attention.output.dense": projection, "intermediate.dense": inner, "output.dense": outer}
     norms = {"attention.output.LayerNorm": attention_norm, "output.LayerNorm": ffn_norm}
-    return GraphLayer({**attention, **names}, norms, heads, source)
+    return GraphLayer({**qkv, **names}, norms, heads, source)
 
 
 def layer_norm(graph: OnnxGraph, name: str) -> GraphNorm:
@@ -75,7 +75,7 @@ def layer_norm(graph: OnnxGraph, name: str) -> GraphNorm:
     return found
 
 
-def _projected(graph: OnnxGraph, total: str) -> tuple[GraphLinear, str] | None:
+def projected(graph: OnnxGraph, total: str) -> tuple[GraphLinear, str] | None:
     """(linear layer, name of the residual) of their sum; None if neither addend is the output of a linear layer."""
     node = graph.node(through(graph, total))
     if node is None or node.op != "Add":
@@ -100,7 +100,7 @@ def _activated(graph: OnnxGraph, name: str) -> GraphLinear:
     return found
 
 
-def _attention(graph: OnnxGraph, context: str) -> tuple[dict[str, GraphLinear], int]:
+def attention(graph: OnnxGraph, context: str) -> tuple[dict[str, GraphLinear], int]:
     """Query, key and value, and the number of heads, found from the attention's output."""
     mixed = _product(graph, context)
     if mixed is None or not (softmax := graph.nearest(mixed.inputs[0], lambda name: graph.node_of(name, "Softmax"))):
@@ -114,10 +114,10 @@ def _attention(graph: OnnxGraph, context: str) -> tuple[dict[str, GraphLinear], 
         if one is None:
             raise not_bert(graph, sources[name], f"the linear layer that computes {name}")
     width = len(found["query"].weight) if found["query"] else 0
-    attention = {f"attention.self.{name}": one for name, one in found.items() if one is not None}
+    parts = {f"attention.self.{name}": one for name, one in found.items() if one is not None}
     heads = _heads(graph, sources["query"], width)
     _check_scale(graph, softmax.inputs[0], scores, (width // heads) ** -0.5)
-    return attention, heads
+    return parts, heads
 
 
 def _check_scale(graph: OnnxGraph, scaled: str, scores: OnnxNode, expected: float) -> None:

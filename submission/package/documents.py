@@ -53,6 +53,7 @@ def measurements(request: SubmissionRequest, weights: Weights, records: Records,
         "weight_transformations": weights.transformations,
         "weights_sha256": weights.sha256,
         "weights_source": weights.source,
+        **_architecture(any_record),
         "backend": request.run.backend,
         "precision": weights.precision,
         "instances": any_record.instances,
@@ -62,6 +63,11 @@ def measurements(request: SubmissionRequest, weights: Weights, records: Records,
         "marks": marks(request, list(records.values())),
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _architecture(record: RunRecord) -> dict[str, str]:
+    """The architecture and its size; empty for a graph that runs as it is, of which they are not known."""
+    return {"model": record.geometry.description} if record.geometry else {}
 
 
 def readme(
@@ -79,6 +85,7 @@ def readme(
     facts = {
         "weights": f"{weights.filename}, {weights.bytes:,} bytes, sha256 {weights.sha256}",
         "source": weights.source,
+        **_architecture(one),
         "retraining": weights.retraining,
         "precision": f"{weights.precision}; weights: {weights.transformations}",
         "calibration": "see calibration.md" if one.engine else "none",

@@ -136,10 +136,12 @@ class Exporter:
         whole = self.node("Mul", x, self.node("Add", erf, self.const(np.float32(1))))
         return self.node("Mul", whole, self.const(np.float32(0.5)))
 
-    def attention(self, at: str, x: str, mask: str) -> str:
+    def mixed(self, at: str, sources: tuple[str, str, str], mask: str) -> str:
+        """Attention of queries, keys and values that are computed from these."""
         heads, size = self.config.num_attention_heads, self.config.head_size
         split, joined = (self.const(np.array(shape)) for shape in ((0, 0, heads, size), (0, 0, heads * size)))
-        parts = [self.node("Reshape", self.linear(f"{at}.{name}", x), split) for name in ("query", "key", "value")]
+        names = zip(("query", "key", "value"), sources, strict=True)
+        parts = [self.node("Reshape", self.linear(f"{at}.{name}", x), split) for name, x in names]
         query, key, value = (
             self.node("Transpose", part, perm=perm)
             for part, perm in zip(parts, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
@@ -175,6 +177,13 @@ class Exporter:
             x = x if name else self.node("Tanh", x)
         return ("logits",)
 
+    def layer(self, at: str, x: str, mask: str) -> str:
+        context = self.mixed(f"{at}attention.self", (x, x, x), mask)
+        attended = self.linear(f"{at}attention.output.dense", context)
+        x = self.norm(f"{at}attention.output", self.node("Add", attended, x))
+        inner = self.gelu(self.linear(f"{at}intermediate.dense", x))
+        return self.norm(f"{at}output", self.node("Add", self.linear(f"{at}output.dense", inner), x))
+
     def model(self, inputs: tuple[str, str, str] = MLPERF) -> Any:
         ids, mask, types = inputs
         wide = self.node("Unsqueeze", self.node("Unsqueeze", mask, axes=[1]), axes=[2])
@@ -182,11 +191,7 @@ class Exporter:
         off = self.node("Mul", off, self.const(np.float32(-10000)))
         x = self.embedded(ids, types)
         for layer in range(self.config.num_hidden_layers):
-            at = f"bert.encoder.layer.{layer}"
-            mixed = self.linear(f"{at}.attention.output.dense", self.attention(f"{at}.attention.self", x, off))
-            x = self.norm(f"{at}.attention.output", self.node("Add", mixed, x))
-            inner = self.gelu(self.linear(f"{at}.intermediate.dense", x))
-            x = self.norm(f"{at}.output", self.node("Add", self.linear(f"{at}.output.dense", inner), x))
+            x = self.layer(self.config.layer_name(layer), x, off)
         outputs = self.classes(x) if self.config.head == CLASSES else self.spans(x)
         shape = ["batch", "sequence"]
         graph = helper.make_graph(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import published
+import published_mobilebert
 import pytest
 import torch
 from small_bert import random_batch, round_to_nearest, write_model
@@ -20,7 +21,7 @@ from small_mobilebert import TINY, random_tensors
 from backends import BACKENDS, backend_class
 from backends.base import Batch, Options
 from backends.bert import numpy_reference
-from backends.bert.checkpoints import find_model, read_weights
+from backends.bert.checkpoints import find_model, read_weights, with_signature
 from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.pytorch_cpu import packed_mobilebert
@@ -114,16 +115,27 @@ def test_answers_do_not_depend_on_the_batch(model: Model, quantized: QuantizedMo
     np.testing.assert_allclose(found, answers("pytorch", "int8", built, alone), rtol=1e-4, atol=1e-4)
 
 
-FORMS = ("safetensors", "pytorch_model.bin", "sharded safetensors")
+FORMS = {
+    **{name: published.FLOAT[name] for name in ("safetensors", "pytorch_model.bin", "sharded safetensors")},
+    "MLPerf ONNX": published_mobilebert.mlperf_onnx,
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_holds_the_same_tensors(tmp_path: Path, form: str) -> None:
-    found = read_weights(find_model(str(published.FLOAT[form](tmp_path, TINY, TENSORS))))
+    found = read_weights(find_model(str(FORMS[form](tmp_path, TINY, TENSORS))))
     assert found.config == TINY
-    assert list(found.tensors) == list(TINY.shapes())
+    assert set(found.tensors) == set(TINY.shapes())
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(found.tensors[name], tensor)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_graph_runs_as_it_is(tmp_path: Path, backend: str) -> None:
+    """Alone, as in padded batches such a graph sees [PAD] next to the last token."""
+    alone = random_batch([17], vocab_size=TINY.vocab_size)
+    graph = with_signature(find_model(str(published_mobilebert.mlperf_onnx(tmp_path, TINY, TENSORS))))
+    assert difference(answers(backend, "fp32", graph, alone), numpy_reference.infer_float(TINY, TENSORS, alone)) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import records
 
-from foundation.typed_json import encode
+from backends.bert.architectures import RANDOM_GEOMETRIES
+from foundation.typed_json import decode, encode
 from submission.package import described_machines, documents, weights
 from submission.package.described_machines import of_network, of_nodes
 from submission.rules import rounds
@@ -20,6 +21,7 @@ from sut.errors import UsageError
 from sut.machine import facts as machine_facts
 from sut.record.node_machine import NodeAccelerator, NodeMachine
 from sut.record.nodes import NodeRecord
+from sut.record.run_record import RunRecord
 from sut.settings.settings import RunConfig
 
 FACTS = replace(machine_facts.facts(), python="3.12.1", processor="A CPU", cores=8, packages={"torch": "2.13.0"})
@@ -96,7 +98,8 @@ def test_the_documents_of_a_result_name_the_nodes(tmp_path: Path, second: NodeMa
     dataset.write_text("{}", encoding="utf-8")
     asked, _ = request.parse(["--submitter", "A", "--output-dir", str(tmp_path)])
     config = RunConfig(dataset=dataset, executor="remote", node="a:1,b:1")
-    base = records.record(config=config, nodes=(node("a:1", NODE), node("b:1", second)), machine=FACTS)
+    model = RANDOM_GEOMETRIES["mobilebert-14"]
+    base = records.record(config=config, geometry=model, nodes=(node("a:1", NODE), node("b:1", second)), machine=FACTS)
     record = replace(base, instances_ready=base.instances_ready and base.instances_ready[:1] * 4)
     step = Step("Offline", "performance", config, 1.0)
     found = weights.describe(asked.run)
@@ -105,3 +108,5 @@ def test_the_documents_of_a_result_name_the_nodes(tmp_path: Path, second: NodeMa
     assert "| node a:1 | 2 instances; A CPU, 8 cores |" in text and "| LoadGen's machine | A CPU, 8 cores |" in text
     measured = json.loads(documents.measurements(asked, found, {"performance": record}, {}))
     assert [one["name"] for one in measured["nodes"]] == ["a:1", "b:1"]
+    assert measured["model"] == "MobileBERT, 14 layers, hidden size 512" and f"| model | {measured['model']} |" in text
+    assert decode(RunRecord, encode(record)).geometry == model
