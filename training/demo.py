@@ -13,13 +13,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from foundation import program
 from qsl import demo
 from qsl.wordpiece import WordPiece
 from training.loop.world import ALONE
 from training.network import model_files
 from training.tasks.question_answering import BATCH, QuestionTask
-from training.tasks.recipes import Recipe, add_flags, command, cosine, require_least, run_dir, train_model
+from training.tasks.recipe_flags import add_flags, command, require_least, run_dir
+from training.tasks.recipes import Recipe, cosine, train_model
 from training.text import vocabulary
 
 QUESTIONS = 262_144
@@ -35,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> int:
     """Train, and score the kept weights on the dev split."""
     require_least(options, {"questions": BATCH})
+    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         given = options.output / model_files.VOCABULARY if options.resume else options.vocab
         entries = WordPiece(given).tokens if given else _learned()

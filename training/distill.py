@@ -18,9 +18,10 @@ from pathlib import Path
 
 from backends.bert.config import RANDOM_GEOMETRIES, BertConfig
 from foundation import program
-from training.tasks import distillation_setup, reduction, squad, squad_setup
-from training.tasks.distillation import Distillation, Teacher
-from training.tasks.recipes import command, run_dir, train_model
+from foundation.help_formatter import HelpFormatter
+from foundation.steps import doing
+from training.tasks import squad_inputs, targets
+from training.tasks.recipe_flags import command, loading, run_dir
 
 RANDOM, FROM_TEACHER = "random", "teacher"  # values of --init in addition to directories
 
@@ -31,28 +32,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    distillation_setup.require_sound(options)
-    taught_by, vocab = squad_setup.opened(options, options.teacher)
-    config = squad_setup.geometry(options.student, taught_by.vocab_size)
+    targets.require_sound(options)
+    taught_by, vocab = squad_inputs.opened(options, options.teacher)
+    config = squad_inputs.geometry(options.student, taught_by.vocab_size)
+    with loading(options.threads):
+        from training.tasks import distillation_setup, reduction, squad_setup
+        from training.tasks.distillation import Distillation, Teacher
+        from training.tasks.recipes import train_model
+
     if options.init == FROM_TEACHER:
         reduction.require_smaller(config, taught_by)
     teacher = squad_setup.network(taught_by, 0.0, options.seed, options.teacher)
     start = None if options.init in (RANDOM, FROM_TEACHER) else Path(options.init)
     student = squad_setup.network(config, options.dropout, options.seed, start)
-    data = squad.read(options.train, options.dev, vocab)
+    data = squad_setup.read(options, vocab)
     steps = squad_setup.steps(options, data)
     task = Distillation(
         student,
         config,
         Teacher(teacher, taught_by),
         data,
-        weights=distillation_setup.weights(options),
+        weights=targets.weights(options),
         seed=options.seed,
         batch=options.batch,
         phases=distillation_setup.int8_phase(options, student, config, data, steps),
     )
     if options.init == FROM_TEACHER:
-        task.start_from_teacher()
+        with doing("reducing the teacher to the student"):
+            task.start_from_teacher()
     best = distillation_setup.score(teacher, options.dev, vocab)
     print(f"student: {_share(config, taught_by):.1%} of the teacher's operations a token", flush=True)
     code = train_model(task, squad_setup.recipe("distill", options, steps), options, run_dir(options, "distill"))
@@ -70,7 +77,7 @@ def _share(config: BertConfig, teacher: BertConfig) -> float:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m training.distill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training.distill", description=__doc__, formatter_class=HelpFormatter
     )
     parser.add_argument("--teacher", type=Path, required=True, metavar="DIR", help="a model that answers questions")
     parser.add_argument(
@@ -85,8 +92,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help=f"weights to start from; {FROM_TEACHER}: the teacher's own, reduced (default: %(default)s)",
     )
-    squad_setup.add_flags(parser, epochs=3, rate=1e-4, batch=32)
-    distillation_setup.add_flags(parser)
+    squad_inputs.add_flags(parser, epochs=3, rate=1e-4, batch=32)
+    targets.add_flags(parser)
     return parser.parse_args(argv)
 
 

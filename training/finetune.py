@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foundation import program
-from training.tasks import squad, squad_setup
-from training.tasks.recipes import command, run_dir, train_model
-from training.tasks.squad import SquadTask
+from foundation.help_formatter import HelpFormatter
+from training.tasks import squad_inputs
+from training.tasks.recipe_flags import command, loading, run_dir
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,8 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    config, vocab = squad_setup.opened(options, options.model)
-    data = squad.read(options.train, options.dev, vocab)
+    config, vocab = squad_inputs.opened(options, options.model)
+    with loading(options.threads):
+        from training.tasks import squad_setup
+        from training.tasks.recipes import train_model
+        from training.tasks.squad import SquadTask
+
+    data = squad_setup.read(options, vocab)
     network = squad_setup.network(config, options.dropout, options.seed, options.model)
     task = SquadTask(network, config, data, options.seed, options.batch)
     recipe = squad_setup.recipe("finetune", options, squad_setup.steps(options, data))
@@ -38,10 +43,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m training.finetune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training.finetune", description=__doc__, formatter_class=HelpFormatter
     )
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="the weights to start from")
-    squad_setup.add_flags(parser, epochs=3, rate=5e-5, batch=16)
+    squad_inputs.add_flags(parser, epochs=3, rate=5e-5, batch=16)
     return parser.parse_args(argv)
 
 

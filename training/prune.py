@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foundation import program
+from foundation.help_formatter import HelpFormatter
+from foundation.steps import doing
 from sut.errors import UsageError
-from training.tasks import distillation_setup, one_shot, pruning, squad, squad_setup
-from training.tasks.distillation import Distillation, Teacher
-from training.tasks.pruning import PATTERNS, SCOPES, Pruning, Sparsity
-from training.tasks.recipes import command, run_dir, train_model
+from training.tasks import squad_inputs, targets
+from training.tasks.recipe_flags import command, loading, run_dir
+from training.tasks.sparsity import PATTERNS, SCOPES, Sparsity
 
 _WINDOWS = 64  # to which --ramp 0 fits
 
@@ -33,30 +34,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    distillation_setup.require_sound(options)
+    targets.require_sound(options)
     _require_sound(options)
     from_model = options.teacher or options.model
-    config, vocab = squad_setup.opened(options, options.model)
-    taught_by = squad_setup.geometry(str(from_model))
+    config, vocab = squad_inputs.opened(options, options.model)
+    taught_by = squad_inputs.geometry(str(from_model))
     sparsity = Sparsity(share=options.sparsity, pattern=options.pattern, scope=options.scope)
     sparsity.require_fit(config)
+    with loading(options.threads):
+        from training.tasks import distillation_setup, one_shot, pruning, squad_setup
+        from training.tasks.distillation import Distillation, Teacher
+        from training.tasks.recipes import train_model
+
     teacher = squad_setup.network(taught_by, 0.0, options.seed, from_model)
     network = squad_setup.network(config, options.dropout, options.seed, options.model)
-    data = squad.read(options.train, options.dev, vocab)
+    data = squad_setup.read(options, vocab)
     steps = squad_setup.steps(options, data)
     last = max(1, round(options.ramp * steps))
     if not options.ramp:
-        one_shot.prune(network, copy.deepcopy(network), sparsity, data.first_batches(_WINDOWS, options.seed))
+        with doing(f"making {sparsity.share:.0%} of the weights zero") as say:
+            batches = data.first_batches(_WINDOWS, options.seed)
+            one_shot.prune(network, copy.deepcopy(network), sparsity, batches, say)
     task = Distillation(
         network,
         config,
         Teacher(teacher, taught_by),
         data,
-        weights=distillation_setup.weights(options),
+        weights=targets.weights(options),
         seed=options.seed,
         batch=options.batch,
         phases=[
-            Pruning(network, config, sparsity, last_step=last),
+            pruning.Pruning(network, config, sparsity, last_step=last),
             *distillation_setup.int8_phase(options, network, config, data, steps),
         ],
     )
@@ -92,7 +100,7 @@ def _require_sound(options: argparse.Namespace) -> None:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m training.prune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training.prune", description=__doc__, formatter_class=HelpFormatter
     )
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model that answers questions")
     parser.add_argument("--teacher", type=Path, metavar="DIR", help="(default: the model itself, dense)")
@@ -104,8 +112,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--ramp", type=float, default=0.6, metavar="SHARE", help="of the steps, in which zeros grow; 0: at once"
     )
-    squad_setup.add_flags(parser, epochs=10, rate=1e-4, batch=32)
-    distillation_setup.add_flags(parser)
+    squad_inputs.add_flags(parser, epochs=10, rate=1e-4, batch=32)
+    targets.add_flags(parser)
     return parser.parse_args(argv)
 
 

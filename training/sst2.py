@@ -13,11 +13,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from foundation import program
 from qsl import demo_sst2
 from qsl.wordpiece import WordPiece
 from training.network import model_files
-from training.tasks.recipes import Recipe, add_flags, command, cosine, require_least, run_dir, train_model
+from training.tasks.recipe_flags import add_flags, command, require_least, run_dir
+from training.tasks.recipes import Recipe, cosine, train_model
 from training.tasks.sentiment import BATCH, SentimentTask, evaluate, split
 from training.text import vocabulary
 
@@ -33,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> int:
     """Train, and score the kept weights on the dev split."""
     require_least(options, {"epochs": 1, "sentences": BATCH})
+    torch.set_num_threads(options.threads)
     entries = WordPiece(options.vocab).tokens if options.vocab else _learned()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -87,7 +87,11 @@ HEAVY = (
     *("torch", "triton", "onnxruntime", "onnx", "openvino", "nncf", "transformers", "tokenizers"),
     *("mlperf_loadgen", "rich", "requests", "openpyxl", "pyarrow", "matplotlib", "plotly", "jinja2", "ray"),
 )
-LIGHT = (*PACKAGES, "sut.settings.resolve", "sut.settings.flags", "sut.__main__", "sut.errors", "qsl.squad")
+LIGHT = (
+    *PACKAGES,
+    *("sut.settings.resolve", "sut.settings.flags", "sut.__main__", "sut.errors", "qsl.squad"),
+    *("training.finetune", "training.distill", "training.prune"),  # --help and a bad flag are quick
+)
 
 
 def module_name(path: Path) -> str:

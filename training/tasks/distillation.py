@@ -31,25 +31,10 @@ from training.tasks import reduction
 from training.tasks.feature_batches import packed
 from training.tasks.phases import Phase
 from training.tasks.squad import Shapes, SpanNetwork, SquadData, SquadTask, by_sample
+from training.tasks.targets import Weights
 
 _MAPS = "maps"
 _STATE_WINDOWS = 256  # by which the teacher's states are known
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """The share of each target in the loss; one with 0 is not computed.
-
-    Attributes:
-        relation_heads: into which queries, keys and values are cut for their relations; divides both widths.
-    """
-
-    spans: float = 0.5
-    logits: float = 1.0
-    states: float = 0.1
-    relations: float = 1.0
-    temperature: float = 2.0
-    relation_heads: int = 4
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ for a width of 128, hours for BERT-Large on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from training.network.attention import attend
 from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedLayer
-from training.tasks.pruning import PATTERNS, Sparsity
+from training.tasks.sparsity import PATTERNS, Sparsity
 from training.tasks.squad import SpanNetwork
 
 _ROUNDS = 5
@@ -27,11 +27,23 @@ _MOST_NUMBERS = 1 << 24  # of the rows that are solved together
 
 
 @torch.no_grad()
-def prune(network: SpanNetwork, dense: SpanNetwork, sparsity: Sparsity, batches: Sequence[PackedBatch]) -> None:
-    """Make the share of each product of `network` zero, in place; `dense` is the model it was."""
+def prune(
+    network: SpanNetwork,
+    dense: SpanNetwork,
+    sparsity: Sparsity,
+    batches: Sequence[PackedBatch],
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Make the share of each product of `network` zero, in place; `dense` is the model it was.
+
+    Args:
+        say: gets the layer that is being pruned.
+    """
     embedded = [dense.bert.embeddings(one.input_ids, one.token_type_ids, one.position_ids) for one in batches]
     given = own = embedded
-    for source, layer in zip(dense.bert.encoder.layer, network.bert.encoder.layer, strict=True):
+    layers = list(zip(dense.bert.encoder.layer, network.bert.encoder.layer, strict=True))
+    for number, (source, layer) in enumerate(layers, 1):
+        say(f"layer {number} of {len(layers)}")
         assert isinstance(source, PackedLayer) and isinstance(layer, PackedLayer)
         given, own = _layer(source, layer, given, own, _Fit(sparsity), batches)
 

@@ -8,46 +8,16 @@ trained on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from backends.bert.config import SOURCES, BertConfig
-from sut.errors import UsageError
 from training.tasks.phases import Phase
+from training.tasks.sparsity import PATTERNS, Sparsity
 
-# Rows and columns of a block in a weight [N, K]. block4: 4 neighbouring inputs of one output; 4x1: the reverse.
-PATTERNS = {"block4": (1, 4), "4x1": (4, 1)}
-SCOPES = ("layer", "global")
 _NAME = "pruning"
 _UPDATES = 50  # of the masks
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sparsity:
-    """What is to become zero.
-
-    Attributes:
-        share: of each product, or of all together, by `scope`.
-        pattern: one of PATTERNS.
-        scope: "layer": each product has the same share; "global": the smallest blocks of all products go.
-    """
-
-    share: float
-    pattern: str = "block4"
-    scope: str = "layer"
-
-    def require_fit(self, config: BertConfig) -> None:
-        """Raise UsageError for products that blocks do not divide."""
-        rows, columns = PATTERNS[self.pattern]
-        sizes = {"hidden_size": config.hidden_size, "intermediate_size": config.intermediate_size}
-        for name, size in sizes.items():
-            if size % max(rows, columns):
-                raise UsageError(
-                    f"expected a model with a {name} that blocks of {max(rows, columns)} divide, found {size}. "
-                    "Type: another --model."
-                )
 
 
 class Pruning(Phase):

@@ -8,17 +8,15 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from foundation import atomic_write, freed_memory
-from foundation.errors import VALID, UserError
+from foundation.errors import VALID
 from foundation.typed_json import encode
-from sut.errors import UsageError
 from sut.processes import directory_lock
 from training.loop import announce, run_folder
 from training.loop.events import Hyperparameters
@@ -89,44 +87,6 @@ class Recipe:
 def cosine(done: float) -> float:
     """Half a cosine from 1 to 0; `done` is the share of the way, outside of 0 to 1 the nearer end."""
     return (1 + math.cos(math.pi * min(1.0, max(0.0, done)))) / 2
-
-
-def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
-    """The flags that every embedded model has."""
-    parser.add_argument("--output", type=Path, default=Path("assets") / name, help="for the model's three files")
-    parser.add_argument(
-        "--run-dir",
-        type=Path,
-        help="records and checkpoints; one with checkpoints is continued (default: a new one below runs/)",
-    )
-    parser.add_argument("--vocab", type=Path, metavar="FILE", help="a vocabulary to keep (default: learn it again)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-
-
-def command(work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Do the work of a command with as many threads as it was given; returns the exit code."""
-    try:
-        require_least(options, {"threads": 1, "seed": 0})
-        torch.set_num_threads(options.threads)
-        return work(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-
-
-def require_least(options: argparse.Namespace, least: Mapping[str, int]) -> None:
-    """Raise UsageError for a number below its least one; None was not given."""
-    for name, lowest in least.items():
-        found = getattr(options, name)
-        if found is not None and found < lowest:
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"expected {flag} of {lowest} or more, found {found}. Type: {flag} {lowest}")
-
-
-def run_dir(options: argparse.Namespace, name: str) -> Path:
-    """The directory that was given, or a new one."""
-    return options.run_dir or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
 
 
 def train_model(task: Task, recipe: Recipe, options: argparse.Namespace, folder: Path) -> int:

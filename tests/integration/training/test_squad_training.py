@@ -20,11 +20,13 @@ from training.loop.plan import Plan
 from training.loop.trainer import train
 from training.loop.world import ALONE
 from training.network import model_files
-from training.tasks import squad, squad_setup
-from training.tasks.distillation import Distillation, Teacher, Weights
+from training.tasks import squad, squad_inputs, squad_setup
+from training.tasks.distillation import Distillation, Teacher
 from training.tasks.phases import Phase
-from training.tasks.pruning import Pruning, Sparsity
+from training.tasks.pruning import Pruning
 from training.tasks.quantization_aware import QuantizationAware
+from training.tasks.sparsity import Sparsity
+from training.tasks.targets import Weights
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_a_student_learns_from_its_teacher(
 
 
 def test_most_of_a_teacher_is_left_in_a_student_of_a_quarter_before_any_training(files: Path) -> None:
-    config, taught_by = squad_setup.geometry("l4-h64-a4", 3055), squad_setup.geometry("assets/demo")
+    config, taught_by = squad_inputs.geometry("l4-h64-a4", 3055), squad_inputs.geometry("assets/demo")
     assert config.operations_per_token * 4 == taught_by.operations_per_token
     data = squad.read(files / "train.json", files / "dev.json", Path("assets/demo/vocab.txt"))
     student = squad_setup.network(config, 0.0, 1, None)
@@ -90,7 +92,7 @@ def test_a_pruned_model_runs_in_int8_and_says_how_sparse_it_is(
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     files: Path, tmp_path: Path, phased: bool
 ) -> None:
-    config, taught_by = squad_setup.geometry(str(files)), squad_setup.geometry("assets/demo")
+    config, taught_by = squad_inputs.geometry(str(files)), squad_inputs.geometry("assets/demo")
     data = squad.read(files / "train.json", files / "dev.json", Path("assets/demo/vocab.txt"))
     teacher = squad_setup.network(taught_by, 0.0, 1, Path("assets/demo"))
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from backends.bert.config import BertConfig
 from training.network.packed_batch import PackedBatch, counted
 from training.tasks import one_shot, pruning
-from training.tasks.pruning import PATTERNS, Pruning, Sparsity
+from training.tasks.pruning import Pruning
+from training.tasks.sparsity import PATTERNS, Sparsity
 from training.tasks.squad import Shapes, SpanNetwork
 
 TINY = BertConfig(vocab_size=60, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)

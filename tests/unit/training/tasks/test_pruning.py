@@ -11,7 +11,8 @@ import torch
 from backends.bert.config import BertConfig
 from sut.errors import UsageError
 from training.tasks import pruning
-from training.tasks.pruning import PATTERNS, SCOPES, Pruning, Sparsity
+from training.tasks.pruning import Pruning
+from training.tasks.sparsity import PATTERNS, SCOPES, Sparsity
 from training.tasks.squad import SpanNetwork
 
 TINY = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
