@@ -106,9 +106,9 @@ clean:
 	rm -rf $(VENV) $(SERVERS) $(REAL_WEIGHTS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(VENV)/.core: pyproject.toml
-	echo "installing into $(VENV): about a minute, once"
-	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --disable-pip-version-check --editable . && touch $@
+	echo "installing into $(VENV), about a minute, once: a virtual environment first, in some seconds"
+	$(PYTHON) -m venv $(VENV) && echo "then the packages, and kernels that a C++ compiler builds" && $(BIN)/python -m pip install --disable-pip-version-check --editable . && touch $@
 
 $(VENV)/.dev: pyproject.toml
-	echo "installing with what the tests need into $(VENV): some minutes, once"
-	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]' && touch $@ $(VENV)/.core
+	echo "installing with what the tests need into $(VENV), some minutes, once: a virtual environment first"
+	$(PYTHON) -m venv $(VENV) && echo "then the packages, and kernels that a C++ compiler builds" && $(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]' && touch $@ $(VENV)/.core

@@ -14,7 +14,6 @@ import shutil
 import sys
 import sysconfig
 import tomllib
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -138,9 +137,9 @@ def _place() -> str:
 
 
 def _is_editable() -> bool:
-    with suppress(metadata.PackageNotFoundError):
-        return '"editable": true' in (metadata.distribution(NAME).read_text("direct_url.json") or "")
-    return False
+    """By any of its distributions: in a checkout the first is the *.egg-info that a build leaves there."""
+    found = metadata.distributions(name=NAME)
+    return any('"editable": true' in (one.read_text("direct_url.json") or "") for one in found)
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from foundation import terminal
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
 _GAP = 2
@@ -24,15 +25,24 @@ def show(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collec
         numbers: headings of columns that are aligned to the right.
     """
     console = terminal.console()
+    for part in fitted(headings, rows, numbers):
+        console.print(part, crop=False, overflow="ignore")
+
+
+def fitted(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str] = (), *, stderr: bool = False
+) -> list[RenderableType]:
+    """What `show` prints, one below the other, for a display that is drawn again."""
+    from rich.text import Text
+
+    console = terminal.console(stderr=stderr)
     lines = [[cell.replace("\n", " ") for cell in row] for row in (headings, *rows)]
     for parts in (lines, [headings, *rows]):
         table = _table(parts, [heading in numbers for heading in headings])
         if console.measure(table, options=console.options.update(max_width=_ANY_WIDTH)).maximum <= console.width:
-            console.print(table, crop=False, overflow="ignore")
-            return
-    for row in lines[1:]:
-        console.print(row[0], overflow="fold")
-        console.print(_block(lines[0][1:], row[1:]))
+            return [table]
+    blocks = ((Text(row[0], overflow="fold"), _block(lines[0][1:], row[1:])) for row in lines[1:])
+    return [part for block in blocks for part in block]
 
 
 def _table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Table:

@@ -164,8 +164,13 @@ def to_flags(config: RunConfig) -> list[str]:
     parts: list[str] = []
     for name, value in given(config).items():
         if value is not False:
-            parts += [flag(name)] if value is True else [flag(name), str(value)]
+            parts += [flag(name)] if value is True else [flag(name), _typed(value)]
     return parts
+
+
+def _typed(value: object) -> str:
+    """A value as a person types it: 2000000, not 2000000.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def read_toml(path: Path) -> TomlSettings:

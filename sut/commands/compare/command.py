@@ -39,9 +39,10 @@ def main(argv: Sequence[str]) -> int:
     """Run the comparison; the last line of the output is JSON."""
     args = parser().read(argv)
     values, toml = flags.split(args, "compare")
-    configs = {name: _config(resolve({"preset": name, **values}, toml)) for name in args.presets}
+    configs = {name: settings_of(resolve({"preset": name, **values}, toml)) for name in args.presets}
     for one in configs.values():
-        run_process.check(to_flags(one))
+        for run in runs.planned(one, args.accuracy_samples).values():
+            run_process.check(to_flags(run))
     both = args.build == args.execute
     engine_of = compare_engines.build if args.build or both else compare_engines.find
     found = {name: engine_of(name, one, _root(args, one)) for name, one in configs.items()}
@@ -76,7 +77,7 @@ def parser() -> Parser:
     return found
 
 
-def _config(asked: RunConfig) -> RunConfig:
+def settings_of(asked: RunConfig) -> RunConfig:
     """The accelerated configuration without the settings of single runs; fp16 stays, for its notice."""
     if asked.is_on_nodes:
         raise UsageError(
@@ -84,7 +85,7 @@ def _config(asked: RunConfig) -> RunConfig:
             f"--executor {asked.executor}. Remove it."
         )
     check_backend(asked.backend)
-    return replace(asked, preset=None, scenario="Offline", mode="performance", target=None)
+    return replace(asked, preset=None, scenario="Offline", mode="performance", target=None, kpi=None)
 
 
 def _root(args: argparse.Namespace, config: RunConfig) -> Path:
@@ -138,7 +139,6 @@ def reference(config: RunConfig) -> RunConfig:
         batch_size=1,
         max_batch_tokens=None,
         steps=None,
-        kpi=None,
         fpmath_mode=None,
         executor="processes",
         engine=None,

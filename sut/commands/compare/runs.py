@@ -60,6 +60,13 @@ class RowStoppedError(SutError):
         self.exit_code = code if code > 0 else FAILED
 
 
+def planned(config: RunConfig, accuracy_samples: int | None) -> dict[str, RunConfig]:
+    """The runs of a row, by kind. A length in steps and a region of interest are those of a timed window."""
+    runs = {kind: replace(config, scenario=scenario, mode=mode) for kind, (scenario, mode) in _KINDS.items()}
+    scored = replace(runs["accuracy"], steps=None, roi=False, test_query_count=accuracy_samples)
+    return {**runs, "accuracy": scored}
+
+
 def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock: int) -> ComparisonRow:
     """Make all runs, with logs below `folder`; each inherits `lock`, see `sut.processes.directory_lock`.
 
@@ -67,9 +74,10 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
         RowStoppedError, RunFailedError: a run ended with an error.
     """
     started_s = time.perf_counter()
-    accuracy = _run("accuracy", replace(config, test_query_count=accuracy_samples), folder, lock)
+    of_kind = planned(config, accuracy_samples)
+    accuracy = _run("accuracy", of_kind["accuracy"], folder, lock)
     evaluation_s = time.perf_counter() - started_s
-    latency, throughput = (_run(kind, config, folder, lock) for kind in ("latency", "throughput"))
+    latency, throughput = (_run(kind, of_kind[kind], folder, lock) for kind in ("latency", "throughput"))
     scored, streamed, measured = accuracy.accuracy, latency.performance, throughput.performance
     assert scored and streamed and measured and latency.batches
     metric = TASKS[config.task].metric
@@ -110,15 +118,14 @@ def _invalid(kind: str, record: RunRecord) -> tuple[str, ...]:
 
 def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> RunRecord:
     """The record of one run."""
-    scenario, mode = _KINDS[kind]
-    one = replace(config, scenario=scenario, mode=mode, log_dir=folder / kind)
+    one = replace(config, log_dir=folder / kind)
     console = folder / f"{kind}.txt"
     number = list(_KINDS).index(kind) + 1
     try:
         folder.mkdir(parents=True, exist_ok=True)
         step = ("run", *to_flags(replace(one, log_dir=None)))
         with StepTimes(asset_paths.cache_dir(one)).doing(
-            f"  [{number}/{len(_KINDS)}] {kind}: {scenario} {mode}", *step
+            f"  [{number}/{len(_KINDS)}] {kind}: {one.scenario} {one.mode}", *step
         ):
             code = run_process.run(["run", *to_flags(one)], lock, console)
     except OSError as error:

@@ -12,25 +12,32 @@ from foundation.people_numbers import count, figure, megabytes
 from sut.commands.doctor.probe import BackendProbe
 from sut.commands.doctor.report import DoctorReport
 
+_MOST_NAME = 18  # columns
 _GOOD, _BAD, _ABSENT = "green", "bold red", "yellow"
 
 
 class TableRow(NamedTuple):
-    """A row of the table: name, text and rich's style."""
+    """A row of the table: name, text and rich's style; or a command, which keeps its line so that it can be copied."""
 
     name: str
     text: str
     style: str = ""
+    is_command: bool = False
 
 
 def show(report: DoctorReport) -> None:
     """Print the report as a table."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for row in rows(report):
+    console, found = terminal.console(), list(rows(report))
+    width = min(_MOST_NAME, max(len(row.name) for row in found))
+    for row in found:
+        if row.is_command:
+            console.print(f"  type: {row.text}", soft_wrap=True)
+            continue
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(style="dim", width=width, overflow="fold")
+        table.add_column(overflow="fold")
         table.add_row(row.name, row.text, style=row.style)
-    terminal.console().print(table)
+        console.print(table)
 
 
 def rows(report: DoctorReport) -> Iterator[TableRow]:
@@ -46,7 +53,7 @@ def rows(report: DoctorReport) -> Iterator[TableRow]:
     yield _cache(report)
     for one in report.missing:
         yield TableRow(f"no {one.what.removeprefix('extra ')}", one.brings, _ABSENT)
-        yield TableRow("", f"type: {one.todo}")
+        yield TableRow("", one.todo, is_command=True)
     yield TableRow("core", "works", _GOOD) if report.works else TableRow("core", "does NOT work", _BAD)
 
 

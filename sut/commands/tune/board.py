@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from foundation import terminal
+from foundation import tables, terminal
 from foundation.foreign_text import printable
 from foundation.people_numbers import clock, figure
 from sut.commands.tune import accuracy, table
@@ -60,5 +60,6 @@ class Board:
     def _render(self) -> RenderableType:
         now_s = time.monotonic() - self._since_s
         line = f"{clock(self._used_s + now_s)} of {clock(self._budget_s)}: {self._label}, {clock(now_s)}"
-        made = table.table(table.standings(self._rows), self._unit, accuracy.texts(self._rows))
-        return Group(made, Text(line, style="dim"))
+        made = table.columns(table.standings(self._rows), self._unit, accuracy.texts(self._rows))
+        parts = tables.fitted(made.headings, made.rows, made.numbers, stderr=True)
+        return Group(Text(line, style="dim"), *parts)  # a low terminal cuts the slowest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from foundation.people_numbers import count, figure, plain
 from foundation.rules import SCENARIOS
 from sut.commands.sweep.grid import Value
 from sut.commands.tune import accuracy, table
+from sut.commands.tune.request import Request
 from sut.commands.tune.table import Standing
 from sut.commands.tune.trials import TrialRow
 from sut.fetch import resolve as asset_paths
@@ -27,6 +28,7 @@ from sut.settings.resolve import given
 from sut.settings.settings import RunConfig
 
 NAME = "best.toml"
+_ENOUGH_MINUTES = 5
 _SPELT_OUT = ("instances", "cores_per_instance", "max_batch_tokens")
 
 
@@ -73,6 +75,18 @@ def share_of_peak(config: RunConfig, record: RunRecord, speed: float) -> tuple[f
     samples_per_s = speed * SCENARIOS[config.scenario].samples_per_query
     gops = samples_per_s * record.sample_tokens.mean * geometry.operations_per_token / 1e9
     return gops / limit.gops, limit.gops
+
+
+def nothing(rows: Sequence[TrialRow], request: Request) -> str:
+    """One line for a tuning without a winner; where time was short, with the command that goes on."""
+    if not any(row.stopped for row in rows):
+        return f"none of these can be used. Logs: {request.folder}"
+    minutes = plain(max(_ENOUGH_MINUTES, 4 * request.minutes))
+    again = f"--resume --minutes {minutes} --output-dir {shlex.quote(str(_near(request.folder.absolute())))}"
+    return (
+        f"expected an engine that runs and is scored in {plain(request.minutes)} minutes, found none. "
+        f"Type the same command with {again}"
+    )
 
 
 def write(best: Best, folder: Path) -> Path:
@@ -129,8 +143,8 @@ def _tuned(best: Best, path: Path) -> TunedRecord:
 
 
 def lines(best: Best, default: Standing | None, path: Path) -> list[tuple[str, str]]:
-    """The closing rows: what was found, how good it is, and what to type next."""
-    speed, shown = best.standing.speed or 0.0, shlex.quote(str(_near(path)))
+    """The closing rows: what was found, and how good it is."""
+    speed = best.standing.speed or 0.0
     rows = [("best", f"{best.config.backend} {best.record.effective_precision}, {_plan(best.standing.chosen)}")]
     rows.append((best.config.scenario, f"{figure(best.value)} {best.unit}"))
     if default and default.speed and default is not best.standing:
@@ -142,11 +156,18 @@ def lines(best: Best, default: Standing | None, path: Path) -> list[tuple[str, s
         )
     rows.append(("accuracy", _accuracy(best)))
     rows += [("note", notice) for notice in best.record.notices]
-    rows.append(("settings", shown))
-    peak = best.config.scenario == "Server"
-    rows.append(("next", f"python -m sut --config {shown}" + (f" --target-qps {plain(best.value)}" if peak else "")))
-    rows.append(("", f"python -m sut submit --short --submitter NAME --output-dir out --config {shown}"))
+    rows.append(("settings", str(_near(path))))
     return rows
+
+
+def commands(best: Best, path: Path) -> list[str]:
+    """What to type next: a run, and a trial of a submission."""
+    given = f"--config {shlex.quote(str(_near(path)))}"
+    rate = f" --target-qps {plain(best.value)}" if best.config.scenario == "Server" else ""
+    return [
+        f"python -m sut {given}{rate}",
+        f"python -m sut submit --short --submitter NAME --output-dir out {given}",
+    ]
 
 
 def _plan(chosen: Mapping[str, Value]) -> str:

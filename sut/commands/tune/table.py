@@ -6,8 +6,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
-
 from foundation.people_numbers import figure
 from sut.commands.sweep.grid import Value, shown
 from sut.commands.tune.trials import TrialRow
@@ -16,6 +14,7 @@ from sut.record.results import PeakResult
 _CORES, _BATCH = ("instances", "cores_per_instance"), "max_batch_tokens"
 _NAMED = ("backend", "precision", *_CORES, _BATCH)  # settings with a column of their own
 _MOST_ROWS = 14
+_MARK, _NO_MARK = "▶ ", "  "
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,18 @@ def value_of(speed: float, unit: str) -> float:
     return 1e3 / speed if unit == "ms" else speed
 
 
-def table(
+@dataclass(frozen=True)
+class Columns:
+    """The table as `foundation.tables` takes it."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: tuple[str, ...]
+
+
+def columns(
     found: Sequence[Standing], unit: str, accuracy: Mapping[tuple[Value, Value], str], best: Standing | None = None
-) -> Table:
+) -> Columns:
     """One row for each candidate.
 
     Args:
@@ -72,19 +80,21 @@ def table(
         best: the winner, which is marked.
     """
     others = list(dict.fromkeys(name for one in found for name in one.settings if name not in _NAMED))
-    made = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("", "engine", "instances × cores", "batch tokens", *others):
-        made.add_column(name, no_wrap=True)
-    for name in (unit, "of the best", "accuracy"):
-        made.add_column(name, justify="right" if name != "accuracy" else "left", no_wrap=True)
+    numbers, rows = (unit, "of the\nbest"), []
     top = max((one.speed or 0.0 for one in ([best] if best else found)), default=0.0)
     for one in found[:_MOST_ROWS]:
         speed = ("–", "–") if one.speed is None else (figure(value_of(one.speed, unit)), f"{one.speed / top:.0%}")
-        cells = [" ".join(map(str, one.engine)), _cores(one.chosen), shown(one.chosen.get(_BATCH, "–"))]
+        mark = "" if best is None else _MARK if one == best else _NO_MARK
+        cells = [mark + " ".join(map(str, one.engine)), _cores(one.chosen), _tokens(one.chosen.get(_BATCH))]
         cells += [shown(one.settings[name]) if name in one.settings else "–" for name in others]
-        made.add_row("▶" if one == best else "", *cells, *speed, accuracy.get(one.engine, ""))
-    return made
+        rows.append((*cells, *speed, accuracy.get(one.engine, "").replace(" of ", " of\n")))
+    named = ("engine", "instances\n× cores", "batch\ntokens", *others)
+    return Columns((*named, *numbers, "accuracy"), tuple(rows), numbers)
 
 
 def _cores(chosen: Mapping[str, Value]) -> str:
     return " × ".join(shown(chosen.get(name, "–")) for name in _CORES)
+
+
+def _tokens(value: Value | None) -> str:
+    return f"{value:,}" if isinstance(value, int) else "–"

@@ -11,7 +11,7 @@ from rich.table import Table
 from accuracy.targets import target as named_target
 from backends import BACKENDS
 from backends.bert.checkpoints import find_model
-from foundation import terminal
+from foundation import tables, terminal
 from foundation.people_numbers import clock
 from foundation.rules import SCENARIOS
 from sut.commands.sweep import rows
@@ -102,22 +102,26 @@ def _report(request: Request, found: Space, trials: Trials, judge: Judge, ranked
     by_settings = {tuple(one.settings.items()): one for one in standing}
     best = by_settings[ranked[0].chosen] if ranked else None
     order = [one for one in standing if one is best] + [one for one in standing if one is not best]
-    console.print(table.table(order, _unit(found), accuracy.texts(used), best))
+    made = table.columns(order, _unit(found), accuracy.texts(used), best)
+    tables.show(made.headings, made.rows, made.numbers)
     for line in _failures(found, trials, judge, standing):
         console.print(line, soft_wrap=True)
     if best is None:
-        console.print(f"none of these can be used. Logs: {request.folder}", soft_wrap=True)
+        console.print(outcome.nothing(used, request), soft_wrap=True)
         return False
-    made = _best(request, found, trials, judge, ranked[0], best)
-    path = outcome.write(made, request.folder)
+    winner = _best(request, found, trials, judge, ranked[0], best)
+    path = outcome.write(winner, request.folder)
     closing = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     closing.add_column(style="dim", no_wrap=True)
     closing.add_column(overflow="fold")
     default = by_settings.get(found.engines[0].chosen)
-    for name, value in outcome.lines(made, default, path):
+    for name, value in outcome.lines(winner, default, path):
         closing.add_row(name, value)
     console.print()
     console.print(closing)
+    console.print("next", style="dim")
+    for command in outcome.commands(winner, path):
+        console.print(f"  {command}", soft_wrap=True)  # a line as it is copied
     return True
 
 

@@ -54,6 +54,22 @@ def test_a_checkout_says_what_pyproject_says() -> None:
     assert {"bench", "dev"} <= set(installation.here())
 
 
+def test_an_editable_checkout_is_known_next_to_what_its_build_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a checkout `python -m` finds *.egg-info first, which does not say how it was installed."""
+    for name, file, text in (
+        ("a/mlperf_bert_sut.egg-info", "PKG-INFO", ""),
+        ("b/mlperf_bert_sut-1.dist-info", "direct_url.json", '{"dir_info": {"editable": true}}'),
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / file).write_text(text, encoding="utf-8")
+    monkeypatch.setattr("sys.path", [str(tmp_path / "a"), str(tmp_path / "b")])
+    assert installation.kind() == f"editable, a checkout in {ROOT}"
+    monkeypatch.setattr("sys.path", [str(tmp_path / "a")])
+    assert installation.kind() == f"not installed: a checkout in {ROOT}"
+
+
 def test_an_installed_distribution_says_the_same(request: pytest.FixtureRequest) -> None:
     here = installation.version(), installation.requirements()
     folder = request.getfixturevalue("copy")

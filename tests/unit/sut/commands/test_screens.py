@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import records
 
-from foundation import people_numbers
+from foundation import people_numbers, tables
 from sut.commands import assets, presets
 from sut.commands.compare import table as compare_table
 from sut.commands.compare.engines import PresetEngine
@@ -26,8 +26,10 @@ from sut.commands.doctor.report import CacheEntries, DoctorReport, LoadGen, Miss
 from sut.commands.replay import table as replay_table
 from sut.commands.sweep import best, summary
 from sut.commands.sweep import table as sweep_table
-from sut.commands.sweep.grid import axis, points
+from sut.commands.sweep.grid import Value, axis, points
 from sut.commands.sweep.rows import SweepRow
+from sut.commands.tune import table as tune_table
+from sut.commands.tune.trials import TrialRow
 from sut.machine.facts import MachineFacts
 from sut.record.results import Probe
 from sut.running import find_peak, terminal_report
@@ -69,6 +71,23 @@ def show_sweep() -> None:
     sweep_table.show(found, axes, rows, best.best(found, "performance"))
 
 
+def show_tune() -> None:
+    def row(backend: str, precision: str, speed: float) -> TrialRow:
+        chosen = {"instances": 16, "cores_per_instance": 14, "max_batch_tokens": 12_288}
+        result = records.record().performance
+        assert result
+        return TrialRow(
+            kind="trial", settings={"backend": backend, "precision": precision}, given={}, exit_code=0, error=None,
+            verdict="VALID", figures={}, result=replace(result, value=speed), chosen=chosen, wall_s=1.0, log_dir="",
+        )  # fmt: skip
+
+    rows = [row("onnxruntime", "int8-dynamic", 12_480.4), row("pytorch", "fp32", 0.9135)]
+    scored: dict[tuple[Value, Value], str] = {("onnxruntime", "int8-dynamic"): "F1 99.06 of 1,074 samples"}
+    found = tune_table.standings(rows)
+    made = tune_table.columns(found, "samples/s", scored, found[0])
+    tables.show(made.headings, made.rows, made.numbers)
+
+
 def show_compare() -> None:
     reference = ComparisonRow(
         what="onnxruntime fp32", metric="F1", accuracy=99.1389, samples_answered=10_833, latency_ms=0.7,
@@ -97,12 +116,17 @@ def show_doctor() -> None:
                          batch_ms={"fp32": 1_170.4, "int8-dynamic": 8.254})  # fmt: skip
     absent = replace(works, backend="openvino", works=False, installed=False)
     broken = replace(works, backend="pytorch", works=False, found="the engine crashed: its process exited")
-    missing = MissingPart("extra openvino", "backend openvino: int8 quantized by NNCF; .onnx files", "pip install x")
+    models = MissingPart("bert-large-mlperf, squad-dev", "the benchmark's model and data set", "python -m sut fetch x")
+    missing = MissingPart(
+        "extra openvino",
+        "backend openvino: int8 quantized by NNCF; .onnx files",
+        "pip install 'torch>=2.6' --index-url https://example.org/whl/cpu && pip install -e .",
+    )
     doctor_table.show(
         DoctorReport(
             works=True, machine=machine, installation="a checkout", loadgen=LoadGen("5.1.1", "v5.1", ""),
-            extras={"openvino": False}, backends=(works, absent, broken), fetched=("squad-dev",), missing=(missing,),
-            cache_dir="/cache", cache=(CacheEntries("engines", 1_204, 45_600_000_000),),
+            extras={"openvino": False}, backends=(works, absent, broken), fetched=("squad-dev",),
+            missing=(missing, models), cache_dir="/cache", cache=(CacheEntries("engines", 1_204, 45_600_000_000),),
         )
     )  # fmt: skip
 
@@ -142,6 +166,7 @@ SHOWN: dict[str, Callable[[], object]] = {
     "replay": show_replay,
     "run": show_run,
     "sweep": show_sweep,
+    "tune": show_tune,
 }
 
 

@@ -86,6 +86,12 @@ def test_the_command_line_of_a_preset_is_the_preset(preset: str) -> None:
     assert resolve(parsed("run", *to_flags(config))) == resolve(presets.settings(preset))
 
 
+@pytest.mark.parametrize("qps", ["2000000", "0.5", "1234.25"])
+def test_a_number_is_repeated_as_it_was_typed(qps: str) -> None:
+    typed = ["--scenario", "Server", "--target-qps", qps]
+    assert to_flags(resolve(parsed("run", *typed))) == typed
+
+
 def test_a_default_that_was_typed_is_repeated() -> None:
     typed = ["--backend", "onnxruntime", "--max-batch-tokens", "1536"]
     config = resolve(parsed("run", *typed))

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import records
-from rich.console import Console
 
 from submission.submit import request
 from sut.commands.tune import outcome, table
 from sut.commands.tune.outcome import Best
+from sut.commands.tune.request import Request
 from sut.commands.tune.trials import TrialRow
 from sut.record.results import PeakResult
 from sut.settings.resolve import resolve
@@ -86,22 +87,27 @@ def test_submit_takes_them_for_all_its_scenarios(tmp_path: Path) -> None:
 
 def test_the_closing_lines_say_how_good_it_is_and_what_to_type(tmp_path: Path) -> None:
     default = table.standings([row(190.0, precision="fp32")])[0]
-    lines = dict(reversed(outcome.lines(best(), default, tmp_path / "best.toml")))
+    path = tmp_path / "best.toml"
+    lines = dict(reversed(outcome.lines(best(), default, path)))
     assert lines["Offline"] == "760 samples/s"
     assert lines["of the limit"] == "71% of this machine's 820 GOP/s"
     assert "4.0 times as fast" in lines[""]
-    assert lines["next"].startswith("python -m sut --config ")
+    assert outcome.commands(best(), path)[0] == f"python -m sut --config {path}"
     server = replace(records.record(), result=PeakResult(value=760.0, probes=()))
     config = replace(best().config, scenario="Server")
-    lines = dict(outcome.lines(best(config=config, record=server, unit="queries/s"), None, tmp_path / "best.toml"))
-    assert lines["next"].endswith("--target-qps 760")
+    commands = outcome.commands(best(config=config, record=server, unit="queries/s"), path)
+    assert commands[0].endswith("--target-qps 760") and "--target-qps" not in commands[1]
+
+
+@pytest.mark.parametrize(("stopped", "says"), [(True, "--resume --minutes 5 --output-dir "), (False, "Logs: ")])
+def test_a_tuning_without_a_winner_says_what_to_type(stopped: bool, says: str, tmp_path: Path) -> None:
+    asked = Request(axes=[], values={}, toml={}, target=None, minutes=0.5, folder=tmp_path / "tuned", resume=False)
+    found = outcome.nothing([replace(row(None), stopped=stopped)], asked)
+    assert f"{says}{tmp_path / 'tuned'}" in found and "\n" not in found
 
 
 def test_the_table_marks_the_best_and_shows_a_latency_in_its_unit() -> None:
     found = table.standings(ROWS)
-    console = Console(width=120)
-    with console.capture() as printed:
-        console.print(table.table(found, "ms", {("pytorch", "int8"): "F1 99.16"}, found[0]))
-    lines = printed.get().splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["▶", "pytorch", "pytorch"]
-    assert "1.111" in lines[1] and "F1 99.16" in lines[1] and "84%" in lines[2]
+    rows = table.columns(found, "ms", {("pytorch", "int8"): "F1 99.16"}, found[0]).rows
+    assert [one[0] for one in rows] == ["▶ pytorch int8", "  pytorch int8", "  pytorch int8"]
+    assert "1.111" in rows[0] and "F1 99.16" in rows[0] and "84%" in rows[1]
