@@ -6,6 +6,7 @@ A row is read only from their run.json and LoadGen's logs, so every figure can b
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _KINDS = {
     "latency": ("SingleStream", "performance"),
     "throughput": ("Offline", "performance"),
 }
+SPEED = ("latency", "throughput")  # those without a score
 
 ABOUT = f"{len(_KINDS)} runs, of some 10 s each after its loading; the accuracy run takes each sample once"
 
@@ -75,9 +77,9 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
     """
     started_s = time.perf_counter()
     of_kind = planned(config, accuracy_samples)
-    accuracy = _run("accuracy", of_kind["accuracy"], folder, lock)
+    accuracy = run("accuracy", of_kind["accuracy"], folder, lock)
     evaluation_s = time.perf_counter() - started_s
-    latency, throughput = (_run(kind, of_kind[kind], folder, lock) for kind in ("latency", "throughput"))
+    latency, throughput = (run(kind, of_kind[kind], folder, lock) for kind in SPEED)
     scored, streamed, measured = accuracy.accuracy, latency.performance, throughput.performance
     assert scored and streamed and measured and latency.batches
     metric = TASKS[config.task].metric
@@ -99,7 +101,7 @@ def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock:
             for name, one in zip(_KINDS, (accuracy, latency, throughput), strict=True)
             for text in one.warnings or ()
         ),
-        invalid=(*_invalid("latency", latency), *_invalid("throughput", throughput)),
+        invalid=(*invalid("latency", latency), *invalid("throughput", throughput)),
     )
 
 
@@ -110,22 +112,30 @@ def _engine_samples_per_s(record: RunRecord) -> float:
     return batches.samples * len(batches.instances) / batches.engine_s
 
 
-def _invalid(kind: str, record: RunRecord) -> tuple[str, ...]:
+def invalid(kind: str, record: RunRecord) -> tuple[str, ...]:
+    """Why a run is not valid; empty if it is."""
     if record.verdict == "VALID":
         return ()
     return tuple(f"{kind}: {why}" for why in record.reasons or [record.verdict])
 
 
-def _run(kind: str, config: RunConfig, folder: Path, lock: int) -> RunRecord:
-    """The record of one run."""
+def run(kind: str, config: RunConfig, folder: Path, lock: int, kinds: Sequence[str] = tuple(_KINDS)) -> RunRecord:
+    """The record of one run.
+
+    Args:
+        kinds: those that are made, in their order, to say how many are left.
+
+    Raises:
+        RowStoppedError, RunFailedError: it ended with an error.
+    """
     one = replace(config, log_dir=folder / kind)
     console = folder / f"{kind}.txt"
-    number = list(_KINDS).index(kind) + 1
+    number = kinds.index(kind) + 1
     try:
         folder.mkdir(parents=True, exist_ok=True)
         step = ("run", *to_flags(replace(one, log_dir=None)))
         with StepTimes(asset_paths.cache_dir(one)).doing(
-            f"  [{number}/{len(_KINDS)}] {kind}: {one.scenario} {one.mode}", *step
+            f"  [{number}/{len(kinds)}] {kind}: {one.scenario} {one.mode}", *step
         ):
             code = run_process.run(["run", *to_flags(one)], lock, console)
     except OSError as error:
