@@ -68,19 +68,23 @@ def has_bfloat16() -> bool:
 
 
 class Int8Linear:
-    """In int8: bytes in; `output` is the encoding of y, a float type or, after GELU, bytes with one scale."""
+    """In int8: bytes in; `output` is the encoding of y, a float type, or bytes, which have one scale after GELU."""
 
     def __init__(self, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
         self.input_encoding = input_encoding(linear)
-        weight = as_tensor(linear.weight)
+        weight, bias = as_tensor(linear.weight), as_tensor(linear.bias)
+        weight_scale, scale = as_tensor(linear.weight_scale), 1.0
+        if output.multiplier is not None and gelu:
+            scale = 1 / float(output.multiplier[0])
+        elif output.multiplier is not None:  # oneDNN has one scale for all channels, but the weight's are its own
+            weight_scale, bias = weight_scale * output.multiplier, bias * output.multiplier
         self._input = (linear.input_scale, self.input_encoding.zero_point)
         self._weight = (
             torch.ops.onednn.qlinear_prepack(weight, [_TYPICAL_TOKENS, weight.shape[1]]),
-            as_tensor(linear.weight_scale),
+            weight_scale,
             torch.zeros(len(weight), dtype=torch.int32),  # zero points of the weight
-            as_tensor(linear.bias),
+            bias,
         )
-        scale = 1.0 if output.multiplier is None else 1 / float(output.multiplier[0])
         self._output = (scale, output.zero_point, output.dtype)
         self._fused = ("gelu", _NO_ARGUMENTS, "none") if gelu else ("none", _NO_ARGUMENTS, "")
         self._to = output

@@ -27,7 +27,7 @@ from backends.pytorch_cpu.kernels import (
     LayerNorm,
     int8_attention,
 )
-from backends.pytorch_cpu.kernels.int8_attention import QkvScales, TileAttention
+from backends.pytorch_cpu.kernels.int8_attention import Int8Attention, QkvScales
 from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
 from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, between, int8_linear
@@ -35,6 +35,7 @@ from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
 
 _FLOAT = Encoding(torch.float32)
+_INT8_ATTENTION = {"avx512bf16": "avx512vnni", "avx512vnni": "avx512vnni"}  # by the kernels next to oneDNN's products
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class PackedLayer:
     """One encoder layer: its linear layers under their names in an engine, and its two LayerNorms."""
 
     qkv: LinearLayer
-    attention: TileAttention | None  # None: by the kernels, in the arithmetic of the product's output
+    attention: Int8Attention | None  # None: by the kernels, in the arithmetic of the product's output
     attention_output: LinearLayer
     attention_norm: LayerNorm
     ffn_inner: LinearLayer  # GELU included
@@ -134,13 +135,14 @@ def from_engine(
     to_attention, to_norm = between(), between()._replace(in_blocks=in_blocks)
 
     @functools.cache
-    def attention(layer: int) -> TileAttention | None:
-        ranges = engine.attention(layer) if in_blocks else None
-        if ranges is None:
+    def attention(layer: int) -> Int8Attention | None:
+        variant = "amx" if in_blocks else _INT8_ATTENTION.get(kernels.name)
+        ranges = engine.attention(layer)
+        if variant is None or ranges is None:
             return None
         scales = QkvScales(*(as_tensor(part) for part in ranges))
         following = linear(layer, "attention_output").input_encoding
-        return int8_attention.find(scales, engine.config.num_attention_heads, following)
+        return int8_attention.find(scales, engine.config.num_attention_heads, following, variant)
 
     @functools.cache
     def linear(layer: int, name: str) -> LinearLayer:
@@ -149,7 +151,7 @@ def from_engine(
             return int8_linear(found, linear(layer, "ffn_output").input_encoding, kernels, True, product, sparse)
         if name == "qkv" and (reader := attention(layer)):
             shifted = replace(found, bias=found.bias - reader.scales.shift.numpy())
-            return int8_linear(shifted, reader.scales.encoding, kernels, False, product, sparse)
+            return int8_linear(shifted, reader.encoding, kernels, False, product, sparse)
         return int8_linear(found, to_attention if name == "qkv" else to_norm, kernels, False, product, sparse)
 
     return _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels, attention)
@@ -160,7 +162,7 @@ def _assemble(
     tensors: Arrays,
     linear: Callable[[int, str], LinearLayer],
     kernels: CpuKernels,
-    attention: Callable[[int], TileAttention | None] = lambda layer: None,
+    attention: Callable[[int], Int8Attention | None] = lambda layer: None,
 ) -> PackedBert:
     def norm(at: str) -> LayerNorm:
         weight, bias = (as_tensor(tensors[f"{at}.LayerNorm.{part}"]) for part in ("weight", "bias"))

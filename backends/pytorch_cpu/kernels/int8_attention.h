@@ -1,29 +1,24 @@
-// softmax(Q Kᵀ / √size) V over packed samples in int8, in AMX tiles: q, k and v are int8 in blocks of 64 channels, which
-// are one head, or two or four smaller ones.
+// softmax(Q Kᵀ / √size) V over packed samples in int8, in AMX tiles or by vpdpbusd: q, k and v are bytes in lines of 64
+// channels, which are one head, or two or four smaller ones.
 //
-// 16 queries at a time stand in the columns of every tile. The scores of a key are then one vector over the queries, so
-// nothing in the softmax is reduced across a vector, and four keys' weights, a byte each, are one 32-bit word of a query,
-// as the second product reads them. Keys are read in place; queries and values are transposed.
+// 16 queries at a time stand next to each other. The scores of a key are then one vector over the queries, so nothing in
+// the softmax is reduced across a vector, and four keys' weights, a byte each, are one 32-bit word of a query, as the
+// second product reads them.
 #pragma once
 #include <omp.h>
 
-#include <algorithm>
-
-#include "activation.h"
-#include "tiles.h"
+#include "int8_attention_products.h"
 
 struct Int8Qkv {
-  const int8_t* values;        // [3 × width / 64][rows][64]: queries, keys, values
-  int64_t rows;
+  Activation values;           // [rows, 3 × width]: queries, keys, values; uint8 with zero point 128
   const float* score_factor;   // [heads], of the integer scores; log2(e) / √size included
   const float* value_factor;   // [width], from the integer values to bytes of the context
   const float* value_offset;   // [width], what is added to those, the zero point included
-};
 
-constexpr int64_t kLine = 64;       // channels of a block
-constexpr int64_t kQueries = 16;    // at a time
-constexpr int64_t kTileKeys = 64;   // in a tile of weights
-constexpr int64_t kTile = 1024;     // bytes
+  Lines lines(int64_t row, int64_t channel) const {
+    return {(const uint8_t*)values.data + place(values, row, channel), values.row_stride};
+  }
+};
 
 // 2^x for x <= 30 to 1e-4 of it: weights have eight bits.
 inline Floats exp2_coarse(Floats x) {
@@ -44,54 +39,6 @@ inline Int32s round_to_int32(Floats x) {
 // The lowest bytes of four vectors as one 32-bit word a lane.
 inline Uint32s join_bytes(Int32s a, Int32s b, Int32s c, Int32s d) {
   return (Uint32s)a | (Uint32s)b << 8 | (Uint32s)c << 16 | (Uint32s)d << 24;
-}
-
-// to: [64 / 16][padded / 64][16][64], tiles of 16 channels by 64 keys; keys from `length` on are zero.
-inline void transpose_values(int8_t* to, const int8_t* rows, int64_t length, int64_t padded) {
-  for (int64_t key = 0; key < padded; key += kTileKeys) {
-    Uint32s words[4][16];  // [channels 4 c ... of each group of 16][group of four keys]
-    for (int64_t group = 0; group < 16; group++) {
-      __m512i row[4];
-#pragma GCC unroll 4
-      for (int64_t i = 0; i < 4; i++) {
-        const int64_t at = key + 4 * group + i;
-        row[i] = at < length ? load<__m512i>(rows + at * kLine) : _mm512_setzero_si512();
-      }
-      const __m512i low[2] = {_mm512_unpacklo_epi8(row[0], row[1]), _mm512_unpacklo_epi8(row[2], row[3])};
-      const __m512i high[2] = {_mm512_unpackhi_epi8(row[0], row[1]), _mm512_unpackhi_epi8(row[2], row[3])};
-      words[0][group] = (Uint32s)_mm512_unpacklo_epi16(low[0], low[1]);
-      words[1][group] = (Uint32s)_mm512_unpackhi_epi16(low[0], low[1]);
-      words[2][group] = (Uint32s)_mm512_unpacklo_epi16(high[0], high[1]);
-      words[3][group] = (Uint32s)_mm512_unpackhi_epi16(high[0], high[1]);
-    }
-    for (int64_t c = 0; c < 4; c++) {
-      transpose(words[c]);  // row i: channel i / 4 * 16 + 4 c + i % 4, of 64 keys
-      for (int64_t i = 0; i < 16; i++)
-        store(to + i / 4 * 16 * padded + key * 16 + (4 * c + i % 4) * kTileKeys, words[c][i]);
-    }
-  }
-}
-
-// scores: [keys][16 queries] of `tiles` × 16 keys.
-inline void multiply_keys(const int8_t* keys, int64_t tiles, const Uint32s* queries, int32_t* scores) {
-  _tile_loadd(6, queries, 64);
-  int64_t t = 0;
-  for (; t + 2 <= tiles; t += 2) {
-    _tile_zero(0);
-    _tile_loadd(4, keys + t * kTile, 64);
-    _tile_dpbssd(0, 4, 6);
-    _tile_zero(1);
-    _tile_loadd(5, keys + (t + 1) * kTile, 64);
-    _tile_dpbssd(1, 5, 6);
-    _tile_stored(0, scores + t * 256, 64);
-    _tile_stored(1, scores + (t + 1) * 256, 64);
-  }
-  if (t < tiles) {
-    _tile_zero(0);
-    _tile_loadd(4, keys + t * kTile, 64);
-    _tile_dpbssd(0, 4, 6);
-    _tile_stored(0, scores + t * 256, 64);
-  }
 }
 
 // weights: [padded / 4][16 queries], four keys a word, 255 for a query's highest score; returns 1 / their sums.
@@ -133,36 +80,6 @@ inline Floats softmax(const int32_t* scores, int64_t length, int64_t padded, flo
   return 1.0f / to_floats(total);
 }
 
-// sums: [16 × kGroups channels][16 queries] of values × weights.
-template <int kGroups>
-inline void multiply_values(const int8_t* values, const Uint32s* weights, int64_t tiles, int32_t* sums) {
-  const int64_t group = tiles * kTile;
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  for (int64_t t = 0; t < tiles; t++) {
-    const int8_t* from = values + t * kTile;
-    _tile_loadd(6, (const int8_t*)weights + t * kTile, 64);
-    _tile_loadd(4, from, 64);
-    _tile_dpbsud(0, 4, 6);
-    if (kGroups > 1) {
-      _tile_loadd(5, from + group, 64);
-      _tile_dpbsud(1, 5, 6);
-    }
-    if (kGroups > 2) {
-      _tile_loadd(4, from + 2 * group, 64);
-      _tile_dpbsud(2, 4, 6);
-      _tile_loadd(5, from + 3 * group, 64);
-      _tile_dpbsud(3, 5, 6);
-    }
-  }
-  _tile_stored(0, sums, 64);
-  _tile_stored(1, sums + 256, 64);
-  _tile_stored(2, sums + 512, 64);
-  _tile_stored(3, sums + 768, 64);
-}
-
 // `count` rows of 16 × kGroups bytes from sums[16 × kGroups channels][16 queries].
 template <int kGroups>
 inline void store_context(const int32_t* sums, Floats scale, const float* factor, const float* offset, uint8_t* to,
@@ -184,6 +101,7 @@ inline void store_context(const int32_t* sums, Floats scale, const float* factor
 }
 
 struct Int8Scratch {
+  Scratch<uint8_t> keys;
   Scratch<int8_t> values;
   Scratch<int32_t> scores, sums;
   Scratch<uint32_t> weights;
@@ -195,25 +113,27 @@ inline void attend(const Int8Qkv& qkv, int64_t heads, int64_t head, int64_t firs
                    const Activation& to) {
   static thread_local Int8Scratch scratch;
   constexpr int64_t kSize = 16 * kGroups;
-  const int64_t padded = round_up(length, kTileKeys), key_tiles = (length + 15) / 16, block = qkv.rows * kLine;
+  const int64_t padded = round_up(length, kTileKeys), width = heads * kSize;
+  const int64_t channel = head * kSize, inside = channel % kLine, line = channel - inside;
   int8_t* values = scratch.values.reserve(padded * kLine);
-  int32_t* scores = scratch.scores.reserve(key_tiles * 256);
-  int32_t* sums = scratch.sums.reserve(1024);
-  Uint32s* weights = (Uint32s*)scratch.weights.reserve(padded / 4 * 16);
-  const int64_t channel = head * kSize, inside = channel % kLine, blocks = heads * kSize / kLine;
-  const int8_t* queries = qkv.values + channel / kLine * block + first * kLine;
-  const int8_t* keys = queries + blocks * block;
-  transpose_values(values, keys + blocks * block, length, padded);
+  int32_t* scores = scratch.scores.reserve(padded * kQueries);
+  int32_t* sums = scratch.sums.reserve(kLine * kQueries);
+  Uint32s* weights = (Uint32s*)scratch.weights.reserve(padded / 4 * kQueries);
+  const Lines queries = qkv.lines(first, line);
+  const uint8_t* keys =
+      Int8Products::lay_out_keys(scratch.keys.reserve(padded * kLine), qkv.lines(first, width + line), length);
+  Int8Products::lay_out_values(values, qkv.lines(first, 2 * width + line), length, padded);
   for (int64_t q = 0; q < length; q += kQueries) {
     Uint32s words[16];  // [four channels][query]
 #pragma GCC unroll 16
-    for (int64_t i = 0; i < 16; i++) words[i] = load<Uint32s>(queries + std::min(q + i, length - 1) * kLine);
+    for (int64_t i = 0; i < 16; i++)
+      words[i] = (Uint32s)to_signed(load<__m512i>(queries.row(std::min(q + i, length - 1))));
     transpose(words);
-    for (int64_t w = 0; w < 16 && kSize < kLine; w++)  // of the block's other heads: products with their keys are 0
+    for (int64_t w = 0; w < 16 && kSize < kLine; w++)  // of the line's other heads: products with their keys are 0
       if (w < inside / 4 || w >= (inside + kSize) / 4) words[w] = Uint32s{};
-    multiply_keys(keys, key_tiles, words, scores);
+    Int8Products::multiply_keys<kGroups>(keys, inside, length, words, scores);
     const Floats scale = softmax(scores, length, padded, qkv.score_factor[head], weights);
-    multiply_values<kGroups>(values + inside * padded, weights, padded / kTileKeys, sums);
+    Int8Products::multiply_values<kGroups>(values, inside, weights, length, sums);
     uint8_t* out = (uint8_t*)to.data + place(to, first + q, channel);
     store_context<kGroups>(sums, scale, qkv.value_factor + channel, qkv.value_offset + channel, out, to.row_stride,
                            std::min(kQueries, length - q));
@@ -225,11 +145,11 @@ void int8_attention(const Int8Qkv& qkv, const int64_t* cu_seqlens, int64_t sampl
                     const Activation& to) {
 #pragma omp parallel
   {
-    configure_tiles();
+    Int8Products::begin();
 #pragma omp for schedule(dynamic) collapse(2)
     for (int64_t s = 0; s < samples; s++)
       for (int64_t h = 0; h < heads; h++)
         attend<kGroups>(qkv, heads, h, cu_seqlens[s], cu_seqlens[s + 1] - cu_seqlens[s], to);
-    _tile_release();
+    Int8Products::end();
   }
 }

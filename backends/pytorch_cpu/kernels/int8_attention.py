@@ -1,4 +1,4 @@
-"""Attention on int8 queries, keys and values in AMX tiles, in C++; and its twin in PyTorch, which tests hold it to.
+"""Attention on int8 queries, keys and values, in AMX tiles or AVX-512 VNNI, in C++; and its twin in PyTorch.
 
 The product before it writes the bytes, with half of bfloat16's traffic. Weights of the softmax are 0 to 255, 255 for a
 query's highest score, and are divided by the sum of these integers, so that rounding them keeps their sum.
@@ -7,17 +7,28 @@ query's highest score, and are divided by the sum of these integers, so that rou
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels import int8_product, native, reference
-from backends.pytorch_cpu.kernels.base import Activation, Encoding, by_row
+from backends.pytorch_cpu.kernels import native, reference
+from backends.pytorch_cpu.kernels.base import LINE_BYTES, Activation, Encoding, by_row
+from foundation import native_library
+from foundation.native_library import Function
 
-HEAD_SIZES = (16, 32, 64)  # a tile's rows have 64 bytes: channels of one head, or of several
+HEAD_SIZES = (16, 32, 64)  # channels of one head, or of several, are a cache line
+VARIANTS = ("amx", "avx512vnni")
 _LOG2_E = 1 / math.log(2)
+_ZERO_POINT = 128
+_FUNCTIONS = {
+    "runs_here": Function((), ctypes.c_int32),
+    "sut_int8_attention": Function(
+        (native.ActivationStruct, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 3, native.ActivationStruct)
+    ),
+}
 
 
 class QkvScales(NamedTuple):
@@ -30,17 +41,16 @@ class QkvScales(NamedTuple):
     scale: Tensor
     shift: Tensor
 
-    @property
-    def encoding(self) -> Encoding:
-        """Of the bytes; the shift is in the bias of the product that writes them."""
-        return Encoding(torch.int8, 1 / self.scale, 0, in_blocks=True)
 
+class Int8Attention:
+    """The attention of one layer, called as `CpuKernels.attention`; `encoding`: how it reads queries, keys and values.
 
-class TileAttention:
-    """The attention of one layer by the library `products.cpp`; called as `CpuKernels.attention`."""
+    The channels' shift is not in the encoding: it is in the bias of the product that writes them.
+    """
 
-    def __init__(self, library: ctypes.CDLL, scales: QkvScales, heads: int, to: Encoding) -> None:
+    def __init__(self, library: ctypes.CDLL, scales: QkvScales, heads: int, to: Encoding, in_blocks: bool) -> None:
         self._library, self._heads, self.scales = library, heads, scales
+        self.encoding = Encoding(torch.uint8, 1 / scales.scale, _ZERO_POINT, in_blocks)
         query, key, value = scales.scale.view(3, heads, -1)
         self._head_size = value.shape[1]
         assert to.multiplier is not None
@@ -52,24 +62,36 @@ class TileAttention:
         )
 
     def __call__(self, qkv: Tensor, cu_seqlens: Tensor, to: Activation) -> None:
-        pointers = [factor.data_ptr() for factor in self._factors]
+        x = native.activation_struct(Activation(qkv, self.encoding))
+        pointers = [tensor.data_ptr() for tensor in (*self._factors, cu_seqlens)]
         sizes = len(cu_seqlens) - 1, self._heads, self._head_size
-        self._library.sut_int8_attention(
-            qkv.data_ptr(), qkv.shape[1], *pointers, cu_seqlens.data_ptr(), *sizes, native.activation_struct(to)
-        )
+        self._library.sut_int8_attention(x, *pointers, *sizes, native.activation_struct(to))
 
 
-def find(scales: QkvScales, heads: int, to: Encoding) -> TileAttention | None:
-    """The attention in tiles, if it runs on this machine, has heads of this size, and can write this encoding."""
-    product, width = int8_product.find(), len(scales.scale) // 3
-    if product is None or width // heads not in HEAD_SIZES or width % 64 or to.dtype != torch.uint8:
+def find(scales: QkvScales, heads: int, to: Encoding, variant: str) -> Int8Attention | None:
+    """The attention of these `VARIANTS`, if it runs on this machine, has heads of this size, and can write `to`.
+
+    Tiles read queries, keys and values in blocks of channels, vectors by row.
+    """
+    width = len(scales.scale) // 3
+    if width // heads not in HEAD_SIZES or width % LINE_BYTES or to.dtype != torch.uint8:
         return None
-    return TileAttention(product.library, scales, heads, to)
+    library = load(variant)
+    return None if library is None else Int8Attention(library, scales, heads, to, in_blocks=variant == "amx")
+
+
+@functools.cache
+def load(variant: str) -> ctypes.CDLL | None:
+    """The library of one instruction set, if it was built and runs on this machine."""
+    return native_library.load(
+        f"backends.pytorch_cpu.kernels._int8_attention_{variant}", _FUNCTIONS, "slower attention runs"
+    )
 
 
 def plain(qkv: Tensor, scales: QkvScales, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
     """The same in PyTorch, in float64."""
-    rows = by_row(qkv).flatten(1)[: cu_seqlens[-1]] * scales.scale.double() + scales.shift
+    steps = by_row(qkv).flatten(1)[: cu_seqlens[-1]].double() - _ZERO_POINT
+    rows = steps * scales.scale + scales.shift
     contexts = [_attend(sample, heads) for sample in torch.split(rows, cu_seqlens.diff().tolist())]
     reference.store(torch.cat(contexts), to)
 

@@ -18,13 +18,11 @@ from backends.pytorch_cpu.kernels.base import Activation
 from foundation import native_library
 
 _X = (ctypes.c_void_p, *[ctypes.c_int64] * 3)  # its data, then rows, K and N
-_QKV = (ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4)  # its data, rows, three factors, cu_seqlens
 _FUNCTIONS = {
     "runs_here": native_library.Function((), ctypes.c_int32),
     "outputs_multiple": native_library.Function((), ctypes.c_int32),
     "inputs_multiple": native_library.Function((), ctypes.c_int32),
     "sut_int8_product": native_library.Function((*_X, *[ctypes.c_void_p] * 3, ctypes.c_int32, native.ActivationStruct)),
-    "sut_int8_attention": native_library.Function((*_QKV, *[ctypes.c_int64] * 3, native.ActivationStruct)),
 }
 
 

@@ -1,6 +1,5 @@
-// The int8 product and attention of our own, as C functions on plain pointers; setup.py builds them for AMX alone, where
-// oneDNN leaves half of the tiles' speed. int8_product.py and int8_attention.py call them.
-#include "int8_attention.h"
+// The int8 product of our own, as C functions on plain pointers; setup.py builds it for AMX alone, where oneDNN leaves
+// half of the tiles' speed. int8_product.py calls them.
 #include "int8_product.h"
 #include "peak.h"
 
@@ -34,13 +33,5 @@ void sut_int8_product(const uint8_t* x, int64_t rows, int64_t inputs, int64_t ou
                       const float* scale, const float* offset, int32_t has_gelu, Activation to) {
   const Int8Weights weights{panels, scale, offset, inputs, outputs};
   has_gelu ? product<true>(x, rows, weights, to) : product<false>(x, rows, weights, to);
-}
-
-void sut_int8_attention(const int8_t* qkv, int64_t rows, const float* score_factor, const float* value_factor,
-                        const float* value_offset, const int64_t* cu_seqlens, int64_t samples, int64_t heads,
-                        int64_t size, Activation to) {
-  const Int8Qkv operands{qkv, rows, score_factor, value_factor, value_offset};
-  const auto attention = size == 64 ? int8_attention<4> : size == 32 ? int8_attention<2> : int8_attention<1>;
-  attention(operands, cu_seqlens, samples, heads, to);
 }
 }

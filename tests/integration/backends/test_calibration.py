@@ -18,7 +18,8 @@ from backends.onnxruntime_cpu.graph import build as build_fp32
 from backends.onnxruntime_cpu.graph_builder import BuiltGraph
 from backends.onnxruntime_cpu.int8_graph import build as build_int8
 from backends.onnxruntime_cpu.session import has_wide_products, open_built
-from backends.pytorch_cpu.kernels import best, int8_product
+from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native
+from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.pytorch_cpu.packed_bert import from_engine
 from backends.quantization.calibration import RANGES, CalibrationSettings, calibrate, observe, quantize
 from backends.quantization.int8_model import QuantizedModel
@@ -97,9 +98,9 @@ def onnxruntime(built: BuiltGraph) -> Run:
     return run
 
 
-def pytorch(model: QuantizedModel) -> Run:
+def pytorch(model: QuantizedModel, product: TileProduct | None, kernels: CpuKernels) -> Run:
     """The same from the packed engine; all samples have the same length."""
-    bert = from_engine(model, best(model.config.hidden_size, model.config.head_size), int8_product.find())
+    bert = from_engine(model, kernels, product)
 
     @torch.inference_mode()
     def run(batch: Batch) -> np.ndarray:
@@ -133,6 +134,9 @@ def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> No
 
     ours, naive = (quantize(config, tensors, sites, settings) for settings in (SETTINGS, NAIVE))
     assert agreement(onnxruntime(build_int8(ours, has_wide_products()))) >= 0.99
-    assert agreement(pytorch(ours)) >= 0.99
+    kernels, product = best(config.hidden_size, config.head_size), int8_product.find()
+    assert agreement(pytorch(ours, product, kernels)) >= 0.99
+    if product and (library := native.load("avx512vnni")):
+        assert agreement(pytorch(ours, None, native.NativeKernels("avx512vnni", library))) >= 0.99
     assert agreement(onnxruntime(build_int8(naive, has_wide_products()))) < 0.97
-    assert agreement(pytorch(naive)) < 0.97
+    assert agreement(pytorch(naive, product, kernels)) < 0.97

@@ -1,9 +1,9 @@
-"""int8 attention in AMX tiles against its twin in float64, on odd lengths and poisoned outputs; and its ranges."""
+"""int8 attention against its twin in float64, on odd lengths and poisoned outputs; and its ranges."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,18 @@ from backends.bert import numpy_reference
 from backends.bert.config import BertConfig
 from backends.errors import BackendError
 from backends.pytorch_cpu import packed_bert
-from backends.pytorch_cpu.kernels import Activation, Encoding, best, int8_attention, int8_product, reference
+from backends.pytorch_cpu.kernels import (
+    Activation,
+    CpuKernels,
+    Encoding,
+    int8_attention,
+    int8_product,
+    native,
+    reference,
+)
 from backends.pytorch_cpu.kernels.base import by_row
-from backends.pytorch_cpu.kernels.int8_attention import HEAD_SIZES, QkvScales
+from backends.pytorch_cpu.kernels.int8_attention import HEAD_SIZES, VARIANTS, QkvScales
+from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from backends.quantization import attention_ranges
 from backends.quantization.int8_model import QuantizedModel, read_engine, write_engine
 
@@ -28,13 +37,18 @@ LENGTHS = [1, 2, 15, 16, 17, 63, 64, 65, 191, 384]
 STEPS = 30.0  # of the context's bytes, for a value of 1
 
 
-@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    if int8_product.find() is None:
-        pytest.skip("not built, or this machine has no AMX")
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    if int8_attention.load(request.param) is None:
+        pytest.skip("not built, or this machine lacks the instructions")
+    return str(request.param)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's threads until the test's end."""
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield
+    yield torch.set_num_threads
     torch.set_num_threads(before)
 
 
@@ -48,30 +62,34 @@ def outputs_of_qkv(tokens: int) -> np.ndarray:
 
 
 def attend(
-    x: np.ndarray, lengths: list[int], to: Encoding, heads: int = HEADS
+    x: np.ndarray, lengths: list[int], to: Encoding, variant: str, heads: int = HEADS
 ) -> tuple[Activation, torch.Tensor, torch.Tensor]:
     """The context in bytes; what the twin makes of the same bytes; what it makes of x itself."""
     scales = QkvScales(*map(torch.from_numpy, attention_ranges.of_rows(x, heads)))
     exact = torch.from_numpy(x)
-    steps = ((exact - scales.shift) / scales.scale).round().clamp(-128, 127).to(torch.int8)
-    qkv, ends = scales.encoding.laid_out(steps), torch.tensor([0, *lengths]).cumsum(0)
-    by_tiles = int8_attention.find(scales, heads, to)
-    assert by_tiles
+    attention = int8_attention.find(scales, heads, to, variant)
+    assert attention
+    qkv, ends = attention.encoding.empty(*x.shape), torch.tensor([0, *lengths]).cumsum(0)
+    qkv.values.fill_(77)
+    reference.store(exact - scales.shift, qkv)
     found = to.empty(len(x), WIDTH)
     found.values.fill_(77)
-    by_tiles(qkv, ends, found)
+    attention(qkv.values, ends, found)
     twin, floats = (Encoding(torch.float64).empty(len(x), WIDTH) for _ in range(2))
-    int8_attention.plain(qkv, scales, ends, heads, twin)
+    int8_attention.plain(qkv.values, scales, ends, heads, twin)
     reference.ReferenceKernels().attention(exact.double(), ends, heads, floats)
     return found, twin.values, floats.values
 
 
-@pytest.mark.parametrize("in_blocks", [False, True], ids=["by-row", "in-blocks"])
+@pytest.mark.parametrize(("in_blocks", "count"), [(False, 2), (True, 1)], ids=["by-row", "in-blocks"])
 @pytest.mark.parametrize("size", HEAD_SIZES)
-def test_tiles_are_their_twin(threads: None, size: int, in_blocks: bool) -> None:
+def test_both_are_their_twin(
+    threads: Callable[[int], None], variant: str, size: int, in_blocks: bool, count: int
+) -> None:
+    threads(count)
     lengths = np.random.default_rng(1).permutation(LENGTHS).tolist()
     to = Encoding(torch.uint8, torch.full((WIDTH,), STEPS), 121, in_blocks)
-    found, twin, exact = attend(outputs_of_qkv(sum(lengths)), lengths, to, WIDTH // size)
+    found, twin, exact = attend(outputs_of_qkv(sum(lengths)), lengths, to, variant, WIDTH // size)
     values = by_row(found.values).flatten(1)
     context = (values[: sum(lengths)].double() - 121) / STEPS
     inside = (twin * STEPS + 121).clamp(0, 255).sub(121) / STEPS
@@ -80,12 +98,12 @@ def test_tiles_are_their_twin(threads: None, size: int, in_blocks: bool) -> None
     assert (values[sum(lengths) :] == 77).all()
 
 
-def test_scores_that_select_one_key_and_scores_that_are_equal(threads: None) -> None:
+def test_scores_that_select_one_key_and_scores_that_are_equal(variant: str) -> None:
     x = outputs_of_qkv(130)
     x[:65, : 2 * WIDTH] *= 30  # of the first sample: nearly one key a query
     x[65:, : 2 * WIDTH] = 0.25
     to = Encoding(torch.uint8, torch.full((WIDTH,), STEPS), 121)
-    found, twin, _ = attend(x, [65, 65], to)
+    found, twin, _ = attend(x, [65, 65], to, variant)
     expected = (twin * STEPS + 121).clamp(0, 255)
     assert (found.values.double() - expected).abs().max() < 0.5 + 0.01 * STEPS
 
@@ -110,9 +128,9 @@ def test_channels_that_are_always_zero_have_a_scale() -> None:
 
 def test_other_heads_and_encodings_are_left_to_the_kernels() -> None:
     scales = QkvScales(torch.ones(3 * 96), torch.zeros(3 * 96))
-    assert int8_attention.find(scales, 3, Encoding(torch.uint8, torch.ones(96))) is None
+    assert int8_attention.find(scales, 3, Encoding(torch.uint8, torch.ones(96)), VARIANTS[0]) is None
     scales = QkvScales(torch.ones(3 * WIDTH), torch.zeros(3 * WIDTH))
-    assert int8_attention.find(scales, HEADS, Encoding(torch.bfloat16)) is None
+    assert int8_attention.find(scales, HEADS, Encoding(torch.bfloat16), VARIANTS[0]) is None
 
 
 def calibrated_engine(config: BertConfig) -> QuantizedModel:
@@ -126,17 +144,25 @@ def calibrated_engine(config: BertConfig) -> QuantizedModel:
 GEOMETRY = replace(SMALL, hidden_size=128, num_attention_heads=2, intermediate_size=192, num_hidden_layers=2)
 
 
+def next_to(variant: str) -> tuple[CpuKernels, TileProduct | None]:
+    """The kernels and the product that a model with this attention runs with."""
+    library = native.load(variant)
+    assert library
+    return native.NativeKernels(variant, library), int8_product.find() if variant == "amx" else None
+
+
 @torch.inference_mode()
-def test_a_model_attends_in_int8_if_its_engine_has_ranges(threads: None) -> None:
+def test_a_model_attends_in_int8_if_its_engine_has_ranges(variant: str) -> None:
     engine, batch = calibrated_engine(GEOMETRY), random_batch([1, 17, 200], seed=1)
-    bert = packed_bert.from_engine(engine, best(128, 64), int8_product.find())
+    kernels, product = next_to(variant)
+    bert = packed_bert.from_engine(engine, kernels, product)
     assert all(layer.attention for layer in bert.layers)
     tensors = random_tensors(GEOMETRY, 1)
     exact, twin = numpy_reference.infer_float(GEOMETRY, tensors, batch), numpy_reference.infer(engine, batch)
     error, of_twin = (float(np.abs(found - exact).mean()) for found in (bert(batch).numpy(), twin))
     assert error < 1.3 * of_twin  # the twin rounds all but the attention
     without = round_to_nearest(GEOMETRY, tensors)
-    assert not any(layer.attention for layer in packed_bert.from_engine(without, best(128, 64)).layers)
+    assert not any(layer.attention for layer in packed_bert.from_engine(without, kernels, product).layers)
 
 
 def test_an_engine_keeps_its_ranges_and_lacks_none(tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+// The two products of int8 attention, in AMX tiles or by vpdpbusd, and how each lays out keys and values. In both, 16
+// queries stand next to each other: a vector, or a row of a tile, has one key's scores or one channel's sums of all 16.
+//
+// Keys stay unsigned, as they are stored. That adds 128 times a query's sum to all its scores, which no softmax sees.
+#pragma once
+#include <algorithm>
+
+#include "activation.h"
+#include "tiles.h"
+
+constexpr int64_t kLine = 64;       // channels of a line, a byte each
+constexpr int64_t kQueries = 16;    // at a time
+constexpr int64_t kTileKeys = 64;   // in a tile of weights
+constexpr int64_t kTile = 1024;     // bytes
+
+// The lines of a sample's tokens: bytes with zero point 128, one head's or several small ones'.
+struct Lines {
+  const uint8_t* data;
+  int64_t stride;
+
+  const uint8_t* row(int64_t i) const { return data + i * stride; }
+};
+
+inline __m512i to_signed(__m512i bytes) { return _mm512_xor_si512(bytes, _mm512_set1_epi8((char)0x80)); }
+
+// words[c]: of each 16 channels those from 4 c on, four keys a word; keys from `length` on are zero.
+inline void interleave_keys(const Lines& values, int64_t key, int64_t length, Uint32s words[4]) {
+  __m512i row[4];
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < 4; i++)
+    row[i] = key + i < length ? to_signed(load<__m512i>(values.row(key + i))) : _mm512_setzero_si512();
+  const __m512i low[2] = {_mm512_unpacklo_epi8(row[0], row[1]), _mm512_unpacklo_epi8(row[2], row[3])};
+  const __m512i high[2] = {_mm512_unpackhi_epi8(row[0], row[1]), _mm512_unpackhi_epi8(row[2], row[3])};
+  words[0] = (Uint32s)_mm512_unpacklo_epi16(low[0], low[1]);
+  words[1] = (Uint32s)_mm512_unpackhi_epi16(low[0], low[1]);
+  words[2] = (Uint32s)_mm512_unpacklo_epi16(high[0], high[1]);
+  words[3] = (Uint32s)_mm512_unpackhi_epi16(high[0], high[1]);
+}
+
+#if defined(__AMX_INT8__)
+// Operands in tiles; lines lie next to each other, and their number is a multiple of 16.
+struct TileProducts {
+  static void begin() { configure_tiles(); }
+  static void end() { _tile_release(); }
+
+  // Keys are read in place.
+  static const uint8_t* lay_out_keys(uint8_t*, const Lines& keys, int64_t) { return keys.data; }
+
+  // to: [64 / 16][padded / 64][16][64], tiles of 16 channels by 64 keys.
+  static void lay_out_values(int8_t* to, const Lines& values, int64_t length, int64_t padded) {
+    for (int64_t key = 0; key < padded; key += kTileKeys) {
+      Uint32s words[4][16];  // [channels 4 c ... of each group of 16][group of four keys]
+      for (int64_t group = 0; group < 16; group++) {
+        Uint32s four[4];
+        interleave_keys(values, key + 4 * group, length, four);
+#pragma GCC unroll 4
+        for (int64_t c = 0; c < 4; c++) words[c][group] = four[c];
+      }
+      for (int64_t c = 0; c < 4; c++) {
+        transpose(words[c]);  // row i: channel i / 4 * 16 + 4 c + i % 4, of 64 keys
+        for (int64_t i = 0; i < 16; i++)
+          store(to + i / 4 * 16 * padded + key * 16 + (4 * c + i % 4) * kTileKeys, words[c][i]);
+      }
+    }
+  }
+
+  // scores: [keys][16 queries] of `length` keys, rounded up to 16; other heads' channels of `queries` are zero.
+  template <int kGroups>
+  static void multiply_keys(const uint8_t* keys, int64_t, int64_t length, const Uint32s* queries, int32_t* scores) {
+    const int64_t tiles = (length + 15) / 16;
+    _tile_loadd(6, queries, 64);
+    int64_t t = 0;
+    for (; t + 2 <= tiles; t += 2) {
+      _tile_zero(0);
+      _tile_loadd(4, keys + t * kTile, 64);
+      _tile_dpbusd(0, 4, 6);
+      _tile_zero(1);
+      _tile_loadd(5, keys + (t + 1) * kTile, 64);
+      _tile_dpbusd(1, 5, 6);
+      _tile_stored(0, scores + t * 256, 64);
+      _tile_stored(1, scores + (t + 1) * 256, 64);
+    }
+    if (t < tiles) {
+      _tile_zero(0);
+      _tile_loadd(4, keys + t * kTile, 64);
+      _tile_dpbusd(0, 4, 6);
+      _tile_stored(0, scores + t * 256, 64);
+    }
+  }
+
+  // sums: [16 × kGroups channels][16 queries] of values × weights; `inside`: the head's first channel in the line.
+  template <int kGroups>
+  static void multiply_values(const int8_t* values, int64_t inside, const Uint32s* weights, int64_t length,
+                              int32_t* sums) {
+    const int64_t tiles = (length + kTileKeys - 1) / kTileKeys, group = tiles * kTile;
+    values += inside / 16 * group;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t t = 0; t < tiles; t++) {
+      const int8_t* from = values + t * kTile;
+      _tile_loadd(6, (const int8_t*)weights + t * kTile, 64);
+      _tile_loadd(4, from, 64);
+      _tile_dpbsud(0, 4, 6);
+      if (kGroups > 1) {
+        _tile_loadd(5, from + group, 64);
+        _tile_dpbsud(1, 5, 6);
+      }
+      if (kGroups > 2) {
+        _tile_loadd(4, from + 2 * group, 64);
+        _tile_dpbsud(2, 4, 6);
+        _tile_loadd(5, from + 3 * group, 64);
+        _tile_dpbsud(3, 5, 6);
+      }
+    }
+    _tile_stored(0, sums, 64);
+    _tile_stored(1, sums + 256, 64);
+    _tile_stored(2, sums + 512, 64);
+    _tile_stored(3, sums + 768, 64);
+  }
+};
+typedef TileProducts Int8Products;
+#else
+inline Int32s multiply_add(Int32s sums, Uint32s bytes, Uint32s signed_bytes) {
+  return (Int32s)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)bytes, (__m512i)signed_bytes);
+}
+
+inline Uint32s broadcast_word(const void* from) {
+  int32_t word;
+  memcpy(&word, from, sizeof word);
+  return (Uint32s)_mm512_set1_epi32(word);
+}
+
+// Vectors over the queries, and one word of a key or of four keys' values for all of them.
+struct VectorProducts {
+  static constexpr int64_t kKeys = 8;  // at a time: their sums and 64 channels of the queries stay in registers
+
+  static void begin() {}
+  static void end() {}
+
+  // Next to each other: rows of the product before are 3 × width apart and share few sets of the first-level cache.
+  static const uint8_t* lay_out_keys(uint8_t* to, const Lines& keys, int64_t length) {
+    for (int64_t k = 0; k < length; k++) store(to + k * kLine, load<__m512i>(keys.row(k)));
+    return to;
+  }
+
+  // to: [padded / 4][4][16 words]: of each 16 channels those from 4 c on, four keys a word.
+  static void lay_out_values(int8_t* to, const Lines& values, int64_t length, int64_t) {
+    for (int64_t key = 0; key < length; key += 4) {
+      Uint32s words[4];
+      interleave_keys(values, key, length, words);
+#pragma GCC unroll 4
+      for (int64_t c = 0; c < 4; c++) store(to + key * kLine + c * 64, words[c]);
+    }
+  }
+
+  // scores: [keys][16 queries] of `length` keys, rounded up to kKeys.
+  template <int kGroups>
+  static void multiply_keys(const uint8_t* keys, int64_t inside, int64_t length, const Uint32s* queries,
+                            int32_t* scores) {
+    Uint32s words[4 * kGroups];
+#pragma GCC unroll 16
+    for (int64_t w = 0; w < 4 * kGroups; w++) words[w] = queries[inside / 4 + w];
+    for (int64_t key = 0; key < length; key += kKeys) {
+      const uint8_t* from = keys + key * kLine + inside;
+      Int32s sums[kKeys] = {};
+#pragma GCC unroll 16
+      for (int64_t w = 0; w < 4 * kGroups; w++)
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < kKeys; i++)
+          sums[i] = multiply_add(sums[i], broadcast_word(from + i * kLine + 4 * w), words[w]);
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kKeys; i++) store(scores + (key + i) * kQueries, sums[i]);
+    }
+  }
+
+  // sums: [16 × kGroups channels][16 queries] of values × weights; `inside`: the head's first channel in the line.
+  template <int kGroups>
+  static void multiply_values(const int8_t* values, int64_t inside, const Uint32s* weights, int64_t length,
+                              int32_t* sums) {
+    for (int64_t group = 0; group < kGroups; group++) {
+      Int32s channels[16] = {};
+      const int8_t* from = values + inside + 16 * group;
+      for (int64_t key = 0; key < length; key += 4) {
+        const Uint32s weight = weights[key / 4];
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < 16; i++)
+          channels[i] = multiply_add(channels[i], weight, broadcast_word(from + key * kLine + i / 4 * 64 + i % 4 * 4));
+      }
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < 16; i++) store(sums + (group * 16 + i) * kQueries, channels[i]);
+    }
+  }
+};
+typedef VectorProducts Int8Products;
+#endif
