@@ -14,31 +14,21 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
-from foundation import installation, program
-from foundation.errors import FAILED, INVALID, VALID, UserError
+from foundation import program
+from foundation.errors import FAILED, UserError
 from foundation.help_formatter import HelpFormatter
-from foundation.typed_json import encode
+from foundation.steps import doing
 from sut.errors import UsageError
 from sut.processes import directory_lock
 from training.launch import flags, worker
 from training.launch.plan import Layout
-from training.loop import announce, checkpoint_record, config, run_folder, settings_list, trainer, world
-from training.loop.events import CheckpointWritten, Event, Listener, RunEnded
-from training.loop.settings import FREE, PretrainingConfig
-from training.loop.world import World
-from training.network import host
-from training.records import caches
-from training.records.listening import Listening, listening
-from training.tasks import pretraining_setup
-from training.tasks.pretraining_setup import Opened
+from training.loop import checkpoint_record, config, run_folder, settings_list
+from training.loop.settings import PretrainingConfig
 
-_OF_ONE_NODE = {"data_dir", "train_dir", "eval_dir", "init_checkpoint", "vocab"}  # each node may mount them elsewhere
 _PATIENCE_S = 1.0  # for a command that was just killed
 _NO_CHECKPOINTS = (
     "note: without checkpoint_interval_steps, after a fault the training starts from its first step. "
@@ -62,15 +52,18 @@ def _shown() -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train in this process, or start the run's processes and wait for them; returns the exit code.
 
-    Raises as `work`.
+    Raises as `pretraining_run.work`.
     """
     given = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(given)
     settings = config.read(options.config, options.set)
     folder = options.output or _new_folder(options.config)
-    if "RANK" in os.environ:  # a launcher has started this process, ours or another one
-        return work(settings, folder, options)
-    gpus = torch.cuda.device_count() if settings.device != "cpu" else 0
+    is_launched = "RANK" in os.environ  # by ours or by another launcher, which says what it does
+    with nullcontext() if is_launched else doing("loading PyTorch"):
+        from training.tasks import pretraining_run, pretraining_setup
+    if is_launched:
+        return pretraining_run.work(settings, folder, options)
+    gpus = pretraining_run.gpus(settings)
     layout = flags.layout_of(options, settings.nodes, settings.devices_per_node, gpus)
     if note := layout.note(settings.nodes, settings.devices_per_node, settings.global_batch_size):
         print(note, file=sys.stderr)
@@ -86,9 +79,11 @@ def _start(
     settings: PretrainingConfig, folder: Path, options: argparse.Namespace, layout: Layout, given: Sequence[str]
 ) -> int:
     """Train in this process, or start this node's."""
+    from training.tasks import pretraining_run
+
     if layout.is_one_process:
         try:
-            return work(settings, folder, options)
+            return pretraining_run.work(settings, folder, options)
         except KeyboardInterrupt:
             _say_how_to_go_on(folder)
             raise
@@ -96,7 +91,7 @@ def _start(
         raise UsageError("expected a folder that all nodes share. Type: --output DIR, the same on each node")
     if settings.checkpoint_interval_steps is None:
         print(_NO_CHECKPOINTS, file=sys.stderr)
-    facts = _facts(settings)
+    facts = pretraining_run.facts(settings)
     from training.launch import start  # its import changes how torch logs
 
     run_folder.make(folder)
@@ -110,86 +105,6 @@ def _start(
 def _say_how_to_go_on(folder: Path) -> None:
     if checkpoint_record.newest_first(folder):
         print(f"To go on from the last checkpoint, type the same command with --output {folder}", file=sys.stderr)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _facts(settings: PretrainingConfig) -> dict[str, str]:
-    """What must be equal on all nodes, by name: what the processes would refuse is refused here, before they start."""
-    found = pretraining_setup.open_inputs(settings)
-    values = {name: str(value) for name, value in encode(settings).items() if name not in _OF_ONE_NODE}
-    counts = {"training samples": f"{len(found.training):,}", "evaluation samples": f"{len(found.evaluation):,}"}
-    return {"version": installation.version(), "torch": torch.__version__, **values, **counts}
-
-
-def work(settings: PretrainingConfig, folder: Path, options: argparse.Namespace) -> int:
-    """One process of the run: the whole of it, or one that a launcher has started.
-
-    Raises:
-        UserError: the run failed.
-        KeyboardInterrupt: it was interrupted, after a checkpoint.
-    """
-    host.prepare()
-    with world.joined(settings.device, settings.timeout_s) as here:
-        cleared = None
-        if options.clear_caches and here.local_rank == 0:
-            cleared = caches.clear([path for path in pretraining_setup.read_paths(settings) if path.exists()])
-        found = pretraining_setup.open_inputs(settings)  # before anything is written
-        run_folder.make(folder)
-        chosen = Listening(
-            organisation=options.organisation,
-            platform=options.platform,
-            cleared=cleared,
-            notices=_notices(settings, options.config),
-        )
-        if not here.is_first:
-            return train(settings, found, folder, here, ())
-        with listening(folder, chosen) as listeners:
-            return train(settings, found, folder, here, (*listeners, _report_checkpoint))
-
-
-def _notices(settings: PretrainingConfig, name: str) -> list[str]:
-    """What is said with every figure of the run."""
-    found = ["started from random weights"] if settings.init_checkpoint is None else []
-    return [*found, *(["a demo: a small model and little text"] if name == "demo" else [])]
-
-
-def train(settings: PretrainingConfig, found: Opened, folder: Path, here: World, listeners: Sequence[Listener]) -> int:
-    """Train on this rank; returns the exit code. Raises as `work`."""
-    plan = pretraining_setup.plan_of(settings)
-    began = announce.run_began(
-        "bert",
-        plan,
-        here,
-        folder,
-        settings=encode(settings),
-        hyperparameters=pretraining_setup.hyperparameters_of(settings),
-        started_s=announce.started_s(),
-        division="closed" if settings.division == "closed" else "open",
-    )
-    for listener in listeners:
-        listener(replace(began, free_settings=FREE))
-    for event in pretraining_setup.data_events(settings, found):
-        for listener in listeners:
-            listener(event)
-    try:
-        task = pretraining_setup.task_of(settings, found, _say if here.is_first else lambda _: None)
-    except UserError as error:
-        for listener in listeners:
-            listener(RunEnded(status="failed", step=0, samples=0, reason=str(error)))
-        raise
-    status = trainer.train(task, plan, folder, listeners, here)
-    if status == "interrupted":
-        raise KeyboardInterrupt
-    return VALID if status == "reached" else INVALID
-
-
-def _report_checkpoint(event: Event) -> None:
-    """The launcher counts restarts from the newest checkpoint."""
-    if isinstance(event, CheckpointWritten):
-        worker.wrote_checkpoint(event.step)
 
 
 def _new_folder(name: str) -> Path:

@@ -90,7 +90,12 @@ HEAVY = (
 LIGHT = (
     *PACKAGES,
     *("sut.settings.resolve", "sut.settings.flags", "sut.__main__", "sut.errors", "qsl.squad"),
-    *("training.finetune", "training.distill", "training.prune"),  # --help and a bad flag are quick
+    *(
+        "training.finetune",
+        "training.distill",
+        "training.prune",
+        "training.pretrain",
+    ),  # --help and a bad flag are quick
 )
 
 
