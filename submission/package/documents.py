@@ -54,6 +54,7 @@ def measurements(request: SubmissionRequest, weights: Weights, records: Records,
         "weights_sha256": weights.sha256,
         "weights_source": weights.source,
         **_architecture(any_record),
+        **_own(weights),
         "backend": request.run.backend,
         "precision": weights.precision,
         "instances": any_record.instances,
@@ -68,6 +69,12 @@ def measurements(request: SubmissionRequest, weights: Weights, records: Records,
 def _architecture(record: RunRecord) -> dict[str, str]:
     """The architecture and its size; empty for a graph that runs as it is, of which they are not known."""
     return {"model": record.geometry.description} if record.geometry else {}
+
+
+def _own(weights: Weights) -> dict[str, str]:
+    """What tells a model of the open division from the benchmark's: its own name, and how sparse it is."""
+    known = {"model_name": weights.name, "sparsity": weights.sparsity}
+    return {name: value for name, value in known.items() if value}
 
 
 def readme(
@@ -86,6 +93,7 @@ def readme(
         "weights": f"{weights.filename}, {weights.bytes:,} bytes, sha256 {weights.sha256}",
         "source": weights.source,
         **_architecture(one),
+        **_own(weights),
         "retraining": weights.retraining,
         "precision": f"{weights.precision}; weights: {weights.transformations}",
         "calibration": "see calibration.md" if one.engine else "none",

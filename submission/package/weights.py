@@ -13,6 +13,7 @@ from backends.bert.model import Model
 from backends.formats import weight_types
 from backends.formats.weight_types import Shares
 from backends.replay import REPLAY, read_spec
+from submission.package import model_card, pruned_weights
 from sut.fetch import resolve as asset_paths
 from sut.running import engines, model_choice
 from sut.settings.settings import DEMO, RunConfig
@@ -39,6 +40,8 @@ class Weights:
     retraining: str
     precision: str  # that runs
     transformations: str
+    name: str | None = None  # the model's own; None if it has none
+    sparsity: str | None = None  # counted in the weights; None if they are not pruned, or not read
     digest: str | None = None  # as run.json has it; None without files
 
     @property
@@ -59,6 +62,7 @@ def describe(config: RunConfig) -> Weights:
         _source(config, model, paths),
         precision=model_choice.precision(config, model, stored),
         transformations=_transformations(config, model, stored),
+        sparsity=None if engines.runs_graph(config, model) else pruned_weights.describe(model),
         digest=digest if paths else None,
     )
     return found if paths else replace(found, filename="none", sha256=digest)
@@ -70,7 +74,12 @@ def _source(config: RunConfig, model: Model, paths: Sequence[Path]) -> Weights:
     if config.model == DEMO:
         source = "this project's demo model, part of its source code: assets/demo"
         return _of_files(paths, source, "Yes: trained from scratch by this project (docs/design/demo-model.md)")
-    return _of_files(paths, f"given with --model {config.model}", "No: used as in the file")
+    folder = paths[0].resolve().parent
+    card = model_card.read(folder)
+    if card is None:
+        return _of_files(paths, f"given with --model {config.model}", "No: used as in the file")
+    found = _of_files(paths, f"trained by the submitter, given with --model {config.model}", f"Yes: {card.training}")
+    return replace(found, name=folder.name)
 
 
 def _transformations(config: RunConfig, model: Model, stored: Shares) -> str:

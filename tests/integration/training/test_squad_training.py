@@ -15,6 +15,7 @@ from backends.bert.checkpoints import find_model, has_ranges, read_weights
 from backends.bert.config import LINEARS
 from backends.quantization import qat_ranges
 from qsl import demo
+from submission.package import model_card
 from training import distill, finetune, prune
 from training.loop.plan import Plan
 from training.loop.trainer import train
@@ -62,6 +63,8 @@ def test_a_student_learns_from_its_teacher(
     assert has_ranges(find_model(str(tmp_path))) == ("--qat=0.5" in more)
     card = (tmp_path / "README.md").read_text()
     assert "teacher: demo" in card and "train.json, sha256" in card and "F1" in card
+    described = model_card.read(tmp_path)
+    assert described and "teacher demo" in described.training and "trained on train.json" in described.training
 
 
 def test_most_of_a_teacher_is_left_in_a_student_of_a_quarter_before_any_training(files: Path) -> None:

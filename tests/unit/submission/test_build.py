@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import records
 from plain_onnx import write_plain_onnx
+from small_bert import SMALL, random_tensors, write_model
 from submission_tree import Logs
 
 from backends.bert.checkpoints import find_model
+from backends.formats.random_weights import Pruning
 from foundation import rules
 from submission.check import tree, verdict
 from submission.package import build, documents, pack, weights
@@ -177,3 +179,40 @@ def test_the_generated_demo_set_has_the_required_number_of_samples(tmp_path: Pat
     demo.write(tmp_path / "dev.json", "dev", questions=DEMO_QUESTIONS)
     data = TASKS["squad"].open(tmp_path / "dev.json", asset_paths.demo_model() / "vocab.txt", tmp_path)
     assert len(data.features) == rules.SAMPLES
+
+
+@pytest.mark.parametrize("pattern", ["block4", "4x1"])
+def test_a_model_of_ones_own_is_described_by_its_card_and_its_zeros(tmp_path: Path, logs: Logs, pattern: str) -> None:
+    tiny = replace(SMALL, vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    tensors = random_tensors(tiny, 1)
+    for name, tensor in tensors.items():
+        if ".encoder." in name and tensor.ndim == 2:
+            Pruning(0.8, pattern).apply(name, tensor)
+    folder = write_model(tmp_path / "small-one", tiny, tensors)
+    foreign = weights.describe(RunConfig(model=str(folder)))
+    assert (foreign.name, foreign.retraining) == (None, "No: used as in the file")
+    (folder / "README.md").write_text(
+        "# A pruned BERT\n\n* F1 90.32 on the scored file\n* teacher: big, sha256 1\n* trained on: t.json, sha256 3\n"
+    )
+    made = parts(tmp_path, logs, "v6.1", "open", "--model", str(folder))
+    for step in made.steps:
+        change(step.folder(made.output), checksums={"weights": made.weights.digest or ""})
+    root = build.build(made)
+    where = build.layout_of(made.request, "Offline")
+    measured, said = json.loads((root / where.measurements).read_text()), (root / where.readme).read_text()
+    assert measured["model_name"] == "small-one"
+    assert measured["retraining"] == "Yes: A pruned BERT; teacher big, sha256 1; trained on t.json, sha256 3"
+    assert measured["weights_source"].startswith("trained by the submitter")
+    products = [tensor for name, tensor in tensors.items() if ".encoder." in name and tensor.ndim == 2]
+    zeros = sum(int((one == 0).sum()) for one in products) / sum(one.size for one in products)
+    inside = {"block4": "inputs", "4x1": "outputs"}[pattern]
+    assert measured["sparsity"] == (
+        f"{zeros:.1%} of the encoder's weights are zero, in blocks of four {inside}; by layer {zeros:.1%}"
+    )
+    assert measured["sparsity"] in said and measured["retraining"] in said
+    assert verdict.examine(tree.read(root), made.request.round).failures == ()
+
+
+def test_a_dense_model_has_no_zeros_to_tell() -> None:
+    found = weights.describe(RunConfig())
+    assert (found.name, found.sparsity) == (None, None)
