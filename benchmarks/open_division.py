@@ -4,7 +4,7 @@ Each rung of `sut.commands.compare.published` in int8, with random weights of it
 samples as long as SQuAD's, and SingleStream. They take turns (benchmarks/interleave.py). Goals are for machines without
 AMX, where dense products gain least; the last line is JSON.
 
-    python -m benchmarks.open_division                 # ten minutes on 2 cores; as long again to build int8 engines
+    python -m benchmarks.open_division                 # far longer the first time: it builds seven int8 engines
     python -m benchmarks.without_amx python -m benchmarks.open_division --markdown
     python -m benchmarks.open_division --only minilm-l12 mobilebert --rounds 3
 """

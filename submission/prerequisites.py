@@ -48,7 +48,7 @@ def check(request: SubmissionRequest, output: Workspace) -> Prerequisites:
     found = weights.describe(request.run)
     data = _data(request)
     _check_samples(request, len(data.features))
-    description = system_description.describe(request, found.precision)
+    description = system_description.describe(request, found.precision, found.notes)
     _check_room(request, output, data.features)
     return Prerequisites(description, found, data)
 

@@ -6,7 +6,7 @@ with the missing keys, to be filled in. A trial uses "unknown (trial)" instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_toml
@@ -39,11 +39,12 @@ _HINTS = {
 }
 
 
-def describe(request: SubmissionRequest, precision: str | None = None) -> dict[str, str]:
+def describe(request: SubmissionRequest, precision: str | None = None, of_model: Sequence[str] = ()) -> dict[str, str]:
     """All 35 keys, and 13 more of a system behind a network.
 
     Args:
         precision: that runs, if it is not the setting (an .onnx file has its own).
+        of_model: what distinguishes a model of one's own, for the notes.
 
     Raises:
         UsageError: a key is unknown or wrong, or a required one has no value (allowed in a trial).
@@ -55,7 +56,9 @@ def describe(request: SubmissionRequest, precision: str | None = None) -> dict[s
             "them, or type --network-division."
         )
     found = (
-        dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "") | known(request, precision or request.run.precision) | given
+        dict.fromkeys(rounds.SYSTEM_KEYS_MAY_BE_EMPTY, "")
+        | known(request, precision or request.run.precision, of_model)
+        | given
     )
     required = [*rounds.SYSTEM_KEYS, *(rounds.NETWORK_KEYS if request.run.network_division else ())]
     missing = [key for key in required if not found.get(key)]
@@ -69,14 +72,14 @@ def describe(request: SubmissionRequest, precision: str | None = None) -> dict[s
     return described | ({rounds.IS_NETWORK: "true"} if request.run.network_division else {})
 
 
-def known(request: SubmissionRequest, precision: str) -> dict[str, str]:
+def known(request: SubmissionRequest, precision: str, of_model: Sequence[str] = ()) -> dict[str, str]:
     """The facts that need no person: from the request, the machines and the software."""
     return {
         **_of_machines(request),
         "division": request.division,
         "submitter": request.submitter,
         "system_type": "edge",
-        "sw_notes": f"backend {request.run.backend}, precision {precision}",
+        "sw_notes": "; ".join([f"backend {request.run.backend}, precision {precision}", *of_model]),
     }
 
 

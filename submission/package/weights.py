@@ -45,6 +45,12 @@ class Weights:
     digest: str | None = None  # as run.json has it; None without files
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What distinguishes a model of one's own, for the system's description."""
+        named = (f"model {self.name}, retrained",) if self.name else ()
+        return (*named, self.sparsity.partition(";")[0]) if self.sparsity else named
+
+    @property
     def types(self) -> str:
         """Their type when they run, in the rules' words: int8, not int8-dynamic."""
         return self.precision.partition("-")[0]

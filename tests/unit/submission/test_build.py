@@ -18,7 +18,7 @@ from backends.bert.checkpoints import find_model
 from backends.formats.random_weights import Pruning
 from foundation import rules
 from submission.check import tree, verdict
-from submission.package import build, documents, pack, weights
+from submission.package import build, documents, pack, system_description, weights
 from submission.package.build import TreeInputs
 from submission.rules import rounds
 from submission.submit import plan, request
@@ -209,6 +209,8 @@ def test_a_model_of_ones_own_is_described_by_its_card_and_its_zeros(tmp_path: Pa
     assert measured["sparsity"] == (
         f"{zeros:.1%} of the encoder's weights are zero, in blocks of four {inside}; by layer {zeros:.1%}"
     )
+    notes = system_description.known(made.request, "int8", made.weights.notes)["sw_notes"]
+    assert notes.startswith("backend onnxruntime, precision int8; model small-one, retrained; ") and "are zero" in notes
     assert measured["sparsity"] in said and measured["retraining"] in said
     assert verdict.examine(tree.read(root), made.request.round).failures == ()
 
