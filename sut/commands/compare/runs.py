@@ -63,10 +63,14 @@ class RowStoppedError(SutError):
 
 
 def planned(config: RunConfig, accuracy_samples: int | None) -> dict[str, RunConfig]:
-    """The runs of a row, by kind. A length in steps and a region of interest are those of a timed window."""
+    """The runs of a row, by kind.
+
+    A region of interest is one of a timed window. A length in steps is the throughput's: ten batches are too few
+    queries for a percentile of latency.
+    """
     runs = {kind: replace(config, scenario=scenario, mode=mode) for kind, (scenario, mode) in _KINDS.items()}
     scored = replace(runs["accuracy"], steps=None, roi=False, test_query_count=accuracy_samples)
-    return {**runs, "accuracy": scored}
+    return {**runs, "accuracy": scored, "latency": replace(runs["latency"], steps=None)}
 
 
 def measure(config: RunConfig, folder: Path, accuracy_samples: int | None, lock: int) -> ComparisonRow:

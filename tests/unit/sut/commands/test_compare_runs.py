@@ -19,7 +19,7 @@ def test_each_run_is_one_that_run_takes(preset: str) -> None:
     for config in (accelerated, command.reference(accelerated)):
         found = runs.planned(config, 20)
         assert (found["accuracy"].mode, found["accuracy"].test_query_count) == ("accuracy", 20)
-        assert found["latency"].steps == found["throughput"].steps == config.steps
+        assert (found["latency"].steps, found["throughput"].steps) == (None, config.steps)
         for one in found.values():
             values, toml = flags.split(parser.read(to_flags(one)), "run")
             assert resolve(values, toml) == one
