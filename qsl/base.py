@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from foundation.arrays import Int32, Int64
 from foundation.errors import UserError
+
+if TYPE_CHECKING:  # the table of tasks imports this module for a help page, without NumPy
+    from foundation.arrays import Int32, Int64
 
 
 class DatasetError(UserError, ValueError):
@@ -38,7 +39,7 @@ class Features:
     @property
     def lengths(self) -> Int64:
         """Tokens of each sample, int64 [N]."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @property
     def total_tokens(self) -> int:

@@ -8,7 +8,7 @@ headroom for twice that. A build needs no GPU; if there is one, the fastest GEMM
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +128,8 @@ def _keys(weights: ModelWeights) -> Iterator[tuple[int, str]]:
 _LINEARS = {INT8: _int8, FP8: _fp8}
 
 
-def _settings() -> dict[str, Any]:
-    return {**asdict(CalibrationSettings()), "fp8_room": _HEADROOM}
+def _settings(model: Model) -> dict[str, Any]:
+    return {**int8_builder.settings(model), "fp8_room": _HEADROOM}
 
 
 BUILDER = EngineBuilder(

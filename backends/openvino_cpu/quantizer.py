@@ -36,7 +36,7 @@ _DISTRIBUTIONS = ("openvino", "nncf")
 Reference = tuple[Feed, Int64]  # one sample and fp32's answer
 
 
-def _settings() -> dict[str, Any]:
+def _settings(_model: Model) -> dict[str, Any]:
     """The libraries' versions are part of the key: they determine the engine."""
     try:
         return {name: metadata.version(name) for name in _DISTRIBUTIONS} | {"least_agreement": MIN_AGREEMENT}

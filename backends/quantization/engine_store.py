@@ -39,7 +39,7 @@ class EngineBuilder:
     """How the engines of a backend are built; backends with the same builder share their engines."""
 
     sources: tuple[Path, ...]  # the code that determines an engine, part of its key
-    settings: Callable[[], dict[str, Any]]  # what else determines it, besides model and samples
+    settings: Callable[[Model], dict[str, Any]]  # what else determines it, besides model and samples
     is_complete: Callable[[Path], bool]
     build: BuildEngine
     takes_ranges: bool = False  # can use the model's own ranges; it then gets no samples

@@ -6,7 +6,7 @@ The format is neutral (`int8_model`), so both backends share one engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from backends.quantization.engine_store import About, EngineBuilder, Progress, s
 from backends.quantization.int8_model import QuantizedModel
 
 
-def _settings() -> dict[str, Any]:
-    return asdict(CalibrationSettings())
+def settings(model: Model) -> dict[str, Any]:
+    """Random weights are for speed alone: compensating their rounding would take minutes of a build for nothing."""
+    return asdict(CalibrationSettings(compensated=not model.is_random))
 
 
 def _build(
@@ -36,12 +37,18 @@ def quantize(
 ) -> QuantizedModel:
     """The model calibrated on `samples`, batches of one sample each; without samples, with its own ranges.
 
+    Args:
+        about: of the engine; those of its `settings` that it lacks are the defaults.
+
     Raises:
         BackendError: there are no samples, and a linear layer has no range.
     """
     if not samples:
         return qat_ranges.quantize(weights, about)
-    return calibration.calibrate(weights.config, weights.tensors, samples, CalibrationSettings(), threads, progress)
+    given = {one.name: about[one.name] for one in fields(CalibrationSettings) if one.name in about}
+    return calibration.calibrate(
+        weights.config, weights.tensors, samples, CalibrationSettings(**given), threads, progress
+    )
 
 
 # The modules that determine a model in memory, from its checkpoint on; and a calibrated one.
@@ -65,7 +72,7 @@ CALIBRATED_BY = (
 )
 BUILDER = EngineBuilder(
     sources(*CALIBRATED_BY),
-    _settings,
+    settings,
     int8_model.FORMAT.is_complete,
     _build,
     takes_ranges=True,

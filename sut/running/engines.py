@@ -121,7 +121,7 @@ def _named(directory: Path, config: RunConfig, model: Model) -> Path:
 def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | None = None) -> Path:
     """The directory of the engine for `config`, in `root` or the cache; built if it is missing or incomplete."""
     inputs = _inputs(config, model, open_data)
-    directory = _directory(config, inputs, root)
+    directory = _directory(config, model, inputs, root)
     if not _is_whole(config, directory):
         _build(config, model, inputs, directory)
     return directory
@@ -129,14 +129,14 @@ def engine(config: RunConfig, model: Model, open_data: OpenData, root: Path | No
 
 def existing(config: RunConfig, model: Model, open_data: OpenData) -> Path | None:
     """The directory of the engine for `config` in the cache; None if it has to be built first."""
-    directory = _directory(config, _inputs(config, model, open_data), None)
+    directory = _directory(config, model, _inputs(config, model, open_data), None)
     return directory if _is_whole(config, directory) else None
 
 
-def _directory(config: RunConfig, inputs: _EngineInputs, root: Path | None) -> Path:
+def _directory(config: RunConfig, model: Model, inputs: _EngineInputs, root: Path | None) -> Path:
     builder = backends.engine_builder(config.backend)
     content = {name: value for name, value in inputs.about.items() if name not in _NOT_CONTENT}
-    return (root or default_root(config)) / feature_cache.key(builder.settings(), content, *builder.sources)
+    return (root or default_root(config)) / feature_cache.key(builder.settings(model), content, *builder.sources)
 
 
 def _is_whole(config: RunConfig, directory: Path) -> bool:
@@ -155,7 +155,7 @@ def _build(config: RunConfig, model: Model, inputs: _EngineInputs, directory: Pa
             directory,
             model,
             inputs.samples,
-            {**inputs.about, **builder.settings(), "built_on": machine_facts.kind()},
+            {**inputs.about, **builder.settings(model), "built_on": machine_facts.kind()},
             machine_facts.cores(),
             lambda part, done, total: say(f"{part}: {done:,} of {total:,}"),
         )
