@@ -45,10 +45,10 @@ class StepTimes:
         return statistics.median(found) if (found := self._read(step)) else None
 
     def add(self, seconds: float, *step: object) -> None:
-        """The step took this long."""
+        """The step took this long. A cache that does not exist is not made for it."""
         path = self._path(step)
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             atomic_write.write_text(path, json.dumps([*self._read(step), round(seconds, 3)][-_KEPT:]) + "\n")
 
     def _read(self, step: tuple[object, ...]) -> list[float]:
