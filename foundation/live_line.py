@@ -16,6 +16,7 @@ from foundation.people_numbers import typed
 
 WIDTH = "MLPERF_BERT_SUT_LIVE_WIDTH"
 _NOTEBOOK, _NOTEBOOK_COLUMNS = "ipykernel", 100  # its stream is no terminal, and carriage returns work in it
+_UNKNOWN_COLUMNS = 80
 _LIVE_S, _EVERY_S = 0.25, 10.0  # between two states: of a live line, of lines
 _LONGEST_BAR, _SHORTEST_BAR = 20, 5  # cells
 _DONE, _LEFT = "━", "─"
@@ -67,9 +68,10 @@ def width() -> int | None:
     if not sys.stderr.isatty():
         return None
     try:
-        return max(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 1)  # a full line would wrap
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
     except OSError:
-        return 79
+        columns = 0
+    return max((columns or _UNKNOWN_COLUMNS) - 1, 1)  # a full line would wrap; a terminal may give its size as 0
 
 
 def fitted(text: str, share: float | None, columns: int) -> str:
