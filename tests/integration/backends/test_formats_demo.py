@@ -26,6 +26,7 @@ from sut.fetch.resolve import demo_model
 
 ENGINES = ("onnxruntime", "pytorch")  # which run our own int8 engines
 FLOAT_ENGINES = (*ENGINES, "openvino")
+QUESTIONS = 150
 # Each engine and each format. That all formats hold the same bytes, on every engine: unit/backends/test_formats.py.
 PAIRS = [*((engine, "safetensors") for engine in FLOAT_ENGINES), *zip(cycle(FLOAT_ENGINES), [*FLOAT][1:], strict=False)]
 
@@ -33,7 +34,7 @@ PAIRS = [*((engine, "safetensors") for engine in FLOAT_ENGINES), *zip(cycle(FLOA
 @pytest.fixture(scope="module")
 def demo_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, squad.SquadFeatures]:
     path = tmp_path_factory.mktemp("demo") / "dev.json"
-    demo.write(path, "dev", questions=150)
+    demo.write(path, "dev", questions=QUESTIONS)
     return path, squad.load(path, demo_model() / "vocab.txt", None)
 
 
@@ -63,11 +64,14 @@ def test_the_demo_scores_the_same_in_every_format(tmp_path: Path, demo_set: tupl
     scores = {run(engine, FLOAT[form](tmp_path / engine / form, config, tensors), demo_set) for engine, form in PAIRS}
     assert len(scores) == 1, scores
     ((_, f1),) = scores
+    rounded: dict[str, set[tuple[float, float]]] = {engine: set() for engine in ENGINES}
     for form, write in ROUNDED.items():
         path = write(tmp_path / form, config, tensors, learnt)
         built = write_engine(tmp_path / f"{form}.engine", qat_ranges.quantize(read_weights(find_model(str(path))), {}))
         for engine in ENGINES:
-            assert run(engine, path, demo_set, "int8", built)[1] >= 0.999 * f1
+            rounded[engine].add(run(engine, path, demo_set, "int8", built))
+    for ((_, int8),) in rounded.values():  # each form scores the same; ranges as naive as these may cost an answer
+        assert int8 >= f1 - 100 / QUESTIONS
 
 
 def run(engine: str, path: Path, data: Any, precision: str = "fp32", built: Path | None = None) -> tuple[float, float]:

@@ -28,7 +28,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> tuple[Play, list[list[str]]]:
     made: list[list[str]] = []
 
     def ending(verdict: str, code: int) -> None:
-        def run(flags: list[str], lock: int, becomes: Path) -> int:
+        def captured(flags: list[str], _show: object, *, becomes: Path, **_: object) -> tuple[int, str]:
             assert becomes.parent == Path(flags[flags.index("--log-dir") + 1]).parent
             made.append(list(flags))
             folder = Path(flags[flags.index("--log-dir") + 1])
@@ -41,9 +41,9 @@ def play(monkeypatch: pytest.MonkeyPatch) -> tuple[Play, list[list[str]]]:
             lines = [{"key": key, "value": value, "metadata": {"is_error": False}} for key, value in values.items()]
             text = "".join(f":::MLLOG {json.dumps(line)}\n" for line in lines)
             (folder / "mlperf_log_detail.txt").write_text(text)
-            return code
+            return code, ""
 
-        monkeypatch.setattr(run_process, "run", run)
+        monkeypatch.setattr(run_process, "captured", captured)
 
     return ending, made
 
