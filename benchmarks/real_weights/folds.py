@@ -1,6 +1,6 @@
 """Models to measure: a pre-trained BERT, fine-tuned on one half of the questions of a SQuAD file, for the other half.
 
-Each seed divides the file anew and gives two models, so that each question is answered once a seed, by a model that was
+Each seed divides the file again and gives two models, so that each question is answered once a seed, by a model that was
 not trained on it. Finished models are kept: a second measurement trains nothing.
 """
 
