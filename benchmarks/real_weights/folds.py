@@ -1,7 +1,7 @@
 """Models to measure: a pre-trained BERT, fine-tuned on one half of the questions of a SQuAD file, for the other half.
 
-Each seed divides the file again and gives two models, so that each question is answered once a seed, by a model that was
-not trained on it. Finished models are kept: a second measurement trains nothing.
+Each seed divides the file again and gives two models, so that each question is answered once a seed, by a model that
+was not trained on it. Finished models are kept: a second measurement trains nothing.
 """
 
 from __future__ import annotations
