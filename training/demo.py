@@ -13,21 +13,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
+from accuracy.squad import SquadScore
 from foundation import program
-from qsl import demo
+from foundation.help_formatter import HelpFormatter
+from foundation.steps import doing
+from qsl import demo, tokenizer_files
 from qsl.wordpiece import WordPiece
-from training.loop.world import ALONE
-from training.network import model_files
-from training.tasks.question_answering import BATCH, QuestionTask
-from training.tasks.recipe_flags import add_flags, command, require_least, run_dir
-from training.tasks.recipes import Recipe, cosine, train_model
-from training.text import vocabulary
+from training.tasks.recipe_flags import BATCH, add_flags, command, loading, require_least, run_dir
 
 QUESTIONS = 262_144
-RATE, WARMUP_STEPS, DECAY_FROM, LAST_SHARE = 1.5e-3, 200, 0.5, 0.01
-EVALUATE_EVERY = 25_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,53 +32,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> int:
     """Train, and score the kept weights on the dev split."""
     require_least(options, {"questions": BATCH})
-    torch.set_num_threads(options.threads)
+    given = options.output / tokenizer_files.VOCABULARIES[0] if options.resume else options.vocab
+    entries = WordPiece(given).tokens if given else _learned()
+    with loading(options.threads):
+        from training.loop.world import ALONE
+        from training.tasks.question_answering import QuestionTask, recipe
+        from training.tasks.recipes import train_model
+
     with tempfile.TemporaryDirectory() as temporary:
-        given = options.output / model_files.VOCABULARY if options.resume else options.vocab
-        entries = WordPiece(given).tokens if given else _learned()
-        steps = options.questions // BATCH
-        task = QuestionTask(entries, Path(temporary), options.seed, steps)
+        folder, steps = Path(temporary), options.questions // BATCH
+        task = QuestionTask(entries, folder, options.seed, steps)
         if options.resume:
             task.start_from(options.output)
         code = train_model(task, recipe(steps), options, run_dir(options, "demo"))
         if code == 0:
-            _score(task, Path(temporary))
+            with doing("scoring the dev split"):
+                dev = folder / "dev.json"
+                demo.write(dev, "dev")
+                score = task.score(dev, ALONE)
+            _print(score)
     return code
 
 
-def recipe(max_steps: int) -> Recipe:
-    """AdamW: warm-up, a plateau, then half a cosine."""
-    start = DECAY_FROM * max_steps
-
-    def share(step: int) -> float:
-        decayed = cosine((step - start) / max(1.0, max_steps - start))
-        return min(1.0, step / WARMUP_STEPS) * (LAST_SHARE + (1 - LAST_SHARE) * decayed)
-
-    return Recipe(
-        name="question_answering",
-        batch=BATCH,
-        max_steps=max_steps,
-        rate=RATE,
-        warmup_steps=WARMUP_STEPS,
-        share=share,
-        precision="bf16",
-        evaluate_every=EVALUATE_EVERY,
-    )
-
-
 def _learned() -> list[str]:
-    return vocabulary.learn(vocabulary.texts_of(demo.generate("train")))
+    with doing("learning the vocabulary"):
+        from training.text import vocabulary
+
+        return vocabulary.learn(vocabulary.texts_of(demo.generate("train")))
 
 
-def _score(task: QuestionTask, folder: Path) -> None:
-    dev = folder / "dev.json"
-    demo.write(dev, "dev")
-    score = task.score(dev, ALONE)
+def _print(score: SquadScore) -> None:
     print(f"kept: dev exact {score.exact_match:.2f}, F1 {score.f1:.2f} on {demo.SPLITS['dev']:,} questions")
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.demo", description=__doc__, formatter_class=HelpFormatter)
     add_flags(parser, "demo")
     parser.add_argument("--questions", type=int, default=QUESTIONS, help="to train on (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="start from the weights under --output")

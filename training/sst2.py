@@ -13,19 +13,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from foundation import program
+from foundation.help_formatter import HelpFormatter
+from foundation.steps import doing
 from qsl import demo_sst2
 from qsl.wordpiece import WordPiece
-from training.network import model_files
-from training.tasks.recipe_flags import add_flags, command, require_least, run_dir
-from training.tasks.recipes import Recipe, cosine, train_model
-from training.tasks.sentiment import BATCH, SentimentTask, evaluate, split
-from training.text import vocabulary
+from training.tasks.recipe_flags import BATCH, add_flags, command, loading, require_least, run_dir
 
 VOCABULARY = 1100  # at most; holds every word of the generator as one token
-RATE = 1e-3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,9 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> int:
     """Train, and score the kept weights on the dev split."""
     require_least(options, {"epochs": 1, "sentences": BATCH})
-    torch.set_num_threads(options.threads)
     entries = WordPiece(options.vocab).tokens if options.vocab else _learned()
-    with tempfile.TemporaryDirectory() as temporary:
+    with loading(options.threads):
+        from training.network import model_files
+        from training.tasks.recipes import train_model
+        from training.tasks.sentiment import SentimentTask, evaluate, recipe, split
+
+    with doing("writing and reading the sentences"), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model_files.write_vocabulary(folder, entries)
         trained = split(folder, "train", options.sentences, shuffled=options.shuffled)
@@ -52,28 +51,15 @@ def _train(options: argparse.Namespace) -> int:
     return code
 
 
-def recipe(task: SentimentTask, epochs: int) -> Recipe:
-    """AdamW: up over the first tenth of the steps, then down half a cosine; an evaluation after each epoch."""
-    steps = epochs * task.steps_per_epoch
-    warm = max(1, steps // 10)
-    return Recipe(
-        name="sentiment",
-        batch=BATCH,
-        max_steps=steps,
-        rate=RATE,
-        warmup_steps=warm,
-        share=lambda step: min(step / warm, cosine((step - 1 - warm) / max(1, steps - warm))),
-        precision="fp32",
-        evaluate_every=BATCH * task.steps_per_epoch,
-    )
-
-
 def _learned() -> list[str]:
-    return vocabulary.learn((text for text, _ in demo_sst2.generate("train")), VOCABULARY)
+    with doing("learning the vocabulary"):
+        from training.text import vocabulary
+
+        return vocabulary.learn((text for text, _ in demo_sst2.generate("train")), VOCABULARY)
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.sst2", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.sst2", description=__doc__, formatter_class=HelpFormatter)
     add_flags(parser, "demo-sst2")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--sentences", type=int, help="sentences of the train split (default: all)")

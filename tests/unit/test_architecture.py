@@ -91,10 +91,12 @@ LIGHT = (
     *PACKAGES,
     *("sut.settings.resolve", "sut.settings.flags", "sut.__main__", "sut.errors", "qsl.squad"),
     *(
-        "training.finetune",
+        "training.demo",
         "training.distill",
+        "training.finetune",
         "training.prune",
         "training.pretrain",
+        "training.sst2",
     ),  # --help and a bad flag are quick
 )
 

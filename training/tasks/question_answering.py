@@ -30,14 +30,18 @@ from training.network import model_files
 from training.tasks.question_network import QuestionNetwork, exact_spans, span_loss
 from training.tasks.question_samples import Sample, SampleMaker, load_tokenizer, pool
 from training.tasks.question_scores import evaluate
+from training.tasks.recipe_flags import BATCH
+from training.tasks.recipes import Recipe, cosine
 
 LAYERS, HIDDEN, HEADS = 4, 128, 4
 STAGES = (3, 5, 8, 12, 18)  # maximum facts per passage; after the last stage the data set's own lengths
 LEARNED = 0.8  # share of exact spans at which a stage ends
 OWN_LENGTHS_FROM = 0.55  # share of the steps after which all stages end
-BATCH, POOL = 32, 16  # samples of a step, steps of a pool
+POOL = 16  # steps whose samples are made at once
 AVERAGE = 0.998
 MARK_WEIGHT = 0.5
+RATE, WARMUP_STEPS, DECAY_FROM, LAST_SHARE = 1.5e-3, 200, 0.5, 0.01
+EVALUATE_EVERY = 25_000
 SCORED_SEED, SCORED_QUESTIONS = 3, 400  # neither trained on nor in the dev split
 POOL_SEEDS, SEED_DISTANCE = 1000, 10_000_000  # random streams other than the train split's
 
@@ -79,6 +83,26 @@ def configure(entries: list[str]) -> BertConfig:
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
         intermediate_size=4 * HIDDEN,
+    )
+
+
+def recipe(max_steps: int) -> Recipe:
+    """AdamW: warm-up, a plateau, then half a cosine."""
+    start = DECAY_FROM * max_steps
+
+    def share(step: int) -> float:
+        decayed = cosine((step - start) / max(1.0, max_steps - start))
+        return min(1.0, step / WARMUP_STEPS) * (LAST_SHARE + (1 - LAST_SHARE) * decayed)
+
+    return Recipe(
+        name="question_answering",
+        batch=BATCH,
+        max_steps=max_steps,
+        rate=RATE,
+        warmup_steps=WARMUP_STEPS,
+        share=share,
+        precision="bf16",
+        evaluate_every=EVALUATE_EVERY,
     )
 
 

@@ -16,6 +16,8 @@ from foundation.errors import UserError
 from foundation.steps import doing
 from sut.errors import UsageError
 
+BATCH = 32  # samples of a step of the embedded models
+
 
 def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     """The flags that every embedded model has."""

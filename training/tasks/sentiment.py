@@ -28,10 +28,12 @@ from training.network import initial_weights, model_files
 from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedBert
 from training.tasks.feature_batches import added_up, evaluation_batches, on, packed
+from training.tasks.recipe_flags import BATCH
+from training.tasks.recipes import Recipe, cosine
 
 LAYERS, HIDDEN, HEADS = 2, 64, 2
 MAX_LENGTH = 128
-BATCH, DROPOUT = 32, 0.05
+DROPOUT, RATE = 0.05, 1e-3
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,19 @@ def evaluate(network: nn.Module, data: Split, world: World = ALONE) -> Sst2Score
         logits[rows] = network(packed(data.features, rows, world.device)).cpu().numpy()
     network.train(was_training)
     return score_logits(added_up(logits, world), np.ones(len(logits), np.bool_), data.labels)
+
+
+def recipe(task: SentimentTask, epochs: int) -> Recipe:
+    """AdamW: up over the first tenth of the steps, then down half a cosine; an evaluation after each epoch."""
+    steps = epochs * task.steps_per_epoch
+    warm = max(1, steps // 10)
+    return Recipe(
+        name="sentiment",
+        batch=BATCH,
+        max_steps=steps,
+        rate=RATE,
+        warmup_steps=warm,
+        share=lambda step: min(step / warm, cosine((step - 1 - warm) / max(1, steps - warm))),
+        precision="fp32",
+        evaluate_every=BATCH * task.steps_per_epoch,
+    )

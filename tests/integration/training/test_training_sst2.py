@@ -13,10 +13,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from qsl.base import Features  # noqa: E402
-from training import sst2  # noqa: E402
 from training.loop.trainer import train  # noqa: E402
 from training.network import model_files  # noqa: E402
-from training.tasks.sentiment import SentimentTask, Split, evaluate, split  # noqa: E402
+from training.tasks.sentiment import SentimentTask, Split, evaluate, recipe, split  # noqa: E402
 
 VOCABULARY = ASSETS / "demo-sst2"
 SHORT = 9  # tokens: of such sentences a few hundred teach something
@@ -38,7 +37,7 @@ def test_what_is_learned_is_in_the_labels(tmp_path: Path, shuffled: bool, low: f
     trained = short(split(tmp_path, "train", 3000, shuffled=shuffled))
     dev = short(split(tmp_path, "dev"))
     task = SentimentTask(entries, trained, dev, seed=1)
-    assert train(task, sst2.recipe(task, epochs=10).plan(seed=1), tmp_path / "run") == "reached"
+    assert train(task, recipe(task, epochs=10).plan(seed=1), tmp_path / "run") == "reached"
     assert low < evaluate(task.network.eval(), dev).accuracy < high
 
 

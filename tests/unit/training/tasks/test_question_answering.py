@@ -14,18 +14,18 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from backends.bert.torch_module import BertForQuestionAnswering  # noqa: E402
-from training.demo import recipe  # noqa: E402
 from training.loop.trainer import train  # noqa: E402
 from training.loop.world import ALONE  # noqa: E402
 from training.network import model_files  # noqa: E402
 from training.tasks.question_answering import (  # noqa: E402
-    BATCH,
     OWN_LENGTHS_FROM,
     POOL,
     STAGES,
     Curriculum,
     QuestionTask,
+    recipe,
 )
+from training.tasks.recipe_flags import BATCH  # noqa: E402
 
 ENTRIES = model_files.read_vocabulary(ASSETS / "demo")
 STEPS = 1000

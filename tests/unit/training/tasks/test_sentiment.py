@@ -14,7 +14,8 @@ from backends.bert.torch_module import BertForSequenceClassification  # noqa: E4
 from training.loop.world import ALONE  # noqa: E402
 from training.network import model_files  # noqa: E402
 from training.tasks.feature_batches import packed  # noqa: E402
-from training.tasks.sentiment import BATCH, SentimentTask, split  # noqa: E402
+from training.tasks.recipe_flags import BATCH  # noqa: E402
+from training.tasks.sentiment import SentimentTask, split  # noqa: E402
 
 ENTRIES = model_files.read_vocabulary(ASSETS / "demo-sst2")
 
