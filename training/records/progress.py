@@ -6,6 +6,7 @@ What happens once (the start, evaluations, restarts, the end) gets a line of its
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from rich.table import Column
 
 from foundation import terminal
 from foundation.people_numbers import clock, count, figure
+from foundation.steps import state
 from training.loop import events
 from training.loop.events import Event
 
 _EVERY_S = 10.0  # between two lines without a terminal
-_REFRESH_S = 0.25  # between two updates of the live line
+_REFRESH_S, _TICK_S = 0.25, 0.5  # between two updates of the live line: in training, in an evaluation
 _MEMORY_S = 20.0  # of training, after which a step's speed counts for a third
 
 
@@ -88,11 +90,12 @@ class ProgressLine:
         self._began: events.RunBegan | None = None
         self._next_evaluation = 0  # samples
         self._evaluation_s = 0.0
+        self._evaluation: _Evaluation | None = None  # the one under way
         self._handlers: Mapping[type[Event], Callable[[Any], None]] = {
             events.RunBegan: self._run_began,
             events.BlockBegan: self._block_began,
             events.StepDone: self._step_done,
-            events.EvaluationBegan: lambda event: self._show(f"evaluating after {event.samples:,} samples"),
+            events.EvaluationBegan: self._evaluation_began,
             events.EvaluationDone: self._evaluation_done,
             events.CheckpointRefused: lambda event: self._say(f"passed over {event.path}: {event.reason}"),
             events.Resumed: lambda event: self._say(
@@ -108,6 +111,7 @@ class ProgressLine:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._end_ticks()  # of an evaluation that failed
         self._bar.stop()
 
     def __call__(self, event: Event) -> None:
@@ -154,7 +158,29 @@ class ProgressLine:
             end_in_s=left / rate + math.ceil(left / spacing) * self._evaluation_s if rate else None,
         )
 
+    def _evaluation_began(self, event: events.EvaluationBegan) -> None:
+        self._evaluation = _Evaluation(f"evaluating after {event.samples:,} samples", self._now_s(), self.tick)
+        self._show(self._evaluation.what)
+
+    def tick(self) -> None:
+        """Show how long the evaluation has taken; without a terminal, now and then."""
+        if self._evaluation is None:
+            return
+        now_s = self._now_s()
+        text = state(self._evaluation.what, "", now_s - self._evaluation.start_s, self._evaluation_s or None)
+        if self._console.is_terminal:
+            self._show(text)
+        elif now_s >= self._evaluation.next_s:
+            self._evaluation.next_s = now_s + _EVERY_S
+            self._say(text)
+
+    def _end_ticks(self) -> None:
+        if self._evaluation is not None:
+            self._evaluation.end()
+            self._evaluation = None
+
     def _evaluation_done(self, event: events.EvaluationDone) -> None:
+        self._end_ticks()
         self._evaluation_s = event.seconds
         self._show("")
         (name, score), *others = event.values.items()
@@ -162,6 +188,25 @@ class ProgressLine:
         goal = "" if target is None else f" of {target:g}"
         rest = "".join(f", {other} {value:.4f}" for other, value in others)
         self._say(f"{event.samples:,} samples: {name} {score:.4f}{goal}{rest}; {figure(event.seconds)} s")
+
+
+class _Evaluation:
+    """An evaluation under way, from which no event comes: a thread ticks."""
+
+    def __init__(self, what: str, start_s: float, tick: Callable[[], None]) -> None:
+        self.what, self.start_s, self.next_s = what, start_s, start_s + _EVERY_S
+        self._tick, self._over = tick, threading.Event()
+        self._thread = threading.Thread(target=self._run, name="evaluation", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.wait(_TICK_S):
+            self._tick()
+
+    def end(self) -> None:
+        """No tick comes any more."""
+        self._over.set()
+        self._thread.join()
 
 
 class _Speed:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from sut.errors import UsageError
 from training import report
-from training.loop.events import Resumed
+from training.loop.events import EvaluationBegan, EvaluationDone, Resumed
 from training.records import plot
 from training.records.listening import Listening, listening
 from training.records.progress import ProgressLine, ProgressNow, line
@@ -83,6 +83,33 @@ def test_on_a_terminal_the_line_is_live(columns: int) -> None:
     assert "\x1b[" in text
     assert line_of_step(1, columns) in text  # at once
     assert "evaluating after 150,080 samples" in text
+
+
+@pytest.mark.parametrize(
+    ("terminal", "expected"),
+    [
+        (True, ["evaluating after 150,080 samples, 0:09", "evaluating after 300,160 samples, 0:01, about 0:01 left"]),
+        (
+            False,
+            ["evaluating after 150,080 samples, 0:10", "evaluating after 300,160 samples, 0:10, it took 0:02 before"],
+        ),
+    ],
+    ids=("terminal", "lines"),
+)
+def test_an_evaluation_has_a_clock_and_the_last_ones_time(terminal: bool, expected: list[str]) -> None:
+    stream, now_s = io.StringIO(), 0.0
+    console = Console(file=stream, force_terminal=terminal, width=80, highlight=False, color_system=None)
+    with ProgressLine(console=console, now_s=lambda: now_s) as progress:
+        for number in (1, 2):
+            progress(EvaluationBegan(step=number, samples=number * made.EVERY))
+            for _ in range(12):
+                now_s += 1
+                progress.tick()
+            score, samples = {"mlm_accuracy": 0.5}, number * made.EVERY
+            progress(EvaluationDone(step=number, samples=samples, values=score, evaluated_samples=9, seconds=2.0))
+    text = stream.getvalue()
+    assert all(one in text for one in expected)
+    assert terminal or text.count("evaluating") == 2
 
 
 def test_the_time_left_counts_evaluations() -> None:
