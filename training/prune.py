@@ -1,12 +1,13 @@
-"""Makes most weights of a BERT zero, in blocks that sparse kernels know, while it learns from its dense self.
+"""Makes most weights of a BERT zero, in blocks or as whole heads and neurons, while it learns from its dense self.
 
     python -m training.prune --model DIR --train train-v1.1.json --dev dev-v1.1.json --sparsity 0.8 --output DIR
 
 The share of zeros grows fast at first and slowly at the end, over --ramp of the steps; the rest of them repairs what it
 cost. `--ramp 0` makes all zeros before the first step and refits what is left of each product to its dense self.
-The zeros stay in place, so the result runs wherever the dense model does. The teacher is the model itself, or
---teacher. `--qat 0.2` trains the last fifth in int8's arithmetic. The same command with --run-dir goes on from a run's
-last checkpoint, to the weights of an uninterrupted one.
+The zeros stay in place, so the result runs wherever the dense model does. `--pattern structured` takes whole heads and
+inner neurons, which --backend pytorch leaves out. The teacher is the model itself, or --teacher. `--qat 0.2` trains the
+last fifth in int8's arithmetic. The same command with --run-dir goes on from a run's last checkpoint, to the weights of
+an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _train(options: argparse.Namespace) -> int:
     steps = squad_setup.steps(options, data)
     last = max(1, round(options.ramp * steps))
     if not options.ramp:
-        with doing(f"making {sparsity.share:.0%} of the weights zero") as say:
+        with doing(f"making {sparsity.share:.0%} of the {sparsity.pieces} zero") as say:
             batches = data.first_batches(_WINDOWS, options.seed)
             one_shot.prune(network, copy.deepcopy(network), sparsity, batches, say)
     task = Distillation(
@@ -71,10 +72,11 @@ def _train(options: argparse.Namespace) -> int:
     best = distillation_setup.score(teacher, options.dev, vocab)
     code = train_model(task, squad_setup.recipe("prune", options, steps), options, run_dir(options, "prune"))
     found = pruning.zeros(task.exported(), config)
+    widths = pruning.widths(task.exported(), config)
     facts = {"started from": options.model.name, "pattern": options.pattern, "scope": options.scope}
     shares = {f"zeros in {name}": f"{share:.1%}" for name, share in found.items()}
     about = distillation_setup.facts(options, from_model, best)
-    squad_setup.write_card(options.output, "A pruned BERT", task, options, {**facts, **shares, **about})
+    squad_setup.write_card(options.output, "A pruned BERT", task, options, {**facts, **widths, **shares, **about})
     share = task.best_f1 / best.f1 if best.f1 else 0.0
     print(f"kept: F1 {task.best_f1:.2f}, {share:.1%} of the teacher's; {found['all']:.1%} zeros; {options.output}")
     return code
@@ -105,9 +107,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model that answers questions")
     parser.add_argument("--teacher", type=Path, metavar="DIR", help="(default: the model itself, dense)")
     parser.add_argument("--sparsity", type=float, default=0.8, metavar="SHARE", help="of zeros (default: %(default)s)")
-    parser.add_argument("--pattern", choices=tuple(PATTERNS), default="block4", help="of zeros (default: %(default)s)")
+    parser.add_argument("--pattern", choices=PATTERNS, default="block4", help="of zeros (default: %(default)s)")
     parser.add_argument(
-        "--scope", choices=SCOPES, default="layer", help="in which the smallest go (default: each product's)"
+        "--scope", choices=SCOPES, default="layer", help="in which the smallest go (default: each product's or layer's)"
     )
     parser.add_argument(
         "--ramp", type=float, default=0.6, metavar="SHARE", help="of the steps, in which zeros grow; 0: at once"

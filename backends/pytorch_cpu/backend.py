@@ -13,7 +13,7 @@ from backends.bert.architectures import implementation
 from backends.bert.checkpoints import read_weights
 from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
-from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert, weight_zeros
+from backends.pytorch_cpu import kernels, narrowing, packed_bert, packed_mobilebert, weight_zeros
 from backends.pytorch_cpu.kernels import CpuKernels, chain, int8_product, sparse_product
 from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer
 from backends.pytorch_cpu.weight_zeros import Zeros
@@ -65,6 +65,7 @@ class PyTorchBackend(Backend):
     name = "pytorch"
     entry = BACKENDS["pytorch"]
     packed = True
+    _widths: str | None = None  # of the layers, where structured pruning narrowed them
     _zeros: Zeros | None = None  # of the layers' weights, in int8
 
     @torch.inference_mode()
@@ -73,19 +74,24 @@ class PyTorchBackend(Backend):
         self.use_threads(self.options.threads)
         if self.options.precision in self.entry.engine_precisions:
             assert model.engine is not None  # built before any instance starts
-            engine = read_engine(model.engine)
+            engine, self._widths = narrowing.engine(read_engine(model.engine))
             packed, best = _architecture(engine.config)
             self._run = packed.from_engine(engine, best)
             self._zeros = _zeros(engine)
-            return
-        weights, dtype = read_weights(model), _DTYPES[self.options.precision]
-        packed, best = _architecture(weights.config)
-        self._run = packed.from_floats(weights.config, weights.tensors, dtype, best)
+        else:
+            weights, dtype = read_weights(model), _DTYPES[self.options.precision]
+            packed, best = _architecture(weights.config)
+            tensors, self._widths = narrowing.floats(weights.config, weights.tensors)
+            self._run = packed.from_floats(weights.config, tensors, dtype, best)
 
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
     def remark(self) -> str | None:
+        return ", ".join(filter(None, (self._widths, self._skipped()))) or None
+
+    def _skipped(self) -> str | None:
+        """How many products skip zeros, or which zeros none does."""
         if self._zeros is None or not self._zeros.is_pruned:
             return None
         products = self._run.products

@@ -32,6 +32,7 @@ class LinearLayer(Protocol):
     """y = x Wᵀ + b, [T, K] -> [T, N]; more rows than tokens may follow."""
 
     input_encoding: Encoding  # of x
+    outputs: int  # N
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
@@ -40,7 +41,7 @@ class FloatLinear:
     """In float32 or bfloat16: input and output have this dtype. Exact GELU on request."""
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, gelu: bool = False) -> None:
-        self.input_encoding = Encoding(dtype)
+        self.input_encoding, self.outputs = Encoding(dtype), len(bias)
         self._weight, self._bias = weight.to(dtype), bias.to(dtype)
         self._gelu = gelu
         self._packed = _has_packed_products(dtype)
@@ -71,7 +72,7 @@ class Int8Linear:
     """In int8: bytes in; `output` is the encoding of y, a float type, or bytes, which have one scale after GELU."""
 
     def __init__(self, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
-        self.input_encoding = input_encoding(linear)
+        self.input_encoding, self.outputs = input_encoding(linear), len(linear.bias)
         weight, bias = as_tensor(linear.weight), as_tensor(linear.bias)
         weight_scale, scale = as_tensor(linear.weight_scale), 1.0
         if output.multiplier is not None and gelu:
@@ -99,12 +100,12 @@ class Int8TileLinear:
     """As `Int8Linear`, by our own product in AMX tiles, of inputs in blocks; y has as many rows as x."""
 
     def __init__(self, product: TileProduct, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
-        self.input_encoding = input_encoding(linear)._replace(in_blocks=True)
+        self.input_encoding, self.outputs = input_encoding(linear)._replace(in_blocks=True), len(linear.bias)
         self._product, self._output, self._gelu = product, output, gelu
         self._weights = Int8Weights(product.panels(as_tensor(linear.weight)), *_scale_and_offset(linear))
 
     def __call__(self, x: Tensor) -> Tensor:
-        to = self._output.empty(x.shape[1], len(self._weights.scale))
+        to = self._output.empty(x.shape[1], self.outputs)
         self._product(x, self._weights, self._gelu, to)
         return to.values
 
@@ -113,12 +114,12 @@ class Int8SparseLinear:
     """As `Int8Linear`, by our own product that skips zero blocks; the sums are the same integers."""
 
     def __init__(self, product: SparseProduct, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
-        self.input_encoding = input_encoding(linear)
+        self.input_encoding, self.outputs = input_encoding(linear), len(linear.bias)
         self._product, self._output, self._gelu = product, output, gelu
         self._weights = SparseWeights(product.layout(linear.weight), *_scale_and_offset(linear))
 
     def __call__(self, x: Tensor) -> Tensor:
-        to = self._output.empty(len(x), len(self._weights.scale))
+        to = self._output.empty(len(x), self.outputs)
         self._product(x, self._weights, self._gelu, to)
         return to.values
 
@@ -136,11 +137,10 @@ class Int8GeluLinear:
 
     def __init__(self, linear: QuantizedLinear, output: Encoding, kernels: CpuKernels) -> None:
         self._product, self._output, self._kernels = Int8Linear(linear, between()), output, kernels
-        self._outputs = len(linear.weight)
-        self.input_encoding = self._product.input_encoding
+        self.input_encoding, self.outputs = self._product.input_encoding, self._product.outputs
 
     def __call__(self, x: Tensor) -> Tensor:
-        to = self._output.empty(len(x), self._outputs)
+        to = self._output.empty(len(x), self.outputs)
         if self._output.in_blocks:  # of channels
             self._kernels.gelu(self._product(x), to)
             return to.values

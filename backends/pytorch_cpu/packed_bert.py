@@ -40,8 +40,12 @@ _INT8_ATTENTION = {"avx512bf16": "avx512vnni", "avx512vnni": "avx512vnni"}  # by
 
 @dataclass(frozen=True, kw_only=True)
 class PackedLayer:
-    """One encoder layer: its linear layers under their names in an engine, and its two LayerNorms."""
+    """One encoder layer: its linear layers under their names in an engine, and its two LayerNorms.
 
+    Layers may differ in their heads and in the width between `ffn_inner` and `ffn_output` (`narrowing`).
+    """
+
+    heads: int
     qkv: LinearLayer
     attention: Int8Attention | None  # None: by the kernels, in the arithmetic of the product's output
     attention_output: LinearLayer
@@ -93,11 +97,12 @@ class PackedBert:
         self, layer: PackedLayer, following: PackedLayer | None, x: Tensor, stream: Tensor, cu_seqlens: Tensor
     ) -> Tensor:
         """One layer applied to x, the stream in the encoding of its first product; returns the next layer's x."""
-        context = layer.attention_output.input_encoding.empty(*stream.shape)
+        width = layer.heads * self.config.head_size
+        context = layer.attention_output.input_encoding.empty(len(stream), width)
         if layer.attention:
             layer.attention(layer.qkv(x), cu_seqlens, context)
         else:
-            self.kernels.attention(layer.qkv(x), cu_seqlens, self.config.num_attention_heads, context)
+            self.kernels.attention(layer.qkv(x), cu_seqlens, layer.heads, context)
         x = self._add_norm(layer.attention_output(context.values), stream, layer.attention_norm, layer.ffn_inner)
         inner = layer.ffn_output(layer.ffn_inner(x))
         return self._add_norm(inner, stream, layer.ffn_norm, following.qkv if following else None)
@@ -115,7 +120,7 @@ class PackedBert:
 
 
 def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernels: CpuKernels) -> PackedBert:
-    """A model with products in float32 or bfloat16, from a checkpoint's tensors."""
+    """A model with products in float32 or bfloat16, from a checkpoint's tensors, whose layers may be narrow."""
 
     def linear(layer: int, name: str) -> FloatLinear:
         weight, bias = config.linear_weights(tensors, layer, name)
@@ -130,7 +135,10 @@ def from_engine(
     product: TileProduct | None = None,
     sparse: SparseProduct | None = None,
 ) -> PackedBert:
-    """A model with products in int8, from a built engine; without `product`, oneDNN's, and `sparse` where faster."""
+    """A model with products in int8, from a built engine, whose layers may be narrow.
+
+    Without `product` they are oneDNN's, and `sparse` where that is faster.
+    """
     in_blocks = product is not None and product.fits(engine.config.hidden_size, engine.config.intermediate_size)
     to_attention, to_norm = between(), between()._replace(in_blocks=in_blocks)
 
@@ -142,7 +150,8 @@ def from_engine(
             return None
         scales = QkvScales(*(as_tensor(part) for part in ranges))
         following = linear(layer, "attention_output").input_encoding
-        return int8_attention.find(scales, engine.config.num_attention_heads, following, variant)
+        heads = len(scales.scale) // (3 * engine.config.head_size)
+        return int8_attention.find(scales, heads, following, variant)
 
     @functools.cache
     def linear(layer: int, name: str) -> LinearLayer:
@@ -170,8 +179,10 @@ def _assemble(
 
     def layer(number: int) -> PackedLayer:
         at = f"bert.encoder.layer.{number}."
+        qkv = linear(number, "qkv")
         return PackedLayer(
-            qkv=linear(number, "qkv"),
+            heads=qkv.outputs // (3 * config.head_size),
+            qkv=qkv,
             attention=attention(number),
             attention_output=linear(number, "attention_output"),
             attention_norm=norm(f"{at}attention.output"),

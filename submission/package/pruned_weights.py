@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from backends.bert import checkpoints
+from backends.bert import checkpoints, layer_widths
+from backends.bert.config import BertConfig
 from backends.bert.encoder import EncoderConfig
 from backends.bert.model import Model
 from backends.formats.base import Tensors
 from backends.pytorch_cpu import weight_zeros
 from backends.pytorch_cpu.weight_zeros import PRUNED
 from foundation.arrays import Float32
+
+_WHOLE = 0.9  # of the zeros, in heads and neurons that are zero
 
 
 def describe(model: Model) -> str | None:
@@ -32,9 +35,24 @@ def of(config: EncoderConfig, tensors: Tensors) -> str | None:
     share = 1 - sum(int(one.sum()) for one in every) / max(1, sum(one.size for one in every))
     if share < PRUNED:
         return None
-    where = weight_zeros.of_all(weight_zeros.of(one) for one in every).where
+    where = _whole(config, tensors, share) or weight_zeros.of_all(weight_zeros.of(one) for one in every).where
     each = [1 - sum(np.count_nonzero(one) for one in layer) / sum(one.size for one in layer) for layer in layers]
     return f"{share:.1%} of the encoder's weights are zero, {where}; by layer {', '.join(f'{one:.1%}' for one in each)}"
+
+
+def _whole(config: EncoderConfig, tensors: Tensors, share: float) -> str | None:
+    """The heads and neurons that are left, if nearly all of the share of zeros is in the others."""
+    if not isinstance(config, BertConfig):
+        return None
+    readers = (layer_widths.HEADS_READER, layer_widths.NEURONS_READER)
+    layers = [
+        layer_widths.of(config, *(tensors[config.layer_name(layer) + name] for name in readers))
+        for layer in range(config.num_hidden_layers)
+    ]
+    heads, neurons = sum(len(one.heads) for one in layers), sum(len(one.neurons) for one in layers)
+    left = config.hidden_size * (4 * config.head_size * heads + 2 * neurons) / config.product_weights
+    described = layer_widths.describe(config, layers)
+    return f"in whole heads and neurons ({described} are left)" if described and 1 - left >= _WHOLE * share else None
 
 
 def _products(config: EncoderConfig, tensors: Tensors, layer: int) -> Iterator[Float32]:

@@ -68,7 +68,7 @@ def round_to_nearest(config: Geometry, tensors: Tensors) -> QuantizedModel:
     for layer in range(config.num_hidden_layers):
         for name in config.linears():
             weight, bias = config.linear_weights(tensors, layer, name)
-            scale = np.abs(weight).max(1) / 127
+            scale = np.maximum(np.abs(weight).max(1) / 127, 1e-12)
             rounded = np.rint(weight / scale[:, None]).astype(np.int8)
             linear = QuantizedLinear(
                 weight=rounded,

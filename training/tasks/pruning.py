@@ -1,27 +1,28 @@
-"""Gradual magnitude pruning of an encoder's products, in patterns that sparse kernels know.
+"""Gradual magnitude pruning of an encoder, in blocks that sparse kernels know, or by whole heads and neurons.
 
 A schedule says how much is zero after each step (s · (1 - (1 - t)³), Zhu and Gupta, arXiv:1710.01878): fast at first,
-where much can be spared, slow at the end. Blocks of the smallest squares go first. What is zero stays zero; the rest is
-trained on.
+where much can be spared, slow at the end. The pieces with the smallest squares go first. What is zero stays zero; the
+rest is trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from backends.bert.config import SOURCES, BertConfig
+from backends.bert import layer_widths
+from backends.bert.config import BertConfig
 from training.tasks.phases import Phase
-from training.tasks.sparsity import PATTERNS, Sparsity
+from training.tasks.sparsity import Part, Sparsity, Unit, prunable
 
 _NAME = "pruning"
 _UPDATES = 50  # of the masks
 
 
 class Pruning(Phase):
-    """Makes blocks of a network's encoder zero, step by step.
+    """Makes pieces of a network's encoder zero, step by step.
 
     Args:
         last_step: after which the share is reached.
@@ -31,10 +32,11 @@ class Pruning(Phase):
         super().__init__(network, _NAME, last_step)
         self.sparsity, self.every = sparsity, max(1, last_step // _UPDATES)
         parameters = dict(network.named_parameters())
-        self._weights = {name: parameters[name] for name in prunable(config)}  # no modules: not in the state twice
-        for name, weight in self._weights.items():
-            kept = torch.ones(_blocks(weight, sparsity.pattern).shape[::2], dtype=torch.bool)
-            self.register_buffer(_buffer(name), kept)
+        self._units = {  # in a dictionary: no modules of this one, which would be in the state twice
+            unit: [(part, parameters[part.name]) for part in unit.parts] for unit in sparsity.units(config)
+        }
+        for unit, (first, *_) in self._units.items():
+            self.register_buffer(_buffer(unit), torch.ones(_blocks(*first).shape[::2], dtype=torch.bool))
 
     def share_after(self, step: int) -> float:
         """The share of zeros after a step."""
@@ -47,41 +49,44 @@ class Pruning(Phase):
         super().after_step(step)
         if 0 < step <= self.last_step and (step % self.every == 0 or step == self.last_step):
             self._choose(self.share_after(step))
-        for name, weight in self._weights.items():
-            kept = getattr(self, _buffer(name))
-            _blocks(weight.data, self.sparsity.pattern).mul_(kept[:, None, :, None])
+        for unit, parts in self._units.items():
+            kept = getattr(self, _buffer(unit))
+            for part, weight in parts:
+                blocks = _blocks(part, weight.data)
+                blocks.mul_(kept.view(blocks.shape[::2])[:, None, :, None])
 
     def _choose(self, share: float) -> None:
-        sizes = {name: _blocks(one, self.sparsity.pattern).square().sum((1, 3)) for name, one in self._weights.items()}
-        groups = [list(sizes)] if self.sparsity.scope == "global" else [[name] for name in sizes]
-        for group in groups:
-            ranked = torch.cat([sizes[name].flatten() for name in group])
+        sizes = {unit: _sizes(parts) for unit, parts in self._units.items()}
+        is_global = self.sparsity.scope == "global"
+        groups: dict[str, list[Unit]] = {}
+        for unit in sizes:
+            groups.setdefault(unit.kind if is_global else unit.name, []).append(unit)
+        for group in groups.values():
+            ranked = torch.cat([sizes[unit] for unit in group])
             gone = torch.zeros(len(ranked), dtype=torch.bool, device=ranked.device)
             gone[ranked.argsort(stable=True)[: round(share * len(ranked))]] = True
-            parts = torch.split(gone, [sizes[name].numel() for name in group])
-            for name, part in zip(group, parts, strict=True):
-                getattr(self, _buffer(name)).copy_(~part.view(sizes[name].shape))
+            for unit, part in zip(group, torch.split(gone, [len(sizes[unit]) for unit in group]), strict=True):
+                kept = getattr(self, _buffer(unit))
+                kept.copy_(~part.view(kept.shape))
 
     def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights, zeros in place."""
         return {name: one for name, one in weights.items() if not name.startswith(f"{_NAME}.")}
 
 
-def prunable(config: BertConfig) -> Iterator[str]:
-    """The names of an encoder's weight matrices, layer by layer."""
-    for layer in range(config.num_hidden_layers):
-        for sources in SOURCES.values():
-            yield from (f"bert.encoder.layer.{layer}.{source}.weight" for source in sources)
-
-
-def _blocks(weight: Tensor, pattern: str) -> Tensor:
+def _blocks(part: Part, weight: Tensor) -> Tensor:
     """A view of [N, K] as [N / rows, rows, K / columns, columns]."""
-    rows, columns = PATTERNS[pattern]
-    return weight.view(weight.shape[0] // rows, rows, weight.shape[1] // columns, columns)
+    outputs, rows, columns = len(weight), part.rows, part.columns
+    return weight.view(outputs // rows, rows, weight.numel() // outputs // columns, columns)
 
 
-def _buffer(name: str) -> str:
-    return name.replace(".", "_")
+def _sizes(parts: list[tuple[Part, nn.Parameter]]) -> Tensor:
+    """The sum of squares of each piece, in all of its parts."""
+    return torch.stack([_blocks(*one).square().sum((1, 3)).flatten() for one in parts]).sum(0)
+
+
+def _buffer(unit: Unit) -> str:
+    return unit.name.replace(".", "_")
 
 
 def zeros(weights: Mapping[str, Tensor], config: BertConfig) -> dict[str, float]:
@@ -91,3 +96,17 @@ def zeros(weights: Mapping[str, Tensor], config: BertConfig) -> dict[str, float]
     total = sum(found[name] * count[name] for name in found) / sum(count.values())
     short = {name.removeprefix("bert.encoder.layer.").removesuffix(".weight"): one for name, one in found.items()}
     return {"all": total, **short}
+
+
+def widths(weights: Mapping[str, Tensor], config: BertConfig) -> dict[str, str]:
+    """Heads and neurons that are not zero, layer by layer, such as "2, 1 of 4"; empty where all are there."""
+    readers = (layer_widths.HEADS_READER, layer_widths.NEURONS_READER)
+    found = [
+        layer_widths.of(config, *(weights[config.layer_name(layer) + name].numpy() for name in readers))
+        for layer in range(config.num_hidden_layers)
+    ]
+    if layer_widths.describe(config, found) is None:
+        return {}
+    counts = {"heads": [len(one.heads) for one in found], "neurons": [len(one.neurons) for one in found]}
+    wholes = {"heads": config.num_attention_heads, "neurons": config.intermediate_size}
+    return {name: f"{', '.join(map(str, each))} of {wholes[name]}" for name, each in counts.items()}

@@ -11,8 +11,10 @@ import pytest
 import torch
 from squad_files import squad_file
 
+from backends.base import Options
 from backends.bert.checkpoints import find_model, has_ranges, read_weights
 from backends.bert.config import LINEARS
+from backends.pytorch_cpu.backend import PyTorchBackend
 from backends.quantization import qat_ranges
 from qsl import demo
 from submission.package import model_card
@@ -81,7 +83,7 @@ def test_most_of_a_teacher_is_left_in_a_student_of_a_quarter_before_any_training
 def test_a_pruned_model_runs_in_int8_and_says_how_sparse_it_is(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = ["--model=assets/demo", "--sparsity=0.5", "--pattern=4x1", "--relations=0", "--qat=0.4"]
+    flags = ["--model=assets/demo", "--sparsity=0.5", "--pattern=4x1", "--relations=0", "--qat=0.4", "--epochs=0.5"]
     assert prune.main(arguments(files, tmp_path, *flags)) == 0
     assert "50.0% zeros" in capsys.readouterr().out
     card = (tmp_path / "README.md").read_text()
@@ -89,6 +91,27 @@ def test_a_pruned_model_runs_in_int8_and_says_how_sparse_it_is(
     engine = qat_ranges.quantize(read_weights(find_model(str(tmp_path))), {})
     for name in LINEARS:
         assert (engine.linear(3, name).weight == 0).mean() >= 0.5
+
+
+def test_whole_heads_and_neurons_are_left_out_of_a_run(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [
+        "--model=assets/demo",
+        "--sparsity=0.5",
+        "--pattern=structured",
+        "--relations=0",
+        "--ramp=0",
+        "--epochs=0.2",
+    ]
+    assert prune.main(arguments(files, tmp_path, *flags)) == 0
+    output = capsys.readouterr()
+    assert "50.0% zeros" in output.out and "50% of the heads and neurons" in output.err
+    card = (tmp_path / "README.md").read_text()
+    assert "heads: 2, 2, 2, 2 of 4" in card and "neurons: 256, 256, 256, 256 of 512" in card
+    backend = PyTorchBackend(Options("fp32", threads=1))
+    backend.load(find_model(str(tmp_path)))
+    assert backend.remark() == "heads 8 of 16, neurons 1,024 of 2,048"
 
 
 @pytest.mark.parametrize("phased", [False, True], ids=["float", "pruned, int8"])
@@ -103,7 +126,8 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
         student = squad_setup.network(config, 0.1, 1, None)
         phases: list[Phase] = []
         if phased:
-            phases.append(Pruning(student, config, Sparsity(share=0.5), last_step=2))
+            sparsity = Sparsity(share=0.5, pattern="structured", scope="global")
+            phases.append(Pruning(student, config, sparsity, last_step=2))
             phases.append(QuantizationAware(student, config, data.features, first_step=2, samples=2, seed=1))
         task = Distillation(
             student,

@@ -1,0 +1,49 @@
+"""How wide the layers of a BERT really are: structured pruning leaves the zeros of whole heads and neurons in place.
+
+A head that the attention's output layer multiplies by zeros alone adds nothing to any output, whatever it computes; nor
+does an inner neuron of which the layer's last product reads nothing. Both are therefore found in the columns of those
+two weights, in float as in int8. Layers differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.bert.config import BertConfig
+from foundation.arrays import Int64
+
+# The weights, below `bert.encoder.layer.{i}.`, of which columns say what is read.
+HEADS_READER, NEURONS_READER = "attention.output.dense.weight", "output.dense.weight"
+
+
+@dataclass(frozen=True)
+class LayerWidths:
+    """Which heads and inner neurons of a layer are read, in ascending order."""
+
+    heads: Int64
+    neurons: Int64
+
+
+def of(config: BertConfig, heads_reader: npt.NDArray[Any], neurons_reader: npt.NDArray[Any]) -> LayerWidths:
+    """The widths of a layer.
+
+    Args:
+        heads_reader: [H, H], the weight of the attention's output layer, heads next to each other along its inputs.
+        neurons_reader: [H, I], that of the layer's last product.
+    """
+    channels = heads_reader.any(0).reshape(config.num_attention_heads, -1)
+    return LayerWidths(np.flatnonzero(channels.any(1)), np.flatnonzero(neurons_reader.any(0)))
+
+
+def describe(config: BertConfig, layers: Sequence[LayerWidths]) -> str | None:
+    """Such as "heads 72 of 144, neurons 18,432 of 36,864", of all layers; None if all are as wide as `config` says."""
+    heads, neurons = sum(len(one.heads) for one in layers), sum(len(one.neurons) for one in layers)
+    all_heads, all_neurons = len(layers) * config.num_attention_heads, len(layers) * config.intermediate_size
+    if (heads, neurons) == (all_heads, all_neurons):
+        return None
+    return f"heads {heads} of {all_heads}, neurons {neurons:,} of {all_neurons:,}"
