@@ -41,7 +41,7 @@ def instruction_peak(instruction: str) -> float | None:
         "peak_loop": native_library.Function((ctypes.c_int64,), ctypes.c_int64),
     }
     module = f"backends.pytorch_cpu.kernels.{_LIBRARIES[instruction]}"
-    library = native_library.load(module, functions, "no peak is measured")
+    library = native_library.load(module, functions)
     if library is None:
         return None
     operations = library.peak_loop(_LOOPS)

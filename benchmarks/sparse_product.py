@@ -24,7 +24,7 @@ from rich.table import Table
 from backends.pytorch_cpu import product_peak
 from backends.pytorch_cpu.kernels import Encoding, sparse_product
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
-from foundation import freed_memory, program, terminal
+from foundation import freed_memory, installation, program, terminal
 
 Call = Callable[[], object]
 _OUTPUTS = {"uint8": torch.uint8, "bfloat16": torch.bfloat16}
@@ -97,7 +97,8 @@ def main() -> None:
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # oneDNN reads it at its first product
     product = sparse_product.load(options.kernels) if options.kernels else sparse_product.find()
     if product is None:
-        raise SystemExit("expected the sparse product, found it not built for this machine. Type: pip install -e .")
+        todo = installation.build_again()
+        raise SystemExit(f"expected the sparse product, found it not built for this machine. Type: {todo}")
     torch.set_num_threads(1)
     torch.manual_seed(1)
     freed_memory.keep()

@@ -107,7 +107,8 @@ def repair(distribution: str) -> str:
 def build_again() -> str:
     """What to type to compile the native libraries of this installation."""
     if checkout():
-        return shlex.join([*_pip(), "install", "--no-deps", "-e", _place()])
+        compiler = "" if shutil.which("g++") else "apt install g++, then "
+        return compiler + shlex.join([*_pip(), "install", "--no-deps", "-e", _place()])
     return "pip install --force-reinstall --no-deps with the checkout or wheel that it came from, built where g++ is"
 
 

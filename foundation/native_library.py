@@ -15,7 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from foundation import installation
+
 _ELF_HEAD = struct.Struct("<40x Q 10x H H 2x")  # of 64 bits: place, size and number of the section headers
+
+
+refused: list[str] = []  # by this process, and why
 
 
 class Function(NamedTuple):
@@ -25,10 +30,10 @@ class Function(NamedTuple):
     result: Any = None
 
 
-def load(module: str, functions: Mapping[str, Function], instead: str) -> ctypes.CDLL | None:
+def load(module: str, functions: Mapping[str, Function]) -> ctypes.CDLL | None:
     """The library that `setup.py` builds under this name; None if it was not built, or its `runs_here` says no.
 
-    None too, with one line on stderr that names what runs `instead`, if it cannot be used.
+    None too, with one line on stderr for all libraries of this process, if it cannot be used.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
@@ -36,9 +41,17 @@ def load(module: str, functions: Mapping[str, Function], instead: str) -> ctypes
     try:
         library = open_library(Path(spec.origin), functions)
     except OSError as error:
-        print(f"{spec.origin} cannot be used ({error}): {instead}. Type: pip install -e .", file=sys.stderr)
+        _say_refused(f"{Path(spec.origin).name.partition('.')[0]}: {error}")
         return None
     return library if "runs_here" not in functions or library.runs_here() else None
+
+
+def _say_refused(why: str) -> None:
+    """One line for the first; whatever befell one, such as an update, befell others, and one command mends all."""
+    if not refused:
+        todo = installation.build_again()
+        print(f"native libraries cannot be used ({why}), so slower code runs. Type: {todo}", file=sys.stderr)
+    refused.append(why)
 
 
 def open_library(path: Path, functions: Mapping[str, Function]) -> ctypes.CDLL:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from foundation import atomic_write, program
+from foundation import atomic_write, installation, native_library, program
 from foundation.errors import VALID, UserError
 from foundation.help_formatter import HelpFormatter
 from foundation.people_numbers import count
@@ -36,7 +36,7 @@ from training.text.recipe import SEED, Recipe
 
 PROGRAM = "python -m training.pretrain_data"
 PASSAGES, MOST_PASSAGES = 4000, 1 << 20
-SLOWER = "note: plain Python runs, 20 times slower than C++. Type: pip install -e ."
+SLOWER = f"note: plain Python runs, 20 times slower than C++. Type: {installation.build_again()}"
 MOST_PARTS = MOST_PROCESSES = 1 << 16
 
 
@@ -58,7 +58,7 @@ def make(words: Sequence[str]) -> int:
     given = _parser().parse_args(words)
     plan = _plan(given)
     processes = _number(given, "processes", MOST_PROCESSES) or facts.cores()
-    if engine.fastest() is engine.PYTHON:
+    if engine.fastest() is engine.PYTHON and not native_library.refused:  # which has said so
         print(SLOWER, file=sys.stderr)
     with PartsProgress() as progress:
         made = making.make(plan, processes, progress)

@@ -129,5 +129,5 @@ def find() -> ChainKernels | None:
 def load(variant: str) -> ChainKernels | None:
     """The library of one instruction set; None if it was not built, is broken, or does not run on this machine."""
     module = f"backends.pytorch_cpu.kernels._mobilebert_{variant}"
-    library = native_library.load(module, _FUNCTIONS, "slower kernels run")
+    library = native_library.load(module, _FUNCTIONS)
     return None if library is None else ChainKernels(variant, library)

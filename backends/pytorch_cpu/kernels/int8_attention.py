@@ -83,9 +83,7 @@ def find(scales: QkvScales, heads: int, to: Encoding, variant: str) -> Int8Atten
 @functools.cache
 def load(variant: str) -> ctypes.CDLL | None:
     """The library of one instruction set, if it was built and runs on this machine."""
-    return native_library.load(
-        f"backends.pytorch_cpu.kernels._int8_attention_{variant}", _FUNCTIONS, "slower attention runs"
-    )
+    return native_library.load(f"backends.pytorch_cpu.kernels._int8_attention_{variant}", _FUNCTIONS)
 
 
 def plain(qkv: Tensor, scales: QkvScales, cu_seqlens: Tensor, heads: int, to: Activation) -> None:

@@ -63,7 +63,7 @@ class TileProduct:
 @functools.cache
 def find() -> TileProduct | None:
     """The product, if it was built and runs on this machine."""
-    library = native_library.load("backends.pytorch_cpu.kernels._products_amx", _FUNCTIONS, "slower products run")
+    library = native_library.load("backends.pytorch_cpu.kernels._products_amx", _FUNCTIONS)
     return None if library is None else TileProduct(library)
 
 

@@ -124,4 +124,4 @@ def fits(library: ctypes.CDLL, hidden_size: int, head_size: int) -> bool:
 def load(variant: str) -> ctypes.CDLL | None:
     """The library of one instruction set; None if it was not built, is broken, or needs an instruction that this
     machine lacks."""
-    return native_library.load(f"backends.pytorch_cpu.kernels._{variant}", FUNCTIONS, "slower kernels run")
+    return native_library.load(f"backends.pytorch_cpu.kernels._{variant}", FUNCTIONS)

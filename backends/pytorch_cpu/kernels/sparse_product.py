@@ -122,5 +122,5 @@ def find() -> SparseProduct | None:
 def load(variant: str) -> SparseProduct | None:
     """The product of one instruction set; None if it was not built, is broken, or does not run on this machine."""
     module = f"backends.pytorch_cpu.kernels._sparse_{variant}"
-    library = native_library.load(module, _FUNCTIONS, "slower products run")
+    library = native_library.load(module, _FUNCTIONS)
     return None if library is None else SparseProduct(variant, library)

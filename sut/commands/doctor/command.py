@@ -145,7 +145,7 @@ def _brings(extra: str) -> str:
 
 def _missing_kernels(probes: tuple[BackendProbe, ...]) -> list[MissingPart]:
     brings = "backend pytorch at its full speed: its own C++ kernels (their PyTorch references run instead)"
-    todo = f"apt install g++, then {installation.build_again()}"
+    todo = installation.build_again()
     return [MissingPart("native kernels", brings, todo)] if any(probed.kernels == "plain" for probed in probes) else []
 
 

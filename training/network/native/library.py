@@ -149,7 +149,7 @@ def find() -> Library | None:
 @functools.cache
 def load(variant: str) -> Library | None:
     """The library of one instruction set; None if it was not built, is broken, or does not run on this machine."""
-    library = native_library.load(f"training.network.native._{variant}", _FUNCTIONS, "slower training runs")
+    library = native_library.load(f"training.network.native._{variant}", _FUNCTIONS)
     return None if library is None else Library(variant, library)
 
 

@@ -48,4 +48,4 @@ _FUNCTIONS = {
 @functools.cache
 def find() -> ctypes.CDLL | None:
     """The library; None if it was not built, or is broken, with a warning."""
-    return native_library.load("training.text.native._text_portable", _FUNCTIONS, "plain Python runs")
+    return native_library.load("training.text.native._text_portable", _FUNCTIONS)
