@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,10 +58,13 @@ def record_of(rows: list[TrialRow], standing: Standing, folder: Path) -> RunReco
     return run_record.read(folder / nearest.log_dir)
 
 
-def share_of_peak(config: RunConfig, record: RunRecord, speed: float) -> tuple[float, float] | None:
+def share_of_peak(
+    config: RunConfig, record: RunRecord, speed: float, *, measures: bool = True
+) -> tuple[float, float] | None:
     """(share, peak in GOP/s): the matrix products that the run computed, by what this machine computes at most.
 
-    None on a GPU, without PyTorch, or for a model of unknown geometry. It takes some ten seconds.
+    None on a GPU, without PyTorch, or for a model of unknown geometry. To measure the peak takes some ten seconds; else
+    it is the one that was measured before, or None.
 
     Raises:
         RunFailedError: the peak cannot be kept in the cache.
@@ -69,7 +72,8 @@ def share_of_peak(config: RunConfig, record: RunRecord, speed: float) -> tuple[f
     key, geometry = machine_limit.key(record), record.geometry
     if key is None or geometry is None or record.sample_tokens is None:
         return None
-    limit = machine_limit.measure(key, geometry, asset_paths.cache_dir(config))
+    cache_dir = asset_paths.cache_dir(config)
+    limit = machine_limit.measure(key, geometry, cache_dir) if measures else machine_limit.read(key, cache_dir)
     if limit is None:
         return None
     samples_per_s = speed * SCENARIOS[config.scenario].samples_per_query
@@ -77,9 +81,9 @@ def share_of_peak(config: RunConfig, record: RunRecord, speed: float) -> tuple[f
     return gops / limit.gops, limit.gops
 
 
-def nothing(rows: Sequence[TrialRow], request: Request) -> str:
+def nothing(request: Request, *, was_short: bool) -> str:
     """One line for a tuning without a winner; where time was short, with the command that goes on."""
-    if not any(row.stopped for row in rows):
+    if not was_short:
         return f"none of these can be used. Logs: {request.folder}"
     minutes = plain(max(_ENOUGH_MINUTES, 4 * request.minutes))
     again = f"--resume --minutes {minutes} --output-dir {shlex.quote(str(_near(request.folder.absolute())))}"

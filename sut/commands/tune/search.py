@@ -22,6 +22,7 @@ TURNS, MOST_TURNS = 3, 9  # of each; more than three only while the two are near
 CLEAR = 0.05
 # Shares of all time that must be left for another trial: of engines, and of a level.
 _ENGINES_TIME, _LEVELS_TIME = 0.25, 0.45
+_TRIAL_AND_SCORE = 2  # trials, in time: another one, and the run that measures the accuracy of the fastest
 
 
 class Bench(Protocol):
@@ -121,7 +122,7 @@ def _in_time(
     """The speeds of those that ran, until `least_left` of all time is left; of one at least, if any runs."""
     found: dict[Candidate, float] = {}
     for one in ones:
-        if found and bench.time_left() < least_left:
+        if found and bench.time_left() < max(least_left, _TRIAL_AND_SCORE * bench.share_of(0)):
             break
         speed = measure(one)
         if speed is not None:

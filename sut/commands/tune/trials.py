@@ -11,7 +11,7 @@ import re
 import shutil
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ _CHOSEN = ("instances", "cores_per_instance", "threads", "max_batch_tokens")
 _START_S = 5.0  # of a process, before one was measured
 _PROBES = 10  # of a search for a peak, about
 _MOST_OF_LEFT = 1 / 3  # of the time left, for one run: building an engine must leave time for the others
-_LEAST_S = 20.0  # that a run may take even so
+_LEAST_S = 20.0  # that a run may take even so, if so much is left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,11 @@ def speed_of(result: Result | None) -> float | None:
     return 1e3 / result.value if isinstance(result, PerformanceResult) and result.unit == "ms" else result.value
 
 
+def most_s(left_s: float) -> float:
+    """How long a run may take, in seconds, of the time left; then it is stopped."""
+    return min(left_s, max(_LEAST_S, _MOST_OF_LEFT * left_s))
+
+
 class Watcher(Protocol):
     """Shows what is being run, and what was found."""
 
@@ -85,11 +90,19 @@ class Trials:
     """Makes runs, or finds their rows."""
 
     def __init__(
-        self, space: Space, folder: Path, lock: int, budget_s: float, mean_tokens: float, watcher: Watcher
+        self,
+        space: Space,
+        folder: Path,
+        lock: int,
+        budget_s: float,
+        mean_tokens: float,
+        watcher: Watcher,
+        run: Callable[..., int] = run_process.run,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`lock`: of the directory `folder`; `mean_tokens`: of a sample."""
+        """`lock`: of the directory `folder`; `mean_tokens`: of a sample; `run`: see `run_process.run`."""
         self._space, self._folder, self._lock, self._budget_s = space, folder, lock, budget_s
-        self._mean_tokens, self._watcher = mean_tokens, watcher
+        self._mean_tokens, self._watcher, self._process, self._now_s = mean_tokens, watcher, run, now_s
         known = rows.read_as(TrialRow, self.path)
         self._known = {_key(row): row for row in known if not row.stopped}
         self.used: list[TrialRow] = []  # by this tuning, in the order of the search
@@ -105,7 +118,9 @@ class Trials:
 
     @property
     def left_s(self) -> float:
-        return max(0.0, self._budget_s - self.used_s)
+        """Time left for runs; 0 if none can end in it."""
+        left_s = self._budget_s - self.used_s
+        return left_s if left_s > SHORTEST_S else 0.0
 
     def time_left(self) -> float:
         return self.left_s / self._budget_s
@@ -180,6 +195,8 @@ class Trials:
         row = self._known.get(key)
         if row is not None and row in self.used:
             return row
+        if row is None and not self.left_s:
+            return self._not_run(planned)
         self._watcher.start(f"{one}: {_LABELS[kind]}")
         if row is None:
             row = self._known[key] = self._run(planned, config)
@@ -188,16 +205,23 @@ class Trials:
         self._watcher.end(row)
         return row
 
+    def _not_run(self, planned: TrialRow) -> TrialRow:
+        """Without a figure; on disk it is not there, so that `--resume` runs it."""
+        row = replace(planned, error="no time left: type a longer --minutes", stopped=True)
+        if row.kind == "accuracy":  # why its engine cannot win
+            self.used.append(row)
+        return row
+
     def _run(self, planned: TrialRow, config: RunConfig) -> TrialRow:
         log_dir = self._folder / planned.log_dir
         shutil.rmtree(log_dir, ignore_errors=True)  # of a run that was interrupted
-        start_s, most_s = time.monotonic(), max(_LEAST_S, _MOST_OF_LEFT * self.left_s)
+        start_s, allowed_s = self._now_s(), most_s(self.left_s)
         with limits.named(f"start a run with its logs in {log_dir}"):
             log_dir.mkdir(parents=True)
             flags = ["run", *to_flags(replace(config, log_dir=log_dir))]
-            code = run_process.run(flags, self._lock, log_dir / rows.CONSOLE, most_s=most_s)
-        wall_s = time.monotonic() - start_s
-        found, stopped = rows.outcome(log_dir, code), wall_s >= most_s
+            code = self._process(flags, self._lock, log_dir / rows.CONSOLE, most_s=allowed_s)
+        wall_s = self._now_s() - start_s
+        found, stopped = rows.outcome(log_dir, code), wall_s >= allowed_s
         outcome = {one.name: getattr(found, one.name) for one in fields(found)}
         if stopped:
             outcome["error"] = f"stopped after {wall_s:.0f} s: type a longer --minutes"

@@ -107,7 +107,8 @@ def _report(request: Request, found: Space, trials: Trials, judge: Judge, ranked
     for line in _failures(found, trials, judge, standing):
         console.print(line, soft_wrap=True)
     if best is None:
-        console.print(outcome.nothing(used, request), soft_wrap=True)
+        was_short = not trials.left_s or any(row.stopped for row in used)
+        console.print(outcome.nothing(request, was_short=was_short), soft_wrap=True)
         return False
     winner = _best(request, found, trials, judge, ranked[0], best)
     path = outcome.write(winner, request.folder)
@@ -142,8 +143,10 @@ def _failures(found: Space, trials: Trials, judge: Judge, standing: list[Standin
 def _best(request: Request, found: Space, trials: Trials, judge: Judge, winner: Candidate, standing: Standing) -> Best:
     config = found.config(winner)
     record = outcome.record_of(trials.used, standing, request.folder)
-    print("measuring this machine's peak at the model's matrix products", file=sys.stderr, flush=True)
-    share = outcome.share_of_peak(config, record, standing.speed or 0.0)
+    measures = 60 * request.minutes - trials.used_s >= _CLOSING_S
+    if measures:
+        print("measuring this machine's peak at the model's matrix products", file=sys.stderr, flush=True)
+    share = outcome.share_of_peak(config, record, standing.speed or 0.0, measures=measures)
     return Best(
         config=config,
         standing=standing,

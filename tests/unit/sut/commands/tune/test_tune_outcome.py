@@ -99,10 +99,10 @@ def test_the_closing_lines_say_how_good_it_is_and_what_to_type(tmp_path: Path) -
     assert commands[0].endswith("--target-qps 760") and "--target-qps" not in commands[1]
 
 
-@pytest.mark.parametrize(("stopped", "says"), [(True, "--resume --minutes 5 --output-dir "), (False, "Logs: ")])
-def test_a_tuning_without_a_winner_says_what_to_type(stopped: bool, says: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("was_short", "says"), [(True, "--resume --minutes 5 --output-dir "), (False, "Logs: ")])
+def test_a_tuning_without_a_winner_says_what_to_type(was_short: bool, says: str, tmp_path: Path) -> None:
     asked = Request(axes=[], values={}, toml={}, target=None, minutes=0.5, folder=tmp_path / "tuned", resume=False)
-    found = outcome.nothing([replace(row(None), stopped=stopped)], asked)
+    found = outcome.nothing(asked, was_short=was_short)
     assert f"{says}{tmp_path / 'tuned'}" in found and "\n" not in found
 
 
