@@ -72,13 +72,15 @@ class Identity:
 
 @dataclass(frozen=True)
 class InstanceSpeed:
-    """The speed that the node measured at its own warm-up; see `executors.base.Ready`."""
+    """An instance, and the speed that the node measured at its own warm-up; see `executors.base.Ready`."""
 
     load_s: float
     samples_per_s: float
     batch_s: float
     token_s: float
     packed: bool
+    blas_threads: int | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

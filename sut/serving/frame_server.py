@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -226,8 +226,8 @@ def _samples(work: Int64 | Tokens) -> int:
 
 
 def speeds(ready: Sequence[Ready]) -> tuple[InstanceSpeed, ...]:
-    """What a node says of its instances, without what only concerns itself."""
-    return tuple(InstanceSpeed(one.load_s, one.samples_per_s, one.batch_s, one.token_s, one.packed) for one in ready)
+    """What a node says of its instances."""
+    return tuple(InstanceSpeed(**asdict(one)) for one in ready)
 
 
 def bind(address: Address) -> socket.socket:

@@ -17,7 +17,7 @@ from backends.bert.model import Model
 from backends.fake import fake_answer
 from foundation.arrays import Float32
 from qsl.base import Features
-from sut.executors.base import Executor
+from sut.executors.base import Executor, Ready
 from sut.executors.inline import InlineExecutor
 from sut.executors.remote.executor import RemoteExecutor
 from sut.executors.remote.terms import Terms
@@ -154,8 +154,9 @@ def executor(
     none_left_s: float = 10.0,
     own: Credentials = NOBODY,
     single_samples: bool = False,
+    ready: list[Ready] | None = None,
 ) -> Iterator[RemoteExecutor]:
-    """A remote executor that has been started."""
+    """A remote executor that has been started; `ready` gets what its start returned."""
 
     def again(address: Address) -> Node:
         return handshake.connect(address, own, "1", batching="node" if single_samples else "client")
@@ -164,7 +165,9 @@ def executor(
     of_run = terms(patience_s, none_left_s)
     found = RemoteExecutor(pairs, again, FEATURES, DIGEST, of_run, single_samples=single_samples)
     try:
-        found.start()
+        started = found.start()
+        if ready is not None:
+            ready += started
         yield found
     finally:
         found.close()

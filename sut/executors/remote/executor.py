@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from foundation.foreign_text import printable
 from qsl.base import Features
 from sut.errors import RunFailedError, UserError
 from sut.executors.base import Answer, Job, Ready
@@ -27,7 +28,7 @@ from sut.nodes.errors import NodeError
 from sut.nodes.frames import Frame, Kind
 from sut.nodes.handshake import Node
 from sut.nodes.loop import Loop
-from sut.nodes.messages import Welcome
+from sut.nodes.messages import MOST_TEXT, InstanceSpeed, Welcome
 
 Connect = Callable[[Address], Node]
 
@@ -114,7 +115,8 @@ class RemoteExecutor(FleetExecutor):
         with ThreadPoolExecutor(len(self.members)) as pool:
             speeds = list(pool.map(self._measure, self.members, [welcome for _, welcome in self._first]))
         self.repeats_late = not self._single_samples
-        return [speed for one, speed in zip(self.members, speeds, strict=True) for _ in range(one.about.instances)]
+        found = zip(speeds, (welcome.instances for _, welcome in self._first), strict=True)
+        return [_with_facts(speed, one) for speed, instances in found for one in instances]
 
     def _measure(self, member: Member, welcome: Welcome) -> Ready:
         """The speed of each of a node's instances, over the network, while all nodes are measured."""
@@ -172,3 +174,8 @@ class RemoteExecutor(FleetExecutor):
                 if isinstance(member.link, _Connection):
                     member.link.channel.send(Frame(Kind.BYE, 0))
         self._loop.close()
+
+
+def _with_facts(speed: Ready, own: InstanceSpeed) -> Ready:
+    """The speed from here, and what the node says of the loaded instance; a remark is shown on a terminal."""
+    return replace(speed, blas_threads=own.blas_threads, remark=own.remark and printable(own.remark)[:MOST_TEXT])

@@ -6,6 +6,7 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import nodes
 import pytest
@@ -13,8 +14,10 @@ from nodes import FEATURES
 from scheduled import PATIENCE_S, Test
 
 from sut.errors import RunFailedError
+from sut.executors.base import Ready
 from sut.executors.remote.executor import RemoteExecutor
 from sut.nodes.frames import Frame, FrameParser, Kind
+from sut.serving import frame_server
 from sut.serving.frame_server import FrameServer
 
 
@@ -49,6 +52,15 @@ def test_a_node_with_other_features_gets_tokens() -> None:
         test.issue()
         test.end()
         assert executor.record()[0].sent == "tokens"
+
+
+def test_what_a_nodes_instances_say_of_themselves_is_in_the_runs_record() -> None:
+    measured = Ready(load_s=0.1, samples_per_s=1e4, batch_s=1e-4, token_s=1e-6, packed=True, blas_threads=2)
+    said = [replace(measured, remark=one) for one in ("sparse products 96 of 96, 80% zeros", "\x1b[2Jcleared", None)]
+    ready: list[Ready] = []
+    with nodes.node(instances=frame_server.speeds(said)) as node, nodes.executor(node.address, ready=ready):
+        assert [one.remark for one in ready] == ["sparse products 96 of 96, 80% zeros", r"\x1b[2Jcleared", None]
+        assert {one.blas_threads for one in ready} == {2}
 
 
 def stall(data: bytes) -> bytes | None:
