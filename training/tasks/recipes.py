@@ -113,6 +113,7 @@ def train_model(task: Task, recipe: Recipe, options: argparse.Namespace, folder:
     if status == "interrupted":
         print(f"To go on from here, type the same command with --run-dir {folder}", file=sys.stderr)
         raise KeyboardInterrupt
-    for name in (model_files.VOCABULARY, model_files.CONFIG, model_files.WEIGHTS):
-        atomic_write.write_bytes(options.output / name, (folder / name).read_bytes())
+    with run_folder.filled(options.output):
+        for name in (model_files.VOCABULARY, model_files.CONFIG, model_files.WEIGHTS):
+            atomic_write.write_bytes(options.output / name, (folder / name).read_bytes())
     return VALID

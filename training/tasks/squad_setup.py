@@ -15,6 +15,7 @@ from foundation.people_numbers import count
 from foundation.steps import doing
 from qsl import tokenizer_files
 from qsl.data_file import DataFile
+from training.loop import run_folder
 from training.network import initial_weights, weights
 from training.tasks import squad
 from training.tasks.recipes import Recipe
@@ -91,4 +92,5 @@ def write_card(
         *(f"* {name}: {value}" for name, value in ({**facts, **named}).items()),
         *(f"* {name}: {getattr(options, name)}" for name in settings),
     ]
-    atomic_write.write_text(folder / "README.md", "\n".join(lines) + "\n")
+    with run_folder.filled(folder):
+        atomic_write.write_text(folder / "README.md", "\n".join(lines) + "\n")
