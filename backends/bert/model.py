@@ -33,6 +33,11 @@ class Model:
         return known.head if known else self.answers
 
     @property
+    def geometry(self) -> Geometry | None:
+        """Its geometry, as far as it is known without its weights: for figures."""
+        return self.config or (self.graph.geometry if self.graph else None)
+
+    @property
     def tables(self) -> Tables:
         """The rows of its embedding tables, as far as they are known."""
         if self.config is None:

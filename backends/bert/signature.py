@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from backends.bert.architectures import Geometry
+
 # Of `backends.base.Padded`; or the index of each token, [B, S]; or of each sample in the batch, [B].
 Field = Literal["input_ids", "attention_mask", "token_type_ids", "positions", "samples"]
 
@@ -41,6 +43,7 @@ class Signature:
     length: int | None = None  # tokens of every sample, likewise
     order: tuple[int, int] = (0, 1)  # the columns of class logits for negative and positive
     tables: Tables = Tables()
+    geometry: Geometry | None = None  # None: the graph does not show it
 
     @property
     def most_tokens(self) -> int | None:

@@ -46,7 +46,13 @@ class ModelWeights:
 
 
 def checked(path: Path, config: Geometry, found: Mapping[str, Any]) -> Tensors:
-    """The tensors of `config`, float32, from those found in `path`.
+    """The tensors of `config`, float32, from those found in `path`. Raises as `require_shapes`, or for a value."""
+    require_shapes(path, config, found)
+    return {name: finite_float32(path, name, found[name]) for name in config.shapes()}
+
+
+def require_shapes(path: Path, config: Geometry, found: Mapping[str, Any]) -> None:
+    """Check that the tensors found in `path` are those of `config`.
 
     Raises:
         BackendError: one is missing, unknown or has the wrong shape; the message names it.
@@ -71,7 +77,6 @@ def checked(path: Path, config: Geometry, found: Mapping[str, Any]) -> Tensors:
             f"expected only tensors of a {config.title} in {path}, found {len(extra)} others, including {extra[0]}. "
             f"{_ANOTHER}"
         )
-    return {name: finite_float32(path, name, found[name]) for name in shapes}
 
 
 _ANOTHER = "Type another --model, or correct its config.json."

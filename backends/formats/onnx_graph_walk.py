@@ -83,9 +83,10 @@ class OnnxGraph:
             )
         try:
             with np.errstate(all="ignore"):
-                return FOLDED[node.op](node, *values)
+                found = FOLDED[node.op](node, *values)
         except _COMPUTING:
             return None
+        return found if found is None or not any(map(_is_hollow, values)) else _hollow(found.shape, found.dtype)
 
     def variable(self, node: OnnxNode) -> list[str]:
         """The names of the node's inputs that are not constant."""
@@ -120,13 +121,34 @@ def load(path: Path) -> OnnxGraph:
     return of_proto(path, onnx_file.parse(path).graph)
 
 
-def of_proto(path: Path, proto: Any, with_weights: bool = True) -> OnnxGraph:
-    """The graph in a GraphProto of the file `path`; without weights, of larger constants the shapes only."""
+def hollow(tensor: Any, path: Path) -> Array:
+    """Zeros of a TensorProto's shape and type, which need no memory: for what follows from the structure alone."""
+    from onnx import helper
+
+    return _hollow(onnx_file.shape(tensor), helper.tensor_dtype_to_np_dtype(tensor.data_type))
+
+
+def _hollow(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _is_hollow(value: Array) -> bool:
+    return value.size > _SMALL and not any(value.strides)
+
+
+def of_proto(
+    path: Path, proto: Any, weights: Callable[[Any, Path], Array | None] | None = onnx_file.array
+) -> OnnxGraph:
+    """The graph in a GraphProto of the file `path`.
+
+    Args:
+        weights: the value of a larger constant, from its TensorProto; None: the shapes only.
+    """
     held = {tensor.name: tensor for tensor in proto.initializer}
     held |= {node.output[0]: found for node in proto.node if (found := _value(node)) is not None}
     shapes = {name: onnx_file.shape(tensor) for name, tensor in held.items()}
     constants: dict[str, Array | None] = {
-        name: onnx_file.array(tensor, path) if with_weights or math.prod(shapes[name]) <= _SMALL else None
+        name: onnx_file.array(tensor, path) if math.prod(shapes[name]) <= _SMALL else weights and weights(tensor, path)
         for name, tensor in held.items()
     }
     nodes = [_node(node) for node in proto.node if node.output and node.output[0] not in held]

@@ -13,8 +13,9 @@ from typing import Any
 from backends.bert.architectures import Geometry
 from backends.bert.config import BertConfig
 from backends.bert.mobilebert import MobileBertConfig
+from backends.errors import BackendError
 from backends.formats import onnx_embeddings, onnx_file, onnx_graph_walk, onnx_heads, onnx_mobilebert
-from backends.formats.base import ModelWeights, checked
+from backends.formats.base import ModelWeights, QatRange, checked, require_shapes
 from backends.formats.onnx_file import Array
 from backends.formats.onnx_graph_walk import OnnxGraph
 from backends.formats.onnx_layers import GraphLayer, layer_norm, layers_back_from
@@ -34,7 +35,25 @@ def read(path: Path) -> ModelWeights:
     Raises:
         BackendError: it is not a graph, or not that of a BERT with a head of `heads.HEADS` as exporters write it.
     """
-    graph = onnx_graph_walk.load(path)
+    config, found, ranges = _walked(onnx_graph_walk.load(path))
+    return ModelWeights(config, checked(path, config, found), ranges)
+
+
+def geometry(path: Path, proto: Any) -> Geometry | None:
+    """The geometry of the graph in a GraphProto of the file `path`, whose weights are not read.
+
+    It is None unless the whole structure is one that `read` takes: an optimizer's fused operators hide the heads.
+    """
+    try:
+        config, found, _ = _walked(onnx_graph_walk.of_proto(path, proto, onnx_graph_walk.hollow))
+        require_shapes(path, config, found)
+    except BackendError:
+        return None
+    return config
+
+
+def _walked(graph: OnnxGraph) -> tuple[Geometry, Mapping[str, Array], Mapping[str, QatRange]]:
+    """The geometry, the tensors and the ranges of a graph, under Hugging Face's names."""
     kind, head, last = onnx_heads.read(graph)
     is_mobile = onnx_mobilebert.no_norm(graph, last) is not None
     walk, normed = (onnx_mobilebert.layers_back_from, onnx_mobilebert.required) if is_mobile else _BERT
@@ -55,7 +74,7 @@ def read(path: Path) -> ModelWeights:
     found = {f"{name}.{part}": getattr(one, part) for name, one in parts.items() for part in ("weight", "bias")}
     found |= {f"{at}embeddings.{name}_embeddings.weight": table for name, table in tables.items()}
     ranges = {at + name: one.range for name, one in linears.items() if one.range is not None and one is not dense}
-    return ModelWeights(config, checked(path, config, found), ranges)
+    return config, found, ranges
 
 
 _BERT = (layers_back_from, layer_norm)

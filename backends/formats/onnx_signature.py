@@ -14,7 +14,7 @@ from backends.bert import config_files
 from backends.bert.heads import CLASSES
 from backends.bert.signature import Field, GraphInput, Signature
 from backends.errors import BackendError
-from backends.formats import onnx_file, onnx_graph_walk, onnx_heads, onnx_tables
+from backends.formats import onnx_file, onnx_graph_walk, onnx_heads, onnx_reader, onnx_tables
 from backends.formats.onnx_io_names import FIELDS, REQUIRED, plain
 
 
@@ -25,7 +25,7 @@ def read(path: Path) -> Signature:
         BackendError: it is not a graph, or not one that takes and gives what a BERT does.
     """
     proto = onnx_file.parse(path).graph
-    graph = onnx_graph_walk.of_proto(path, proto, with_weights=False)
+    graph = onnx_graph_walk.of_proto(path, proto, weights=None)
     head, outputs = onnx_heads.outputs(graph)
     axes = {value.name: len(value.type.tensor_type.shape.dim) for value in proto.output}
     if head == CLASSES and axes[outputs[0]] > 2:
@@ -46,6 +46,7 @@ def read(path: Path) -> Signature:
         length=_one(path, "tokens", [length for _, length in sizes]),
         order=config_files.class_order(path) if head == CLASSES else (0, 1),
         tables=onnx_tables.read(graph, {one.name: one.field for one in inputs}),
+        geometry=onnx_reader.geometry(path, proto),
     )
 
 

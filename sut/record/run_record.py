@@ -61,7 +61,7 @@ class RunRecord:
     samples: int | None = field(default=None, metadata=UNLESS_NONE)  # size of the QSL
     sample_tokens: SampleTokens | None = field(default=None, metadata=UNLESS_NONE)
     topology: Topology | None = field(default=None, metadata=UNLESS_NONE)
-    geometry: Geometry | None = field(default=None, metadata=UNLESS_NONE)  # None: of a graph that runs as it is
+    geometry: Geometry | None = field(default=None, metadata=UNLESS_NONE)  # None: not known
     engine: Engine | None = field(default=None, metadata=UNLESS_NONE)
     server: ServerFacts | None = field(default=None, metadata=UNLESS_NONE)  # that runs the model
     checksums: Mapping[str, str] | None = field(

@@ -53,7 +53,7 @@ def begin(prepared: Prepared) -> RunRecord:
         samples=prepared.samples,
         sample_tokens=SampleTokens(float(lengths.mean()), int(lengths.max())),
         topology=prepared.topology,
-        geometry=prepared.model.config,
+        geometry=prepared.model.geometry,
         engine=_engine(prepared.model.engine),
         server=prepared.model.served,
         machine=replace(machine_facts.facts(), environment=prepared.environment),

@@ -214,6 +214,20 @@ def test_the_tables_of_a_graph_are_found(tmp_path: Path, model: Model, tensors: 
     assert graph.most_tokens == SMALL.max_position_embeddings
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_geometry_of_a_graph_is_its_structures_and_needs_no_weights(
+    tmp_path: Path, model: Model, tensors: Tensors, form: str
+) -> None:
+    path = FORMS[form](tmp_path / "made.onnx", model, tensors)
+    proto = onnx.load(path)
+    onnx.save_model(proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.bin", size_threshold=17_000)
+    (tmp_path / "m.bin").unlink()
+    found = with_signature(find_model(str(tmp_path / "m.onnx")))
+    assert found.config is None  # it runs as it is
+    known = None if form == "fused by ONNX Runtime" else SMALL  # which hides the heads
+    assert found.geometry == (known and replace(known, layer_norm_eps=found.geometry.layer_norm_eps))  # type: ignore[union-attr]
+
+
 # --- where the weights lie ------------------------------------------------------------------------------------------
 
 
