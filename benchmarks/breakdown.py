@@ -4,6 +4,7 @@
     python -m benchmarks.breakdown --precision int8 --kernels plain    # the PyTorch reference kernels
     python -m benchmarks.breakdown --precision int8 --kernels avx512   # the kernels of another instruction set
     python -m benchmarks.breakdown --precision int8 --products onednn  # without our own product in AMX tiles
+    python -m benchmarks.breakdown --precision int8 --attention 16-bit # that of bf16 instead of int8 attention
     python -m benchmarks.breakdown --precision int8 --zeros 0.8        # pruned weights, whose zeros are skipped
 
 A few layers of BERT-Large's geometry run over one batch; each part is timed in place, so that caches are in the same
@@ -20,7 +21,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,19 @@ from foundation import freed_memory, program, terminal
 LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 KERNELS = ("embed", "attention", "add_norm")
+ATTENTIONS = ("int8", "16-bit")
 Times = Counter[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """What is measured."""
+
+    precision: str
+    kernels: CpuKernels
+    product: TileProduct | None  # None: oneDNN's
+    attention: str = "int8"  # one of ATTENTIONS, in int8 only
+    zeros: float = 0.0  # share of the weights' blocks of 4 that are zero
 
 
 def _now_s() -> float:
@@ -84,17 +97,18 @@ def _timed(bert: PackedBert, times: Times) -> PackedBert:
     return replace(bert, layers=tuple(timed(layer) for layer in bert.layers), kernels=kernels)
 
 
-def _load(precision: str, kernels: CpuKernels, product: TileProduct | None, zeros: float) -> PackedBert:
-    model = find_model(f"random:bert-large?sparsity={zeros}" if zeros else "random:bert-large")
+def _load(variant: Variant) -> PackedBert:
+    model = find_model(f"random:bert-large?sparsity={variant.zeros}" if variant.zeros else "random:bert-large")
     assert model.config is not None
     config = replace(require_bert(model.config, "benchmarks.breakdown"), num_hidden_layers=LAYERS)
     tensors = read_tensors(Model(model.spec, config, None))
-    if precision != "int8":
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        return packed_bert.from_floats(config, tensors, dtype, kernels)
+    if variant.precision != "int8":
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[variant.precision]
+        return packed_bert.from_floats(config, tensors, dtype, variant.kernels)
     samples = [_batch(config, [length]) for length in LENGTHS]
-    engine = calibration.calibrate(config, tensors, samples, CalibrationSettings(), torch.get_num_threads())
-    return packed_bert.from_engine(engine, kernels, product, sparse_product.find())
+    settings = CalibrationSettings(int8_attention=variant.attention == "int8", compensated=False)
+    engine = calibration.calibrate(config, tensors, samples, settings, torch.get_num_threads())
+    return packed_bert.from_engine(engine, variant.kernels, variant.product, sparse_product.find())
 
 
 def kernels_named(name: str | None) -> CpuKernels:
@@ -123,17 +137,10 @@ def _lengths(max_batch_tokens: int) -> list[int]:
 
 
 @torch.inference_mode()
-def measure(
-    precision: str,
-    max_batch_tokens: int,
-    repeat: int,
-    kernels: CpuKernels,
-    product: TileProduct | None,
-    zeros: float = 0.0,
-) -> dict[str, Any]:
+def measure(variant: Variant, max_batch_tokens: int, repeat: int) -> dict[str, Any]:
     """Median ms of one layer for the batch, by part."""
     times: Times = Counter()
-    bert = _timed(_load(precision, kernels, product, zeros), times)
+    bert = _timed(_load(variant), times)
     freed_memory.keep()
     batch = _batch(bert.config, _lengths(max_batch_tokens))
     rounds: list[dict[str, float]] = []
@@ -146,10 +153,11 @@ def measure(
     parts = [*PRODUCTS, *KERNELS, "rest", "all", "all, wall time"]
     ms = {part: statistics.median(r[part] for r in rounds[1:]) / LAYERS * 1e3 for part in parts}
     return {
-        "precision": precision,
+        "precision": variant.precision,
         "kernels": bert.kernels.name,
-        "products": "tiles" if product and precision == "int8" else "onednn",
-        "zeros": zeros,
+        "products": "tiles" if variant.product and variant.precision == "int8" else "onednn",
+        "attention": "int8" if bert.layers[0].attention else variant.kernels.name,
+        "zeros": variant.zeros,
         "tokens": batch.tokens,
         "samples": len(batch),
         "squares": int((batch.lengths**2).sum()),  # sum of the squared lengths of the samples
@@ -162,7 +170,7 @@ def _print(found: dict[str, Any]) -> None:
     width = 1024
     operations = {part: 2 * factor * width**2 * tokens for part, factor in zip(PRODUCTS, (3, 1, 4, 4), strict=True)}
     operations["attention"] = 4 * width * found["squares"]
-    inside = f"{found['kernels']}, {found['products']}, {found['zeros']:.0%} zeros"
+    inside = f"{found['kernels']}, {found['products']}, attention {found['attention']}, {found['zeros']:.0%} zeros"
     table = Table(title=f"{found['precision']}, {tokens} tokens in {found['samples']} samples, {inside}")
     for column in ("part", "ms/layer", "share", "G(FL)OP/s"):
         table.add_column(column, justify="left" if column == "part" else "right")
@@ -180,15 +188,21 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--kernels", choices=("plain", *native.VARIANTS), help="(default: the fastest that run here)")
     parser.add_argument("--products", choices=("tiles", "onednn"), help="of int8 (default: the fastest that run here)")
+    parser.add_argument("--attention", choices=ATTENTIONS, default="int8", help="of int8 (default: %(default)s)")
     parser.add_argument("--zeros", type=float, default=0.0, help="share of the weights' blocks of 4 that are zero")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     product = None if options.products == "onednn" else int8_product.find()
     if options.products == "tiles" and product is None:
         raise SystemExit("expected our products in AMX tiles, found them not built or no AMX. Type: --products onednn.")
-    kernels = kernels_named(options.kernels)
-    arguments = options.precision, options.max_batch_tokens, options.repeat, kernels, product, options.zeros
-    found = measure(*arguments)
+    variant = Variant(
+        precision=options.precision,
+        kernels=kernels_named(options.kernels),
+        product=product,
+        attention=options.attention,
+        zeros=options.zeros,
+    )
+    found = measure(variant, options.max_batch_tokens, options.repeat)
     _print(found)
     print(json.dumps(found))
 

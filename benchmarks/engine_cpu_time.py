@@ -1,7 +1,8 @@
 """How much of its limits one core's int8 engine reaches, by CPU time: other work on the machine does not count.
 
     python -m benchmarks.engine_cpu_time
-    python -m benchmarks.engine_cpu_time --vnni    # on a machine with AMX: as without it
+    python -m benchmarks.engine_cpu_time --vnni              # on a machine with AMX: as without it
+    python -m benchmarks.engine_cpu_time --attention 16-bit  # without int8 attention
 
 A layer of BERT-Large's geometry, random weights, is related to three limits, all by the CPU time of this one pinned
 thread: the products of the same shapes by oneDNN and by our own tiles, each alone with its best output type, and a loop
@@ -26,8 +27,8 @@ from rich.table import Table
 from backends.bert.checkpoints import find_model
 from backends.pytorch_cpu import product_peak
 from backends.pytorch_cpu.kernels import int8_product
-from backends.pytorch_cpu.kernels.int8_product import TileProduct
 from benchmarks import breakdown
+from benchmarks.breakdown import Variant
 from foundation import freed_memory, native_library, program, terminal
 
 _LOOPS = 200_000  # of the instruction, about 5 ms
@@ -60,21 +61,21 @@ def isolated_ms(tokens: int, ours: bool) -> dict[str, float]:
     }
 
 
-def measure(tokens: int, rounds: int, repeat: int, kernels: str | None, product: TileProduct | None) -> dict[str, Any]:
+def measure(variant: Variant, tokens: int, rounds: int, repeat: int) -> dict[str, Any]:
     """Medians over `rounds` of a layer's parts and of its limits, in ms of CPU time."""
     engines, onednn, tiles = [], [], []
     peaks: dict[str, list[float]] = {}
     for _ in range(rounds):
-        engines.append(breakdown.measure("int8", tokens, repeat, breakdown.kernels_named(kernels), product))
+        engines.append(breakdown.measure(variant, tokens, repeat))
         onednn.append(isolated_ms(engines[-1]["tokens"], ours=False))
-        if product:
+        if variant.product:
             tiles.append(isolated_ms(engines[-1]["tokens"], ours=True))
         for name in _LIBRARIES:
             if (found := instruction_peak(name)) is not None:
                 peaks.setdefault(name, []).append(found)
     first = engines[0]
     return {
-        **{name: first[name] for name in ("precision", "kernels", "products", "tokens", "samples")},
+        **{name: first[name] for name in ("precision", "kernels", "products", "attention", "tokens", "samples")},
         "engine_ms": _medians([one["ms"] for one in engines]),
         "onednn_ms": _medians(onednn),
         "tiles_ms": _medians(tiles),
@@ -99,7 +100,7 @@ def with_shares(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    table = Table(title=f"int8, {found['tokens']} tokens, 1 thread, {found['kernels']}, {found['products']}: CPU time")
+    table = Table(title=f"int8, {found['tokens']} tokens, 1 thread: CPU time")
     for column in ("ms a layer", "engine", "oneDNN alone", "our tiles alone"):
         table.add_column(column, justify="left" if column == "ms a layer" else "right")
     for part, ms in found["engine_ms"].items():
@@ -107,6 +108,7 @@ def _print(found: dict[str, Any]) -> None:
         table.add_row(part, f"{ms:.2f}", *("" if one is None else f"{one:.2f}" for one in alone))
     console = terminal.console()
     console.print(table)
+    console.print(f"kernels {found['kernels']}, products {found['products']}, attention {found['attention']}")
     for name, rate in found["peak_gops"].items():
         console.print(f"loop of {name}: {rate:,.0f} GOP/s")
     for name, share in found["share_of"].items():
@@ -121,6 +123,7 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=0, help="to which this process is pinned (default: 0)")
     parser.add_argument("--vnni", action="store_true", help="oneDNN and kernels without AMX")
     parser.add_argument("--products", choices=("tiles", "onednn"), help="(default: the fastest that run here)")
+    parser.add_argument("--attention", choices=breakdown.ATTENTIONS, default="int8", help="(default: %(default)s)")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.core})
@@ -130,9 +133,10 @@ def main() -> None:
     torch.manual_seed(1)
     freed_memory.keep()
     product = None if options.vnni or options.products == "onednn" else int8_product.find()
-    kernels = "avx512vnni" if options.vnni else None
+    kernels = breakdown.kernels_named("avx512vnni" if options.vnni else None)
+    variant = Variant(precision="int8", kernels=kernels, product=product, attention=options.attention)
     with torch.inference_mode():
-        found = with_shares(measure(options.max_batch_tokens, options.rounds, options.repeat, kernels, product))
+        found = with_shares(measure(variant, options.max_batch_tokens, options.rounds, options.repeat))
     _print(found)
     print(json.dumps(found))
 

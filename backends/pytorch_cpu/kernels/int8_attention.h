@@ -2,8 +2,8 @@
 // channels, which are one head, or two or four smaller ones.
 //
 // 16 queries at a time stand next to each other. The scores of a key are then one vector over the queries, so nothing in
-// the softmax is reduced across a vector, and four keys' weights, a byte each, are one 32-bit word of a query, as the
-// second product reads them.
+// the softmax is reduced across a vector, and bytes of four keys' weights are one 32-bit word of a query, as the second
+// product reads them.
 #pragma once
 #include <omp.h>
 
@@ -20,7 +20,7 @@ struct Int8Qkv {
   }
 };
 
-// 2^x for x <= 30 to 1e-4 of it: weights have eight bits.
+// 2^x for x <= 30 to 1e-4 of it, a hundredth of the error of queries, keys and values in bytes.
 inline Floats exp2_coarse(Floats x) {
   constexpr __mmask16 kAllLanes = 0xffff;
   const Floats fraction =
@@ -31,18 +31,15 @@ inline Floats exp2_coarse(Floats x) {
   return (Floats)_mm512_maskz_scalef_ps(kAllLanes, (__m512)power, (__m512)x);
 }
 
-inline Int32s round_to_int32(Floats x) {
-  constexpr __mmask16 kAllLanes = 0xffff;
-  return (Int32s)_mm512_maskz_cvtps_epi32(kAllLanes, (__m512)x);
+// What makes x * factor - offset 16 bits' largest exponent at x = top, or up to an ulp less: one more would carry.
+inline Floats offset_for(Floats top, float factor) {
+  constexpr float kLargest = 15.9999780f;  // log2(65,535)
+  constexpr int kUp = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC;
+  return (Floats)_mm512_fmsub_round_ps((__m512)top, _mm512_set1_ps(factor), _mm512_set1_ps(kLargest), kUp);
 }
 
-// The lowest bytes of four vectors as one 32-bit word a lane.
-inline Uint32s join_bytes(Int32s a, Int32s b, Int32s c, Int32s d) {
-  return (Uint32s)a | (Uint32s)b << 8 | (Uint32s)c << 16 | (Uint32s)d << 24;
-}
-
-// weights: [padded / 4][16 queries], four keys a word, 255 for a query's highest score; returns 1 / their sums.
-inline Floats softmax(const int32_t* scores, int64_t length, int64_t padded, float factor, Uint32s* weights) {
+// weights: [padded / 4], about 65,535 for a query's highest score; returns 1 / their sums.
+inline Floats softmax(const int32_t* scores, int64_t length, int64_t padded, float factor, WeightWords* weights) {
   Int32s top[4];
   for (int64_t i = 0; i < 4; i++) top[i] = load<Int32s>(scores);
   int64_t key = 0;
@@ -59,7 +56,7 @@ inline Floats softmax(const int32_t* scores, int64_t length, int64_t padded, flo
   }
 #pragma GCC unroll 3
   for (int64_t i = 1; i < 4; i++) top[0] = top[i] > top[0] ? top[i] : top[0];
-  const Floats offset = to_floats(top[0]) * factor - 7.99435344f;  // log2(255)
+  const Floats offset = offset_for(to_floats(top[0]), factor);
   Int32s total{};
   const auto weigh = [&](int64_t at) {
     const Int32s weight = round_to_int32(exp2_coarse(to_floats(load<Int32s>(scores + at * 16)) * factor - offset));
@@ -68,33 +65,30 @@ inline Floats softmax(const int32_t* scores, int64_t length, int64_t padded, flo
   };
   for (key = 0; key + 4 <= length; key += 4) {
     const Int32s a = weigh(key), b = weigh(key + 1), c = weigh(key + 2), d = weigh(key + 3);
-    weights[key / 4] = join_bytes(a, b, c, d);
+    weights[key / 4] = join_weights(a, b, c, d);
   }
   if (key < length) {
     const Int32s a = weigh(key), b = key + 1 < length ? weigh(key + 1) : Int32s{},
                  c = key + 2 < length ? weigh(key + 2) : Int32s{};
-    weights[key / 4] = join_bytes(a, b, c, Int32s{});
+    weights[key / 4] = join_weights(a, b, c, Int32s{});
     key += 4;
   }
-  for (; key < padded; key += 4) weights[key / 4] = Uint32s{};
+  for (; key < padded; key += 4) weights[key / 4] = WeightWords{};
   return 1.0f / to_floats(total);
 }
 
-// `count` rows of 16 × kGroups bytes from sums[16 × kGroups channels][16 queries].
+// `count` rows of 16 × kGroups bytes from sums [16 × kGroups channels] in two parts.
 template <int kGroups>
-inline void store_context(const int32_t* sums, Floats scale, const float* factor, const float* offset, uint8_t* to,
-                          int64_t stride, int64_t count) {
+inline void store_context(const Int32s* high, const Int32s* low, Floats scale, const float* factor, const float* offset,
+                          uint8_t* to, int64_t stride, int64_t count) {
   Uint32s words[16] = {};
   for (int64_t w = 0; w < 4 * kGroups; w++) {
-    Int32s bytes[4];
 #pragma GCC unroll 4
     for (int64_t i = 0; i < 4; i++) {
       const int64_t c = 4 * w + i;
-      const Floats x = to_floats(load<Int32s>(sums + c * 16)) * (scale * factor[c]) + offset[c];
-      const Int32s rounded = round_to_int32(minimum(x, broadcast(255.0f)));
-      bytes[i] = rounded > 0 ? rounded : Int32s{};
+      const Floats sum = to_floats(high[c]) * 256.0f + to_floats(low[c]);
+      words[w] |= round_to_byte(sum * (scale * factor[c]) + offset[c]) << 8 * i;
     }
-    words[w] = join_bytes(bytes[0], bytes[1], bytes[2], bytes[3]);
   }
   transpose(words);
   for (int64_t q = 0; q < count; q++) memcpy(to + q * stride, &words[q], 16 * kGroups);
@@ -103,9 +97,18 @@ inline void store_context(const int32_t* sums, Floats scale, const float* factor
 struct Int8Scratch {
   Scratch<uint8_t> keys;
   Scratch<int8_t> values;
-  Scratch<int32_t> scores, sums;
-  Scratch<uint32_t> weights;
+  Scratch<int32_t> scores;
+  Scratch<WeightWords> weights;
 };
+
+// Fetches the lines after these queries', keys' and values': the next head's. Rows are far apart, so the processor does
+// not foresee them.
+inline void fetch_next(const Int8Qkv& qkv, int64_t first, int64_t count, int64_t line, int64_t width) {
+  for (int64_t part = 0; part < 3; part++) {
+    const Lines next = qkv.lines(first, part * width + line + kLine);
+    for (int64_t i = 0; i < count; i++) _mm_prefetch(next.row(i), _MM_HINT_T1);
+  }
+}
 
 // One head of 16 × kGroups channels of the sample of tokens [first, first + length).
 template <int kGroups>
@@ -117,14 +120,16 @@ inline void attend(const Int8Qkv& qkv, int64_t heads, int64_t head, int64_t firs
   const int64_t channel = head * kSize, inside = channel % kLine, line = channel - inside;
   int8_t* values = scratch.values.reserve(padded * kLine);
   int32_t* scores = scratch.scores.reserve(padded * kQueries);
-  int32_t* sums = scratch.sums.reserve(kLine * kQueries);
-  Uint32s* weights = (Uint32s*)scratch.weights.reserve(padded / 4 * kQueries);
+  WeightWords* weights = scratch.weights.reserve(padded / 4);
   const Lines queries = qkv.lines(first, line);
   const uint8_t* keys =
       Int8Products::lay_out_keys(scratch.keys.reserve(padded * kLine), qkv.lines(first, width + line), length);
   Int8Products::lay_out_values(values, qkv.lines(first, 2 * width + line), length, padded);
   for (int64_t q = 0; q < length; q += kQueries) {
+    const int64_t count = std::min(kQueries, length - q);
+    fetch_next(qkv, first + q, count, line, width);
     Uint32s words[16];  // [four channels][query]
+    Int32s high[kSize], low[kSize];
 #pragma GCC unroll 16
     for (int64_t i = 0; i < 16; i++)
       words[i] = (Uint32s)to_signed(load<__m512i>(queries.row(std::min(q + i, length - 1))));
@@ -133,10 +138,10 @@ inline void attend(const Int8Qkv& qkv, int64_t heads, int64_t head, int64_t firs
       if (w < inside / 4 || w >= (inside + kSize) / 4) words[w] = Uint32s{};
     Int8Products::multiply_keys<kGroups>(keys, inside, length, words, scores);
     const Floats scale = softmax(scores, length, padded, qkv.score_factor[head], weights);
-    Int8Products::multiply_values<kGroups>(values, inside, weights, length, sums);
+    Int8Products::multiply_values<kGroups>(values, inside, weights, length, high, low);
     uint8_t* out = (uint8_t*)to.data + place(to, first + q, channel);
-    store_context<kGroups>(sums, scale, qkv.value_factor + channel, qkv.value_offset + channel, out, to.row_stride,
-                           std::min(kQueries, length - q));
+    store_context<kGroups>(high, low, scale, qkv.value_factor + channel, qkv.value_offset + channel, out, to.row_stride,
+                           count);
   }
 }
 

@@ -1,7 +1,7 @@
 """Attention on int8 queries, keys and values, in AMX tiles or AVX-512 VNNI, in C++; and its twin in PyTorch.
 
-The product before it writes the bytes, with half of bfloat16's traffic. Weights of the softmax are 0 to 255, 255 for a
-query's highest score, and are divided by the sum of these integers, so that rounding them keeps their sum.
+The product before it writes the bytes, with half of bfloat16's traffic. Weights of the softmax have 16 bits, and are
+divided by the sum of these integers, so that rounding them keeps their sum. The twin does not round them.
 """
 
 from __future__ import annotations
@@ -98,6 +98,5 @@ def _attend(qkv: Tensor, heads: int) -> Tensor:
     """One sample: [L, 3 H] -> [L, H]."""
     query, key, value = qkv.view(len(qkv), 3, heads, -1).permute(1, 2, 0, 3)  # each [heads, L, head]
     scores = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
-    weights = (255 * torch.exp(scores - scores.amax(2, keepdim=True))).round()
-    context: Tensor = weights / weights.sum(2, keepdim=True) @ value
+    context: Tensor = scores.softmax(2) @ value
     return context.transpose(0, 1).flatten(1)

@@ -1,17 +1,20 @@
-// The two products of int8 attention, in AMX tiles or by vpdpbusd, and how each lays out keys and values. In both, 16
-// queries stand next to each other: a vector, or a row of a tile, has one key's scores or one channel's sums of all 16.
+// The two products of int8 attention, in AMX tiles or in vectors by VNNI, and how each lays out keys and values. In both,
+// 16 queries stand next to each other: a vector, or a row of a tile, has one key's scores or one channel's sums of all 16.
 //
 // Keys stay unsigned, as they are stored. That adds 128 times a query's sum to all its scores, which no softmax sees.
+//
+// A softmax's weights have 16 bits, since eight would round a long tail to zero. Their high and low bytes are multiplied
+// with the values one after the other, so a word of the values is read once for both.
 #pragma once
 #include <algorithm>
 
 #include "activation.h"
 #include "tiles.h"
 
-constexpr int64_t kLine = 64;       // channels of a line, a byte each
-constexpr int64_t kQueries = 16;    // at a time
-constexpr int64_t kTileKeys = 64;   // in a tile of weights
-constexpr int64_t kTile = 1024;     // bytes
+constexpr int64_t kLine = 64;      // channels of a line, a byte each
+constexpr int64_t kQueries = 16;   // at a time
+constexpr int64_t kTileKeys = 64;  // in a tile of weights
+constexpr int64_t kTile = 1024;    // bytes
 
 // The lines of a sample's tokens: bytes with zero point 128, one head's or several small ones'.
 struct Lines {
@@ -23,12 +26,30 @@ struct Lines {
 
 inline __m512i to_signed(__m512i bytes) { return _mm512_xor_si512(bytes, _mm512_set1_epi8((char)0x80)); }
 
-// words[c]: of each 16 channels those from 4 c on, four keys a word; keys from `length` on are zero.
+// Four keys' weights for each of 16 queries, and the order of the keys in a word: the cheapest to join.
+struct WeightWords {
+  Uint32s high, low;
+};
+constexpr int64_t kOrder[4] = {0, 2, 1, 3};
+
+inline Int32s round_to_int32(Floats x) {
+  constexpr __mmask16 kAllLanes = 0xffff;
+  return (Int32s)_mm512_maskz_cvtps_epi32(kAllLanes, (__m512)x);
+}
+
+inline WeightWords join_weights(Int32s a, Int32s b, Int32s c, Int32s d) {
+  const Uint32s even = (Uint32s)a | (Uint32s)b << 16, odd = (Uint32s)c | (Uint32s)d << 16;
+  return {(even >> 8 & 0x00ff00ff) | (odd & 0xff00ff00), (even & 0x00ff00ff) | (odd << 8 & 0xff00ff00)};
+}
+
+// words[c]: of each 16 channels those from 4 c on, four keys a word in kOrder; keys from `length` on are zero.
 inline void interleave_keys(const Lines& values, int64_t key, int64_t length, Uint32s words[4]) {
   __m512i row[4];
 #pragma GCC unroll 4
-  for (int64_t i = 0; i < 4; i++)
-    row[i] = key + i < length ? to_signed(load<__m512i>(values.row(key + i))) : _mm512_setzero_si512();
+  for (int64_t i = 0; i < 4; i++) {
+    const int64_t at = key + kOrder[i];
+    row[i] = at < length ? to_signed(load<__m512i>(values.row(at))) : _mm512_setzero_si512();
+  }
   const __m512i low[2] = {_mm512_unpacklo_epi8(row[0], row[1]), _mm512_unpacklo_epi8(row[2], row[3])};
   const __m512i high[2] = {_mm512_unpackhi_epi8(row[0], row[1]), _mm512_unpackhi_epi8(row[2], row[3])};
   words[0] = (Uint32s)_mm512_unpacklo_epi16(low[0], low[1]);
@@ -88,36 +109,36 @@ struct TileProducts {
     }
   }
 
-  // sums: [16 × kGroups channels][16 queries] of values × weights; `inside`: the head's first channel in the line.
+  // high, low: [16 × kGroups channels] of values × weights; `inside`: the head's first channel in the line.
   template <int kGroups>
-  static void multiply_values(const int8_t* values, int64_t inside, const Uint32s* weights, int64_t length,
-                              int32_t* sums) {
+  static void multiply_values(const int8_t* values, int64_t inside, const WeightWords* weights, int64_t length,
+                              Int32s* high, Int32s* low) {
     const int64_t tiles = (length + kTileKeys - 1) / kTileKeys, group = tiles * kTile;
     values += inside / 16 * group;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int64_t t = 0; t < tiles; t++) {
-      const int8_t* from = values + t * kTile;
-      _tile_loadd(6, (const int8_t*)weights + t * kTile, 64);
-      _tile_loadd(4, from, 64);
-      _tile_dpbsud(0, 4, 6);
-      if (kGroups > 1) {
-        _tile_loadd(5, from + group, 64);
-        _tile_dpbsud(1, 5, 6);
+    for (int64_t g = 0; g < kGroups; g += 2, values += 2 * group) {
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+      for (int64_t t = 0; t < tiles; t++) {
+        _tile_loadd(6, &weights[t * 16].high, sizeof(WeightWords));
+        _tile_loadd(7, &weights[t * 16].low, sizeof(WeightWords));
+        _tile_loadd(4, values + t * kTile, 64);
+        _tile_dpbsud(0, 4, 6);
+        _tile_dpbsud(1, 4, 7);
+        if (kGroups > 1) {
+          _tile_loadd(5, values + group + t * kTile, 64);
+          _tile_dpbsud(2, 5, 6);
+          _tile_dpbsud(3, 5, 7);
+        }
       }
-      if (kGroups > 2) {
-        _tile_loadd(4, from + 2 * group, 64);
-        _tile_dpbsud(2, 4, 6);
-        _tile_loadd(5, from + 3 * group, 64);
-        _tile_dpbsud(3, 5, 6);
+      _tile_stored(0, high + 16 * g, 64);
+      _tile_stored(1, low + 16 * g, 64);
+      if (kGroups > 1) {
+        _tile_stored(2, high + 16 * g + 16, 64);
+        _tile_stored(3, low + 16 * g + 16, 64);
       }
     }
-    _tile_stored(0, sums, 64);
-    _tile_stored(1, sums + 256, 64);
-    _tile_stored(2, sums + 512, 64);
-    _tile_stored(3, sums + 768, 64);
   }
 };
 typedef TileProducts Int8Products;
@@ -175,21 +196,28 @@ struct VectorProducts {
     }
   }
 
-  // sums: [16 × kGroups channels][16 queries] of values × weights; `inside`: the head's first channel in the line.
+  // high, low: [16 × kGroups channels] of values × weights; `inside`: the head's first channel in the line.
   template <int kGroups>
-  static void multiply_values(const int8_t* values, int64_t inside, const Uint32s* weights, int64_t length,
-                              int32_t* sums) {
-    for (int64_t group = 0; group < kGroups; group++) {
-      Int32s channels[16] = {};
-      const int8_t* from = values + inside + 16 * group;
+  static void multiply_values(const int8_t* values, int64_t inside, const WeightWords* weights, int64_t length,
+                              Int32s* high, Int32s* low) {
+    constexpr int kChannels = 8;  // at a time, so that their sums stay in registers
+    for (int64_t c = 0; c < 16 * kGroups; c += kChannels) {
+      const int8_t* from = values + inside + c / 16 * 16 + c % 16 / 4 * 64;
+      Int32s sums[kChannels][2] = {};
       for (int64_t key = 0; key < length; key += 4) {
-        const Uint32s weight = weights[key / 4];
-#pragma GCC unroll 16
-        for (int64_t i = 0; i < 16; i++)
-          channels[i] = multiply_add(channels[i], weight, broadcast_word(from + key * kLine + i / 4 * 64 + i % 4 * 4));
+        const WeightWords& weight = weights[key / 4];
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < kChannels; i++) {
+          const Uint32s word = broadcast_word(from + key * kLine + i / 4 * 64 + i % 4 * 4);
+          sums[i][0] = multiply_add(sums[i][0], weight.high, word);
+          sums[i][1] = multiply_add(sums[i][1], weight.low, word);
+        }
       }
-#pragma GCC unroll 16
-      for (int64_t i = 0; i < 16; i++) store(sums + (group * 16 + i) * kQueries, channels[i]);
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kChannels; i++) {
+        high[c + i] = sums[i][0];
+        low[c + i] = sums[i][1];
+      }
     }
   }
 };
