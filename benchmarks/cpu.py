@@ -9,6 +9,7 @@ ratios with their goals, one JSON line.
     python -m benchmarks.cpu --quick               # one short round: does everything run?
     python -m benchmarks.cpu --only int8 --rounds 5 --dataset dev-v1.1.json --vocab vocab.txt
     python -m benchmarks.cpu --without-amx         # as on a processor without AMX, for all contestants
+    python -m benchmarks.cpu --cpu-time            # on a busy machine: int8 engines alone, CPU time of one pinned core
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pathlib import Path
 
 from backends.bert.checkpoints import find_model
 from backends.bert.encoder import EncoderConfig
-from benchmarks import cpu_report, demo_server, length_matched, sut_runs, without_amx
+from benchmarks import cpu_report, demo_server, length_matched, one_core, sut_runs, without_amx
 from benchmarks.interleave import Contestant, Reading, run_turns
-from benchmarks.peers import missing, on_cores, peer_class
+from benchmarks.peers import OURS, missing, on_cores, peer_class
 from benchmarks.sut_runs import BenchmarkData
 from foundation import program, terminal
 from qsl import feature_cache
@@ -34,6 +35,7 @@ from sut.fetch import resolve as asset_paths
 # Samples of a turn, so that it lasts 10 to 30 s: fewer for fp32 (SLOW) and for padded samples (PADDED).
 SAMPLES, SLOW, PADDED, QUICK = 128, 48, 12, 0.25
 PRECISIONS = ("fp32", "bf16", "int8")
+_PREPARE_S = 3600
 
 
 class SharedInputs:
@@ -42,6 +44,7 @@ class SharedInputs:
     def __init__(self, options: argparse.Namespace) -> None:
         self.model: str = options.model
         self.cache_dir: Path = options.cache_dir.expanduser()
+        self.flags: tuple[str, ...] = ("--cpu-time",) if options.cpu_time else ()
         self._whole: Path = options.dataset or asset_paths.demo_dataset(self.cache_dir)
         self._vocab: Path = options.vocab or asset_paths.demo_model() / "vocab.txt"
         self._scale: float = options.samples / SAMPLES * (QUICK if options.quick else 1)
@@ -67,10 +70,7 @@ class SharedInputs:
 
 def contestants(inputs: SharedInputs, rounds: int) -> list[Contestant]:
     """All contestants, in the table's order."""
-    found = [
-        Contestant(f"peak {name}", "matrix products alone, the best kernel of each", name, partial(_peak, inputs, name))
-        for name in PRECISIONS
-    ]
+    found = [_peak_turn(inputs, name) for name in PRECISIONS]
     for name in on_cores():
         peer = peer_class(name)
         found.append(peer_turn(name, inputs.data(PADDED if peer.padded_to else _samples(peer.precision))))
@@ -84,26 +84,42 @@ def contestants(inputs: SharedInputs, rounds: int) -> list[Contestant]:
     return [*found, Contestant("sut demo server", "this package, the demo model, pytorch fp32", "fp32", demo)]
 
 
+def engines_alone(inputs: SharedInputs) -> list[Contestant]:
+    """int8 by the CPU time of one core: the machine's peak, the peers, and this package's engine without LoadGen."""
+    data = inputs.data(SLOW)
+    peers = [name for name in on_cores() if (one := peer_class(name)).precision == "int8" and not one.side_by_side]
+    return [
+        _peak_turn(inputs, "int8"),
+        *(peer_turn(name, data, *inputs.flags) for name in peers),
+        *(peer_turn(name, data, *inputs.flags, kind="sut") for name in OURS),
+    ]
+
+
 def _samples(precision: str) -> int:
     return SAMPLES if precision.startswith("int8") else SLOW
 
 
+def _peak_turn(inputs: SharedInputs, precision: str) -> Contestant:
+    about = "matrix products alone, the best kernel of each"
+    return Contestant(f"peak {precision}", about, precision, partial(_peak, inputs, precision))
+
+
 def _peak(inputs: SharedInputs, precision: str) -> Reading:
-    done = sut_runs.turn(["benchmarks.gemm", "--model", inputs.model, "--precision", precision])
+    done = sut_runs.turn(["benchmarks.gemm", "--model", inputs.model, "--precision", precision, *inputs.flags])
     return {"gops": float(json.loads(done.stdout.splitlines()[-1])["gops"][precision])}
 
 
-def peer_turn(name: str, data: BenchmarkData) -> Contestant:
+def peer_turn(name: str, data: BenchmarkData, *flags: str, kind: str = "peer") -> Contestant:
     """A peer as a contestant."""
     peer = peer_class(name)
-    return Contestant(f"peer {name}", peer.about, peer.precision, partial(_peer, name, data))
+    return Contestant(f"{kind} {name}", peer.about, peer.precision, partial(_peer, name, data, flags))
 
 
-def _peer(name: str, data: BenchmarkData) -> Reading:
+def _peer(name: str, data: BenchmarkData, flags: tuple[str, ...]) -> Reading:
     absent = missing(name)
     if absent:
         raise RuntimeError(absent)
-    done = sut_runs.turn(_peer_command(name, data))
+    done = sut_runs.turn(_peer_command(name, data, *flags))
     reading: Reading = json.loads(done.stdout.splitlines()[-1])
     return reading
 
@@ -115,15 +131,16 @@ def _peer_command(name: str, data: BenchmarkData, *more: str) -> list[str]:
 
 def prepare(inputs: SharedInputs, chosen: list[Contestant], say: Callable[[str], None]) -> None:
     """Write the exported and quantized graphs once. A peer that fails here fails again in its turn, with its error."""
-    for name in on_cores():
-        if any(one.key == f"peer {name}" for one in chosen) and not missing(name):
+    for one in chosen:
+        kind, _, name = one.key.partition(" ")
+        if (kind == "peer" or (inputs.flags and name in OURS)) and not missing(name):
             start_s = time.perf_counter()
             try:
-                sut_runs.turn(_peer_command(name, inputs.data(SLOW), "--prepare"))
+                sut_runs.turn(_peer_command(name, inputs.data(SLOW), "--prepare"), _PREPARE_S)
             except RuntimeError as error:
-                say(f"peer {name}: not prepared: {error}")
+                say(f"{one.key}: not prepared: {error}")
             else:
-                say(f"peer {name}: prepared in {time.perf_counter() - start_s:.0f} s")
+                say(f"{one.key}: prepared in {time.perf_counter() - start_s:.0f} s")
 
 
 def select(everyone: list[Contestant], only: list[str] | None) -> list[Contestant]:
@@ -144,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their name")
     add("--quick", action="store_true", help="a quarter of the samples, one round")
     add("--without-amx", action="store_true", help="no contestant uses AMX (benchmarks/without_amx.py)")
+    one_core.add_flag(parser)
     add("--markdown", action="store_true", help="print the tables of docs/results")
     add("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     return parser
@@ -156,7 +174,8 @@ def main() -> None:
     rounds = options.rounds or (1 if options.quick else 3)
     inputs = SharedInputs(options)
     inputs.cache_dir.mkdir(parents=True, exist_ok=True)
-    chosen = select(contestants(inputs, rounds), options.only)
+    everyone = engines_alone(inputs) if options.cpu_time else contestants(inputs, rounds)
+    chosen = select(everyone, options.only)
     say = partial(print, file=sys.stderr, flush=True)
     prepare(inputs, chosen, say)
     start_s = time.perf_counter()
@@ -169,7 +188,7 @@ def main() -> None:
     results = run_turns(chosen, rounds, on_reading)
     tokens = sum(inputs.tokens.values()) / len(inputs.tokens)
     without = ("AMX",) if options.without_amx else ()
-    report = cpu_report.CpuReport(chosen, results, inputs.geometry, tokens, without)
+    report = cpu_report.CpuReport(chosen, results, inputs.geometry, tokens, without, options.cpu_time)
     # Lines are wrapped only on a terminal.
     console = terminal.console()
     for table in report.tables():

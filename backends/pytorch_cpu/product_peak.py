@@ -30,6 +30,7 @@ _READ_BYTES = 1 << 30  # more than the caches hold
 _READ_WIDTH, _READS = 4096, 5
 Product = tuple[int, int, int]  # M, K, N
 Call = Callable[[], object]
+Clock = Callable[[], float]  # seconds
 
 
 def products(config: EncoderConfig, tokens: int) -> list[Product]:
@@ -74,7 +75,7 @@ def tiles_int8(m: int, k: int, n: int) -> Iterator[Call]:
         yield lambda to=to: product(x, weights, False, to)  # type: ignore[misc]
 
 
-def seconds(call: Call, clock: Callable[[], float] = time.perf_counter) -> float:
+def seconds(call: Call, clock: Clock = time.perf_counter) -> float:
     """Median time of one call, by `clock`."""
     call()
     times: list[float] = []
@@ -85,11 +86,11 @@ def seconds(call: Call, clock: Callable[[], float] = time.perf_counter) -> float
     return statistics.median(times)
 
 
-def layer_rate(precision: str, config: EncoderConfig, tokens: int) -> float:
-    """GOP/s of a layer's products on this process's threads, each with its fastest kernel."""
+def layer_rate(precision: str, config: EncoderConfig, tokens: int, clock: Clock = time.perf_counter) -> float:
+    """GOP/s of a layer's products on this process's threads, each with its fastest kernel, by `clock`."""
     freed_memory.keep()
     shapes = products(config, tokens)
-    total_s = sum(min(seconds(call) for call in kernels(precision, product)) for product in shapes)
+    total_s = sum(min(seconds(call, clock) for call in kernels(precision, product)) for product in shapes)
     return sum(2 * m * k * n for m, k, n in shapes) / total_s / 1e9
 
 
@@ -116,9 +117,9 @@ def pinned_rate(precision: str, config: EncoderConfig, cores: list[int]) -> floa
     return float(sum(rates))
 
 
-def peak(precision: str, config: EncoderConfig) -> dict[str, float]:
+def peak(precision: str, config: EncoderConfig, clock: Clock = time.perf_counter) -> dict[str, float]:
     """GOP/s by way to use the machine."""
-    found = {f"{tokens} tokens": layer_rate(precision, config, tokens) for tokens in TOKENS}
+    found = {f"{tokens} tokens": layer_rate(precision, config, tokens, clock) for tokens in TOKENS}
     cores = _cores()
     if len(cores) > 1:
         found["a core each"] = pinned_rate(precision, config, cores)
@@ -136,11 +137,11 @@ def read_rate() -> float:
     return _READ_BYTES / min(times) / 1e9
 
 
-def best(precision: str, config: EncoderConfig) -> tuple[float, dict[str, float]]:
+def best(precision: str, config: EncoderConfig, clock: Clock = time.perf_counter) -> tuple[float, dict[str, float]]:
     """(the peak in GOP/s, GOP/s by way to use the machine), on all cores that this process may use."""
     torch.manual_seed(1)
     with _all_cores():
-        ways = peak(precision, config)
+        ways = peak(precision, config, clock)
     return max(ways.values()), ways
 
 

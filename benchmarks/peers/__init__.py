@@ -17,6 +17,8 @@ PEERS = {
     "onnxruntime-fp32": "benchmarks.peers.onnxruntime_plain:OnnxRuntimeFp32",
     "onnxruntime-int8": "benchmarks.peers.onnxruntime_dynamic:OnnxRuntimeInt8",
     "onnxruntime-int8 side by side": "benchmarks.peers.onnxruntime_dynamic:SideBySide",
+    "ctranslate2-int8": "benchmarks.peers.ctranslate2_int8:CTranslate2Int8",
+    "ctranslate2-int8 side by side": "benchmarks.peers.ctranslate2_int8:SideBySide",
     "openvino-fp32": "benchmarks.peers.openvino_plain:OpenVinoFp32",
     "openvino-fp32 latency": "benchmarks.peers.openvino_plain:LatencyFp32",
     "openvino-int8": "benchmarks.peers.openvino_nncf:OpenVinoInt8",
@@ -24,11 +26,13 @@ PEERS = {
     "pytorch-gpu": "benchmarks.peers.pytorch_gpu:PyTorchGpu",
     "pytorch-gpu compiled": "benchmarks.peers.pytorch_gpu:PyTorchGpuCompiled",
 }
+OURS = {"pytorch int8": "benchmarks.peers.own_engine:OwnInt8"}  # backend and precision
+ALL = {**PEERS, **OURS}
 
 
 def peer_class(name: str) -> type[Peer]:
     """The class behind `name`; its engine is imported later, when the peer prepares or loads."""
-    module, _, attribute = PEERS[name].partition(":")
+    module, _, attribute = ALL[name].partition(":")
     found: type[Peer] = getattr(importlib.import_module(module), attribute)
     return found
 
@@ -40,5 +44,6 @@ def on_cores() -> list[str]:
 
 def missing(name: str) -> str:
     """The modules of this peer that are not installed, as text; "" if it can run."""
-    absent = [module for module in peer_class(name).needs if importlib.util.find_spec(module) is None]
-    return f"not installed: {', '.join(absent)} ({installation.command('bench')})" if absent else ""
+    peer = peer_class(name)
+    absent = [module for module in peer.needs if importlib.util.find_spec(module) is None]
+    return f"not installed: {', '.join(absent)} ({peer.install or installation.command('bench')})" if absent else ""

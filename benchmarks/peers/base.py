@@ -44,10 +44,13 @@ class Peer(ABC):
     """`prepare` is called once; then, in each process, `load` and any number of `answer`."""
 
     needs: Sequence[str]  # modules that it imports
+    install: ClassVar[str] = ""  # what installs those that the extra `bench` lacks
     precision: ClassVar[str]
     padded_to: ClassVar[int | None] = None
     about: ClassVar[str]  # a short description of how it runs
     on_gpu: ClassVar[bool] = False  # whether it needs a GPU
+    side_by_side: ClassVar[bool] = False  # whether it differs from its base class on several cores alone
+    one_by_one: ClassVar[bool] = False  # whether single samples are timed, too, where `answer_all` is its own
 
     def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:  # noqa: B027 - optional
         """Write the files that `load` opens to `folder`, unless they exist."""

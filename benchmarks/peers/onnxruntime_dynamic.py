@@ -32,6 +32,7 @@ class OnnxRuntimeInt8(OnnxRuntimeFp32):
 
 class SideBySide(OnnxRuntimeInt8):
     about = "quantize_dynamic, a sample on each core, longest first, at natural length"
+    side_by_side = True
 
     def load(self, model: Model, folder: Path, threads: int) -> None:
         super().load(model, folder, 1)
