@@ -148,7 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _options(argv)
     try:
-        fold = next(folds.made(options.model, options.dataset, options.seeds[:1], options.folder, options.threads))
+        made = folds.made(
+            options.model, options.dataset, options.seeds, options.halves, options.folder, options.threads
+        )
+        fold = next(made)
         rows = list(measure(_case(fold, options), options.layers))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

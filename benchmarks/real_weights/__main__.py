@@ -6,6 +6,7 @@ nothing about the model: it has seen a few hundred questions. Exit code 1: an in
 --least. `make test-real-weights` brings a model; the questions are yours.
 
     python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json    # 15 minutes on 2 cores for each seed
+    python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json --halves first    # one model, half as long
     python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json --seeds 1 2 3 --folder runs/real-weights
 """
 
@@ -39,35 +40,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _options(argv)
     try:
-        made = list(folds.made(options.model, options.dataset, options.seeds, options.folder, options.threads))
-        found = {engine: _answers(made, engine, options) for engine in (REFERENCE, *OTHERS, *CALIBRATED)}
+        found = _measured(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    kept = {engine: compared.kept(one, found[REFERENCE]) for engine, one in found.items() if one}
-    _show(kept, options.seeds)
+    kept = {engine: compared.kept(one, found[REFERENCE]) for engine, one in found.items()}
+    _show(kept, options)
     return VALID if all(kept[engine].share >= options.least for engine in CALIBRATED) else INVALID
 
 
-def _answers(made: list[Fold], engine: Engine, options: argparse.Namespace) -> list[Answers]:
-    """Of one engine, for all models; none if it is not installed."""
-    print(*engine, file=sys.stderr, flush=True)
-    cache_dir: Path = options.cache_dir.expanduser()
+def _measured(options: argparse.Namespace) -> dict[Engine, list[Answers]]:
+    """The answers of each engine that is installed, for all models, as they are trained."""
+    found: dict[Engine, list[Answers]] = {engine: [] for engine in (REFERENCE, *CALIBRATED, *OTHERS)}
+    for fold in folds.made(
+        options.model, options.dataset, options.seeds, options.halves, options.folder, options.threads
+    ):
+        for engine in tuple(found):
+            if one := _answers(fold, engine, options):
+                found[engine].append(one)
+                print(f"{fold.model}: {' '.join(engine)}: F1 {one.score.f1:.2f}", file=sys.stderr, flush=True)
+            else:
+                del found[engine]
+    return found
+
+
+def _answers(fold: Fold, engine: Engine, options: argparse.Namespace) -> Answers | None:
     try:
-        return [answers.of_engine(fold, *engine, cache_dir, options.threads) for fold in made]
+        return answers.of_engine(fold, *engine, options.cache_dir.expanduser(), options.threads)
     except UserError as error:
         if engine not in OTHERS:
             raise
         print(f"{' '.join(engine)} is left out: {error}", file=sys.stderr)
-        return []
+        return None
 
 
-def _show(kept: dict[Engine, Kept], seeds: list[int]) -> None:
+def _show(kept: dict[Engine, Kept], options: argparse.Namespace) -> None:
     table = Table("backend", "precision", *compared.COLUMNS, box=None)
     for engine, one in kept.items():
         table.add_row(*engine, *one.row)
     terminal.console().print(table)
-    print(json.dumps({"seeds": seeds, "engines": [[*engine, asdict(one)] for engine, one in kept.items()]}))
+    engines = [[*engine, asdict(one)] for engine, one in kept.items()]
+    print(json.dumps({"seeds": options.seeds, "halves": options.halves, "engines": engines}))
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -87,7 +100,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", type=Path, required=True, metavar="FILE", help="SQuAD v1.1, with answers")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="each gives two models (default: 1)")
     parser.add_argument(
-        "--folder", type=Path, default=Path("runs/real-weights"), help="for models (default: %(default)s)"
+        "--halves", nargs="+", choices=folds.HALVES, default=folds.HALVES, help="to train on (default: both)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/real-weights"), help="for models and answers (default: %(default)s)"
     )
     parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     parser.add_argument("--threads", type=int, default=machine_facts.cores(), help="(default: all cores)")

@@ -1,4 +1,7 @@
-"""The answers of one engine to the half that a model is tested on, without LoadGen; scored as a run's are."""
+"""The answers of one engine to the half that a model is tested on, without LoadGen; scored as a run's are.
+
+In a clean checkout they are kept next to the model, so a measurement that was interrupted computes none of them twice.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,12 @@ from accuracy.squad import SquadScore, score_logits
 from backends.base import Backend, Batch
 from backends.bert.heads import COLUMNS
 from benchmarks.real_weights.folds import Fold
+from foundation import array_files, atomic_write
 from foundation.arrays import Float32
+from qsl import feature_cache
 from qsl.base import Features
 from qsl.squad import SquadDataSet
+from sut.machine import facts as machine_facts
 
 _BATCH_TOKENS = 1536
 
@@ -35,7 +41,9 @@ def of_engine(fold: Fold, backend: str, precision: str, cache_dir: Path, threads
     Raises:
         UserError: the backend is not installed, or cannot run the model.
     """
-    data = fold.data(cache_dir)
+    data, path = fold.data(cache_dir), _place(fold, backend, precision)
+    if path and path.is_file():
+        return of_logits(data, array_files.parse_array(path.read_bytes()))
     with sut.open_backend(
         backend=backend,
         precision=precision,
@@ -46,7 +54,22 @@ def of_engine(fold: Fold, backend: str, precision: str, cache_dir: Path, threads
         cache_dir=cache_dir,
         threads=threads,
     ) as engine:
-        return of_logits(data, logits_of(engine, data.features))
+        logits = logits_of(engine, data.features)
+    if path:
+        path.parent.mkdir(exist_ok=True)
+        with atomic_write.replacing(path) as file:
+            np.save(file, logits)
+    return of_logits(data, logits)
+
+
+def _place(fold: Fold, backend: str, precision: str) -> Path | None:
+    """The file for these answers, named by all that they depend on; None for code that no commit holds."""
+    commit = machine_facts.commit()
+    if commit is None or commit.endswith("-dirty"):
+        return None
+    software = commit, machine_facts.kind(), machine_facts.versions(), machine_facts.environment()
+    key = feature_cache.key(software, fold.weights, fold.trained_on, fold.tested_on)
+    return fold.model.with_name(f"{fold.model.name}-answers") / f"{backend}-{precision}-{key}.npy"
 
 
 def logits_of(engine: Backend, features: Features) -> Float32:

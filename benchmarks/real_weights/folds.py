@@ -1,14 +1,14 @@
 """Models to measure: a pre-trained BERT, fine-tuned on one half of the questions of a SQuAD file, for the other half.
 
 Each seed divides the file again and gives two models, so that each question is answered once a seed, by a model that
-was not trained on it. Finished models are kept: a second measurement trains nothing.
+was not trained on it. Finished models are kept, and a training that was interrupted goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from qsl.data_file import DataFile
 from qsl.squad import SquadDataSet
 from sut.errors import RunFailedError
 
+HALVES = tuple(Path(name).stem for name in squad_halves.NAMES)
 # One evaluation, at the end: the weights that score best on the questions to measure would flatter fp32 alone.
 RECIPE = ("--epochs", "10", "--rate", "1e-4", "--batch", "16", "--evaluations", "1", "--precision", "bf16")
 
@@ -29,6 +30,10 @@ class Fold:
     trained_on: Path
     tested_on: Path
 
+    @property
+    def weights(self) -> Path:
+        return self.model / "model.safetensors"
+
     def data(self, cache_dir: Path) -> SquadDataSet:
         """The half to test on."""
         return SquadDataSet(
@@ -36,22 +41,27 @@ class Fold:
         )
 
 
-def made(model: Path, dataset: Path, seeds: list[int], folder: Path, threads: int) -> Iterator[Fold]:
-    """Both models of each seed, as they are trained.
+def made(
+    model: Path, dataset: Path, seeds: Sequence[int], halves: Sequence[str], folder: Path, threads: int
+) -> Iterator[Fold]:
+    """The models of each seed, as they are trained.
 
     Args:
         model: a pre-trained BERT in Hugging Face's form.
         dataset: a SQuAD v1.1 file with answers.
+        halves: those to train on, of HALVES.
 
     Raises:
         DatasetError, RunFailedError: a file cannot be used, or a training failed.
     """
     for seed in seeds:
         at = folder / f"seed-{seed}"
-        halves = squad_halves.write(dataset, seed, at)
-        for trained_on, tested_on in (halves, halves[::-1]):
+        both = squad_halves.write(dataset, seed, at)
+        for trained_on, tested_on in (both, both[::-1]):
             fold = Fold(at / f"trained-on-{trained_on.stem}", trained_on, tested_on)
-            if not (fold.model / "model.safetensors").is_file():
+            if trained_on.stem not in halves:
+                continue
+            if not fold.weights.is_file():
                 _train(model, fold, seed, threads)
             yield fold
 

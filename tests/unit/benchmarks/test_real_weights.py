@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from paths import ASSETS
 
-from benchmarks.real_weights import answers, compared
+from benchmarks.real_weights import answers, compared, folds
 from benchmarks.real_weights.folds import Fold
 from foundation.arrays import Float32
 from qsl import demo
 from qsl.squad import SquadDataSet
+from sut.machine import facts as machine_facts
 
 MODEL = ASSETS / "demo"
 
@@ -48,3 +52,29 @@ def test_an_engine_is_compared_question_by_question(data: SquadDataSet) -> None:
 def test_batches_have_each_sample_once(data: SquadDataSet) -> None:
     rows = [row for batch in answers.batches(data.features) for row in batch]
     assert sorted(rows) == list(range(len(data.features)))
+
+
+def test_models_that_are_there_are_not_trained_again(tmp_path: Path) -> None:
+    demo.write(tmp_path / "dev.json", "dev", questions=8)
+    for half in folds.HALVES:
+        shutil.copytree(MODEL, tmp_path / "seed-3" / f"trained-on-{half}")
+    made = [
+        [fold.trained_on.name for fold in folds.made(MODEL, tmp_path / "dev.json", [3], halves, tmp_path, threads=1)]
+        for halves in (folds.HALVES, ("second",))
+    ]
+    assert made == [["first.json", "second.json"], ["second.json"]]
+
+
+@pytest.mark.parametrize(("commit", "kept"), [("abc", True), ("abc-dirty", False)])
+def test_answers_are_kept_for_code_that_a_commit_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: str, kept: bool
+) -> None:
+    monkeypatch.setattr(machine_facts, "commit", lambda: commit)
+    demo.write(tmp_path / "second.json", "dev", questions=2)
+    shutil.copy(tmp_path / "second.json", tmp_path / "first.json")
+    fold = Fold(shutil.copytree(MODEL, tmp_path / "model"), tmp_path / "first.json", tmp_path / "second.json")
+    first = answers.of_engine(fold, "onnxruntime", "fp32", tmp_path / "cache", threads=1)
+    for path in (tmp_path / "model-answers").glob("*"):
+        np.save(path, first.logits + 1)
+    second = answers.of_engine(fold, "onnxruntime", "fp32", tmp_path / "cache", threads=1)
+    np.testing.assert_array_equal(second.logits, first.logits + kept)
