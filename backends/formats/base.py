@@ -29,6 +29,7 @@ class QatRange:
     input_zero_point: int  # 0 to 255; 128 if the range is symmetric
     weight_scale: Float32  # [N], of each row of the weight
     input_smooth: Float32 | None = None  # [K], by which the input is divided first, and weights multiplied; None: ones
+    least_step: int = -127  # of a weight
 
     @classmethod
     def symmetric(cls, input_amax: float, weight_scale: Float32) -> QatRange:

@@ -6,7 +6,7 @@ below the graph's directory by its name; what it leads to may be anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -49,7 +49,7 @@ def parse(path: Path) -> Any:
 # Operator → the inputs that it has at least, of the operators that readers take apart.
 _INPUTS = dict.fromkeys(("Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Dropout", "Sqrt"), 1)
 _INPUTS |= dict.fromkeys(("Add", "Mul", "Sub", "Div", "Pow", "MatMul", "Gemm", "Gather", "LayerNormalization"), 2)
-_INPUTS |= dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), 2)
+_INPUTS |= dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "MatMulInteger"), 2) | {"QLinearMatMul": 8}
 _INPUTS |= dict.fromkeys(("Split", "Slice", "Shape", "Softmax", "Concat", "Expand"), 1) | {"OneHot": 3}
 
 
@@ -88,10 +88,10 @@ def embedded(path: Path) -> bytes:
         ) from error
 
 
-def has_op(path: Path, op: str) -> bool:
-    """True if the graph has a node with this operator; False if the file is not a graph."""
+def has_op(path: Path, operators: Set[str]) -> bool:
+    """True if the graph has a node with one of these operators; False if the file is not a graph."""
     try:
-        return any(node.op_type == op for node in parse(path).graph.node)
+        return any(node.op_type in operators for node in parse(path).graph.node)
     except BackendError:
         return False
 

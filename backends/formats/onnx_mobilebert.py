@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 from backends.formats.onnx_graph_walk import OnnxGraph
 from backends.formats.onnx_layers import GraphLayer, attention, projected
-from backends.formats.onnx_patterns import GraphLinear, GraphNorm, constant_and_other, linear, norm, not_bert, through
+from backends.formats.onnx_patterns import (
+    LAYOUT,
+    ROUNDING,
+    GraphLinear,
+    GraphNorm,
+    clips_below_zero,
+    constant_and_other,
+    linear,
+    norm,
+    not_bert,
+    through,
+)
 
 Parts = tuple[dict[str, GraphLinear], dict[str, GraphNorm]]
 
@@ -65,13 +76,25 @@ def _feedforward(graph: OnnxGraph, name: str) -> tuple[dict[str, GraphLinear], G
     """(linear layers, NoNorm, input) of the feed-forward network that computes `name`; None if attention does."""
     normed = required(graph, name)
     halves = projected(graph, normed.source)
-    relu = graph.node_of(through(graph, halves[0].source), "Relu") if halves else None
-    if halves is None or relu is None:
+    before = _before_relu(graph, halves[0].source) if halves else None
+    if halves is None or before is None:
         return None
-    inner, residual = linear(graph, relu.inputs[0]), halves[1]
+    inner, residual = linear(graph, before), halves[1]
     if inner is None or through(graph, inner.source) != through(graph, residual):
         raise not_bert(graph, residual, "the input of both the intermediate layer and the residual sum after it")
     return {"intermediate.dense": inner, "output.dense": halves[0]}, normed, residual
+
+
+def _before_relu(graph: OnnxGraph, name: str) -> str | None:
+    """The input of the relu that computes `name`; None if there is none.
+
+    It may be a QuantizeLinear whose least byte is zero, which exporters let a relu disappear in.
+    """
+    while (node := graph.node(name)) is not None and node.op in LAYOUT | ROUNDING:
+        if node.op == "QuantizeLinear" and clips_below_zero(graph, node) and linear(graph, node.inputs[0]):
+            return node.inputs[0]
+        name = node.inputs[0]
+    return node.inputs[0] if node is not None and node.op == "Relu" else None
 
 
 def _attention(graph: OnnxGraph, name: str, source: str) -> tuple[Parts, int]:

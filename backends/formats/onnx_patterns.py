@@ -84,16 +84,21 @@ def _range(graph: OnnxGraph, node: OnnxNode, rows: int) -> QatRange | None:
         return None
     (scale, zero_point), (weight_scale, weight_zero_point) = of_input, of_weight
     wrong = {node.inputs[0]: scale.size != 1, node.inputs[1]: weight_scale.size not in (1, rows)}
-    wrong[node.inputs[1]] |= bool(weight_zero_point.astype(np.int32).any())
+    wrong[node.inputs[1]] |= bool((weight_zero_point != _middle(weight_zero_point)).any())
     for name, is_wrong in wrong.items():
         if is_wrong:
             raise BackendError(
                 f"expected one scale for a linear layer's input and symmetric weight scales (one, or one per output), "
                 f"found others at {name} in {graph.path}. Name the model before quantization."
             )
-    shift = 128 if zero_point.dtype == np.int8 else 0
+    shift = 128 - _middle(zero_point)
     wide: Float32 = np.broadcast_to(weight_scale.astype(np.float32).reshape(-1), (rows,))
-    return QatRange(float(scale.reshape(())), int(zero_point.reshape(-1)[0]) + shift, wide)
+    return QatRange(float(scale.reshape(())), int(zero_point.reshape(-1)[0]) + shift, wide, least_step=-128)
+
+
+def _middle(zero_point: Array) -> int:
+    """The zero point of a symmetric range of this type."""
+    return 0 if zero_point.dtype == np.int8 else 128
 
 
 def _rounding(graph: OnnxGraph, name: str) -> tuple[Array, Array] | None:
@@ -104,8 +109,17 @@ def _rounding(graph: OnnxGraph, name: str) -> tuple[Array, Array] | None:
         return None
     scale = graph.constant(node.inputs[1])
     given = [graph.constant(one) for one in node.inputs[2:3] if one]
-    zero_point = given[0] if given else np.zeros(1, np.uint8)
+    rounded = graph.constant(node.inputs[0])
+    zero_point = given[0] if given else np.zeros(1, np.uint8 if rounded is None else rounded.dtype)
     return None if scale is None or zero_point is None else (scale, zero_point)
+
+
+def clips_below_zero(graph: OnnxGraph, quantizer: OnnxNode) -> bool:
+    """True if the zero point of a QuantizeLinear is the least value of its type."""
+    given = [graph.constant(one) for one in quantizer.inputs[2:3] if one]
+    if not given:
+        return True  # uint8, and 0
+    return given[0] is not None and bool((given[0] == np.iinfo(given[0].dtype).min).all())
 
 
 def norm(graph: OnnxGraph, name: str) -> GraphNorm | None:

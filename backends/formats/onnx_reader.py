@@ -14,7 +14,14 @@ from backends.bert.architectures import Geometry
 from backends.bert.config import BertConfig
 from backends.bert.mobilebert import MobileBertConfig
 from backends.errors import BackendError
-from backends.formats import onnx_embeddings, onnx_file, onnx_graph_walk, onnx_heads, onnx_mobilebert
+from backends.formats import (
+    onnx_embeddings,
+    onnx_file,
+    onnx_graph_walk,
+    onnx_heads,
+    onnx_integers,
+    onnx_mobilebert,
+)
 from backends.formats.base import ModelWeights, QatRange, checked, require_shapes
 from backends.formats.onnx_file import Array
 from backends.formats.onnx_graph_walk import OnnxGraph
@@ -26,7 +33,7 @@ files = onnx_file.files
 
 def has_ranges(path: Path) -> bool:
     """True if the graph is quantized."""
-    return onnx_file.has_op(path, "DequantizeLinear")
+    return onnx_file.has_op(path, {"DequantizeLinear"} | onnx_integers.PRODUCTS)
 
 
 def read(path: Path) -> ModelWeights:
@@ -54,6 +61,7 @@ def geometry(path: Path, proto: Any) -> Geometry | None:
 
 def _walked(graph: OnnxGraph) -> tuple[Geometry, Mapping[str, Array], Mapping[str, QatRange]]:
     """The geometry, the tensors and the ranges of a graph, under Hugging Face's names."""
+    graph = onnx_integers.in_floats(graph)
     kind, head, last = onnx_heads.read(graph)
     is_mobile = onnx_mobilebert.no_norm(graph, last) is not None
     walk, normed = (onnx_mobilebert.layers_back_from, onnx_mobilebert.required) if is_mobile else _BERT

@@ -32,7 +32,7 @@ from foundation.arrays import Float32
 class QuantizedLinear:
     """One linear layer of K inputs and N outputs."""
 
-    weight: npt.NDArray[np.int8]  # [N, K], -127 to 127
+    weight: npt.NDArray[np.int8]  # [N, K], -127 to 127; -128 too where a model brings its own steps
     weight_scale: Float32  # [N]
     bias: Float32  # [N]
     input_scale: float
@@ -76,11 +76,13 @@ class QuantizedModel:
         return QkvRanges(*(self.tensors[at + part] for part in QkvRanges._fields))
 
 
-def round_weight(weight: Float32, scale: Float32 | None = None) -> tuple[npt.NDArray[np.int8], Float32]:
-    """int8 [N, K] and its scales float32 [N]; without `scale`, each row's largest magnitude becomes 127."""
+def round_weight(
+    weight: Float32, scale: Float32 | None = None, least: int = -127
+) -> tuple[npt.NDArray[np.int8], Float32]:
+    """int8 [N, K], `least` to 127, and its scales float32 [N]; without `scale`, each row's largest magnitude is 127."""
     if scale is None:
         scale = np.maximum(np.abs(weight).max(1) / 127, 1e-12).astype(np.float32)
-    return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.int8), scale
+    return np.clip(np.rint(weight / scale[:, None]), least, 127).astype(np.int8), scale
 
 
 def engine_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:

@@ -48,7 +48,7 @@ def _range(weights: ModelWeights, source: str) -> QatRange:
 
 def _linear(weight: Float32, bias: Float32, weight_scale: Float32 | None, ranges: list[QatRange]) -> QuantizedLinear:
     smooth = _smooth(ranges, weight.shape[1])
-    rounded, scale = round_weight(weight * smooth, weight_scale)
+    rounded, scale = round_weight(weight * smooth, weight_scale, min(one.least_step for one in ranges))
     input_scale, zero_point = _widest(ranges)
     return QuantizedLinear(
         weight=rounded,

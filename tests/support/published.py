@@ -146,18 +146,25 @@ class Exporter:
             self.node("Transpose", part, perm=perm)
             for part, perm in zip(parts, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
         )
-        scores = self.node("Div", self.node("MatMul", query, key), self.const(np.float32(np.sqrt(size))))
+        scores = self.node("Div", self.product(f"{at}.scores", query, key), self.const(np.float32(np.sqrt(size))))
         weights = self.node("Softmax", self.node("Add", scores, mask), axis=3)
-        mixed = self.node("Transpose", self.node("MatMul", weights, value), perm=[0, 2, 1, 3])
+        mixed = self.node("Transpose", self.product(f"{at}.context", weights, value), perm=[0, 2, 1, 3])
         return self.node("Reshape", mixed, joined)
+
+    def product(self, at: str, left: str, right: str) -> str:
+        """One of the two in attention."""
+        return self.node("MatMul", left, right)
+
+    def rows(self, at: str, indices: str) -> str:
+        """Of a table of embeddings."""
+        return self.node("Gather", self.const(self.tensors[f"{at}.weight"]), indices)
 
     def embedded(self, ids: str, types: str) -> str:
         length = self.node("Gather", self.node("Shape", ids), self.const(np.array(1)))
         positions = self.node("Range", self.const(np.array(0)), length, self.const(np.array(1)))
         where = {"word": ids, "position": positions, "token_type": types}
         word, position, kind = (
-            self.node("Gather", self.const(self.tensors[f"bert.embeddings.{name}_embeddings.weight"]), indices)
-            for name, indices in where.items()
+            self.rows(f"bert.embeddings.{name}_embeddings", indices) for name, indices in where.items()
         )
         return self.norm("bert.embeddings", self.node("Add", self.node("Add", word, position), kind))
 

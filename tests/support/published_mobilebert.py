@@ -15,6 +15,8 @@ from backends.formats.base import Tensors
 class MobileExporter(Exporter):
     """The nodes that differ from BERT's."""
 
+    padding: tuple[str, ...] = ()  # the value before the first token and behind the last; (): 0
+
     def norm(self, at: str, x: str) -> str:
         weight, bias = (self.const(self.tensors[f"{at}.LayerNorm.{part}"]) for part in ("weight", "bias"))
         return self.node("Add", self.node("Mul", x, weight), bias)
@@ -24,10 +26,10 @@ class MobileExporter(Exporter):
         positions = self.node("Range", self.const(np.array(0)), length, self.const(np.array(1)))
         at = "mobilebert.embeddings"
         word, position, kind = (
-            self.node("Gather", self.const(self.tensors[f"{at}.{name}_embeddings.weight"]), indices)
+            self.rows(f"{at}.{name}_embeddings", indices)
             for name, indices in {"word": ids, "position": positions, "token_type": types}.items()
         )
-        wide = self.node("Pad", word, self.const(np.array([0, 1, 0, 0, 1, 0])))
+        wide = self.node("Pad", word, self.const(np.array([0, 1, 0, 0, 1, 0])), *self.padding)
         ends, axis = (np.iinfo(np.int64).max, -2), self.const(np.array([1]))
         following, previous = (
             self.node("Slice", wide, self.const(np.array([start])), self.const(np.array([end])), axis)
