@@ -8,7 +8,7 @@ printed next to it, because "70.0" over ten samples is not an accuracy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +31,10 @@ class SquadScore:
 
     exact_match: float  # percent of all Q questions
     f1: float  # percent of all Q questions
-    question_exact_match: Float64  # [Q] 0 or 1; 0 if not answered
-    question_f1: Float64  # [Q] 0 to 1; 0 if not answered
-    answered: Bool  # [Q] True if at least one of the question's samples was answered
-    predictions: dict[str, str]  # question id → text, of answered questions only
+    question_exact_match: Float64 = field(repr=False)  # [Q] 0 or 1; 0 if not answered
+    question_f1: Float64 = field(repr=False)  # [Q] 0 to 1; 0 if not answered
+    answered: Bool = field(repr=False)  # [Q] True if at least one of the question's samples was answered
+    predictions: dict[str, str] = field(repr=False)  # question id → text, of answered questions only
     samples_answered: int
     total_sample_count: int
     duplicates: int = 0  # number of log entries that repeat a sample

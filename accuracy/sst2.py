@@ -8,7 +8,7 @@ counts as 0, and the coverage is printed next to the score. Equal logits mean 0 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ class Sst2Score:
 
     right: Bool  # [N], False if not answered
     answered: Bool  # [N]
-    predictions: dict[str, str]  # sample index → negative or positive, of answered samples only
+    predictions: dict[str, str] = field(repr=False)  # sample index → negative or positive, of answered samples only
     duplicates: int = 0  # number of log entries that repeat a sample
     dtype: str = ""  # of the log's answers
 

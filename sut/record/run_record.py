@@ -11,13 +11,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from backends.bert.architectures import Geometry
 from backends.served import ServerFacts
 from foundation import atomic_write, bounded_readers
 from foundation.bounded_readers import UnreadableError
 from foundation.log_files import RUN
+from foundation.people_numbers import figure
 from foundation.typed_json import OTHERS, UNLESS_NONE, decode, encode
 from sut.errors import RunFailedError, UsageError
 from sut.machine.facts import MachineFacts
@@ -32,6 +33,10 @@ from sut.settings.settings import RunConfig
 VERSION = 2
 Verdict = Literal["unfinished", "VALID", "INVALID", "PASS", "FAIL", "SCORED", "INCOMPLETE", "PEAK", "FAILED"]
 _MOST_BYTES = 64 << 20
+
+
+class _Printer(Protocol):
+    def text(self, text: str, /) -> object: ...  # IPython's
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,11 @@ class RunRecord:
     # All installed distributions; version 1 has null for one with damaged metadata.
     distributions: Mapping[str, str | None] | None = field(default=None, metadata=UNLESS_NONE)
 
+    def _repr_pretty_(self, printer: _Printer, cycle: bool) -> None:
+        """What IPython and a notebook show of it: a few lines in place of all that the file holds."""
+        del cycle  # nothing in it holds the record
+        printer.text(summary(self))
+
     @property
     def effective_precision(self) -> str:
         """The precision that ran: the setting, or what an .onnx file that runs as it is has."""
@@ -112,6 +122,29 @@ class RunRecord:
     def has_ended(self) -> bool:
         """Whether the run has a complete result: False if it was killed, is still running, or failed."""
         return self.verdict not in ("unfinished", "FAILED")
+
+
+def summary(record: RunRecord) -> str:
+    """What ran, the verdict with its reasons, the figure, what is to be shown with it, and where the rest is."""
+    config = record.config
+    what = f"{config.scenario} {config.mode}: {config.task}, {config.model} on {config.backend}"
+    return "\n".join(
+        [
+            f"{what} {record.effective_precision}",
+            f"{record.verdict}  {_figure(record.result)}".rstrip(),
+            *(f"why: {one}" for one in record.reasons),
+            *(f"note: {one}" for one in record.notices),
+            *(f"warning: {one}" for one in record.warnings or ()),
+            f"logs: {config.log_dir}",
+        ]
+    )
+
+
+def _figure(result: Result | None) -> str:
+    if isinstance(result, AccuracyResult):
+        found = ", ".join(f"{name} {value:.2f}" for name, value in result.metrics.items())
+        return f"{found}, of {result.samples_answered:,} of {result.total_sample_count:,} samples"
+    return "" if result is None or result.value is None else f"{figure(result.value)} {result.unit}"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +168,19 @@ def parsed(content: Any) -> RunRecord | str:
         return run_record.parse(json.loads(json.dumps(content)))
     except UnreadableError as error:
         return str(error)
+
+
+class Page:
+    """What IPython hands to a value that shows itself."""
+
+    def __init__(self, page: io.StringIO) -> None:
+        self.text = page.write
+
+
+def test_a_notebook_shows_a_record_in_a_few_lines() -> None:
+    found = replace(records.record(), reasons=("too slow",), warnings=("a busy machine",))
+    page = io.StringIO()
+    found._repr_pretty_(Page(page), cycle=False)
+    lines = page.getvalue().splitlines()
+    assert lines[0].startswith("Offline performance: squad, ") and "samples/s" in lines[1]
+    assert {"why: too slow", "warning: a busy machine", f"logs: {found.config.log_dir}"} <= set(lines)
