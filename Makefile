@@ -106,7 +106,7 @@ clean:
 	rm -rf $(VENV) $(SERVERS) $(REAL_WEIGHTS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(VENV)/.core: pyproject.toml
-	echo "installing into $(VENV), about a minute, once: a virtual environment first, in some seconds"
+	echo "installing into $(VENV), once: about a minute; a virtual environment first"
 	$(PYTHON) -m venv $(VENV) && echo "then the packages, and kernels that a C++ compiler builds" && $(BIN)/python -m pip install --disable-pip-version-check --editable . && touch $@
 
 $(VENV)/.dev: pyproject.toml
