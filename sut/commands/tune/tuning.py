@@ -55,7 +55,7 @@ def carry_out(request: Request) -> bool:
         board = Board(_unit(found), budget_s)
         trials = Trials(found, request.folder, held, budget_s, float(lengths.mean()), board)
         judge = _judge(found, trials, request.target, len(lengths))
-        print("\n".join([_opening(found, config, request.minutes), *_warnings(before)]), file=sys.stderr, flush=True)
+        terminal.console(stderr=True).print("\n".join([_opening(found, config, request.minutes), *_warnings(before)]))
         with board:
             ranked = search.search(found, trials, judge.is_accurate)
         return _report(request, found, trials, judge, ranked)
@@ -105,7 +105,7 @@ def _report(request: Request, found: Space, trials: Trials, judge: Judge, ranked
     made = table.columns(order, _unit(found), accuracy.texts(used), best)
     tables.show(made.headings, made.rows, made.numbers)
     for line in _failures(found, trials, judge, standing):
-        console.print(line, soft_wrap=True)
+        console.print(line)
     if best is None:
         was_short = not trials.left_s or any(row.stopped for row in used)
         console.print(outcome.nothing(request, was_short=was_short), soft_wrap=True)
