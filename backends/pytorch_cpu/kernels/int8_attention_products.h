@@ -32,11 +32,6 @@ struct WeightWords {
 };
 constexpr int64_t kOrder[4] = {0, 2, 1, 3};
 
-inline Int32s round_to_int32(Floats x) {
-  constexpr __mmask16 kAllLanes = 0xffff;
-  return (Int32s)_mm512_maskz_cvtps_epi32(kAllLanes, (__m512)x);
-}
-
 inline WeightWords join_weights(Int32s a, Int32s b, Int32s c, Int32s d) {
   const Uint32s even = (Uint32s)a | (Uint32s)b << 16, odd = (Uint32s)c | (Uint32s)d << 16;
   return {(even >> 8 & 0x00ff00ff) | (odd & 0xff00ff00), (even & 0x00ff00ff) | (odd << 8 & 0xff00ff00)};

@@ -143,11 +143,14 @@ inline float promote_bfloat16(uint16_t from) {
   return to;
 }
 
+#if defined(__AVX512F__)
+inline Int32s round_to_int32(Floats x) { return (Int32s)_mm512_maskz_cvtps_epi32((__mmask16)0xffff, (__m512)x); }
+#endif
+
 // x rounded to nearest even and clamped to 0..255.
 inline Uint32s round_to_byte(Floats x) {
 #if defined(__AVX512F__)
-  constexpr __mmask16 kAllLanes = 0xffff;
-  const Int32s rounded = (Int32s)_mm512_maskz_cvtps_epi32(kAllLanes, (__m512)minimum(x, broadcast(255.0f)));
+  const Int32s rounded = round_to_int32(minimum(x, broadcast(255.0f)));
   return (Uint32s)(rounded > 0 ? rounded : Int32s{});
 #else
   const Floats clamped = minimum(maximum(x, broadcast(0.0f)), broadcast(255.0f));

@@ -19,27 +19,29 @@
 #include "activation.h"
 #include "gelu.h"
 
-constexpr int kTogether = 4;                    // outputs at a time
-constexpr int kVectors = 2;                     // of tokens in a panel: with 1,024 inputs it stays in 48 KiB
-constexpr int64_t kTokens = kVectors * kWidth;  // of a panel
-constexpr int64_t kChunk = 128;                 // outputs that are stored at once
-constexpr int64_t kAhead = 96;                  // blocks, that are fetched before they are needed
+constexpr int kTogether = kWidth == 16 ? 8 : 4;  // outputs at a time: their sums stay in registers
+constexpr int kVectors = 2;                      // of tokens in a panel: with 1,024 inputs it stays in 48 KiB
+constexpr int64_t kTokens = kVectors * kWidth;   // of a panel
+constexpr int64_t kChunk = 128;                  // outputs that are stored at once
+constexpr int64_t kGroups = kChunk / kTogether;
 
-struct Block {
-  uint32_t row;    // of a panel, in bytes
-  int32_t weight;  // four of int8
+// A block of each of kTogether outputs. Places are so small that one load brings four.
+struct Step {
+  uint16_t rows[kTogether];    // of the part's panel, in bytes
+  int32_t weights[kTogether];  // four of int8 each
 };
 
 // Outputs are divided into chunks, inputs into parts. In each, outputs are ordered by their number of blocks, and each
 // kTogether of them are filled up with zero blocks to the same number.
 struct SparseWeights {
-  const Block* blocks;     // of one (chunk, part) after another; those of kTogether outputs alternate
-  const int64_t* starts;   // [chunks][parts], of their blocks
-  const int32_t* steps;    // [chunks][parts][kChunk / kTogether], blocks of each of kTogether outputs
-  const int32_t* places;   // [chunks][parts][kChunk], their places in the chunk
-  const float* scale;      // [outputs]
-  const float* offset;     // [outputs], zero point of x included
+  const Step* steps;      // of one (chunk, part) after another
+  const int64_t* starts;  // [chunks][parts], of their steps
+  const int32_t* counts;  // [chunks][parts][kGroups], steps of each kTogether outputs
+  const int32_t* places;  // [chunks][parts][kChunk], their places in the chunk
+  const float* scale;     // [outputs]
+  const float* offset;    // [outputs], zero point of x included
   int64_t inputs, outputs, parts;
+  int64_t part_rows;      // of a panel
 };
 
 // sums + the products of four bytes of x in each lane with the four of a weight.
@@ -84,74 +86,98 @@ inline void transpose_panel(uint32_t* panel, const uint8_t* x, int64_t tokens, i
 
 // --- products ---
 
-// The sums of kTogether outputs, kCount vectors of tokens each; returns the blocks that follow.
+// Adds `count` steps of kTogether outputs to their sums at `to`, kCount vectors of tokens each, or starts them; returns
+// the steps that follow.
 template <int kCount>
-inline const Block* multiply(const uint32_t* panel, const Block* block, int64_t steps, const int32_t* places,
-                             bool continues, int32_t* sums) {
-  Int32s found[kTogether][kCount] = {};
-  if (continues) {
-#pragma GCC unroll 4
+inline const Step* multiply(const uint8_t* panel, const Step* step, int64_t count, bool starts, int32_t* const* to) {
+  Int32s sums[kTogether][kCount] = {};
+  if (!starts) {
+#pragma GCC unroll 8
     for (int o = 0; o < kTogether; o++)
 #pragma GCC unroll 4
-      for (int v = 0; v < kCount; v++) found[o][v] = load<Int32s>(sums + places[o] * kTokens + v * kWidth);
+      for (int v = 0; v < kCount; v++) sums[o][v] = load<Int32s>(to[o] + v * kWidth);
   }
-  for (const Block* end = block + steps * kTogether; block < end; block += kTogether) {
-    __builtin_prefetch(block + kAhead);
-#pragma GCC unroll 4
+  for (const Step* end = step + count; step < end; step++) {
+#pragma GCC unroll 8
     for (int o = 0; o < kTogether; o++) {
-      const uint8_t* row = (const uint8_t*)panel + block[o].row;
+      uint64_t four;
+      memcpy(&four, step->rows + o / 4 * 4, sizeof four);
+      const uint8_t* row = panel + (uint16_t)(four >> 16 * (o % 4));
 #pragma GCC unroll 4
       for (int v = 0; v < kCount; v++)
-        found[o][v] = dot(found[o][v], load<Int32s>(row + v * sizeof(Int32s)), block[o].weight);
+        sums[o][v] = dot(sums[o][v], load<Int32s>(row + v * sizeof(Int32s)), step->weights[o]);
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int o = 0; o < kTogether; o++)
 #pragma GCC unroll 4
-    for (int v = 0; v < kCount; v++) store(sums + places[o] * kTokens + v * kWidth, found[o][v]);
-  return block;
+    for (int v = 0; v < kCount; v++) store(to[o] + v * kWidth, sums[o][v]);
+  return step;
 }
 
-// The lines of y that a chunk's results will be stored to, fetched into the second-level cache during its products: they
-// are too far apart for the processor to foresee.
-struct Fetch {
-  const Activation& to;
-  int64_t token, channel;         // of the first line
-  int64_t line, row_lines, rows;  // channels of a line, lines of a row
-
-  // The `number`th of `count` equal shares.
-  inline void share(int64_t number, int64_t count) const {
-    const int64_t lines = rows * row_lines, bytes = 64 / line;
-    for (int64_t i = lines * number / count; i < lines * (number + 1) / count; i++)
-      __builtin_prefetch((char*)to.data + place(to, token + i / row_lines, channel + i % row_lines * line) * bytes, 1, 2);
-  }
-};
-
-// sums[kChunk][kTokens] of a chunk of outputs.
+// sums[kChunk][kTokens] of a chunk of outputs. A function of its own: within a larger one, the loops' bounds do not stay
+// in registers.
 template <int kCount>
-inline void multiply_chunk(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, const Fetch& fetch,
-                           int32_t* sums) {
-  constexpr int64_t kGroups = kChunk / kTogether;
+__attribute__((noinline)) void multiply_chunk(const uint32_t* panel, const SparseWeights& weights, int64_t chunk,
+                                              int32_t* sums) {
   for (int64_t part = 0; part < weights.parts; part++) {
     const int64_t segment = chunk * weights.parts + part;
-    const Block* block = weights.blocks + weights.starts[segment];
-    const int32_t* steps = weights.steps + segment * kGroups;
+    const uint8_t* rows = (const uint8_t*)(panel + part * weights.part_rows * kTokens);
+    const Step* step = weights.steps + weights.starts[segment];
+    const int32_t* counts = weights.counts + segment * kGroups;
     const int32_t* places = weights.places + segment * kChunk;
-    for (int64_t g = 0; g < kGroups; g++) {
-      block = multiply<kCount>(panel, block, steps[g], places + g * kTogether, part > 0, sums);
-      fetch.share(part * kGroups + g, weights.parts * kGroups);
+    for (int64_t g = 0; g < kGroups; g++, places += kTogether) {
+      int32_t* to[kTogether];
+#pragma GCC unroll 8
+      for (int o = 0; o < kTogether; o++) to[o] = sums + places[o] * kTokens;
+      step = multiply<kCount>(rows, step, counts[g], part == 0, to);
     }
   }
 }
 
 // --- storing ---
 
-// What a channel's results are stored as, in the lower bits of each lane; kPacked of them share a word.
+// One channel's floats, two channels' bfloat16 or four channels' bytes, rounded and clamped, in each lane's word.
+template <int kPacked>
+inline Uint32s join(const Floats* x);
+
+template <>
+inline Uint32s join<1>(const Floats* x) {
+  return (Uint32s)x[0];
+}
+
+template <>
+inline Uint32s join<2>(const Floats* x) {
+  const auto rounded = [](Floats one) { return (Uint32s)one + 0x7fff + ((Uint32s)one >> 16 & 1); };
+  return rounded(x[0]) >> 16 | (rounded(x[1]) & 0xffff0000);
+}
+
+template <>
+inline Uint32s join<4>(const Floats* x) {
+#if defined(__AVX512BW__)
+  __m512i whole[4];
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; c++) whole[c] = (__m512i)round_to_int32(minimum(x[c], broadcast(255.0f)));
+  const __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(whole[0], whole[1]),  // four of each channel in a row
+                                            _mm512_packs_epi32(whole[2], whole[3]));
+  const __m512i by_lane = _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
+  return (Uint32s)_mm512_shuffle_epi8(bytes, by_lane);
+#else
+  return round_to_byte(x[0]) | round_to_byte(x[1]) << 8 | round_to_byte(x[2]) << 16 | round_to_byte(x[3]) << 24;
+#endif
+}
+
+// The words of kPacked outputs from `channel` on, for kWidth tokens.
 template <int kPacked, bool kGelu>
-inline Uint32s encode(const Activation& to, int64_t channel, Floats x) {
-  if (kPacked == 1) return (Uint32s)x;
-  if (kPacked == 2) return __builtin_convertvector(demote_to_bfloat16(x), Uint32s);
-  return round_to_byte(kGelu ? x * to.multiplier[channel] + (float)to.zero_point : x);
+inline Uint32s encode(const int32_t* sums, const SparseWeights& weights, const Activation& to, int64_t channel) {
+  Floats x[kPacked];
+#pragma GCC unroll 4
+  for (int p = 0; p < kPacked; p++) {
+    x[p] = to_floats(load<Int32s>(sums + p * kTokens)) * weights.scale[channel + p] + weights.offset[channel + p];
+    if (kGelu) x[p] = gelu(x[p]);
+    if (kGelu && kPacked == 4) x[p] = x[p] * to.multiplier[channel + p] + (float)to.zero_point;
+  }
+  return join<kPacked>(x) ^ (to.type == kInt8 ? 0x80808080 : 0);
 }
 
 // Stores `width` outputs from `channel` on, at most kPacked * kWidth, for `count` tokens at `rows`. A row is a line of
@@ -159,20 +185,9 @@ inline Uint32s encode(const Activation& to, int64_t channel, Floats x) {
 template <int kPacked, bool kGelu>
 inline void store_lines(const int32_t* sums, const SparseWeights& weights, const Activation& to, int64_t channel,
                         int64_t width, char* rows, int64_t stride, int64_t count) {
-  const float *scale = weights.scale + channel, *offset = weights.offset + channel;
-  const uint32_t flipped = to.type == kInt8 ? 0x80808080 : 0;
   Uint32s words[kWidth];
-#pragma GCC unroll 16
-  for (int i = 0; i < kWidth; i++) {
-    words[i] = Uint32s{} + flipped;
-#pragma GCC unroll 4
-    for (int p = 0; p < kPacked; p++) {
-      const int c = i * kPacked + p;
-      Floats x = to_floats(load<Int32s>(sums + c * kTokens)) * scale[c] + offset[c];
-      if (kGelu) x = gelu(x);
-      words[i] ^= encode<kPacked, kGelu>(to, channel + c, x) << (32 / kPacked % 32 * p);
-    }
-  }
+  for (int i = 0; i < kWidth; i++)
+    words[i] = encode<kPacked, kGelu>(sums + i * kPacked * kTokens, weights, to, channel + i * kPacked);
   transpose(words);
   if (width == kPacked * kWidth && count == kWidth) {
 #pragma GCC unroll 16
@@ -203,7 +218,6 @@ inline void store_chunk(const int32_t* sums, const SparseWeights& weights, int64
 // chunks of it.
 template <int kPacked, bool kGelu>
 void sparse_product(const uint8_t* x, int64_t tokens, const SparseWeights& weights, const Activation& to) {
-  constexpr int64_t kLine = 16 * kPacked;  // channels of a line
   const int64_t panels = (tokens + kTokens - 1) / kTokens, chunks = (weights.outputs + kChunk - 1) / kChunk;
 #pragma omp parallel
   {
@@ -217,11 +231,10 @@ void sparse_product(const uint8_t* x, int64_t tokens, const SparseWeights& weigh
       const int64_t first = at / chunks * kTokens, chunk = at % chunks, count = std::min(kTokens, tokens - first);
       if (first != transposed) transpose_panel(panel, x + first * weights.inputs, count, weights.inputs);
       transposed = first;
-      const Fetch y{to, first, chunk * kChunk, kLine, kChunk / kLine, count};
       if (count <= kWidth)
-        multiply_chunk<1>(panel, weights, chunk, y, sums);
+        multiply_chunk<1>(panel, weights, chunk, sums);
       else
-        multiply_chunk<kVectors>(panel, weights, chunk, y, sums);
+        multiply_chunk<kVectors>(panel, weights, chunk, sums);
       store_chunk<kPacked, kGelu>(sums, weights, chunk, to, first, count);
     }
   }

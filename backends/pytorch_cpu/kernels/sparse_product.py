@@ -24,7 +24,8 @@ VARIANTS = ("avx512vnni", "avxvnni", "portable")  # fastest first
 BLOCK = 4  # inputs
 _PANEL_BYTES = 32 << 10  # of a part of the inputs, which stays in a first-level cache of 48 KiB
 _LEAST_BLOCKS = 16  # of an output in a part, for which loading and storing its sums pays
-_X = (ctypes.c_void_p, *[ctypes.c_int64] * 4)  # its data, then T, K, N and the parts
+_MOST_BYTES = 64 << 10  # of a part: places in it have 16 bits
+_X = (ctypes.c_void_p, *[ctypes.c_int64] * 5)  # its data, then T, K, N, the parts and the rows of each
 _CONSTANT = native_library.Function((), ctypes.c_int32)
 _FUNCTIONS = {
     **dict.fromkeys(("runs_here", "panel_tokens", "outputs_together", "chunk_outputs"), _CONSTANT),
@@ -37,10 +38,11 @@ _FUNCTIONS = {
 class SparseLayout(NamedTuple):
     """A weight as the product reads it: `SparseWeights` of sparse_product.h."""
 
-    blocks: Tensor  # int32 [blocks, 2], place of the inputs and weight
+    steps: Tensor  # int16 [steps, 3 * outputs together], a block of each: places of their inputs, then weights
     starts: Tensor  # int64 [chunks, parts]
-    steps: Tensor  # int32 [chunks, parts, outputs of a chunk / outputs together]
+    counts: Tensor  # int32 [chunks, parts, outputs of a chunk / outputs together]
     places: Tensor  # int32 [chunks, parts, outputs of a chunk]
+    part_rows: int
 
 
 class SparseWeights(NamedTuple):
@@ -67,24 +69,26 @@ class SparseProduct:
         padded = np.zeros((chunks * chunk, parts * rows), np.int32)
         padded[: blocks.shape[0], : blocks.shape[1]] = blocks
         cut = padded.reshape(chunks, chunk, parts, rows).transpose(0, 2, 1, 3)  # [chunks, parts, outputs, rows]
-        counts = np.count_nonzero(cut, 3)
-        places = np.argsort(counts, 2, kind="stable")
-        steps = np.take_along_axis(counts, places, 2).reshape(chunks, parts, -1, together).max(3)
-        ends = np.cumsum(steps * together).reshape(steps.shape)
-        first = ends - steps * together  # of each `together` outputs
-        at = _where(cut, counts, np.argsort(places, 2), first, together)
-        laid = np.zeros((int(ends.flat[-1]), 2), np.int32)
+        lengths = np.count_nonzero(cut, 3)
+        places = np.argsort(lengths, 2, kind="stable")
+        counts = np.take_along_axis(lengths, places, 2).reshape(chunks, parts, -1, together).max(3)
+        ends = np.cumsum(counts).reshape(counts.shape)
+        first = ends - counts  # of each `together` outputs
+        steps = np.zeros(int(ends.flat[-1]), [("rows", np.uint16, together), ("weights", np.int32, together)])
+        at = _where(lengths, np.argsort(places, 2), first, together)
         segment, part, output, row = cut.nonzero()
-        laid[at, 0] = (part * rows + row) * (tokens * BLOCK)
-        laid[at, 1] = cut[segment, part, output, row]
-        shaped = (steps.astype(np.int32), places.astype(np.int32))
-        return SparseLayout(*map(torch.from_numpy, (laid, np.ascontiguousarray(first[:, :, 0]), *shaped)))
+        steps["rows"][at] = row * (tokens * BLOCK)
+        steps["weights"][at] = cut[segment, part, output, row]
+        tables = np.ascontiguousarray(first[:, :, 0]), counts.astype(np.int32), places.astype(np.int32)
+        return SparseLayout(
+            *map(torch.from_numpy, (steps.view(np.int16).reshape(len(steps), 3 * together), *tables)), rows
+        )
 
     def __call__(self, x: Tensor, weights: SparseWeights, gelu: bool, to: Activation) -> None:
         """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: uint8 [T, K], contiguous."""
-        layout, *factors = weights
-        pointers = [tensor.data_ptr() for tensor in (*layout, *factors)]
-        sizes = *x.shape, len(weights.scale), layout.starts.shape[1]
+        (*tables, part_rows), *factors = weights
+        pointers = [tensor.data_ptr() for tensor in (*tables, *factors)]
+        sizes = *x.shape, len(weights.scale), weights.layout.starts.shape[1], part_rows
         self._library.sut_sparse_product(x.data_ptr(), *sizes, *pointers, gelu, native.activation_struct(to))
 
 
@@ -98,18 +102,17 @@ def as_blocks(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
 
 def _part_rows(blocks: npt.NDArray[np.int32], tokens: int) -> int:
     """Rows of a panel that a part has: as many as the cache holds, and more where outputs have few blocks."""
-    cached = _PANEL_BYTES // (tokens * BLOCK)
+    cached, most = _PANEL_BYTES // (tokens * BLOCK), _MOST_BYTES // (tokens * BLOCK)
     for_blocks = _LEAST_BLOCKS * blocks.size // max(int(np.count_nonzero(blocks)), 1)
-    return max(1, min(max(cached, for_blocks), int(blocks.shape[1])))
+    return max(1, min(max(cached, for_blocks), most, int(blocks.shape[1])))
 
 
-def _where(cut: npt.NDArray[np.int32], counts: Int64, ranks: Int64, first: Int64, together: int) -> Int64:
-    """The index of each block that is not zero, in the order of `cut.nonzero()`."""
-    begin = np.take_along_axis(first, ranks // together, 2) + ranks % together  # of each output's blocks
-    flat = counts.ravel()
+def _where(lengths: Int64, ranks: Int64, first: Int64, together: int) -> tuple[Int64, Int64]:
+    """The step and the place in it of each block that is not zero, in the order of `cut.nonzero()`."""
+    flat = lengths.ravel()
     number = np.arange(flat.sum()) - np.repeat(np.cumsum(flat) - flat, flat)  # of a block among its output's
-    found: Int64 = np.repeat(begin.ravel(), flat) + number * together
-    return found
+    step = np.repeat(np.take_along_axis(first, ranks // together, 2).ravel(), flat) + number
+    return step, np.repeat((ranks % together).ravel(), flat)
 
 
 @functools.cache

@@ -33,9 +33,10 @@ int32_t outputs_together() { return kTogether; }
 int32_t chunk_outputs() { return kChunk; }
 
 void sut_sparse_product(const uint8_t* x, int64_t tokens, int64_t inputs, int64_t outputs, int64_t parts,
-                        const Block* blocks, const int64_t* starts, const int32_t* steps, const int32_t* places,
-                        const float* scale, const float* offset, int32_t has_gelu, Activation to) {
-  const SparseWeights weights{blocks, starts, steps, places, scale, offset, inputs, outputs, parts};
+                        int64_t part_rows, const Step* steps, const int64_t* starts, const int32_t* counts,
+                        const int32_t* places, const float* scale, const float* offset, int32_t has_gelu,
+                        Activation to) {
+  const SparseWeights weights{steps, starts, counts, places, scale, offset, inputs, outputs, parts, part_rows};
   has_gelu ? sparse_product<true>(x, tokens, weights, to) : sparse_product<false>(x, tokens, weights, to);
 }
 }
