@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <utility>
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -40,8 +40,20 @@ inline void store(Element* to, Vector from) {
 }
 
 inline Floats broadcast(float x) { return x - Floats{}; }
+// Where a is NaN, b. Compilers make two instructions of the comparison: a mask and a choice.
+#if defined(__AVX512F__)
+inline Floats maximum(Floats a, Floats b) { return (Floats)_mm512_maskz_max_ps((__mmask16)0xffff, (__m512)a, (__m512)b); }
+inline Floats minimum(Floats a, Floats b) { return (Floats)_mm512_maskz_min_ps((__mmask16)0xffff, (__m512)a, (__m512)b); }
+inline Int32s maximum(Int32s a, Int32s b) {
+  return (Int32s)_mm512_maskz_max_epi32((__mmask16)0xffff, (__m512i)a, (__m512i)b);
+}
+#elif defined(__AVX2__)
+inline Floats maximum(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
+inline Floats minimum(Floats a, Floats b) { return (Floats)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
 inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
+#endif
 inline Floats to_floats(Floats x) { return x; }
 inline Floats to_floats(Int32s x) { return __builtin_convertvector(x, Floats); }
 
@@ -64,7 +76,9 @@ inline float reduce(Floats v, Combine combine) {
 inline float reduce_sum(Floats v) {
   return reduce(v, [](Floats a, Floats b) { return a + b; });
 }
-inline float reduce_max(Floats v) { return reduce(v, maximum); }
+inline float reduce_max(Floats v) {
+  return reduce(v, [](Floats a, Floats b) { return maximum(a, b); });
+}
 
 // Adding 1.5 * 2^23 to a float leaves its nearest integer, ties to even, in the lowest bits of the mantissa.
 constexpr float kRounder = 12582912.0f;
@@ -150,8 +164,7 @@ inline Int32s round_to_int32(Floats x) { return (Int32s)_mm512_maskz_cvtps_epi32
 // x rounded to nearest even and clamped to 0..255.
 inline Uint32s round_to_byte(Floats x) {
 #if defined(__AVX512F__)
-  const Int32s rounded = round_to_int32(minimum(x, broadcast(255.0f)));
-  return (Uint32s)(rounded > 0 ? rounded : Int32s{});
+  return (Uint32s)maximum(round_to_int32(minimum(x, broadcast(255.0f))), Int32s{});
 #else
   const Floats clamped = minimum(maximum(x, broadcast(0.0f)), broadcast(255.0f));
   return (Uint32s)(clamped + kRounder) & 0xff;

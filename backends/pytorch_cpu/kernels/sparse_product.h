@@ -167,17 +167,22 @@ inline Uint32s join<4>(const Floats* x) {
 #endif
 }
 
-// The words of kPacked outputs from `channel` on, for kWidth tokens.
-template <int kPacked, bool kGelu>
-inline Uint32s encode(const int32_t* sums, const SparseWeights& weights, const Activation& to, int64_t channel) {
-  Floats x[kPacked];
-#pragma GCC unroll 4
-  for (int p = 0; p < kPacked; p++) {
-    x[p] = to_floats(load<Int32s>(sums + p * kTokens)) * weights.scale[channel + p] + weights.offset[channel + p];
-    if (kGelu) x[p] = gelu(x[p]);
-    if (kGelu && kPacked == 4) x[p] = x[p] * to.multiplier[channel + p] + (float)to.zero_point;
+// The words of kCount outputs from `channel` on, for kWidth tokens, step by step as in gelu().
+template <int kPacked, int kCount, bool kGelu>
+inline void encode(const int32_t* sums, const SparseWeights& weights, const Activation& to, int64_t channel,
+                   Uint32s* words) {
+  Floats x[kCount];
+#pragma GCC unroll 8
+  for (int i = 0; i < kCount; i++)
+    x[i] = to_floats(load<Int32s>(sums + i * kTokens)) * weights.scale[channel + i] + weights.offset[channel + i];
+  if (kGelu) gelu<kCount>(x);
+  if (kGelu && kPacked == 4) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kCount; i++) x[i] = x[i] * to.multiplier[channel + i] + (float)to.zero_point;
   }
-  return join<kPacked>(x) ^ (to.type == kInt8 ? 0x80808080 : 0);
+#pragma GCC unroll 8
+  for (int i = 0; i < kCount; i += kPacked)
+    words[i / kPacked] = join<kPacked>(x + i) ^ (to.type == kInt8 ? 0x80808080 : 0);
 }
 
 // Stores `width` outputs from `channel` on, at most kPacked * kWidth, for `count` tokens at `rows`. A row is a line of
@@ -185,9 +190,10 @@ inline Uint32s encode(const int32_t* sums, const SparseWeights& weights, const A
 template <int kPacked, bool kGelu>
 inline void store_lines(const int32_t* sums, const SparseWeights& weights, const Activation& to, int64_t channel,
                         int64_t width, char* rows, int64_t stride, int64_t count) {
+  constexpr int kCount = std::max(kWidth / 2, kPacked);  // channels at a time
   Uint32s words[kWidth];
-  for (int i = 0; i < kWidth; i++)
-    words[i] = encode<kPacked, kGelu>(sums + i * kPacked * kTokens, weights, to, channel + i * kPacked);
+  for (int c = 0; c < kPacked * kWidth; c += kCount)
+    encode<kPacked, kCount, kGelu>(sums + c * kTokens, weights, to, channel + c, words + c / kPacked);
   transpose(words);
   if (width == kPacked * kWidth && count == kWidth) {
 #pragma GCC unroll 16

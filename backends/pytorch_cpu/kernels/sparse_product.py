@@ -79,9 +79,12 @@ class SparseProduct:
         segment, part, output, row = cut.nonzero()
         steps["rows"][at] = row * (tokens * BLOCK)
         steps["weights"][at] = cut[segment, part, output, row]
-        tables = np.ascontiguousarray(first[:, :, 0]), counts.astype(np.int32), places.astype(np.int32)
         return SparseLayout(
-            *map(torch.from_numpy, (steps.view(np.int16).reshape(len(steps), 3 * together), *tables)), rows
+            steps=torch.from_numpy(steps.view(np.int16).reshape(len(steps), 3 * together)),
+            starts=torch.from_numpy(np.ascontiguousarray(first[:, :, 0])),
+            counts=torch.from_numpy(counts.astype(np.int32)),
+            places=torch.from_numpy(places.astype(np.int32)),
+            part_rows=rows,
         )
 
     def __call__(self, x: Tensor, weights: SparseWeights, gelu: bool, to: Activation) -> None:
