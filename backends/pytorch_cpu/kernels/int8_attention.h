@@ -47,15 +47,15 @@ inline Floats softmax(const int32_t* scores, int64_t length, int64_t padded, flo
 #pragma GCC unroll 4
     for (int64_t i = 0; i < 4; i++) {
       const Int32s one = load<Int32s>(scores + (key + i) * 16);
-      top[i] = one > top[i] ? one : top[i];
+      top[i] = maximum(one, top[i]);
     }
   }
   for (; key < length; key++) {
     const Int32s one = load<Int32s>(scores + key * 16);
-    top[0] = one > top[0] ? one : top[0];
+    top[0] = maximum(one, top[0]);
   }
 #pragma GCC unroll 3
-  for (int64_t i = 1; i < 4; i++) top[0] = top[i] > top[0] ? top[i] : top[0];
+  for (int64_t i = 1; i < 4; i++) top[0] = maximum(top[i], top[0]);
   const Floats offset = offset_for(to_floats(top[0]), factor);
   Int32s total{};
   const auto weigh = [&](int64_t at) {
