@@ -14,7 +14,7 @@ from rich.table import Table
 
 from foundation import terminal
 from foundation.foreign_text import printable
-from foundation.people_numbers import figure, megabytes
+from foundation.people_numbers import count, figure, megabytes
 from foundation.rules import SCENARIOS
 from submission.check import archive, tree
 from submission.check.checks.requirement import is_number
@@ -73,7 +73,9 @@ def _print(path: Path, files: Tree) -> None:
     results = contents.read(files)
     console = terminal.console()
     size = sum(files.files.values())
-    console.print(f"{path}: {len(results)} results, {len(files.files)} files, {megabytes(size)}", soft_wrap=True)
+    console.print(
+        f"{path}: {count(len(results), 'result')}, {count(len(files.files), 'file')}, {megabytes(size)}", soft_wrap=True
+    )
     if files.has(PurePosixPath(TRIAL_MARKER)):
         console.print("TRIAL: never submittable")
     for one in results:

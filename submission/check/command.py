@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from foundation.foreign_text import printable
+from foundation.people_numbers import count
 from submission.check import archive, tree
 from submission.check.failure import Failure, RefusedError
 from submission.check.verdict import Verdict, examine
@@ -121,17 +122,17 @@ def _by_file(failures: tuple[Failure, ...]) -> Iterator[str]:
 def _by_rule(waived: tuple[Failure, ...]) -> Iterator[str]:
     """The waived failures, one line per kind; --json has the files."""
     files = Counter((one.rule, one.found, one.wanted) for one in waived)
-    for (rule, found, wanted), count in files.items():
-        yield printable(f"  {rule}: found {found}; expected {wanted} ({count} {'files' if count > 1 else 'file'})")
+    for (rule, found, wanted), number in files.items():
+        yield printable(f"  {rule}: found {found}; expected {wanted} ({count(number, 'file')})")
     if not waived:
         yield "  none of them"
 
 
 def _sum(verdict: Verdict) -> str:
-    what = f"{verdict.round}, {len(verdict.results)} results:"
+    what = f"{verdict.round}, {count(len(verdict.results), 'result')}:"
     if not verdict.holds:
         files = len({one.file for one in verdict.failures})
-        return f"{what} REFUSED, {len(verdict.failures)} failures in {files} files"
+        return f"{what} REFUSED, {count(len(verdict.failures), 'failure')} in {count(files, 'file')}"
     if verdict.waived:
-        return f"{what} OK as a trial run; not submittable ({len(verdict.waived)} failures waived)"
+        return f"{what} OK as a trial run; not submittable ({count(len(verdict.waived), 'failure')} waived)"
     return f"{what} OK"

@@ -14,6 +14,7 @@ from breakages import OFFLINE, keys, logged, performance_log
 from paths import ROOT
 from submission_tree import Built, Trees
 
+from foundation.people_numbers import count
 from foundation.rules import SCENARIOS
 from submission import show
 from submission.check import tree
@@ -44,7 +45,8 @@ def test_whole_trees_are_ok(
 ) -> None:
     built = whole(round_name, division, scenarios)
     assert main([str(built.root), "--round", round_name]) == VALID
-    assert capsys.readouterr().out == f"{round_name}, {len(scenarios) or len(built.verdict().results)} results: OK\n"
+    results = count(len(scenarios) or len(built.verdict().results), "result")
+    assert capsys.readouterr().out == f"{round_name}, {results}: OK\n"
 
 
 def test_both_divisions_in_one_tree(fresh: Trees, whole: Trees) -> None:
@@ -74,7 +76,7 @@ def test_the_output_has_every_figure(fresh: Trees, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == str(performance_log(built.layout(OFFLINE)))
     assert "  performance.duration: found effective_min_duration_ms = 0; expected at least 600,000" in printed
-    assert printed[-1] == "v6.1, 1 results: REFUSED, 3 failures in 1 files"
+    assert printed[-1] == "v6.1, 1 result: REFUSED, 3 failures in 1 file"
 
 
 def test_json_has_each_failure_as_a_record(fresh: Trees, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +115,7 @@ def test_a_trial_is_named_as_one(fresh: Trees, capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     assert "official rules on length and counts were not applied" in printed
     assert "performance.duration: found effective_min_duration_ms = 0" in printed
-    assert printed.splitlines()[-1] == "v6.1, 1 results: OK as a trial run; not submittable (3 failures waived)"
+    assert printed.splitlines()[-1] == "v6.1, 1 result: OK as a trial run; not submittable (3 failures waived)"
     assert main([str(built.root), "--official"]) == INVALID
     assert "performance.validity" in capsys.readouterr().out
 
@@ -128,7 +130,7 @@ def test_a_trial_that_breaks_no_rule_is_a_submission(fresh: Trees, capsys: pytes
     built = fresh("v6.1", "open")
     (built.root / rounds.TRIAL_MARKER).write_text("x", encoding="utf-8")
     assert main([str(built.root)]) == VALID
-    assert capsys.readouterr().out.endswith("none of them\nv6.1, 1 results: OK\n")
+    assert capsys.readouterr().out.endswith("none of them\nv6.1, 1 result: OK\n")
 
 
 def test_a_trial_keeps_all_other_rules(fresh: Trees) -> None:
@@ -192,7 +194,7 @@ def test_a_tree_of_failures_is_not_shown_whole(fresh: Trees, capsys: pytest.Capt
     assert main([str(built.root)]) == INVALID
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 3 * SHOWN_FILES + 2
-    assert printed[-1] == "v6.1, 1 results: REFUSED, 101 failures in 101 files"
+    assert printed[-1] == "v6.1, 1 result: REFUSED, 101 failures in 101 files"
 
 
 def test_the_command_is_quick_to_say_what_it_does() -> None:
