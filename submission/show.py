@@ -98,6 +98,7 @@ def _record(one: PackedResult) -> dict[str, object]:
     return {
         "scenario": layout.scenario,
         "model": layout.model,
+        "benchmark": one.benchmark,
         "submitter": layout.submitter,
         "division": layout.division,
         "round": layout.round.name,
@@ -127,7 +128,9 @@ def _table(one: PackedResult) -> Table:
 
 def _rows(one: PackedResult) -> Iterator[tuple[str, str]]:
     layout = one.layout
-    yield layout.scenario, f"{layout.model}, {layout.submitter}, {layout.division} division, round {layout.round.name}"
+    is_own = one.benchmark not in (None, layout.model)
+    model = f"{layout.model} for {one.benchmark}" if is_own else layout.model
+    yield layout.scenario, f"{model}, {layout.submitter}, {layout.division} division, round {layout.round.name}"
     rules = SCENARIOS[layout.scenario]
     value = "no figure" if one.value is None else f"{rules.metric} {figure(one.value)} {rules.unit}"
     yield "result", f"{value}, {one.log.get('result_validity', 'no verdict')}, {one.errors} errors logged"

@@ -17,7 +17,7 @@ from foundation.log_files import ACCURACY_TXT
 from submission.package import accuracy_log, documents
 from submission.package.weights import Weights
 from submission.rules import rounds
-from submission.rules.layout import ResultLayout
+from submission.rules.layout import ResultLayout, model_folder
 from submission.rules.rounds import PERFORMANCE_FILES, TRIAL_MARKER
 from submission.submit import workspace
 from submission.submit.plan import ACCURACY, PERFORMANCE, TEST01, Step
@@ -41,13 +41,20 @@ class TreeInputs:
     description: Mapping[str, str]  # of the system
     weights: Weights
 
+    @property
+    def model(self) -> str:
+        """The name of the model's directories: in the open division its own."""
+        request = self.request
+        is_open = request.division == rounds.OPEN
+        return model_folder(self.weights.name, request.benchmark) if is_open else request.benchmark
+
+    def layout(self, scenario: str) -> ResultLayout:
+        """Where the round expects the results of this scenario."""
+        request = self.request
+        return ResultLayout(request.round, request.division, request.submitter, request.system, self.model, scenario)
+
     def steps_of(self, scenario: str) -> dict[str, Step]:
         return {step.kind: step for step in self.steps if step.scenario == scenario}
-
-
-def layout_of(request: SubmissionRequest, scenario: str) -> ResultLayout:
-    """Where the round wants the results of this scenario."""
-    return ResultLayout(request.round, request.division, request.submitter, request.system, request.benchmark, scenario)
 
 
 def build(inputs: TreeInputs) -> Path:
@@ -57,11 +64,13 @@ def build(inputs: TreeInputs) -> Path:
     shutil.rmtree(root, ignore_errors=True)
     for scenario in request.scenarios:
         _scenario(inputs, root, scenario)
-    layout = layout_of(request, request.scenarios[0])
+    layout = inputs.layout(request.scenarios[0])
     records = [run_record.read(step.folder(output)) for step in inputs.steps]
     _refuse_other_files(inputs, records)
     workspace.write(root / layout.system_json, json.dumps(dict(inputs.description), indent=2) + "\n")
     workspace.write(root / layout.calibration, documents.calibration(request, inputs.weights, records))
+    if layout.model != request.benchmark:
+        workspace.write(root / layout.model_mapping, json.dumps({layout.model: request.benchmark}, indent=2) + "\n")
     _code(root / layout.model_code, request)
     if request.short:
         workspace.write(root / TRIAL_MARKER, documents.trial(request))
@@ -86,7 +95,7 @@ def _refuse_other_files(inputs: TreeInputs, records: Sequence[RunRecord]) -> Non
 
 def _scenario(inputs: TreeInputs, root: Path, scenario: str) -> None:
     request, output, steps = inputs.request, inputs.output, inputs.steps_of(scenario)
-    layout = layout_of(request, scenario)
+    layout = inputs.layout(scenario)
     folders = {kind: step.folder(output) for kind, step in steps.items()}
     records = {kind: run_record.read(folder) for kind, folder in folders.items()}
     commands = {kind: step.command(output) for kind, step in steps.items()}

@@ -14,7 +14,7 @@ from foundation.bounded_readers import UnreadableError, parse_json
 from foundation.log_files import DETAIL
 from foundation.rules import SCENARIOS
 from submission.check import detail_log
-from submission.check.checks import documents
+from submission.check.checks import documents, models
 from submission.check.checks.requirement import is_number
 from submission.check.failure import RefusedError
 from submission.check.tree import Tree
@@ -36,6 +36,7 @@ class PackedResult:
     f1: float | None
     exact_match: float | None
     samples: float | None  # of the accuracy run
+    benchmark: str | None  # that the model stands for; None: not known
     test01: dict[str, bool]  # part → passed; empty if there is no TEST01
 
     @property
@@ -80,8 +81,15 @@ def _packed(tree: Tree, names: tuple[str, str, str, str, str]) -> PackedResult:
         f1=_number(score.get("f1")),
         exact_match=_number(score.get("exact_match")),
         samples=_number(accuracy.get("qsl_reported_total_count")),
+        benchmark=_benchmark(tree, layout),
         test01=_test01(tree, layout),
     )
+
+
+def _benchmark(tree: Tree, layout: ResultLayout) -> str | None:
+    with suppress(RefusedError):
+        return models.benchmark(tree, layout, layout.model_dir)
+    return None
 
 
 def _round(tree: Tree, layout: ResultLayout, log: Json) -> Round:

@@ -53,7 +53,7 @@ def row(one: PackedResult) -> Row:
         "SystemName": system.get("system_name", ""),
         "Platform": layout.system,
         "Model": layout.model,
-        "MlperfModel": "bert-99.9" if "bert-99.9" in layout.model else "bert-99",
+        "MlperfModel": one.benchmark or "bert-99",
         "Scenario": layout.scenario,
         "Result": one.value,
         "Accuracy": one.f1,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backends import BACKENDS
 from backends.bert import checkpoints
+from backends.bert.architectures import RANDOM_GEOMETRIES
 from backends.bert.model import Model
+from backends.errors import BackendError
 from backends.formats import weight_types
 from backends.formats.weight_types import Shares
 from backends.replay import REPLAY, read_spec
@@ -27,6 +30,9 @@ _TRANSFORMATIONS = {
     "fp8": "rounded to fp8 (e4m3), one scale for each output channel; see calibration.md",
 }
 _AS_IT_IS = "none: used as in the file"
+_USUAL_FILES = ("model", "pytorch_model")
+_USUAL_FOLDERS = ("onnx", "deployment", "")  # Optimum's and SparseML's, below the model's own
+_SIZES = ("model_type", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,8 @@ class Weights:
     @property
     def notes(self) -> tuple[str, ...]:
         """What distinguishes a model of one's own, for the system's description."""
-        named = (f"model {self.name}, retrained",) if self.name else ()
+        retrained = ", retrained" if self.retraining.startswith("Yes") else ""
+        named = (f"model {self.name}{retrained}",) if self.name else ()
         return (*named, self.sparsity.partition(";")[0]) if self.sparsity else named
 
     @property
@@ -83,15 +90,37 @@ def _source(config: RunConfig, model: Model, paths: Sequence[Path]) -> Weights:
     folder = paths[0].resolve().parent
     card = model_card.read(folder)
     if card is None:
-        return _of_files(paths, f"given with --model {config.model}", "No: used as in the file")
+        found = _of_files(paths, f"given with --model {config.model}", "No: used as in the file")
+        return found if _is_the_benchmarks(model) else replace(found, name=_own_name(model))
     found = _of_files(paths, f"trained by the submitter, given with --model {config.model}", f"Yes: {card.training}")
-    return replace(found, name=folder.name)
+    return replace(found, name=_own_name(model))
+
+
+def _own_name(model: Model) -> str:
+    """The name of the file, or of its directory where files of all models have this name."""
+    assert model.path
+    stem = model.path.name.partition(".")[0]
+    folders = (one.name for one in model.path.absolute().parents if one.name not in _USUAL_FOLDERS)
+    return next(folders, stem) if stem in _USUAL_FILES else stem
+
+
+def _is_the_benchmarks(model: Model) -> bool:
+    """True for BERT-Large, and for a model that does not say what it is without being read."""
+    config = model.config
+    if config is None and model.is_graph:
+        with suppress(BackendError):  # the run says what is wrong with it
+            graph = checkpoints.with_signature(model).graph
+            config = graph.geometry if graph else None
+    large = RANDOM_GEOMETRIES["bert-large"]
+    return config is None or all(getattr(config, name) == getattr(large, name) for name in _SIZES)
 
 
 def _transformations(config: RunConfig, model: Model, stored: Shares) -> str:
     narrowest = weight_types.narrowest(stored) or "fp32"
     done = [] if narrowest == "fp32" else [f"read as fp32 from {narrowest} in the file"]
-    if config.precision != "fp32":
+    if engines.takes_ranges_of(config, model):
+        done.append(f"rounded to {config.precision} with the scales in the file")
+    elif config.precision != "fp32":
         done.append(_TRANSFORMATIONS.get(config.precision, f"converted to {config.precision} by the engine"))
     return _AS_IT_IS if engines.runs_graph(config, model) or not done else ", then ".join(done)
 

@@ -6,13 +6,35 @@ disk, and a message shows the relative path.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from foundation.log_files import ACCURACY_TXT
-from submission.rules.rounds import BASELINE, COMPLIANCE, OPEN, TEST01, VERIFY_ACCURACY, VERIFY_PERFORMANCE, Round
+from foundation.rules import F1_TARGETS
+from submission.rules.rounds import (
+    BASELINE,
+    COMPLIANCE,
+    IGNORED_DIRECTORIES,
+    OPEN,
+    TAKEN_IN_NAMES,
+    TEST01,
+    VERIFY_ACCURACY,
+    VERIFY_PERFORMANCE,
+    Round,
+)
 
 RUN_1 = "run_1"
+
+
+def model_folder(name: str | None, benchmark: str) -> str:
+    """The name of a model's directories in the open division: its own, in letters that the checkers take.
+
+    It is the benchmark's for a model without a name, or with one that the checkers take for something else.
+    """
+    own = re.sub(r"[^A-Za-z0-9_.+-]+", "-", name or "").strip("-.")
+    taken = own in (*F1_TARGETS, *IGNORED_DIRECTORIES) or any(part in own for part in TAKEN_IN_NAMES)
+    return benchmark if taken or not own else own
 
 
 @dataclass(frozen=True)

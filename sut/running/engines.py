@@ -185,10 +185,16 @@ class _EngineInputs:
     about: About  # the facts in engine.json and run.json
 
 
+def takes_ranges_of(config: RunConfig, model: Model) -> bool:
+    """Whether the engine gets the model's own ranges, instead of a calibration's."""
+    asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
+    takes = needs_engine(config) and backends.engine_builder(config.backend).takes_ranges
+    return takes and not asked and checkpoints.has_ranges(model)
+
+
 def _inputs(config: RunConfig, model: Model, open_data: OpenData) -> _EngineInputs:
     weights = {"model": model.spec, "weights_sha256": checkpoints.digest(model), "precision": config.precision}
-    asked = config.calibration_dataset or config.calibration_list or config.calibration_samples
-    if not asked and backends.engine_builder(config.backend).takes_ranges and checkpoints.has_ranges(model):
+    if takes_ranges_of(config, model):
         return _EngineInputs([], weights | {"ranges_from": "the model itself"})
     data = open_data(asset_paths.calibration_dataset(config))
     features = data.features

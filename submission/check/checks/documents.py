@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from submission.check.checks import models
 from submission.check.checks.requirement import Requirement, is_nonblank, once, unmet
 from submission.check.failure import Failure
 from submission.check.tree import Tree
-from submission.rules.layout import ResultLayout, SubmitterLayout
-from submission.rules.rounds import MEASUREMENTS_KEYS
+from submission.rules.layout import ResultLayout, SubmitterLayout, model_folder
+from submission.rules.rounds import MEASUREMENTS_KEYS, OPEN
 
 _KEYS = tuple(
     Requirement("documents.measurements", key, is_nonblank, 'text, for example "No"', f"Set {key}.")
@@ -24,6 +25,18 @@ def check(tree: Tree, layout: ResultLayout) -> Iterator[Failure]:
     yield from _code(tree, layout)
     for path in measurements(tree, layout):
         yield from unmet(path, once(tree.json(path)), _KEYS)
+        yield from _own_name(tree, layout, path)
+
+
+def _own_name(tree: Tree, layout: ResultLayout, path: PurePosixPath) -> Iterator[Failure]:
+    """In the open division a model with a name of its own has directories of this name."""
+    name = tree.json(path).get("model_name")
+    if layout.division != OPEN or not isinstance(name, str):
+        return
+    expected = model_folder(name, models.benchmark(tree, layout, layout.model_dir))
+    if expected != layout.model:
+        todo = f"Rename its directories, and map {expected} in {layout.model_mapping.name}; or correct model_name."
+        yield Failure(str(path), "models.own_name", f"model_name {name!r}", f"the name of {layout.model_dir}", todo)
 
 
 def submitter(tree: Tree, layout: SubmitterLayout) -> Iterator[Failure]:

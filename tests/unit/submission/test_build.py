@@ -18,9 +18,10 @@ from backends.bert.checkpoints import find_model
 from backends.formats.random_weights import Pruning
 from foundation import rules
 from submission.check import tree, verdict
-from submission.package import build, documents, pack, system_description, weights
+from submission.package import build, contents, documents, pack, summary, system_description, weights
 from submission.package.build import TreeInputs
 from submission.rules import rounds
+from submission.rules.layout import model_folder
 from submission.submit import plan, request
 from submission.submit.workspace import Workspace
 from sut.errors import RunFailedError
@@ -88,14 +89,14 @@ def test_answers_that_differ_come_with_both_scores(tmp_path: Path, logs: Logs) -
         (folder / name).write_text('{"exact_match": 90.0, "f1": 91.0}\n')
     root = build.build(made)
     assert verdict.examine(tree.read(root), made.request.round).failures == ()
-    said = (root / build.layout_of(made.request, "Offline").readme).read_text()
+    said = (root / made.layout("Offline").readme).read_text()
     assert "not bit-exact" in said and "TEST FAIL" in said
 
 
 def test_the_documents_describe_these_runs(tmp_path: Path, logs: Logs) -> None:
     made = parts(tmp_path, logs, "v5.1", "closed")
     root = build.build(made)
-    where = build.layout_of(made.request, "SingleStream")
+    where = made.layout("SingleStream")
     said = (root / where.readme).read_text()
     for step in made.steps_of("SingleStream").values():
         assert step.command(made.output) in said
@@ -115,7 +116,7 @@ def test_an_engine_is_described_with_what_it_was_calibrated_on(tmp_path: Path, l
         engine = Engine("abc", {"calibration_samples": 500, "calibration_seed": 7})
         change(step.folder(made.output), engine=engine)
     root = build.build(made)
-    where = build.layout_of(made.request, "Offline")
+    where = made.layout("Offline")
     assert "| calibration_samples | 500 |" in (root / where.calibration).read_text()
     measured = json.loads((root / where.measurements).read_text())
     assert measured["weight_data_types"] == "int8" and "calibrated" in measured["weight_transformations"]
@@ -128,13 +129,15 @@ def test_a_graph_is_described_as_it_is(tmp_path: Path, logs: Logs, quantized: bo
     for step in made.steps:
         change(step.folder(made.output), checksums={"weights": made.weights.digest or ""})
     root = build.build(made)
-    where = build.layout_of(made.request, "Offline")
+    where = made.layout("Offline")
     measured = json.loads((root / where.measurements).read_text())
     assert (measured["weight_data_types"], measured["precision"]) == (precision, precision)
     assert measured["weight_transformations"] == "none: used as in the file"
     assert ("No calibration by this package" in (root / where.calibration).read_text()) == quantized
     loaded = weights.describe(replace(made.request.run, backend="pytorch"))
     assert loaded.types == "fp32" and ("read as fp32 from int8" in loaded.transformations) == quantized
+    ranged = weights.describe(replace(made.request.run, backend="pytorch", precision="int8"))
+    assert ("with the scales in the file" in ranged.transformations) == quantized
 
 
 def test_runs_of_different_files_are_not_packed(tmp_path: Path, logs: Logs) -> None:
@@ -158,7 +161,7 @@ def test_runs_without_a_model_say_so_in_every_document(tmp_path: Path, logs: Log
     for step in made.steps:
         change(step.folder(made.output), notices=("fake backend: no model ran",))
     root = build.build(made)
-    where = build.layout_of(made.request, "Offline")
+    where = made.layout("Offline")
     for document in (where.readme, where.measurements, where.accuracy_txt):
         assert documents.FAKE in (root / document).read_text()
 
@@ -190,7 +193,8 @@ def test_a_model_of_ones_own_is_described_by_its_card_and_its_zeros(tmp_path: Pa
             Pruning(0.8, pattern).apply(name, tensor)
     folder = write_model(tmp_path / "small-one", tiny, tensors)
     foreign = weights.describe(RunConfig(model=str(folder)))
-    assert (foreign.name, foreign.retraining) == (None, "No: used as in the file")
+    assert (foreign.name, foreign.retraining) == ("small-one", "No: used as in the file")
+    assert foreign.notes[0] == "model small-one"
     (folder / "README.md").write_text(
         "# A pruned BERT\n\n* F1 90.32 on the scored file\n* teacher: big, sha256 1\n* trained on: t.json, sha256 3\n"
     )
@@ -198,7 +202,7 @@ def test_a_model_of_ones_own_is_described_by_its_card_and_its_zeros(tmp_path: Pa
     for step in made.steps:
         change(step.folder(made.output), checksums={"weights": made.weights.digest or ""})
     root = build.build(made)
-    where = build.layout_of(made.request, "Offline")
+    where = made.layout("Offline")
     measured, said = json.loads((root / where.measurements).read_text()), (root / where.readme).read_text()
     assert measured["model_name"] == "small-one"
     assert measured["retraining"] == "Yes: A pruned BERT; teacher big, sha256 1; trained on t.json, sha256 3"
@@ -212,7 +216,41 @@ def test_a_model_of_ones_own_is_described_by_its_card_and_its_zeros(tmp_path: Pa
     notes = system_description.known(made.request, "int8", made.weights.notes)["sw_notes"]
     assert notes.startswith("backend onnxruntime, precision int8; model small-one, retrained; ") and "are zero" in notes
     assert measured["sparsity"] in said and measured["retraining"] in said
-    assert verdict.examine(tree.read(root), made.request.round).failures == ()
+    assert json.loads((root / where.model_mapping).read_text()) == {"small-one": "bert-99"}
+    assert where.model_dir.name == where.model_code.name == "small-one"
+    found = tree.read(root)
+    assert verdict.examine(found, made.request.round).failures == ()
+    assert {(one.layout.model, one.benchmark) for one in contents.read(found)} == {("small-one", "bert-99")}
+    assert {summary.row(one)["MlperfModel"] for one in contents.read(found)} == {"bert-99"}
+    closed = replace(made, request=replace(made.request, division="closed"))
+    assert closed.model == "bert-99"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("obert-large-pruned95", "obert-large-pruned95"),
+        ("my model (v2)", "my-model-v2"),
+        (".hidden", "hidden"),
+        ("bert-99.9", "bert-99"),
+        ("assets", "bert-99"),
+        ("a-TEST05", "bert-99"),
+        ("日本", "bert-99"),
+        (None, "bert-99"),
+    ],
+)
+def test_the_directories_of_a_model_have_its_name_as_checkers_take_it(name: str | None, folder: str) -> None:
+    assert model_folder(name, "bert-99") == folder
+
+
+def test_a_model_is_named_by_its_file_or_its_directory(tmp_path: Path) -> None:
+    config = replace(SMALL, vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    folder = write_model(tmp_path / "mini", config, random_tensors(config, 1))
+    graph = write_plain_onnx(tmp_path / "graph.onnx", find_model(str(folder)))
+    for path in (folder / "deployment" / "model.onnx", folder / "obert.onnx"):
+        path.parent.mkdir(exist_ok=True)
+        shutil.copyfile(graph, path)
+        assert weights.describe(RunConfig(model=str(path))).name == {"model": "mini"}.get(path.stem, path.stem)
 
 
 def test_a_dense_model_has_no_zeros_to_tell() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path, PurePosixPath
 
@@ -228,6 +229,19 @@ def test_names_of_models(fresh: Trees, division: str, name: str, mapping: str | 
     assert found.holds is holds
     expected = "files.unreadable" if mapping == "[]" else "models.name"
     assert {one.rule for one in found.failures} == (set() if holds else {expected})
+
+
+@pytest.mark.parametrize(
+    ("division", "stated", "holds"),
+    [("open", "mine", False), ("closed", "mine", True), ("open", "bert-99", True), ("open", None, True)],
+)
+def test_the_results_of_a_model_of_ones_own_have_its_name(
+    fresh: Trees, division: str, stated: str | None, holds: bool
+) -> None:
+    built = fresh("v6.1", division)
+    path = built.layout(OFFLINE).measurements
+    built.write(path, json.dumps(json.loads((built.root / path).read_text()) | {"model_name": stated}))
+    assert {one.rule for one in built.verdict().failures} == (set() if holds else {"models.own_name"})
 
 
 @pytest.mark.parametrize("scenario", ["offline", "Interactive", "Offline2"])
