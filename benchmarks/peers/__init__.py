@@ -19,6 +19,7 @@ PEERS = {
     "onnxruntime-int8 side by side": "benchmarks.peers.onnxruntime_dynamic:SideBySide",
     "ctranslate2-int8": "benchmarks.peers.ctranslate2_int8:CTranslate2Int8",
     "ctranslate2-int8 side by side": "benchmarks.peers.ctranslate2_int8:SideBySide",
+    "torchao-int8": "benchmarks.peers.torchao_int8:TorchaoInt8",
     "openvino-fp32": "benchmarks.peers.openvino_plain:OpenVinoFp32",
     "openvino-fp32 latency": "benchmarks.peers.openvino_plain:LatencyFp32",
     "openvino-int8": "benchmarks.peers.openvino_nncf:OpenVinoInt8",
