@@ -2,9 +2,11 @@
 
     python -m benchmarks.sparse_product --vnni
     python -m benchmarks.sparse_product --vnni --inputs 4096 --outputs 1024 --zeros 0.8 0.9
+    python -m benchmarks.sparse_product --vnni --pattern 4x1
 
-One thread of one core multiplies random bytes by a random weight with this share of zero blocks of four inputs. Dense
-and sparse run in turns, with the same output types, and medians of `--rounds` are compared. The last line is JSON.
+One thread of one core multiplies random bytes by a random weight with this share of zero blocks: of four inputs of an
+output (block4), or of four outputs of an input (4x1). Dense and sparse run in turns, with the same output types, and
+medians of `--rounds` are compared. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from backends.formats.random_weights import PATTERNS
 from backends.pytorch_cpu import product_peak
 from backends.pytorch_cpu.kernels import Encoding, sparse_product
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
@@ -30,12 +33,17 @@ Call = Callable[[], object]
 _OUTPUTS = {"uint8": torch.uint8, "bfloat16": torch.bfloat16}
 
 
-def sparse_call(product: SparseProduct, m: int, k: int, n: int, zeros: float, dtype: torch.dtype) -> Call:
+def sparse_call(
+    product: SparseProduct, shape: tuple[int, int, int], zeros: float, pattern: str, dtype: torch.dtype
+) -> Call:
     """The sparse product of a random weight with this share of zero blocks."""
+    m, k, n = shape
     rng = np.random.default_rng(k)
     weight = rng.integers(-127, 128, (n, k), dtype=np.int8)
-    weight[np.repeat(rng.random((n, k // sparse_product.BLOCK)) < zeros, sparse_product.BLOCK, axis=1)] = 0
-    weights = SparseWeights(product.layout(weight), torch.full((n,), 2e-4), torch.randn(n))
+    rows, columns = PATTERNS[pattern]
+    gone = rng.random((n // rows, k // columns)) < zeros
+    weight[gone.repeat(rows, 0).repeat(columns, 1)] = 0
+    weights = SparseWeights(product.layout(weight, of_outputs=rows > columns), torch.full((n,), 2e-4), torch.randn(n))
     x = torch.randint(0, 256, (m, k), dtype=torch.uint8)
     bytes_of = Encoding(dtype, torch.full((n,), 20.0), 128)
     to = (bytes_of if dtype == torch.uint8 else Encoding(dtype)).empty(m, n)
@@ -60,11 +68,15 @@ def in_turns(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def measure(product: SparseProduct, shape: tuple[int, int, int], shares: list[float], rounds: int) -> dict[str, float]:
+def measure(
+    product: SparseProduct, shape: tuple[int, int, int], shares: list[float], pattern: str, rounds: int
+) -> dict[str, float]:
     """Seconds by name: "dense, uint8" or "0.8, bfloat16"."""
     calls = {f"dense, {name}": call for name, call in dense_calls(*shape).items()}
     for share in shares:
-        calls |= {f"{share}, {name}": sparse_call(product, *shape, share, dtype) for name, dtype in _OUTPUTS.items()}
+        calls |= {
+            f"{share}, {name}": sparse_call(product, shape, share, pattern, dtype) for name, dtype in _OUTPUTS.items()
+        }
     return in_turns(calls, rounds)
 
 
@@ -86,6 +98,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=1024)
     parser.add_argument("--outputs", type=int, default=4096)
     parser.add_argument("--zeros", type=float, nargs="+", default=[0.5, 0.8, 0.9, 0.95])
+    parser.add_argument("--pattern", choices=("block4", "4x1"), default="block4", help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--core", type=int, default=0, help="to which this process is pinned (default: 0)")
     parser.add_argument("--vnni", action="store_true", help="oneDNN without AMX")
@@ -104,9 +117,18 @@ def main() -> None:
     freed_memory.keep()
     shape = (options.tokens, options.inputs, options.outputs)
     with torch.inference_mode():
-        found = measure(product, shape, options.zeros, options.rounds)
-    _print(shape, options.zeros, found, product.name)
-    print(json.dumps({"shape": shape, "kernels": product.name, "ms": {key: 1e3 * s for key, s in found.items()}}))
+        found = measure(product, shape, options.zeros, options.pattern, options.rounds)
+    _print(shape, options.zeros, found, f"{product.name}, {options.pattern}")
+    print(
+        json.dumps(
+            {
+                "shape": shape,
+                "pattern": options.pattern,
+                "kernels": product.name,
+                "ms": {key: 1e3 * s for key, s in found.items()},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

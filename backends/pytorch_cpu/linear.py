@@ -113,10 +113,17 @@ class Int8TileLinear:
 class Int8SparseLinear:
     """As `Int8Linear`, by our own product that skips zero blocks; the sums are the same integers."""
 
-    def __init__(self, product: SparseProduct, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
+    def __init__(
+        self,
+        product: SparseProduct,
+        linear: QuantizedLinear,
+        output: Encoding,
+        gelu: bool = False,
+        of_outputs: bool = False,
+    ) -> None:
         self.input_encoding, self.outputs = input_encoding(linear), len(linear.bias)
         self._product, self._output, self._gelu = product, output, gelu
-        self._weights = SparseWeights(product.layout(linear.weight), *_scale_and_offset(linear))
+        self._weights = SparseWeights(product.layout(linear.weight, of_outputs), *_scale_and_offset(linear))
 
     def __call__(self, x: Tensor) -> Tensor:
         to = self._output.empty(len(x), self.outputs)
@@ -165,12 +172,14 @@ def int8_linear(
 ) -> LinearLayer:
     """The layer by `sparse` where a trial finds it faster than the dense product: tiles, else oneDNN."""
     outputs, inputs = linear.weight.shape
-    blocks = weight_zeros.of(linear.weight).along_inputs
+    zeros = weight_zeros.of(linear.weight)
+    blocks = max(zeros.along_inputs, zeros.along_outputs)
     dense = partial(_dense_int8_linear, linear, output, kernels, gelu, product)
     if sparse is None or blocks < sparse_trial.LEAST or input_encoding(linear).dtype != torch.uint8:
         return dense()
-    skipping = partial(Int8SparseLinear, sparse, linear, output, gelu)
-    case = sparse_trial.Case(outputs, inputs, round(20 * blocks), output.dtype, gelu, torch.get_num_threads())
+    skipping = partial(Int8SparseLinear, sparse, linear, output, gelu, zeros.of_outputs)
+    twentieths = round(20 * blocks)
+    case = sparse_trial.Case(outputs, inputs, twentieths, zeros.of_outputs, output.dtype, gelu, torch.get_num_threads())
     return skipping() if sparse_trial.is_faster(case, skipping, dense) else dense()
 
 

@@ -32,6 +32,7 @@ class Case(NamedTuple):
     outputs: int
     inputs: int
     twentieths: int  # zero blocks
+    of_outputs: bool  # what the blocks are
     dtype: torch.dtype  # of the output
     gelu: bool
     threads: int

@@ -32,6 +32,11 @@ class Zeros:
         return self.share >= PRUNED
 
     @property
+    def of_outputs(self) -> bool:
+        """Whether more blocks of outputs are zero than of inputs."""
+        return self.along_outputs > self.along_inputs
+
+    @property
     def where(self) -> str:
         """Where the zeros are, in words."""
         if self.along_inputs >= _IN_BLOCKS * self.share:

@@ -1,13 +1,10 @@
 // The int8 matrix product with a weight of mostly zero blocks: y = f((x · weightᵀ) * scale + offset), x uint8
-// [tokens, inputs], sums in int32, f nothing or GELU, y in any encoding. A block is four neighbouring inputs of one
-// output: what one lane of a dot-product instruction multiplies. Only blocks that are not zero are stored, each with the
-// place of its inputs.
+// [tokens, inputs], sums in int32, f nothing or GELU, y in any encoding. Only blocks that are not zero are stored, each
+// with the place of its inputs; a form says what a block is (sparse_inputs.h, sparse_outputs.h).
 //
-// Tokens lie in the lanes. x is transposed panel by panel to [inputs / 4][kTokens][4] bytes, so that a block reads one
-// row of a panel and is broadcast to it. Each row that is loaded feeds one instruction, so the first-level cache is what
-// limits the speed: a weight is divided along its inputs into parts for which a panel stays there. Outputs with about as
-// many blocks are computed together, which hides the instruction's latency, and loops of equal lengths follow each
-// other, which the processor foresees.
+// Tokens lie in the lanes: x is transposed panel by panel, so that a weight is broadcast to a row of tokens. A weight is
+// divided along its inputs into parts for which a panel stays in the first-level cache. Loops of equal lengths follow
+// each other, which the processor foresees.
 #pragma once
 #include <omp.h>
 
@@ -19,25 +16,14 @@
 #include "activation.h"
 #include "gelu.h"
 
-constexpr int kTogether = kWidth == 16 ? 8 : 4;  // outputs at a time: their sums stay in registers
-constexpr int kVectors = 2;                      // of tokens in a panel: with 1,024 inputs it stays in 48 KiB
-constexpr int64_t kTokens = kVectors * kWidth;   // of a panel
-constexpr int64_t kChunk = 128;                  // outputs that are stored at once
-constexpr int64_t kGroups = kChunk / kTogether;
+constexpr int64_t kChunk = 128;  // outputs that are stored at once
 
-// A block of each of kTogether outputs. Places are so small that one load brings four.
-struct Step {
-  uint16_t rows[kTogether];    // of the part's panel, in bytes
-  int32_t weights[kTogether];  // four of int8 each
-};
-
-// Outputs are divided into chunks, inputs into parts. In each, outputs are ordered by their number of blocks, and each
-// kTogether of them are filled up with zero blocks to the same number.
+// Outputs are divided into chunks, inputs into parts. In each, a form's groups of outputs are ordered by their steps.
 struct SparseWeights {
-  const Step* steps;      // of one (chunk, part) after another
+  const void* steps;      // of one (chunk, part) after another, as the form has them
   const int64_t* starts;  // [chunks][parts], of their steps
-  const int32_t* counts;  // [chunks][parts][kGroups], steps of each kTogether outputs
-  const int32_t* places;  // [chunks][parts][kChunk], their places in the chunk
+  const int32_t* counts;  // [chunks][parts][groups], steps of each group
+  const int32_t* places;  // [chunks][parts][...], of the groups or their outputs in the chunk
   const float* scale;     // [outputs]
   const float* offset;    // [outputs], zero point of x included
   int64_t inputs, outputs, parts;
@@ -67,6 +53,7 @@ inline Uint32s load_words(const uint8_t* row, int64_t at, int64_t inputs) {
 }
 
 // The words of x [tokens, inputs] transposed: panel[inputs / 4][kTokens]. Tokens beyond the last repeat it.
+template <int64_t kTokens>
 inline void transpose_panel(uint32_t* panel, const uint8_t* x, int64_t tokens, int64_t inputs) {
   for (int64_t t = 0; t < round_up(tokens, kWidth); t += kWidth) {
     for (int64_t k = 0; k < inputs; k += 4 * kWidth) {
@@ -80,57 +67,6 @@ inline void transpose_panel(uint32_t* panel, const uint8_t* x, int64_t tokens, i
       transpose(square);
 #pragma GCC unroll 16
       for (int64_t i = 0; i < kWidth; i++) store(panel + (k / 4 + i) * kTokens + t, square[i]);
-    }
-  }
-}
-
-// --- products ---
-
-// Adds `count` steps of kTogether outputs to their sums at `to`, kCount vectors of tokens each, or starts them; returns
-// the steps that follow.
-template <int kCount>
-inline const Step* multiply(const uint8_t* panel, const Step* step, int64_t count, bool starts, int32_t* const* to) {
-  Int32s sums[kTogether][kCount] = {};
-  if (!starts) {
-#pragma GCC unroll 8
-    for (int o = 0; o < kTogether; o++)
-#pragma GCC unroll 4
-      for (int v = 0; v < kCount; v++) sums[o][v] = load<Int32s>(to[o] + v * kWidth);
-  }
-  for (const Step* end = step + count; step < end; step++) {
-#pragma GCC unroll 8
-    for (int o = 0; o < kTogether; o++) {
-      uint64_t four;
-      memcpy(&four, step->rows + o / 4 * 4, sizeof four);
-      const uint8_t* row = panel + (uint16_t)(four >> 16 * (o % 4));
-#pragma GCC unroll 4
-      for (int v = 0; v < kCount; v++)
-        sums[o][v] = dot(sums[o][v], load<Int32s>(row + v * sizeof(Int32s)), step->weights[o]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int o = 0; o < kTogether; o++)
-#pragma GCC unroll 4
-    for (int v = 0; v < kCount; v++) store(to[o] + v * kWidth, sums[o][v]);
-  return step;
-}
-
-// sums[kChunk][kTokens] of a chunk of outputs. A function of its own: within a larger one, the loops' bounds do not stay
-// in registers.
-template <int kCount>
-__attribute__((noinline)) void multiply_chunk(const uint32_t* panel, const SparseWeights& weights, int64_t chunk,
-                                              int32_t* sums) {
-  for (int64_t part = 0; part < weights.parts; part++) {
-    const int64_t segment = chunk * weights.parts + part;
-    const uint8_t* rows = (const uint8_t*)(panel + part * weights.part_rows * kTokens);
-    const Step* step = weights.steps + weights.starts[segment];
-    const int32_t* counts = weights.counts + segment * kGroups;
-    const int32_t* places = weights.places + segment * kChunk;
-    for (int64_t g = 0; g < kGroups; g++, places += kTogether) {
-      int32_t* to[kTogether];
-#pragma GCC unroll 8
-      for (int o = 0; o < kTogether; o++) to[o] = sums + places[o] * kTokens;
-      step = multiply<kCount>(rows, step, counts[g], part == 0, to);
     }
   }
 }
@@ -168,7 +104,7 @@ inline Uint32s join<4>(const Floats* x) {
 }
 
 // The words of kCount outputs from `channel` on, for kWidth tokens, step by step as in gelu().
-template <int kPacked, int kCount, bool kGelu>
+template <int64_t kTokens, int kPacked, int kCount, bool kGelu>
 inline void encode(const int32_t* sums, const SparseWeights& weights, const Activation& to, int64_t channel,
                    Uint32s* words) {
   Floats x[kCount];
@@ -187,13 +123,13 @@ inline void encode(const int32_t* sums, const SparseWeights& weights, const Acti
 
 // Stores `width` outputs from `channel` on, at most kPacked * kWidth, for `count` tokens at `rows`. A row is a line of
 // the cache: rows of y are often 4096 bytes apart, and parts of them would push each other out of it.
-template <int kPacked, bool kGelu>
+template <int64_t kTokens, int kPacked, bool kGelu>
 inline void store_lines(const int32_t* sums, const SparseWeights& weights, const Activation& to, int64_t channel,
                         int64_t width, char* rows, int64_t stride, int64_t count) {
   constexpr int kCount = std::max(kWidth / 2, kPacked);  // channels at a time
   Uint32s words[kWidth];
   for (int c = 0; c < kPacked * kWidth; c += kCount)
-    encode<kPacked, kCount, kGelu>(sums + c * kTokens, weights, to, channel + c, words + c / kPacked);
+    encode<kTokens, kPacked, kCount, kGelu>(sums + c * kTokens, weights, to, channel + c, words + c / kPacked);
   transpose(words);
   if (width == kPacked * kWidth && count == kWidth) {
 #pragma GCC unroll 16
@@ -204,14 +140,14 @@ inline void store_lines(const int32_t* sums, const SparseWeights& weights, const
 }
 
 // Stores a chunk's results for the `count` tokens of a panel, which are rows of y from `first` on.
-template <int kPacked, bool kGelu>
+template <int64_t kTokens, int kPacked, bool kGelu>
 inline void store_chunk(const int32_t* sums, const SparseWeights& weights, int64_t chunk, const Activation& to,
                         int64_t first, int64_t count) {
   constexpr int64_t kBytes = 4 / kPacked, kSpan = kPacked * kWidth;
   const int64_t begin = chunk * kChunk, end = std::min(begin + kChunk, weights.outputs);
   for (int64_t t = 0; t < count; t += kWidth) {
     for (int64_t channel = begin; channel < end; channel += kSpan)
-      store_lines<kPacked, kGelu>(sums + (channel - begin) * kTokens + t, weights, to, channel,
+      store_lines<kTokens, kPacked, kGelu>(sums + (channel - begin) * kTokens + t, weights, to, channel,
                                   std::min(kSpan, end - channel),
                                   (char*)to.data + place(to, first + t, channel) * kBytes, to.row_stride * kBytes,
                                   std::min<int64_t>(kWidth, count - t));
@@ -222,8 +158,9 @@ inline void store_chunk(const int32_t* sums, const SparseWeights& weights, int64
 
 // y[tokens, outputs]. Threads share panels × chunks of outputs evenly; a panel is transposed by each thread that has
 // chunks of it.
-template <int kPacked, bool kGelu>
+template <class Form, int kPacked, bool kGelu>
 void sparse_product(const uint8_t* x, int64_t tokens, const SparseWeights& weights, const Activation& to) {
+  constexpr int64_t kTokens = Form::kTokens;  // of a panel
   const int64_t panels = (tokens + kTokens - 1) / kTokens, chunks = (weights.outputs + kChunk - 1) / kChunk;
 #pragma omp parallel
   {
@@ -235,13 +172,10 @@ void sparse_product(const uint8_t* x, int64_t tokens, const SparseWeights& weigh
     int64_t transposed = -1;
     for (int64_t at = panels * chunks * thread / threads; at < panels * chunks * (thread + 1) / threads; at++) {
       const int64_t first = at / chunks * kTokens, chunk = at % chunks, count = std::min(kTokens, tokens - first);
-      if (first != transposed) transpose_panel(panel, x + first * weights.inputs, count, weights.inputs);
+      if (first != transposed) Form::transpose(panel, x + first * weights.inputs, count, weights.inputs);
       transposed = first;
-      if (count <= kWidth)
-        multiply_chunk<1>(panel, weights, chunk, sums);
-      else
-        multiply_chunk<kVectors>(panel, weights, chunk, sums);
-      store_chunk<kPacked, kGelu>(sums, weights, chunk, to, first, count);
+      Form::multiply(panel, weights, chunk, count, sums);
+      store_chunk<kTokens, kPacked, kGelu>(sums, weights, chunk, to, first, count);
     }
   }
 }
@@ -252,7 +186,7 @@ inline float* padded(const float* from, int64_t outputs, float* to) {
   return to;
 }
 
-template <bool kGelu>
+template <class Form, bool kGelu>
 void sparse_product(const uint8_t* x, int64_t tokens, SparseWeights weights, Activation to) {
   static thread_local Scratch<float> scratch;
   const int64_t whole = round_up(weights.outputs, 4 * kWidth);
@@ -269,7 +203,7 @@ void sparse_product(const uint8_t* x, int64_t tokens, SparseWeights weights, Act
   weights.scale = scale;
   weights.offset = offset;
   to.multiplier = multiplier;
-  if (to.type == kFloat) return sparse_product<1, kGelu>(x, tokens, weights, to);
-  if (to.type == kBfloat16) return sparse_product<2, kGelu>(x, tokens, weights, to);
-  sparse_product<4, kGelu>(x, tokens, weights, to);
+  if (to.type == kFloat) return sparse_product<Form, 1, kGelu>(x, tokens, weights, to);
+  if (to.type == kBfloat16) return sparse_product<Form, 2, kGelu>(x, tokens, weights, to);
+  sparse_product<Form, 4, kGelu>(x, tokens, weights, to);
 }

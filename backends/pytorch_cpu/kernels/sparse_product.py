@@ -1,7 +1,8 @@
 """The int8 product with a weight of mostly zero blocks, in C++; its layout in NumPy; and its twin.
 
-A block is four neighbouring inputs of one output, which a dot-product instruction multiplies at once. The sums are the
-dense product's, integer for integer; its twin is therefore `int8_product.plain`.
+A block is four neighbouring inputs of one output, which a dot-product instruction multiplies at once, or four
+neighbouring outputs of one input, of which four together are. The sums are the dense product's, integer for integer;
+its twin is therefore `int8_product.plain`.
 """
 
 from __future__ import annotations
@@ -21,28 +22,30 @@ from foundation import native_library
 from foundation.arrays import Int64
 
 VARIANTS = ("avx512vnni", "avxvnni", "portable")  # fastest first
-BLOCK = 4  # inputs
+BLOCK = 4  # inputs, or outputs
 _PANEL_BYTES = 32 << 10  # of a part of the inputs, which stays in a first-level cache of 48 KiB
 _LEAST_BLOCKS = 16  # of an output in a part, for which loading and storing its sums pays
 _MOST_BYTES = 64 << 10  # of a part: places in it have 16 bits
 _X = (ctypes.c_void_p, *[ctypes.c_int64] * 5)  # its data, then T, K, N, the parts and the rows of each
 _CONSTANT = native_library.Function((), ctypes.c_int32)
 _FUNCTIONS = {
-    **dict.fromkeys(("runs_here", "panel_tokens", "outputs_together", "chunk_outputs"), _CONSTANT),
+    **dict.fromkeys(("runs_here", "outputs_together", "chunk_outputs"), _CONSTANT),
+    "panel_tokens": native_library.Function((ctypes.c_int32,), ctypes.c_int32),
     "sut_sparse_product": native_library.Function(
-        (*_X, *[ctypes.c_void_p] * 6, ctypes.c_int32, native.ActivationStruct)
+        (*_X, *[ctypes.c_void_p] * 6, *[ctypes.c_int32] * 2, native.ActivationStruct)
     ),
 }
 
 
 class SparseLayout(NamedTuple):
-    """A weight as the product reads it: `SparseWeights` of sparse_product.h."""
+    """A weight as the product reads it: `SparseWeights` of sparse_product.h; a group is outputs computed together."""
 
-    steps: Tensor  # int16 [steps, 3 * outputs together], a block of each: places of their inputs, then weights
+    steps: Tensor  # int16 [steps, …], each a group's places of inputs, then their weights
     starts: Tensor  # int64 [chunks, parts]
-    counts: Tensor  # int32 [chunks, parts, outputs of a chunk / outputs together]
-    places: Tensor  # int32 [chunks, parts, outputs of a chunk]
+    counts: Tensor  # int32 [chunks, parts, groups]
+    places: Tensor  # int32 [chunks, parts, outputs of a chunk]; where blocks are of outputs, [chunks, parts, groups]
     part_rows: int
+    of_outputs: bool  # what blocks are
 
 
 class SparseWeights(NamedTuple):
@@ -59,40 +62,72 @@ class SparseProduct:
     def __init__(self, name: str, library: ctypes.CDLL) -> None:
         self.name, self._library = name, library
 
-    def layout(self, weight: npt.NDArray[np.int8]) -> SparseLayout:
-        """int8 [N, K] as the product reads it."""
-        tokens, together = self._library.panel_tokens(), self._library.outputs_together()
-        chunk = self._library.chunk_outputs()
-        blocks = as_blocks(weight)
-        rows = _part_rows(blocks, tokens)
-        chunks, parts = -(-blocks.shape[0] // chunk), -(-blocks.shape[1] // rows)
-        padded = np.zeros((chunks * chunk, parts * rows), np.int32)
-        padded[: blocks.shape[0], : blocks.shape[1]] = blocks
-        cut = padded.reshape(chunks, chunk, parts, rows).transpose(0, 2, 1, 3)  # [chunks, parts, outputs, rows]
-        lengths = np.count_nonzero(cut, 3)
-        places = np.argsort(lengths, 2, kind="stable")
-        counts = np.take_along_axis(lengths, places, 2).reshape(chunks, parts, -1, together).max(3)
-        ends = np.cumsum(counts).reshape(counts.shape)
-        first = ends - counts  # of each `together` outputs
-        steps = np.zeros(int(ends.flat[-1]), [("rows", np.uint16, together), ("weights", np.int32, together)])
-        at = _where(lengths, np.argsort(places, 2), first, together)
-        segment, part, output, row = cut.nonzero()
-        steps["rows"][at] = row * (tokens * BLOCK)
-        steps["weights"][at] = cut[segment, part, output, row]
-        return SparseLayout(
-            steps=torch.from_numpy(steps.view(np.int16).reshape(len(steps), 3 * together)),
-            starts=torch.from_numpy(np.ascontiguousarray(first[:, :, 0])),
-            counts=torch.from_numpy(counts.astype(np.int32)),
-            places=torch.from_numpy(places.astype(np.int32)),
-            part_rows=rows,
-        )
+    def layout(self, weight: npt.NDArray[np.int8], of_outputs: bool = False) -> SparseLayout:
+        """int8 [N, K] as the product reads it, in blocks of inputs or of outputs."""
+        tokens, chunk = self._library.panel_tokens(of_outputs), self._library.chunk_outputs()
+        if of_outputs:
+            return _of_outputs(weight, tokens, chunk)
+        return _of_inputs(weight, tokens * BLOCK, chunk, self._library.outputs_together())
 
     def __call__(self, x: Tensor, weights: SparseWeights, gelu: bool, to: Activation) -> None:
         """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: uint8 [T, K], contiguous."""
-        (*tables, part_rows), *factors = weights
+        (*tables, part_rows, of_outputs), *factors = weights
         pointers = [tensor.data_ptr() for tensor in (*tables, *factors)]
         sizes = *x.shape, len(weights.scale), weights.layout.starts.shape[1], part_rows
-        self._library.sut_sparse_product(x.data_ptr(), *sizes, *pointers, gelu, native.activation_struct(to))
+        self._library.sut_sparse_product(
+            x.data_ptr(), *sizes, *pointers, of_outputs, gelu, native.activation_struct(to)
+        )
+
+
+def _of_inputs(weight: npt.NDArray[np.int8], row_bytes: int, chunk: int, together: int) -> SparseLayout:
+    cut = _cut(as_blocks(weight), chunk, row_bytes)  # by output
+    lengths = np.count_nonzero(cut, 3)
+    places = np.argsort(lengths, 2, kind="stable")
+    counts = np.take_along_axis(lengths, places, 2).reshape(*cut.shape[:2], -1, together).max(3)
+    first = (np.cumsum(counts) - counts.ravel()).reshape(counts.shape)  # of each group's steps
+    steps = np.zeros(int(counts.sum()), [("rows", np.uint16, together), ("weights", np.int32, together)])
+    ranks = np.argsort(places, 2)
+    begin = np.take_along_axis(first, ranks // together, 2)
+    at = _repeated(begin, lengths) + _numbers(lengths), _repeated(ranks % together, lengths)
+    segment, part, output, row = cut.nonzero()
+    steps["rows"][at] = row * row_bytes
+    steps["weights"][at] = cut[segment, part, output, row]
+    return _layout(
+        steps.view(np.int16).reshape(len(steps), 3 * together), first, counts, places, cut.shape[3], of_outputs=False
+    )
+
+
+def _of_outputs(weight: npt.NDArray[np.int8], row_bytes: int, chunk: int) -> SparseLayout:
+    """A group is four neighbouring outputs, a step four of their inputs, the last ones being filled up with zeros."""
+    words = as_blocks(np.ascontiguousarray(weight.T)).T  # of four outputs, [N / 4, K]
+    cut = _cut(words, chunk // BLOCK, row_bytes)  # by group
+    lengths = np.count_nonzero(cut, 3)
+    needed = -(-lengths // BLOCK)
+    places = np.argsort(needed, 2, kind="stable")
+    counts = np.take_along_axis(needed, places, 2)
+    first = (np.cumsum(counts) - counts.ravel()).reshape(counts.shape)
+    begin, numbers = np.take_along_axis(first, np.argsort(places, 2), 2), _numbers(lengths)
+    at, lane = _repeated(begin, lengths) + numbers // BLOCK, numbers % BLOCK
+    steps = np.zeros(int(counts.sum()), [("rows", np.uint16, BLOCK), ("weights", np.int8, (BLOCK, BLOCK))])
+    segment, part, group, row = cut.nonzero()
+    steps["rows"][at, lane] = row * row_bytes
+    steps["weights"][at, :, lane] = cut[segment, part, group, row].view(np.int8).reshape(-1, BLOCK)  # [output, input]
+    return _layout(
+        steps.view(np.int16).reshape(len(steps), 3 * BLOCK), first, counts, places, cut.shape[3], of_outputs=True
+    )
+
+
+def _layout(
+    steps: npt.NDArray[np.int16], first: Int64, counts: Int64, places: Int64, part_rows: int, *, of_outputs: bool
+) -> SparseLayout:
+    return SparseLayout(
+        steps=torch.from_numpy(steps),
+        starts=torch.from_numpy(np.ascontiguousarray(first[:, :, 0])),
+        counts=torch.from_numpy(counts.astype(np.int32)),
+        places=torch.from_numpy(places.astype(np.int32)),
+        part_rows=part_rows,
+        of_outputs=of_outputs,
+    )
 
 
 def as_blocks(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
@@ -103,19 +138,33 @@ def as_blocks(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
     return padded.view(np.int32)
 
 
-def _part_rows(blocks: npt.NDArray[np.int32], tokens: int) -> int:
+def _cut(blocks: npt.NDArray[np.int32], chunk: int, row_bytes: int) -> npt.NDArray[np.int32]:
+    """Blocks [n, rows of a panel] as [chunks, parts, n of a chunk, rows of a part]."""
+    rows = _part_rows(blocks, row_bytes)
+    chunks, parts = -(-blocks.shape[0] // chunk), -(-blocks.shape[1] // rows)
+    padded = np.zeros((chunks * chunk, parts * rows), np.int32)
+    padded[: blocks.shape[0], : blocks.shape[1]] = blocks
+    return padded.reshape(chunks, chunk, parts, rows).transpose(0, 2, 1, 3)
+
+
+def _part_rows(blocks: npt.NDArray[np.int32], row_bytes: int) -> int:
     """Rows of a panel that a part has: as many as the cache holds, and more where outputs have few blocks."""
-    cached, most = _PANEL_BYTES // (tokens * BLOCK), _MOST_BYTES // (tokens * BLOCK)
+    cached, most = _PANEL_BYTES // row_bytes, _MOST_BYTES // row_bytes
     for_blocks = _LEAST_BLOCKS * blocks.size // max(int(np.count_nonzero(blocks)), 1)
     return max(1, min(max(cached, for_blocks), most, int(blocks.shape[1])))
 
 
-def _where(lengths: Int64, ranks: Int64, first: Int64, together: int) -> tuple[Int64, Int64]:
-    """The step and the place in it of each block that is not zero, in the order of `cut.nonzero()`."""
+def _repeated(values: Int64, lengths: Int64) -> Int64:
+    """Of each output or group, for each of its blocks."""
+    found: Int64 = np.repeat(values.ravel(), lengths.ravel())
+    return found
+
+
+def _numbers(lengths: Int64) -> Int64:
+    """0, 1, … for the blocks of each output or group."""
     flat = lengths.ravel()
-    number = np.arange(flat.sum()) - np.repeat(np.cumsum(flat) - flat, flat)  # of a block among its output's
-    step = np.repeat(np.take_along_axis(first, ranks // together, 2).ravel(), flat) + number
-    return step, np.repeat((ranks % together).ravel(), flat)
+    found: Int64 = np.arange(flat.sum()) - np.repeat(np.cumsum(flat) - flat, flat)
+    return found
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 // The int8 product with a sparse weight, as C functions on plain pointers. setup.py builds this file once per
 // instruction set; sparse_product.py calls it, and has the same in PyTorch.
-#include "sparse_product.h"
+#include "sparse_inputs.h"
+#include "sparse_outputs.h"
 
 #if defined(__AVXVNNI__)
 #include <cpuid.h>
@@ -28,15 +29,17 @@ int32_t runs_here() {
 }
 
 // What the layout of a weight depends on.
-int32_t panel_tokens() { return kTokens; }
+int32_t panel_tokens(int32_t of_outputs) { return of_outputs ? kOutputsTokens : kInputsTokens; }
 int32_t outputs_together() { return kTogether; }
 int32_t chunk_outputs() { return kChunk; }
 
 void sut_sparse_product(const uint8_t* x, int64_t tokens, int64_t inputs, int64_t outputs, int64_t parts,
-                        int64_t part_rows, const Step* steps, const int64_t* starts, const int32_t* counts,
-                        const int32_t* places, const float* scale, const float* offset, int32_t has_gelu,
-                        Activation to) {
+                        int64_t part_rows, const void* steps, const int64_t* starts, const int32_t* counts,
+                        const int32_t* places, const float* scale, const float* offset, int32_t of_outputs,
+                        int32_t has_gelu, Activation to) {
   const SparseWeights weights{steps, starts, counts, places, scale, offset, inputs, outputs, parts, part_rows};
-  has_gelu ? sparse_product<true>(x, tokens, weights, to) : sparse_product<false>(x, tokens, weights, to);
+  const auto product = of_outputs ? (has_gelu ? sparse_product<Outputs, true> : sparse_product<Outputs, false>)
+                                  : (has_gelu ? sparse_product<Inputs, true> : sparse_product<Inputs, false>);
+  product(x, tokens, weights, to);
 }
 }

@@ -37,11 +37,18 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def random_weights(outputs: int, inputs: int, zeros: float) -> tuple[Tensor, Tensor, Tensor]:
+@pytest.fixture(params=[False, True], ids=["of-inputs", "of-outputs"])
+def of_outputs(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def random_weights(outputs: int, inputs: int, zeros: float, of_outputs: bool) -> tuple[Tensor, Tensor, Tensor]:
     """A weight of all bytes but -128 with this share of zero blocks, a scale for outputs of a few units, an offset."""
     rng = np.random.default_rng(inputs)
     weight = rng.integers(-127, 128, (outputs, inputs), dtype=np.int8)
-    weight[np.repeat(rng.random((outputs, -(-inputs // 4))) < zeros, 4, axis=1)[:, :inputs]] = 0
+    rows, columns = (4, 1) if of_outputs else (1, 4)
+    blocks = rng.random((-(-outputs // rows), -(-inputs // columns))) < zeros
+    weight[blocks.repeat(rows, 0).repeat(columns, 1)[:outputs, :inputs]] = 0
     scale = torch.from_numpy(rng.uniform(1, 2, outputs).astype(np.float32)) / (8000 * inputs**0.5)
     sums = torch.from_numpy(weight.sum(1, dtype=np.float64)) * 128 * scale.double()
     return torch.from_numpy(weight), scale, (torch.from_numpy(rng.standard_normal(outputs)) - sums).float()
@@ -59,10 +66,15 @@ def poisoned(encoding: Encoding, tokens: int, outputs: int) -> Activation:
 
 
 def run(
-    product: SparseProduct, x: Tensor, parameters: tuple[Tensor, Tensor, Tensor], gelu: bool, to: Activation
+    product: SparseProduct,
+    x: Tensor,
+    parameters: tuple[Tensor, Tensor, Tensor],
+    of_outputs: bool,
+    gelu: bool,
+    to: Activation,
 ) -> None:
     weight, scale, offset = parameters
-    product(x, SparseWeights(product.layout(weight.numpy()), scale, offset), gelu, to)
+    product(x, SparseWeights(product.layout(weight.numpy(), of_outputs), scale, offset), gelu, to)
     guard = to.values.as_strided((2, to.values.shape[1]), to.values.stride(), to.values.numel())
     assert (guard == 77).all()
 
@@ -75,11 +87,11 @@ SHAPES = [(1, 64, 32), (63, 130, 17), (64, 256, 128), (65, 1030, 129), (193, 204
 @pytest.mark.parametrize("encoding", [BYTES, SIGNED, BFLOAT16, FLOAT], ids=["uint8", "int8", "bfloat16", "float32"])
 @pytest.mark.parametrize(("tokens", "inputs", "outputs"), SHAPES)
 def test_the_product_is_its_twin(
-    product: SparseProduct, tokens: int, inputs: int, outputs: int, encoding: Encoding, gelu: bool
+    product: SparseProduct, of_outputs: bool, tokens: int, inputs: int, outputs: int, encoding: Encoding, gelu: bool
 ) -> None:
-    parameters, x = random_weights(outputs, inputs, 0.8), random_input(tokens, inputs)
+    parameters, x = random_weights(outputs, inputs, 0.8, of_outputs), random_input(tokens, inputs)
     found, exact = poisoned(encoding, tokens, outputs), poisoned(FLOAT, tokens, outputs)
-    run(product, x, parameters, gelu, found)
+    run(product, x, parameters, of_outputs, gelu, found)
     int8_product.plain(x, *parameters, gelu, exact)
     error = GELU_ERROR * gelu + 2e-5
     multiplier = found.encoding.multiplier
@@ -96,33 +108,33 @@ def test_the_product_is_its_twin(
 # The last: parts of the inputs have as many rows as their places can count.
 @pytest.mark.parametrize(("zeros", "inputs"), [(0.0, 1100), (0.5, 1100), (0.98, 1100), (1.0, 1100), (0.997, 8500)])
 def test_any_share_of_zeros_gives_the_same_sums(
-    product: SparseProduct, threads: int, zeros: float, inputs: int
+    product: SparseProduct, of_outputs: bool, threads: int, zeros: float, inputs: int
 ) -> None:
-    weight, *_ = random_weights(300, inputs, zeros)
+    weight, *_ = random_weights(300, inputs, zeros, of_outputs)
     x, found = random_input(97, inputs), poisoned(FLOAT, 97, 300)
-    run(product, x, (weight, torch.ones(300), torch.zeros(300)), False, found)
+    run(product, x, (weight, torch.ones(300), torch.zeros(300)), of_outputs, False, found)
     assert torch.equal(found.values, (x.int() @ weight.int().T).float())
 
 
-def test_the_largest_sums_are_exact(product: SparseProduct) -> None:
+def test_the_largest_sums_are_exact(product: SparseProduct, of_outputs: bool) -> None:
     x, weight = torch.full((5, 4096), 255, dtype=torch.uint8), torch.full((32, 4096), -127, dtype=torch.int8)
     found = poisoned(FLOAT, 5, 32)
-    run(product, x, (weight, torch.ones(32), torch.zeros(32)), False, found)
+    run(product, x, (weight, torch.ones(32), torch.zeros(32)), of_outputs, False, found)
     assert set(found.values.flatten().tolist()) == {-255.0 * 127 * 4096}
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
 @pytest.mark.parametrize("in_blocks", [False, True], ids=["in-rows", "in-blocks"])
 @pytest.mark.parametrize("encoding", [BYTES, BFLOAT16, FLOAT], ids=["uint8", "bfloat16", "float32"])
-def test_the_answers_of_tiles_bit_for_bit(encoding: Encoding, in_blocks: bool, gelu: bool) -> None:
+def test_the_answers_of_tiles_bit_for_bit(of_outputs: bool, encoding: Encoding, in_blocks: bool, gelu: bool) -> None:
     tiles, sparse = int8_product.find(), sparse_product.load("avx512vnni")
     if tiles is None or sparse is None:
         pytest.skip("not built, or this machine has no AMX")
-    parameters, x = random_weights(192, 320, 0.7), random_input(416, 320)
+    parameters, x = random_weights(192, 320, 0.7, of_outputs), random_input(416, 320)
     multiplier = None if encoding.multiplier is None else encoding.multiplier[:192]
     to = encoding._replace(multiplier=multiplier, in_blocks=in_blocks)
     dense, found = to.empty(416, 192), to.empty(416, 192)
     weight, *factors = parameters
     tiles(Encoding(torch.uint8, in_blocks=True).laid_out(x), Int8Weights(tiles.panels(weight), *factors), gelu, dense)
-    sparse(x, SparseWeights(sparse.layout(weight.numpy()), *factors), gelu, found)
+    sparse(x, SparseWeights(sparse.layout(weight.numpy(), of_outputs), *factors), gelu, found)
     assert torch.equal(found.values, dense.values)

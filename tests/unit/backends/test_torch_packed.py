@@ -83,7 +83,7 @@ def test_int8_is_its_numpy_twin(kernels: CpuKernels, product: TileProduct | None
     assert difference(found, exact) < 1.2 * difference(twin, exact)  # not further from the exact result than the twin
 
 
-def made_sparse(bert: packed_bert.PackedBert, engine: QuantizedModel) -> packed_bert.PackedBert:
+def made_sparse(bert: packed_bert.PackedBert, engine: QuantizedModel, of_outputs: bool) -> packed_bert.PackedBert:
     """The same model with every product sparse, whatever is faster here."""
     product = sparse_product.find()
     if product is None:
@@ -91,7 +91,7 @@ def made_sparse(bert: packed_bert.PackedBert, engine: QuantizedModel) -> packed_
 
     def sparse(number: int, name: str, reader: LinearLayer | None) -> Int8SparseLinear:
         output = reader.input_encoding if reader else TO_ATTENTION
-        return Int8SparseLinear(product, engine.linear(number, name), output, gelu=reader is not None)
+        return Int8SparseLinear(product, engine.linear(number, name), output, reader is not None, of_outputs)
 
     layers = []
     for number, layer in enumerate(bert.layers):
@@ -101,15 +101,17 @@ def made_sparse(bert: packed_bert.PackedBert, engine: QuantizedModel) -> packed_
 
 
 @pytest.mark.parametrize("product", [None, int8_product.find()], ids=["onednn", "ours"])
-def test_sparse_products_give_the_answers_of_dense_ones(product: TileProduct | None) -> None:
+@pytest.mark.parametrize("of_outputs", [False, True], ids=["block4", "4x1"])
+def test_sparse_products_give_the_answers_of_dense_ones(product: TileProduct | None, of_outputs: bool) -> None:
     config = replace(SMALL, intermediate_size=192)  # which tiles divide
     pruned = random_tensors(config, 1)
     for name, one in pruned.items():
         if name.startswith("bert.encoder.") and one.ndim == 2:
-            one.reshape(-1, 4)[np.random.default_rng(1).random(one.size // 4) < 0.5] = 0
+            rows = one.reshape(-1, 4, one.shape[1]).swapaxes(1, 2) if of_outputs else one.reshape(len(one), -1, 4)
+            rows[np.random.default_rng(1).random(rows.shape[:2]) < 0.5] = 0
     engine, batch = round_to_nearest(config, pruned), random_batch(LENGTHS, 1)
     dense = packed_bert.from_engine(engine, best(SMALL.hidden_size, SMALL.head_size), product)
-    sparse = made_sparse(dense, engine)
+    sparse = made_sparse(dense, engine, of_outputs)
     assert {type(one) for one in sparse.products} == {Int8SparseLinear}
     expected, found = answers(dense, batch), answers(sparse, batch)
     if product:  # the same formula after the same sums
