@@ -47,11 +47,11 @@ inline const InputStep* multiply_inputs(const uint8_t* panel, const InputStep* s
   return step;
 }
 
-// sums[kChunk][kInputsTokens] of a chunk of outputs. A function of its own: within a larger one, the loops' bounds do not stay
-// in registers.
+// sums[kChunk][kInputsTokens] of a chunk of outputs. A function of its own: within a larger one, the loops' bounds do
+// not stay in registers.
 template <int kCount>
 __attribute__((noinline)) void multiply_inputs_chunk(const uint32_t* panel, const SparseWeights& weights,
-                                                     int64_t chunk, int32_t* sums) {
+                                                     int64_t chunk, const ChunkLines& y, int32_t* sums) {
   for (int64_t part = 0; part < weights.parts; part++) {
     const int64_t segment = chunk * weights.parts + part;
     const uint8_t* rows = (const uint8_t*)(panel + part * weights.part_rows * kInputsTokens);
@@ -63,6 +63,7 @@ __attribute__((noinline)) void multiply_inputs_chunk(const uint32_t* panel, cons
 #pragma GCC unroll 8
       for (int o = 0; o < kTogether; o++) to[o] = sums + places[o] * kInputsTokens;
       step = multiply_inputs<kCount>(rows, step, counts[g], part == 0, to);
+      if (part == weights.parts - 1) y.fetch<kInputsGroups>(g);
     }
   }
 }
@@ -75,10 +76,10 @@ struct Inputs {
     transpose_panel<kTokens>(panel, x, tokens, inputs);
   }
 
-  // sums[kChunk][kTokens] of a chunk of outputs, for the `count` tokens of a panel.
-  static inline void multiply(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, int64_t count,
+  // sums[kChunk][kTokens] of a chunk of outputs, for as many tokens of a panel as y has rows.
+  static inline void multiply(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, const ChunkLines& y,
                               int32_t* sums) {
-    count <= kWidth ? multiply_inputs_chunk<1>(panel, weights, chunk, sums)
-                    : multiply_inputs_chunk<kInputsVectors>(panel, weights, chunk, sums);
+    y.count <= kWidth ? multiply_inputs_chunk<1>(panel, weights, chunk, y, sums)
+                      : multiply_inputs_chunk<kInputsVectors>(panel, weights, chunk, y, sums);
   }
 };

@@ -71,6 +71,22 @@ inline void transpose_panel(uint32_t* panel, const uint8_t* x, int64_t tokens, i
   }
 }
 
+// The lines of y that a chunk's results will be stored to. They are fetched into the second-level cache during its last
+// products: rows are too far apart for the processor to foresee.
+struct ChunkLines {
+  const char* data;                 // of the first row
+  int64_t row_stride, line_stride;  // bytes
+  int64_t lines, count;             // of a row, and rows
+
+  // The share of one of kGroups groups of outputs. Inlined always: GCC takes a function that only prefetches for one
+  // that does nothing, and drops its calls.
+  template <int64_t kGroups>
+  __attribute__((always_inline)) void fetch(int64_t group) const {
+    for (int64_t t = count * group / kGroups; t < count * (group + 1) / kGroups; t++)
+      for (int64_t i = 0; i < lines; i++) __builtin_prefetch(data + t * row_stride + i * line_stride, 1, 2);
+  }
+};
+
 // --- storing ---
 
 // One channel's floats, two channels' bfloat16 or four channels' bytes, rounded and clamped, in each lane's word.
@@ -160,7 +176,7 @@ inline void store_chunk(const int32_t* sums, const SparseWeights& weights, int64
 // chunks of it.
 template <class Form, int kPacked, bool kGelu>
 void sparse_product(const uint8_t* x, int64_t tokens, const SparseWeights& weights, const Activation& to) {
-  constexpr int64_t kTokens = Form::kTokens;  // of a panel
+  constexpr int64_t kTokens = Form::kTokens, kBytes = 4 / kPacked;  // tokens of a panel, bytes of a result
   const int64_t panels = (tokens + kTokens - 1) / kTokens, chunks = (weights.outputs + kChunk - 1) / kChunk;
 #pragma omp parallel
   {
@@ -174,7 +190,10 @@ void sparse_product(const uint8_t* x, int64_t tokens, const SparseWeights& weigh
       const int64_t first = at / chunks * kTokens, chunk = at % chunks, count = std::min(kTokens, tokens - first);
       if (first != transposed) Form::transpose(panel, x + first * weights.inputs, count, weights.inputs);
       transposed = first;
-      Form::multiply(panel, weights, chunk, count, sums);
+      const ChunkLines y{(const char*)to.data + place(to, first, chunk * kChunk) * kBytes, to.row_stride * kBytes,
+                         to.block_stride * kBytes, std::min(kChunk, weights.outputs - chunk * kChunk) * kBytes / 64,
+                         count};
+      Form::multiply(panel, weights, chunk, y, sums);
       store_chunk<kTokens, kPacked, kGelu>(sums, weights, chunk, to, first, count);
     }
   }
