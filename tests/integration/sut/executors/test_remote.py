@@ -56,10 +56,10 @@ def test_a_node_with_other_features_gets_tokens() -> None:
 
 def test_what_a_nodes_instances_say_of_themselves_is_in_the_runs_record() -> None:
     measured = Ready(load_s=0.1, samples_per_s=1e4, batch_s=1e-4, token_s=1e-6, packed=True, blas_threads=2)
-    said = [replace(measured, remark=one) for one in ("sparse products 96 of 96, 80% zeros", "\x1b[2Jcleared", None)]
+    said = [replace(measured, remark=one) for one in ("sparse products 96 of 96, 80% zeros", "\x1b[2Jcleared")]
     ready: list[Ready] = []
     with nodes.node(instances=frame_server.speeds(said)) as node, nodes.executor(node.address, ready=ready):
-        assert [one.remark for one in ready] == ["sparse products 96 of 96, 80% zeros", r"\x1b[2Jcleared", None]
+        assert [one.remark for one in ready] == ["sparse products 96 of 96, 80% zeros", r"\x1b[2Jcleared"]
         assert {one.blas_threads for one in ready} == {2}
 
 
