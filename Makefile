@@ -87,7 +87,7 @@ $(PASSAGES)/train/data_set.json: | $(VENV)/.dev
 FILES = --train $(1)/train.json --dev $(1)/dev.json --output $(1)/model
 LEARN = --epochs 1 --rate 1e-3 --dropout 0 --states 1 --relations 0 --evaluations 3 --threads 1
 runs/distill-demo/train.json: QUESTIONS = 6000
-runs/prune-demo/train.json: QUESTIONS = 4800
+runs/prune-demo/train.json: QUESTIONS = 40000
 runs/%-demo/train.json: | $(VENV)/.dev
 	mkdir -p $(@D)
 	$(BIN)/python -m qsl.demo dev $(@D)/dev.json
@@ -100,7 +100,7 @@ distill-demo: $(VENV)/.dev runs/distill-demo/train.json ## a student of a quarte
 
 prune-demo: $(VENV)/.dev runs/prune-demo/train.json ## the demo with 80 % zeros, for int8 (docs/guide/small-models.md)
 	$(BIN)/python -m training.prune --model assets/demo --sparsity 0.8 --ramp 0 --qat 0.2 --batch 16 \
-		$(LEARN) $(call FILES,runs/$@) $(ARGS)
+		$(LEARN) --states 0.1 --spans 1 $(call FILES,runs/$@) $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(SERVERS) $(REAL_WEIGHTS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
