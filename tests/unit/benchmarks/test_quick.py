@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from benchmarks import quick
@@ -34,3 +36,17 @@ def test_what_a_measurement_raises_is_its_reason() -> None:
         raise RuntimeError("FAILED: it broke")
 
     assert Clock(minutes=1, measurements=1).measure("one", fails) == "FAILED: it broke"
+
+
+def test_the_time_of_a_free_measurement_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def slow(most_s: float) -> float:
+        now[0] += 100
+        return most_s
+
+    clock = Clock(minutes=1, measurements=2)
+    assert clock.measure("free", slow, free=True) == quick._FASTEST_S
+    assert clock.measure("one", slow) == 60
+    assert clock.measure("two", slow) == quick._NO_TIME
