@@ -169,15 +169,19 @@ def int8_linear(
     gelu: bool = False,
     product: TileProduct | None = None,
     sparse: SparseProduct | None = None,
+    sparse_output: Encoding | None = None,
 ) -> LinearLayer:
-    """The layer by `sparse` where a trial finds it faster than the dense product: tiles, else oneDNN."""
+    """The layer by `sparse` where a trial finds it faster than the dense product: tiles, else oneDNN.
+
+    `sparse_output`: how a sparse product stores its output, if not as `output`, which is all that oneDNN can.
+    """
     outputs, inputs = linear.weight.shape
     zeros = weight_zeros.of(linear.weight)
     blocks = max(zeros.along_inputs, zeros.along_outputs)
     dense = partial(_dense_int8_linear, linear, output, kernels, gelu, product)
     if sparse is None or blocks < sparse_trial.LEAST or input_encoding(linear).dtype != torch.uint8:
         return dense()
-    skipping = partial(Int8SparseLinear, sparse, linear, output, gelu, zeros.of_outputs)
+    skipping = partial(Int8SparseLinear, sparse, linear, sparse_output or output, gelu, zeros.of_outputs)
     twentieths = round(20 * blocks)
     case = sparse_trial.Case(outputs, inputs, twentieths, zeros.of_outputs, output.dtype, gelu, torch.get_num_threads())
     return skipping() if sparse_trial.is_faster(case, skipping, dense) else dense()
