@@ -123,5 +123,6 @@ def show(
     table.add_row("remaining", "", clock(left_s), "")
     console.print(table)
     settings = [line for line in conf.splitlines() if line.strip() and not line.startswith("#")]
-    console.print(f"user.conf: {', '.join(settings)}", soft_wrap=True)
-    console.print(f"package: {output.folder}", soft_wrap=True)
+    for place, line in enumerate(settings):
+        console.print(f"{'user.conf' if place == 0 else '':9}  {line}", soft_wrap=True)
+    console.print(f"package    {output.folder}", soft_wrap=True)

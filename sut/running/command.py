@@ -11,7 +11,7 @@ from accuracy import report as accuracy_report
 from accuracy.log import AccuracyLogError
 from accuracy.score import Score
 from accuracy.targets import Target
-from foundation import log_files, program
+from foundation import log_files, program, terminal
 from foundation.step_times import StepTimes
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
@@ -57,7 +57,7 @@ def run(config: RunConfig) -> int:
         prepared = prepare(config, logs)
         warnings = conditions.of(prepared.places, prepared.config.threads, before)
         prepared, executor = _with_executor(replace(prepared, warnings=warnings))
-        print(terminal_report.opening(prepared), file=sys.stderr, flush=True)
+        terminal.console(stderr=True).print(terminal_report.opening(prepared))
         try:
             with StepTimes(prepared.cache_dir).doing(terminal_report.loading(prepared), *prepared.load_step):
                 ready = executor.start()
@@ -85,7 +85,7 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     scheduler = watched_test.scheduler(prepared, executor, ready, plan, roi)
     record = recording.with_instances(recording.begin(prepared), ready)
     opening = [*terminal_report.engine_remarks(record), terminal_report.length(prepared, plan)]
-    print("\n".join(opening), file=sys.stderr, flush=True)
+    terminal.console(stderr=True).print("\n".join(opening))
     try:
         clock = watched_test.run(prepared, plan, scheduler, executor, ready, roi)
     except RunFailedError as error:

@@ -80,7 +80,8 @@ def test_an_unknown_calibration_is_refused() -> None:
 
 
 TRIED = 300
-LAYERS = 6  # of BERT-Large's 24, to save time; the sizes of a layer are BERT-Large's
+# Half as wide as BERT-Large and 4 layers, to save time; `python -m benchmarks.calibration outliers` has its width.
+GEOMETRY = replace(outlier_model.geometry(4), hidden_size=512, num_attention_heads=8, intermediate_size=2048)
 
 
 Run = Callable[[Batch], np.ndarray]
@@ -115,14 +116,12 @@ def answers(run: Run, trial: list[Batch]) -> np.ndarray:
     return np.concatenate([run(batch).argmax(1) for batch in batches])
 
 
-@pytest.mark.timeout(600)
 def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> None:
-    config = outlier_model.geometry(LAYERS)
-    tensors = outlier_model.build(config)
+    tensors = outlier_model.build(GEOMETRY)
     trial, right = outlier_model.samples(TRIED, seed=1)
-    expected = answers(onnxruntime(build_fp32(config, tensors)), trial)
-    assert (expected == right).all(1).mean() > 0.9  # the answers are meaningful
-    sites = observe(config, tensors, outlier_model.samples(32, seed=2)[0], SETTINGS, 1)
+    expected = answers(onnxruntime(build_fp32(GEOMETRY, tensors)), trial)
+    assert (expected == right).all(1).mean() > 0.85  # the answers are meaningful
+    sites = observe(GEOMETRY, tensors, outlier_model.samples(32, seed=2)[0], SETTINGS, 1)
     for (_, name), site in sites.items():
         if name in ("qkv", "ffn_inner"):
             size = np.maximum(np.abs(site.low), np.abs(site.high))
@@ -132,9 +131,9 @@ def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> No
     def agreement(run: Run) -> float:
         return float((answers(run, trial) == expected).all(1).mean())
 
-    ours, naive = (quantize(config, tensors, sites, settings) for settings in (SETTINGS, NAIVE))
+    ours, naive = (quantize(GEOMETRY, tensors, sites, settings) for settings in (SETTINGS, NAIVE))
     assert agreement(onnxruntime(build_int8(ours, has_wide_products()))) >= 0.99
-    kernels, product = best(config.hidden_size, config.head_size), int8_product.find()
+    kernels, product = best(GEOMETRY.hidden_size, GEOMETRY.head_size), int8_product.find()
     assert agreement(pytorch(ours, product, kernels)) >= 0.99
     if product and (library := native.load("avx512vnni")):
         assert agreement(pytorch(ours, None, native.NativeKernels("avx512vnni", library))) >= 0.99
