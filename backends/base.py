@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from backends.access import NO_ACCESS, Access
 from backends.bert.encoder import EncoderConfig
+from backends.bert.layer_widths import Widths
 from backends.bert.model import Model
 from backends.entry import Entry
 from backends.errors import BackendError
@@ -140,6 +141,18 @@ class Accelerator:
 _BATCH_SHARE, _MAX_BATCH_TOKENS = 1 / 16, 32768
 
 
+class EngineWork(NamedTuple):
+    """What a loaded engine multiplies: no heads or neurons that it leaves out, no zeros that it skips."""
+
+    product_weights: int  # weights that each token is multiplied with
+    attention_channels: int  # of queries, and of keys and values, of all layers together
+
+    @classmethod
+    def of(cls, widths: Widths | None) -> Self | None:
+        """That of narrow layers; None without."""
+        return cls(widths.product_weights, widths.attention_channels) if widths else None
+
+
 class Backend(ABC):
     """One inference engine: `load` is called once, then `infer` any number of times from one thread, then `close`.
 
@@ -218,6 +231,10 @@ class Backend(ABC):
 
     def remark(self) -> str | None:
         """What a reader of its figures should know of the loaded engine, in a line; None: nothing."""
+        return None
+
+    def work(self) -> EngineWork | None:
+        """What the loaded engine multiplies; None: all that the model's geometry has."""
         return None
 
     def warm_up(self, shapes: Iterable[tuple[int, int]]) -> None:

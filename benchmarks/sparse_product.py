@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from backends.formats.random_weights import PATTERNS
+from backends.formats.random_weights import BLOCKS
 from backends.pytorch_cpu import product_peak
 from backends.pytorch_cpu.kernels import Encoding, sparse_product
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
@@ -40,7 +40,7 @@ def sparse_call(
     m, k, n = shape
     rng = np.random.default_rng(k)
     weight = rng.integers(-127, 128, (n, k), dtype=np.int8)
-    rows, columns = PATTERNS[pattern]
+    rows, columns = BLOCKS[pattern]
     gone = rng.random((n // rows, k // columns)) < zeros
     weight[gone.repeat(rows, 0).repeat(columns, 1)] = 0
     weights = SparseWeights(product.layout(weight, of_outputs=rows > columns), torch.full((n,), 2e-4), torch.randn(n))

@@ -55,6 +55,7 @@ def _find_random(spec: str, head: str) -> Model:
     config = RANDOM_GEOMETRIES.get(name) or RANDOM_GEOMETRIES.get(f"{name}-h384")  # as MiniLM's are called for short
     if config is None:
         raise BackendError(f"expected one of {_random_names()}, found --model {spec}.")
+    random_weights.require_fit(spec, config)
     return Model(spec, replace(config, head=head), None)
 
 

@@ -70,12 +70,13 @@ class EncoderConfig(ABC):
 
     @property
     def operations_per_token(self) -> int:
-        """Multiplications and additions in the linear layers; `attention_operations` come on top."""
+        """Multiplications and additions in the linear layers; those of attention come on top."""
         return 2 * self.product_weights
 
-    def attention_operations(self, squared_tokens: int) -> int:
-        """Multiplications and additions in attention's two products, of samples with this sum of squared lengths."""
-        return 2 * 2 * self.attention_size * self.num_hidden_layers * squared_tokens
+    @property
+    def attention_channels(self) -> int:
+        """Channels of queries, of keys and of values, of all layers together."""
+        return self.num_hidden_layers * self.attention_size
 
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:

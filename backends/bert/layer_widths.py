@@ -40,10 +40,34 @@ def of(config: BertConfig, heads_reader: npt.NDArray[Any], neurons_reader: npt.N
     return LayerWidths(np.flatnonzero(channels.any(1)), np.flatnonzero(neurons_reader.any(0)))
 
 
-def describe(config: BertConfig, layers: Sequence[LayerWidths]) -> str | None:
-    """Such as "heads 72 of 144, neurons 18,432 of 36,864", of all layers; None if all are as wide as `config` says."""
+@dataclass(frozen=True, kw_only=True)
+class Widths:
+    """The layers of a narrowed model together, and what they multiply; also in JSON."""
+
+    heads: int
+    all_heads: int  # before
+    neurons: int
+    all_neurons: int
+    product_weights: int  # weights that a token is multiplied with
+    attention_channels: int  # of queries, and of keys and values
+
+    def __str__(self) -> str:
+        """Such as "heads 72 of 144, neurons 18,432 of 36,864"."""
+        return f"heads {self.heads} of {self.all_heads}, neurons {self.neurons:,} of {self.all_neurons:,}"
+
+
+def together(config: BertConfig, layers: Sequence[LayerWidths]) -> Widths | None:
+    """The widths of all layers; None if they are as wide as `config` says."""
     heads, neurons = sum(len(one.heads) for one in layers), sum(len(one.neurons) for one in layers)
     all_heads, all_neurons = len(layers) * config.num_attention_heads, len(layers) * config.intermediate_size
     if (heads, neurons) == (all_heads, all_neurons):
         return None
-    return f"heads {heads} of {all_heads}, neurons {neurons:,} of {all_neurons:,}"
+    channels = heads * config.head_size
+    return Widths(
+        heads=heads,
+        all_heads=all_heads,
+        neurons=neurons,
+        all_neurons=all_neurons,
+        product_weights=config.hidden_size * (4 * channels + 2 * neurons),  # query, key, value and their output; two
+        attention_channels=channels,
+    )

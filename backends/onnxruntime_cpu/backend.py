@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from backends import BACKENDS
-from backends.base import Backend, Batch, Options
+from backends import BACKENDS, narrowing
+from backends.base import Backend, Batch, EngineWork, Options
 from backends.bert.checkpoints import read_weights
+from backends.bert.layer_widths import Widths
 from backends.bert.model import Model
 from backends.errors import BackendError, brief
 from backends.formats.graph_calls import GraphCalls
@@ -26,6 +27,7 @@ class OnnxRuntimeBackend(Backend):
 
     name = "onnxruntime"
     entry = BACKENDS["onnxruntime"]
+    _widths: Widths | None = None  # of the layers, where structured pruning narrowed them
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -57,19 +59,27 @@ class OnnxRuntimeBackend(Backend):
 
         wide = session.has_wide_products()
         if self.options.precision == "int8":
-            engine, directory = read_model_engine(model)
+            whole, directory = read_model_engine(model)
+            engine, self._widths = narrowing.engine(whole)
             opened = session.open_cached(directory, lambda: int8_graph.build(engine, wide), self.options)
             return opened, engine.config.head
         weights = read_weights(model)
+        tensors, self._widths = narrowing.floats(weights.config, weights.tensors)
         if self.options.precision == "int8-dynamic":
-            built = int8_graph.build_dynamic(weights.config, weights.tensors, wide)
+            built = int8_graph.build_dynamic(weights.config, tensors, wide)
         else:
-            built = onnx_graph.build(weights.config, weights.tensors)
+            built = onnx_graph.build(weights.config, tensors)
         self._arrays = built[1]  # the session reads them in place
         return session.open_built(built, self.options), weights.config.head
 
     def infer(self, batch: Batch) -> Float32:
         return self._calls.infer(batch, lambda feed: self._session.run(self._calls.signature.outputs, feed))
+
+    def remark(self) -> str | None:
+        return str(self._widths) if self._widths else None
+
+    def work(self) -> EngineWork | None:
+        return EngineWork.of(self._widths)
 
     def computed_tokens(self, batch: Batch) -> int:
         return self._calls.computed_tokens(batch)

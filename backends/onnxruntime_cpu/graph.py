@@ -59,8 +59,9 @@ def _layer(graph: GraphBuilder, config: BertConfig, tensors: Tensors, layer: int
         out + "qkv.weight", np.concatenate([weight[f"{p}.weight"].T for p in query_key_value], axis=1)
     )
     biases = graph.weight(out + "qkv.bias", np.concatenate([weight[f"{p}.bias"] for p in query_key_value]))
-    heads = config.num_attention_heads
-    context = graph.node("Attention", [hidden, packed, biases, lengths], out + "context", domain=FUSED, num_heads=heads)
+    inputs, width = [hidden, packed, biases, lengths], len(graph.weights[biases]) // 3  # of a layer that may be narrow
+    shapes = {"num_heads": width // config.head_size, "qkv_hidden_sizes": [width] * 3}
+    context = graph.node("Attention", inputs, out + "context", domain=FUSED, **shapes)
     attended = _dense_and_norm(graph, config, weight, out, "attention.output", context, hidden)
     inner = _matmul(graph, weight, out, "intermediate.dense", attended)
     bias = graph.weight(out + "intermediate.bias", weight["intermediate.dense.bias"])

@@ -124,7 +124,7 @@ def _layer(
 
     split = [f"{out}{part}" for part in ("query", "key", "value")]
     graph.node("Split", [linear("qkv", x)], *split, axis=2, num_outputs=3)
-    heads = config.num_attention_heads
+    heads = len(graph.weights[f"{out}qkv.bias"]) // (3 * config.head_size)  # of a layer that may be narrow
     inputs = [*split, "", lengths]
     context = graph.node("MultiHeadAttention", inputs, f"{out}context", domain=FUSED, num_heads=heads)
     x = normed("attention.output", linear("attention_output", context), x)
@@ -138,7 +138,7 @@ def _bert_folded(model: QuantizedModel, number: int) -> dict[str, QuantizedLinea
     A context is a weighted mean of values, so dividing the values divides the context.
     """
     found = {name: model.linear(number, name) for name in model.config.linears()}
-    width = model.config.attention_size
+    width = len(found["qkv"].bias) // 3
     return _fold(found, "attention_output", "qkv", slice(2 * width, 3 * width))
 
 

@@ -12,16 +12,17 @@ from typing import Any
 
 import openvino as ov
 
-from backends import BACKENDS
-from backends.base import Backend, Batch, Options
+from backends import BACKENDS, narrowing
+from backends.base import Backend, Batch, EngineWork, Options
 from backends.bert.checkpoints import read_weights
+from backends.bert.layer_widths import Widths
 from backends.bert.model import Model
 from backends.errors import BackendError, brief
 from backends.formats import onnx_file
 from backends.formats.graph_calls import Feed, GraphCalls
 from backends.formats.onnx_io_names import OUTPUTS
 from backends.openvino_cpu import graph as openvino_cpu_graph
-from backends.openvino_cpu.quantizer import GRAPH
+from backends.openvino_cpu.quantizer import GRAPH, widths
 from backends.quantization.engine_store import built_for
 from foundation.arrays import Float32
 
@@ -33,6 +34,7 @@ class OpenVinoBackend(Backend):
 
     name = "openvino"
     entry = BACKENDS["openvino"]
+    _widths: Widths | None = None  # of the layers, where structured pruning narrowed them
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -70,9 +72,11 @@ class OpenVinoBackend(Backend):
             behind_links = any(file.is_symlink() for file in onnx_file.files(model.path))  # which OpenVINO refuses
             return self._read(onnx_file.embedded(model.path) if behind_links else model.path, model.path)
         if self.options.precision == "int8":
+            self._widths = widths(built_for(model))
             return self._read(built_for(model) / GRAPH, model.engine)
-        self._weights = read_weights(model)  # the graph reads them in place
-        return openvino_cpu_graph.build(self._weights.config, self._weights.tensors)
+        weights = read_weights(model)
+        self._tensors, self._widths = narrowing.floats(weights.config, weights.tensors)  # the graph reads them in place
+        return openvino_cpu_graph.build(weights.config, self._tensors)
 
     def _read(self, graph: Path | bytes, path: Path | None) -> Any:
         try:
@@ -89,6 +93,12 @@ class OpenVinoBackend(Backend):
     def _run(self, feed: Feed) -> list[Float32]:
         found = self._request.infer(feed, share_inputs=True, share_outputs=True)
         return [found[name] for name in self._calls.signature.outputs]
+
+    def remark(self) -> str | None:
+        return str(self._widths) if self._widths else None
+
+    def work(self) -> EngineWork | None:
+        return EngineWork.of(self._widths)
 
     def computed_tokens(self, batch: Batch) -> int:
         return self._calls.computed_tokens(batch)

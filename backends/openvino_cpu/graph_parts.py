@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import openvino as ov
 from openvino import opset13 as op
 
 from backends.bert.encoder import EncoderConfig
@@ -23,17 +24,24 @@ def mask_scores(mask: Node) -> Node:
 
 
 def attention(config: EncoderConfig, query: Node, key: Node, value: Node, mask: Node) -> Node:
-    """Queries, keys and values [B, S, N] and `mask_scores` -> the context, [B, S, N]."""
+    """Queries, keys and values [B, S, N] and `mask_scores` -> the context, [B, S, N]; N is less in a narrow layer."""
+    width = _width(query)
     query, key, value = (heads(config, one) for one in (query, key, value))
     scores = op.multiply(op.matmul(query, key, False, True), np.float32(config.head_size**-0.5))
     context = op.matmul(op.softmax(op.add(scores, mask), -1), value, False, False)  # [B, heads, S, size]
-    return op.reshape(op.transpose(context, [0, 2, 1, 3]), [0, 0, config.attention_size], True)
+    return op.reshape(op.transpose(context, [0, 2, 1, 3]), [0, 0, width], True)
 
 
 def heads(config: EncoderConfig, x: Node) -> Node:
     """[B, S, N] -> [B, heads, S, size]."""
-    split = op.reshape(x, [0, 0, config.num_attention_heads, config.head_size], True)
+    split = op.reshape(x, [0, 0, _width(x) // config.head_size, config.head_size], True)
     return op.transpose(split, [0, 2, 1, 3])
+
+
+def _width(x: Node) -> int:
+    """N of [B, S, N]."""
+    port = x if isinstance(x, ov.Output) else x.output(0)
+    return int(port.partial_shape[2].get_length())
 
 
 def linear(weight: Mapping[str, Any], name: str, x: Node) -> Node:

@@ -11,15 +11,18 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from backends import narrowing
 from backends.base import Batch
 from backends.bert.checkpoints import read_weights
 from backends.bert.heads import SPANS
+from backends.bert.layer_widths import Widths
 from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.formats.graph_calls import Feed, GraphCalls
@@ -27,7 +30,8 @@ from backends.quantization import engine_store, int8_builder
 from backends.quantization.engine_store import JSON, About, EngineBuilder, Progress, sources
 from foundation import installation
 from foundation.arrays import Int64
-from foundation.bounded_readers import SETTINGS_BYTES, read_json
+from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
+from foundation.typed_json import decode
 
 GRAPH, WEIGHTS = "openvino.xml", "openvino.bin"
 MIN_AGREEMENT = 0.99  # share of the answers (first and last token) that must equal fp32's
@@ -59,7 +63,8 @@ def _build(
     from backends.openvino_cpu import graph as openvino_cpu_graph
 
     weights = read_weights(model)
-    fp32 = openvino_cpu_graph.build(weights.config, weights.tensors)
+    tensors, narrowed = narrowing.floats(weights.config, weights.tensors)
+    fp32 = openvino_cpu_graph.build(weights.config, tensors)
     graph, agreement = quantize(fp32, samples, controlled=not model.is_random)
 
     def fill(temporary: Path) -> About:
@@ -67,7 +72,8 @@ def _build(
             ov.save_model(graph, str(temporary / GRAPH), compress_to_fp16=False)
         except RuntimeError as error:  # a full disk
             raise OSError(str(error)) from error
-        return {"settings": {**about, "agreement_with_fp32": agreement}, "files": _sizes(temporary)}
+        settings = {**about, "agreement_with_fp32": agreement}
+        return {"settings": settings, "widths": narrowed and asdict(narrowed), "files": _sizes(temporary)}
 
     engine_store.write(directory, fill, is_complete)
 
@@ -127,6 +133,19 @@ def _agreement(compiled: Any, references: Iterable[Reference]) -> tuple[float, l
     return sum(each) / max(1, len(each)), each
 
 
+def widths(directory: Path) -> Widths | None:
+    """How wide the layers of the engine in `directory` are; None: as their geometry says.
+
+    Raises:
+        BackendError: there is no complete engine.
+    """
+    try:
+        found = engine_store.read(directory).get("widths")
+        return decode(Widths, found, "widths") if found else None
+    except UnreadableError as error:
+        raise engine_store.missing(directory, error) from error
+
+
 def is_complete(directory: Path) -> bool:
     """True if engine.json and the two model files are there with the sizes recorded in engine.json."""
     try:
@@ -142,6 +161,7 @@ def _sizes(directory: Path) -> dict[str, int]:
 BUILDER = EngineBuilder(
     sources(
         *(f"openvino_cpu/{name}" for name in ("quantizer", "graph", "graph_parts", "mobilebert_graph")),
+        *("narrowing", "bert/layer_widths"),
         *int8_builder.MODEL_BY,
     ),
     _settings,

@@ -7,13 +7,14 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from backends import BACKENDS
-from backends.base import Backend, Batch
+from backends import BACKENDS, narrowing
+from backends.base import Backend, Batch, EngineWork
 from backends.bert.architectures import implementation
 from backends.bert.checkpoints import read_weights
 from backends.bert.encoder import EncoderConfig
+from backends.bert.layer_widths import Widths
 from backends.bert.model import Model
-from backends.pytorch_cpu import kernels, narrowing, packed_bert, packed_mobilebert, weight_zeros
+from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert, weight_zeros
 from backends.pytorch_cpu.kernels import CpuKernels, chain, int8_product, sparse_product
 from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer
 from backends.pytorch_cpu.weight_zeros import Zeros
@@ -65,7 +66,7 @@ class PyTorchBackend(Backend):
     name = "pytorch"
     entry = BACKENDS["pytorch"]
     packed = True
-    _widths: str | None = None  # of the layers, where structured pruning narrowed them
+    _widths: Widths | None = None  # of the layers, where structured pruning narrowed them
     _zeros: Zeros | None = None  # of the layers' weights, in int8
 
     @torch.inference_mode()
@@ -76,19 +77,26 @@ class PyTorchBackend(Backend):
             assert model.engine is not None  # built before any instance starts
             engine, self._widths = narrowing.engine(read_engine(model.engine))
             packed, best = _architecture(engine.config)
-            self._run = packed.from_engine(engine, best)
+            self._run, self._config = packed.from_engine(engine, best), engine.config
             self._zeros = _zeros(engine)
         else:
             weights, dtype = read_weights(model), _DTYPES[self.options.precision]
             packed, best = _architecture(weights.config)
             tensors, self._widths = narrowing.floats(weights.config, weights.tensors)
-            self._run = packed.from_floats(weights.config, tensors, dtype, best)
+            self._run, self._config = packed.from_floats(weights.config, tensors, dtype, best), weights.config
 
     def use_threads(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
     def remark(self) -> str | None:
-        return ", ".join(filter(None, (self._widths, self._skipped()))) or None
+        return ", ".join(filter(None, (str(self._widths or ""), self._skipped()))) or None
+
+    def work(self) -> EngineWork | None:
+        whole: Widths | EncoderConfig = self._widths or self._config
+        skipped = sum(one.skipped for one in self._run.products if isinstance(one, Int8SparseLinear))
+        if whole is self._config and not skipped:
+            return None
+        return EngineWork(whole.product_weights - skipped, whole.attention_channels)
 
     def _skipped(self) -> str | None:
         """How many products skip zeros, or which zeros none does."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.pytorch_cpu import sparse_trial, weight_zeros
-from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding
+from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, sparse_product
 from backends.pytorch_cpu.kernels.int8_product import Int8Weights, TileProduct
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from backends.quantization.int8_model import QuantizedLinear
@@ -111,7 +111,11 @@ class Int8TileLinear:
 
 
 class Int8SparseLinear:
-    """As `Int8Linear`, by our own product that skips zero blocks; the sums are the same integers."""
+    """As `Int8Linear`, by our own product that skips zero blocks; the sums are the same integers.
+
+    Attributes:
+        skipped: weights that are multiplied with nothing.
+    """
 
     def __init__(
         self,
@@ -124,6 +128,7 @@ class Int8SparseLinear:
         self.input_encoding, self.outputs = input_encoding(linear), len(linear.bias)
         self._product, self._output, self._gelu = product, output, gelu
         self._weights = SparseWeights(product.layout(linear.weight, of_outputs), *_scale_and_offset(linear))
+        self.skipped = linear.weight.size - sparse_product.kept(linear.weight, of_outputs)
 
     def __call__(self, x: Tensor) -> Tensor:
         to = self._output.empty(len(x), self.outputs)

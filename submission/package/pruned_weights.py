@@ -49,10 +49,10 @@ def _whole(config: EncoderConfig, tensors: Tensors, share: float) -> str | None:
         layer_widths.of(config, *(tensors[config.layer_name(layer) + name] for name in readers))
         for layer in range(config.num_hidden_layers)
     ]
-    heads, neurons = sum(len(one.heads) for one in layers), sum(len(one.neurons) for one in layers)
-    left = config.hidden_size * (4 * config.head_size * heads + 2 * neurons) / config.product_weights
-    described = layer_widths.describe(config, layers)
-    return f"in whole heads and neurons ({described} are left)" if described and 1 - left >= _WHOLE * share else None
+    widths = layer_widths.together(config, layers)
+    if widths is None or 1 - widths.product_weights / config.product_weights < _WHOLE * share:
+        return None
+    return f"in whole heads and neurons ({widths} are left)"
 
 
 def _products(config: EncoderConfig, tensors: Tensors, layer: int) -> Iterator[Float32]:

@@ -69,6 +69,8 @@ class Ready:
     packed: bool  # the engine computes no padding: the cost of a batch is its real tokens
     blas_threads: int | None = None  # of numpy's BLAS and others in the instance; None: not known
     remark: str | None = None  # of the loaded engine; see `Backend.remark`
+    product_weights: int | None = None  # that the engine multiplies, see `EngineWork`; None: all of the geometry's
+    attention_channels: int | None = None
 
     @classmethod
     def measured(

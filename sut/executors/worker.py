@@ -73,7 +73,9 @@ class Worker:
         seconds = self._seconds(samples, length)
         one_s = self._seconds(1, length) if samples > 1 else None
         speed = Ready.measured(self._load_s, (samples, length), seconds, one_s, packed=self._backend.packed)
-        return replace(speed, blas_threads=blas_threads.used(), remark=self._backend.remark())
+        work = self._backend.work()
+        facts = work._asdict() if work else {}
+        return replace(speed, blas_threads=blas_threads.used(), remark=self._backend.remark(), **facts)
 
     def _seconds(self, samples: int, length: int) -> float:
         """The time of the fastest of a few batches; a slow engine runs only one."""

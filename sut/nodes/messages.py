@@ -81,6 +81,8 @@ class InstanceSpeed:
     packed: bool
     blas_threads: int | None = None
     remark: str | None = None
+    product_weights: int | None = None
+    attention_channels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

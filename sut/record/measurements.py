@@ -27,6 +27,9 @@ class InstanceReady:
     packed: bool
     blas_threads: int | None = field(default=None, metadata=UNLESS_NONE)
     remark: str | None = field(default=None, metadata=UNLESS_NONE)  # such as how many products are sparse
+    # What the engine multiplies, if that is less than the geometry has: weights of products, channels in attention.
+    product_weights: int | None = field(default=None, metadata=UNLESS_NONE)
+    attention_channels: int | None = field(default=None, metadata=UNLESS_NONE)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
-"""The operations that the answered samples of a run took, counted from the model's geometry and their own lengths.
+"""The operations that the answered samples of a run took: what the engine multiplies, for the samples' own tokens.
 
-Padding is no work for a sample, so it is not counted: the same samples take the same operations on every engine.
+Heads and neurons that an engine leaves out and zeros that it skips are not counted, so a rate of operations never has
+what was not computed. Padding is computed, but no work for a sample, and is not counted either.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from backends.bert.architectures import Geometry
-from sut.record.measurements import Progress
+from sut.record.measurements import InstanceReady, Progress
 
 # Bytes of a weight in a product, by the precision that runs.
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1, "int8-dynamic": 1}
@@ -23,11 +26,18 @@ class Operations:
     weight_bytes: int | None  # None: of a precision that is not known
 
 
-def of(geometry: Geometry, precision: str, progress: Progress) -> Operations:
-    """The operations of the samples that `progress` counts."""
+def of(geometry: Geometry, precision: str, progress: Progress, ready: Sequence[InstanceReady] = ()) -> Operations:
+    """The operations of the samples that `progress` counts, on instances that say what they multiply, or all of it."""
     each = _BYTES.get(precision)
+    weights = _mean((one.product_weights for one in ready), geometry.product_weights)
+    channels = _mean((one.attention_channels for one in ready), geometry.attention_channels)
     return Operations(
-        products=geometry.operations_per_token * progress.tokens,
-        attention=geometry.attention_operations(progress.squared_tokens or 0),
-        weight_bytes=None if each is None else each * geometry.product_weights,
+        products=2 * weights * progress.tokens,
+        attention=2 * 2 * channels * (progress.squared_tokens or 0),  # queries with keys, and weights with values
+        weight_bytes=None if each is None else each * weights,
     )
+
+
+def _mean(known: Iterable[int | None], whole: int) -> int:
+    """Of instances: they may find another product faster than their neighbours do."""
+    return round(fmean([whole if one is None else one for one in known] or [whole]))

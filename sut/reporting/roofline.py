@@ -62,8 +62,8 @@ def section(labels: Sequence[str], contents: Sequence[Any], runs: Sequence[Found
     return Section(
         name="roofline",
         title="Roofline",
-        about="Multiplications and additions for the samples' own tokens, without padding. Rates and limits are of the "
-        "products with weights.",
+        about="Multiplications and additions of the engine for the samples' own tokens, without padding and without "
+        "zeros that it skips. Rates and limits are of the products with weights.",
         charts=tuple(_charts(labels, found, runs)),
         tables=tables.of("Operations", labels, [*rows(contents, tables.OPERATIONS), *known]),
         notes=tuple(dict.fromkeys(_notes(found, runs))),
@@ -104,8 +104,8 @@ def _notes(found: Sequence[Rates | None], runs: Sequence[FoundRun]) -> Iterator[
             yield f"The limit for {key.products} was not measured. Type: {again}"
         elif one.gops > run.limit.gops:
             yield (
-                f"A rate is above the limit for {key.products}: the engine skips weights that are zero, or the limit "
-                f"was measured on a busier machine. To measure it again, type: {again}"
+                f"A rate is above the limit for {key.products}, which was measured on a busier machine. To measure it "
+                f"again, type: {again}"
             )
 
 

@@ -112,7 +112,8 @@ def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:
     """The record with the counts so far."""
     counters = {one.name: getattr(scheduler.progress, one.name) for one in fields(Progress)}
     progress, geometry = Progress(**counters), record.geometry
-    took = operations.of(geometry, record.effective_precision, progress) if geometry else None
+    ready = record.instances_ready or ()
+    took = operations.of(geometry, record.effective_precision, progress, ready) if geometry else None
     return replace(record, progress=progress, operations=took)
 
 

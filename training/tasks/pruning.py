@@ -105,7 +105,7 @@ def widths(weights: Mapping[str, Tensor], config: BertConfig) -> dict[str, str]:
         layer_widths.of(config, *(weights[config.layer_name(layer) + name].numpy() for name in readers))
         for layer in range(config.num_hidden_layers)
     ]
-    if layer_widths.describe(config, found) is None:
+    if layer_widths.together(config, found) is None:
         return {}
     counts = {"heads": [len(one.heads) for one in found], "neurons": [len(one.neurons) for one in found]}
     wholes = {"heads": config.num_attention_heads, "neurons": config.intermediate_size}

@@ -130,6 +130,11 @@ def _layout(
     )
 
 
+def kept(weight: npt.NDArray[np.int8], of_outputs: bool) -> int:
+    """The weights of int8 [N, K] in blocks that are not zero."""
+    return BLOCK * int(np.count_nonzero(as_blocks(np.ascontiguousarray(weight.T) if of_outputs else weight)))
+
+
 def as_blocks(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
     """int8 [N, K] → [N, K / 4] words of four inputs; K is filled up with zeros."""
     outputs, inputs = weight.shape

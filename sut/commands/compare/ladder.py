@@ -23,7 +23,8 @@ COLUMNS = ("model", "samples/s", "times", "ms", "MFLOP a sample", "published F1"
 NUMBERS = COLUMNS[1:6]
 NOTES = (
     "samples/s: Offline; times: those of the first model; ms: SingleStream's mean; all under LoadGen. MFLOP: products "
-    "and attention, without what is multiplied with zeros. The F1 is that of the submission, not of these weights."
+    "and attention as the engine computes them, without zeros that it skips. The F1 is that of the submission, not of "
+    "these weights."
 )
 RANDOM_NOTE = "* random weights of its sizes: for speed alone, the answers mean nothing"
 
@@ -50,18 +51,17 @@ def row(rung: Rung, latency: RunRecord, throughput: RunRecord) -> LadderRow:
         rung=rung,
         samples_per_s=measured.value or 0.0,
         latency_ms=streamed.latency_range_ms["mean"],
-        mflop_per_sample=_mflop(throughput, rung.zeros),
+        mflop_per_sample=_mflop(throughput),
         what=f"{throughput.config.backend} {throughput.effective_precision}",
         remarks=tuple(dict.fromkeys(remarks)),
         invalid=(*runs.invalid("latency", latency), *runs.invalid("throughput", throughput)),
     )
 
 
-def _mflop(record: RunRecord, zeros: float) -> float | None:
+def _mflop(record: RunRecord) -> float | None:
     if record.operations is None or record.progress is None:
         return None
-    operations = record.operations.products * (1 - zeros) + record.operations.attention
-    return operations / record.progress.completed / 1e6
+    return (record.operations.products + record.operations.attention) / record.progress.completed / 1e6
 
 
 def measure(rungs: Sequence[tuple[Rung, RunConfig]], folder: Path, lock: int) -> list[LadderRow]:

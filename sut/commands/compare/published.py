@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from sut.errors import UsageError
 
 RANDOM = "random:"  # backends.bert.model.RANDOM_PREFIX, which loads numpy
-_SPARSE = re.compile(r"(?P<name>[^@]+)@(?P<percent>\d+(?:\.\d+)?)")  # such as bert-large@80
+# Such as bert-large@80, which is block4, or bert-large@50:structured.
+_SPARSE = re.compile(r"(?P<name>[^@]+)@(?P<percent>\d+(?:\.\d+)?)(?::(?P<pattern>[^:]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Rung:
     name: str  # as a person types it
     model: str  # --model
     title: str
-    zeros: float = 0.0  # share of the encoder's weights
+    zeros: float = 0.0  # share of the encoder's weights, or of its heads and neurons
     f1: float | None = None  # on SQuAD v1.1's development set, in percent
     samples_per_s: float | None = None
     source: str = ""
@@ -33,8 +34,8 @@ class Rung:
         return self.model.startswith(RANDOM)
 
 
-def _sparse(name: str, percent: float) -> str:
-    return f"{RANDOM}{name}?sparsity={percent / 100:g},pattern=block4"
+def _sparse(name: str, percent: float, pattern: str = "block4") -> str:
+    return f"{RANDOM}{name}?sparsity={percent / 100:g},pattern={pattern}"
 
 
 RUNGS = {
@@ -104,7 +105,8 @@ RUNGS = {
 
 
 def rung(word: str) -> Rung:
-    """The rung that a person types: a name of RUNGS, NAME or NAME@PERCENT of random weights, or any --model.
+    """The rung that a person types: a name of RUNGS, NAME, NAME@PERCENT or NAME@PERCENT:PATTERN of random
+    weights, or any --model.
 
     Raises:
         UsageError: the percentage is not one.
@@ -119,7 +121,9 @@ def rung(word: str) -> Rung:
         if not 0 <= percent < 100:
             raise UsageError(f"expected a percentage of zeros below 100, found {word!r}. Type: {found['name']}@80")
         name = found["name"].removeprefix(RANDOM)
-        return Rung(name=word, model=_sparse(name, percent), title=word, zeros=percent / 100)
+        return Rung(
+            name=word, model=_sparse(name, percent, found["pattern"] or "block4"), title=word, zeros=percent / 100
+        )
     from backends.bert.architectures import RANDOM_GEOMETRIES  # loads numpy, which help does not need
 
     is_random = word in RANDOM_GEOMETRIES or f"{word}-h384" in RANDOM_GEOMETRIES

@@ -69,15 +69,15 @@ def share_of_peak(
     Raises:
         RunFailedError: the peak cannot be kept in the cache.
     """
-    key, geometry = machine_limit.key(record), record.geometry
-    if key is None or geometry is None or record.sample_tokens is None:
+    key, geometry, took, progress = machine_limit.key(record), record.geometry, record.operations, record.progress
+    if key is None or geometry is None or record.sample_tokens is None or not (took and progress and progress.tokens):
         return None
     cache_dir = asset_paths.cache_dir(config)
     limit = machine_limit.measure(key, geometry, cache_dir) if measures else machine_limit.read(key, cache_dir)
     if limit is None:
         return None
     samples_per_s = speed * SCENARIOS[config.scenario].samples_per_query
-    gops = samples_per_s * record.sample_tokens.mean * geometry.operations_per_token / 1e9
+    gops = samples_per_s * record.sample_tokens.mean * took.products / progress.tokens / 1e9
     return gops / limit.gops, limit.gops
 
 

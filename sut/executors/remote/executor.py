@@ -178,4 +178,10 @@ class RemoteExecutor(FleetExecutor):
 
 def _with_facts(speed: Ready, own: InstanceSpeed) -> Ready:
     """The speed from here, and what the node says of the loaded instance; a remark is shown on a terminal."""
-    return replace(speed, blas_threads=own.blas_threads, remark=own.remark and printable(own.remark)[:MOST_TEXT])
+    return replace(
+        speed,
+        blas_threads=own.blas_threads,
+        remark=own.remark and printable(own.remark)[:MOST_TEXT],
+        product_weights=own.product_weights,
+        attention_channels=own.attention_channels,
+    )

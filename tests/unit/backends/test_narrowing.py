@@ -11,10 +11,14 @@ import torch
 from small_bert import SMALL, random_batch, random_tensors, round_to_nearest, write_model
 from small_mobilebert import TINY as MOBILE
 
-from backends.base import Batch, Options
+from backends import narrowing
+from backends.base import Backend, Batch, Options
+from backends.bert import numpy_reference
 from backends.bert.checkpoints import find_model
 from backends.formats.base import Tensors
-from backends.pytorch_cpu import narrowing, packed_bert
+from backends.onnxruntime_cpu.backend import OnnxRuntimeBackend
+from backends.openvino_cpu.backend import OpenVinoBackend
+from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
 from backends.pytorch_cpu.kernels import best, int8_product, sparse_product
 from backends.quantization import attention_ranges
@@ -27,6 +31,7 @@ ZEROS = (((0, 2), range(1, 181, 2)), ((0, 1, 2, 3), range(100)), ((0, 1, 3), ran
 WIDTHS = ((2, 128), (1, 128), (1, 64))  # that are computed
 DESCRIBED = "heads 4 of 12, neurons 320 of 576"
 BATCH = random_batch([1, 63, 65, 200], 1)
+SLACK = {"bf16": 0.02, "int8": 0.1, "int8-dynamic": 0.1}  # of the mean answer
 
 
 def pruned() -> Tensors:
@@ -57,7 +62,7 @@ def test_floats_are_those_of_the_full_shapes(dtype: torch.dtype, slack: float) -
     tensors, described = narrowing.floats(CONFIG, TENSORS)
     kernels = best(CONFIG.hidden_size, CONFIG.head_size)
     full, narrow = (packed_bert.from_floats(CONFIG, one, dtype, kernels) for one in (TENSORS, tensors))
-    assert described == DESCRIBED and widths(narrow) == WIDTHS and widths(full) == ((4, 192),) * 3
+    assert str(described) == DESCRIBED and widths(narrow) == WIDTHS and widths(full) == ((4, 192),) * 3
     expected = answers(full)
     assert np.abs(answers(narrow) - expected).mean() <= slack * np.abs(expected).mean()
 
@@ -74,19 +79,32 @@ def test_int8_is_that_of_the_full_shapes(product: int8_product.TileProduct | Non
     narrowed, described = narrowing.engine(engine)
     kernels = best(CONFIG.hidden_size, CONFIG.head_size)
     full, narrow = (packed_bert.from_engine(one, kernels, product, sparse_product.find()) for one in (engine, narrowed))
-    assert described == DESCRIBED and widths(narrow) == WIDTHS
+    assert str(described) == DESCRIBED and widths(narrow) == WIDTHS
     expected = answers(full)
     assert np.abs(answers(narrow) - expected).mean() <= 0.02 * np.abs(expected).mean()
 
 
-@pytest.mark.parametrize("precision", PyTorchBackend.entry.precisions)
-def test_a_run_says_how_many_heads_and_neurons_are_left(tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [
+        *((PyTorchBackend, precision) for precision in PyTorchBackend.entry.precisions),
+        *((OnnxRuntimeBackend, precision) for precision in OnnxRuntimeBackend.entry.precisions),
+        (OpenVinoBackend, "fp32"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one.name,
+)
+def test_an_engine_computes_narrow_layers_and_says_so(tmp_path: Path, kind: type[Backend], precision: str) -> None:
     model = find_model(str(write_model(tmp_path / "model", CONFIG, TENSORS)))
     engine = write_engine(tmp_path / "engine", round_to_nearest(CONFIG, TENSORS))
-    backend = PyTorchBackend(Options(precision, threads=1))
-    backend.load(replace(model, engine=engine))
-    assert str(backend.remark()).startswith(DESCRIBED)  # the zeros that fill up widths may be skipped, too
-    assert backend.infer(BATCH).shape == (BATCH.tokens, 2)
+    with kind(Options(precision, threads=1)) as backend:
+        backend.load(replace(model, engine=engine))
+        assert str(backend.remark()).startswith(DESCRIBED)  # the zeros that fill up widths may be skipped, too
+        work, found = backend.work(), backend.infer(BATCH)
+    weights = sum(256 * (4 * heads * 64 + 2 * neurons) for heads, neurons in WIDTHS)
+    assert work and work.attention_channels == 64 * 4
+    assert work.product_weights == weights or (precision == "int8" and weights / 2 < work.product_weights < weights)
+    expected = numpy_reference.infer_float(CONFIG, TENSORS, BATCH)
+    assert np.abs(found - expected).mean() <= SLACK.get(precision, 1e-5) * np.abs(expected).mean()
 
 
 def test_what_has_no_zeros_to_leave_out_stays_itself() -> None:

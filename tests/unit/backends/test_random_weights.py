@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backends.bert import layer_widths
 from backends.bert.checkpoints import find_model
-from backends.bert.config import BertConfig
+from backends.bert.config import SOURCES, BertConfig
+from backends.bert.layer_widths import HEADS_READER, NEURONS_READER
 from backends.errors import BackendError
 from backends.formats import random_weights
 from backends.pytorch_cpu import weight_zeros
@@ -20,17 +22,31 @@ def inner(spec: str) -> Float32:
     return random_weights.weights(spec, SMALL).tensors[NAME]
 
 
-@pytest.mark.parametrize("pattern", random_weights.PATTERNS)
+@pytest.mark.parametrize("pattern", random_weights.BLOCKS)
 def test_blocks_of_the_pattern_are_zero_and_the_others_are_the_dense_weights(pattern: str) -> None:
     spec = f"random:bert-tiny?sparsity=0.8,pattern={pattern}"
     pruned, dense = inner(spec), inner("random:bert-tiny")
-    rows, columns = random_weights.PATTERNS[pattern]
+    rows, columns = random_weights.BLOCKS[pattern]
     blocks = pruned.reshape(256 // rows, rows, 64 // columns, columns).transpose(0, 2, 1, 3)
     zero = (blocks == 0).all((2, 3))
     assert abs(zero.mean() - 0.8) < 0.02
     assert np.array_equal(pruned != 0, np.repeat(np.repeat(~zero, rows, 0), columns, 1))
     assert np.array_equal(pruned[pruned != 0], dense[pruned != 0])
     assert np.array_equal(pruned, inner(spec))
+
+
+@pytest.mark.parametrize(("share", "heads", "neurons"), [(0.5, 1, 128), (0.2, 2, 205)])
+def test_whole_heads_and_neurons_are_absent(share: float, heads: int, neurons: int) -> None:
+    tensors = random_weights.weights(f"random:bert-tiny?sparsity={share},pattern=structured", SMALL).tensors
+    at = SMALL.layer_name(0)
+    widths = layer_widths.of(SMALL, *(tensors[at + name] for name in (HEADS_READER, NEURONS_READER)))
+    assert (len(widths.heads), len(widths.neurons)) == (heads, neurons)
+    for source in SOURCES["qkv"]:
+        written = tensors[f"{at}{source}.weight"].reshape(2, 32, 64)
+        assert np.flatnonzero(written.all((1, 2))).tolist() == np.flatnonzero(written.any((1, 2))).tolist()
+        assert np.flatnonzero(written.any((1, 2))).tolist() == widths.heads.tolist()
+    assert np.flatnonzero(tensors[NAME].all(1)).tolist() == widths.neurons.tolist()
+    assert np.array_equal(tensors[NAME][widths.neurons], inner("random:bert-tiny")[widths.neurons])
 
 
 def test_embeddings_and_head_stay_dense() -> None:
@@ -69,6 +85,15 @@ def test_minilm_has_a_short_name(short: str) -> None:
 def test_settings_that_make_no_sense_are_refused(settings: str) -> None:
     with pytest.raises(BackendError, match=r"expected a sparsity from 0 to below 1 .* Type such as"):
         find_model(f"random:bert-tiny?{settings}")
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "found"),
+    [("bert-tiny", 0.75, r"none of 2 .* Type: .*sparsity=0\.5,pattern=structured"), ("mobilebert", 0.5, "MobileBERT")],
+)
+def test_heads_that_are_not_there_cannot_be_absent(name: str, share: float, found: str) -> None:
+    with pytest.raises(BackendError, match=found):
+        find_model(f"random:{name}?sparsity={share},pattern=structured")
 
 
 def test_the_dense_weights_of_a_name_have_not_changed() -> None:

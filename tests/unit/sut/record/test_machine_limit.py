@@ -14,6 +14,7 @@ from small_bert import SMALL
 
 from sut.record import machine_limit, operations
 from sut.record.machine_limit import MachineLimit
+from sut.record.measurements import InstanceReady
 from sut.record.nodes import NodeRecord
 from sut.record.run_record import RunRecord
 
@@ -48,6 +49,19 @@ def test_operations_are_those_of_the_matrices_and_of_attention(precision: str, e
     assert found.products == 2 * weights * 18  # a multiplication and an addition for each token and weight
     assert found.attention == SMALL.num_hidden_layers * 2 * queries_keys  # and as many of weights with values
     assert found.weight_bytes == (each and each * weights)
+
+
+def test_operations_are_what_the_engine_multiplies() -> None:
+    assert RUN.progress is not None
+    whole = operations.of(SMALL, "int8", RUN.progress)
+    ready = InstanceReady(load_s=1, samples_per_s=1, batch_s=1, token_s=1, packed=True)
+    narrow = replace(ready, product_weights=SMALL.product_weights // 2, attention_channels=64)
+    assert operations.of(SMALL, "int8", RUN.progress, [ready, ready]) == whole
+    found = operations.of(SMALL, "int8", RUN.progress, [narrow, narrow])
+    assert (found.products * 2, found.attention * 3) == (whole.products, whole.attention)
+    assert found.weight_bytes == SMALL.product_weights // 2
+    mixed = operations.of(SMALL, "int8", RUN.progress, [narrow, ready])
+    assert mixed.products == (found.products + whole.products) // 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Weights without the heads and inner neurons that structured pruning made zero: the same sums, of fewer terms.
 
-Only shapes change: a layer's products are as wide as the tensors that it is given. Vectors, tiles and stored blocks of
-channels take 64 at a time, so widths are filled up to a multiple of that with places that hold zeros.
+For engines on CPUs. Only shapes change: a layer's products are as wide as the tensors that it is given. Vectors, tiles
+and stored blocks of channels take 64 at a time, so widths are filled up to a multiple of that with places that hold
+zeros.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from backends.bert import layer_widths
 from backends.bert.config import SOURCES, BertConfig
 from backends.bert.encoder import EncoderConfig
-from backends.bert.layer_widths import HEADS_READER, NEURONS_READER, LayerWidths
+from backends.bert.layer_widths import HEADS_READER, NEURONS_READER, LayerWidths, Widths
 from backends.formats.base import Tensors
 from backends.quantization.int8_model import QuantizedModel
 from foundation.arrays import Int64
@@ -29,8 +30,8 @@ _BY_OUTPUT = ("weight", "weight_scale", "bias", "scale", "shift")  # with a row 
 _Array = npt.NDArray[Any]
 
 
-def floats(config: EncoderConfig, tensors: Tensors) -> tuple[Tensors, str | None]:
-    """A checkpoint's tensors, and `layer_widths.describe` of them; those of other architectures as they are."""
+def floats(config: EncoderConfig, tensors: Tensors) -> tuple[Tensors, Widths | None]:
+    """A checkpoint's tensors, and their widths if layers are narrow; those of other architectures as they are."""
 
     def names(layer: int, product: str) -> list[str]:
         return [config.layer_name(layer) + source for source in SOURCES[product]]
@@ -41,7 +42,7 @@ def floats(config: EncoderConfig, tensors: Tensors) -> tuple[Tensors, str | None
     return _narrowed(config, tensors, readers, names)
 
 
-def engine(model: QuantizedModel) -> tuple[QuantizedModel, str | None]:
+def engine(model: QuantizedModel) -> tuple[QuantizedModel, Widths | None]:
     """The same of a built engine."""
 
     def names(layer: int, product: str) -> list[str]:
@@ -50,8 +51,8 @@ def engine(model: QuantizedModel) -> tuple[QuantizedModel, str | None]:
     def readers(layer: int) -> tuple[_Array, _Array]:
         return model.linear(layer, "attention_output").weight, model.linear(layer, "ffn_output").weight
 
-    tensors, described = _narrowed(model.config, model.tensors, readers, names)
-    return replace(model, tensors=tensors), described
+    tensors, widths = _narrowed(model.config, model.tensors, readers, names)
+    return replace(model, tensors=tensors), widths
 
 
 def _narrowed(
@@ -59,7 +60,7 @@ def _narrowed(
     tensors: Mapping[str, _Array],
     readers: Callable[[int], tuple[_Array, _Array]],
     names: Callable[[int, str], list[str]],
-) -> tuple[dict[str, _Array], str | None]:
+) -> tuple[dict[str, _Array], Widths | None]:
     """`names`: what the names of a layer's tensors of one product begin with."""
     found, layers = dict(tensors), []
     if not isinstance(config, BertConfig):
@@ -71,7 +72,7 @@ def _narrowed(
             for name in (f"{one}.{part}" for one in names(layer, product) for part in parts):
                 if name in found:
                     found[name] = _taken(found[name], places, whole, axis)
-    return found, layer_widths.describe(config, layers)
+    return found, layer_widths.together(config, layers)
 
 
 def _filled_up(config: BertConfig, widths: LayerWidths) -> LayerWidths:
