@@ -26,6 +26,7 @@ ONE_CORE = 1
 # Default cores per instance; None: one instance with all cores of a node.
 CORES_PER_INSTANCE: dict[str, int | None] = {"Offline": 4, "Server": 4, "SingleStream": None, "MultiStream": None}
 _CPUS, _NODES, _PCI = "sys/devices/system/cpu", "sys/devices/system/node", "sys/bus/pci/devices"
+_HUGE_PAGES = "glibc.malloc.hugetlb=1"  # since glibc 2.35; "1": by madvise
 Nodes = dict[int, list[int]]  # NUMA node → its cpus, in the order of assignment
 
 
@@ -239,9 +240,11 @@ def pci_node(address: str, root: Path = Path("/")) -> int | None:
 def environment(forked: bool) -> dict[str, str]:
     """Variables that instances start with: no thread exists before an instance is pinned, and none that a fork loses.
 
-    A pinned instance then gives its BLAS the threads that it has (`sut.executors.blas_threads`).
+    A pinned instance then gives its BLAS the threads that it has (`sut.executors.blas_threads`). Large blocks of memory
+    lie in huge pages, which most distributions give only on request; a user's own GLIBC_TUNABLES stay.
     """
-    return {"OPENBLAS_NUM_THREADS": "1"} | ({"OMP_NUM_THREADS": "1"} if forked else {})
+    tunables = os.environ.get("GLIBC_TUNABLES", _HUGE_PAGES)
+    return {"OPENBLAS_NUM_THREADS": "1", "GLIBC_TUNABLES": tunables} | ({"OMP_NUM_THREADS": "1"} if forked else {})
 
 
 def facts(

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from foundation.rules import SCENARIOS
 from sut.errors import UsageError
-from sut.machine.topology import CORES_PER_INSTANCE, Cpu, Machine, on_gpus, pci_node, plan, read, this_machine
+from sut.machine.topology import (
+    CORES_PER_INSTANCE,
+    Cpu,
+    Machine,
+    environment,
+    on_gpus,
+    pci_node,
+    plan,
+    read,
+    this_machine,
+)
 
 STREAMS = ("SingleStream", "MultiStream")
 
@@ -181,3 +191,13 @@ def test_instances_run_next_to_their_gpus(
     places = on_gpus(plan(machine, "Offline", instances, near=nodes), nodes)
     assert [(place.node, place.gpu) for place in places] == expected
     assert len({cpu for place in places for cpu in place.cpus}) == sum(len(place.cpus) for place in places)
+
+
+@pytest.mark.parametrize(("of_user", "expected"), [(None, "glibc.malloc.hugetlb=1"), ("glibc.malloc.check=3",) * 2])
+def test_instances_ask_for_huge_pages_unless_the_user_tunes_the_c_library(
+    monkeypatch: pytest.MonkeyPatch, of_user: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if of_user:
+        monkeypatch.setenv("GLIBC_TUNABLES", of_user)
+    assert environment(forked=False)["GLIBC_TUNABLES"] == expected
