@@ -3,7 +3,7 @@
     python -m benchmarks.breakdown --precision int8 --threads 1
     python -m benchmarks.breakdown --precision int8 --kernels plain    # the PyTorch reference kernels
     python -m benchmarks.breakdown --precision int8 --kernels avx512   # the kernels of another instruction set
-    python -m benchmarks.breakdown --precision int8 --products onednn  # without our own product in AMX tiles
+    python -m benchmarks.breakdown --precision int8 --products onednn  # without our own product in AMX tiles or vectors
     python -m benchmarks.breakdown --precision int8 --attention 16-bit # that of bf16 instead of int8 attention
     python -m benchmarks.breakdown --precision int8 --zeros 0.8        # pruned weights, whose zeros are skipped
 
@@ -35,7 +35,7 @@ from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native, sparse_product
-from backends.pytorch_cpu.kernels.int8_product import TileProduct
+from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.pytorch_cpu.packed_bert import PackedBert
 from backends.quantization import calibration
@@ -47,6 +47,7 @@ LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 KERNELS = ("embed", "attention", "add_norm")
 ATTENTIONS = ("int8", "16-bit")
+OURS = {"tiles": "amx", "vectors": "avx512vnni"}  # our own products of int8, and their variants
 Times = Counter[str]
 
 
@@ -56,7 +57,7 @@ class Variant:
 
     precision: str
     kernels: CpuKernels
-    product: TileProduct | None  # None: oneDNN's
+    product: Int8Product | None  # None: oneDNN's
     attention: str = "int8"  # one of ATTENTIONS, in int8 only
     zeros: float = 0.0  # share of the weights' blocks of 4 that are zero
 
@@ -124,6 +125,22 @@ def kernels_named(name: str | None) -> CpuKernels:
     return native.NativeKernels(name, library)
 
 
+def product_named(name: str | None) -> Int8Product | None:
+    """The product of int8 called so in `OURS`, or the fastest that runs here; None: oneDNN's."""
+    if name is None or name == "onednn":
+        return None if name else int8_product.find()
+    found = int8_product.load(OURS[name])
+    if found is None:
+        raise SystemExit(
+            f"expected our products in {name}, found them not built or no {OURS[name]}. Type: --products onednn."
+        )
+    return found
+
+
+def _name_of(product: Int8Product | None) -> str:
+    return next((name for name, variant in OURS.items() if product and product.variant == variant), "onednn")
+
+
 def _batch(config: BertConfig, lengths: list[int]) -> Batch:
     rng = np.random.default_rng(len(lengths))
     return Batch.of([(rng.integers(0, config.vocab_size, length), np.zeros(length, np.int64)) for length in lengths])
@@ -155,7 +172,7 @@ def measure(variant: Variant, max_batch_tokens: int, repeat: int) -> dict[str, A
     return {
         "precision": variant.precision,
         "kernels": bert.kernels.name,
-        "products": "tiles" if variant.product and variant.precision == "int8" else "onednn",
+        "products": _name_of(variant.product if variant.precision == "int8" else None),
         "attention": "int8" if bert.layers[0].attention else variant.kernels.name,
         "zeros": variant.zeros,
         "tokens": batch.tokens,
@@ -187,18 +204,15 @@ def main() -> None:
     parser.add_argument("--max-batch-tokens", type=int, default=1536)
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--kernels", choices=("plain", *native.VARIANTS), help="(default: the fastest that run here)")
-    parser.add_argument("--products", choices=("tiles", "onednn"), help="of int8 (default: the fastest that run here)")
+    parser.add_argument("--products", choices=(*OURS, "onednn"), help="of int8 (default: the fastest that run here)")
     parser.add_argument("--attention", choices=ATTENTIONS, default="int8", help="of int8 (default: %(default)s)")
     parser.add_argument("--zeros", type=float, default=0.0, help="share of the weights' blocks of 4 that are zero")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    product = None if options.products == "onednn" else int8_product.find()
-    if options.products == "tiles" and product is None:
-        raise SystemExit("expected our products in AMX tiles, found them not built or no AMX. Type: --products onednn.")
     variant = Variant(
         precision=options.precision,
         kernels=kernels_named(options.kernels),
-        product=product,
+        product=product_named(options.products),
         attention=options.attention,
         zeros=options.zeros,
     )

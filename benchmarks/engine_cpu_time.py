@@ -2,10 +2,11 @@
 
     python -m benchmarks.engine_cpu_time
     python -m benchmarks.engine_cpu_time --vnni              # on a machine with AMX: as without it
+    python -m benchmarks.engine_cpu_time --products onednn   # without our own product
     python -m benchmarks.engine_cpu_time --attention 16-bit  # without int8 attention
 
 A layer of BERT-Large's geometry, random weights, is related to three limits, all by the CPU time of this one pinned
-thread: the products of the same shapes by oneDNN and by our own tiles, each alone with its best output type, and a loop
+thread: the products of the same shapes by oneDNN and by our own, each alone with its best output type, and a loop
 of the instruction itself on registers. Clock rates and shared caches still depend on the neighbours, so everything is
 measured in turn, and medians of `--rounds` are reported. The last line is JSON.
 """
@@ -19,6 +20,7 @@ import os
 import statistics
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +28,7 @@ from rich.table import Table
 
 from backends.bert.checkpoints import find_model
 from backends.pytorch_cpu import product_peak
-from backends.pytorch_cpu.kernels import int8_product
+from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from benchmarks import breakdown
 from benchmarks.breakdown import Variant
 from foundation import freed_memory, native_library, program, terminal
@@ -49,11 +51,11 @@ def instruction_peak(instruction: str) -> float | None:
     return float(operations / product_peak.seconds(lambda: library.peak_loop(_LOOPS), time.thread_time) / 1e9)
 
 
-def isolated_ms(tokens: int, ours: bool) -> dict[str, float]:
-    """CPU time of each product alone, with its fastest output type and without GELU, by oneDNN or by our tiles."""
+def isolated_ms(tokens: int, product: Int8Product | None) -> dict[str, float]:
+    """CPU time of each product alone, with its fastest output type and without GELU, by `product`, or by oneDNN."""
     config = find_model("random:bert-large").config
     assert config is not None
-    calls = product_peak.tiles_int8 if ours else product_peak.onednn_int8
+    calls = partial(product_peak.our_int8, product=product) if product else product_peak.onednn_int8
     shapes = zip(breakdown.PRODUCTS, product_peak.products(config, tokens), strict=True)
     return {
         name: min(product_peak.seconds(call, time.thread_time) for call in calls(*shape)) * 1e3
@@ -63,13 +65,13 @@ def isolated_ms(tokens: int, ours: bool) -> dict[str, float]:
 
 def measure(variant: Variant, tokens: int, rounds: int, repeat: int) -> dict[str, Any]:
     """Medians over `rounds` of a layer's parts and of its limits, in ms of CPU time."""
-    engines, onednn, tiles = [], [], []
+    engines, onednn, ours = [], [], []
     peaks: dict[str, list[float]] = {}
     for _ in range(rounds):
         engines.append(breakdown.measure(variant, tokens, repeat))
-        onednn.append(isolated_ms(engines[-1]["tokens"], ours=False))
+        onednn.append(isolated_ms(engines[-1]["tokens"], None))
         if variant.product:
-            tiles.append(isolated_ms(engines[-1]["tokens"], ours=True))
+            ours.append(isolated_ms(engines[-1]["tokens"], variant.product))
         for name in _LIBRARIES:
             if (found := instruction_peak(name)) is not None:
                 peaks.setdefault(name, []).append(found)
@@ -78,7 +80,7 @@ def measure(variant: Variant, tokens: int, rounds: int, repeat: int) -> dict[str
         **{name: first[name] for name in ("precision", "kernels", "products", "attention", "tokens", "samples")},
         "engine_ms": _medians([one["ms"] for one in engines]),
         "onednn_ms": _medians(onednn),
-        "tiles_ms": _medians(tiles),
+        "ours_ms": _medians(ours),
         "peak_gops": {name: statistics.median(found) for name, found in peaks.items()},
     }
 
@@ -93,7 +95,7 @@ def with_shares(found: dict[str, Any]) -> dict[str, Any]:
     operations = 2 * 12 * 1024**2 * found["tokens"]  # of the four products
     limits = {
         "isolated products, oneDNN": sum(found["onednn_ms"].values()),
-        "isolated products, ours": sum(found["tiles_ms"].values()),
+        "isolated products, ours": sum(found["ours_ms"].values()),
         **{f"loop of {name}": operations / rate / 1e6 for name, rate in found["peak_gops"].items()},
     }
     return {**found, "share_of": {name: ms / layer_ms for name, ms in limits.items() if ms}}
@@ -101,10 +103,10 @@ def with_shares(found: dict[str, Any]) -> dict[str, Any]:
 
 def _print(found: dict[str, Any]) -> None:
     table = Table(title=f"int8, {found['tokens']} tokens, 1 thread: CPU time")
-    for column in ("ms a layer", "engine", "oneDNN alone", "our tiles alone"):
+    for column in ("ms a layer", "engine", "oneDNN alone", "ours alone"):
         table.add_column(column, justify="left" if column == "ms a layer" else "right")
     for part, ms in found["engine_ms"].items():
-        alone = (found[limit].get(part) for limit in ("onednn_ms", "tiles_ms"))
+        alone = (found[limit].get(part) for limit in ("onednn_ms", "ours_ms"))
         table.add_row(part, f"{ms:.2f}", *("" if one is None else f"{one:.2f}" for one in alone))
     console = terminal.console()
     console.print(table)
@@ -121,8 +123,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=9, help="batches a round")
     parser.add_argument("--core", type=int, default=0, help="to which this process is pinned (default: 0)")
-    parser.add_argument("--vnni", action="store_true", help="oneDNN and kernels without AMX")
-    parser.add_argument("--products", choices=("tiles", "onednn"), help="(default: the fastest that run here)")
+    parser.add_argument("--vnni", action="store_true", help="products and kernels without AMX")
+    parser.add_argument("--products", choices=(*breakdown.OURS, "onednn"), help="(default: the fastest that run here)")
     parser.add_argument("--attention", choices=breakdown.ATTENTIONS, default="int8", help="(default: %(default)s)")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
@@ -132,7 +134,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(1)
     freed_memory.keep()
-    product = None if options.vnni or options.products == "onednn" else int8_product.find()
+    product = breakdown.product_named(options.products or ("vectors" if options.vnni else None))
     kernels = breakdown.kernels_named("avx512vnni" if options.vnni else None)
     variant = Variant(precision="int8", kernels=kernels, product=product, attention=options.attention)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The linear layers of a packed BERT, one class for each arithmetic: oneDNN's products, or our own in AMX tiles.
+"""The linear layers of a packed BERT, one class for each arithmetic: oneDNN's products, or our own in int8.
 
 Weights are laid out for the product once, at load. Each layer states the encoding of its input, so that the step before
 it (a LayerNorm, an attention, another layer) writes that directly and nothing is converted in between.
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from backends.pytorch_cpu import sparse_trial, weight_zeros
 from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, sparse_product
-from backends.pytorch_cpu.kernels.int8_product import Int8Weights, TileProduct
+from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from backends.quantization.int8_model import QuantizedLinear
 
@@ -29,7 +29,7 @@ _TYPICAL_TOKENS = 1024  # oneDNN packs weights for this number of rows, and runs
 
 
 class LinearLayer(Protocol):
-    """y = x Wᵀ + b, [T, K] -> [T, N]; more rows than tokens may follow."""
+    """y = x Wᵀ + b, [T, K] -> [T, N]."""
 
     input_encoding: Encoding  # of x
     outputs: int  # N
@@ -96,10 +96,10 @@ class Int8Linear:
         return self._to.laid_out(y) if self._to.in_blocks else y
 
 
-class Int8TileLinear:
-    """As `Int8Linear`, by our own product in AMX tiles, of inputs in blocks; y has as many rows as x."""
+class Int8OwnLinear:
+    """As `Int8Linear`, by our own product, of inputs in blocks."""
 
-    def __init__(self, product: TileProduct, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
+    def __init__(self, product: Int8Product, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
         self.input_encoding, self.outputs = input_encoding(linear)._replace(in_blocks=True), len(linear.bias)
         self._product, self._output, self._gelu = product, output, gelu
         self._weights = Int8Weights(product.panels(as_tensor(linear.weight)), *_scale_and_offset(linear))
@@ -172,32 +172,37 @@ def int8_linear(
     output: Encoding,
     kernels: CpuKernels,
     gelu: bool = False,
-    product: TileProduct | None = None,
+    product: Int8Product | None = None,
     sparse: SparseProduct | None = None,
-    sparse_output: Encoding | None = None,
+    own_output: Encoding | None = None,
 ) -> LinearLayer:
-    """The layer by `sparse` where a trial finds it faster than the dense product: tiles, else oneDNN.
+    """The layer by `sparse` where a trial finds it faster than the dense product: ours, else oneDNN's.
 
-    `sparse_output`: how a sparse product stores its output, if not as `output`, which is all that oneDNN can.
+    `own_output`: how our products store their output, if not as `output`, which is all that oneDNN can.
     """
     outputs, inputs = linear.weight.shape
     zeros = weight_zeros.of(linear.weight)
     blocks = max(zeros.along_inputs, zeros.along_outputs)
-    dense = partial(_dense_int8_linear, linear, output, kernels, gelu, product)
+    dense = partial(_dense_int8_linear, linear, output, own_output or output, kernels, gelu, product)
     if sparse is None or blocks < sparse_trial.LEAST or input_encoding(linear).dtype != torch.uint8:
         return dense()
-    skipping = partial(Int8SparseLinear, sparse, linear, sparse_output or output, gelu, zeros.of_outputs)
+    skipping = partial(Int8SparseLinear, sparse, linear, own_output or output, gelu, zeros.of_outputs)
     twentieths = round(20 * blocks)
     case = sparse_trial.Case(outputs, inputs, twentieths, zeros.of_outputs, output.dtype, gelu, torch.get_num_threads())
     return skipping() if sparse_trial.is_faster(case, skipping, dense) else dense()
 
 
 def _dense_int8_linear(
-    linear: QuantizedLinear, output: Encoding, kernels: CpuKernels, gelu: bool, product: TileProduct | None
+    linear: QuantizedLinear,
+    output: Encoding,
+    own_output: Encoding,
+    kernels: CpuKernels,
+    gelu: bool,
+    product: Int8Product | None,
 ) -> LinearLayer:
     outputs, inputs = linear.weight.shape
     if product and product.fits(inputs, outputs):
-        return Int8TileLinear(product, linear, output, gelu)
+        return Int8OwnLinear(product, linear, own_output, gelu)
     if gelu and not output.has_one_scale:
         return Int8GeluLinear(linear, output, kernels)
     return Int8Linear(linear, output, gelu)

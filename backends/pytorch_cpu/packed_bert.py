@@ -28,7 +28,7 @@ from backends.pytorch_cpu.kernels import (
     int8_attention,
 )
 from backends.pytorch_cpu.kernels.int8_attention import Int8Attention, QkvScales
-from backends.pytorch_cpu.kernels.int8_product import TileProduct
+from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
 from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, between, int8_linear
 from backends.quantization.engine_tensors import Arrays
@@ -132,7 +132,7 @@ def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernel
 def from_engine(
     engine: QuantizedModel,
     kernels: CpuKernels,
-    product: TileProduct | None = None,
+    product: Int8Product | None = None,
     sparse: SparseProduct | None = None,
 ) -> PackedBert:
     """A model with products in int8, from a built engine, whose layers may be narrow.
@@ -144,7 +144,7 @@ def from_engine(
 
     @functools.cache
     def attention(layer: int) -> Int8Attention | None:
-        variant = "amx" if in_blocks else _INT8_ATTENTION.get(kernels.name)
+        variant = product.variant if product and in_blocks else _INT8_ATTENTION.get(kernels.name)
         ranges = engine.attention(layer)
         if variant is None or ranges is None:
             return None

@@ -19,7 +19,7 @@ import torch
 
 from backends.bert.encoder import EncoderConfig
 from backends.pytorch_cpu.kernels import Encoding, int8_product
-from backends.pytorch_cpu.kernels.int8_product import Int8Weights
+from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
 from foundation import freed_memory
 
 TOKENS = (1024, 1536)  # of a packed batch
@@ -43,7 +43,7 @@ def kernels(precision: str, product: Product) -> Iterator[Call]:
     m, k, n = product
     if precision == "int8":
         yield from onednn_int8(m, k, n)
-        yield from tiles_int8(m, k, n)
+        yield from our_int8(m, k, n, int8_product.find())
         return
     x, weight, bias = (torch.randn(*shape).to(_DTYPES[precision]) for shape in ((m, k), (n, k), (n,)))
     yield lambda: torch.nn.functional.linear(x, weight, bias)
@@ -62,16 +62,15 @@ def onednn_int8(m: int, k: int, n: int) -> Iterator[Call]:
         )
 
 
-def tiles_int8(m: int, k: int, n: int) -> Iterator[Call]:
-    """Our own product in AMX tiles, where it runs."""
-    product = int8_product.find()
+def our_int8(m: int, k: int, n: int, product: Int8Product | None) -> Iterator[Call]:
+    """Our own product, where it runs."""
     if product is None or not product.fits(k, n):
         return
     x = Encoding(torch.uint8, in_blocks=True).empty(m, k).values.random_(0, 256)
     panels = product.panels(torch.randint(-127, 128, (n, k), dtype=torch.int8))
     weights = Int8Weights(panels, torch.full((n,), 2e-4), torch.randn(n))
     for output in (Encoding(torch.uint8, torch.full((n,), 20.0), 128, True), Encoding(torch.bfloat16)):
-        to = output.empty(x.shape[1], n)
+        to = output.empty(m, n)
         yield lambda to=to: product(x, weights, False, to)  # type: ignore[misc]
 
 

@@ -16,7 +16,8 @@ class LayerNorm(NamedTuple):
     epsilon: float
 
 
-BLOCK_ROWS = 32  # of an input in blocks, a multiple
+_BLOCK_ROWS = 32  # that a product reads at once, at most
+_ROWS_BETWEEN = 12  # blocks of channels: at a multiple of 2 KiB, a few sets of the cache would hold all lines of a row
 LINE_BYTES = 64  # of a cache line
 Ids = tuple[Tensor, Tensor, Tensor]  # input, token type and position ids, int64 [T] each
 
@@ -33,7 +34,8 @@ class Encoding(NamedTuple):
     """How the input [T, K] of a matrix product is stored.
 
     Bytes are round(x * multiplier + zero_point), ties to even, clamped to the type's range; floats have neither.
-    In blocks, it is stored as [K / c, rows, c], c channels being a cache line; rows beyond T hold anything.
+    In blocks, it is stored as [K / c, T, c], c channels being a cache line. Some rows follow in each block, so that T
+    is filled up to a multiple of what a product reads at once; they hold anything.
     """
 
     dtype: torch.dtype  # float32, bfloat16, uint8 or int8
@@ -50,13 +52,14 @@ class Encoding(NamedTuple):
         """An uninitialized input in this encoding, [tokens, width] or in blocks."""
         if not self.in_blocks:
             return Activation(torch.empty(tokens, width, dtype=self.dtype), self)
-        rows, line = -(-tokens // BLOCK_ROWS) * BLOCK_ROWS, LINE_BYTES // self.dtype.itemsize
-        return Activation(torch.empty(width // line, rows, line, dtype=self.dtype), self)
+        rows, line = -(-tokens // _BLOCK_ROWS) * _BLOCK_ROWS, LINE_BYTES // self.dtype.itemsize
+        blocks = torch.empty(width // line, rows + _ROWS_BETWEEN, line, dtype=self.dtype)
+        return Activation(blocks[:, :tokens], self)
 
     def laid_out(self, values: Tensor) -> Tensor:
         """A copy of encoded values [T, K] as this encoding stores them."""
         found = self.empty(*values.shape).values
-        rows = by_row(found)[: len(values)]
+        rows = by_row(found)
         rows.copy_(values.reshape(rows.shape))
         return found
 
@@ -69,7 +72,7 @@ class Activation(NamedTuple):
 
 
 def by_row(values: Tensor) -> Tensor:
-    """A view of an activation's values as [rows, K / c, c] if they are in blocks, else as they are."""
+    """A view of an activation's values as [T, K / c, c] if they are in blocks, else as they are."""
     return values.transpose(0, 1) if values.dim() == 3 else values
 
 

@@ -1,7 +1,6 @@
-"""The int8 matrix product in AMX tiles, in C++; and its twin in PyTorch, which tests hold it to.
+"""The int8 matrix product in AMX tiles or AVX-512 vectors, in C++; and its twin in PyTorch, which tests hold it to.
 
-Where it runs, it replaces oneDNN's: GELU and the rounding to the next product's bytes are stored while the tiles
-multiply, so they cost next to nothing.
+Where it runs, it replaces oneDNN's: GELU and the rounding to the next product's bytes are where the sums are stored.
 """
 
 from __future__ import annotations
@@ -10,14 +9,17 @@ import ctypes
 import functools
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from backends.pytorch_cpu.kernels import base, native, reference
-from backends.pytorch_cpu.kernels.base import Activation
+from backends.pytorch_cpu.kernels.base import Activation, Encoding
 from foundation import native_library
 
-_X = (ctypes.c_void_p, *[ctypes.c_int64] * 3)  # its data, then rows, K and N
+VARIANTS = ("amx", "avx512vnni")  # fastest first
+_X = (native.ActivationStruct, *[ctypes.c_int64] * 3)  # x, then rows, K and N
+_BYTES = Encoding(torch.uint8, in_blocks=True)
 _FUNCTIONS = {
     "runs_here": native_library.Function((), ctypes.c_int32),
     "outputs_multiple": native_library.Function((), ctypes.c_int32),
@@ -37,14 +39,14 @@ class Int8Weights(NamedTuple):
     offset: Tensor  # float32 [N]
 
 
-class TileProduct:
-    """The product in AMX tiles; `library` is what setup.py built of products.cpp."""
+class Int8Product:
+    """The product in one instruction set; `library` is what setup.py built of products.cpp."""
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
+    def __init__(self, variant: str, library: ctypes.CDLL) -> None:
+        self.variant, self.library = variant, library
 
     def fits(self, inputs: int, outputs: int) -> bool:
-        """True if tiles divide both sizes."""
+        """True if panels divide both sizes."""
         return not (inputs % self.library.inputs_multiple() or outputs % self.library.outputs_multiple())
 
     def panels(self, weight: Tensor) -> Tensor:
@@ -53,18 +55,25 @@ class TileProduct:
         return weight.reshape(outputs // 32, 2, 16, inputs // 64, 16, 4).permute(0, 3, 1, 4, 2, 5).contiguous()
 
     def __call__(self, x: Tensor, weights: Int8Weights, gelu: bool, to: Activation) -> None:
-        """`to` [rows, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: uint8 in blocks."""
+        """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: uint8 [T, K] in blocks."""
         pointers = [tensor.data_ptr() for tensor in weights]
-        blocks, rows, line = x.shape
-        sizes = rows, blocks * line, len(weights.scale)
-        self.library.sut_int8_product(x.data_ptr(), *sizes, *pointers, gelu, native.activation_struct(to))
+        blocks, tokens, line = x.shape
+        sizes = tokens, blocks * line, len(weights.scale)
+        bytes_in = native.activation_struct(Activation(x, _BYTES))
+        self.library.sut_int8_product(bytes_in, *sizes, *pointers, gelu, native.activation_struct(to))
 
 
 @functools.cache
-def find() -> TileProduct | None:
-    """The product, if it was built and runs on this machine."""
-    library = native_library.load("backends.pytorch_cpu.kernels._products_amx", _FUNCTIONS)
-    return None if library is None else TileProduct(library)
+def find() -> Int8Product | None:
+    """The fastest variant that was built and runs on this machine; None if there is none."""
+    return next(filter(None, map(load, VARIANTS)), None)
+
+
+@functools.cache
+def load(variant: str) -> Int8Product | None:
+    """The product of one instruction set; None if it was not built, is broken, or does not run on this machine."""
+    library = native_library.load(f"backends.pytorch_cpu.kernels._products_{variant}", _FUNCTIONS)
+    return None if library is None else Int8Product(variant, library)
 
 
 def plain(x: Tensor, weight: Tensor, scale: Tensor, offset: Tensor, gelu: bool, to: Activation) -> None:

@@ -19,7 +19,7 @@ from backends.onnxruntime_cpu.graph_builder import BuiltGraph
 from backends.onnxruntime_cpu.int8_graph import build as build_int8
 from backends.onnxruntime_cpu.session import has_wide_products, open_built
 from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native
-from backends.pytorch_cpu.kernels.int8_product import TileProduct
+from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.packed_bert import from_engine
 from backends.quantization.calibration import RANGES, CalibrationSettings, calibrate, observe, quantize
 from backends.quantization.int8_model import QuantizedModel
@@ -99,7 +99,7 @@ def onnxruntime(built: BuiltGraph) -> Run:
     return run
 
 
-def pytorch(model: QuantizedModel, product: TileProduct | None, kernels: CpuKernels) -> Run:
+def pytorch(model: QuantizedModel, product: Int8Product | None, kernels: CpuKernels) -> Run:
     """The same from the packed engine; all samples have the same length."""
     bert = from_engine(model, kernels, product)
 

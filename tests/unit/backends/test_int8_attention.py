@@ -27,7 +27,7 @@ from backends.pytorch_cpu.kernels import (
 )
 from backends.pytorch_cpu.kernels.base import by_row
 from backends.pytorch_cpu.kernels.int8_attention import HEAD_SIZES, VARIANTS, QkvScales
-from backends.pytorch_cpu.kernels.int8_product import TileProduct
+from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.quantization import attention_ranges
 from backends.quantization.int8_model import QuantizedModel, read_engine, write_engine
 
@@ -155,11 +155,11 @@ def calibrated_engine(config: BertConfig) -> QuantizedModel:
 GEOMETRY = replace(SMALL, hidden_size=128, num_attention_heads=2, intermediate_size=192, num_hidden_layers=2)
 
 
-def next_to(variant: str) -> tuple[CpuKernels, TileProduct | None]:
+def next_to(variant: str) -> tuple[CpuKernels, Int8Product | None]:
     """The kernels and the product that a model with this attention runs with."""
     library = native.load(variant)
     assert library
-    return native.NativeKernels(variant, library), int8_product.find() if variant == "amx" else None
+    return native.NativeKernels(variant, library), int8_product.load(variant)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Our int8 product in AMX tiles against its twin in float64: depths, layouts, poisoned outputs, threads."""
+"""Our int8 product in each instruction set against its twin in float64: sizes, layouts, poisoned outputs, threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backends.pytorch_cpu.kernels import Activation, Encoding, int8_product
 from backends.pytorch_cpu.kernels.base import by_row
-from backends.pytorch_cpu.kernels.int8_product import Int8Weights, TileProduct
+from backends.pytorch_cpu.kernels.int8_product import VARIANTS, Int8Product, Int8Weights
 
 OUTPUTS = 128
 BYTES = Encoding(torch.uint8, torch.full((OUTPUTS,), 3.0), 30)
@@ -20,15 +20,20 @@ IN_BLOCKS = Encoding(torch.uint8, in_blocks=True)
 GELU_ERROR = 2e-4  # of the polynomial
 
 
-@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
-def tiles(request: pytest.FixtureRequest) -> Iterator[TileProduct]:
-    product = int8_product.find()
-    if product is None:
-        pytest.skip("not built, or this machine has no AMX")
-    threads = torch.get_num_threads()
+@pytest.fixture(params=VARIANTS)
+def product(request: pytest.FixtureRequest) -> Int8Product:
+    found = int8_product.load(request.param)
+    if found is None:
+        pytest.skip(f"not built, or this machine has no {request.param}")
+    return found
+
+
+@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"], autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    yield product
-    torch.set_num_threads(threads)
+    yield
+    torch.set_num_threads(before)
 
 
 def random_weights(outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,16 +54,15 @@ def poisoned(encoding: Encoding, tokens: int) -> Activation:
 @pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
 @pytest.mark.parametrize("in_blocks", [False, True], ids=["by-row", "in-blocks"])
 @pytest.mark.parametrize("encoding", [BYTES, BFLOAT16, FLOAT], ids=["uint8", "bfloat16", "float32"])
-@pytest.mark.parametrize("inputs", [64, 1088, 4096])
-@pytest.mark.parametrize("rows", [32, 352])
-def test_tiles_are_their_twin(
-    tiles: TileProduct, rows: int, inputs: int, encoding: Encoding, in_blocks: bool, gelu: bool
+@pytest.mark.parametrize(("rows", "inputs"), [(1, 64), (45, 1088), (352, 4096)])
+def test_a_product_is_its_twin(
+    product: Int8Product, rows: int, inputs: int, encoding: Encoding, in_blocks: bool, gelu: bool
 ) -> None:
     weight, scale, offset = random_weights(OUTPUTS, inputs)
     x = IN_BLOCKS.empty(rows, inputs).values
     x[:] = torch.from_numpy(np.random.default_rng(rows).integers(0, 256, x.shape, dtype=np.uint8))
     found, exact = poisoned(encoding._replace(in_blocks=in_blocks), rows), poisoned(FLOAT, rows)
-    tiles(x, Int8Weights(tiles.panels(weight), scale, offset), gelu, found)
+    product(x, Int8Weights(product.panels(weight), scale, offset), gelu, found)
     int8_product.plain(x, weight, scale, offset, gelu, exact)
     error = GELU_ERROR * gelu + 2e-5
     values = by_row(found.values).flatten(1)
@@ -71,14 +75,22 @@ def test_tiles_are_their_twin(
         torch.testing.assert_close(values.float(), exact.values, rtol=rounding, atol=error)
 
 
-def test_the_largest_sums_are_exact(tiles: TileProduct) -> None:
+def test_nothing_is_written_beyond_the_last_row(product: Int8Product) -> None:
+    x, weight = IN_BLOCKS.empty(13, 64).values.fill_(1), torch.ones(OUTPUTS, 64, dtype=torch.int8)
+    memory = torch.full((64, OUTPUTS), 77.0)
+    weights = Int8Weights(product.panels(weight), torch.ones(OUTPUTS), torch.zeros(OUTPUTS))
+    product(x, weights, False, Activation(memory[:13], FLOAT))
+    assert (memory[:13] == 64).all() and (memory[13:] == 77).all()
+
+
+def test_the_largest_sums_are_exact(product: Int8Product) -> None:
     x, weight = IN_BLOCKS.empty(33, 4096).values.fill_(255), torch.full((32, 4096), -127, dtype=torch.int8)
-    found = FLOAT.empty(64, 32)
-    tiles(x, Int8Weights(tiles.panels(weight), torch.ones(32), torch.zeros(32)), False, found)
+    found = FLOAT.empty(33, 32)
+    product(x, Int8Weights(product.panels(weight), torch.ones(32), torch.zeros(32)), False, found)
     assert set(found.values.flatten().tolist()) == {-255.0 * 127 * 4096}
 
 
-def test_sizes_that_tiles_do_not_divide_are_left_to_onednn(tiles: TileProduct) -> None:
-    assert tiles.fits(1024, 4096)
-    assert not tiles.fits(1000, 4096)
-    assert not tiles.fits(1024, 4090)
+def test_sizes_that_panels_do_not_divide_are_left_to_onednn(product: Int8Product) -> None:
+    assert product.fits(1024, 4096)
+    assert not product.fits(1000, 4096)
+    assert not product.fits(1024, 4090)

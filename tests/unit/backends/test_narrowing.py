@@ -67,9 +67,11 @@ def test_floats_are_those_of_the_full_shapes(dtype: torch.dtype, slack: float) -
     assert np.abs(answers(narrow) - expected).mean() <= slack * np.abs(expected).mean()
 
 
-@pytest.mark.parametrize("product", [None, int8_product.find()], ids=["onednn", "ours"])
+@pytest.mark.parametrize(
+    "product", [None, *map(int8_product.load, int8_product.VARIANTS)], ids=["onednn", *int8_product.VARIANTS]
+)
 @pytest.mark.parametrize("in_int8", [False, True], ids=["attention", "int8 attention"])
-def test_int8_is_that_of_the_full_shapes(product: int8_product.TileProduct | None, in_int8: bool) -> None:
+def test_int8_is_that_of_the_full_shapes(product: int8_product.Int8Product | None, in_int8: bool) -> None:
     engine = round_to_nearest(CONFIG, TENSORS)
     if in_int8:
         rows = np.random.default_rng(2).standard_normal((50, 3 * CONFIG.hidden_size)).astype(np.float32)

@@ -18,7 +18,7 @@ from backends.bert.torch_module import BertForQuestionAnswering
 from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
 from backends.pytorch_cpu.kernels import CpuKernels, Encoding, best, int8_product, sparse_product
-from backends.pytorch_cpu.kernels.int8_product import TileProduct
+from backends.pytorch_cpu.kernels.int8_product import VARIANTS, Int8Product
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer, has_bfloat16
 from backends.quantization.int8_model import QuantizedModel, round_weight, write_engine
@@ -69,8 +69,8 @@ def test_packed_is_padded(kernels: CpuKernels, dtype: torch.dtype, seed: int) ->
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("balanced", [False, True])
-@pytest.mark.parametrize("product", [None, int8_product.find()], ids=["onednn", "ours"])
-def test_int8_is_its_numpy_twin(kernels: CpuKernels, product: TileProduct | None, seed: int, balanced: bool) -> None:
+@pytest.mark.parametrize("product", [None, *map(int8_product.load, VARIANTS)], ids=["onednn", *VARIANTS])
+def test_int8_is_its_numpy_twin(kernels: CpuKernels, product: Int8Product | None, seed: int, balanced: bool) -> None:
     engine = round_to_nearest(SMALL, TENSORS)
     engine = with_balanced_gelu(engine) if balanced else engine
     batch = random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed)
@@ -100,9 +100,9 @@ def made_sparse(bert: packed_bert.PackedBert, engine: QuantizedModel, of_outputs
     return replace(bert, layers=tuple(layers))
 
 
-@pytest.mark.parametrize("product", [None, int8_product.find()], ids=["onednn", "ours"])
+@pytest.mark.parametrize("product", [None, *map(int8_product.load, VARIANTS)], ids=["onednn", *VARIANTS])
 @pytest.mark.parametrize("of_outputs", [False, True], ids=["block4", "4x1"])
-def test_sparse_products_give_the_answers_of_dense_ones(product: TileProduct | None, of_outputs: bool) -> None:
+def test_sparse_products_give_the_answers_of_dense_ones(product: Int8Product | None, of_outputs: bool) -> None:
     config = replace(SMALL, intermediate_size=192)  # which tiles divide
     pruned = random_tensors(config, 1)
     for name, one in pruned.items():
