@@ -45,17 +45,28 @@ inline void normalize(float* row, int64_t index, int64_t width, LayerNorm norm, 
   });
 }
 
+// Fetches the line that element (row, channel) begins, to be written if `writes`; nothing if it begins none.
+// Inlined always: GCC takes a function that only prefetches for one that does nothing, and drops its calls.
+template <bool writes>
+__attribute__((always_inline)) inline void fetch_line(const Activation& of, int64_t row, int64_t channel) {
+  const int64_t bytes = element_bytes(of.type);
+  if (channel * bytes % 64 == 0) __builtin_prefetch((const char*)of.data + place(of, row, channel) * bytes, writes, 3);
+}
+
 // stream[T, width] = LayerNorm(stream + projected[T, width]); `projected` is of floats or bfloat16. Lines of later
-// rows are fetched early: in blocks of channels they are too many streams for the processor to foresee.
+// rows are fetched early: in blocks of channels they are too many streams for the processor to foresee, and those of
+// the stream come late.
 inline void add_norm(Activation projected, float* stream, int64_t tokens, int64_t width, LayerNorm norm,
                      Activation to) {
 #pragma omp parallel for schedule(static)
   for (int64_t t = 0; t < tokens; t++) {
-    const Activation added = projected;
+    const Activation added = projected, written = to;
     float* row = stream + t * width;
-    const int64_t bytes = element_bytes(added.type), later = std::min(t + 4, tokens - 1);
+    const int64_t later = std::min(t + 4, tokens - 1);
     normalize(row, t, width, norm, to, [=](int64_t i) {
-      if (i * bytes % 64 == 0) __builtin_prefetch((const char*)added.data + place(added, later, i) * bytes);
+      fetch_line<false>(added, later, i);
+      if (written.data) fetch_line<true>(written, later, i);
+      if (i % 16 == 0) __builtin_prefetch(stream + later * width + i, 1, 3);
       return load_floats(row + i) + load_activation(added, t, i);
     });
   }

@@ -28,7 +28,7 @@ def product(request: pytest.FixtureRequest) -> Int8Product:
     return found
 
 
-@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"], autouse=True)
+@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
 def threads(request: pytest.FixtureRequest) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -51,6 +51,7 @@ def poisoned(encoding: Encoding, tokens: int) -> Activation:
     return to
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
 @pytest.mark.parametrize("in_blocks", [False, True], ids=["by-row", "in-blocks"])
 @pytest.mark.parametrize("encoding", [BYTES, BFLOAT16, FLOAT], ids=["uint8", "bfloat16", "float32"])
@@ -73,6 +74,12 @@ def test_a_product_is_its_twin(
     else:
         rounding = 2**-8 if encoding is BFLOAT16 else 1e-5
         torch.testing.assert_close(values.float(), exact.values, rtol=rounding, atol=error)
+
+
+@pytest.mark.parametrize("tokens", [1, 32, 188, 1502])
+def test_blocks_of_channels_lie_in_different_sets_of_the_cache(tokens: int) -> None:
+    blocks = IN_BLOCKS.empty(tokens, 128).values
+    assert blocks.shape == (2, tokens, 64) and blocks.stride(0) % 2048 and blocks.stride(0) >= -(-tokens // 32) * 2048
 
 
 def test_nothing_is_written_beyond_the_last_row(product: Int8Product) -> None:
