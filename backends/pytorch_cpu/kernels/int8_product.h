@@ -123,7 +123,7 @@ inline void multiply_chunk(const Activation& x, const Int8Weights& weights, int6
         const int64_t count = std::min(first_row(block + 1, blocks, rows), rows) - begin;
         int32_t* sums = is_last ? finished + block % 2 * kSums : partial + block * kSums;
         const void* y = (const uint8_t*)to.data + place(to, row, panel * kPanel) * pending.kBytes;
-        const int64_t y_lines = is_last && y_stride > 64 ? count : 0;  // lines in a row the processor foresees
+        const int64_t y_lines = is_last ? count : 0;
         const uint8_t* lines_of_x = (const uint8_t*)x.data + row * kDepth + start * x.block_stride;
         const int32_t* previous = part ? partial + block * kSums : nullptr;
         multiply_block(lines_of_x, count, x.block_stride, here, steps, previous, sums, pending, next,
