@@ -155,8 +155,10 @@ struct VectorProducts {
   static void begin() {}
   static void end() {}
 
-  // Next to each other: rows of the product before are 3 × width apart and share few sets of the first-level cache.
+  // Next to each other, as they are in blocks of channels; else rows of the product before are 3 × width apart and share
+  // few sets of the first-level cache.
   static const uint8_t* lay_out_keys(uint8_t* to, const Lines& keys, int64_t length) {
+    if (keys.stride == kLine) return keys.data;
     for (int64_t k = 0; k < length; k++) store(to + k * kLine, load<__m512i>(keys.row(k)));
     return to;
   }
