@@ -4,12 +4,12 @@
 
 Products stay in float32, of rounded numbers. Gradients pass a rounding as if it were none, and stop where a number is
 clipped; the input's scale is learned with them (LSQ, arXiv:1902.08153), in logarithms, so that a step changes it by a
-share. Scales, zero points and `smooth` are those of `backends.quantization.int8_model`.
+share. Adam moves each parameter by about the learning rate, which is far too little for a logarithm that has to change
+by tenths: a scale's is multiplied by `pace`. Scales, zero points and `smooth` are those of
+`backends.quantization.int8_model`.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +22,25 @@ _LEAST = 1e-12  # of a scale
 
 
 class ProductRounding(nn.Module):
-    """Of one product with K inputs."""
+    """Of one product with K inputs, with a scale of start · exp(pace · change)."""
 
+    start: Tensor
     zero_point: Tensor
     smooth: Tensor
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, pace: float) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.pace = pace
+        self.change = nn.Parameter(torch.zeros(()))  # 0 is the calibrated range: that is where weight decay pulls
+        self.register_buffer("start", torch.ones(()))
         self.register_buffer("zero_point", torch.zeros(()))
         self.register_buffer("smooth", torch.ones(inputs))
 
     @torch.no_grad()
     def start_from(self, linear: QuantizedLinear) -> None:
         """Take the range of a calibrated product."""
-        self.log_scale.fill_(math.log(linear.input_scale))
+        self.start.fill_(linear.input_scale)
+        self.change.zero_()
         self.zero_point.fill_(float(linear.input_zero_point))
         self.smooth.copy_(torch.from_numpy(linear.input_smooth))
 
@@ -46,7 +50,7 @@ class ProductRounding(nn.Module):
             return F.linear(self._input(x.float()), self._weight(weight), bias)
 
     def _input(self, x: Tensor) -> Tensor:
-        scale = self.log_scale.exp()
+        scale = input_scale(self.start, self.change, self.pace)
         steps = _through(x / (self.smooth * scale))
         return torch.minimum(torch.maximum(steps, -self.zero_point), 255 - self.zero_point) * scale
 
@@ -59,16 +63,23 @@ class ProductRounding(nn.Module):
 class LayerRounding(nn.Module):
     """Of an encoder layer's four products, by their names in an engine; nothing is rounded before `is_on`."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, pace: float) -> None:
         super().__init__()
         hidden = config.hidden_size
         widths = hidden, hidden, hidden, config.intermediate_size
-        self.products = nn.ModuleDict({name: ProductRounding(one) for name, one in zip(LINEARS, widths, strict=True)})
+        self.products = nn.ModuleDict(
+            {name: ProductRounding(one, pace) for name, one in zip(LINEARS, widths, strict=True)}
+        )
         self.is_on = False
 
     def forward(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """The product `name`."""
         return self.products[name](x, weight, bias)  # type: ignore[no-any-return]
+
+
+def input_scale(start: Tensor, change: Tensor, pace: float) -> Tensor:
+    """The scale that was calibrated, and what was learned of it; all scalars."""
+    return start * torch.exp(pace * change)
 
 
 def weight_scale(weight: Tensor, smooth: Tensor) -> Tensor:

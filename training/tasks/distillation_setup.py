@@ -26,7 +26,13 @@ def int8_phase(
     first = max(1, steps - round(options.qat * steps) + 1)
     return [
         QuantizationAware(
-            network, config, data.features, first_step=first, samples=options.qat_samples, seed=options.seed
+            network,
+            config,
+            data.features,
+            first_step=first,
+            samples=options.qat_samples,
+            seed=options.seed,
+            rate=options.rate,
         )
     ]
 

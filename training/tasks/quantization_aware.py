@@ -19,12 +19,19 @@ from backends.quantization.calibration import CalibrationSettings
 from qsl.base import Features
 from training.loop.dealing import rows_of_step
 from training.network.packed_bert import PackedLayer
-from training.network.rounding import LayerRounding, ProductRounding, weight_scale
+from training.network.rounding import LayerRounding, ProductRounding, input_scale, weight_scale
 from training.tasks.phases import Phase
 from training.tasks.squad import SpanNetwork
 
+RANGE_RATE = 0.01  # by which share a step changes a range at most, at the highest learning rate
 _NAME = "quantization"
 _ROUNDING = "rounding"
+
+
+def calibration_samples(features: Features, samples: int, seed: int) -> list[Batch]:
+    """The windows that a training with this seed calibrates on, a batch each."""
+    rows = rows_of_step(seed, 1, min(samples, len(features)), len(features))
+    return [Batch.of([features.sample(row)]) for row in rows.tolist()]
 
 
 class QuantizationAware(Phase):
@@ -32,17 +39,27 @@ class QuantizationAware(Phase):
 
     Args:
         samples: windows to calibrate on.
+        rate: the highest learning rate of the weights; ranges have their own, `RANGE_RATE`.
     """
 
     def __init__(
-        self, network: SpanNetwork, config: BertConfig, features: Features, *, first_step: int, samples: int, seed: int
+        self,
+        network: SpanNetwork,
+        config: BertConfig,
+        features: Features,
+        *,
+        first_step: int,
+        samples: int,
+        seed: int,
+        rate: float,
     ) -> None:
         super().__init__(network, _NAME, first_step - 1)
-        self._shapes, self._config, self._features = config.shapes(), config, features
-        self._rows = rows_of_step(seed, 1, min(samples, len(features)), len(features)).tolist()
+        self._pace = RANGE_RATE / rate
+        self._shapes, self._config = config.shapes(), config
+        self._samples = calibration_samples(features, samples, seed)
         self._network = [network]  # in a list: no module of its own module
         for layer in network.bert.encoder.layer:
-            layer.rounding = LayerRounding(config)
+            layer.rounding = LayerRounding(config, self._pace)
 
     def after_step(self, step: int) -> None:
         """Calibrate after the last step in float."""
@@ -68,9 +85,9 @@ class QuantizationAware(Phase):
     def _calibrate(self) -> None:
         state = self._network[0].state_dict()
         tensors = {name: state[name].float().cpu().numpy() for name in self._shapes}
-        samples = [Batch.of([self._features.sample(row)]) for row in self._rows]
-        settings = CalibrationSettings()
-        model = calibration.calibrate(self._config, tensors, samples, settings, torch.get_num_threads())
+        model = calibration.calibrate(
+            self._config, tensors, self._samples, CalibrationSettings(), torch.get_num_threads()
+        )
         for number, (_, rounding) in enumerate(self._layers()):
             for name in LINEARS:
                 product = rounding.products[name]
@@ -93,12 +110,13 @@ class QuantizationAware(Phase):
             for name in LINEARS:
                 at = f"bert.encoder.layer.{number}."
                 of = f"{at}{_ROUNDING}.products.{name}."
-                scale, zero, smooth = (weights[f"{of}{part}"] for part in ("log_scale", "zero_point", "smooth"))
+                scale = input_scale(weights[f"{of}start"], weights[f"{of}change"], self._pace)
+                zero, smooth = (weights[f"{of}{part}"] for part in ("zero_point", "smooth"))
                 found |= {
                     f"{at}{source}{part}": value.clone()  # a file holds no tensor twice
                     for source in SOURCES[name]
                     for part, value in {
-                        state_dicts.INPUT: scale.exp() * 127,
+                        state_dicts.INPUT: scale * 127,
                         state_dicts.ZERO_POINT: zero,
                         state_dicts.SMOOTH: smooth,
                         state_dicts.WEIGHT: weight_scale(weights[f"{at}{source}.weight"], smooth) * 127,

@@ -128,7 +128,8 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
         if phased:
             sparsity = Sparsity(share=0.5, pattern="structured", scope="global")
             phases.append(Pruning(student, config, sparsity, last_step=2))
-            phases.append(QuantizationAware(student, config, data.features, first_step=2, samples=2, seed=1))
+            int8 = QuantizationAware(student, config, data.features, first_step=2, samples=2, seed=1, rate=1e-3)
+            phases.append(int8)
         task = Distillation(
             student,
             config,
