@@ -86,7 +86,7 @@ class OnnxGraph:
                 found = FOLDED[node.op](node, *values)
         except _COMPUTING:
             return None
-        return found if found is None or not any(map(_is_hollow, values)) else _hollow(found.shape, found.dtype)
+        return found if found is None or not any(map(is_hollow, values)) else _hollow(found.shape, found.dtype)
 
     def variable(self, node: OnnxNode) -> list[str]:
         """The names of the node's inputs that are not constant."""
@@ -132,7 +132,8 @@ def _hollow(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _is_hollow(value: Array) -> bool:
+def is_hollow(value: Array) -> bool:
+    """Whether it is of `hollow`."""
     return value.size > _SMALL and not any(value.strides)
 
 

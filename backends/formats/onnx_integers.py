@@ -4,8 +4,10 @@ SparseML converts a layer that was trained with QuantizeLinear and DequantizeLin
 
     QuantizeLinear → MatMulInteger (weights uint8 around 128) → Add (int32) → Cast → Mul (input scale * weight scale)
 
-with QLinearMatMul in attention, and its embeddings to a Gather of bytes. Here the conversion is undone, so that readers
-know one quantized form only. Source: neuralmagic/sparseml, src/sparseml/exporters/transforms.
+with QLinearMatMul in attention, and its embeddings to a Gather of bytes. ONNX Runtime's quantize_dynamic has a
+DynamicQuantizeLinear instead, of which the scale is known at run time only. Here both are undone, so that readers know
+one quantized form; inputs that are rounded at run time are floats in it. Source of the first: neuralmagic/sparseml,
+src/sparseml/exporters/transforms.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from backends.formats.onnx_graph_walk import OnnxGraph
 from backends.formats.onnx_patterns import LAYOUT, constant_and_other, not_bert
 
 PRODUCTS = {"MatMulInteger", "QLinearMatMul"}
-_OTHERS = {"ConvInteger", "QLinearConv", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+_OTHERS = ("ConvInteger", "DynamicQuantize", "MatMulIntegerToFloat", "QAttention", "QEmbed", "QGemm", "QLinear")
 _MOVES = {"Concat", "Pad", "Slice", "Split"} | LAYOUT  # operators that give the bytes that they are given
 
 
@@ -34,7 +36,7 @@ def in_floats(graph: OnnxGraph) -> OnnxGraph:
     """
     made = dict(graph.made_by)
     rewriter = _Rewriter(replace(graph, made_by=made), made)
-    for rewrite, op in ((rewriter.product, "QLinearMatMul"), (rewriter.rescaled, "Mul")):
+    for rewrite, op in ((rewriter.product, "QLinearMatMul"), (rewriter.rescaled, "Mul"), (rewriter.dynamic, "Mul")):
         for name, node in graph.made_by.items():
             if node.op == op:
                 rewrite(name, node)
@@ -43,8 +45,9 @@ def in_floats(graph: OnnxGraph) -> OnnxGraph:
             rewriter.tables(name, node)
     for output in graph.outputs:
         for name, node in rewriter.graph.upstream(output):
-            if node.op in PRODUCTS | _OTHERS:
-                raise not_bert(rewriter.graph, name, "a MatMulInteger with constant scales in its Mul and its inputs")
+            if node.op in PRODUCTS or node.op.startswith(_OTHERS):
+                expected = "a MatMulInteger with scales that are constant, or of a DynamicQuantizeLinear, in its Mul"
+                raise not_bert(rewriter.graph, name, expected)
     return rewriter.graph
 
 
@@ -90,6 +93,26 @@ class _Rewriter:
             self.made[name] = OnnxNode("Mul", (exact, rest), (name,), {})
         else:
             self.made[name] = OnnxNode("Identity", (exact,), (name,), {})
+
+    def dynamic(self, name: str, node: OnnxNode) -> None:
+        """Mul of the Cast of a MatMulInteger and of both inputs' scales, some of a DynamicQuantizeLinear."""
+        for converted, scales in (node.inputs, node.inputs[::-1]):
+            cast, factors = self.graph.node_of(converted, "Cast"), self.graph.node_of(scales, "Mul")
+            product = self.graph.node_of(cast.inputs[0], "MatMulInteger") if cast else None
+            if product is None or factors is None:
+                continue
+            rounded = [self.graph.node_of(one, "DynamicQuantizeLinear") for one in product.inputs[:2]]
+            if {one.outputs[1] for one in rounded if one} == set(self.graph.variable(factors)):
+                sides = (self._exact(f"{name} {i}", product, i, rounded[i], factors) for i in range(2))
+                self.made[name] = OnnxNode("MatMul", tuple(sides), (name,), {})
+
+    def _exact(self, name: str, product: OnnxNode, side: int, rounded: OnnxNode | None, factors: OnnxNode) -> str:
+        """One input of a MatMulInteger in floats: what was rounded at run time, or bytes with the constant scale."""
+        if rounded is not None:
+            return rounded.inputs[0]
+        known = constant_and_other(self.graph, factors)
+        assert known is not None  # one of two scales is constant
+        return self._dequantized(name, _Bytes(product.inputs[side], known[0], [*product.inputs[2:4], "", ""][side]))
 
     def _factors(self, node: OnnxNode, rescale: Array) -> tuple[_Bytes, _Bytes, Array | None] | None:
         """Both inputs with scales that make `rescale`, and a factor that the two lack; None if a scale is not known.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from backends.errors import BackendError
 from backends.formats.base import QatRange
 from backends.formats.onnx_file import Array
 from backends.formats.onnx_folding import OnnxNode
-from backends.formats.onnx_graph_walk import OnnxGraph
+from backends.formats.onnx_graph_walk import OnnxGraph, is_hollow
 from foundation.arrays import Float32
 
 # Operators that move or quantize values without computing with them.
@@ -75,7 +75,21 @@ def _linear(graph: OnnxGraph, node: OnnxNode, product: str, weight: Array, bias:
             f"expected a matrix in {node.inputs[1]} of {graph.path}, found shape {weight.shape}. Export it again."
         )
     weight = weight if flipped else weight.T
-    return GraphLinear(weight, bias, node.inputs[0], product, _range(graph, node, len(weight)))
+    found = GraphLinear(weight, bias, node.inputs[0], product, _range(graph, node, len(weight)))
+    return _unbalanced(graph, found)
+
+
+def _unbalanced(graph: OnnxGraph, found: GraphLinear) -> GraphLinear:
+    """The layer of what its input was before each channel was multiplied by a constant, as NNCF's SmoothQuant does."""
+    scaled = graph.node_of(through(graph, found.source), "Mul")
+    split = constant_and_other(graph, scaled) if scaled else None
+    if split is None or split[0].size != found.weight.shape[1] or split[0].size == 1 or not split[0].all():
+        return found
+    by = split[0].reshape(-1).astype(np.float32)
+    weight = found.weight if is_hollow(found.weight) else found.weight * by
+    smooth: Float32 = np.reciprocal(by)
+    balanced = found.range and replace(found.range, input_smooth=smooth)
+    return replace(found, weight=weight, source=split[1], range=balanced)
 
 
 def _range(graph: OnnxGraph, node: OnnxNode, rows: int) -> QatRange | None:

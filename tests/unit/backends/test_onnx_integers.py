@@ -117,7 +117,7 @@ def _first(graph: Any, op: str) -> Any:
 
 
 def _scale_that_is_computed(graph: Any) -> None:
-    """As quantize_dynamic of ONNX Runtime writes it."""
+    """From no DynamicQuantizeLinear."""
     node = next(node for node in graph.node if node.op_type == "Mul" and _made_by(graph, node.input[0]) == "Cast")
     node.input[1] = node.input[0]
 
@@ -145,12 +145,15 @@ def _weight_around(point: int) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_scale_that_is_computed, "expected a MatMulInteger with constant scales.*found MatMulInteger.*as it is with"),
+        (
+            _scale_that_is_computed,
+            "expected a MatMulInteger with scales that are constant.*found MatMulInteger.*as it is with",
+        ),
         (_rename("MatMulInteger", "ConvInteger"), "found ConvInteger"),
         (_rename("QuantizeLinear", "Floor"), "found MatMulInteger"),
         (_weight_around(100), "expected .* symmetric weight scales .* found others at .*Name the model before"),
     ],
-    ids=["dynamic", "convolution", "unknown bytes", "asymmetric"],
+    ids=["computed", "convolution", "unknown bytes", "asymmetric"],
 )
 def test_another_form_is_one_error(tmp_path: Path, change: Callable[[Any], None], words: str) -> None:
     config, tensors = MODELS["BERT"]
