@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from backends.pytorch_cpu import sparse_trial, weight_zeros
 from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, sparse_product
+from backends.pytorch_cpu.kernels.base import LINE_BYTES
 from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from backends.quantization.int8_model import QuantizedLinear
@@ -131,9 +132,15 @@ class Int8SparseLinear:
         self.skipped = linear.weight.size - sparse_product.kept(linear.weight, of_outputs)
 
     def __call__(self, x: Tensor) -> Tensor:
-        to = self._output.empty(len(x), self.outputs)
+        to = self._output.empty(sparse_product.rows_of(x), self.outputs)
         self._product(x, self._weights, self._gelu, to)
         return to.values
+
+    def hand_panels_to(self, reader: Int8SparseLinear) -> None:
+        """Let `reader` get this layer's output in panels, which neither needs to transpose, if both can."""
+        of_outputs = self._weights.layout.of_outputs or reader._weights.layout.of_outputs
+        if not (of_outputs or self.outputs % LINE_BYTES):
+            self._output = reader.input_encoding = self._output._replace(panel_tokens=self._product.panel_tokens)
 
 
 def _scale_and_offset(linear: QuantizedLinear) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ from backends.pytorch_cpu.kernels import (
 from backends.pytorch_cpu.kernels.int8_attention import Int8Attention, QkvScales
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
-from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, between, int8_linear
+from backends.pytorch_cpu.linear import FloatLinear, Int8SparseLinear, LinearLayer, as_tensor, between, int8_linear
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
 
@@ -157,7 +157,11 @@ def from_engine(
     def linear(layer: int, name: str) -> LinearLayer:
         found = engine.linear(layer, name)
         if name == "ffn_inner":
-            return int8_linear(found, linear(layer, "ffn_output").input_encoding, kernels, True, product, sparse)
+            outer = linear(layer, "ffn_output")
+            inner = int8_linear(found, outer.input_encoding, kernels, True, product, sparse)
+            if isinstance(inner, Int8SparseLinear) and isinstance(outer, Int8SparseLinear):
+                inner.hand_panels_to(outer)
+            return inner
         if name == "qkv" and (reader := attention(layer)):
             shifted = replace(found, bias=found.bias - reader.scales.shift.numpy())
             blocks = reader.encoding._replace(in_blocks=True)  # a head's rows lie end to end: it is read faster

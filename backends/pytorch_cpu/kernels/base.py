@@ -35,13 +35,15 @@ class Encoding(NamedTuple):
 
     Bytes are round(x * multiplier + zero_point), ties to even, clamped to the type's range; floats have neither.
     In blocks, it is stored as [K / c, T, c], c channels being a cache line. Some rows follow in each block, so that T
-    is filled up to a multiple of what a product reads at once; they hold anything.
+    is filled up to a multiple of what a product reads at once; they hold anything. In panels of the sparse product, it
+    is [panels, K / 4, tokens of a panel, 4], and so are the rows that fill up the last one.
     """
 
     dtype: torch.dtype  # float32, bfloat16, uint8 or int8
     multiplier: Tensor | None = None  # float32 [K]
     zero_point: int = 0
     in_blocks: bool = False
+    panel_tokens: int = 0  # not in panels
 
     @property
     def has_one_scale(self) -> bool:
@@ -49,7 +51,10 @@ class Encoding(NamedTuple):
         return self.multiplier is None or bool((self.multiplier == self.multiplier[0]).all())
 
     def empty(self, tokens: int, width: int) -> Activation:
-        """An uninitialized input in this encoding, [tokens, width] or in blocks."""
+        """An uninitialized input in this encoding: [tokens, width], in blocks or in panels."""
+        if self.panel_tokens:
+            panels = -(-tokens // self.panel_tokens)
+            return Activation(torch.empty(panels, width // 4, self.panel_tokens, 4, dtype=self.dtype), self)
         if not self.in_blocks:
             return Activation(torch.empty(tokens, width, dtype=self.dtype), self)
         rows, line = -(-tokens // _BLOCK_ROWS) * _BLOCK_ROWS, LINE_BYTES // self.dtype.itemsize

@@ -97,11 +97,11 @@ def activation_struct(to: Activation | None) -> ActivationStruct:
     """The same for C; valid as long as the tensors of `to` live."""
     if to is None:
         return ActivationStruct()
-    values, (dtype, multiplier, zero_point, _) = to
+    values, (dtype, multiplier, zero_point, *_) = to
     factors = None if multiplier is None else multiplier.data_ptr()
     if dtype == torch.int8:
         zero_point += 128
-    row_stride = values.shape[-1]
+    row_stride = 0 if values.dim() == 4 else values.shape[-1]  # 0: in panels
     block_stride = values.stride(0) if values.dim() == 3 else LINE_BYTES // dtype.itemsize
     return ActivationStruct(_TYPES[dtype], zero_point, values.data_ptr(), factors, row_stride, block_stride)
 

@@ -51,7 +51,7 @@ inline const InputStep* multiply_inputs(const uint8_t* panel, const InputStep* s
 // not stay in registers.
 template <int kCount>
 __attribute__((noinline)) void multiply_inputs_chunk(const uint32_t* panel, const SparseWeights& weights,
-                                                     int64_t chunk, const ChunkLines& y, int32_t* sums) {
+                                                     int64_t chunk, const Ahead& next, int32_t* sums) {
   for (int64_t part = 0; part < weights.parts; part++) {
     const int64_t segment = chunk * weights.parts + part;
     const uint8_t* rows = (const uint8_t*)(panel + part * weights.part_rows * kInputsTokens);
@@ -63,7 +63,8 @@ __attribute__((noinline)) void multiply_inputs_chunk(const uint32_t* panel, cons
 #pragma GCC unroll 8
       for (int o = 0; o < kTogether; o++) to[o] = sums + places[o] * kInputsTokens;
       step = multiply_inputs<kCount>(rows, step, counts[g], part == 0, to);
-      if (part == weights.parts - 1) y.fetch<kInputsGroups>(g);
+      if (part == 0) next.x.fetch<kInputsGroups, 0>(g);
+      if (part == weights.parts - 1) next.y.fetch<kInputsGroups, 1>(g);
     }
   }
 }
@@ -76,10 +77,10 @@ struct Inputs {
     transpose_panel<kTokens>(panel, x, tokens, inputs);
   }
 
-  // sums[kChunk][kTokens] of a chunk of outputs, for as many tokens of a panel as y has rows.
-  static inline void multiply(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, const ChunkLines& y,
-                              int32_t* sums) {
-    y.count <= kWidth ? multiply_inputs_chunk<1>(panel, weights, chunk, y, sums)
-                      : multiply_inputs_chunk<kInputsVectors>(panel, weights, chunk, y, sums);
+  // sums[kChunk][kTokens] of a chunk of outputs, for the `count` tokens of a panel.
+  static inline void multiply(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, const Ahead& next,
+                              int64_t count, int32_t* sums) {
+    count <= kWidth ? multiply_inputs_chunk<1>(panel, weights, chunk, next, sums)
+                      : multiply_inputs_chunk<kInputsVectors>(panel, weights, chunk, next, sums);
   }
 };

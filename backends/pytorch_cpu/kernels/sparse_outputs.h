@@ -164,7 +164,7 @@ inline void multiply_outputs(const uint8_t* panel, const OutputStep* step, int64
 // sums[kChunk][kTokens] of a chunk of outputs.
 template <int kCount>
 __attribute__((noinline)) void multiply_outputs_chunk(const uint32_t* panel, const SparseWeights& weights,
-                                                      int64_t chunk, const ChunkLines& y, int32_t* sums) {
+                                                      int64_t chunk, const Ahead& next, int32_t* sums) {
   for (int64_t part = 0; part < weights.parts; part++) {
     const int64_t segment = chunk * weights.parts + part;
     const uint8_t* rows = (const uint8_t*)panel + part * weights.part_rows * kOutputsTokens;
@@ -175,7 +175,8 @@ __attribute__((noinline)) void multiply_outputs_chunk(const uint32_t* panel, con
       int32_t* to = sums + places[g] * kQuad * kOutputsTokens;
       for (int o = 0; o < kQuad; o += kAtOnce) multiply_outputs<kCount>(rows, step, counts[g], o, part > 0, to);
       step += counts[g];
-      if (part == weights.parts - 1) y.fetch<kOutputsGroups>(g);
+      if (part == 0) next.x.fetch<kOutputsGroups, 0>(g);
+      if (part == weights.parts - 1) next.y.fetch<kOutputsGroups, 1>(g);
     }
   }
 }
@@ -189,10 +190,10 @@ struct Outputs {
     separate_inputs(panel, inputs);
   }
 
-  // sums[kChunk][kTokens] of a chunk of outputs, for as many tokens of a panel as y has rows.
-  static inline void multiply(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, const ChunkLines& y,
-                              int32_t* sums) {
-    y.count <= kTokens / 2 ? multiply_outputs_chunk<kOutputsVectors / 2>(panel, weights, chunk, y, sums)
-                           : multiply_outputs_chunk<kOutputsVectors>(panel, weights, chunk, y, sums);
+  // sums[kChunk][kTokens] of a chunk of outputs, for the `count` tokens of a panel.
+  static inline void multiply(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, const Ahead& next,
+                              int64_t count, int32_t* sums) {
+    count <= kTokens / 2 ? multiply_outputs_chunk<kOutputsVectors / 2>(panel, weights, chunk, next, sums)
+                           : multiply_outputs_chunk<kOutputsVectors>(panel, weights, chunk, next, sums);
   }
 };

@@ -2,9 +2,10 @@
 // [tokens, inputs], sums in int32, f nothing or GELU, y in any encoding. Only blocks that are not zero are stored, each
 // with the place of its inputs; a form says what a block is (sparse_inputs.h, sparse_outputs.h).
 //
-// Tokens lie in the lanes: x is transposed panel by panel, so that a weight is broadcast to a row of tokens. A weight is
-// divided along its inputs into parts for which a panel stays in the first-level cache. Loops of equal lengths follow
-// each other, which the processor foresees.
+// Tokens lie in the lanes: x is transposed panel by panel, so that a weight is broadcast to a row of tokens. Between
+// two sparse products it may stay in panels, [inputs / 4][kTokens][4] one after another. A weight is divided along its
+// inputs into parts for which a panel stays in the first-level cache. Loops of equal lengths follow each other, which
+// the processor foresees.
 #pragma once
 #include <omp.h>
 
@@ -45,6 +46,8 @@ inline Int32s dot(Int32s sums, Int32s x, int32_t weight) {
 
 // --- panels ---
 
+inline bool in_panels(const Activation& to) { return to.row_stride == 0; }
+
 // kWidth words of a row of x from byte `at` on; zeros beyond its end.
 inline Uint32s load_words(const uint8_t* row, int64_t at, int64_t inputs) {
   Uint32s words{};
@@ -71,20 +74,25 @@ inline void transpose_panel(uint32_t* panel, const uint8_t* x, int64_t tokens, i
   }
 }
 
-// The lines of y that a chunk's results will be stored to. They are fetched into the second-level cache during its last
-// products: rows are too far apart for the processor to foresee.
-struct ChunkLines {
-  const char* data;                 // of the first row
+// Lines to fetch into the second-level cache during a chunk's products, `count` rows of `lines`: a share with each of
+// kGroups groups of outputs. Inlined always: GCC takes a function that only prefetches for one that does nothing, and
+// drops its calls.
+struct Prefetch {
+  const char* data;
   int64_t row_stride, line_stride;  // bytes
-  int64_t lines, count;             // of a row, and rows
+  int64_t lines, count;
 
-  // The share of one of kGroups groups of outputs. Inlined always: GCC takes a function that only prefetches for one
-  // that does nothing, and drops its calls.
-  template <int64_t kGroups>
+  template <int64_t kGroups, int kWrite>
   __attribute__((always_inline)) void fetch(int64_t group) const {
     for (int64_t t = count * group / kGroups; t < count * (group + 1) / kGroups; t++)
-      for (int64_t i = 0; i < lines; i++) __builtin_prefetch(data + t * row_stride + i * line_stride, 1, 2);
+      for (int64_t i = 0; i < lines; i++) __builtin_prefetch(data + t * row_stride + i * line_stride, kWrite, 2);
   }
+};
+
+// y: where the chunk's results will be stored; rows are too far apart for the processor to foresee. x: a share of the
+// next panel, which a product does not read in order.
+struct Ahead {
+  Prefetch y, x;
 };
 
 // --- storing ---
@@ -155,12 +163,29 @@ inline void store_lines(const int32_t* sums, const SparseWeights& weights, const
   }
 }
 
+// Stores a chunk's results for the `count` tokens of a panel as words of a panel of y, which need no transposition.
+template <int64_t kTokens, bool kGelu>
+inline void store_panel(const int32_t* sums, const SparseWeights& weights, int64_t begin, int64_t end,
+                        const Activation& to, int64_t first, int64_t count) {
+  constexpr int kPacked = 4, kCount = std::max(kWidth / 2, kPacked);  // channels at a time
+  uint32_t* panel = (uint32_t*)((uint8_t*)to.data + first * weights.outputs);
+  for (int64_t channel = begin; channel < end; channel += kCount) {
+    for (int64_t t = 0; t < count; t += kWidth) {
+      Uint32s words[kCount / kPacked];
+      encode<kTokens, kPacked, kCount, kGelu>(sums + (channel - begin) * kTokens + t, weights, to, channel, words);
+#pragma GCC unroll 2
+      for (int i = 0; i < kCount / kPacked; i++) store(panel + (channel / kPacked + i) * kTokens + t, words[i]);
+    }
+  }
+}
+
 // Stores a chunk's results for the `count` tokens of a panel, which are rows of y from `first` on.
 template <int64_t kTokens, int kPacked, bool kGelu>
 inline void store_chunk(const int32_t* sums, const SparseWeights& weights, int64_t chunk, const Activation& to,
                         int64_t first, int64_t count) {
   constexpr int64_t kBytes = 4 / kPacked, kSpan = kPacked * kWidth;
   const int64_t begin = chunk * kChunk, end = std::min(begin + kChunk, weights.outputs);
+  if (kPacked == 4 && in_panels(to)) return store_panel<kTokens, kGelu>(sums, weights, begin, end, to, first, count);
   for (int64_t t = 0; t < count; t += kWidth) {
     for (int64_t channel = begin; channel < end; channel += kSpan)
       store_lines<kTokens, kPacked, kGelu>(sums + (channel - begin) * kTokens + t, weights, to, channel,
@@ -172,28 +197,48 @@ inline void store_chunk(const int32_t* sums, const SparseWeights& weights, int64
 
 // --- the whole product ---
 
+struct SparseInput {
+  const uint8_t* data;  // [tokens, inputs], or panels
+  int64_t tokens;
+  bool in_panels;
+};
+
+// What is fetched during the products of a chunk and the `count` tokens from `first` on.
+template <int64_t kTokens, int64_t kBytes>
+inline Ahead ahead(const SparseInput& x, const SparseWeights& weights, int64_t chunk, int64_t chunks,
+                   const Activation& to, int64_t first, int64_t count) {
+  const int64_t begin = chunk * kChunk, width = std::min(kChunk, weights.outputs - begin) * kBytes;
+  const int64_t next = first + kTokens, bytes = (std::min(next + kTokens, x.tokens) - next) * weights.inputs;
+  const int64_t lines = bytes > 0 ? bytes / 64 / chunks : 0;
+  const Prefetch of_x{(const char*)x.data + next * weights.inputs + chunk * lines * 64, 64, 0, 1, lines};
+  if (in_panels(to))
+    return {{(const char*)to.data + first * weights.outputs + begin * kTokens, width, 64, width / 64, kTokens}, of_x};
+  return {{(const char*)to.data + place(to, first, begin) * kBytes, to.row_stride * kBytes, to.block_stride * kBytes,
+           width / 64, count},
+          of_x};
+}
+
 // y[tokens, outputs]. Threads share panels × chunks of outputs evenly; a panel is transposed by each thread that has
 // chunks of it.
 template <class Form, int kPacked, bool kGelu>
-void sparse_product(const uint8_t* x, int64_t tokens, const SparseWeights& weights, const Activation& to) {
-  constexpr int64_t kTokens = Form::kTokens, kBytes = 4 / kPacked;  // tokens of a panel, bytes of a result
-  const int64_t panels = (tokens + kTokens - 1) / kTokens, chunks = (weights.outputs + kChunk - 1) / kChunk;
+void sparse_product(const SparseInput& x, const SparseWeights& weights, const Activation& to) {
+  constexpr int64_t kTokens = Form::kTokens;  // of a panel
+  const int64_t panels = (x.tokens + kTokens - 1) / kTokens, chunks = (weights.outputs + kChunk - 1) / kChunk;
 #pragma omp parallel
   {
     static thread_local Scratch<uint32_t> panel_scratch;
     static thread_local Scratch<int32_t> sum_scratch;
-    uint32_t* panel = panel_scratch.reserve(round_up(weights.inputs, 4 * kWidth) / 4 * kTokens);
+    uint32_t* own = panel_scratch.reserve(round_up(weights.inputs, 4 * kWidth) / 4 * kTokens);
     int32_t* sums = sum_scratch.reserve(kChunk * kTokens);
     const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
     int64_t transposed = -1;
     for (int64_t at = panels * chunks * thread / threads; at < panels * chunks * (thread + 1) / threads; at++) {
-      const int64_t first = at / chunks * kTokens, chunk = at % chunks, count = std::min(kTokens, tokens - first);
-      if (first != transposed) Form::transpose(panel, x + first * weights.inputs, count, weights.inputs);
+      const int64_t first = at / chunks * kTokens, chunk = at % chunks, count = std::min(kTokens, x.tokens - first);
+      const uint8_t* rows = x.data + first * weights.inputs;
+      if (!x.in_panels && first != transposed) Form::transpose(own, rows, count, weights.inputs);
       transposed = first;
-      const ChunkLines y{(const char*)to.data + place(to, first, chunk * kChunk) * kBytes, to.row_stride * kBytes,
-                         to.block_stride * kBytes, std::min(kChunk, weights.outputs - chunk * kChunk) * kBytes / 64,
-                         count};
-      Form::multiply(panel, weights, chunk, y, sums);
+      const Ahead next = ahead<kTokens, 4 / kPacked>(x, weights, chunk, chunks, to, first, count);
+      Form::multiply(x.in_panels ? (const uint32_t*)rows : own, weights, chunk, next, count, sums);
       store_chunk<kTokens, kPacked, kGelu>(sums, weights, chunk, to, first, count);
     }
   }
@@ -206,7 +251,7 @@ inline float* padded(const float* from, int64_t outputs, float* to) {
 }
 
 template <class Form, bool kGelu>
-void sparse_product(const uint8_t* x, int64_t tokens, SparseWeights weights, Activation to) {
+void sparse_product(const SparseInput& x, SparseWeights weights, Activation to) {
   static thread_local Scratch<float> scratch;
   const int64_t whole = round_up(weights.outputs, 4 * kWidth);
   float* factors = scratch.reserve(3 * whole);
@@ -222,7 +267,7 @@ void sparse_product(const uint8_t* x, int64_t tokens, SparseWeights weights, Act
   weights.scale = scale;
   weights.offset = offset;
   to.multiplier = multiplier;
-  if (to.type == kFloat) return sparse_product<Form, 1, kGelu>(x, tokens, weights, to);
-  if (to.type == kBfloat16) return sparse_product<Form, 2, kGelu>(x, tokens, weights, to);
-  sparse_product<Form, 4, kGelu>(x, tokens, weights, to);
+  if (to.type == kFloat) return sparse_product<Form, 1, kGelu>(x, weights, to);
+  if (to.type == kBfloat16) return sparse_product<Form, 2, kGelu>(x, weights, to);
+  sparse_product<Form, 4, kGelu>(x, weights, to);
 }

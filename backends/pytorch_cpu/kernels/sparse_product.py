@@ -26,7 +26,7 @@ BLOCK = 4  # inputs, or outputs
 _PANEL_BYTES = 32 << 10  # of a part of the inputs, which stays in a first-level cache of 48 KiB
 _LEAST_BLOCKS = 16  # of an output in a part, for which loading and storing its sums pays
 _MOST_BYTES = 64 << 10  # of a part: places in it have 16 bits
-_X = (ctypes.c_void_p, *[ctypes.c_int64] * 5)  # its data, then T, K, N, the parts and the rows of each
+_X = (ctypes.c_void_p, ctypes.c_int32, *[ctypes.c_int64] * 5)  # data, in panels, T, K, N, parts and the rows of each
 _CONSTANT = native_library.Function((), ctypes.c_int32)
 _FUNCTIONS = {
     **dict.fromkeys(("runs_here", "outputs_together", "chunk_outputs"), _CONSTANT),
@@ -69,14 +69,28 @@ class SparseProduct:
             return _of_outputs(weight, tokens, chunk)
         return _of_inputs(weight, tokens * BLOCK, chunk, self._library.outputs_together())
 
+    @property
+    def panel_tokens(self) -> int:
+        """Tokens of a panel, in which a product with blocks of inputs can read or write bytes."""
+        return int(self._library.panel_tokens(False))
+
     def __call__(self, x: Tensor, weights: SparseWeights, gelu: bool, to: Activation) -> None:
-        """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: uint8 [T, K], contiguous."""
+        """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked.
+
+        x: uint8 [T, K], contiguous, or in panels; bytes of `to`, too, may be in panels, where N is a multiple of 64.
+        """
         (*tables, part_rows, of_outputs), *factors = weights
         pointers = [tensor.data_ptr() for tensor in (*tables, *factors)]
-        sizes = *x.shape, len(weights.scale), weights.layout.starts.shape[1], part_rows
+        tokens, inputs = rows_of(x), x.numel() // rows_of(x)
+        sizes = x.dim() == 4, tokens, inputs, len(weights.scale), weights.layout.starts.shape[1], part_rows
         self._library.sut_sparse_product(
             x.data_ptr(), *sizes, *pointers, of_outputs, gelu, native.activation_struct(to)
         )
+
+
+def rows_of(x: Tensor) -> int:
+    """Rows of an input, [T, K] or in panels."""
+    return x.shape[0] * x.shape[2] if x.dim() == 4 else len(x)
 
 
 def _of_inputs(weight: npt.NDArray[np.int8], row_bytes: int, chunk: int, together: int) -> SparseLayout:

@@ -58,7 +58,7 @@ def random(*shape: int, seed: int) -> Tensor:
 
 def check(found: Activation, exact: Tensor, tolerance: float) -> None:
     """`exact` is float64; bytes may differ by one where rounding could go either way."""
-    values, (dtype, multiplier, zero_point, _) = found
+    values, (dtype, multiplier, zero_point, *_) = found
     if multiplier is None:
         torch.testing.assert_close(values.double(), exact, rtol=tolerance, atol=max(tolerance, TOLERANCES[dtype]))
         return

@@ -116,6 +116,25 @@ def test_any_share_of_zeros_gives_the_same_sums(
     assert torch.equal(found.values, (x.int() @ weight.int().T).float())
 
 
+# The last panel is ragged, or its second half is empty; the reader's inputs fill several parts.
+@pytest.mark.parametrize(("tokens", "channels"), [(1, 64), (75, 192), (97, 1152)])
+@pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
+def test_panels_hand_on_what_rows_do(
+    product: SparseProduct, threads: int, tokens: int, channels: int, gelu: bool
+) -> None:
+    first, second = (random_weights(*shape, 0.8, of_outputs=False) for shape in ((channels, 130), (17, channels)))
+    rows = Encoding(torch.uint8, torch.linspace(2, 4, channels), 30)
+    answers = []
+    for encoding in (rows, rows._replace(panel_tokens=product.panel_tokens)):
+        between = encoding.empty(tokens, channels)
+        laid_out = [SparseWeights(product.layout(weight.numpy()), *factors) for weight, *factors in (first, second)]
+        product(random_input(tokens, 130), laid_out[0], gelu, between)
+        to = FLOAT.empty(sparse_product.rows_of(between.values), 17)
+        product(between.values, laid_out[1], False, to)
+        answers.append(to.values[:tokens])
+    assert torch.equal(*answers)
+
+
 def test_the_largest_sums_are_exact(product: SparseProduct, of_outputs: bool) -> None:
     x, weight = torch.full((5, 4096), 255, dtype=torch.uint8), torch.full((32, 4096), -127, dtype=torch.int8)
     found = poisoned(FLOAT, 5, 32)
