@@ -1,7 +1,7 @@
 """A question answering model as a task of the loop: a SQuAD v1.1 file's windows, those of runs, and their spans.
 
 Each epoch has its own order of windows, so a step's windows depend on the seed and its number alone. The weights that
-are kept are those with the best F1 on the development file, scored as a run's answers are.
+are kept are those with the best F1 on the development file, scored as a run's answers are; of equals the last.
 """
 
 from __future__ import annotations
@@ -168,14 +168,14 @@ class SquadTask:
         return F.cross_entropy(by_sample(logits, batch), labels, reduction="sum") / COLUMNS
 
     def evaluate(self, network: nn.Module, world: World) -> Evaluation:
-        """F1 and exact match in percent; keeps the weights if they are the best so far."""
+        """F1 and exact match in percent; keeps the weights if none before were better."""
 
         def logits_of(batch: PackedBatch) -> Tensor:
             return network(batch).logits  # type: ignore[no-any-return]
 
         with torch.autocast(world.device.type, enabled=False):  # as the kept model runs
             score = evaluate(logits_of, self.data.dev, self.data.vocab, world)
-        if score.f1 > self.best_f1 and all(phase.is_final for phase in self.phases):
+        if score.f1 >= self.best_f1 and all(phase.is_final for phase in self.phases):
             self.best_f1, self.best = score.f1, self._weights()
         return Evaluation({"f1": score.f1, "exact_match": score.exact_match}, len(score.question_f1))
 
