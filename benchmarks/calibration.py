@@ -34,6 +34,7 @@ from backends.onnxruntime_cpu import int8_graph
 from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
 from backends.onnxruntime_cpu.graph_builder import BuiltGraph
 from backends.quantization.calibration import CalibrationSettings, observe, quantize
+from backends.quantization.int8_model import QuantizedModel
 from benchmarks import outlier_model
 from foundation import program, terminal
 from foundation.arrays import Float32
@@ -71,7 +72,19 @@ class CalibrationCase:
     score: Callable[[list[Float32]], float]  # from the logits [S, 2] of each sample, in percent
 
 
-def _demo(samples: int) -> CalibrationCase:
+@dataclass(frozen=True, kw_only=True)
+class Nearness:
+    """How near a model's answers are to fp32's."""
+
+    score: float
+    agree: float  # share of samples with fp32's start and end
+    error: float  # root of the mean square of the logits' distances, over fp32's deviation
+    mean: float  # distance of a logit
+    greatest: float
+
+
+def demo_case(samples: int) -> CalibrationCase:
+    """The embedded demo on its development set, calibrated on generated training questions."""
     model, vocab = find_model(str(asset_paths.demo_model())), asset_paths.demo_model() / "vocab.txt"
     with tempfile.TemporaryDirectory() as folder:
         paths = {split: Path(folder) / f"{split}.json" for split in demo.SPLITS}
@@ -104,8 +117,8 @@ def _outliers(samples: int, layers: int) -> CalibrationCase:
     return CalibrationCase(config, outlier_model.build(config), outlier_model.samples(samples, seed=2)[0], trial, score)
 
 
-def _infer(built: BuiltGraph, trial: list[Batch]) -> list[Float32]:
-    """Logits of each sample; eight of similar length run at a time."""
+def infer(built: BuiltGraph, trial: list[Batch]) -> list[Float32]:
+    """Logits [S, 2] of each sample; eight of similar length run at a time."""
     session, found = (
         onnxruntime_cpu_session.open_built(built, Options(threads=machine_facts.cores())),
         dict[int, Float32](),
@@ -122,24 +135,36 @@ def _infer(built: BuiltGraph, trial: list[Batch]) -> list[Float32]:
     return [found[index] for index in range(len(trial))]
 
 
-def measure(case: CalibrationCase) -> Iterator[tuple[str, float, float, float]]:
-    """(way, score, share of samples that agree with fp32, error relative to fp32's deviation) of fp32 and each way."""
-    reference = _infer(onnx_graph.build(case.config, case.tensors), case.trial)
-    yield "fp32", case.score(reference), 1.0, 0.0
+def measure(case: CalibrationCase) -> Iterator[tuple[str, Nearness]]:
+    """fp32 and each way."""
+    reference = infer(onnx_graph.build(case.config, case.tensors), case.trial)
+    yield "fp32", compare(case, reference, reference)
     dynamic = int8_graph.build_dynamic(case.config, case.tensors, onnxruntime_cpu_session.has_wide_products())
-    yield ("int8-dynamic", *_compare(case, _infer(dynamic, case.trial), reference))
+    yield "int8-dynamic", compare(case, infer(dynamic, case.trial), reference)
     sites = observe(case.config, case.tensors, case.calibration, DEFAULT, machine_facts.cores())
     for way, settings in WAYS.items():
         print(way, file=sys.stderr)
         model = quantize(case.config, case.tensors, sites, settings)
-        built = int8_graph.build(model, onnxruntime_cpu_session.has_wide_products())
-        yield (way, *_compare(case, _infer(built, case.trial), reference))
+        yield way, compare(case, infer_int8(model, case.trial), reference)
 
 
-def _compare(case: CalibrationCase, found: list[Float32], reference: list[Float32]) -> tuple[float, float, float]:
+def infer_int8(model: QuantizedModel, trial: list[Batch]) -> list[Float32]:
+    """Logits of each sample."""
+    return infer(int8_graph.build(model, onnxruntime_cpu_session.has_wide_products()), trial)
+
+
+def compare(case: CalibrationCase, found: list[Float32], reference: list[Float32]) -> Nearness:
+    """A model's logits against fp32's."""
     agree = [(a.argmax(0) == b.argmax(0)).all() for a, b in zip(found, reference, strict=True)]
-    error = np.sqrt(np.square(np.concatenate(found) - np.concatenate(reference)).mean())
-    return case.score(found), float(np.mean(agree)), float(error / np.concatenate(reference).std())
+    exact = np.concatenate(reference)
+    distance = np.abs(np.concatenate(found) - exact)
+    return Nearness(
+        score=case.score(found),
+        agree=float(np.mean(agree)),
+        error=float(np.sqrt(np.square(distance).mean()) / exact.std()),
+        mean=float(distance.mean()),
+        greatest=float(distance.max()),
+    )
 
 
 def main() -> None:
@@ -148,13 +173,14 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=128, help="number of samples for calibration")
     parser.add_argument("--layers", type=int, default=6, help="layers of the model with outliers")
     options = parser.parse_args()
-    case = _demo(options.samples) if options.model == "demo" else _outliers(options.samples, options.layers)
+    case = demo_case(options.samples) if options.model == "demo" else _outliers(options.samples, options.layers)
     found = list(measure(case))
     table = Table("way", "score", "agrees with fp32", "error of the logits", box=None)
-    for way, score, agree, error in found:
-        table.add_row(way, f"{score:.2f}", f"{agree:.2%}", f"{error:.4f}")
+    for way, one in found:
+        table.add_row(way, f"{one.score:.2f}", f"{one.agree:.2%}", f"{one.error:.4f}")
     terminal.console().print(table)
-    print(json.dumps({"model": options.model, "samples": options.samples, "found": found}))
+    rows = [(way, one.score, one.agree, one.error) for way, one in found]
+    print(json.dumps({"model": options.model, "samples": options.samples, "found": rows}))
 
 
 if __name__ == "__main__":
