@@ -9,7 +9,6 @@
 constexpr int kTogether = kWidth == 16 ? 8 : 4;             // outputs at a time: their sums stay in registers
 constexpr int kInputsVectors = 2;                           // of tokens in a panel: with 1,024 inputs it stays in 48 KiB
 constexpr int64_t kInputsTokens = kInputsVectors * kWidth;  // of a panel
-constexpr int64_t kInputsGroups = kChunk / kTogether;
 
 // A block of each of kTogether outputs. Places are so small that one load brings four.
 struct InputStep {
@@ -47,29 +46,30 @@ inline const InputStep* multiply_inputs(const uint8_t* panel, const InputStep* s
   return step;
 }
 
-// sums[kChunk][kInputsTokens] of a chunk of outputs. A function of its own: within a larger one, the loops' bounds do
-// not stay in registers.
+// sums[chunk_outputs][kInputsTokens] of a chunk of outputs. A function of its own: within a larger one, the loops'
+// bounds do not stay in registers.
 template <int kCount>
 __attribute__((noinline)) void multiply_inputs_chunk(const uint32_t* panel, const SparseWeights& weights,
                                                      int64_t chunk, const Ahead& next, int32_t* sums) {
+  const int64_t groups = weights.chunk_outputs / kTogether;
   for (int64_t part = 0; part < weights.parts; part++) {
     const int64_t segment = chunk * weights.parts + part;
     const uint8_t* rows = (const uint8_t*)(panel + part * weights.part_rows * kInputsTokens);
     const InputStep* step = (const InputStep*)weights.steps + weights.starts[segment];
-    const int32_t* counts = weights.counts + segment * kInputsGroups;
-    const int32_t* places = weights.places + segment * kChunk;
-    for (int64_t g = 0; g < kInputsGroups; g++, places += kTogether) {
+    const int32_t* counts = weights.counts + segment * groups;
+    const int32_t* places = weights.places + segment * weights.chunk_outputs;
+    for (int64_t g = 0; g < groups; g++, places += kTogether) {
       int32_t* to[kTogether];
 #pragma GCC unroll 8
       for (int o = 0; o < kTogether; o++) to[o] = sums + places[o] * kInputsTokens;
       step = multiply_inputs<kCount>(rows, step, counts[g], part == 0, to);
-      if (part == 0) next.x.fetch<kInputsGroups, 0>(g);
-      if (part == weights.parts - 1) next.y.fetch<kInputsGroups, 1>(g);
+      if (part == 0) next.x.fetch<0>(g, groups);
+      if (part == weights.parts - 1) next.y.fetch<1>(g, groups);
     }
   }
 }
 
-// places: [kChunk], of the outputs.
+// places: [chunk_outputs], of the outputs.
 struct Inputs {
   static constexpr int64_t kTokens = kInputsTokens;
 
@@ -77,7 +77,7 @@ struct Inputs {
     transpose_panel<kTokens>(panel, x, tokens, inputs);
   }
 
-  // sums[kChunk][kTokens] of a chunk of outputs, for the `count` tokens of a panel.
+  // sums[chunk_outputs][kTokens] of a chunk of outputs, for the `count` tokens of a panel.
   static inline void multiply(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, const Ahead& next,
                               int64_t count, int32_t* sums) {
     count <= kWidth ? multiply_inputs_chunk<1>(panel, weights, chunk, next, sums)

@@ -9,7 +9,6 @@
 constexpr int kQuad = 4;                                      // outputs of a block
 constexpr int kOutputsVectors = kWidth == 16 ? 2 : 4;         // whose words four rows make: as many as registers hold
 constexpr int64_t kOutputsTokens = kOutputsVectors * kWidth;  // of a panel
-constexpr int64_t kOutputsGroups = kChunk / kQuad;
 constexpr int kAtOnce = kWidth == 8 ? 2 : kQuad;              // outputs, for the sums of which there are registers
 
 struct OutputStep {
@@ -161,22 +160,23 @@ inline void multiply_outputs(const uint8_t* panel, const OutputStep* step, int64
     for (int v = 0; v < kCount; v++) store(sums + (first + o) * kOutputsTokens + v * kWidth, found[o][v]);
 }
 
-// sums[kChunk][kTokens] of a chunk of outputs.
+// sums[chunk_outputs][kTokens] of a chunk of outputs.
 template <int kCount>
 __attribute__((noinline)) void multiply_outputs_chunk(const uint32_t* panel, const SparseWeights& weights,
                                                       int64_t chunk, const Ahead& next, int32_t* sums) {
+  const int64_t groups = weights.chunk_outputs / kQuad;
   for (int64_t part = 0; part < weights.parts; part++) {
     const int64_t segment = chunk * weights.parts + part;
     const uint8_t* rows = (const uint8_t*)panel + part * weights.part_rows * kOutputsTokens;
     const OutputStep* step = (const OutputStep*)weights.steps + weights.starts[segment];
-    const int32_t* counts = weights.counts + segment * kOutputsGroups;
-    const int32_t* places = weights.places + segment * kOutputsGroups;
-    for (int64_t g = 0; g < kOutputsGroups; g++) {
+    const int32_t* counts = weights.counts + segment * groups;
+    const int32_t* places = weights.places + segment * groups;
+    for (int64_t g = 0; g < groups; g++) {
       int32_t* to = sums + places[g] * kQuad * kOutputsTokens;
       for (int o = 0; o < kQuad; o += kAtOnce) multiply_outputs<kCount>(rows, step, counts[g], o, part > 0, to);
       step += counts[g];
-      if (part == 0) next.x.fetch<kOutputsGroups, 0>(g);
-      if (part == weights.parts - 1) next.y.fetch<kOutputsGroups, 1>(g);
+      if (part == 0) next.x.fetch<0>(g, groups);
+      if (part == weights.parts - 1) next.y.fetch<1>(g, groups);
     }
   }
 }
@@ -190,7 +190,7 @@ struct Outputs {
     separate_inputs(panel, inputs);
   }
 
-  // sums[kChunk][kTokens] of a chunk of outputs, for the `count` tokens of a panel.
+  // sums[chunk_outputs][kTokens] of a chunk of outputs, for the `count` tokens of a panel.
   static inline void multiply(const uint32_t* panel, const SparseWeights& weights, int64_t chunk, const Ahead& next,
                               int64_t count, int32_t* sums) {
     count <= kTokens / 2 ? multiply_outputs_chunk<kOutputsVectors / 2>(panel, weights, chunk, next, sums)

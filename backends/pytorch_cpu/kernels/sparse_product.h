@@ -17,9 +17,8 @@
 #include "activation.h"
 #include "gelu.h"
 
-constexpr int64_t kChunk = 128;  // outputs that are stored at once
-
-// Outputs are divided into chunks, inputs into parts. In each, a form's groups of outputs are ordered by their steps.
+// Outputs are divided into chunks, which are stored at once, inputs into parts. In each, a form's groups of outputs are
+// ordered by their steps.
 struct SparseWeights {
   const void* steps;      // of one (chunk, part) after another, as the form has them
   const int64_t* starts;  // [chunks][parts], of their steps
@@ -29,6 +28,7 @@ struct SparseWeights {
   const float* offset;    // [outputs], zero point of x included
   int64_t inputs, outputs, parts;
   int64_t part_rows;      // of a panel
+  int64_t chunk_outputs;  // a multiple of 64
 };
 
 // sums + the products of four bytes of x in each lane with the four of a weight.
@@ -75,16 +75,16 @@ inline void transpose_panel(uint32_t* panel, const uint8_t* x, int64_t tokens, i
 }
 
 // Lines to fetch into the second-level cache during a chunk's products, `count` rows of `lines`: a share with each of
-// kGroups groups of outputs. Inlined always: GCC takes a function that only prefetches for one that does nothing, and
+// its groups of outputs. Inlined always: GCC takes a function that only prefetches for one that does nothing, and
 // drops its calls.
 struct Prefetch {
   const char* data;
   int64_t row_stride, line_stride;  // bytes
   int64_t lines, count;
 
-  template <int64_t kGroups, int kWrite>
-  __attribute__((always_inline)) void fetch(int64_t group) const {
-    for (int64_t t = count * group / kGroups; t < count * (group + 1) / kGroups; t++)
+  template <int kWrite>
+  __attribute__((always_inline)) void fetch(int64_t group, int64_t groups) const {
+    for (int64_t t = count * group / groups; t < count * (group + 1) / groups; t++)
       for (int64_t i = 0; i < lines; i++) __builtin_prefetch(data + t * row_stride + i * line_stride, kWrite, 2);
   }
 };
@@ -184,7 +184,7 @@ template <int64_t kTokens, int kPacked, bool kGelu>
 inline void store_chunk(const int32_t* sums, const SparseWeights& weights, int64_t chunk, const Activation& to,
                         int64_t first, int64_t count) {
   constexpr int64_t kBytes = 4 / kPacked, kSpan = kPacked * kWidth;
-  const int64_t begin = chunk * kChunk, end = std::min(begin + kChunk, weights.outputs);
+  const int64_t begin = chunk * weights.chunk_outputs, end = std::min(begin + weights.chunk_outputs, weights.outputs);
   if (kPacked == 4 && in_panels(to)) return store_panel<kTokens, kGelu>(sums, weights, begin, end, to, first, count);
   for (int64_t t = 0; t < count; t += kWidth) {
     for (int64_t channel = begin; channel < end; channel += kSpan)
@@ -207,7 +207,8 @@ struct SparseInput {
 template <int64_t kTokens, int64_t kBytes>
 inline Ahead ahead(const SparseInput& x, const SparseWeights& weights, int64_t chunk, int64_t chunks,
                    const Activation& to, int64_t first, int64_t count) {
-  const int64_t begin = chunk * kChunk, width = std::min(kChunk, weights.outputs - begin) * kBytes;
+  const int64_t begin = chunk * weights.chunk_outputs;
+  const int64_t width = std::min(weights.chunk_outputs, weights.outputs - begin) * kBytes;
   const int64_t next = first + kTokens, bytes = (std::min(next + kTokens, x.tokens) - next) * weights.inputs;
   const int64_t lines = bytes > 0 ? bytes / 64 / chunks : 0;
   const Prefetch of_x{(const char*)x.data + next * weights.inputs + chunk * lines * 64, 64, 0, 1, lines};
@@ -223,13 +224,14 @@ inline Ahead ahead(const SparseInput& x, const SparseWeights& weights, int64_t c
 template <class Form, int kPacked, bool kGelu>
 void sparse_product(const SparseInput& x, const SparseWeights& weights, const Activation& to) {
   constexpr int64_t kTokens = Form::kTokens;  // of a panel
-  const int64_t panels = (x.tokens + kTokens - 1) / kTokens, chunks = (weights.outputs + kChunk - 1) / kChunk;
+  const int64_t panels = (x.tokens + kTokens - 1) / kTokens;
+  const int64_t chunks = (weights.outputs + weights.chunk_outputs - 1) / weights.chunk_outputs;
 #pragma omp parallel
   {
     static thread_local Scratch<uint32_t> panel_scratch;
     static thread_local Scratch<int32_t> sum_scratch;
     uint32_t* own = panel_scratch.reserve(round_up(weights.inputs, 4 * kWidth) / 4 * kTokens);
-    int32_t* sums = sum_scratch.reserve(kChunk * kTokens);
+    int32_t* sums = sum_scratch.reserve(weights.chunk_outputs * kTokens);
     const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
     int64_t transposed = -1;
     for (int64_t at = panels * chunks * thread / threads; at < panels * chunks * (thread + 1) / threads; at++) {

@@ -26,10 +26,15 @@ BLOCK = 4  # inputs, or outputs
 _PANEL_BYTES = 32 << 10  # of a part of the inputs, which stays in a first-level cache of 48 KiB
 _LEAST_BLOCKS = 16  # of an output in a part, for which loading and storing its sums pays
 _MOST_BYTES = 64 << 10  # of a part: places in it have 16 bits
-_X = (ctypes.c_void_p, ctypes.c_int32, *[ctypes.c_int64] * 5)  # data, in panels, T, K, N, parts and the rows of each
+# Outputs that are ordered and stored together: the more, the less filling up with zeros; the fewer, the more threads
+# can share few tokens.
+_CHUNK, _SHARED_CHUNK = 512, 128
+_SPAN = 64  # outputs, of which a chunk is a multiple
+# Data, in panels, T, K, N, parts and the rows of each, outputs of a chunk.
+_X = (ctypes.c_void_p, ctypes.c_int32, *[ctypes.c_int64] * 6)
 _CONSTANT = native_library.Function((), ctypes.c_int32)
 _FUNCTIONS = {
-    **dict.fromkeys(("runs_here", "outputs_together", "chunk_outputs"), _CONSTANT),
+    **dict.fromkeys(("runs_here", "outputs_together"), _CONSTANT),
     "panel_tokens": native_library.Function((ctypes.c_int32,), ctypes.c_int32),
     "sut_sparse_product": native_library.Function(
         (*_X, *[ctypes.c_void_p] * 6, *[ctypes.c_int32] * 2, native.ActivationStruct)
@@ -45,6 +50,7 @@ class SparseLayout(NamedTuple):
     counts: Tensor  # int32 [chunks, parts, groups]
     places: Tensor  # int32 [chunks, parts, outputs of a chunk]; where blocks are of outputs, [chunks, parts, groups]
     part_rows: int
+    chunk_outputs: int
     of_outputs: bool  # what blocks are
 
 
@@ -64,7 +70,8 @@ class SparseProduct:
 
     def layout(self, weight: npt.NDArray[np.int8], of_outputs: bool = False) -> SparseLayout:
         """int8 [N, K] as the product reads it, in blocks of inputs or of outputs."""
-        tokens, chunk = self._library.panel_tokens(of_outputs), self._library.chunk_outputs()
+        tokens = self._library.panel_tokens(of_outputs)
+        chunk = min(_CHUNK if torch.get_num_threads() == 1 else _SHARED_CHUNK, -(-len(weight) // _SPAN) * _SPAN)
         if of_outputs:
             return _of_outputs(weight, tokens, chunk)
         return _of_inputs(weight, tokens * BLOCK, chunk, self._library.outputs_together())
@@ -79,10 +86,10 @@ class SparseProduct:
 
         x: uint8 [T, K], contiguous, or in panels; bytes of `to`, too, may be in panels, where N is a multiple of 64.
         """
-        (*tables, part_rows, of_outputs), *factors = weights
+        (*tables, part_rows, chunk, of_outputs), *factors = weights
         pointers = [tensor.data_ptr() for tensor in (*tables, *factors)]
         tokens, inputs = rows_of(x), x.numel() // rows_of(x)
-        sizes = x.dim() == 4, tokens, inputs, len(weights.scale), weights.layout.starts.shape[1], part_rows
+        sizes = x.dim() == 4, tokens, inputs, len(weights.scale), weights.layout.starts.shape[1], part_rows, chunk
         self._library.sut_sparse_product(
             x.data_ptr(), *sizes, *pointers, of_outputs, gelu, native.activation_struct(to)
         )
@@ -107,7 +114,13 @@ def _of_inputs(weight: npt.NDArray[np.int8], row_bytes: int, chunk: int, togethe
     steps["rows"][at] = row * row_bytes
     steps["weights"][at] = cut[segment, part, output, row]
     return _layout(
-        steps.view(np.int16).reshape(len(steps), 3 * together), first, counts, places, cut.shape[3], of_outputs=False
+        steps.view(np.int16).reshape(len(steps), 3 * together),
+        first,
+        counts,
+        places,
+        cut.shape[3],
+        chunk,
+        of_outputs=False,
     )
 
 
@@ -127,12 +140,19 @@ def _of_outputs(weight: npt.NDArray[np.int8], row_bytes: int, chunk: int) -> Spa
     steps["rows"][at, lane] = row * row_bytes
     steps["weights"][at, :, lane] = cut[segment, part, group, row].view(np.int8).reshape(-1, BLOCK)  # [output, input]
     return _layout(
-        steps.view(np.int16).reshape(len(steps), 3 * BLOCK), first, counts, places, cut.shape[3], of_outputs=True
+        steps.view(np.int16).reshape(len(steps), 3 * BLOCK), first, counts, places, cut.shape[3], chunk, of_outputs=True
     )
 
 
 def _layout(
-    steps: npt.NDArray[np.int16], first: Int64, counts: Int64, places: Int64, part_rows: int, *, of_outputs: bool
+    steps: npt.NDArray[np.int16],
+    first: Int64,
+    counts: Int64,
+    places: Int64,
+    part_rows: int,
+    chunk: int,
+    *,
+    of_outputs: bool,
 ) -> SparseLayout:
     return SparseLayout(
         steps=torch.from_numpy(steps),
@@ -140,6 +160,7 @@ def _layout(
         counts=torch.from_numpy(counts.astype(np.int32)),
         places=torch.from_numpy(places.astype(np.int32)),
         part_rows=part_rows,
+        chunk_outputs=chunk,
         of_outputs=of_outputs,
     )
 

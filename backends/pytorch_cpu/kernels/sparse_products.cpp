@@ -31,14 +31,14 @@ int32_t runs_here() {
 // What the layout of a weight depends on.
 int32_t panel_tokens(int32_t of_outputs) { return of_outputs ? kOutputsTokens : kInputsTokens; }
 int32_t outputs_together() { return kTogether; }
-int32_t chunk_outputs() { return kChunk; }
 
 // x: [tokens, inputs], or panels.
 void sut_sparse_product(const uint8_t* x, int32_t in_panels, int64_t tokens, int64_t inputs, int64_t outputs,
-                        int64_t parts, int64_t part_rows, const void* steps, const int64_t* starts,
-                        const int32_t* counts, const int32_t* places, const float* scale, const float* offset,
-                        int32_t of_outputs, int32_t has_gelu, Activation to) {
-  const SparseWeights weights{steps, starts, counts, places, scale, offset, inputs, outputs, parts, part_rows};
+                        int64_t parts, int64_t part_rows, int64_t chunk_outputs, const void* steps,
+                        const int64_t* starts, const int32_t* counts, const int32_t* places, const float* scale,
+                        const float* offset, int32_t of_outputs, int32_t has_gelu, Activation to) {
+  const SparseWeights weights{steps,  starts,  counts, places,    scale,        offset,
+                              inputs, outputs, parts,  part_rows, chunk_outputs};
   const auto product = of_outputs ? (has_gelu ? sparse_product<Outputs, true> : sparse_product<Outputs, false>)
                                   : (has_gelu ? sparse_product<Inputs, true> : sparse_product<Inputs, false>);
   product({x, tokens, in_panels != 0}, weights, to);
