@@ -91,6 +91,7 @@ def _speed(args: argparse.Namespace, values: Mapping[str, Any], toml: Mapping[st
             f"found --model with --speed, which takes its models without a flag. Type: --speed {values['model']}"
         )
     rungs = [published.rung(word) for word in args.presets or published.RUNGS]
+    published.require_sizes(rungs)
     chosen = {**toml, **values}
     asked = {name: value for name, value in _LADDER.items() if name not in chosen and "preset" not in chosen}
     configs = [settings_of(resolve({**asked, **values, "model": one.model}, toml)) for one in rungs]

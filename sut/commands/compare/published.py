@@ -7,7 +7,7 @@ those of the submissions that the sources name; samples/s are Offline on two Xeo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sut.errors import UsageError
@@ -128,6 +128,15 @@ def rung(word: str) -> Rung:
 
     is_random = word in RANDOM_GEOMETRIES or f"{word}-h384" in RANDOM_GEOMETRIES
     return Rung(name=word, model=f"{RANDOM}{word}" if is_random else word, title=word)
+
+
+def require_sizes(rungs: Iterable[Rung]) -> None:
+    """Raise BackendError if random weights of a rung cannot be made; nothing is loaded."""
+    from backends.bert.checkpoints import find_model
+
+    for one in rungs:
+        if one.is_random:
+            find_model(one.model)
 
 
 def markdown() -> Iterator[str]:

@@ -42,6 +42,14 @@ def test_zeros_are_a_share() -> None:
         published.rung("bert-large@100")
 
 
+@pytest.mark.parametrize("word", ["bert-large@50:2x2", "mobilebert@50:structured", "bert-tiny@75:structured"])
+def test_zeros_that_a_model_cannot_have_are_refused_before_the_first_run(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--speed", "bert-tiny", word]) == USAGE
+    assert "pattern" in capsys.readouterr().err
+
+
 def test_the_guide_has_the_published_table() -> None:
     page = (ROOT / "docs" / "guide" / "open-division.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in published.markdown() if line not in page] == []
