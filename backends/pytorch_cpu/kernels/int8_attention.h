@@ -101,17 +101,6 @@ struct Int8Scratch {
   Scratch<WeightWords> weights;
 };
 
-// Fetches the lines after these queries', keys' and values': the next head's. Rows are far apart, so the processor does
-// not foresee them. Inlined always: GCC takes a function that only prefetches for one that does nothing, and drops its
-// calls.
-__attribute__((always_inline)) inline void fetch_next(const Int8Qkv& qkv, int64_t first, int64_t count, int64_t line,
-                                                      int64_t width) {
-  for (int64_t part = 0; part < 3; part++) {
-    const Lines next = qkv.lines(first, part * width + line + kLine);
-    for (int64_t i = 0; i < count; i++) _mm_prefetch(next.row(i), _MM_HINT_T1);
-  }
-}
-
 // One head of 16 × kGroups channels of the sample of tokens [first, first + length).
 template <int kGroups>
 inline void attend(const Int8Qkv& qkv, int64_t heads, int64_t head, int64_t first, int64_t length,
@@ -129,7 +118,6 @@ inline void attend(const Int8Qkv& qkv, int64_t heads, int64_t head, int64_t firs
   Int8Products::lay_out_values(values, qkv.lines(first, 2 * width + line), length, padded);
   for (int64_t q = 0; q < length; q += kQueries) {
     const int64_t count = std::min(kQueries, length - q);
-    fetch_next(qkv, first + q, count, line, width);
     Uint32s words[16];  // [four channels][query]
     Int32s high[kSize], low[kSize];
 #pragma GCC unroll 16
