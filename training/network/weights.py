@@ -57,7 +57,7 @@ def _found(path: Path) -> Path:
     if found is None or found.suffix == GRAPH_SUFFIX:
         raise BackendError(
             f"expected a checkpoint (a directory with model.safetensors or pytorch_model.bin, a file of tensors, or "
-            f"TensorFlow's model.ckpt), found none at {path}. Type another init_checkpoint."
+            f"TensorFlow's model.ckpt), found none at {path}. Type another checkpoint to start from."
         )
     return found
 
@@ -96,7 +96,7 @@ def _require_encoder(
         if names:
             raise BackendError(
                 f"expected the encoder of this geometry in {path}, found {len(names)} tensors {problem}, including "
-                f"{names[0]}. Type the checkpoint's own model, or another init_checkpoint."
+                f"{names[0]}. Type the checkpoint's own model, or another checkpoint to start from."
             )
 
 
@@ -107,6 +107,6 @@ def _as(path: Path, name: str, parameter: Tensor, tensor: Any) -> Tensor:
     if tuple(tensor.shape) != tuple(parameter.shape):
         raise BackendError(
             f"expected {name} of shape {tuple(parameter.shape)} in {path}, found {tuple(tensor.shape)}. "
-            f"Type the checkpoint's own model, or another init_checkpoint."
+            f"Type the checkpoint's own model, or another checkpoint to start from."
         )
     return torch.from_numpy(finite_float32(path, name, np.array(tensor)))
