@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import published
 import pytest
 import records
 from plain_onnx import write_plain_onnx
@@ -136,8 +137,20 @@ def test_a_graph_is_described_as_it_is(tmp_path: Path, logs: Logs, quantized: bo
     assert ("No calibration by this package" in (root / where.calibration).read_text()) == quantized
     loaded = weights.describe(replace(made.request.run, backend="pytorch"))
     assert loaded.types == "fp32" and ("read as fp32 from int8" in loaded.transformations) == quantized
-    ranged = weights.describe(replace(made.request.run, backend="pytorch", precision="int8"))
-    assert ("with the scales in the file" in ranged.transformations) == quantized
+    rounded = weights.describe(replace(made.request.run, backend="pytorch", precision="int8"))
+    assert "balanced and calibrated" in rounded.transformations  # the file has no scales of inputs
+
+
+def test_the_scales_in_a_file_are_described(tmp_path: Path) -> None:
+    tensors = random_tensors(SMALL, 1)
+    sites = ("qkv", "attention_output", "ffn_inner", "ffn_output")
+    inputs = {(layer, site): 4.0 for layer in range(SMALL.num_hidden_layers) for site in sites}
+    path = published.fake_quant_onnx(tmp_path, SMALL, tensors, published.naive_ranges(SMALL, tensors, inputs))
+    described = weights.describe(RunConfig(model=str(path), backend="pytorch", precision="int8"))
+    assert (
+        described.transformations
+        == "read as fp32 from int8 in the file, then rounded to int8 with the scales in the file"
+    )
 
 
 def test_runs_of_different_files_are_not_packed(tmp_path: Path, logs: Logs) -> None:
