@@ -20,9 +20,8 @@ run: $(VENV)/.core ## an MLPerf run of the embedded demo; ARGS, such as "--mode 
 JOBS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder --timeout 120
 
-# Whole commands first: the small files at the end leave no process without work.
 test: $(VENV)/.dev ## all tests but test-docs; ARGS go to pytest
-	$(PYTEST) tests/end_to_end tests/integration tests/unit $(ARGS)
+	$(PYTEST) tests/unit tests/integration tests/end_to_end $(ARGS)
 
 # Unit tests do not wait: a third process would only import everything once more.
 test-fast: JOBS = 2
