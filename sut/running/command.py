@@ -104,7 +104,6 @@ def _measure(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         _fail_after_the_clock(prepared, record, error)
         raise
-    program.ignore_interrupts()
     terminal_report.closing(prepared, rows)
     return code
 

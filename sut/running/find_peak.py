@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from foundation import program
 from foundation.people_numbers import figure
 from sut.errors import INVALID, VALID, RunFailedError, UserError
 from sut.executors.base import Executor, Ready
@@ -58,7 +57,6 @@ def run(prepared: Prepared, executor: Executor, ready: list[Ready]) -> int:
     found, prepared = peak(probes), prepared.after_test()
     record = recording.with_nodes(record, executor)
     ended = recording.finish(record, prepared, "PEAK" if found else "INVALID", _found(probes))
-    program.ignore_interrupts()
     terminal_report.closing(prepared, _rows(found, len(probes)) + terminal_report.hint_rows(ended))
     return VALID if found else INVALID
 

@@ -17,7 +17,7 @@ from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.formats import weight_types
 from backends.quantization import engine_store
-from foundation import file_stamps
+from foundation import file_stamps, program
 from foundation.bounded_readers import UnreadableError, read_bytes
 from qsl import tokenizer_files
 from sut.executors.base import Executor, Ready
@@ -120,7 +120,11 @@ def with_progress(record: RunRecord, scheduler: Scheduler) -> RunRecord:
 def finish(
     record: RunRecord, prepared: Prepared, verdict: Verdict, result: Result, reasons: Sequence[str] = ()
 ) -> RunRecord:
-    """Write the record of a finished run and return it. Raises RunFailedError if it cannot be written."""
+    """Write the record of a finished run, which nothing interrupts from then on, and return it.
+
+    Raises:
+        RunFailedError: it cannot be written.
+    """
     paths = asdict(prepared.config)
     found = checksums(prepared.config, prepared.model, known(prepared))
     if changed := file_stamps.changed(prepared.stamps):  # what was hashed just now is not what ran
@@ -128,6 +132,7 @@ def finish(
     ended = replace(
         record, checksums=found, weight_types=_weight_types(prepared.model), result=result, notices=prepared.notices
     )
+    program.ignore_interrupts()
     return _end(ended, verdict, tuple(reasons))
 
 
