@@ -8,6 +8,7 @@ nothing about the model: it has seen a few hundred questions. Exit code 1: an in
     python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json    # 15 minutes on 2 cores for each seed
     python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json --halves first    # one model, half as long
     python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json --seeds 1 2 3 --folder runs/real-weights
+    python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json --recipes qat pruned
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from rich.table import Table
 from benchmarks.real_weights import answers, compared, folds
 from benchmarks.real_weights.answers import Answers
 from benchmarks.real_weights.compared import Kept
-from benchmarks.real_weights.folds import Fold
+from benchmarks.real_weights.folds import FINE_TUNED, Fold
 from foundation import program, terminal
 from foundation.errors import INVALID, VALID, UserError
 from qsl import feature_cache
 from sut.machine import facts as machine_facts
 
 Engine = tuple[str, str]  # backend and precision
+Measured = tuple[str, str, str]  # how the model was made, and the engine
 REFERENCE: Engine = ("pytorch", "fp32")
 CALIBRATED: tuple[Engine, ...] = (("pytorch", "int8"), ("onnxruntime", "int8"))  # by this package: held to --least
 OTHERS: tuple[Engine, ...] = (("pytorch", "bf16"), ("openvino", "int8"), ("onnxruntime", "int8-dynamic"))
@@ -44,23 +46,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    kept = {engine: compared.kept(one, found[REFERENCE]) for engine, one in found.items()}
+    reference = found[FINE_TUNED, *REFERENCE]
+    kept = {of: compared.kept(one, reference) for of, one in found.items()}
     _show(kept, options)
-    return VALID if all(kept[engine].share >= options.least for engine in CALIBRATED) else INVALID
+    return VALID if all(kept[FINE_TUNED, *engine].share >= options.least for engine in CALIBRATED) else INVALID
 
 
-def _measured(options: argparse.Namespace) -> dict[Engine, list[Answers]]:
+def _measured(options: argparse.Namespace) -> dict[Measured, list[Answers]]:
     """The answers of each engine that is installed, for all models, as they are trained."""
-    found: dict[Engine, list[Answers]] = {engine: [] for engine in (REFERENCE, *CALIBRATED, *OTHERS)}
+    found: dict[Measured, list[Answers]] = {(FINE_TUNED, *engine): [] for engine in (REFERENCE, *CALIBRATED, *OTHERS)}
+    found |= {(recipe, *engine): [] for recipe in options.recipes for engine in (REFERENCE, *CALIBRATED)}
     for fold in folds.made(
-        options.model, options.dataset, options.seeds, options.halves, options.folder, options.threads
+        options.model, options.dataset, options.seeds, options.halves, options.folder, options.threads, options.recipes
     ):
-        for engine in tuple(found):
-            if one := _answers(fold, engine, options):
-                found[engine].append(one)
-                print(f"{fold.model}: {' '.join(engine)}: F1 {one.score.f1:.2f}", file=sys.stderr, flush=True)
+        for of in [one for one in found if one[0] == fold.made_by]:
+            _, backend, precision = of
+            if one := _answers(fold, (backend, precision), options):
+                found[of].append(one)
+                print(f"{fold.model}: {backend} {precision}: F1 {one.score.f1:.2f}", file=sys.stderr, flush=True)
             else:
-                del found[engine]
+                del found[of]
     return found
 
 
@@ -74,12 +79,12 @@ def _answers(fold: Fold, engine: Engine, options: argparse.Namespace) -> Answers
         return None
 
 
-def _show(kept: dict[Engine, Kept], options: argparse.Namespace) -> None:
-    table = Table("backend", "precision", *compared.COLUMNS, box=None)
-    for engine, one in kept.items():
-        table.add_row(*engine, *one.row)
+def _show(kept: dict[Measured, Kept], options: argparse.Namespace) -> None:
+    table = Table("model", "backend", "precision", *compared.COLUMNS, box=None)
+    for of, one in kept.items():
+        table.add_row(*of, *one.row)
     terminal.console().print(table)
-    engines = [[*engine, asdict(one)] for engine, one in kept.items()]
+    engines = [[*of, asdict(one)] for of, one in kept.items()]
     print(json.dumps({"seeds": options.seeds, "halves": options.halves, "engines": engines}))
 
 
@@ -90,6 +95,13 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_flags(parser)
+    parser.add_argument(
+        "--recipes",
+        nargs="+",
+        choices=folds.RECIPES,
+        default=(),
+        help="models to make of each fine-tuned one, too (default: none)",
+    )
     parser.add_argument("--least", type=float, default=99.0, help="percent of fp32's F1 (default: %(default)s)")
     return parser.parse_args(argv)
 

@@ -1,7 +1,8 @@
 """Models to measure: a pre-trained BERT, fine-tuned on one half of the questions of a SQuAD file, for the other half.
 
-Each seed divides the file again and gives two models, so that each question is answered once a seed, by a model that
-was not trained on it. Finished models are kept, and a training that was interrupted goes on from its checkpoint.
+From each one that is fine-tuned others can be made: trained on in int8's arithmetic, or pruned. Each seed divides the
+file again and gives two models of a kind, so each question is answered once a seed, by a model that was not trained on
+it. Finished models are kept, and a training that was interrupted goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -17,18 +18,41 @@ from qsl.data_file import DataFile
 from qsl.squad import SquadDataSet
 from sut.errors import RunFailedError
 
+FINE_TUNED = "fine-tuned"
 HALVES = tuple(Path(name).stem for name in squad_halves.NAMES)
 # One evaluation, at the end: the weights that score best on the questions to measure would flatter fp32 alone.
-RECIPE = ("--epochs", "10", "--rate", "1e-4", "--batch", "16", "--evaluations", "1", "--precision", "bf16")
+_COMMON = ("--batch", "16", "--evaluations", "1")
+_FINE_TUNING = ("--epochs", "10", "--rate", "1e-4", "--precision", "bf16")
+_TAUGHT = ("--spans", "0", "--relations", "0", "--states", "1", "--dropout", "0")  # by the fine-tuned model alone
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made from a fine-tuned one."""
+
+    module: str
+    models: tuple[str, ...]  # flags that get the fine-tuned model
+    flags: tuple[str, ...]
+
+
+RECIPES = {
+    "qat": Recipe(
+        "training.distill", ("--teacher", "--student", "--init"), (*_TAUGHT, *("--epochs=3", "--rate=2e-5", "--qat=1"))
+    ),
+    "pruned": Recipe(
+        "training.prune", ("--model",), ("--sparsity=0.8", "--ramp=0", "--epochs=10", "--rate=1e-4", "--qat=0.2")
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A fine-tuned model, the half that it was trained on, and the half to test it on."""
+    """A model, the half that it was trained on, and the half to test it on."""
 
     model: Path
     trained_on: Path
     tested_on: Path
+    made_by: str = FINE_TUNED
 
     @property
     def weights(self) -> Path:
@@ -42,7 +66,13 @@ class Fold:
 
 
 def made(
-    model: Path, dataset: Path, seeds: Sequence[int], halves: Sequence[str], folder: Path, threads: int
+    model: Path,
+    dataset: Path,
+    seeds: Sequence[int],
+    halves: Sequence[str],
+    folder: Path,
+    threads: int,
+    recipes: Sequence[str] = (),
 ) -> Iterator[Fold]:
     """The models of each seed, as they are trained.
 
@@ -50,6 +80,7 @@ def made(
         model: a pre-trained BERT in Hugging Face's form.
         dataset: a SQuAD v1.1 file with answers.
         halves: those to train on, of HALVES.
+        recipes: of RECIPES; each makes another model from each one that is fine-tuned.
 
     Raises:
         DatasetError, RunFailedError: a file cannot be used, or a training failed.
@@ -58,18 +89,26 @@ def made(
         at = folder / f"seed-{seed}"
         both = squad_halves.write(dataset, seed, at)
         for trained_on, tested_on in (both, both[::-1]):
-            fold = Fold(at / f"trained-on-{trained_on.stem}", trained_on, tested_on)
             if trained_on.stem not in halves:
                 continue
-            if not fold.weights.is_file():
-                _train(model, fold, seed, threads)
+            fold = Fold(at / f"trained-on-{trained_on.stem}", trained_on, tested_on)
+            _trained(fold, "training.finetune", ("--model", model, *_FINE_TUNING), seed, threads)
             yield fold
+            for name in recipes:
+                recipe = RECIPES[name]
+                one = Fold(fold.model.with_name(f"{fold.model.name}-{name}"), trained_on, tested_on, name)
+                models = [word for flag in recipe.models for word in (flag, fold.model)]
+                _trained(one, recipe.module, (*models, *recipe.flags), seed, threads)
+                yield one
 
 
-def _train(model: Path, fold: Fold, seed: int, threads: int) -> None:
+def _trained(fold: Fold, module: str, flags: Sequence[str | Path], seed: int, threads: int) -> None:
+    """Train the model of a fold, unless it is there."""
+    if fold.weights.is_file():
+        return
     print(f"training {fold.model}", file=sys.stderr, flush=True)
-    files = ("--model", model, "--train", fold.trained_on, "--dev", fold.tested_on, "--output", fold.model)
+    files = ("--train", fold.trained_on, "--dev", fold.tested_on, "--output", fold.model)
     run = ("--run-dir", fold.model.with_name(f"{fold.model.name}-run"), "--seed", seed, "--threads", threads)
-    command = [sys.executable, "-m", "training.finetune", *map(str, (*files, *run)), *RECIPE]
+    command = [sys.executable, "-m", module, *map(str, (*flags, *files, *run)), *_COMMON]
     if code := subprocess.run(command, stdout=sys.stderr, check=False).returncode:
         raise RunFailedError(f"expected a model in {fold.model}, found that its training ended with exit code {code}.")

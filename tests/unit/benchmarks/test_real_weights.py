@@ -58,11 +58,16 @@ def test_models_that_are_there_are_not_trained_again(tmp_path: Path) -> None:
     demo.write(tmp_path / "dev.json", "dev", questions=8)
     for half in folds.HALVES:
         shutil.copytree(MODEL, tmp_path / "seed-3" / f"trained-on-{half}")
+    shutil.copytree(MODEL, tmp_path / "seed-3" / "trained-on-second-pruned")
     made = [
-        [fold.trained_on.name for fold in folds.made(MODEL, tmp_path / "dev.json", [3], halves, tmp_path, threads=1)]
-        for halves in (folds.HALVES, ("second",))
+        [(one.trained_on.name, one.made_by) for one in folds.made(MODEL, file, [3], halves, tmp_path, 1, recipes)]
+        for file in [tmp_path / "dev.json"]
+        for halves, recipes in ((folds.HALVES, ()), (("second",), ("pruned",)))
     ]
-    assert made == [["first.json", "second.json"], ["second.json"]]
+    assert made == [
+        [("first.json", "fine-tuned"), ("second.json", "fine-tuned")],
+        [("second.json", "fine-tuned"), ("second.json", "pruned")],
+    ]
 
 
 @pytest.mark.parametrize(("commit", "kept"), [("abc", True), ("abc-dirty", False)])
