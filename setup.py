@@ -25,15 +25,20 @@ FLAGS = {
     "avx512vnni": [*AVX512, "-mavx512vnni"],
     "avx512bf16": [*AVX512, "-mavx512bf16"],
     "amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-mamx-int8"],
+    "dotprod": ["-march=armv8.2-a+dotprod"],
+    "i8mm": ["-march=armv8.2-a+dotprod+i8mm"],
 }
-X86 = platform.machine() in ("x86_64", "AMD64")
-BUILT = {"portable"} | (set(FLAGS) - ({"amx"} if sys.platform != "linux" else set()) if X86 else set())
+OF_X86 = {"avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16"}
+OF_MACHINE = {"x86_64": OF_X86, "AMD64": OF_X86}
+OF_LINUX = {"x86_64": {"amx"}, "aarch64": {"dotprod", "i8mm"}}  # which it must grant, or say that they are there
+BUILT = {"portable"} | OF_MACHINE.get(platform.machine(), set())
+BUILT |= OF_LINUX.get(platform.machine(), set()) if sys.platform == "linux" else set()
 COMPILED = ["-O3", "-std=c++17", "-Wall", "-Wno-psabi"]
 OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 LIBRARIES = (  # folder, C++ file, the library's name without its instruction set, instruction sets, more flags
     (KERNELS, "kernels.cpp", "_", ("portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"), []),
-    (KERNELS, "products.cpp", "_products_", ("avx512vnni", "amx"), []),
-    (KERNELS, "int8_attention.cpp", "_int8_attention_", ("avx512vnni", "amx"), []),
+    (KERNELS, "products.cpp", "_products_", ("avx512vnni", "amx", "dotprod", "i8mm"), []),
+    (KERNELS, "int8_attention.cpp", "_int8_attention_", ("avx512vnni", "amx", "dotprod", "i8mm"), []),
     (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", "avxvnni", "avx512vnni"), []),
     (KERNELS, "mobilebert.cpp", "_mobilebert_", ("avx512vnni", "amx"), ["-mavx512vnni"]),
     (TRAINING, "training.cpp", "_", ("portable", "avx2", "avx512"), []),

@@ -47,7 +47,12 @@ LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 KERNELS = ("embed", "attention", "add_norm")
 ATTENTIONS = ("int8", "16-bit")
-OURS = {"tiles": "amx", "vectors": "avx512vnni"}  # our own products of int8, and their variants
+OURS = {  # our own products of int8, and their variants
+    "tiles": "amx",
+    "vectors": "avx512vnni",
+    "i8mm": "i8mm",
+    "dotprod": "dotprod",
+}
 Times = Counter[str]
 
 

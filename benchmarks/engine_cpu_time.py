@@ -34,7 +34,12 @@ from benchmarks.breakdown import Variant
 from foundation import freed_memory, native_library, program, terminal
 
 _LOOPS = 200_000  # of the instruction, about 5 ms
-_LIBRARIES = {"tiles": "_products_amx", "vpdpbusd": "_avx512vnni"}  # with a loop of this instruction
+_LIBRARIES = {  # with a loop of this instruction
+    "tiles": "_products_amx",
+    "vpdpbusd": "_avx512vnni",
+    "smmla": "_products_i8mm",
+    "sdot": "_products_dotprod",
+}
 
 
 def instruction_peak(instruction: str) -> float | None:

@@ -14,7 +14,7 @@ from backends.bert.checkpoints import read_weights
 from backends.bert.encoder import EncoderConfig
 from backends.bert.layer_widths import Widths
 from backends.bert.model import Model
-from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert, weight_zeros
+from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert, product_trial, weight_zeros
 from backends.pytorch_cpu.kernels import CpuKernels, chain, int8_product, sparse_product
 from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer
 from backends.pytorch_cpu.weight_zeros import Zeros
@@ -41,7 +41,8 @@ class _Packed(NamedTuple):
 
 
 def _bert(engine: QuantizedModel, best: CpuKernels) -> Run:
-    return packed_bert.from_engine(engine, best, int8_product.find(), sparse_product.find())
+    product = product_trial.chosen(engine, best, int8_product.find())
+    return packed_bert.from_engine(engine, best, product, sparse_product.find())
 
 
 def _mobilebert(engine: QuantizedModel, best: CpuKernels) -> Run:

@@ -6,7 +6,6 @@ it (a LayerNorm, an attention, another layer) writes that directly and nothing i
 
 from __future__ import annotations
 
-import platform
 import warnings
 from functools import partial
 from typing import Any, Protocol
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 
 from backends.pytorch_cpu import sparse_trial, weight_zeros
 from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, sparse_product
-from backends.pytorch_cpu.kernels.base import LINE_BYTES
+from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES, LINE_BYTES
 from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from backends.quantization.int8_model import QuantizedLinear
@@ -146,7 +145,7 @@ class Int8SparseLinear:
 def _scale_and_offset(linear: QuantizedLinear) -> tuple[Tensor, Tensor]:
     """float32 [N] each: y = (x · weightᵀ) * scale + offset, with the bytes x as they are stored."""
     scale = linear.weight_scale * np.float32(linear.input_scale)
-    sums = linear.weight.sum(1, dtype=np.int64) * linear.input_zero_point
+    sums = linear.weight.sum(1, dtype=np.int64) * (linear.input_zero_point - BYTE_SHIFT)
     offset = (linear.bias - sums * scale.astype(np.float64)).astype(np.float32)
     return as_tensor(scale), as_tensor(offset)
 
@@ -218,9 +217,7 @@ def _dense_int8_linear(
 def input_encoding(linear: QuantizedLinear) -> Encoding:
     """How the input of a layer in int8 is stored: bytes."""
     factors = 1 / (linear.input_smooth * linear.input_scale)
-    # x86 multiplies uint8 by int8; ARM's fast instructions need two operands of the same type.
-    dtype, shift = (torch.int8, 128) if platform.machine() in ("aarch64", "arm64") else (torch.uint8, 0)
-    return Encoding(dtype, as_tensor(factors), linear.input_zero_point - shift)
+    return Encoding(BYTES, as_tensor(factors), linear.input_zero_point - BYTE_SHIFT)
 
 
 def as_tensor(array: npt.NDArray[Any]) -> Tensor:

@@ -35,7 +35,11 @@ from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
 
 _FLOAT = Encoding(torch.float32)
-_INT8_ATTENTION = {"avx512bf16": "avx512vnni", "avx512vnni": "avx512vnni"}  # by the kernels next to oneDNN's products
+_INT8_ATTENTION = {  # by the kernels next to oneDNN's products
+    "avx512bf16": ("avx512vnni",),
+    "avx512vnni": ("avx512vnni",),
+    "portable": ("i8mm", "dotprod"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,14 +148,15 @@ def from_engine(
 
     @functools.cache
     def attention(layer: int) -> Int8Attention | None:
-        variant = product.variant if product and in_blocks else _INT8_ATTENTION.get(kernels.name)
+        variants = (product.variant,) if product and in_blocks else _INT8_ATTENTION.get(kernels.name, ())
         ranges = engine.attention(layer)
-        if variant is None or ranges is None:
+        if ranges is None:
             return None
         scales = QkvScales(*(as_tensor(part) for part in ranges))
         following = linear(layer, "attention_output").input_encoding
         heads = len(scales.scale) // (3 * engine.config.head_size)
-        return int8_attention.find(scales, heads, following, variant)
+        found = (int8_attention.find(scales, heads, following, variant) for variant in variants)
+        return next(filter(None, found), None)
 
     @functools.cache
     def linear(layer: int, name: str) -> LinearLayer:

@@ -19,6 +19,7 @@ import torch
 
 from backends.bert.encoder import EncoderConfig
 from backends.pytorch_cpu.kernels import Encoding, int8_product
+from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
 from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
 from foundation import freed_memory
 
@@ -52,13 +53,13 @@ def kernels(precision: str, product: Product) -> Iterator[Call]:
 
 
 def onednn_int8(m: int, k: int, n: int) -> Iterator[Call]:
-    """oneDNN's uint8 by int8 products, with each output type that the next operation may need."""
-    x = torch.randint(0, 256, (m, k), dtype=torch.uint8)
+    """oneDNN's products of bytes by int8, with each output type that the next operation may need."""
+    x = torch.randint(0, 256, (m, k), dtype=torch.uint8).view(BYTES)
     packed = torch.ops.onednn.qlinear_prepack(torch.randint(-127, 128, (n, k), dtype=torch.int8), [m, k])
     scales, zeros, bias = torch.full((n,), 0.01), torch.zeros(n, dtype=torch.int32), torch.randn(n)
-    for dtype, scale, zero in ((torch.uint8, 0.05, 128), (torch.bfloat16, 1.0, 0), (torch.float32, 1.0, 0)):
+    for dtype, scale, zero in ((BYTES, 0.05, 128 - BYTE_SHIFT), (torch.bfloat16, 1.0, 0), (torch.float32, 1.0, 0)):
         yield lambda dtype=dtype, scale=scale, zero=zero: torch.ops.onednn.qlinear_pointwise(  # type: ignore[misc]
-            x, 0.02, 128, packed, scales, zeros, bias, scale, zero, dtype, "none", [], "none"
+            x, 0.02, 128 - BYTE_SHIFT, packed, scales, zeros, bias, scale, zero, dtype, "none", [], "none"
         )
 
 
@@ -66,10 +67,10 @@ def our_int8(m: int, k: int, n: int, product: Int8Product | None) -> Iterator[Ca
     """Our own product, where it runs."""
     if product is None or not product.fits(k, n):
         return
-    x = Encoding(torch.uint8, in_blocks=True).empty(m, k).values.random_(0, 256)
+    x = Encoding(BYTES, in_blocks=True).empty(m, k).values.random_(0, 128)
     panels = product.panels(torch.randint(-127, 128, (n, k), dtype=torch.int8))
     weights = Int8Weights(panels, torch.full((n,), 2e-4), torch.randn(n))
-    for output in (Encoding(torch.uint8, torch.full((n,), 20.0), 128, True), Encoding(torch.bfloat16)):
+    for output in (Encoding(BYTES, torch.full((n,), 20.0), 128 - BYTE_SHIFT, True), Encoding(torch.bfloat16)):
         to = output.empty(m, n)
         yield lambda to=to: product(x, weights, False, to)  # type: ignore[misc]
 

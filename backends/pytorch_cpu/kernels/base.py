@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import NamedTuple, Protocol
 
 import torch
@@ -19,6 +20,8 @@ class LayerNorm(NamedTuple):
 _BLOCK_ROWS = 32  # that a product reads at once, at most
 _ROWS_BETWEEN = 12  # blocks of channels: at a multiple of 2 KiB, a few sets of the cache would hold all lines of a row
 LINE_BYTES = 64  # of a cache line
+# x86 multiplies uint8 by int8; ARM's fast instructions need two operands of the same type, so bytes are 128 lower.
+BYTES, BYTE_SHIFT = (torch.int8, 128) if platform.machine() in ("aarch64", "arm64") else (torch.uint8, 0)
 Ids = tuple[Tensor, Tensor, Tensor]  # input, token type and position ids, int64 [T] each
 
 

@@ -1,5 +1,5 @@
-// The int8 attention, as C functions on plain pointers; setup.py builds it for AMX and for AVX-512 with VNNI.
-// int8_attention.py calls it.
+// The int8 attention, as C functions on plain pointers; setup.py builds it for AMX, for AVX-512 with VNNI, and
+// for ARM with i8mm or dotprod. int8_attention.py calls it.
 #include "int8_attention.h"
 
 extern "C" {
@@ -10,6 +10,8 @@ const char* built_from() { return BUILT_FROM; }
 int32_t runs_here() {
 #if defined(__AMX_INT8__)
   return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && has_tiles();
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return has_row_pairs();
 #else
   return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq");

@@ -1,4 +1,4 @@
-"""Attention on int8 queries, keys and values, in AMX tiles or AVX-512 VNNI, in C++; and its twin in PyTorch.
+"""Attention on int8 queries, keys and values, in AMX tiles, AVX-512 VNNI or on ARM, in C++; and its twin in PyTorch.
 
 The product before it writes the bytes, with half of bfloat16's traffic. Weights of the softmax have 16 bits, and are
 divided by the sum of these integers, so that rounding them keeps their sum. The twin does not round them.
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from backends.pytorch_cpu.kernels import native, reference
-from backends.pytorch_cpu.kernels.base import LINE_BYTES, Activation, Encoding, by_row
+from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES, LINE_BYTES, Activation, Encoding, by_row
 from foundation import native_library
 from foundation.native_library import Function
 
 HEAD_SIZES = (16, 32, 64)  # channels of one head, or of several, are a cache line
-VARIANTS = ("amx", "avx512vnni")
+VARIANTS = ("amx", "avx512vnni", "i8mm", "dotprod")
 _LOG2_E = 1 / math.log(2)
-_ZERO_POINT = 128
+_ZERO_POINT = 128 - BYTE_SHIFT
 _FUNCTIONS = {
     "runs_here": Function((), ctypes.c_int32),
     "sut_int8_attention": Function(
@@ -50,11 +50,11 @@ class Int8Attention:
 
     def __init__(self, library: ctypes.CDLL, scales: QkvScales, heads: int, to: Encoding, in_blocks: bool) -> None:
         self._library, self._heads, self.scales = library, heads, scales
-        self.encoding = Encoding(torch.uint8, 1 / scales.scale, _ZERO_POINT, in_blocks)
+        self.encoding = Encoding(BYTES, 1 / scales.scale, _ZERO_POINT, in_blocks)
         query, key, value = scales.scale.view(3, heads, -1)
         self._head_size = value.shape[1]
         assert to.multiplier is not None
-        shift = scales.shift[-value.numel() :] * to.multiplier + to.zero_point
+        shift = scales.shift[-value.numel() :] * to.multiplier + (to.zero_point + BYTE_SHIFT)
         self._factors = (
             query[:, 0] * key[:, 0] * (_LOG2_E / self._head_size**0.5),
             value.flatten() * to.multiplier,
@@ -74,7 +74,7 @@ def find(scales: QkvScales, heads: int, to: Encoding, variant: str) -> Int8Atten
     Tiles read queries, keys and values in blocks of channels, vectors by row.
     """
     width = len(scales.scale) // 3
-    if width // heads not in HEAD_SIZES or width % LINE_BYTES or to.dtype != torch.uint8:
+    if width // heads not in HEAD_SIZES or width % LINE_BYTES or to.dtype != BYTES:
         return None
     library = load(variant)
     return None if library is None else Int8Attention(library, scales, heads, to, in_blocks=variant == "amx")

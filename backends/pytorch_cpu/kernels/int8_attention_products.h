@@ -1,7 +1,5 @@
-// The two products of int8 attention, in AMX tiles or in vectors by VNNI, and how each lays out keys and values. In both,
-// 16 queries stand next to each other: a vector, or a row of a tile, has one key's scores or one channel's sums of all 16.
-//
-// Keys stay unsigned, as they are stored. That adds 128 times a query's sum to all its scores, which no softmax sees.
+// The two products of int8 attention, in AMX tiles, in vectors by VNNI or, on ARM, by pairs of rows, and how each lays
+// out its operands.
 //
 // A softmax's weights have 16 bits, since eight would round a long tail to zero. Their high and low bytes are multiplied
 // with the values one after the other, so a word of the values is read once for both.
@@ -11,12 +9,9 @@
 #include "activation.h"
 #include "tiles.h"
 
-constexpr int64_t kLine = 64;      // channels of a line, a byte each
-constexpr int64_t kQueries = 16;   // at a time
-constexpr int64_t kTileKeys = 64;  // in a tile of weights
-constexpr int64_t kTile = 1024;    // bytes
+constexpr int64_t kLine = 64;  // channels of a line, a byte each
 
-// The lines of a sample's tokens: bytes with zero point 128, one head's or several small ones'.
+// The lines of a sample's tokens: bytes of one head or of several small ones.
 struct Lines {
   const uint8_t* data;
   int64_t stride;
@@ -24,9 +19,7 @@ struct Lines {
   const uint8_t* row(int64_t i) const { return data + i * stride; }
 };
 
-inline __m512i to_signed(__m512i bytes) { return _mm512_xor_si512(bytes, _mm512_set1_epi8((char)0x80)); }
-
-// Four keys' weights for each of 16 queries, and the order of the keys in a word: the cheapest to join.
+// Four keys' weights for each query of a vector, and the order of the keys in a word: the cheapest to join.
 struct WeightWords {
   Uint32s high, low;
 };
@@ -36,6 +29,55 @@ inline WeightWords join_weights(Int32s a, Int32s b, Int32s c, Int32s d) {
   const Uint32s even = (Uint32s)a | (Uint32s)b << 16, odd = (Uint32s)c | (Uint32s)d << 16;
   return {(even >> 8 & 0x00ff00ff) | (odd & 0xff00ff00), (even & 0x00ff00ff) | (odd << 8 & 0xff00ff00)};
 }
+
+#if defined(__ARM_FEATURE_DOTPROD)
+#include "int8_attention_pairs.h"
+#else
+// In tiles and in vectors 16 queries stand next to each other: a vector, or a row of a tile, has one key's scores or
+// one channel's sums of all 16. Keys stay unsigned, as they are stored. That adds 128 times a query's sum to all its
+// scores, which no softmax sees.
+constexpr int64_t kQueries = 16;   // at a time
+constexpr int64_t kTileKeys = 64;  // in a tile of weights
+constexpr int64_t kTile = 1024;    // bytes
+
+inline __m512i to_signed(__m512i bytes) { return _mm512_xor_si512(bytes, _mm512_set1_epi8((char)0x80)); }
+
+// What both lay out and store in the same way.
+struct QueryColumns {
+  typedef Uint32s Queries[16];  // [four channels][query]
+
+  // Those from `first` on, beyond the last it again. `inside`: the head's first channel in the line; channels of other
+  // heads become zero, so that products with their keys are.
+  template <int kGroups>
+  static inline void lay_out_queries(const Lines& queries, int64_t first, int64_t length, int64_t inside, Queries& to) {
+    constexpr int64_t kSize = 16 * kGroups;
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < 16; i++)
+      to[i] = (Uint32s)to_signed(load<__m512i>(queries.row(std::min(first + i, length - 1))));
+    transpose(to);
+    for (int64_t w = 0; w < 16 && kSize < kLine; w++)
+      if (w < inside / 4 || w >= (inside + kSize) / 4) to[w] = Uint32s{};
+  }
+
+  static void lay_out_weights(WeightWords*, int64_t) {}
+
+  // `count` rows of 16 × kGroups bytes from sums [16 × kGroups channels] in two parts.
+  template <int kGroups>
+  static void store_context(const Int32s* high, const Int32s* low, const Floats* scale, const float* factor,
+                            const float* offset, uint8_t* to, int64_t stride, int64_t count) {
+    Uint32s words[16] = {};
+    for (int64_t w = 0; w < 4 * kGroups; w++) {
+#pragma GCC unroll 4
+      for (int64_t i = 0; i < 4; i++) {
+        const int64_t c = 4 * w + i;
+        const Floats sum = to_floats(high[c]) * 256.0f + to_floats(low[c]);
+        words[w] |= round_to_byte(sum * (*scale * factor[c]) + offset[c]) << 8 * i;
+      }
+    }
+    transpose(words);
+    for (int64_t q = 0; q < count; q++) memcpy(to + q * stride, &words[q], 16 * kGroups);
+  }
+};
 
 // words[c]: of each 16 channels those from 4 c on, four keys a word in kOrder; keys from `length` on are zero.
 inline void interleave_keys(const Lines& values, int64_t key, int64_t length, Uint32s words[4]) {
@@ -55,7 +97,7 @@ inline void interleave_keys(const Lines& values, int64_t key, int64_t length, Ui
 
 #if defined(__AMX_INT8__)
 // Operands in tiles; lines lie next to each other, and their number is a multiple of 16.
-struct TileProducts {
+struct TileProducts : QueryColumns {
   static void begin() { configure_tiles(); }
   static void end() { _tile_release(); }
 
@@ -149,7 +191,7 @@ inline Uint32s broadcast_word(const void* from) {
 }
 
 // Vectors over the queries, and one word of a key or of four keys' values for all of them.
-struct VectorProducts {
+struct VectorProducts : QueryColumns {
   static constexpr int64_t kKeys = 8;  // at a time: their sums and 64 channels of the queries stay in registers
 
   static void begin() {}
@@ -219,4 +261,5 @@ struct VectorProducts {
   }
 };
 typedef VectorProducts Int8Products;
+#endif
 #endif

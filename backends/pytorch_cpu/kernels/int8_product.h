@@ -1,10 +1,11 @@
-// The int8 matrix product: y = f((x · weightᵀ) * scale + offset), x uint8 [tokens, inputs], weight int8 [outputs, inputs],
-// sums in int32, f nothing or GELU, y in any encoding.
+// The int8 matrix product: y = f((x · weightᵀ) * scale + offset), x bytes [tokens, inputs], weight int8 [outputs,
+// inputs], sums in int32, f nothing or GELU, y in any encoding.
 //
 // x lies in blocks of 64 inputs, so that the rows of a block of sums are lines in a row. A panel of 32 outputs stays in
 // the first-level cache and is walked over all rows of x that the second level holds, while the next panel is fetched;
 // if it has more inputs than that cache holds, the sums are reloaded between its parts. An instruction set brings its
-// own block of sums (tile_blocks.h, vector_blocks.h). The sums of a block are stored with those of the next one.
+// own block of sums (tile_blocks.h, vector_blocks.h, pair_blocks.h). The sums of a block are stored with those of the
+// next one.
 #pragma once
 #include <omp.h>
 
@@ -12,44 +13,28 @@
 
 #include "activation.h"
 #include "gelu.h"
+#include "panel_rows.h"
 #if defined(__AMX_INT8__)
 #include "tile_blocks.h"
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include "pair_blocks.h"
 #else
 #include "vector_blocks.h"
 #endif
 
 constexpr int64_t kCachedBytes = 1 << 20;  // of x, that stay in the second-level cache next to panels
 
-// Both rounded to bfloat16, one after the other.
-inline __m512i join_as_bfloat16(Floats first, Floats second) {
-#if defined(__AVX512BF16__)
-  return (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-#else
-  const auto rounded = [](Floats x) { return (__m512i)(((Uint32s)x + 0x7fff + ((Uint32s)x >> 16 & 1)) >> 16); };
-  const __m512i words = _mm512_packus_epi32(rounded(first), rounded(second));  // four of each in turn
-  return _mm512_maskz_permutexvar_epi64(0xff, _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0), words);
-#endif
-}
-
-// Both rounded to nearest even and clamped to 0..255, one after the other.
-inline __m256i join_as_uint8(Floats first, Floats second) {
-  const auto rounded = [](Floats x) { return (__m512i)round_to_int32(minimum(x, broadcast(255.0f))); };
-  const __m512i words = _mm512_packus_epi32(rounded(first), rounded(second));  // four of each in turn
-  const __m512i order = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 13, 9, 5, 1, 12, 8, 4, 0);
-  const __m512i bytes = _mm512_maskz_permutexvar_epi32(0xff, order, _mm512_packus_epi16(words, words));
-  return load<__m256i>(&bytes);
-}
-
 // Sums that are still to be stored, a row of a block at a time.
 template <ElementType kType, bool kGelu>
 struct PendingBlock {
   static constexpr bool kIsBytes = kType == kUint8 || kType == kInt8;
   static constexpr int64_t kBytes = kType == kFloat ? 4 : kType == kBfloat16 ? 2 : 1;
+  static constexpr int64_t kVectors = kPanel / kWidth, kTogether = kVectors < 4 ? kVectors : 4;  // in GELU
   const int32_t* sums;
   uint8_t* to[2];       // the first row's halves in y
   int64_t row_bytes;
   int64_t row = 0, rows = 0;  // the next to store, and of the block
-  Floats scale[2], offset[2], multiplier[2];
+  Floats scale[kVectors], offset[kVectors], multiplier[kVectors];
   float zero_point;
 
   inline void begin(const int32_t* found, int64_t count, const Int8Weights& weights, const Activation& y,
@@ -60,15 +45,17 @@ struct PendingBlock {
     rows = count;
     zero_point = (float)y.zero_point;
 #pragma GCC unroll 2
-    for (int64_t half = 0; half < 2; half++) {
-      const int64_t channel = output + half * kWidth;
-      to[half] = (uint8_t*)y.data + place(y, token, channel) * kBytes;
-      scale[half] = load_floats(weights.scale + channel);
-      offset[half] = load_floats(weights.offset + channel);
-      if (kIsBytes) multiplier[half] = load_floats(y.multiplier + channel);
+    for (int64_t half = 0; half < 2; half++)
+      to[half] = (uint8_t*)y.data + place(y, token, output + half * kPanel / 2) * kBytes;
+#pragma GCC unroll 2
+    for (int64_t i = 0; i < kVectors; i++) {
+      const int64_t channel = output + i * kWidth;
+      scale[i] = load_floats(weights.scale + channel);
+      offset[i] = load_floats(weights.offset + channel);
+      if (kIsBytes) multiplier[i] = load_floats(y.multiplier + channel);
       if (kIsBytes && !kGelu) {  // one multiplication instead of two
-        scale[half] *= multiplier[half];
-        offset[half] = offset[half] * multiplier[half] + zero_point;
+        scale[i] *= multiplier[i];
+        offset[i] = offset[i] * multiplier[i] + zero_point;
       }
     }
   }
@@ -76,24 +63,23 @@ struct PendingBlock {
   // Stores at most `count` rows.
   inline void advance(int64_t count) {
     for (const int64_t end = std::min(row + count, rows); row < end; row++) {
-      Floats x[2];
+      Floats x[kVectors];
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kVectors; i++)
+        x[i] = to_floats(load<Int32s>(sums_at(sums, row, i * kWidth))) * scale[i] + offset[i];
 #pragma GCC unroll 2
-      for (int64_t half = 0; half < 2; half++)
-        x[half] = to_floats(load<Int32s>(sums_at(sums, row, half))) * scale[half] + offset[half];
-      if (kGelu) gelu<2>(x);
-      if (kGelu && kIsBytes) {
-        x[0] = x[0] * multiplier[0] + zero_point;
-        x[1] = x[1] * multiplier[1] + zero_point;
-      }
+      for (int64_t i = 0; i < kVectors && kGelu; i += kTogether) gelu<kTogether>(x + i);
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kVectors && kGelu && kIsBytes; i++) x[i] = x[i] * multiplier[i] + zero_point;
       uint8_t* at = to[0] + row * row_bytes;
       if (kType == kFloat) {
-        store(at, x[0]);
-        store(to[1] + row * row_bytes, x[1]);
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < kVectors; i++)
+          store(to[2 * i / kVectors] + row * row_bytes + i % (kVectors / 2) * sizeof(Floats), x[i]);
       } else if (kType == kBfloat16) {
-        store(at, join_as_bfloat16(x[0], x[1]));
+        store_as_bfloat16(at, x);
       } else {
-        const __m256i bytes = join_as_uint8(x[0], x[1]);
-        store(at, kType == kUint8 ? bytes : _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80)));
+        store_as_bytes(at, x, kType == kInt8);
       }
     }
   }

@@ -1,4 +1,4 @@
-"""The int8 matrix product in AMX tiles or AVX-512 vectors, in C++; and its twin in PyTorch, which tests hold it to.
+"""The int8 matrix product in AMX tiles, AVX-512 vectors or ARM's, in C++; and its twin in PyTorch: tests compare them.
 
 Where it runs, it replaces oneDNN's: GELU and the rounding to the next product's bytes are where the sums are stored.
 """
@@ -9,7 +9,6 @@ import ctypes
 import functools
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,9 +16,15 @@ from backends.pytorch_cpu.kernels import base, native, reference
 from backends.pytorch_cpu.kernels.base import Activation, Encoding
 from foundation import native_library
 
-VARIANTS = ("amx", "avx512vnni")  # fastest first
+_OPERANDS = {  # outputs and inputs of the weight that one operand holds; the fastest first
+    "amx": (16, 4),
+    "avx512vnni": (16, 4),
+    "i8mm": (2, 8),
+    "dotprod": (2, 8),
+}
+VARIANTS = tuple(_OPERANDS)
 _X = (native.ActivationStruct, *[ctypes.c_int64] * 3)  # x, then rows, K and N
-_BYTES = Encoding(torch.uint8, in_blocks=True)
+_IN_BLOCKS = Encoding(base.BYTES, in_blocks=True)
 _FUNCTIONS = {
     "runs_here": native_library.Function((), ctypes.c_int32),
     "outputs_multiple": native_library.Function((), ctypes.c_int32),
@@ -50,16 +55,17 @@ class Int8Product:
         return not (inputs % self.library.inputs_multiple() or outputs % self.library.outputs_multiple())
 
     def panels(self, weight: Tensor) -> Tensor:
-        """int8 [N, K] as the product reads it: [N / 32, K / 64, 2, 16, 16, 4]."""
-        outputs, inputs = weight.shape
-        return weight.reshape(outputs // 32, 2, 16, inputs // 64, 16, 4).permute(0, 3, 1, 4, 2, 5).contiguous()
+        """int8 [N, K] as the product reads it: [N / 32, K / 64, 2, 64 / k, 16 / n, n, k], operands of n × k."""
+        (outputs, inputs), (n, k) = weight.shape, _OPERANDS[self.variant]
+        halves = weight.reshape(outputs // 32, 2, 16 // n, n, inputs // 64, 64 // k, k)
+        return halves.permute(0, 4, 1, 5, 2, 3, 6).contiguous()
 
     def __call__(self, x: Tensor, weights: Int8Weights, gelu: bool, to: Activation) -> None:
-        """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: uint8 [T, K] in blocks."""
+        """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: bytes [T, K] in blocks."""
         pointers = [tensor.data_ptr() for tensor in weights]
         blocks, tokens, line = x.shape
         sizes = tokens, blocks * line, len(weights.scale)
-        bytes_in = native.activation_struct(Activation(x, _BYTES))
+        bytes_in = native.activation_struct(Activation(x, _IN_BLOCKS))
         self.library.sut_int8_product(bytes_in, *sizes, *pointers, gelu, native.activation_struct(to))
 
 

@@ -1,10 +1,9 @@
 // The weight of int8_product.h as its blocks of sums read it, and the lines that they fetch early.
 #pragma once
 #include <cstdint>
-#include <immintrin.h>
 
 struct Int8Weights {
-  const int8_t* panels;  // [outputs / 32][inputs / 64][2][16][16][4]: outputs by 32, inputs by 64, then a tile's halves
+  const int8_t* panels;  // [outputs / 32][inputs / 64][2][a half of a tile, as a block reads it]
   const float* scale;    // [outputs]
   const float* offset;   // [outputs], zero point of x included
   int64_t inputs, outputs;
@@ -12,7 +11,7 @@ struct Int8Weights {
 
 constexpr int64_t kPanel = 32;        // outputs of a panel
 constexpr int64_t kDepth = 64;        // inputs of a tile, and of a block of x
-constexpr int64_t kTileBytes = 1024;  // 16 rows of 64 bytes
+constexpr int64_t kTileBytes = 1024;  // of a half: 16 outputs by 64 inputs; [16][16][4] unless a block says otherwise
 
 // Lines that are fetched into the second-level cache during the products, a few a step.
 struct Fetch {
@@ -21,6 +20,6 @@ struct Fetch {
 
   inline void advance() {
     for (int64_t i = 0; i < per_step && lines > 0; i++, lines--, at = (const char*)at + stride)
-      _mm_prefetch((const char*)at, _MM_HINT_T1);
+      __builtin_prefetch(at, 0, 2);
   }
 };

@@ -1,5 +1,6 @@
 // Loops of one instruction on registers alone: what no product can exceed. For `benchmarks.engine_cpu_time`.
 #pragma once
+#include "row_pairs.h"
 #include "tiles.h"
 
 #if defined(__AVX512VNNI__)
@@ -15,6 +16,31 @@ inline int64_t run_vnni(int64_t rounds) {
     }
   }
   return rounds * kChains * 64 * 2;
+}
+#endif
+
+#if defined(__ARM_FEATURE_DOTPROD)
+// Runs `rounds` times 16 products of 16 bytes, by smmla or by sdot; returns the operations done.
+inline int64_t run_rows(int64_t rounds) {
+  constexpr int kChains = 16;
+  int32x4_t sums[kChains] = {};
+  const int8x16_t x = vdupq_n_s8(1);
+  for (int64_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 16
+    for (int chain = 0; chain < kChains; chain++) {
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+      sums[chain] = vmmlaq_s32(sums[chain], x, x);
+#else
+      sums[chain] = vdotq_s32(sums[chain], x, x);
+#endif
+      __asm__ volatile("" : "+w"(sums[chain]));
+    }
+  }
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+  return rounds * kChains * 32 * 2;
+#else
+  return rounds * kChains * 16 * 2;
+#endif
 }
 #endif
 

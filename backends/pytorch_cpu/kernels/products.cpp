@@ -22,11 +22,15 @@ const char* built_from() { return BUILT_FROM; }
 
 #if defined(__AMX_INT8__)
 int64_t peak_loop(int64_t rounds) { return run_tiles(rounds); }
+#elif defined(__ARM_FEATURE_DOTPROD)
+int64_t peak_loop(int64_t rounds) { return run_rows(rounds); }
 #endif
 
 int32_t runs_here() {
 #if defined(__AMX_INT8__)
   return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && has_tiles();
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return has_row_pairs();
 #else
   return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

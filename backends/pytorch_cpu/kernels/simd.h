@@ -7,6 +7,8 @@
 #include <utility>
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -53,6 +55,7 @@ inline Floats minimum(Floats a, Floats b) { return (Floats)_mm256_min_ps((__m256
 #else
 inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
+inline Int32s maximum(Int32s a, Int32s b) { return a > b ? a : b; }
 #endif
 inline Floats to_floats(Floats x) { return x; }
 inline Floats to_floats(Int32s x) { return __builtin_convertvector(x, Floats); }
@@ -159,6 +162,15 @@ inline float promote_bfloat16(uint16_t from) {
 
 #if defined(__AVX512F__)
 inline Int32s round_to_int32(Floats x) { return (Int32s)_mm512_maskz_cvtps_epi32((__mmask16)0xffff, (__m512)x); }
+#elif defined(__ARM_FEATURE_DOTPROD)
+inline Int32s round_to_int32(Floats x) { return (Int32s)vcvtnq_s32_f32((float32x4_t)x); }
+
+// Four vectors rounded to nearest even and clamped to 0..255.
+inline uint8x16_t round_to_bytes(const Floats* x) {
+  const auto narrow = [](Floats x) { return vqmovn_s32((int32x4_t)round_to_int32(x)); };
+  const int16x8_t low = vcombine_s16(narrow(x[0]), narrow(x[1])), high = vcombine_s16(narrow(x[2]), narrow(x[3]));
+  return vcombine_u8(vqmovun_s16(low), vqmovun_s16(high));
+}
 #endif
 
 // x rounded to nearest even and clamped to 0..255.

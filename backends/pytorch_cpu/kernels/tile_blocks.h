@@ -17,8 +17,8 @@ inline void end_products() { _tile_release(); }
 inline int64_t first_row(int64_t block, int64_t, int64_t) { return block * kBlockRows; }
 
 // A block's sums are [2][2][16][16], a tile each.
-inline const int32_t* sums_at(const int32_t* sums, int64_t row, int64_t half) {
-  return sums + row / 16 * 2 * kTileSums + half * kTileSums + row % 16 * 16;
+inline const int32_t* sums_at(const int32_t* sums, int64_t row, int64_t channel) {
+  return sums + row / 16 * 2 * kTileSums + channel / 16 * kTileSums + row % 16 * 16;
 }
 
 inline void begin_sums(const int32_t* previous) {

@@ -16,7 +16,9 @@ inline void end_products() {}
 inline int64_t first_row(int64_t block, int64_t blocks, int64_t rows) { return rows * block / blocks; }
 
 // A block's sums are [kBlockRows][kPanel].
-inline const int32_t* sums_at(const int32_t* sums, int64_t row, int64_t half) { return sums + row * kPanel + half * 16; }
+inline const int32_t* sums_at(const int32_t* sums, int64_t row, int64_t channel) {
+  return sums + row * kPanel + channel;
+}
 
 // sums = previous, if any, + kCount rows of x by `steps` tiles of a panel.
 template <int kCount>
@@ -26,7 +28,7 @@ __attribute__((noinline)) void multiply_rows(const uint8_t* x, int64_t block_byt
   if (previous) {
 #pragma GCC unroll 12
     for (int r = 0; r < kCount; r++)
-      for (int half = 0; half < 2; half++) found[r][half] = load<__m512i>(sums_at(previous, r, half));
+      for (int half = 0; half < 2; half++) found[r][half] = load<__m512i>(sums_at(previous, r, half * 16));
   }
   for (; steps > 0; steps--, x += block_bytes, panel += 2 * kTileBytes) {
     next.advance();
