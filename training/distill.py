@@ -38,36 +38,38 @@ def _train(options: argparse.Namespace) -> int:
     with loading(options.threads):
         from training.tasks import distillation_setup, reduction, squad_setup
         from training.tasks.distillation import Distillation, Teacher
-        from training.tasks.recipes import train_model
+        from training.tasks.recipes import taking_part, train_model
 
     if options.init == FROM_TEACHER:
         reduction.require_smaller(config, taught_by)
-    teacher = squad_setup.network(taught_by, 0.0, options.seed, options.teacher)
-    start = None if options.init in (RANDOM, FROM_TEACHER) else Path(options.init)
-    student = squad_setup.network(config, options.dropout, options.seed, start)
-    data = squad_setup.read(options, vocab)
-    steps = squad_setup.steps(options, data)
-    task = Distillation(
-        student,
-        config,
-        Teacher(teacher, taught_by),
-        data,
-        weights=targets.weights(options),
-        seed=options.seed,
-        batch=options.batch,
-        phases=distillation_setup.int8_phase(options, student, config, data, steps),
-    )
-    if options.init == FROM_TEACHER:
-        with doing("reducing the teacher to the student"):
-            task.start_from_teacher()
-    best = distillation_setup.score(teacher, options.dev, vocab)
-    print(f"student: {_share(config, taught_by):.1%} of the teacher's operations a token", flush=True)
-    code = train_model(task, squad_setup.recipe("distill", options, steps), options, run_dir(options, "distill"))
-    facts = {"student": options.student, "started from": options.init}
-    about = distillation_setup.facts(options, options.teacher, best)
-    squad_setup.write_card(options.output, "A distilled BERT", task, options, {**facts, **about})
-    share = task.best_f1 / best.f1 if best.f1 else 0.0
-    print(f"kept: F1 {task.best_f1:.2f}, {share:.1%} of the teacher's; {options.output}")
+    with taking_part(options) as here:
+        teacher = squad_setup.network(taught_by, 0.0, options.seed, options.teacher).to(here.device)
+        start = None if options.init in (RANDOM, FROM_TEACHER) else Path(options.init)
+        student = squad_setup.network(config, options.dropout, options.seed, start).to(here.device)
+        data = squad_setup.read(options, vocab)
+        steps = squad_setup.steps(options, data)
+        task = Distillation(
+            student,
+            config,
+            Teacher(teacher, taught_by),
+            data,
+            weights=targets.weights(options),
+            seed=options.seed,
+            batch=options.batch,
+            phases=distillation_setup.int8_phase(options, student, config, data, steps),
+        )
+        if options.init == FROM_TEACHER:
+            with doing("reducing the teacher to the student"):
+                task.start_from_teacher()
+        best = distillation_setup.score(teacher, options.dev, vocab, here)
+        print(f"student: {_share(config, taught_by):.1%} of the teacher's operations a token", flush=True)
+        recipe = squad_setup.recipe("distill", options, steps)
+        code = train_model(task, recipe, options, run_dir(options, "distill"), here)
+        facts = {"student": options.student, "started from": options.init}
+        about = distillation_setup.facts(options, options.teacher, best)
+        squad_setup.write_card(options.output, "A distilled BERT", task, options, {**facts, **about}, here)
+        share = task.best_f1 / best.f1 if best.f1 else 0.0
+        print(f"kept: F1 {task.best_f1:.2f}, {share:.1%} of the teacher's; {options.output}")
     return code
 
 

@@ -28,16 +28,18 @@ def _train(options: argparse.Namespace) -> int:
     config, vocab = squad_inputs.opened(options, options.model)
     with loading(options.threads):
         from training.tasks import squad_setup
-        from training.tasks.recipes import train_model
+        from training.tasks.recipes import taking_part, train_model
         from training.tasks.squad import SquadTask
 
-    data = squad_setup.read(options, vocab)
-    network = squad_setup.network(config, options.dropout, options.seed, options.model)
-    task = SquadTask(network, config, data, options.seed, options.batch)
-    recipe = squad_setup.recipe("finetune", options, squad_setup.steps(options, data))
-    code = train_model(task, recipe, options, run_dir(options, "finetune"))
-    squad_setup.write_card(options.output, "A fine-tuned BERT", task, options, {"started from": options.model.name})
-    print(f"kept: F1 {task.best_f1:.2f}; {options.output}")
+    with taking_part(options) as here:
+        data = squad_setup.read(options, vocab)
+        network = squad_setup.network(config, options.dropout, options.seed, options.model).to(here.device)
+        task = SquadTask(network, config, data, options.seed, options.batch)
+        recipe = squad_setup.recipe("finetune", options, squad_setup.steps(options, data))
+        code = train_model(task, recipe, options, run_dir(options, "finetune"), here)
+        facts = {"started from": options.model.name}
+        squad_setup.write_card(options.output, "A fine-tuned BERT", task, options, facts, here)
+        print(f"kept: F1 {task.best_f1:.2f}; {options.output}")
     return code
 
 

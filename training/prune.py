@@ -45,40 +45,43 @@ def _train(options: argparse.Namespace) -> int:
     with loading(options.threads):
         from training.tasks import distillation_setup, one_shot, pruning, squad_setup
         from training.tasks.distillation import Distillation, Teacher
-        from training.tasks.recipes import train_model
+        from training.tasks.recipes import taking_part, train_model
 
-    teacher = squad_setup.network(taught_by, 0.0, options.seed, from_model)
-    network = squad_setup.network(config, options.dropout, options.seed, options.model)
-    data = squad_setup.read(options, vocab)
-    steps = squad_setup.steps(options, data)
-    last = max(1, round(options.ramp * steps))
-    if not options.ramp:
-        with doing(f"making {sparsity.share:.0%} of the {sparsity.pieces} zero") as say:
-            batches = data.first_batches(_WINDOWS, options.seed)
-            one_shot.prune(network, copy.deepcopy(network), sparsity, batches, say)
-    task = Distillation(
-        network,
-        config,
-        Teacher(teacher, taught_by),
-        data,
-        weights=targets.weights(options),
-        seed=options.seed,
-        batch=options.batch,
-        phases=[
-            pruning.Pruning(network, config, sparsity, last_step=last),
-            *distillation_setup.int8_phase(options, network, config, data, steps),
-        ],
-    )
-    best = distillation_setup.score(teacher, options.dev, vocab)
-    code = train_model(task, squad_setup.recipe("prune", options, steps), options, run_dir(options, "prune"))
-    found = pruning.zeros(task.exported(), config)
-    widths = pruning.widths(task.exported(), config)
-    facts = {"started from": options.model.name, "pattern": options.pattern, "scope": options.scope}
-    shares = {f"zeros in {name}": f"{share:.1%}" for name, share in found.items()}
-    about = distillation_setup.facts(options, from_model, best)
-    squad_setup.write_card(options.output, "A pruned BERT", task, options, {**facts, **widths, **shares, **about})
-    share = task.best_f1 / best.f1 if best.f1 else 0.0
-    print(f"kept: F1 {task.best_f1:.2f}, {share:.1%} of the teacher's; {found['all']:.1%} zeros; {options.output}")
+    with taking_part(options) as here:
+        teacher = squad_setup.network(taught_by, 0.0, options.seed, from_model).to(here.device)
+        network = squad_setup.network(config, options.dropout, options.seed, options.model).to(here.device)
+        data = squad_setup.read(options, vocab)
+        steps = squad_setup.steps(options, data)
+        last = max(1, round(options.ramp * steps))
+        if not options.ramp:
+            with doing(f"making {sparsity.share:.0%} of the {sparsity.pieces} zero") as say:
+                batches = data.first_batches(_WINDOWS, options.seed, here.device)
+                one_shot.prune(network, copy.deepcopy(network), sparsity, batches, say)
+        task = Distillation(
+            network,
+            config,
+            Teacher(teacher, taught_by),
+            data,
+            weights=targets.weights(options),
+            seed=options.seed,
+            batch=options.batch,
+            phases=[
+                pruning.Pruning(network, config, sparsity, last_step=last),
+                *distillation_setup.int8_phase(options, network, config, data, steps),
+            ],
+        )
+        best = distillation_setup.score(teacher, options.dev, vocab, here)
+        recipe = squad_setup.recipe("prune", options, steps)
+        code = train_model(task, recipe, options, run_dir(options, "prune"), here)
+        found = pruning.zeros(task.exported(), config)
+        widths = pruning.widths(task.exported(), config)
+        facts = {"started from": options.model.name, "pattern": options.pattern, "scope": options.scope}
+        shares = {f"zeros in {name}": f"{share:.1%}" for name, share in found.items()}
+        about = distillation_setup.facts(options, from_model, best)
+        facts |= {**widths, **shares, **about}
+        squad_setup.write_card(options.output, "A pruned BERT", task, options, facts, here)
+        share = task.best_f1 / best.f1 if best.f1 else 0.0
+        print(f"kept: F1 {task.best_f1:.2f}, {share:.1%} of the teacher's; {found['all']:.1%} zeros; {options.output}")
     return code
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from backends.bert.heads import SPANS
 from foundation.arrays import Float32
 
+LinearInputs = dict[tuple[int, str], Float32]  # (layer, one of `linears`) → float32 [T, K], no padding
+
 
 @dataclass(frozen=True)
 class LayerLinear:

@@ -7,14 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from backends.base import Batch, Options
-from backends.bert.encoder import EncoderConfig
+from backends.bert.encoder import EncoderConfig, LinearInputs
 from backends.formats.base import Tensors
 from backends.formats.graph_calls import GraphCalls
 from backends.onnxruntime_cpu import graph as onnx_graph
 from backends.onnxruntime_cpu import session as onnxruntime_cpu_session
-from foundation.arrays import Float32
-
-LinearInputs = dict[tuple[int, str], Float32]  # (layer, one of `linears`) → float32 [T, K], no padding
 
 
 def run(config: EncoderConfig, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[LinearInputs]:

@@ -11,7 +11,7 @@ rounded once more, so that their errors compensate each other on these rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from backends.base import Batch
 from backends.bert.architectures import Geometry
+from backends.bert.encoder import LinearInputs
 from backends.errors import BackendError
 from backends.formats.base import Tensors
 from backends.quantization import attention_ranges, compensated_rounding, int8_model
@@ -59,6 +60,7 @@ class ObservedInput:
     rows: Float32  # [R, K], the sampled tokens
 
 
+InputsOf = Callable[[list[Batch]], Iterator[LinearInputs]]
 ObservedInputs = dict[tuple[int, str], ObservedInput]  # (layer, one of `EncoderConfig.linears`) → its input
 
 
@@ -69,9 +71,13 @@ def calibrate(
     settings: CalibrationSettings,
     threads: int,
     progress: Progress = lambda *_: None,
+    inputs_of: InputsOf | None = None,
 ) -> QuantizedModel:
-    """The quantized model of float32 `tensors`, calibrated on `samples`, batches of one sample each."""
-    observed_inputs = observe(config, tensors, samples, settings, threads, progress)
+    """The quantized model of float32 `tensors`, calibrated on `samples`, batches of one sample each.
+
+    `inputs_of` runs the model elsewhere than in ONNX Runtime, on batches, one after the other.
+    """
+    observed_inputs = observe(config, tensors, samples, settings, threads, progress, inputs_of)
     return quantize(config, tensors, observed_inputs, settings, progress)
 
 
@@ -82,20 +88,26 @@ def observe(
     settings: CalibrationSettings,
     threads: int,
     progress: Progress = lambda *_: None,
+    inputs_of: InputsOf | None = None,
 ) -> ObservedInputs:
     """Run the float model on the samples and record what `quantize` needs of each linear layer's input."""
-    from backends.onnxruntime_cpu import activations
-
     batches = _batches(samples)
     kept_share = settings.rows / max(1, sum(batch.tokens for batch in batches))
     draw = np.random.default_rng(settings.seed)
     seen: dict[tuple[int, str], list[ObservedInput]] = {}
-    for done, found in enumerate(activations.run(config, tensors, batches, threads), 1):
+    runs = inputs_of(batches) if inputs_of else _in_onnxruntime(config, tensors, batches, threads)
+    for done, found in enumerate(runs, 1):
         kept = draw.random(batches[done - 1].tokens) < kept_share
         for key, x in found.items():
             seen.setdefault(key, []).append(ObservedInput(x.min(0), x.max(0), x[kept]))
         progress("observing, batches", done, len(batches))
     return {key: _merged(parts) for key, parts in seen.items()}
+
+
+def _in_onnxruntime(config: Geometry, tensors: Tensors, batches: list[Batch], threads: int) -> Iterator[LinearInputs]:
+    from backends.onnxruntime_cpu import activations
+
+    return activations.run(config, tensors, batches, threads)
 
 
 def _batches(samples: Sequence[Batch]) -> list[Batch]:

@@ -13,10 +13,10 @@ from sut.record import run_record
 _HERE = "benchmarks.gpu_first_run"
 PRECISIONS = ("fp8", "int8", "fp16", "bf16")
 COMPILED = "precompile"
-_TESTS = "tests/integration/backends/gpu"
+_TESTS = ("tests/integration/backends/gpu", "tests/integration/training/gpu")
 # Plugins that happen to be installed may warn, which the tests' settings make an error.
 _PYTEST = (
-    *("-m", "gpu", _TESTS, "--tb=short", "--maxfail=40", "-p", "no:cacheprovider"),
+    *("-m", "gpu", *_TESTS, "--tb=short", "--maxfail=40", "-p", "no:cacheprovider"),
     *("-p", "xdist.plugin", "-n", "6", "-p", "pytest_timeout", "--timeout", "90"),
 )
 _NO_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

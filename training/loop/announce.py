@@ -44,7 +44,7 @@ def run_began(
         precision=plan.precision,
         parallel=plan.parallel,
         device=world.device.type,
-        device_name=_device_name(world),
+        device_name=device_name(world),
         devices=world.size,
         nodes=world.nodes,
         threads=torch.get_num_threads(),
@@ -65,7 +65,8 @@ def started_s() -> float:
         return time.time()
 
 
-def _device_name(world: World) -> str:
+def device_name(world: World) -> str:
+    """The GPU's or the processor's own name."""
     if world.device.type == "cuda":
         return torch.cuda.get_device_name(world.device)
     return cpu_info.name() or "CPU"

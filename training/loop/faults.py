@@ -14,18 +14,23 @@ from foundation.errors import UserError
 from sut.errors import RunFailedError, UsageError
 from training.launch.endings import ProcessLostError
 
-_NO_MEMORY = "expected enough memory, found none left. Type: --set max_tokens_per_micro_batch= with a lower number."
+_NO_MEMORY = "expected enough memory, found none left."
 _LOST = "expected all processes of the run, lost one or more. The first error of another process says why."
 # Parts of messages of torch.
 _NO_MEMORY_SIGNS = ("out of memory", "can't allocate memory")
 _LOST_SIGNS = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "Broken pipe", "NCCL")
 
 
-def explained(error: Exception, step: int, last_checkpoint: Path | None) -> Exception:
-    """An error for a person, with the last good checkpoint; `error` itself where it is a defect of ours."""
+def explained(error: Exception, step: int, last_checkpoint: Path | None, less_memory: str) -> Exception:
+    """An error for a person, with the last good checkpoint; `error` itself where it is a defect of ours.
+
+    `less_memory`: what to type where memory is short.
+    """
     text = _text(error)
     if text is None or isinstance(error, UsageError):
         return error
+    if text == _NO_MEMORY:
+        text = f"{text} Type: {less_memory}."
     kept = f"The last good checkpoint is {last_checkpoint}." if last_checkpoint else "No checkpoint was written yet."
     kind = ProcessLostError if text == _LOST else RunFailedError
     return kind(f"{text} Steps done: {step}. {kept}")

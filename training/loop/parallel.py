@@ -80,6 +80,22 @@ def accumulating(network: nn.Module) -> AbstractContextManager[None]:
     return _accumulating(network) if isinstance(network, FSDPModule) else nullcontext()
 
 
+@contextmanager
+def repeatable(world: World) -> Iterator[None]:
+    """Gradients of the block are added up in the same order in each run, on a GPU too: a resumed one ends alike.
+
+    What is not repeatable there in a forward pass is the sum of a loss, on which no gradient depends.
+    """
+    if world.device.type != "cuda":
+        yield
+        return
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def unwrapped(network: nn.Module) -> nn.Module:
     """The network itself, for an evaluation, where ranks need no common number of batches unless it is sharded."""
     return network.module if isinstance(network, DistributedDataParallel) else network

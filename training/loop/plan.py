@@ -30,6 +30,7 @@ class Plan:
             addition before the first step and after the last. None: only then.
         checkpoint_every_steps: and after each evaluation; None: only where the run ends. `kept`: the newest that are
             kept, in addition to the best.
+        less_memory: what a user types where memory is short.
     """
 
     seed: int
@@ -48,3 +49,4 @@ class Plan:
     evaluate_from_samples: int = 0
     checkpoint_every_steps: int | None = None
     kept: int = 2
+    less_memory: str = "--set max_tokens_per_micro_batch= with a lower number"

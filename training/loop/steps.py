@@ -107,7 +107,8 @@ class Stepper:
                 with autocast(self.plan.precision, self.world):
                     loss = self.task.loss(self.network, drawn, batch.samples, self.world)
                 weight = self.scale.value if batch.counts else 0.0
-                torch.autograd.backward(loss.total * weight)
+                with parallel.repeatable(self.world):
+                    torch.autograd.backward(loss.total * weight)
             loading_s += loss.loading_s
             for name, value in (("loss", loss.total), *loss.parts.items()):
                 sums[name] = sums.get(name, 0.0) + value.detach().double() * batch.counts

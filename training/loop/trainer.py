@@ -45,7 +45,7 @@ def train(task: Task, plan: Plan, folder: Path, listeners: Sequence[Listener] = 
         try:
             return trainer.run()
         except Exception as error:
-            known = faults.explained(error, trainer.step, trainer.last_checkpoint)
+            known = faults.explained(error, trainer.step, trainer.last_checkpoint, plan.less_memory)
             trainer.end("failed", str(known))
             if known is error:
                 raise

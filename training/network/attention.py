@@ -25,22 +25,30 @@ from training.network.packed_batch import PackedBatch
 
 _BLOCK_WEIGHTS = 1 << 19  # attention weights of a block: 2 MiB in float32, within a core's second-level cache
 _CALL_WORK = 8e6  # floating-point operations in the time that the calls for one more block cost
-_FLASH_DTYPES = (torch.float16, torch.bfloat16)
+_FLASH_DTYPES, _FLASH_SINCE = (torch.float16, torch.bfloat16), (8, 0)  # Ampere
 
 
 # Each batch has other blocks, so a compiled layer calls it between its two graphs.
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no types for it
 def attend(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tensor:
     """Queries, keys and values [T, 3H] (each H with its heads next to each other) → their mixture [T, H]."""
-    if qkv.is_cuda and qkv.dtype in _FLASH_DTYPES:
-        return _flash(qkv, batch, heads, dropout)
     if qkv.is_cuda:
-        return _padded(qkv, batch, heads, dropout)
+        return _on_gpu(qkv, batch, heads, dropout)
     if native := library.for_tensors(qkv.shape[1] // 3 // heads, qkv):
         arguments = qkv, batch.cu_seqlens, heads, Draws.of(dropout), native
         return _NativeAttention.apply(*arguments)  # type: ignore[no-any-return, no-untyped-call]
     plan = blocks(batch.lengths, heads, qkv.shape[1] // 3)
     return _BlockAttention.apply(qkv, plan, heads, dropout)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _on_gpu(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tensor:
+    """In autocast's type, which products that round by themselves leave."""
+    if torch.is_autocast_enabled("cuda"):
+        qkv = qkv.to(torch.get_autocast_dtype("cuda"))
+    fits = qkv.dtype in _FLASH_DTYPES and qkv.shape[1] // 3 // heads % 8 == 0
+    if fits and torch.cuda.get_device_capability(qkv.device) >= _FLASH_SINCE:
+        return _flash(qkv, batch, heads, dropout)
+    return _padded(qkv, batch, heads, dropout)
 
 
 def _flash(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tensor:
@@ -54,7 +62,7 @@ def _flash(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tenso
 
 
 def _padded(qkv: Tensor, batch: PackedBatch, heads: int, dropout: float) -> Tensor:
-    """For float32 on a GPU, which has no kernel with cu_seqlens: padded to the longest sample inside attention."""
+    """For what has no kernel with cu_seqlens, such as float32: padded to the longest sample inside attention."""
     count, longest = len(batch.lengths), max(batch.lengths)
     lengths = torch.tensor(batch.lengths, device=qkv.device)
     there = torch.arange(longest, device=qkv.device) < lengths[:, None]  # [B, S]

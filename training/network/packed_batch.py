@@ -52,8 +52,7 @@ def pack_instances(instances: Instances, device: torch.device = _CPU) -> Pretrai
     positions = counted(lengths)
 
     def put(array: npt.NDArray[Any], dtype: type[np.generic] = np.int64) -> Tensor:
-        found = torch.from_numpy(np.ascontiguousarray(array, dtype))
-        return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
+        return on(device, array, dtype)
 
     return PretrainingBatch(
         input_ids=put(rows.token_ids),
@@ -65,6 +64,12 @@ def pack_instances(instances: Instances, device: torch.device = _CPU) -> Pretrai
         masked_ids=put(rows.masked_ids),
         is_random_next=put(rows.is_random_next),
     )
+
+
+def on(device: torch.device, array: npt.NDArray[Any], dtype: type[np.generic]) -> Tensor:
+    """`array` as a tensor of `device`; a GPU is not waited for."""
+    found = torch.from_numpy(np.ascontiguousarray(array, dtype))
+    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
 
 
 def counted(lengths: Int64) -> Int64:

@@ -2,7 +2,8 @@
 
     q = clip(round(x / (smooth · scale)) + zero point, 0, 255)     weights likewise, each row by its own maximum
 
-Products stay in float32, of rounded numbers. Gradients pass a rounding as if it were none, and stop where a number is
+Products stay in float32, of rounded numbers; under a GPU's autocast they are of bytes, which bf16 holds exactly.
+Gradients pass a rounding as if it were none, and stop where a number is
 clipped; the input's scale is learned with them (LSQ, arXiv:1902.08153), in logarithms, so that a step changes it by a
 share. Adam moves each parameter by about the learning rate, which is far too little for a logarithm that has to change
 by tenths: a scale's is multiplied by `pace`. Scales, zero points and `smooth` are those of
@@ -46,18 +47,24 @@ class ProductRounding(nn.Module):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """x Wᵀ + b of rounded numbers, [T, K] → [T, N] in float32."""
+        is_of_bytes = x.is_cuda and torch.is_autocast_enabled("cuda")
         with torch.autocast(x.device.type, enabled=False):
-            return F.linear(self._input(x.float()), self._weight(weight), bias)
+            steps, scale = self._input(x.float())
+            weights, scales = self._weight(weight)
+            if not is_of_bytes:
+                return F.linear(steps * scale, weights * scales[:, None], bias)
+        return F.linear(steps, weights).float() * (scale * scales) + bias
 
-    def _input(self, x: Tensor) -> Tensor:
+    def _input(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Steps from the zero point, and the scale."""
         scale = input_scale(self.start, self.change, self.pace)
         steps = _through(x / (self.smooth * scale))
-        return torch.minimum(torch.maximum(steps, -self.zero_point), 255 - self.zero_point) * scale
+        return torch.minimum(torch.maximum(steps, -self.zero_point), 255 - self.zero_point), scale
 
-    def _weight(self, weight: Tensor) -> Tensor:
-        balanced = weight * self.smooth
-        scale = weight_scale(weight, self.smooth)[:, None]
-        return _through(balanced / scale) * scale
+    def _weight(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Steps, and the scale of each row."""
+        scale = weight_scale(weight, self.smooth)
+        return _through(weight * self.smooth / scale[:, None]), scale
 
 
 class LayerRounding(nn.Module):

@@ -71,13 +71,15 @@ class Distillation(SquadTask):
             self.maps.extend(_map(config, teacher.config) for _ in range(config.num_hidden_layers + 1))
             student.add_module(_MAPS, self.maps)  # trained with it, not kept
         super().__init__(student, config, data, seed, batch, phases)
-        self.teacher, self.weights = teacher.network.eval().requires_grad_(False), weights
+        self.teacher = teacher.network.eval().requires_grad_(False).to(self.device)
+        self.weights = weights
 
     @torch.no_grad()
     def start_from_teacher(self) -> None:
         """Set the student's weights, and the maps of its states, from the teacher's."""
         assert isinstance(self.network, SpanNetwork)
-        kept = reduction.start(self.network, self.teacher, self.data.first_batches(_STATE_WINDOWS, self.seed))
+        batches = self.data.first_batches(_STATE_WINDOWS, self.seed, self.device)
+        kept = reduction.start(self.network, self.teacher, batches)
         for one in self.maps:
             if isinstance(one, nn.Linear):
                 one.weight.copy_(kept)
@@ -89,7 +91,7 @@ class Distillation(SquadTask):
         batch = packed(self.data.features, rows, world.device)
         own = network(batch)
         with torch.no_grad():
-            taught = self.teacher.to(world.device)(batch)
+            taught = self.teacher(batch)
         share = len(batch.input_ids) / int(drawn.lengths.sum())
         parts: dict[str, Tensor] = {"spans": self.span_loss(own.logits, batch, rows) / len(drawn)}
         if self.weights.logits:

@@ -10,6 +10,7 @@ from pathlib import Path
 from accuracy.squad import SquadScore
 from backends.bert.config import BertConfig
 from foundation.steps import doing
+from training.loop.world import World
 from training.tasks.phases import Phase
 from training.tasks.quantization_aware import QuantizationAware
 from training.tasks.question_scores import evaluate
@@ -37,10 +38,10 @@ def int8_phase(
     ]
 
 
-def score(teacher: SpanNetwork, dev: Path, vocab: Path) -> SquadScore:
-    """The teacher's own score, which is printed."""
+def score(teacher: SpanNetwork, dev: Path, vocab: Path, here: World) -> SquadScore:
+    """The teacher's own score, which is printed; processes share the file."""
     with doing(f"scoring the teacher on {dev}"):
-        found = evaluate(lambda batch: teacher.eval()(batch).logits, dev, vocab)
+        found = evaluate(lambda batch: teacher.eval()(batch).logits, dev, vocab, here)
     print(f"teacher: F1 {found.f1:.2f}", flush=True)
     return found
 

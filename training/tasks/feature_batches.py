@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
+from backends.base import Batch
 from foundation.arrays import Float32, Int64
 from qsl.base import Features
 from sut.executors.worker import gather
 from sut.queries.batching import by_length
 from training.loop.world import World
-from training.network.packed_batch import PackedBatch
+from training.network.packed_batch import PackedBatch, on
 
 BATCH_TOKENS = 8192  # of a batch in an evaluation
 
 
 def packed(features: Features, rows: Int64, device: torch.device) -> PackedBatch:
     """Samples `rows`, [B]."""
-    batch = gather(features, rows)
+    return of_run(gather(features, rows), device)
+
+
+def of_run(batch: Batch, device: torch.device) -> PackedBatch:
+    """A batch as engines get it."""
     return PackedBatch(
         input_ids=on(device, batch.input_ids, np.int64),
         token_type_ids=on(device, batch.token_type_ids, np.int64),
         position_ids=on(device, batch.position_ids, np.int64),
         cu_seqlens=on(device, batch.cu_seqlens, np.int32),
-        lengths=tuple(features.lengths[rows].tolist()),
+        lengths=tuple(batch.lengths.tolist()),
     )
-
-
-def on(device: torch.device, array: np.ndarray, dtype: Any) -> torch.Tensor:
-    """A copy of `array` as a tensor of `device`."""
-    return torch.from_numpy(array.astype(dtype)).to(device)
 
 
 def evaluation_batches(features: Features) -> list[Int64]:

@@ -6,24 +6,30 @@ It begins with the package's own calibration, on windows of the training file; f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from backends.base import Batch
 from backends.bert.config import LINEARS, SOURCES, BertConfig
+from backends.bert.encoder import LinearInputs
 from backends.formats import state_dicts
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
 from qsl.base import Features
 from training.loop.dealing import rows_of_step
+from training.network.attention import attend
+from training.network.packed_batch import PackedBatch
 from training.network.packed_bert import PackedLayer
 from training.network.rounding import LayerRounding, ProductRounding, input_scale, weight_scale
+from training.tasks.feature_batches import of_run
 from training.tasks.phases import Phase
 from training.tasks.squad import SpanNetwork
 
 RANGE_RATE = 0.01  # by which share a step changes a range at most, at the highest learning rate
+_RANGES = CalibrationSettings(compensated=False, int8_attention=False)  # weights are trained, and rounded to nearest
 _NAME = "quantization"
 _ROUNDING = "rounding"
 
@@ -32,6 +38,15 @@ def calibration_samples(features: Features, samples: int, seed: int) -> list[Bat
     """The windows that a training with this seed calibrates on, a batch each."""
     rows = rows_of_step(seed, 1, min(samples, len(features)), len(features))
     return [Batch.of([features.sample(row)]) for row in rows.tolist()]
+
+
+def _product_inputs(layer: PackedLayer, x: Tensor, batch: PackedBatch) -> Iterator[tuple[str, Tensor]]:
+    """The inputs of a layer's products, given the layer's own."""
+    own, end = layer.attention.self, layer.attention.output
+    qkv = torch.cat([own.query(x), own.key(x), own.value(x)], 1)
+    mixed = attend(qkv, batch, own.heads, 0.0)
+    middle = end.LayerNorm(end.dense(mixed) + x)
+    return zip(LINEARS, (x, mixed, middle, F.gelu(layer.intermediate.dense(middle))), strict=True)
 
 
 class QuantizationAware(Phase):
@@ -85,14 +100,29 @@ class QuantizationAware(Phase):
     def _calibrate(self) -> None:
         state = self._network[0].state_dict()
         tensors = {name: state[name].float().cpu().numpy() for name in self._shapes}
+        on_gpu = self._inputs if self.done.is_cuda else None
         model = calibration.calibrate(
-            self._config, tensors, self._samples, CalibrationSettings(), torch.get_num_threads()
+            self._config, tensors, self._samples, _RANGES, torch.get_num_threads(), inputs_of=on_gpu
         )
         for number, (_, rounding) in enumerate(self._layers()):
             for name in LINEARS:
                 product = rounding.products[name]
                 assert isinstance(product, ProductRounding)
                 product.start_from(model.linear(number, name))
+
+    @torch.no_grad()
+    def _inputs(self, batches: Sequence[Batch]) -> Iterator[LinearInputs]:
+        """What the layers' products multiply."""
+        network = self._network[0].eval()
+        for batch in batches:
+            given = of_run(batch, self.done.device)
+            states = network(given).states
+            yield {
+                (number, name): x.cpu().numpy()
+                for number, (layer, _) in enumerate(self._layers())
+                for name, x in _product_inputs(layer, states[number], given)
+            }
+        network.train()
 
     def unused(self) -> Tensor:
         """0, from the ranges."""

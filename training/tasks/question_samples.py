@@ -18,8 +18,7 @@ from foundation.rules import DOC_STRIDE, MAX_SEQ_LENGTH
 from qsl import demo
 from qsl.demo.compose import Fact, Passage, compose
 from qsl.demo.seeded_choice import Draw
-from training.network.packed_batch import PackedBatch, counted
-from training.tasks.feature_batches import on
+from training.network.packed_batch import PackedBatch, counted, on
 
 MAX_LENGTH, STRIDE = MAX_SEQ_LENGTH, DOC_STRIDE
 CROPPED = 0.1  # share of passages cut at random positions, like those of a sliding window

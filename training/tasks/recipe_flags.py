@@ -6,15 +6,18 @@ PyTorch takes seconds to load, so flags are read and checked before; then a line
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from foundation.errors import UserError
+from foundation import program
+from foundation.errors import USAGE, UserError
 from foundation.steps import doing
 from sut.errors import UsageError
+from training.launch.endings import ProcessLostError
 
 BATCH = 32  # samples of a step of the embedded models
 
@@ -38,14 +41,28 @@ def command(work: Callable[[argparse.Namespace], int], options: argparse.Namespa
         require_least(options, {"threads": 1, "seed": 0})
         return work(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if message := said(error, os.environ):
+            print(message, file=sys.stderr)
+        if "RANK" in os.environ:
+            program.leave(error.exit_code)  # the end of a process group would wait for the others
         return error.exit_code
+
+
+def said(error: UserError, environment: Mapping[str, str]) -> str | None:
+    """What a process prints of an error; None: another one says it.
+
+    Of the processes that torchrun starts, each on a machine finds the same in flags and files; a fault is one's own.
+    """
+    rank, is_first = environment.get("RANK", "0"), environment.get("LOCAL_RANK", "0") == "0"
+    if not is_first and (error.exit_code == USAGE or isinstance(error, ProcessLostError)):
+        return None
+    return f"error: {error}" if rank == "0" else f"error: rank {rank}: {error}"
 
 
 @contextmanager
 def loading(threads: int) -> Iterator[None]:
     """Say that PyTorch is loaded, in which the block imports what computes with it."""
-    with doing("loading PyTorch"):
+    with doing("loading PyTorch") if os.environ.get("RANK", "0") == "0" else nullcontext():
         yield
         import torch
 

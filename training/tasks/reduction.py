@@ -70,14 +70,14 @@ def _directions(states: Sequence[Tensor], size: int) -> Tensor:
     LayerNorm takes the mean of the channels away. With D - 1 directions that are orthogonal to it on both sides, the
     student's LayerNorm takes nothing else.
     """
-    hidden = states[0].shape[1]
+    hidden, device = states[0].shape[1], states[0].device
     if size == hidden:
-        return torch.eye(hidden)
+        return torch.eye(hidden, device=device)
     spread = torch.stack([one.T @ one / one.square().sum() for one in states]).sum(0)
-    even = torch.eye(hidden) - 1 / hidden
+    even = torch.eye(hidden, device=device) - 1 / hidden
     leading = torch.linalg.eigh(even @ spread @ even).eigenvectors[:, 1 - size :]
-    turned = torch.linalg.qr(torch.randn(size - 1, size - 1)).Q  # no channel has more to carry than another
-    around = torch.linalg.eigh(torch.eye(size) - 1 / size).eigenvectors[:, 1:]  # of the student's mean
+    turned = torch.linalg.qr(torch.randn(size - 1, size - 1).to(device)).Q  # no channel has more to carry than another
+    around = torch.linalg.eigh(torch.eye(size, device=device) - 1 / size).eigenvectors[:, 1:]  # of the student's mean
     kept: Tensor = leading @ turned @ around.T
     return kept
 

@@ -25,9 +25,9 @@ from training.loop.dealing import rows_of_step
 from training.loop.task import Drawn, Evaluation, Loss
 from training.loop.world import ALONE, World
 from training.network import initial_weights, model_files
-from training.network.packed_batch import PackedBatch
+from training.network.packed_batch import PackedBatch, on
 from training.network.packed_bert import PackedBert
-from training.tasks.feature_batches import added_up, evaluation_batches, on, packed
+from training.tasks.feature_batches import added_up, evaluation_batches, packed
 from training.tasks.recipe_flags import BATCH
 from training.tasks.recipes import Recipe, cosine
 

@@ -30,10 +30,10 @@ from training.loop.dealing import rows_of_step
 from training.loop.task import Drawn, Evaluation, Loss
 from training.loop.world import CPU, World
 from training.network import model_files
-from training.network.packed_batch import PackedBatch
+from training.network.packed_batch import PackedBatch, on
 from training.network.packed_bert import PackedBert
 from training.tasks import squad_spans
-from training.tasks.feature_batches import on, packed
+from training.tasks.feature_batches import packed
 from training.tasks.phases import Phase
 from training.tasks.question_scores import evaluate
 
@@ -57,11 +57,11 @@ class SquadData:
     vocab: Path
     vocabulary: tuple[str, ...]
 
-    def first_batches(self, windows: int, seed: int) -> list[PackedBatch]:
+    def first_batches(self, windows: int, seed: int, device: torch.device = CPU) -> list[PackedBatch]:
         """Some of the windows that are trained on, in small batches."""
         count = len(self.spans)
         rows = rows_of_step(seed, 1, min(count, windows), count)
-        return [packed(self.features, one, CPU) for one in np.array_split(rows, -(-len(rows) // _SMALL))]
+        return [packed(self.features, one, device) for one in np.array_split(rows, -(-len(rows) // _SMALL))]
 
 
 def read(train: Path, dev: Path, vocab: Path) -> SquadData:
@@ -125,7 +125,7 @@ class SquadTask:
     """Trains a network on spans.
 
     Args:
-        network: with the weights to start from, and the modules of the phases.
+        network: with the weights to start from, on their device, and the modules of the phases.
         phases: change the network on the way; weights are kept once all are final.
     """
 
@@ -138,7 +138,8 @@ class SquadTask:
         batch: int,
         phases: Sequence[Phase] = (),
     ) -> None:
-        self.network: nn.Module = network
+        self.device = network.qa_outputs.weight.device
+        self.network: nn.Module = network.to(self.device)  # the phases' tensors too
         self.config, self.data, self.seed, self.batch, self.phases = config, data, seed, batch, phases
         for phase in phases:
             phase.after_step(0)

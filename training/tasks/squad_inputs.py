@@ -35,8 +35,16 @@ def add_flags(parser: argparse.ArgumentParser, *, epochs: float, rate: float, ba
     parser.add_argument("--rate", type=float, default=rate, help="the highest learning rate (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=batch, help="windows of a step (default: %(default)s)")
     parser.add_argument("--dropout", type=float, default=0.1, help="(default: %(default)s)")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of products (default: fp32)")
     parser.add_argument("--evaluations", type=int, default=5, help="on the way, evenly (default: %(default)s)")
+    add_machine_flags(parser)
+
+
+def add_machine_flags(parser: argparse.ArgumentParser) -> None:
+    """On what is trained, and how; a seed."""
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of products (default: fp32)")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: cuda where there is a GPU (default)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
 

@@ -15,7 +15,8 @@ from foundation.people_numbers import count
 from foundation.steps import doing
 from qsl import tokenizer_files
 from qsl.data_file import DataFile
-from training.loop import run_folder
+from training.loop import announce, run_folder
+from training.loop.world import World
 from training.network import initial_weights, weights
 from training.tasks import squad
 from training.tasks.recipes import Recipe
@@ -75,9 +76,14 @@ def recipe(name: str, options: argparse.Namespace, steps: int) -> Recipe:
 
 
 def write_card(
-    folder: Path, title: str, task: SquadTask, options: argparse.Namespace, facts: Mapping[str, str]
+    folder: Path, title: str, task: SquadTask, options: argparse.Namespace, facts: Mapping[str, str], here: World
 ) -> None:
-    """README.md in Hugging Face's form: what was trained from what, on which files, with which settings and score."""
+    """README.md in Hugging Face's form: what was trained from what, on which files, with which settings and score.
+
+    The first process writes it.
+    """
+    if not here.is_first:
+        return
     files = {"trained on": options.train, "scored on": options.dev, "vocabulary": options.vocab or task.data.vocab}
     kind = {"trained on": "a SQuAD v1.1 file", "scored on": "a SQuAD v1.1 file", "vocabulary": tokenizer_files.KIND}
     named = {name: f"{path.name}, sha256 {DataFile(path, kind[name], '').sha256}" for name, path in files.items()}
@@ -91,6 +97,7 @@ def write_card(
         f"* F1 {task.best_f1:.2f} on the scored file",
         *(f"* {name}: {value}" for name, value in ({**facts, **named}).items()),
         *(f"* {name}: {getattr(options, name)}" for name in settings),
+        f"* hardware: {here.size} × {announce.device_name(here)}",
     ]
     with run_folder.filled(folder):
         atomic_write.write_text(folder / "README.md", "\n".join(lines) + "\n")

@@ -211,11 +211,17 @@ TEACHER, MODEL = ["--teacher=assets/demo"], ["--model=assets/demo"]
             "num_hidden_layers of at most its teacher's",
         ),
         (distill.main, [*TEACHER, "--student=l4-h64-a4", "--qat=2"], "expected --qat from 0 to 1"),
+        pytest.param(
+            distill.main,
+            [*TEACHER, "--student=l4-h64-a4", "--device=cuda"],
+            "expected a GPU, found none. Type: --device cpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         (prune.main, [*MODEL, "--sparsity=1"], "expected --sparsity between 0 and 1"),
         (prune.main, [*MODEL, "--ramp=0.9", "--qat=0.2"], "of 1 together, found 1.1"),
         (prune.main, [*MODEL, "--relation-heads=0"], "expected --relation-heads of 1 or more"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_bad_settings_are_one_line(
     files: Path,

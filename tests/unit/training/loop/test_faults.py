@@ -31,21 +31,21 @@ from training.shards.errors import ShardError
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
             RunFailedError,
-            "expected enough memory",
+            "expected enough memory, found none left. Type: --batch with a lower number.",
         ),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), RunFailedError, "max_tokens_per_micro_batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), RunFailedError, "Type: --batch"),
         (MemoryError(), RunFailedError, "expected enough memory"),
         (OSError(28, "No space left on device", "/a/b"), RunFailedError, "No space left on device: '/a/b'"),
         (ShardError("/a/b: damaged"), RunFailedError, "/a/b: damaged"),
     ],
 )
 def test_known_faults_say_what_is_left(error: Exception, kind: type[Exception], words: str) -> None:
-    found = faults.explained(error, 7, Path("/run/step-5"))
+    found = faults.explained(error, 7, Path("/run/step-5"), "--batch with a lower number")
     assert type(found) is kind and words in str(found)
     assert str(found).endswith("Steps done: 7. The last good checkpoint is /run/step-5.")
-    assert "No checkpoint was written yet." in str(faults.explained(error, 0, None))
+    assert "No checkpoint was written yet." in str(faults.explained(error, 0, None, ""))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 cannot be multiplied"), KeyError("a"), UsageError("b")])
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
-    assert faults.explained(error, 7, None) is error
+    assert faults.explained(error, 7, None, "") is error
