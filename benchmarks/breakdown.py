@@ -3,7 +3,7 @@
     python -m benchmarks.breakdown --precision int8 --threads 1
     python -m benchmarks.breakdown --precision int8 --kernels plain    # the PyTorch reference kernels
     python -m benchmarks.breakdown --precision int8 --kernels avx512   # the kernels of another instruction set
-    python -m benchmarks.breakdown --precision int8 --products onednn  # without our own product in AMX tiles or vectors
+    python -m benchmarks.breakdown --precision int8 --products onednn  # without our own product; fp32 too
     python -m benchmarks.breakdown --precision int8 --attention 16-bit # that of bf16 instead of int8 attention
     python -m benchmarks.breakdown --precision int8 --zeros 0.8        # pruned weights, whose zeros are skipped
 
@@ -34,7 +34,8 @@ from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.pytorch_cpu import packed_bert
-from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native, sparse_product
+from backends.pytorch_cpu.kernels import CpuKernels, best, float_product, int8_product, native, sparse_product
+from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
 from backends.pytorch_cpu.packed_bert import PackedBert
@@ -47,7 +48,7 @@ LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 KERNELS = ("embed", "attention", "add_norm")
 ATTENTIONS = ("int8", "16-bit")
-OURS = {  # our own products of int8, and their variants
+OURS = {  # our own products of int8, and their variants; fp32 has vectors
     "tiles": "amx",
     "vectors": "avx512vnni",
     "i8mm": "i8mm",
@@ -62,7 +63,7 @@ class Variant:
 
     precision: str
     kernels: CpuKernels
-    product: Int8Product | None  # None: oneDNN's
+    product: Int8Product | FloatProduct | None  # of int8 or fp32; None: oneDNN's
     attention: str = "int8"  # one of ATTENTIONS, in int8 only
     zeros: float = 0.0  # share of the weights' blocks of 4 that are zero
 
@@ -110,11 +111,13 @@ def _load(variant: Variant) -> PackedBert:
     tensors = read_tensors(Model(model.spec, config, None))
     if variant.precision != "int8":
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[variant.precision]
-        return packed_bert.from_floats(config, tensors, dtype, variant.kernels)
+        ours = variant.product if isinstance(variant.product, FloatProduct) else None
+        return packed_bert.from_floats(config, tensors, dtype, variant.kernels, ours)
     samples = [_batch(config, [length]) for length in LENGTHS]
     settings = CalibrationSettings(int8_attention=variant.attention == "int8", compensated=False)
     engine = calibration.calibrate(config, tensors, samples, settings, torch.get_num_threads())
-    return packed_bert.from_engine(engine, variant.kernels, variant.product, sparse_product.find())
+    tiles = variant.product if isinstance(variant.product, Int8Product) else None
+    return packed_bert.from_engine(engine, variant.kernels, tiles, sparse_product.find())
 
 
 def kernels_named(name: str | None) -> CpuKernels:
@@ -130,19 +133,25 @@ def kernels_named(name: str | None) -> CpuKernels:
     return native.NativeKernels(name, library)
 
 
-def product_named(name: str | None) -> Int8Product | None:
-    """The product of int8 called so in `OURS`, or the fastest that runs here; None: oneDNN's."""
-    if name is None or name == "onednn":
-        return None if name else int8_product.find()
-    found = int8_product.load(OURS[name])
+def product_named(name: str | None, precision: str = "int8") -> Int8Product | FloatProduct | None:
+    """The precision's product called so in `OURS`, or the fastest that runs here; None: oneDNN's."""
+    if name == "onednn" or precision == "bf16":
+        return None
+    find = float_product.find if precision == "fp32" else int8_product.find
+    if name is None:
+        return find()
+    found = int8_product.load(OURS[name]) if precision == "int8" else find() if name == "vectors" else None
     if found is None:
         raise SystemExit(
-            f"expected our products in {name}, found them not built or no {OURS[name]}. Type: --products onednn."
+            f"expected our products of {precision} in {name}, found them not built or that this CPU lacks their "
+            "instructions. Type: --products onednn."
         )
     return found
 
 
-def _name_of(product: Int8Product | None) -> str:
+def _name_of(product: Int8Product | FloatProduct | None) -> str:
+    if isinstance(product, FloatProduct):
+        return "vectors"
     return next((name for name, variant in OURS.items() if product and product.variant == variant), "onednn")
 
 
@@ -177,7 +186,7 @@ def measure(variant: Variant, max_batch_tokens: int, repeat: int) -> dict[str, A
     return {
         "precision": variant.precision,
         "kernels": bert.kernels.name,
-        "products": _name_of(variant.product if variant.precision == "int8" else None),
+        "products": _name_of(variant.product),
         "attention": "int8" if bert.layers[0].attention else variant.kernels.name,
         "zeros": variant.zeros,
         "tokens": batch.tokens,
@@ -209,7 +218,7 @@ def main() -> None:
     parser.add_argument("--max-batch-tokens", type=int, default=1536)
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--kernels", choices=("plain", *native.VARIANTS), help="(default: the fastest that run here)")
-    parser.add_argument("--products", choices=(*OURS, "onednn"), help="of int8 (default: the fastest that run here)")
+    parser.add_argument("--products", choices=(*OURS, "onednn"), help="(default: the fastest that run here)")
     parser.add_argument("--attention", choices=ATTENTIONS, default="int8", help="of int8 (default: %(default)s)")
     parser.add_argument("--zeros", type=float, default=0.0, help="share of the weights' blocks of 4 that are zero")
     options = parser.parse_args()
@@ -217,7 +226,7 @@ def main() -> None:
     variant = Variant(
         precision=options.precision,
         kernels=kernels_named(options.kernels),
-        product=product_named(options.products),
+        product=product_named(options.products, options.precision),
         attention=options.attention,
         zeros=options.zeros,
     )

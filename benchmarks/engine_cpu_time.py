@@ -1,14 +1,15 @@
-"""How much of its limits one core's int8 engine reaches, by CPU time: other work on the machine does not count.
+"""How much of its limits one core's engine reaches, by CPU time: other work on the machine does not count.
 
     python -m benchmarks.engine_cpu_time
     python -m benchmarks.engine_cpu_time --vnni              # on a machine with AMX: as without it
     python -m benchmarks.engine_cpu_time --products onednn   # without our own product
     python -m benchmarks.engine_cpu_time --attention 16-bit  # without int8 attention
+    python -m benchmarks.engine_cpu_time --precision fp32
 
 A layer of BERT-Large's geometry, random weights, is related to three limits, all by the CPU time of this one pinned
-thread: the products of the same shapes by oneDNN and by our own, each alone with its best output type, and a loop
-of the instruction itself on registers. Clock rates and shared caches still depend on the neighbours, so everything is
-measured in turn, and medians of `--rounds` are reported. The last line is JSON.
+thread: the products of the same shapes by libraries (oneDNN, and in fp32 MKL) and by our own, each alone with its best
+output type, and a loop of the instruction itself on registers. Clock rates and shared caches still depend on the
+neighbours, so everything is measured in turn, and medians of `--rounds` are reported. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -28,39 +29,42 @@ from rich.table import Table
 
 from backends.bert.checkpoints import find_model
 from backends.pytorch_cpu import product_peak
+from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
+from backends.pytorch_cpu.product_peak import Calls
 from benchmarks import breakdown
 from benchmarks.breakdown import Variant
 from foundation import freed_memory, native_library, program, terminal
 
 _LOOPS = 200_000  # of the instruction, about 5 ms
 _LIBRARIES = {  # with a loop of this instruction
-    "tiles": "_products_amx",
-    "vpdpbusd": "_avx512vnni",
-    "smmla": "_products_i8mm",
-    "sdot": "_products_dotprod",
+    "int8": {
+        "tiles": "_products_amx",
+        "vpdpbusd": "_avx512vnni",
+        "smmla": "_products_i8mm",
+        "sdot": "_products_dotprod",
+    },
+    "fp32": {"vfmadd": "_float_product_avx512"},
 }
 
 
-def instruction_peak(instruction: str) -> float | None:
-    """GOP/s of a loop on registers; None if its library was not built."""
+def instruction_peak(name: str) -> float | None:
+    """GOP/s of a library's loop on registers; None if it was not built."""
     functions = {
         "runs_here": native_library.Function((), ctypes.c_int32),
         "peak_loop": native_library.Function((ctypes.c_int64,), ctypes.c_int64),
     }
-    module = f"backends.pytorch_cpu.kernels.{_LIBRARIES[instruction]}"
-    library = native_library.load(module, functions)
+    library = native_library.load(f"backends.pytorch_cpu.kernels.{name}", functions)
     if library is None:
         return None
     operations = library.peak_loop(_LOOPS)
     return float(operations / product_peak.seconds(lambda: library.peak_loop(_LOOPS), time.thread_time) / 1e9)
 
 
-def isolated_ms(tokens: int, product: Int8Product | None) -> dict[str, float]:
-    """CPU time of each product alone, with its fastest output type and without GELU, by `product`, or by oneDNN."""
+def isolated_ms(tokens: int, calls: Calls) -> dict[str, float]:
+    """CPU time of each product alone, without GELU, by the fastest of `calls` for its shape (M, K, N)."""
     config = find_model("random:bert-large").config
     assert config is not None
-    calls = partial(product_peak.our_int8, product=product) if product else product_peak.onednn_int8
     shapes = zip(breakdown.PRODUCTS, product_peak.products(config, tokens), strict=True)
     return {
         name: min(product_peak.seconds(call, time.thread_time) for call in calls(*shape)) * 1e3
@@ -68,23 +72,29 @@ def isolated_ms(tokens: int, product: Int8Product | None) -> dict[str, float]:
     }
 
 
+def _ours(product: Int8Product | FloatProduct) -> Calls:
+    if isinstance(product, FloatProduct):
+        return partial(product_peak.our_float, product=product)
+    return partial(product_peak.our_int8, product=product)
+
+
 def measure(variant: Variant, tokens: int, rounds: int, repeat: int) -> dict[str, Any]:
     """Medians over `rounds` of a layer's parts and of its limits, in ms of CPU time."""
-    engines, onednn, ours = [], [], []
+    engines, libraries, ours = [], [], []
     peaks: dict[str, list[float]] = {}
     for _ in range(rounds):
         engines.append(breakdown.measure(variant, tokens, repeat))
-        onednn.append(isolated_ms(engines[-1]["tokens"], None))
+        libraries.append(isolated_ms(engines[-1]["tokens"], product_peak.LIBRARIES[variant.precision]))
         if variant.product:
-            ours.append(isolated_ms(engines[-1]["tokens"], variant.product))
-        for name in _LIBRARIES:
+            ours.append(isolated_ms(engines[-1]["tokens"], _ours(variant.product)))
+        for instruction, name in _LIBRARIES[variant.precision].items():
             if (found := instruction_peak(name)) is not None:
-                peaks.setdefault(name, []).append(found)
+                peaks.setdefault(instruction, []).append(found)
     first = engines[0]
     return {
         **{name: first[name] for name in ("precision", "kernels", "products", "attention", "tokens", "samples")},
         "engine_ms": _medians([one["ms"] for one in engines]),
-        "onednn_ms": _medians(onednn),
+        "libraries_ms": _medians(libraries),
         "ours_ms": _medians(ours),
         "peak_gops": {name: statistics.median(found) for name, found in peaks.items()},
     }
@@ -99,7 +109,7 @@ def with_shares(found: dict[str, Any]) -> dict[str, Any]:
     layer_ms = found["engine_ms"]["all"]
     operations = 2 * 12 * 1024**2 * found["tokens"]  # of the four products
     limits = {
-        "isolated products, oneDNN": sum(found["onednn_ms"].values()),
+        "isolated products, libraries": sum(found["libraries_ms"].values()),
         "isolated products, ours": sum(found["ours_ms"].values()),
         **{f"loop of {name}": operations / rate / 1e6 for name, rate in found["peak_gops"].items()},
     }
@@ -107,11 +117,11 @@ def with_shares(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    table = Table(title=f"int8, {found['tokens']} tokens, 1 thread: CPU time")
-    for column in ("ms a layer", "engine", "oneDNN alone", "ours alone"):
+    table = Table(title=f"{found['precision']}, {found['tokens']} tokens, 1 thread: CPU time")
+    for column in ("ms a layer", "engine", "libraries alone", "ours alone"):
         table.add_column(column, justify="left" if column == "ms a layer" else "right")
     for part, ms in found["engine_ms"].items():
-        alone = (found[limit].get(part) for limit in ("onednn_ms", "ours_ms"))
+        alone = (found[limit].get(part) for limit in ("libraries_ms", "ours_ms"))
         table.add_row(part, f"{ms:.2f}", *("" if one is None else f"{one:.2f}" for one in alone))
     console = terminal.console()
     console.print(table)
@@ -124,6 +134,7 @@ def _print(found: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine_cpu_time", description="The engine's limits.")
+    parser.add_argument("--precision", choices=_LIBRARIES, default="int8", help="(default: %(default)s)")
     parser.add_argument("--max-batch-tokens", type=int, default=1536)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=9, help="batches a round")
@@ -139,9 +150,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(1)
     freed_memory.keep()
-    product = breakdown.product_named(options.products or ("vectors" if options.vnni else None))
+    product = breakdown.product_named(options.products or ("vectors" if options.vnni else None), options.precision)
     kernels = breakdown.kernels_named("avx512vnni" if options.vnni else None)
-    variant = Variant(precision="int8", kernels=kernels, product=product, attention=options.attention)
+    variant = Variant(precision=options.precision, kernels=kernels, product=product, attention=options.attention)
     with torch.inference_mode():
         found = with_shares(measure(variant, options.max_batch_tokens, options.rounds, options.repeat))
     _print(found)

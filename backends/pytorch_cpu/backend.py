@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: packed tokens, oneDNN's matrix products, our kernels between them."""
+"""PyTorch on the CPU: packed tokens, our matrix products or oneDNN's, our kernels between them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from backends import BACKENDS, narrowing
 from backends.base import Backend, Batch, EngineWork
 from backends.bert.architectures import implementation
 from backends.bert.checkpoints import read_weights
+from backends.bert.config import BertConfig
 from backends.bert.encoder import EncoderConfig
 from backends.bert.layer_widths import Widths
 from backends.bert.model import Model
+from backends.formats.base import Tensors
 from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert, product_trial, weight_zeros
-from backends.pytorch_cpu.kernels import CpuKernels, chain, int8_product, sparse_product
+from backends.pytorch_cpu.kernels import CpuKernels, chain, float_product, int8_product, sparse_product
 from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer
 from backends.pytorch_cpu.weight_zeros import Zeros
 from backends.quantization.int8_model import QuantizedModel, read_engine
@@ -40,6 +42,10 @@ class _Packed(NamedTuple):
     from_engine: Callable[[QuantizedModel, CpuKernels], Run]
 
 
+def _float_bert(config: BertConfig, tensors: Tensors, dtype: torch.dtype, best: CpuKernels) -> Run:
+    return packed_bert.from_floats(config, tensors, dtype, best, float_product.find())
+
+
 def _bert(engine: QuantizedModel, best: CpuKernels) -> Run:
     product = product_trial.chosen(engine, best, int8_product.find())
     return packed_bert.from_engine(engine, best, product, sparse_product.find())
@@ -50,7 +56,7 @@ def _mobilebert(engine: QuantizedModel, best: CpuKernels) -> Run:
 
 
 _PACKED = {  # by `model_type`
-    "bert": _Packed(packed_bert.from_floats, _bert),
+    "bert": _Packed(_float_bert, _bert),
     "mobilebert": _Packed(packed_mobilebert.from_floats, _mobilebert),
 }
 

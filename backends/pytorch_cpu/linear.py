@@ -1,4 +1,4 @@
-"""The linear layers of a packed BERT, one class for each arithmetic: oneDNN's products, or our own in int8.
+"""The linear layers of a packed BERT, one class for each arithmetic: oneDNN's products, or our own.
 
 Weights are laid out for the product once, at load. Each layer states the encoding of its input, so that the step before
 it (a LayerNorm, an attention, another layer) writes that directly and nothing is converted in between.
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from backends.pytorch_cpu import sparse_trial, weight_zeros
 from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, sparse_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES, LINE_BYTES
+from backends.pytorch_cpu.kernels.float_product import IN_BLOCKS, FloatProduct, FloatWeights
 from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from backends.quantization.int8_model import QuantizedLinear
@@ -38,10 +39,14 @@ class LinearLayer(Protocol):
 
 
 class FloatLinear:
-    """In float32 or bfloat16: input and output have this dtype. Exact GELU on request."""
+    """In float32 or bfloat16: input and output have this dtype, the output by row or as `output`. Exact GELU on
+    request."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, gelu: bool = False) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, dtype: torch.dtype, gelu: bool = False, output: Encoding | None = None
+    ) -> None:
         self.input_encoding, self.outputs = Encoding(dtype), len(bias)
+        self._to = output or self.input_encoding
         self._weight, self._bias = weight.to(dtype), bias.to(dtype)
         self._gelu = gelu
         self._packed = _has_packed_products(dtype)
@@ -49,12 +54,47 @@ class FloatLinear:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight, _TYPICAL_TOKENS)
 
     def __call__(self, x: Tensor) -> Tensor:
+        y = self._multiply(x)
+        return self._to.laid_out(y) if self._to.in_blocks else y
+
+    def _multiply(self, x: Tensor) -> Tensor:
         if self._packed:
             fused, algorithm = ("gelu", "none") if self._gelu else ("none", "")
             weight = self._weight, self._bias
             return torch.ops.mkldnn._linear_pointwise(x, *weight, fused, _NO_ARGUMENTS, algorithm)  # type: ignore[no-any-return]
         y = F.linear(x, self._weight, self._bias)
         return F.gelu(y) if self._gelu else y
+
+
+class FloatOwnLinear:
+    """As `FloatLinear` in float32, by our own product, of inputs in blocks."""
+
+    def __init__(
+        self, product: FloatProduct, weight: Tensor, bias: Tensor, gelu: bool = False, output: Encoding = IN_BLOCKS
+    ) -> None:
+        self.input_encoding, self.outputs = IN_BLOCKS, len(bias)
+        self._product, self._gelu, self._output = product, gelu, output
+        self._weights = FloatWeights(product.panels(weight), bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        to = self._output.empty(x.shape[1], self.outputs)
+        self._product(x, self._weights, self._gelu, to)
+        return to.values
+
+
+def float_linear(
+    weight: Tensor,
+    bias: Tensor,
+    dtype: torch.dtype,
+    gelu: bool = False,
+    product: FloatProduct | None = None,
+    output: Encoding | None = None,
+) -> LinearLayer:
+    """The layer by oneDNN, or in float32 by `product` where it fits, with its output in blocks or as `output`."""
+    outputs, inputs = weight.shape
+    if product and dtype == torch.float32 and product.fits(inputs, outputs):
+        return FloatOwnLinear(product, weight, bias, gelu, output or IN_BLOCKS)
+    return FloatLinear(weight, bias, dtype, gelu, output)
 
 
 def _has_packed_products(dtype: torch.dtype) -> bool:

@@ -27,10 +27,11 @@ from backends.pytorch_cpu.kernels import (
     LayerNorm,
     int8_attention,
 )
+from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_attention import Int8Attention, QkvScales
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
-from backends.pytorch_cpu.linear import FloatLinear, Int8SparseLinear, LinearLayer, as_tensor, between, int8_linear
+from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer, as_tensor, between, float_linear, int8_linear
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
 
@@ -118,17 +119,29 @@ class PackedBert:
 
     def _empty_input(self, tokens: int, reader: LinearLayer | None) -> Activation | None:
         """An uninitialized input for `reader`; None if it reads the stream itself."""
-        if reader is None or reader.input_encoding.dtype == torch.float32:
+        if reader is None or reader.input_encoding == _FLOAT:
             return None
         return reader.input_encoding.empty(tokens, self.config.hidden_size)
 
 
-def from_floats(config: BertConfig, tensors: Tensors, dtype: torch.dtype, kernels: CpuKernels) -> PackedBert:
-    """A model with products in float32 or bfloat16, from a checkpoint's tensors, whose layers may be narrow."""
+def from_floats(
+    config: BertConfig,
+    tensors: Tensors,
+    dtype: torch.dtype,
+    kernels: CpuKernels,
+    product: FloatProduct | None = None,
+) -> PackedBert:
+    """A model with products in float32 or bfloat16, from a checkpoint's tensors, whose layers may be narrow.
 
-    def linear(layer: int, name: str) -> FloatLinear:
-        weight, bias = config.linear_weights(tensors, layer, name)
-        return FloatLinear(as_tensor(weight), as_tensor(bias), dtype, gelu=name == "ffn_inner")
+    Those in float32 are `product`'s where it fits; the others are oneDNN's.
+    """
+
+    @functools.cache
+    def linear(layer: int, name: str) -> LinearLayer:
+        weight, bias = map(as_tensor, config.linear_weights(tensors, layer, name))
+        has_gelu = name == "ffn_inner"
+        output = linear(layer, "ffn_output").input_encoding if has_gelu else None
+        return float_linear(weight, bias, dtype, has_gelu, product, output)
 
     return _assemble(config, tensors, linear, kernels)
 

@@ -14,12 +14,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
 from backends.bert.encoder import EncoderConfig
-from backends.pytorch_cpu.kernels import Encoding, int8_product
+from backends.pytorch_cpu.kernels import Encoding, float_product, int8_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
+from backends.pytorch_cpu.kernels.float_product import IN_BLOCKS, FloatProduct, FloatWeights
 from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
 from foundation import freed_memory
 
@@ -31,6 +33,7 @@ _READ_BYTES = 1 << 30  # more than the caches hold
 _READ_WIDTH, _READS = 4096, 5
 Product = tuple[int, int, int]  # M, K, N
 Call = Callable[[], object]
+Calls = Callable[[int, int, int], Iterator[Call]]  # ways to compute a product of M, K, N
 Clock = Callable[[], float]  # seconds
 
 
@@ -41,15 +44,22 @@ def products(config: EncoderConfig, tokens: int) -> list[Product]:
 
 def kernels(precision: str, product: Product) -> Iterator[Call]:
     """Every available way to compute one product."""
-    m, k, n = product
+    yield from LIBRARIES[precision](*product)
     if precision == "int8":
-        yield from onednn_int8(m, k, n)
-        yield from our_int8(m, k, n, int8_product.find())
-        return
+        yield from our_int8(*product, int8_product.find())
+    elif precision == "fp32":
+        yield from our_float(*product, float_product.find())
+
+
+def library_floats(precision: str, m: int, k: int, n: int) -> Iterator[Call]:
+    """PyTorch's product, and oneDNN's and MKL's with their own layouts of the weight."""
     x, weight, bias = (torch.randn(*shape).to(_DTYPES[precision]) for shape in ((m, k), (n, k), (n,)))
     yield lambda: torch.nn.functional.linear(x, weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, m)
     yield lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    if precision == "fp32" and torch._C.has_mkl and hasattr(torch.ops.mkl, "_mkl_linear"):
+        by_mkl = torch.ops.mkl._mkl_reorder_linear_weight(weight, m)
+        yield lambda: torch.ops.mkl._mkl_linear(x, by_mkl, weight, bias, m)
 
 
 def onednn_int8(m: int, k: int, n: int) -> Iterator[Call]:
@@ -73,6 +83,22 @@ def our_int8(m: int, k: int, n: int, product: Int8Product | None) -> Iterator[Ca
     for output in (Encoding(BYTES, torch.full((n,), 20.0), 128 - BYTE_SHIFT, True), Encoding(torch.bfloat16)):
         to = output.empty(m, n)
         yield lambda to=to: product(x, weights, False, to)  # type: ignore[misc]
+
+
+def our_float(m: int, k: int, n: int, product: FloatProduct | None) -> Iterator[Call]:
+    """Our own product of float32, where it runs."""
+    if product is None or not product.fits(k, n):
+        return
+    x, to = IN_BLOCKS.laid_out(torch.randn(m, k)), IN_BLOCKS.empty(m, n)
+    weights = FloatWeights(product.panels(torch.randn(n, k)), torch.randn(n))
+    yield lambda: product(x, weights, False, to)
+
+
+LIBRARIES: dict[str, Calls] = {  # by precision
+    "fp32": partial(library_floats, "fp32"),
+    "bf16": partial(library_floats, "bf16"),
+    "int8": onednn_int8,
+}
 
 
 def seconds(call: Call, clock: Clock = time.perf_counter) -> float:

@@ -10,12 +10,13 @@
 
 // --- operands from rows of Q, K and V ---
 
+// Row t of q, k or v, its channels in order.
 template <class Element>
-inline void gather_row(float* to, const Element* row, int64_t size) {
-  for (int64_t d = 0; d < size; d += kWidth) store(to + d, load_floats(row + d));
+inline void gather_row(float* to, const HeadRows<Element>& rows, const Element* first, int64_t t, int64_t size) {
+  for (int64_t d = 0; d < size; d += kWidth) store(to + d, load_floats(rows.at(first, t, d)));
 }
-inline void gather_row(uint32_t* to, const uint16_t* row, int64_t size) {
-  for (int64_t d = 0; d < size; d += 2 * kWidth) store((uint16_t*)to + d, load<Uint32s>(row + d));
+inline void gather_row(uint32_t* to, const HeadRows<uint16_t>& rows, const uint16_t* first, int64_t t, int64_t size) {
+  for (int64_t d = 0; d < size; d += 2 * kWidth) store((uint16_t*)to + d, load<Uint32s>(rows.at(first, t, d)));
 }
 
 // One vector of a key's operands; the first parameter only selects the operand's type.
@@ -25,15 +26,15 @@ inline Uint32s load_operands(const uint32_t*, const uint16_t* row) { return load
 
 // keys: [size / step][padded], key k in column k. Columns beyond the last key repeat it; softmax masks their scores.
 template <class Operand, class Element>
-inline void gather_keys(Operand* keys, int64_t padded, const Element* rows, int64_t stride, int64_t length,
-                        int64_t depth, int64_t step) {
+inline void gather_keys(Operand* keys, int64_t padded, const HeadRows<Element>& rows, int64_t length, int64_t depth,
+                        int64_t step) {
   for (int64_t k = 0; k < padded; k += kWidth) {
     for (int64_t d = 0; d < depth; d += kWidth) {
       Uint32s square[kWidth];
 #pragma GCC unroll 16
       for (int64_t i = 0; i < kWidth; i++) {
         const int64_t key = k + i < length ? k + i : length - 1;
-        square[i] = load_operands(keys, rows + key * stride + d * step);
+        square[i] = load_operands(keys, rows.at(rows.k, key, d * step));
       }
       transpose(square);
 #pragma GCC unroll 16
@@ -44,16 +45,17 @@ inline void gather_keys(Operand* keys, int64_t padded, const Element* rows, int6
 
 // values: [steps][size]; where operands are pairs, a step holds two adjacent tokens.
 template <class Element>
-inline void gather_values(float* values, const Element* rows, int64_t stride, int64_t length, int64_t size) {
-  for (int64_t k = 0; k < length; k++) gather_row(values + k * size, rows + k * stride, size);
+inline void gather_values(float* values, const HeadRows<Element>& rows, int64_t length, int64_t size) {
+  for (int64_t k = 0; k < length; k++) gather_row(values + k * size, rows, rows.v, k, size);
 }
-inline void gather_values(uint32_t* values, const uint16_t* rows, int64_t stride, int64_t length, int64_t size) {
+inline void gather_values(uint32_t* values, const HeadRows<uint16_t>& rows, int64_t length, int64_t size) {
   for (int64_t k = 0; k < length; k += 2) {
-    const uint16_t* first = rows + k * stride;
-    const uint16_t* second = first + stride;
     const bool is_pair = k + 1 < length;  // the last token of an odd length is paired with zeros
-    for (int64_t d = 0; d < size; d++)
-      values[k / 2 * size + d] = first[d] | (uint32_t)(is_pair ? second[d] : 0) << 16;
+    for (int64_t at = 0; at < size; at += rows.kLine) {
+      const uint16_t *first = rows.at(rows.v, k, at), *second = first + rows.row_stride;
+      for (int64_t d = 0; d < std::min(rows.kLine, size - at); d++)
+        values[k / 2 * size + at + d] = first[d] | (uint32_t)(is_pair ? second[d] : 0) << 16;
+    }
   }
 }
 
@@ -109,8 +111,8 @@ void attend(const HeadRows<Element>& rows, int64_t length, int64_t size, int64_t
   Operand *query = scratch.query.reserve(kRows * depth), *keys = scratch.keys.reserve(depth * padded);
   Operand *weights = scratch.weights.reserve(kRows * steps), *values = scratch.values.reserve(steps * size);
   float *scores = scratch.scores.reserve(kRows * padded), *context = scratch.context.reserve(kRows * size);
-  gather_keys(keys, padded, rows.k, rows.stride, length, depth, kStep);
-  gather_values(values, rows.v, rows.stride, length, size);
+  gather_keys(keys, padded, rows, length, depth, kStep);
+  gather_values(values, rows, length, size);
   const int64_t filled = (length + kStep - 1) / kStep * size;
   memset((void*)(values + filled), 0, (steps * size - filled) * sizeof(Operand));
 
@@ -119,7 +121,7 @@ void attend(const HeadRows<Element>& rows, int64_t length, int64_t size, int64_t
   const float log2_factor = 1.44269504f / std::sqrt((float)size) * rows.score_factor;  // exp(x) = 2^(x log2 e)
   for (int64_t q0 = 0; q0 < length; q0 += kRows) {
     const int64_t count = length - q0 < kRows ? length - q0 : kRows;
-    for (int64_t r = 0; r < count; r++) gather_row(query + r * depth, rows.q + (q0 + r) * rows.stride, size);
+    for (int64_t r = 0; r < count; r++) gather_row(query + r * depth, rows, rows.q, q0 + r, size);
     Arithmetic::matmul(query, depth, keys, padded, depth, padded, scores, padded);
     float factor[kRows];
     for (int64_t r = 0; r < count; r++)
@@ -135,19 +137,21 @@ void attend(const HeadRows<Element>& rows, int64_t length, int64_t size, int64_t
 
 // qkv[T, 3 * width] of packed samples; sample s owns tokens cu_seqlens[s]..cu_seqlens[s + 1].
 template <class Arithmetic, class Element>
-void attention(const Element* qkv, const int64_t* cu_seqlens, int64_t samples, int64_t heads, int64_t size,
+void attention(const Activation& qkv, const int64_t* cu_seqlens, int64_t samples, int64_t heads, int64_t size,
                Activation to) {
-  const int64_t width = heads * size, stride = 3 * width;
+  const int64_t width = heads * size;
 #pragma omp parallel
   {
     Arithmetic::begin();
 #pragma omp for schedule(dynamic) collapse(2)
     for (int64_t s = 0; s < samples; s++) {
       for (int64_t h = 0; h < heads; h++) {
-        const Element* q = qkv + cu_seqlens[s] * stride + h * size;
+        const auto first = [&](int64_t part) {
+          return (const Element*)qkv.data + place(qkv, cu_seqlens[s], part * width + h * size);
+        };
+        const HeadRows<Element> stored{first(0), first(1), first(2), qkv.row_stride, qkv.block_stride};
         const int64_t length = cu_seqlens[s + 1] - cu_seqlens[s];
-        const auto rows = Arithmetic::prepare(HeadRows<Element>{q, q + width, q + 2 * width, stride}, length, size);
-        attend<Arithmetic>(rows, length, size, cu_seqlens[s], h * size, to);
+        attend<Arithmetic>(Arithmetic::prepare(stored, length, size), length, size, cu_seqlens[s], h * size, to);
       }
     }
     Arithmetic::end();

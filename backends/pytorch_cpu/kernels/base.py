@@ -113,6 +113,6 @@ class CpuKernels(Protocol):
         """softmax(Q Kᵀ / √head_size) V of every sample and head, into `to` [T, H].
 
         Args:
-            qkv: float32 or bfloat16 [T, 3 H]: queries, keys, values.
+            qkv: float32 or bfloat16 [T, 3 H], or in blocks that begin a head: queries, keys, values.
             cu_seqlens: int64 [B + 1].
         """

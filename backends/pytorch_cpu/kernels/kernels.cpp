@@ -72,11 +72,11 @@ void sut_gelu(const void* x, int32_t type, int64_t tokens, int64_t width, Activa
     gelu_pass((const float*)x, tokens, width, to);
 }
 
-void sut_attention(const void* qkv, int32_t type, const int64_t* cu_seqlens, int64_t samples, int64_t heads,
-                   int64_t size, Activation to) {
-  if (type == kFloat)
-    attention<FloatArithmetic>((const float*)qkv, cu_seqlens, samples, heads, size, to);
+void sut_attention(Activation qkv, const int64_t* cu_seqlens, int64_t samples, int64_t heads, int64_t size,
+                   Activation to) {
+  if (qkv.type == kFloat)
+    attention<FloatArithmetic, float>(qkv, cu_seqlens, samples, heads, size, to);
   else
-    attention<Bfloat16Input>((const uint16_t*)qkv, cu_seqlens, samples, heads, size, to);
+    attention<Bfloat16Input, uint16_t>(qkv, cu_seqlens, samples, heads, size, to);
 }
 }

@@ -11,7 +11,7 @@ import functools
 import torch
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels import reference
+from backends.pytorch_cpu.kernels import base, reference
 from backends.pytorch_cpu.kernels.base import LINE_BYTES, Activation, EmbeddingTables, Encoding, Ids, LayerNorm
 from foundation import native_library
 from foundation.native_library import Function
@@ -49,7 +49,7 @@ FUNCTIONS = {
     "sut_embed": Function((*[_POINTER] * 6, *_NORM)),
     "sut_add_norm": Function((ActivationStruct, *_NORM)),
     "sut_gelu": Function((_POINTER, _TYPE, _INT, _INT, ActivationStruct)),
-    "sut_attention": Function((_POINTER, _TYPE, _POINTER, _INT, _INT, _INT, ActivationStruct)),
+    "sut_attention": Function((ActivationStruct, _POINTER, _INT, _INT, _INT, ActivationStruct)),
 }
 
 
@@ -76,10 +76,9 @@ class NativeKernels:
         self.library.sut_gelu(x.data_ptr(), _TYPES[x.dtype], *x.shape, activation_struct(to))
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
-        sizes = len(cu_seqlens) - 1, heads, qkv.shape[1] // (3 * heads)
-        self.library.sut_attention(
-            qkv.data_ptr(), _TYPES[qkv.dtype], cu_seqlens.data_ptr(), *sizes, activation_struct(to)
-        )
+        read = activation_struct(Activation(qkv, Encoding(qkv.dtype)))
+        sizes = len(cu_seqlens) - 1, heads, base.by_row(qkv).shape[1:].numel() // (3 * heads)
+        self.library.sut_attention(read, cu_seqlens.data_ptr(), *sizes, activation_struct(to))
 
 
 def _norm(norm: LayerNorm, stream: Tensor, to: Activation | None) -> tuple[object, ...]:

@@ -1,7 +1,24 @@
 // Loops of one instruction on registers alone: what no product can exceed. For `benchmarks.engine_cpu_time`.
 #pragma once
 #include "row_pairs.h"
+#include "simd.h"
 #include "tiles.h"
+
+#if defined(__AVX512F__)
+// Runs `rounds` times 12 products of 16 floats, which hides their latency; returns the operations done.
+inline int64_t run_floats(int64_t rounds) {
+  constexpr int kChains = 12;
+  Floats sums[kChains] = {}, x = broadcast(1.0f), w = x;
+  for (int64_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 12
+    for (int chain = 0; chain < kChains; chain++) {
+      sums[chain] += x * w;
+      __asm__ volatile("" : "+v"(sums[chain]), "+v"(x), "+v"(w));  // or the compiler adds once and multiplies
+    }
+  }
+  return rounds * kChains * kWidth * 2;
+}
+#endif
 
 #if defined(__AVX512VNNI__)
 // Runs `rounds` times 12 products of 64 bytes, which hides their latency; returns the operations done.

@@ -29,7 +29,7 @@ class ReferenceKernels:
         store(F.gelu(x.float()), to)
 
     def attention(self, qkv: Tensor, cu_seqlens: Tensor, heads: int, to: Activation) -> None:
-        samples = torch.split(qkv[: cu_seqlens[-1]], cu_seqlens.diff().tolist())
+        samples = torch.split(by_row(qkv)[: cu_seqlens[-1]].flatten(1), cu_seqlens.diff().tolist())
         contexts = [_attend(sample, heads) for sample in samples]
         store(torch.cat(contexts).float(), to)
 

@@ -8,10 +8,17 @@
 #include "tiles.h"
 
 template <class Element>
-struct HeadRows {  // one head of one sample: q, k and v of its first token; the next token's are `stride` further on
+struct HeadRows {  // one head of one sample: q, k and v of its first token
   const Element *q, *k, *v;
-  int64_t stride;
+  int64_t row_stride, block_stride;  // as an activation's; in blocks of channels, a head begins a block
   float score_factor = 1, value_factor = 1;  // undo the scaling of quantized operands in the two products
+
+  static constexpr int64_t kLine = 64 / sizeof(Element);
+
+  // Channel d of token t of q, k or v.
+  const Element* at(const Element* first, int64_t t, int64_t d) const {
+    return first + t * row_stride + d / kLine * block_stride + d % kLine;
+  }
 };
 
 // to[r][c] = Σ_k left[r][k] right[k][c] for a tile of Rows x (Columns * kWidth) results: each element of `left` is
@@ -101,19 +108,20 @@ struct Int16Arithmetic : VectorArithmetic<Int16Arithmetic, uint32_t, 2> {
     uint16_t *q = scratch.reserve(3 * length * size), *k = q + length * size, *v = k + length * size;
     const float limit = std::min(32000.0f, std::sqrt(kLargestSum / size) - 1);
     const float value_limit = std::min(32000.0f, kLargestSum / (4097.0f * length) - 1);
-    const float query_scale = quantize(q, from.q, from.stride, length, size, limit);
-    const float key_scale = quantize(k, from.k, from.stride, length, size, limit);
-    const float value_scale = quantize(v, from.v, from.stride, length, size, value_limit);
-    return {q, k, v, size, query_scale * key_scale, value_scale};
+    const float query_scale = quantize(q, from, from.q, length, size, limit);
+    const float key_scale = quantize(k, from, from.k, length, size, limit);
+    const float value_scale = quantize(v, from, from.v, length, size, value_limit);
+    return {q, k, v, size, from.kLine, query_scale * key_scale, value_scale};
   }
 
   // Writes `length` bfloat16 rows as int16, the largest magnitude at `limit`; returns the scale (the value of one step).
-  static float quantize(uint16_t* to, const uint16_t* from, int64_t stride, int64_t length, int64_t size, float limit) {
+  static float quantize(uint16_t* to, const HeadRows<uint16_t>& rows, const uint16_t* first, int64_t length,
+                        int64_t size, float limit) {
     typedef uint16_t Magnitudes __attribute__((vector_size(2 * kWidth * 2)));
     Magnitudes top{};  // without their sign, floats are ordered as their bits are
     for (int64_t t = 0; t < length; t++) {
       for (int64_t d = 0; d < size; d += 2 * kWidth) {
-        const Magnitudes magnitudes = load<Magnitudes>(from + t * stride + d) & 0x7fff;
+        const Magnitudes magnitudes = load<Magnitudes>(rows.at(first, t, d)) & 0x7fff;
         top = top > magnitudes ? top : magnitudes;
       }
     }
@@ -122,7 +130,7 @@ struct Int16Arithmetic : VectorArithmetic<Int16Arithmetic, uint32_t, 2> {
     const float largest = promote_bfloat16(bits), factor = limit / largest;
     for (int64_t t = 0; t < length; t++)
       for (int64_t d = 0; d < size; d += kWidth)
-        store(to + t * size + d, round_to_int16(load_floats(from + t * stride + d) * factor));
+        store(to + t * size + d, round_to_int16(load_floats(rows.at(first, t, d)) * factor));
     return largest / limit;
   }
 };

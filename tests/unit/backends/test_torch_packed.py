@@ -17,11 +17,12 @@ from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
 from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
-from backends.pytorch_cpu.kernels import CpuKernels, Encoding, best, int8_product, sparse_product
+from backends.pytorch_cpu.kernels import CpuKernels, Encoding, best, float_product, int8_product, sparse_product
 from backends.pytorch_cpu.kernels.base import BYTES
+from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_product import VARIANTS, Int8Product
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
-from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer, has_bfloat16
+from backends.pytorch_cpu.linear import FloatOwnLinear, Int8SparseLinear, LinearLayer, has_bfloat16
 from backends.quantization.int8_model import QuantizedModel, round_weight, write_engine
 from foundation.arrays import Float32
 
@@ -62,10 +63,13 @@ def answers(bert: packed_bert.PackedBert, batch: Batch) -> Float32:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("product", [None, float_product.find()], ids=["onednn", "ours"])
 @pytest.mark.parametrize("dtype", SLACK, ids=str)
-def test_packed_is_padded(kernels: CpuKernels, dtype: torch.dtype, seed: int) -> None:
+def test_packed_is_padded(kernels: CpuKernels, dtype: torch.dtype, product: FloatProduct | None, seed: int) -> None:
     batch = random_batch(np.random.default_rng(seed).permutation(LENGTHS).tolist(), seed)
-    bert = packed_bert.from_floats(SMALL, TENSORS, dtype, kernels)
+    bert = packed_bert.from_floats(SMALL, TENSORS, dtype, kernels, product)
+    own = {name for name in SMALL.linears() if isinstance(getattr(bert.layers[0], name), FloatOwnLinear)}
+    assert own == ({"qkv", "attention_output", "ffn_output"} if product and dtype == torch.float32 else set())
     assert difference(answers(bert, batch), padded(batch)) < SLACK[dtype]
 
 
