@@ -22,6 +22,7 @@ from foundation import program
 from foundation.help_formatter import HelpFormatter
 from foundation.steps import doing
 from sut.errors import UsageError
+from training.loop import checkpoint_record
 from training.tasks import squad_inputs, targets
 from training.tasks.recipe_flags import command, loading, run_dir
 from training.tasks.sparsity import PATTERNS, SCOPES, Sparsity
@@ -53,7 +54,8 @@ def _train(options: argparse.Namespace) -> int:
         data = squad_setup.read(options, vocab)
         steps = squad_setup.steps(options, data)
         last = max(1, round(options.ramp * steps))
-        if not options.ramp:
+        folder = run_dir(options, "prune")
+        if not options.ramp and not checkpoint_record.newest_first(folder):  # a run that goes on has it behind it
             with doing(f"making {sparsity.share:.0%} of the {sparsity.pieces} zero") as say:
                 batches = data.first_batches(_WINDOWS, options.seed, here.device)
                 one_shot.prune(network, copy.deepcopy(network), sparsity, batches, say)
@@ -72,7 +74,7 @@ def _train(options: argparse.Namespace) -> int:
         )
         best = distillation_setup.score(teacher, options.dev, vocab, here)
         recipe = squad_setup.recipe("prune", options, steps)
-        code = train_model(task, recipe, options, run_dir(options, "prune"), here)
+        code = train_model(task, recipe, options, folder, here)
         found = pruning.zeros(task.exported(), config)
         widths = pruning.widths(task.exported(), config)
         facts = {"started from": options.model.name, "pattern": options.pattern, "scope": options.scope}

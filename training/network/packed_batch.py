@@ -7,6 +7,7 @@ length that follow each other need no copy there, so batches are packed by lengt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,18 @@ class PackedBatch:
     def first_tokens(self) -> Tensor:
         """int32 [B], the index of each sample's [CLS]."""
         return self.cu_seqlens[:-1]
+
+    @cached_property
+    def places(self) -> Tensor:
+        """int64 [T], the index of each token among B · S, where each sample has the S tokens of the longest."""
+        lengths = np.array(self.lengths)
+        starts = np.arange(len(lengths)) * lengths.max()
+        return on(self.input_ids.device, np.repeat(starts, lengths) + counted(lengths), np.int64)
+
+    def padded(self, x: Tensor, fill: float = 0.0) -> Tensor:
+        """[T, W] → [B, S, W], with `fill` after each sample's tokens."""
+        whole = x.new_full((len(self.lengths) * max(self.lengths), x.shape[1]), fill)
+        return whole.index_copy(0, self.places, x).view(len(self.lengths), -1, x.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,7 @@ Three targets in addition to the training file's own spans:
 * start and end probabilities at a temperature (Hinton et al., arXiv 1503.02531; the factor T² keeps the gradients'
   size);
 * states, through a linear map where the widths differ (TinyBERT, arXiv 1909.10351);
-* how queries, keys and values of the last layer relate to each other, as scaled products of each with itself, whatever
-  the number of heads (MiniLMv2, arXiv 2012.15828).
+* how queries, keys and values of the last layer relate to each other (MiniLMv2, arXiv 2012.15828).
 
 Student and teacher read the same packed batch, so they share a vocabulary.
 """
@@ -26,8 +25,7 @@ from sut.errors import UsageError
 from training.loop.task import Drawn, Loss
 from training.loop.world import World
 from training.network.packed_batch import PackedBatch
-from training.network.packed_bert import PackedLayer
-from training.tasks import reduction
+from training.tasks import reduction, relations
 from training.tasks.feature_batches import packed
 from training.tasks.phases import Phase
 from training.tasks.squad import Shapes, SpanNetwork, SquadData, SquadTask, by_sample
@@ -114,16 +112,9 @@ class Distillation(SquadTask):
         return torch.stack(terms).mean()
 
     def _relations(self, own: Shapes, taught: Shapes, batch: PackedBatch) -> Tensor:
-        student, heads = self.network, self.weights.relation_heads
-        assert isinstance(student, SpanNetwork)
-        with torch.no_grad():
-            expected = relations(self.teacher, taught, heads, batch)
-        found = relations(student, own, heads, batch)
-        terms = [
-            F.kl_div(one, other, reduction="sum", log_target=True) / one.shape[-1] / heads / 3
-            for one, other in zip(found, expected, strict=True)
-        ]
-        return torch.stack(terms).sum()
+        assert isinstance(self.network, SpanNetwork)
+        pair = (self.network, own), (self.teacher, taught)
+        return relations.divergence(*pair, self.weights.relation_heads, batch)
 
     def exported(self) -> dict[str, Tensor]:
         """The best weights without the maps."""
@@ -155,17 +146,3 @@ def probabilities(own: Tensor, taught: Tensor, batch: PackedBatch, temperature: 
     """Kullback–Leibler divergence of starts and ends [T, 2] at a temperature, times its square, summed over samples."""
     one, other = (F.log_softmax(by_sample(each, batch) / temperature, dim=1) for each in (own, taught))
     return F.kl_div(one, other, reduction="sum", log_target=True) * temperature**2 / 2
-
-
-def relations(network: SpanNetwork, found: Shapes, heads: int, batch: PackedBatch) -> list[Tensor]:
-    """Of each sample's tokens (S of them) in the last layer: log-softmax of Q·Qᵀ, K·Kᵀ and V·Vᵀ, [3, heads, S, S]."""
-    layer = network.bert.encoder.layer[-1]
-    assert isinstance(layer, PackedLayer)
-    own = layer.attention.self
-    parts = torch.stack([one(found.states[-2]) for one in (own.query, own.key, own.value)])  # [3, T, H]
-    cut = parts.view(3, len(parts[0]), heads, -1).transpose(1, 2)  # [3, heads, T, H / heads]
-    scale = cut.shape[-1] ** -0.5
-    return [
-        F.log_softmax((one @ one.transpose(-1, -2)).float() * scale, dim=-1)
-        for one in torch.split(cut, list(batch.lengths), dim=2)
-    ]

@@ -23,7 +23,7 @@ from training.tasks.squad import SpanNetwork
 
 _ROUNDS = 5
 _DAMPING = 1e-3  # of the mean square of an input, which keeps the equations solvable
-_MOST_NUMBERS = 1 << 24  # of the rows that are solved together
+_MOST_NUMBERS = {"cpu": 1 << 24, "cuda": 1 << 27}  # of the rows that are solved together
 
 
 @torch.no_grad()
@@ -150,7 +150,7 @@ def _solved(squares: Tensor, products: Tensor, kept: Tensor) -> Iterator[tuple[T
     size, outputs = len(squares), products.shape[1]
     rows, columns = outputs // len(kept), (size - 1) // kept.shape[1]
     mask = F.pad(kept.repeat_interleave(columns, 1), (0, 1), value=True)
-    count = outputs if rows == outputs else max(1, _MOST_NUMBERS // size**2)
+    count = outputs if rows == outputs else max(1, _MOST_NUMBERS[squares.device.type] // size**2)
     masks = torch.split(mask if rows == outputs else mask.repeat_interleave(rows, 0), count)
     for part, of_rows in zip(masks, torch.split(products.T, count), strict=True):
         here = part.float()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from accuracy.log import PAD_LOGIT
 from backends.bert.config import BertConfig
@@ -37,15 +35,9 @@ class QuestionNetwork(nn.Module):
 
 def span_loss(logits: Tensor, batch: QuestionBatch) -> Tensor:
     """Cross-entropy of starts and ends over each sample's tokens: their mean, summed over samples."""
-    return F.cross_entropy(_padded(logits, batch), batch.spans, reduction="sum") / COLUMNS
+    return F.cross_entropy(batch.padded(logits, PAD_LOGIT), batch.spans, reduction="sum") / COLUMNS
 
 
 def exact_spans(logits: Tensor, batch: QuestionBatch) -> Tensor:
     """How many spans are exactly right."""
-    return (_padded(logits.detach(), batch).argmax(1) == batch.spans).all(1).sum()
-
-
-def _padded(logits: Tensor, batch: PackedBatch) -> Tensor:
-    """[T, 2] → [B, longest, 2]."""
-    parts = torch.split(logits, list(batch.lengths))
-    return pad_sequence(list(parts), batch_first=True, padding_value=PAD_LOGIT)
+    return (batch.padded(logits.detach(), PAD_LOGIT).argmax(1) == batch.spans).all(1).sum()

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from accuracy.log import PAD_LOGIT
 from backends.bert.config import BertConfig
@@ -118,7 +117,7 @@ class SpanNetwork(nn.Module):
 
 def by_sample(logits: Tensor, batch: PackedBatch) -> Tensor:
     """[T, 2] → [B, longest, 2], padded with a logit that no token has."""
-    return pad_sequence(list(torch.split(logits, list(batch.lengths))), batch_first=True, padding_value=PAD_LOGIT)
+    return batch.padded(logits, PAD_LOGIT)
 
 
 class SquadTask:
