@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from backends.bert.heads import COLUMNS
 from foundation.arrays import Float32
 from qsl import squad
 from qsl.base import Features
-from qsl.squad_examples import read_examples
+from qsl.squad import SquadFeatures
+from qsl.squad_examples import Example, read_examples
 from qsl.wordpiece import WordPiece
 from training.loop.world import ALONE, World
 from training.network.packed_batch import PackedBatch
@@ -26,10 +29,24 @@ LogitsOf = Callable[[PackedBatch], Tensor]  # float32 [T, 2]
 
 def evaluate(logits_of: LogitsOf, dataset: Path, vocab: Path, world: World = ALONE) -> SquadScore:
     """Exact match and F1 on a SQuAD v1.1 file, the samples shared by the ranks."""
-    features = squad.load(dataset, vocab, None)
-    answered = np.ones(len(features.features), np.bool_)
-    logits = _logits(logits_of, features.features, world)
-    return score_logits(logits, answered, read_examples(dataset), features, WordPiece(vocab))
+    scored = _opened(dataset, vocab, *(path.stat().st_mtime_ns for path in (dataset, vocab)))
+    answered = np.ones(len(scored.features.features), np.bool_)
+    logits = _logits(logits_of, scored.features.features, world)
+    return score_logits(logits, answered, scored.examples, scored.features, scored.tokenizer)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A file that is scored."""
+
+    examples: list[Example]
+    features: SquadFeatures
+    tokenizer: WordPiece
+
+
+@lru_cache(maxsize=1)  # all of SQuAD's takes seconds, in which a GPU would wait at each evaluation
+def _opened(dataset: Path, vocab: Path, *_: int) -> _Scored:
+    return _Scored(read_examples(dataset), squad.load(dataset, vocab, None), WordPiece(vocab))
 
 
 @torch.inference_mode()
