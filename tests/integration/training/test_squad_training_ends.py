@@ -7,21 +7,15 @@ import re
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
+import trained_commands
 from damage import full_disk
 
-from backends.bert.config import BertConfig
-from qsl import demo
 from training import distill, prune
 from training.loop import checkpoint_record
-from training.network import model_files
-from training.tasks.squad import SpanNetwork
 
-TINY = BertConfig(vocab_size=3055, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
 COMMANDS = {
     "distill": (distill.main, ["--teacher", "MODEL", "--student", "MODEL"]),
     "prune": (prune.main, ["--model", "MODEL", "--pattern", "structured", "--sparsity", "0.5"]),
@@ -31,15 +25,7 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model, and two files of questions."""
-    folder = tmp_path_factory.mktemp("squad")
-    demo.write(folder / "train.json", "train", 1, 30)
-    demo.write(folder / "dev.json", "dev", 1, 4)
-    vocabulary = Path("assets/demo/vocab.txt").read_text().splitlines()
-    (folder / "model").mkdir()
-    torch.manual_seed(1)
-    config = replace(TINY, vocab_size=len(vocabulary))
-    model_files.write_model(folder / "model", config, vocabulary, SpanNetwork(config, 0.0).state_dict())
-    return folder
+    return trained_commands.prepare(tmp_path_factory.mktemp("squad"))
 
 
 def interrupt_after_a_step(table: Path) -> threading.Thread:
