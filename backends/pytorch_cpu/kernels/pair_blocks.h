@@ -42,17 +42,19 @@ inline void multiply_half(const int8_t* x, int64_t block_bytes, const int8_t* pa
   for (; steps > 0; steps--, x += block_bytes, panel += 2 * kTileBytes) {
     next.advance();
     y.advance();
+    const int8_t *row = x, *weights = panel;
 #pragma GCC unroll 1
-    for (int k = 0; k < kDepth; k += 8) {
+    for (; row < x + kDepth; row += 8, weights += 16 * kOutputPairs) {
       int8x16_t rows[kPairs];
 #pragma GCC unroll 3
       for (int r = 0; r < kPairs; r++)
-        rows[r] = vcombine_s8(vld1_s8(x + 2 * r * kDepth + k), vld1_s8(x + (2 * r + 1) * kDepth + k));
+        rows[r] = vcombine_s8(vld1_s8(row + 2 * r * kDepth), vld1_s8(row + (2 * r + 1) * kDepth));
 #pragma GCC unroll 8
       for (int o = 0; o < kOutputPairs; o++) {
-        const int8x16_t weights = vld1q_s8(panel + (k / 8 * kOutputPairs + o) * 16);
+        const int8x16_t pair = vld1q_s8(weights + 16 * o);
 #pragma GCC unroll 3
-        for (int r = 0; r < kPairs; r++) found[r][o] = multiply_pairs(found[r][o], rows[r], weights);
+        for (int r = 0; r < kPairs; r++) found[r][o] = multiply_pairs(found[r][o], rows[r], pair);
+        __asm__ volatile("" : : : "memory");  // GCC would load all weights first, for which no registers are left
       }
     }
   }
