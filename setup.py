@@ -40,7 +40,7 @@ LIBRARIES = (  # folder, C++ file, the library's name without its instruction se
     (KERNELS, "products.cpp", "_products_", ("avx512vnni", "amx", "dotprod", "i8mm"), []),
     (KERNELS, "float_products.cpp", "_float_product_", ("avx512",), []),
     (KERNELS, "int8_attention.cpp", "_int8_attention_", ("avx512vnni", "amx", "dotprod", "i8mm"), []),
-    (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", "avxvnni", "avx512vnni"), []),
+    (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", "avxvnni", "avx512vnni", "dotprod"), []),
     (KERNELS, "mobilebert.cpp", "_mobilebert_", ("avx512vnni", "amx"), ["-mavx512vnni"]),
     (TRAINING, "training.cpp", "_", ("portable", "avx2", "avx512"), []),
     (TEXT, "text.cpp", "_text_", ("portable",), []),

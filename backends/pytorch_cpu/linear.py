@@ -230,7 +230,7 @@ def int8_linear(
     zeros = weight_zeros.of(linear.weight)
     blocks = max(zeros.along_inputs, zeros.along_outputs)
     dense = partial(_dense_int8_linear, linear, output, own_output or output, kernels, gelu, product)
-    if sparse is None or blocks < sparse_trial.LEAST or input_encoding(linear).dtype != torch.uint8:
+    if sparse is None or blocks < sparse_trial.LEAST:
         return dense()
     skipping = partial(Int8SparseLinear, sparse, linear, own_output or output, gelu, zeros.of_outputs)
     twentieths = round(20 * blocks)

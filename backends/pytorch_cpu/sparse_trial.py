@@ -59,7 +59,8 @@ def is_call_faster(calls: Sequence[Callable[[], object]], threads: int) -> bool:
 
 
 def _on_bytes(layer: _Layer, inputs: int) -> Callable[[], object]:
-    x = layer.input_encoding.empty(_TOKENS, inputs).values.random_(0, 256)
+    x = layer.input_encoding.empty(_TOKENS, inputs).values
+    x.view(torch.uint8).random_(0, 256)
     return lambda: layer(x)
 
 

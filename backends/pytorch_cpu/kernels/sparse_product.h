@@ -1,4 +1,4 @@
-// The int8 matrix product with a weight of mostly zero blocks: y = f((x · weightᵀ) * scale + offset), x uint8
+// The int8 matrix product with a weight of mostly zero blocks: y = f((x · weightᵀ) * scale + offset), x bytes
 // [tokens, inputs], sums in int32, f nothing or GELU, y in any encoding. Only blocks that are not zero are stored, each
 // with the place of its inputs; a form says what a block is (sparse_inputs.h, sparse_outputs.h).
 //
@@ -31,15 +31,24 @@ struct SparseWeights {
   int64_t chunk_outputs;  // a multiple of 64
 };
 
-// sums + the products of four bytes of x in each lane with the four of a weight.
+// sums + the products of four bytes of x in each lane, signed on ARM, with the four of a weight.
 inline Int32s dot(Int32s sums, Int32s x, int32_t weight) {
 #if defined(__AVX512VNNI__)
   return (Int32s)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)x, _mm512_set1_epi32(weight));
 #elif defined(__AVXVNNI__)
   return (Int32s)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)x, _mm256_set1_epi32(weight));
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return (Int32s)vdotq_s32((int32x4_t)sums, (int8x16_t)x, (int8x16_t)vdupq_n_s32(weight));
 #else
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; i++) sums += (Int32s)((Uint32s)x >> (8 * i) & 0xff) * (int32_t)(int8_t)(weight >> (8 * i));
+  for (int i = 0; i < 4; i++) {
+#if defined(__aarch64__)
+    const Int32s bytes = (Int32s)((Uint32s)x << (24 - 8 * i)) >> 24;
+#else
+    const Int32s bytes = (Int32s)((Uint32s)x >> (8 * i) & 0xff);
+#endif
+    sums += bytes * (int32_t)(int8_t)(weight >> (8 * i));
+  }
   return sums;
 #endif
 }

@@ -21,7 +21,7 @@ from backends.pytorch_cpu.kernels.base import Activation
 from foundation import native_library
 from foundation.arrays import Int64
 
-VARIANTS = ("avx512vnni", "avxvnni", "portable")  # fastest first
+VARIANTS = ("avx512vnni", "avxvnni", "dotprod", "portable")  # fastest first
 BLOCK = 4  # inputs, or outputs
 _PANEL_BYTES = 32 << 10  # of a part of the inputs, which stays in a first-level cache of 48 KiB
 _LEAST_BLOCKS = 16  # of an output in a part, for which loading and storing its sums pays
@@ -84,7 +84,7 @@ class SparseProduct:
     def __call__(self, x: Tensor, weights: SparseWeights, gelu: bool, to: Activation) -> None:
         """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked.
 
-        x: uint8 [T, K], contiguous, or in panels; bytes of `to`, too, may be in panels, where N is a multiple of 64.
+        x: bytes [T, K], contiguous, or in panels; bytes of `to`, too, may be in panels, where N is a multiple of 64.
         """
         (*tables, part_rows, chunk, of_outputs), *factors = weights
         pointers = [tensor.data_ptr() for tensor in (*tables, *factors)]

@@ -1,5 +1,6 @@
 // The int8 product with a sparse weight, as C functions on plain pointers. setup.py builds this file once per
 // instruction set; sparse_product.py calls it, and has the same in PyTorch.
+#include "row_pairs.h"
 #include "sparse_inputs.h"
 #include "sparse_outputs.h"
 
@@ -23,6 +24,8 @@ int32_t runs_here() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #elif defined(__AVXVNNI__)
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_avx_vnni();
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return has_row_pairs();
 #else
   return 1;
 #endif

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from backends.pytorch_cpu.kernels import Activation, Encoding, int8_product, sparse_product
+from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
 from backends.pytorch_cpu.kernels.int8_product import Int8Weights
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 
 WIDEST = 416
-BYTES, SIGNED = (
+UNSIGNED, SIGNED = (
     Encoding(dtype, torch.linspace(2, 4, WIDEST), zero) for dtype, zero in ((torch.uint8, 30), (torch.int8, -98))
 )
 BFLOAT16, FLOAT = Encoding(torch.bfloat16), Encoding(torch.float32)
@@ -50,12 +51,13 @@ def random_weights(outputs: int, inputs: int, zeros: float, of_outputs: bool) ->
     blocks = rng.random((-(-outputs // rows), -(-inputs // columns))) < zeros
     weight[blocks.repeat(rows, 0).repeat(columns, 1)[:outputs, :inputs]] = 0
     scale = torch.from_numpy(rng.uniform(1, 2, outputs).astype(np.float32)) / (8000 * inputs**0.5)
-    sums = torch.from_numpy(weight.sum(1, dtype=np.float64)) * 128 * scale.double()
+    sums = torch.from_numpy(weight.sum(1, dtype=np.float64)) * (128 - BYTE_SHIFT) * scale.double()
     return torch.from_numpy(weight), scale, (torch.from_numpy(rng.standard_normal(outputs)) - sums).float()
 
 
 def random_input(tokens: int, inputs: int) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(tokens).integers(0, 256, (tokens, inputs), dtype=np.uint8))
+    x = np.random.default_rng(tokens).integers(0, 256, (tokens, inputs), dtype=np.uint8)
+    return torch.from_numpy(x).view(BYTES)
 
 
 def poisoned(encoding: Encoding, tokens: int, outputs: int) -> Activation:
@@ -84,7 +86,7 @@ SHAPES = [(1, 64, 32), (63, 130, 17), (64, 256, 128), (65, 1030, 129), (193, 204
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
-@pytest.mark.parametrize("encoding", [BYTES, SIGNED, BFLOAT16, FLOAT], ids=["uint8", "int8", "bfloat16", "float32"])
+@pytest.mark.parametrize("encoding", [UNSIGNED, SIGNED, BFLOAT16, FLOAT], ids=["uint8", "int8", "bfloat16", "float32"])
 @pytest.mark.parametrize(("tokens", "inputs", "outputs"), SHAPES)
 def test_the_product_is_its_twin(
     product: SparseProduct, of_outputs: bool, tokens: int, inputs: int, outputs: int, encoding: Encoding, gelu: bool
@@ -123,7 +125,7 @@ def test_panels_hand_on_what_rows_do(
     product: SparseProduct, threads: int, tokens: int, channels: int, gelu: bool
 ) -> None:
     first, second = (random_weights(*shape, 0.8, of_outputs=False) for shape in ((channels, 130), (17, channels)))
-    rows = Encoding(torch.uint8, torch.linspace(2, 4, channels), 30)
+    rows = Encoding(BYTES, torch.linspace(2, 4, channels), 30 - BYTE_SHIFT)
     answers = []
     for encoding in (rows, rows._replace(panel_tokens=product.panel_tokens)):
         between = encoding.empty(tokens, channels)
@@ -136,24 +138,25 @@ def test_panels_hand_on_what_rows_do(
 
 
 def test_the_largest_sums_are_exact(product: SparseProduct, of_outputs: bool) -> None:
-    x, weight = torch.full((5, 4096), 255, dtype=torch.uint8), torch.full((32, 4096), -127, dtype=torch.int8)
+    largest, weight = 255 - BYTE_SHIFT, torch.full((32, 4096), -127, dtype=torch.int8)
+    x = torch.full((5, 4096), largest, dtype=BYTES)
     found = poisoned(FLOAT, 5, 32)
     run(product, x, (weight, torch.ones(32), torch.zeros(32)), of_outputs, False, found)
-    assert set(found.values.flatten().tolist()) == {-255.0 * 127 * 4096}
+    assert set(found.values.flatten().tolist()) == {-127.0 * 4096 * largest}
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
 @pytest.mark.parametrize("in_blocks", [False, True], ids=["in-rows", "in-blocks"])
-@pytest.mark.parametrize("encoding", [BYTES, BFLOAT16, FLOAT], ids=["uint8", "bfloat16", "float32"])
+@pytest.mark.parametrize("encoding", [UNSIGNED, BFLOAT16, FLOAT], ids=["uint8", "bfloat16", "float32"])
 def test_the_answers_of_tiles_bit_for_bit(of_outputs: bool, encoding: Encoding, in_blocks: bool, gelu: bool) -> None:
-    tiles, sparse = int8_product.find(), sparse_product.load("avx512vnni")
+    tiles, sparse = int8_product.find(), sparse_product.find()
     if tiles is None or sparse is None:
-        pytest.skip("not built, or this machine has no AMX")
+        pytest.skip("not built, or this machine has no dense product")
     parameters, x = random_weights(192, 320, 0.7, of_outputs), random_input(416, 320)
     multiplier = None if encoding.multiplier is None else encoding.multiplier[:192]
     to = encoding._replace(multiplier=multiplier, in_blocks=in_blocks)
     dense, found = to.empty(416, 192), to.empty(416, 192)
     weight, *factors = parameters
-    tiles(Encoding(torch.uint8, in_blocks=True).laid_out(x), Int8Weights(tiles.panels(weight), *factors), gelu, dense)
+    tiles(Encoding(BYTES, in_blocks=True).laid_out(x), Int8Weights(tiles.panels(weight), *factors), gelu, dense)
     sparse(x, SparseWeights(sparse.layout(weight.numpy(), of_outputs), *factors), gelu, found)
     assert torch.equal(found.values, dense.values)
