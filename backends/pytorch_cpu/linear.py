@@ -208,9 +208,13 @@ class Int8GeluLinear:
         return to.values
 
 
-def between() -> Encoding:
-    """How an int8 product's output is stored where no product reads it."""
-    return Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
+def between(ours: bool = False) -> Encoding:
+    """How an int8 product's output, oneDNN's or `ours`, is stored where no product reads it.
+
+    From signed bytes to bfloat16 oneDNN has reference loops alone: `ref_int8` under ONEDNN_VERBOSE=1, in version 3.7.1.
+    """
+    half = has_bfloat16() and (ours or torch.uint8 == BYTES)
+    return Encoding(torch.bfloat16 if half else torch.float32)
 
 
 def int8_linear(

@@ -157,7 +157,8 @@ def from_engine(
     Without `product` they are oneDNN's, and `sparse` where that is faster.
     """
     in_blocks = product is not None and product.fits(engine.config.hidden_size, engine.config.intermediate_size)
-    to_attention, to_norm = between(), between()._replace(in_blocks=in_blocks)
+    to_attention = between(in_blocks)
+    to_norm = to_attention._replace(in_blocks=in_blocks)
 
     @functools.cache
     def attention(layer: int) -> Int8Attention | None:
