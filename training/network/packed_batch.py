@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from foundation.arrays import Int64
 from training.shards.instances import Instances, offsets_of
 
 _CPU = torch.device("cpu")
+_MULTIPLE = 128  # tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,27 @@ class PackedBatch:
     def first_tokens(self) -> Tensor:
         """int32 [B], the index of each sample's [CLS]."""
         return self.cu_seqlens[:-1]
+
+    @cached_property
+    def filled(self) -> PackedBatch:
+        """With one more sample, of padding, to a multiple of tokens on a GPU: itself elsewhere.
+
+        A GPU's library looks for the best kernel of each size that is new to it, which takes longer than the product.
+        """
+        tokens = len(self.input_ids)
+        missing = -tokens % _MULTIPLE
+        if not self.input_ids.is_cuda or not missing:
+            return self
+        ids, types, positions = (
+            F.pad(one, (0, missing)) for one in (self.input_ids, self.token_type_ids, self.position_ids)
+        )
+        return PackedBatch(
+            input_ids=ids,
+            token_type_ids=types,
+            position_ids=positions,
+            cu_seqlens=F.pad(self.cu_seqlens, (0, 1), value=tokens + missing),
+            lengths=(*self.lengths, missing),
+        )
 
     @cached_property
     def places(self) -> Tensor:

@@ -66,13 +66,14 @@ class PackedBert(Bert):
         self.embeddings.dropout = Dropout(dropout)
 
     def forward(self, batch: PackedBatch) -> Tensor:  # type: ignore[override]  # packed
-        x: Tensor = self.embeddings(batch.input_ids, batch.token_type_ids, batch.position_ids)
+        whole = batch.filled
+        x: Tensor = self.embeddings(whole.input_ids, whole.token_type_ids, whole.position_ids)
         for layer in self.encoder.layer:
             if self.checkpointed and self.training:
-                x = checkpoint(layer, x, batch, use_reentrant=False)
+                x = checkpoint(layer, x, whole, use_reentrant=False)
             else:
-                x = layer(x, batch)
-        return x
+                x = layer(x, whole)
+        return x if whole is batch else x[: len(batch.input_ids)]
 
     def compile_layers(self) -> None:
         """Compile what surrounds attention with torch.compile, once for all layers, at the first batch.

@@ -12,8 +12,11 @@ by tenths: a scale's is multiplied by `pace`. Scales, zero points and `smooth` a
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from backends.bert.config import LINEARS, BertConfig
@@ -47,24 +50,27 @@ class ProductRounding(nn.Module):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """x Wᵀ + b of rounded numbers, [T, K] → [T, N] in float32."""
-        is_of_bytes = x.is_cuda and torch.is_autocast_enabled("cuda")
+        if x.is_cuda and torch.is_autocast_enabled("cuda"):
+            return self.of_bytes(x, weight, bias)
         with torch.autocast(x.device.type, enabled=False):
-            steps, scale = self._input(x.float())
-            weights, scales = self._weight(weight)
-            if not is_of_bytes:
-                return F.linear(steps * scale, weights * scales[:, None], bias)
+            return F.linear(self._input(x.float()), self._weight(weight), bias)
+
+    def of_bytes(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """`forward` with a product of bytes, in autocast's type: float32 where there is no autocast."""
+        scale, scales = input_scale(self.start, self.change, self.pace), weight_scale(weight, self.smooth)
+        steps = _steps(x.float(), self.smooth * scale, -self.zero_point, 255 - self.zero_point)
+        weights = _steps(weight, scales[:, None] / self.smooth, None, None)
         return F.linear(steps, weights).float() * (scale * scales) + bias
 
-    def _input(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Steps from the zero point, and the scale."""
+    def _input(self, x: Tensor) -> Tensor:
         scale = input_scale(self.start, self.change, self.pace)
         steps = _through(x / (self.smooth * scale))
-        return torch.minimum(torch.maximum(steps, -self.zero_point), 255 - self.zero_point), scale
+        return torch.minimum(torch.maximum(steps, -self.zero_point), 255 - self.zero_point) * scale
 
-    def _weight(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Steps, and the scale of each row."""
-        scale = weight_scale(weight, self.smooth)
-        return _through(weight * self.smooth / scale[:, None]), scale
+    def _weight(self, weight: Tensor) -> Tensor:
+        balanced = weight * self.smooth
+        scale = weight_scale(weight, self.smooth)[:, None]
+        return _through(balanced / scale) * scale
 
 
 class LayerRounding(nn.Module):
@@ -97,3 +103,30 @@ def weight_scale(weight: Tensor, smooth: Tensor) -> Tensor:
 def _through(x: Tensor) -> Tensor:
     """Rounded half to even, with the gradient of `x` itself."""
     return x + (x.round() - x).detach()
+
+
+def _steps(x: Tensor, step: Tensor, low: Tensor | None, high: Tensor | None) -> Tensor:
+    return _Steps.apply(x, step, low, high)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Steps(torch.autograd.Function):
+    """clip(round(x / step), low, high) in few kernels, with gradients of x and of a step that it is broadcast over."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, low: Tensor | None, high: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, step, low, high)
+        steps = torch.div(x, step).round_()
+        return steps if low is None else steps.clamp_(low, high)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        x, step, low, high = ctx.saved_tensors
+        if low is None:
+            return grad / step, None, None, None
+        exact = torch.div(x, step)
+        rounded = exact.round()
+        to_exact = torch.where(rounded == rounded.clamp(low, high), grad, 0.0)
+        to_x = to_exact / step
+        to_step = -(exact.mul_(to_x)).sum(0) if ctx.needs_input_grad[1] else None
+        return to_x, to_step, None, None

@@ -6,6 +6,7 @@ It begins with the package's own calibration, on windows of the training file; f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -19,6 +20,7 @@ from backends.formats import state_dicts
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
 from qsl.base import Features
+from sut.machine import facts as machine_facts
 from training.loop.dealing import rows_of_step
 from training.network.attention import attend
 from training.network.packed_batch import PackedBatch
@@ -101,14 +103,18 @@ class QuantizationAware(Phase):
         state = self._network[0].state_dict()
         tensors = {name: state[name].float().cpu().numpy() for name in self._shapes}
         on_gpu = self._inputs if self.done.is_cuda else None
-        model = calibration.calibrate(
-            self._config, tensors, self._samples, _RANGES, torch.get_num_threads(), inputs_of=on_gpu
-        )
+        model = calibration.calibrate(self._config, tensors, self._samples, _RANGES, self._threads(), inputs_of=on_gpu)
         for number, (_, rounding) in enumerate(self._layers()):
             for name in LINEARS:
                 product = rounding.products[name]
                 assert isinstance(product, ProductRounding)
                 product.start_from(model.linear(number, name))
+
+    def _threads(self) -> int:
+        """A GPU waits for the host's cores, which its machine's processes share."""
+        if not self.done.is_cuda:
+            return torch.get_num_threads()
+        return max(1, machine_facts.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     @torch.no_grad()
     def _inputs(self, batches: Sequence[Batch]) -> Iterator[LinearInputs]:

@@ -109,9 +109,12 @@ class SpanNetwork(nn.Module):
         self.qa_outputs = nn.Linear(config.hidden_size, COLUMNS)
 
     def forward(self, batch: PackedBatch) -> Shapes:
-        states = [self.bert.embeddings(batch.input_ids, batch.token_type_ids, batch.position_ids)]
+        whole = batch.filled
+        states = [self.bert.embeddings(whole.input_ids, whole.token_type_ids, whole.position_ids)]
         for layer in self.bert.encoder.layer:
-            states.append(layer(states[-1], batch))
+            states.append(layer(states[-1], whole))
+        if whole is not batch:
+            states = [state[: len(batch.input_ids)] for state in states]
         return Shapes(self.qa_outputs(states[-1]).float(), tuple(states))
 
 

@@ -27,11 +27,11 @@ from training.tasks.sparsity import Sparsity
 from training.tasks.targets import Weights
 
 DEMO = Path("assets/demo")
-# Of a loss, relative to the CPU's in float32. With --ramp 0, equal sizes may change places; in int8, roundings.
-SLACK = {("distill", "fp32"): 1e-3, ("distill", "bf16"): 0.02, ("prune", "fp32"): 0.02, ("prune", "bf16"): 0.05}
+# Of a loss, relative to the CPU's in float32. With --ramp 0, blocks of nearly the same loss may change places.
+SLACK = {("distill", "fp32"): 1e-3, ("distill", "bf16"): 0.02, ("prune", "fp32"): 0.15, ("prune", "bf16"): 0.2}
 FLAGS = {
     "distill": ["--teacher=assets/demo", "--student=l2-h64-a4", "--qat=0.4", "--qat-samples=4"],
-    "prune": ["--model=assets/demo", "--ramp=0", "--states=0.1", "--spans=1"],
+    "prune": ["--model=assets/demo", "--ramp=0", "--rate=1e-6"],
 }
 Main = Callable[[list[str]], int]
 
