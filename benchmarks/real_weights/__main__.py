@@ -35,7 +35,8 @@ Engine = tuple[str, str]  # backend and precision
 Measured = tuple[str, str, str]  # how the model was made, and the engine
 REFERENCE: Engine = ("pytorch", "fp32")
 CALIBRATED: tuple[Engine, ...] = (("pytorch", "int8"), ("onnxruntime", "int8"))  # by this package: held to --least
-OTHERS: tuple[Engine, ...] = (("pytorch", "bf16"), ("openvino", "int8"), ("onnxruntime", "int8-dynamic"))
+OTHERS: tuple[Engine, ...] = (("pytorch", "bf16"), ("onnxruntime", "int8-dynamic"))
+SLOW: Engine = ("openvino", "int8")  # NNCF returns layers to floating point one by one, until the answers are fp32's
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measured(options: argparse.Namespace) -> dict[Measured, list[Answers]]:
     """The answers of each engine that is installed, for all models, as they are trained."""
-    found: dict[Measured, list[Answers]] = {(FINE_TUNED, *engine): [] for engine in (REFERENCE, *CALIBRATED, *OTHERS)}
+    engines = (REFERENCE, *CALIBRATED, *OTHERS, *((SLOW,) if options.openvino else ()))
+    found: dict[Measured, list[Answers]] = {(FINE_TUNED, *engine): [] for engine in engines}
     found |= {(recipe, *engine): [] for recipe in options.recipes for engine in (REFERENCE, *CALIBRATED)}
     for fold in folds.made(
         options.model, options.dataset, options.seeds, options.halves, options.folder, options.threads, options.recipes
@@ -73,7 +75,7 @@ def _answers(fold: Fold, engine: Engine, options: argparse.Namespace) -> Answers
     try:
         return answers.of_engine(fold, *engine, options.cache_dir.expanduser(), options.threads)
     except UserError as error:
-        if engine not in OTHERS:
+        if engine in (REFERENCE, *CALIBRATED):
             raise
         print(f"{' '.join(engine)} is left out: {error}", file=sys.stderr)
         return None
@@ -95,6 +97,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_flags(parser)
+    parser.add_argument("--openvino", action="store_true", help="openvino int8, too, which may take an hour a model")
     parser.add_argument(
         "--recipes",
         nargs="+",
