@@ -5,6 +5,7 @@
     python -m benchmarks.breakdown --precision int8 --kernels avx512   # the kernels of another instruction set
     python -m benchmarks.breakdown --precision int8 --products onednn  # without our own product; fp32 too
     python -m benchmarks.breakdown --precision int8 --attention 16-bit # that of bf16 instead of int8 attention
+    python -m benchmarks.breakdown --precision int8 --stream fp32      # the stream in float32, not added to by products
     python -m benchmarks.breakdown --precision int8 --zeros 0.8        # pruned weights, whose zeros are skipped
 
 A few layers of BERT-Large's geometry run over one batch; each part is timed in place, so that caches are in the same
@@ -38,6 +39,7 @@ from backends.pytorch_cpu.kernels import CpuKernels, best, float_product, int8_p
 from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
+from backends.pytorch_cpu.kernels.residual_stream import ResidualStream
 from backends.pytorch_cpu.packed_bert import PackedBert
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
@@ -48,6 +50,7 @@ LAYERS = 4
 PRODUCTS = ("qkv", "attention_output", "ffn_inner", "ffn_output")
 KERNELS = ("embed", "attention", "add_norm")
 ATTENTIONS = ("int8", "16-bit")
+STREAMS = ("bf16", "fp32")
 OURS = {  # our own products of int8, and their variants; fp32 has vectors
     "tiles": "amx",
     "vectors": "avx512vnni",
@@ -65,6 +68,7 @@ class Variant:
     kernels: CpuKernels
     product: Int8Product | FloatProduct | None  # of int8 or fp32; None: oneDNN's
     attention: str = "int8"  # one of ATTENTIONS, in int8 only
+    stream: str = "bf16"  # one of STREAMS, in int8 by our own product only
     zeros: float = 0.0  # share of the weights' blocks of 4 that are zero
 
 
@@ -73,13 +77,14 @@ def _now_s() -> float:
 
 
 class _Timed:
-    """Wraps a callable and adds up its time; other attributes are those of the wrapped one."""
+    """Wraps a callable and adds up its time, and that of its `add`; other attributes are those of the wrapped one."""
 
     def __init__(self, inside: Callable[..., Any], name: str, times: Times) -> None:
         self._inside, self._name, self._times = inside, name, times
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inside, name)
+        found = getattr(self._inside, name)
+        return _Timed(found, self._name, self._times) if name == "add" else found
 
     def __call__(self, *arguments: Any) -> Any:
         start_s = _now_s()
@@ -95,13 +100,19 @@ class _TimedKernels:
             setattr(self, name, _Timed(getattr(kernels, name), name, times))
 
 
+class _TimedStream:
+    def __init__(self, stream: ResidualStream, times: Times) -> None:
+        self.embed, self.norm = _Timed(stream.embed, "embed", times), _Timed(stream.norm, "add_norm", times)
+
+
 def _timed(bert: PackedBert, times: Times) -> PackedBert:
     def timed(layer: Any) -> Any:
         parts = [*PRODUCTS, *(["attention"] if layer.attention else [])]
         return replace(layer, **{name: _Timed(getattr(layer, name), name, times) for name in parts})
 
     kernels: Any = _TimedKernels(bert.kernels, times)
-    return replace(bert, layers=tuple(timed(layer) for layer in bert.layers), kernels=kernels)
+    stream: Any = bert.stream and _TimedStream(bert.stream, times)
+    return replace(bert, layers=tuple(timed(layer) for layer in bert.layers), kernels=kernels, stream=stream)
 
 
 def _load(variant: Variant) -> PackedBert:
@@ -117,7 +128,8 @@ def _load(variant: Variant) -> PackedBert:
     settings = CalibrationSettings(int8_attention=variant.attention == "int8", compensated=False)
     engine = calibration.calibrate(config, tensors, samples, settings, torch.get_num_threads())
     tiles = variant.product if isinstance(variant.product, Int8Product) else None
-    return packed_bert.from_engine(engine, variant.kernels, tiles, sparse_product.find())
+    bert = packed_bert.from_engine(engine, variant.kernels, tiles, sparse_product.find())
+    return bert if variant.stream == "bf16" else replace(bert, stream=None)
 
 
 def kernels_named(name: str | None) -> CpuKernels:
@@ -188,6 +200,7 @@ def measure(variant: Variant, max_batch_tokens: int, repeat: int) -> dict[str, A
         "kernels": bert.kernels.name,
         "products": _name_of(variant.product),
         "attention": "int8" if bert.layers[0].attention else variant.kernels.name,
+        "stream": "bf16" if bert.stream else "fp32",
         "zeros": variant.zeros,
         "tokens": batch.tokens,
         "samples": len(batch),
@@ -201,7 +214,8 @@ def _print(found: dict[str, Any]) -> None:
     width = 1024
     operations = {part: 2 * factor * width**2 * tokens for part, factor in zip(PRODUCTS, (3, 1, 4, 4), strict=True)}
     operations["attention"] = 4 * width * found["squares"]
-    inside = f"{found['kernels']}, {found['products']}, attention {found['attention']}, {found['zeros']:.0%} zeros"
+    inside = f"{found['kernels']}, {found['products']}, attention {found['attention']}, stream {found['stream']}, "
+    inside += f"{found['zeros']:.0%} zeros"
     table = Table(title=f"{found['precision']}, {tokens} tokens in {found['samples']} samples, {inside}")
     for column in ("part", "ms/layer", "share", "G(FL)OP/s"):
         table.add_column(column, justify="left" if column == "part" else "right")
@@ -220,6 +234,7 @@ def main() -> None:
     parser.add_argument("--kernels", choices=("plain", *native.VARIANTS), help="(default: the fastest that run here)")
     parser.add_argument("--products", choices=(*OURS, "onednn"), help="(default: the fastest that run here)")
     parser.add_argument("--attention", choices=ATTENTIONS, default="int8", help="of int8 (default: %(default)s)")
+    parser.add_argument("--stream", choices=STREAMS, default="bf16", help="of int8 (default: %(default)s)")
     parser.add_argument("--zeros", type=float, default=0.0, help="share of the weights' blocks of 4 that are zero")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -228,6 +243,7 @@ def main() -> None:
         kernels=kernels_named(options.kernels),
         product=product_named(options.products, options.precision),
         attention=options.attention,
+        stream=options.stream,
         zeros=options.zeros,
     )
     found = measure(variant, options.max_batch_tokens, options.repeat)

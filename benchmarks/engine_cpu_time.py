@@ -5,6 +5,7 @@
     python -m benchmarks.engine_cpu_time --products onednn   # without our own product
     python -m benchmarks.engine_cpu_time --attention 16-bit  # without int8 attention
     python -m benchmarks.engine_cpu_time --precision fp32
+    python -m benchmarks.engine_cpu_time --stream fp32       # without products that add to the stream
 
 A layer of BERT-Large's geometry, random weights, is related to three limits, all by the CPU time of this one pinned
 thread: the products of the same shapes by libraries (oneDNN, and in fp32 MKL) and by our own, each alone with its best
@@ -92,7 +93,10 @@ def measure(variant: Variant, tokens: int, rounds: int, repeat: int) -> dict[str
                 peaks.setdefault(instruction, []).append(found)
     first = engines[0]
     return {
-        **{name: first[name] for name in ("precision", "kernels", "products", "attention", "tokens", "samples")},
+        **{
+            name: first[name]
+            for name in ("precision", "kernels", "products", "attention", "stream", "tokens", "samples")
+        },
         "engine_ms": _medians([one["ms"] for one in engines]),
         "libraries_ms": _medians(libraries),
         "ours_ms": _medians(ours),
@@ -125,7 +129,7 @@ def _print(found: dict[str, Any]) -> None:
         table.add_row(part, f"{ms:.2f}", *("" if one is None else f"{one:.2f}" for one in alone))
     console = terminal.console()
     console.print(table)
-    console.print(f"kernels {found['kernels']}, products {found['products']}, attention {found['attention']}")
+    console.print(", ".join(f"{name} {found[name]}" for name in ("kernels", "products", "attention", "stream")))
     for name, rate in found["peak_gops"].items():
         console.print(f"loop of {name}: {rate:,.0f} GOP/s")
     for name, share in found["share_of"].items():
@@ -142,6 +146,7 @@ def main() -> None:
     parser.add_argument("--vnni", action="store_true", help="products and kernels without AMX")
     parser.add_argument("--products", choices=(*breakdown.OURS, "onednn"), help="(default: the fastest that run here)")
     parser.add_argument("--attention", choices=breakdown.ATTENTIONS, default="int8", help="(default: %(default)s)")
+    parser.add_argument("--stream", choices=breakdown.STREAMS, default="bf16", help="(default: %(default)s)")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.core})
@@ -152,7 +157,13 @@ def main() -> None:
     freed_memory.keep()
     product = breakdown.product_named(options.products or ("vectors" if options.vnni else None), options.precision)
     kernels = breakdown.kernels_named("avx512vnni" if options.vnni else None)
-    variant = Variant(precision=options.precision, kernels=kernels, product=product, attention=options.attention)
+    variant = Variant(
+        precision=options.precision,
+        kernels=kernels,
+        product=product,
+        attention=options.attention,
+        stream=options.stream,
+    )
     with torch.inference_mode():
         found = with_shares(measure(variant, options.max_batch_tokens, options.rounds, options.repeat))
     _print(found)

@@ -149,6 +149,10 @@ class Int8OwnLinear:
         self._product(x, self._weights, self._gelu, to)
         return to.values
 
+    def add(self, x: Tensor, stream: Tensor) -> None:
+        """stream += y; bfloat16 [T, N] in blocks."""
+        self._product.add(x, self._weights, stream)
+
 
 class Int8SparseLinear:
     """As `Int8Linear`, by our own product that skips zero blocks; the sums are the same integers.

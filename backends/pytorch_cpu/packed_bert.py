@@ -1,7 +1,8 @@
 """BERT over packed tokens: samples end to end, no padding, in fp32, bf16 or int8.
 
-A layer is four matrix products and three kernels; nothing else passes over memory. The residual stream stays float32 in
-every precision; kernels write the input of the next product directly in that product's encoding.
+A layer is four matrix products and three kernels; nothing else passes over memory. Kernels write the input of the next
+product directly in that product's encoding. The residual stream is float32, and bfloat16 where our own int8 products
+add to it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -26,12 +28,22 @@ from backends.pytorch_cpu.kernels import (
     Encoding,
     LayerNorm,
     int8_attention,
+    residual_stream,
 )
 from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_attention import Int8Attention, QkvScales
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
+from backends.pytorch_cpu.kernels.residual_stream import ResidualStream
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
-from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer, as_tensor, between, float_linear, int8_linear
+from backends.pytorch_cpu.linear import (
+    Int8OwnLinear,
+    Int8SparseLinear,
+    LinearLayer,
+    as_tensor,
+    between,
+    float_linear,
+    int8_linear,
+)
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
 
@@ -41,6 +53,12 @@ _INT8_ATTENTION = {  # by the kernels next to oneDNN's products
     "avx512vnni": ("avx512vnni",),
     "portable": ("i8mm", "dotprod"),
 }
+
+
+class AddingLayer(LinearLayer, Protocol):
+    """A linear layer that can add to the residual stream."""
+
+    def add(self, x: Tensor, stream: Tensor) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +80,10 @@ class PackedLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class PackedBert:
-    """A loaded model; `kernels` compute everything between its matrix products."""
+    """A loaded model; `kernels` compute everything between its matrix products.
+
+    With a `stream`, products add to it: each layer's `attention_output` and `ffn_output` is an `AddingLayer`.
+    """
 
     config: BertConfig
     kernels: CpuKernels
@@ -70,6 +91,7 @@ class PackedBert:
     embedding_norm: LayerNorm
     layers: tuple[PackedLayer, ...]
     head: tuple[tuple[Tensor, Tensor], ...]  # weight and bias of each layer, Tanh between them
+    stream: ResidualStream | None = None  # None: float32, of `kernels`
 
     @property
     def products(self) -> tuple[LinearLayer, ...]:
@@ -85,14 +107,18 @@ class PackedBert:
         )
         cu_seqlens = as_tensor(batch.cu_seqlens)
         first = self._empty_input(batch.tokens, self.layers[0].qkv)
-        stream = self.kernels.embed(ids, self.tables, self.embedding_norm, first)
+        if self.stream and first:
+            stream = self.stream.embed(ids, self.tables, self.embedding_norm, first)
+        else:
+            stream = self.kernels.embed(ids, self.tables, self.embedding_norm, first)
         x = first.values if first else stream
         for layer, following in zip(self.layers, (*self.layers[1:], None), strict=True):
             x = self._layer(layer, following, x, stream, cu_seqlens)
-        return self._logits(stream, cu_seqlens)
+        return self._logits(x, cu_seqlens)
 
-    def _logits(self, stream: Tensor, cu_seqlens: Tensor) -> Tensor:
-        x = stream if HEADS[self.config.head].per_token else stream[cu_seqlens[:-1]]
+    def _logits(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
+        if not HEADS[self.config.head].per_token:
+            x = x[cu_seqlens[:-1]]
         *dense, last = self.head
         for layer in dense:
             x = torch.tanh(F.linear(x, *layer))
@@ -101,21 +127,31 @@ class PackedBert:
     def _layer(
         self, layer: PackedLayer, following: PackedLayer | None, x: Tensor, stream: Tensor, cu_seqlens: Tensor
     ) -> Tensor:
-        """One layer applied to x, the stream in the encoding of its first product; returns the next layer's x."""
+        """One layer applied to x, the stream in the encoding of its first product; returns the next layer's x, or the
+        stream in float32."""
         width = layer.heads * self.config.head_size
-        context = layer.attention_output.input_encoding.empty(len(stream), width)
+        context = layer.attention_output.input_encoding.empty(int(cu_seqlens[-1]), width)
         if layer.attention:
             layer.attention(layer.qkv(x), cu_seqlens, context)
         else:
             self.kernels.attention(layer.qkv(x), cu_seqlens, layer.heads, context)
-        x = self._add_norm(layer.attention_output(context.values), stream, layer.attention_norm, layer.ffn_inner)
-        inner = layer.ffn_output(layer.ffn_inner(x))
-        return self._add_norm(inner, stream, layer.ffn_norm, following.qkv if following else None)
+        x = self._add_norm(layer.attention_output, context.values, stream, layer.attention_norm, layer.ffn_inner)
+        inner = layer.ffn_inner(x)
+        return self._add_norm(layer.ffn_output, inner, stream, layer.ffn_norm, following.qkv if following else None)
 
-    def _add_norm(self, projected: Tensor, stream: Tensor, norm: LayerNorm, reader: LinearLayer | None) -> Tensor:
-        to = self._empty_input(len(stream), reader)
-        self.kernels.add_norm(projected, stream, norm, to)
-        return to.values if to else stream
+    def _add_norm(
+        self, product: LinearLayer, x: Tensor, stream: Tensor, norm: LayerNorm, reader: LinearLayer | None
+    ) -> Tensor:
+        """stream = LayerNorm(stream + product(x)), in place; returns the same as `reader` reads it."""
+        if self.stream:
+            tokens = stream.shape[1]
+            to = self._empty_input(tokens, reader) or _FLOAT.empty(tokens, self.config.hidden_size)
+            cast("AddingLayer", product).add(x, stream)
+            self.stream.norm(stream, norm, to)
+            return to.values
+        written = self._empty_input(len(stream), reader)
+        self.kernels.add_norm(product(x), stream, norm, written)
+        return written.values if written else stream
 
     def _empty_input(self, tokens: int, reader: LinearLayer | None) -> Activation | None:
         """An uninitialized input for `reader`; None if it reads the stream itself."""
@@ -187,7 +223,11 @@ def from_engine(
             return int8_linear(shifted, reader.encoding, kernels, False, product, sparse, blocks)
         return int8_linear(found, to_attention if name == "qkv" else to_norm, kernels, False, product, sparse)
 
-    return _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels, attention)
+    bert = _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels, attention)
+    added = (one for layer in bert.layers for one in (layer.attention_output, layer.ffn_output))
+    if product and all(isinstance(one, Int8OwnLinear) for one in added):
+        return replace(bert, stream=residual_stream.load(product.variant))
+    return bert
 
 
 def _assemble(

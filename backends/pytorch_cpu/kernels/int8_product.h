@@ -1,6 +1,8 @@
 // The int8 matrix product: y = f((x · weightᵀ) * scale + offset), x bytes [tokens, inputs], weight int8 [outputs,
 // inputs], sums in int32, f nothing or GELU, y in any encoding.
 //
+// Or it is added to y, bfloat16 in blocks of channels: the residual stream (stream_norm.h).
+//
 // x lies in blocks of 64 inputs, so that the rows of a block of sums are lines in a row. A panel of 32 outputs stays in
 // the first-level cache and is walked over all rows of x that the second level holds, while the next panel is fetched;
 // if it has more inputs than that cache holds, the sums are reloaded between its parts. An instruction set brings its
@@ -25,7 +27,7 @@
 constexpr int64_t kCachedBytes = 1 << 20;  // of x, that stay in the second-level cache next to panels
 
 // Sums that are still to be stored, a row of a block at a time.
-template <ElementType kType, bool kGelu>
+template <ElementType kType, bool kGelu, bool kAdds>
 struct PendingBlock {
   static constexpr bool kIsBytes = kType == kUint8 || kType == kInt8;
   static constexpr int64_t kBytes = kType == kFloat ? 4 : kType == kBfloat16 ? 2 : 1;
@@ -72,6 +74,8 @@ struct PendingBlock {
 #pragma GCC unroll 8
       for (int64_t i = 0; i < kVectors && kGelu && kIsBytes; i++) x[i] = x[i] * multiplier[i] + zero_point;
       uint8_t* at = to[0] + row * row_bytes;
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kVectors && kAdds; i++) x[i] += load_floats((const uint16_t*)at + i * kWidth);
       if (kType == kFloat) {
 #pragma GCC unroll 8
         for (int64_t i = 0; i < kVectors; i++)
@@ -86,7 +90,7 @@ struct PendingBlock {
 };
 
 // Rows [first, first + rows) of y by panels [from, until).
-template <ElementType kType, bool kGelu>
+template <ElementType kType, bool kGelu, bool kAdds>
 inline void multiply_chunk(const Activation& x, const Int8Weights& weights, int64_t first, int64_t rows, int64_t from,
                            int64_t until, const Activation& to) {
   static thread_local Scratch<int32_t> scratch;
@@ -95,7 +99,7 @@ inline void multiply_chunk(const Activation& x, const Int8Weights& weights, int6
   const int64_t parts = (depth + kMostSteps - 1) / kMostSteps;
   int32_t* partial = scratch.reserve((blocks + 2) * kSums);  // of each block, between the parts of a panel
   int32_t* finished = partial + blocks * kSums;              // of two blocks in turn
-  PendingBlock<kType, kGelu> pending{};
+  PendingBlock<kType, kGelu, kAdds> pending{};
   const int64_t y_stride = to.row_stride * pending.kBytes;
   for (int64_t panel = from; panel < until; panel++) {
     for (int64_t part = 0; part < parts; part++) {
@@ -122,7 +126,7 @@ inline void multiply_chunk(const Activation& x, const Int8Weights& weights, int6
 }
 
 // y[rows, outputs]. Rows of x are divided into chunks that the cache holds; threads share chunks × panels evenly.
-template <ElementType kType, bool kGelu>
+template <ElementType kType, bool kGelu, bool kAdds = false>
 void int8_product(const Activation& x, int64_t rows, const Int8Weights& weights, const Activation& to) {
   const int64_t most = std::max(kBlockRows, kCachedBytes / weights.inputs / kBlockRows * kBlockRows);
   const int64_t parts = (rows + most - 1) / most;
@@ -136,7 +140,7 @@ void int8_product(const Activation& x, int64_t rows, const Int8Weights& weights,
     for (const int64_t end = chunks * panels * (thread + 1) / threads; at < end;) {
       const int64_t chunk = at / panels, from = at % panels, until = std::min(panels, from + end - at);
       const int64_t first = chunk * each, count = std::min(each, rows - first);
-      multiply_chunk<kType, kGelu>(x, weights, first, count, from, until, to);
+      multiply_chunk<kType, kGelu, kAdds>(x, weights, first, count, from, until, to);
       at += until - from;
     }
     end_products();

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional as F
 
-from backends.pytorch_cpu.kernels import base, native, reference
+from backends.pytorch_cpu.kernels import base, native, reference, residual_stream
 from backends.pytorch_cpu.kernels.base import Activation, Encoding
 from foundation import native_library
 
@@ -30,6 +30,7 @@ _FUNCTIONS = {
     "outputs_multiple": native_library.Function((), ctypes.c_int32),
     "inputs_multiple": native_library.Function((), ctypes.c_int32),
     "sut_int8_product": native_library.Function((*_X, *[ctypes.c_void_p] * 3, ctypes.c_int32, native.ActivationStruct)),
+    "sut_int8_product_added": native_library.Function((*_X, *[ctypes.c_void_p] * 3, native.ActivationStruct)),
 }
 
 
@@ -62,11 +63,19 @@ class Int8Product:
 
     def __call__(self, x: Tensor, weights: Int8Weights, gelu: bool, to: Activation) -> None:
         """`to` [T, N] = x · weightᵀ * scale + offset, then GELU (to 2e-4) if asked; x: bytes [T, K] in blocks."""
-        pointers = [tensor.data_ptr() for tensor in weights]
-        blocks, tokens, line = x.shape
-        sizes = tokens, blocks * line, len(weights.scale)
-        bytes_in = native.activation_struct(Activation(x, _IN_BLOCKS))
-        self.library.sut_int8_product(bytes_in, *sizes, *pointers, gelu, native.activation_struct(to))
+        self.library.sut_int8_product(*_operands(x, weights), gelu, native.activation_struct(to))
+
+    def add(self, x: Tensor, weights: Int8Weights, stream: Tensor) -> None:
+        """stream += x · weightᵀ * scale + offset; stream: [T, N] as `residual_stream` stores it."""
+        to = native.activation_struct(Activation(stream, residual_stream.ENCODING))
+        self.library.sut_int8_product_added(*_operands(x, weights), to)
+
+
+def _operands(x: Tensor, weights: Int8Weights) -> tuple[object, ...]:
+    """x, its sizes and the weight for C; valid as long as the tensors live."""
+    blocks, tokens, line = x.shape
+    sizes = tokens, blocks * line, len(weights.scale)
+    return native.activation_struct(Activation(x, _IN_BLOCKS)), *sizes, *(tensor.data_ptr() for tensor in weights)
 
 
 @functools.cache

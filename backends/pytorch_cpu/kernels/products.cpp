@@ -2,6 +2,9 @@
 // once per instruction set; int8_product.py calls them.
 #include "int8_product.h"
 #include "peak.h"
+#if defined(__AVX512F__)
+#include "stream_norm.h"
+#endif
 
 template <bool kGelu>
 static void product(const Activation& x, int64_t rows, const Int8Weights& weights, const Activation& to) {
@@ -47,4 +50,22 @@ void sut_int8_product(Activation x, int64_t rows, int64_t inputs, int64_t output
   const Int8Weights weights{panels, scale, offset, inputs, outputs};
   has_gelu ? product<true>(x, rows, weights, to) : product<false>(x, rows, weights, to);
 }
+
+// The same without GELU, added to `to`, bfloat16 in blocks of channels.
+void sut_int8_product_added(Activation x, int64_t rows, int64_t inputs, int64_t outputs, const int8_t* panels,
+                            const float* scale, const float* offset, Activation to) {
+  int8_product<kBfloat16, false, true>(x, rows, {panels, scale, offset, inputs, outputs}, to);
+}
+
+#if defined(__AVX512F__)
+void sut_norm_stream(Activation stream, int64_t tokens, int64_t width, const float* weight, const float* bias,
+                     float epsilon, Activation to) {
+  norm_stream(stream, tokens, width, {weight, bias, epsilon}, to);
+}
+
+void sut_sum_embeddings(const int64_t* ids, const int64_t* type_ids, const int64_t* position_ids, const float* words,
+                        const float* types, const float* positions, int64_t tokens, int64_t width, Activation stream) {
+  sum_embeddings(ids, type_ids, position_ids, {words, types, positions}, tokens, width, stream);
+}
+#endif
 }
