@@ -9,7 +9,7 @@ ratios with their goals, one JSON line.
     python -m benchmarks.cpu --quick               # one short round: does everything run?
     python -m benchmarks.cpu --only int8 --rounds 5 --dataset dev-v1.1.json --vocab vocab.txt
     python -m benchmarks.cpu --without-amx         # as on a processor without AMX, for all contestants
-    python -m benchmarks.cpu --cpu-time            # on a busy machine: int8 engines alone, CPU time of one pinned core
+    python -m benchmarks.cpu --cpu-time            # on a busy machine: engines alone, CPU time of one pinned core
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ def contestants(inputs: SharedInputs, rounds: int) -> list[Contestant]:
 
 
 def engines_alone(inputs: SharedInputs) -> list[Contestant]:
-    """int8 by the CPU time of one core: the machine's peak, the peers, and this package's engine without LoadGen."""
+    """By the CPU time of one core: the machine's peaks, int8 peers, and this package's engine without LoadGen."""
     data = inputs.data(SLOW)
     peers = [name for name in on_cores() if (one := peer_class(name)).precision == "int8" and not one.side_by_side]
     return [
-        _peak_turn(inputs, "int8"),
+        *(_peak_turn(inputs, peer_class(name).precision) for name in OURS),
         *(peer_turn(name, data, *inputs.flags) for name in peers),
         *(peer_turn(name, data, *inputs.flags, kind="sut") for name in OURS),
     ]

@@ -27,7 +27,10 @@ PEERS = {
     "pytorch-gpu": "benchmarks.peers.pytorch_gpu:PyTorchGpu",
     "pytorch-gpu compiled": "benchmarks.peers.pytorch_gpu:PyTorchGpuCompiled",
 }
-OURS = {"pytorch int8": "benchmarks.peers.own_engine:OwnInt8"}  # backend and precision
+OURS = {  # backend and precision
+    "pytorch fp32": "benchmarks.peers.own_engine:OwnFp32",
+    "pytorch int8": "benchmarks.peers.own_engine:OwnInt8",
+}
 ALL = {**PEERS, **OURS}
 
 

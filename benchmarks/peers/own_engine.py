@@ -1,4 +1,4 @@
-"""This package's packed int8 engine, alone as its peers are: without LoadGen, for `benchmarks.cpu --cpu-time`."""
+"""This package's packed engine, alone as its peers are: without LoadGen, for `benchmarks.cpu --cpu-time`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,13 @@ _BATCH_TOKENS = 1536
 _CALIBRATION = 12  # samples; with random weights their number does not matter
 
 
-class OwnInt8(Peer):
+class OwnFp32(Peer):
     needs: Sequence[str] = ("torch",)
-    precision = "int8"
-    about = "this package, the engine alone, batches of 1,536 tokens by length; p90: one sample at a time"
-    one_by_one = True
-
-    def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:
-        _opened(model, folder, None).close()
+    precision = "fp32"
+    about = "this package, the engine alone, batches of 1,536 tokens by length"
 
     def load(self, model: Model, folder: Path, threads: int) -> None:
-        self._engine = _opened(model, folder, threads)
+        self._engine = self._opened(model, folder, threads)
         freed_memory.keep()  # as an instance does
 
     def answer(self, sample: Sample) -> object:
@@ -39,13 +35,21 @@ class OwnInt8(Peer):
         for rows in batching.by_length(lengths, _BATCH_TOKENS, packed=True):
             self._engine.infer(_batch([samples[row] for row in rows]))
 
+    def _opened(self, model: Model, folder: Path, threads: int | None) -> Backend:
+        """The engine of a run, which `folder` keeps; on all cores without `threads`."""
+        return sut.open_backend(
+            backend="pytorch", precision=self.precision, model=model.spec, calibration_samples=_CALIBRATION,
+            cache_dir=folder, threads=threads,
+        )  # fmt: skip
 
-def _opened(model: Model, folder: Path, threads: int | None) -> Backend:
-    """The engine of a run, which `folder` keeps; on all cores without `threads`."""
-    return sut.open_backend(
-        backend="pytorch", precision="int8", model=model.spec, calibration_samples=_CALIBRATION, cache_dir=folder,
-        threads=threads,
-    )  # fmt: skip
+
+class OwnInt8(OwnFp32):
+    precision = "int8"
+    about = f"{OwnFp32.about}; p90: one sample at a time"
+    one_by_one = True
+
+    def prepare(self, model: Model, folder: Path, calibration: Sequence[Sample]) -> None:
+        self._opened(model, folder, None).close()
 
 
 def _batch(samples: Sequence[Sample]) -> Batch:

@@ -53,7 +53,7 @@ __attribute__((noinline)) void multiply_rows(const float* x, int64_t block_strid
   for (; steps > 0; steps--, x += block_stride, panel += kPanel * kLine) {
     next.advance();
 #pragma GCC unroll 6
-    for (int r = 0; r < kCount; r++) __builtin_prefetch(x + block_stride + r * kLine, 0, 3);
+    for (int r = 0; r < kCount; r++) __builtin_prefetch(x + (kCount + r) * kLine, 0, 3);  // of the next block of rows
     // Not unrolled, and each sum in its register at the end of a round: GCC would copy sums between registers.
 #pragma GCC unroll 1
     for (int64_t k = 0; k < kLine; k++) {
