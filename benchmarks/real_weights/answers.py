@@ -16,7 +16,7 @@ from accuracy.log import PAD_LOGIT
 from accuracy.squad import SquadScore, score_logits
 from backends.base import Backend, Batch
 from backends.bert.heads import COLUMNS
-from benchmarks.real_weights.folds import Fold
+from benchmarks.real_weights.folds import FINE_TUNED, Fold
 from foundation import array_files, atomic_write
 from foundation.arrays import Float32
 from qsl import feature_cache
@@ -36,7 +36,9 @@ class Answers:
 
 
 def of_engine(fold: Fold, backend: str, precision: str, cache_dir: Path, threads: int) -> Answers:
-    """The answers of a backend that this package has; int8 is calibrated on the half that the model was trained on.
+    """The answers of a backend that this package has.
+
+    int8 is calibrated on the half that the model was trained on, unless ranges were learned with it.
 
     Raises:
         UserError: the backend is not installed, or cannot run the model.
@@ -50,7 +52,7 @@ def of_engine(fold: Fold, backend: str, precision: str, cache_dir: Path, threads
         model=str(fold.model),
         vocab=fold.model / "vocab.txt",
         dataset=fold.tested_on,
-        calibration_dataset=fold.trained_on if precision == "int8" else None,
+        calibration_dataset=fold.trained_on if precision == "int8" and fold.made_by == FINE_TUNED else None,
         cache_dir=cache_dir,
         threads=threads,
     ) as engine:
