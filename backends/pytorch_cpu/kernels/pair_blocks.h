@@ -81,7 +81,8 @@ __attribute__((noinline)) void multiply_rows(const int8_t* x, int64_t block_byte
 template <class Pending>
 inline void multiply_block(const uint8_t* x, int64_t rows, int64_t block_bytes, const int8_t* panel, int64_t steps,
                            const int32_t* previous, int32_t* sums, Pending& pending, Fetch& next, Fetch y) {
-  static constexpr decltype(&multiply_rows<1>) kByPairs[] = {multiply_rows<1>, multiply_rows<2>, multiply_rows<3>};
+  // Not a static table: GCC makes those of templates one for all libraries of a process, that of i8mm for dotprod, too.
+  const auto multiply = rows > 4 ? multiply_rows<3> : rows > 2 ? multiply_rows<2> : multiply_rows<1>;
   pending.advance(kBlockRows);
-  kByPairs[(rows - 1) / 2]((const int8_t*)x, block_bytes, panel, steps, previous, sums, next, y);
+  multiply((const int8_t*)x, block_bytes, panel, steps, previous, sums, next, y);
 }
