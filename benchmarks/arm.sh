@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Linux on ARM without an ARM machine: installs the package in an emulated arm64 root as docs/guide/arm.md says and runs
-# the demo's accuracy and a short performance run for every combination of backend and precision; compares the F1.
+# Linux on ARM without an ARM machine: installs the package in an emulated arm64 root as docs/guide/arm.md says, tests its
+# kernels in C++ on each kind of processor, and runs the demo's accuracy and a short performance run for every combination
+# of backend and precision; compares the F1.
 #
 #     sudo benchmarks/arm.sh ROOT_DIRECTORY            # all steps; those that are done are skipped
 #
 # Requirements and findings: benchmarks/arm.md. Settings, as environment variables:
 #
 #     COMBINATIONS="onnxruntime:fp32 pytorch:fp32"     what to run (default: the list below)
+#     CPUS="max neoverse-n1"                           qemu's, on which kernels are tested (default: below)
+#     TESTS=tests/unit/backends/test_int8_attention.py with which (default: below)
 #     PYTHON=.venv/bin/python                          this machine's Python with the package, for its F1
 #     QUESTIONS=1200                                   of a generated set (default: 240; a question takes seconds)
 #     MIRROR=URL                                       Debian's mirror (default: the one that apt uses here)
@@ -22,6 +25,9 @@ QUESTIONS=${QUESTIONS:-240}
 TOLERANCE=${TOLERANCE:-$(awk "BEGIN { print 100 / $QUESTIONS + 0.01 }")}  # points of F1: one question's worth
 # Vectors as wide as Graviton3's; its bf16 and int8 matrix instructions are in `max`.
 QEMU_CPU=${QEMU_CPU:-max,sme=off,sve-default-vector-length=32}
+CPUS=${CPUS:-$QEMU_CPU neoverse-n1 a64fx}  # with i8mm, with dot products of bytes alone, with neither
+KERNEL_TESTS=$(echo tests/unit/backends/test_{int8_product,int8_attention,sparse_product}.py)
+TESTS=${TESTS:-$KERNEL_TESTS}
 FEATURES='fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 sm3 sm4
 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs dcpodp svei8mm svebf16 i8mm bf16 dgh rng'
 FEATURES=${FEATURES//$'\n'/ }
@@ -33,7 +39,7 @@ HERE=opt/sut                         # of the checkout, below the root
 fail() { printf 'error: %s\n' "$*" >&2; exit 3; }
 say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*"; }
 
-[ $# -eq 1 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 1 ] || { sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2; }
 [ "$(id -u)" = 0 ] || fail "expected root, to mount and to change root; found user $(id -un). Type: sudo $0 $1"
 mkdir -p "$1" || fail "expected a directory to build in, found that $1 cannot be made."
 ROOT=$(cd "$1" && pwd)
@@ -147,10 +153,17 @@ environment() {
 
 install() {  # as docs/guide/arm.md says, but for torch's version
     echo "torch==$TORCH" > "$ROOT/opt/constraints.txt"
-    inside python -m pip install --constraint /opt/constraints.txt --editable '.[pytorch]'
+    inside python -m pip install --constraint /opt/constraints.txt --editable '.[pytorch]' pytest hypothesis
+}
+
+kernel_tests() {  # on the processor CPU; warnings are those of this torch
+    # shellcheck disable=SC2086 # several files
+    QEMU_CPU=$CPU inside env OMP_WAIT_POLICY=passive python -m pytest -p no:cacheprovider -o filterwarnings= $TESTS
 }
 
 sources_key() { (cd "$CHECKOUT" && cat pyproject.toml setup.py $(git ls-files '*.cpp' '*.h' '*.c') 2> /dev/null; echo "$TORCH") | sha256sum; }
+
+tests_key() { (cd "$CHECKOUT" && sources_key && git ls-files -z 'backends/*.py' 'foundation/*' 'tests/support/*' 'tests/unit/backends/*' | xargs -0 sha256sum) | sha256sum; }
 
 figure() { "$PYTHON" -c 'import json, sys; r = json.load(open(sys.argv[1])); print(r["verdict"], r["result"].get("f1") or "")' "$1/run.json"; }
 
@@ -209,6 +222,11 @@ main() {  # a function, so that the file may change while it runs
     step checkout "$(date +%s)" checkout
     step environment "$SUITE" environment
     step install "$(sources_key)" install
+    local failed=0 combination CPU
+    for CPU in $CPUS; do
+        (step "tests-$CPU" "$(tests_key) $TESTS" kernel_tests) || failed=1
+        say "kernels on $CPU: $(last_line "$DONE/tests-$CPU.log")"
+    done
     # Other sources are other runs.
     local runs_key
     runs_key=$(cd "$CHECKOUT" && git ls-files -z 'sut/*' 'backends/*' 'qsl/*' 'accuracy/*' 'assets/*' | xargs -0 sha256sum | sha256sum)$QUESTIONS
@@ -218,9 +236,8 @@ main() {  # a function, so that the file may change while it runs
         printf '%s\n' "$runs_key" > "$DONE/runs"
     fi
     say "arm64 root: $(inside python -c 'import platform, sys; print(platform.machine(), "Python", sys.version.split()[0])'), torch $(inside python -c 'from importlib.metadata import version as v; print(v("torch"), "onnxruntime", v("onnxruntime"), "loadgen", v("mlcommons-loadgen"))')"
-    local failed=0 combination
     for combination in $COMBINATIONS; do compare "$combination" || failed=1; done
-    [ $failed = 0 ] || fail "a combination failed or its F1 differs by more than $TOLERANCE; logs are in $DONE."
+    [ $failed = 0 ] || fail "kernels' tests or a combination failed, or an F1 differs by more than $TOLERANCE; logs are in $DONE."
     say "all combinations ran, each F1 within $TOLERANCE of this machine's. Emulated times are not speeds: none is shown."
 }
 
