@@ -120,6 +120,5 @@ def _device(name: str, local_rank: int, local_size: int, typed_as: str) -> torch
         raise UsageError(f"expected {expected}, found {count or 'none'}. Type: {typed_as}cpu{fewer}")
     os.environ.setdefault(_WORKSPACE, ":4096:8")  # without it, cuBLAS is not repeatable, and PyTorch refuses
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of a module
-    torch.backends.cuda.preferred_linalg_library("cusolver")  # MAGMA warns of matrices as large as a model's
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
