@@ -24,6 +24,9 @@ try:
 except BackendError:
     os.environ["TRITON_INTERPRET"] = "1"
 
+# A process of a parallel run that has used gRPC would say at each later fork that gRPC skips it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 # No limits on the time of one example: a parallel run shares its cores, and pytest-timeout ends what hangs.
 settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared cores")
