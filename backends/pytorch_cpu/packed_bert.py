@@ -177,9 +177,16 @@ def from_floats(
         weight, bias = map(as_tensor, config.linear_weights(tensors, layer, name))
         has_gelu = name == "ffn_inner"
         output = linear(layer, "ffn_output").input_encoding if has_gelu else None
+        if name == "qkv" and not _in_whole_blocks(config.head_size):
+            output = Encoding(torch.float32)
         return float_linear(weight, bias, dtype, has_gelu, product, output)
 
     return _assemble(config, tensors, linear, kernels)
+
+
+def _in_whole_blocks(head_size: int) -> bool:
+    """Whether each head of a float32 array in blocks of 16 channels begins a block, or lies within one."""
+    return not head_size % 16 or not 16 % head_size
 
 
 def from_engine(
@@ -225,7 +232,8 @@ def from_engine(
 
     bert = _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels, attention)
     added = (one for layer in bert.layers for one in (layer.attention_output, layer.ffn_output))
-    if product and all(isinstance(one, Int8OwnLinear) for one in added):
+    in_pairs_of_blocks = not engine.config.hidden_size % 64  # as a norm walks the stream, of 32 channels a block
+    if product and in_pairs_of_blocks and all(isinstance(one, Int8OwnLinear) for one in added):
         return replace(bert, stream=residual_stream.load(product.variant))
     return bert
 

@@ -90,13 +90,14 @@ def joined(
     """
     size, local_rank = int(environment.get("WORLD_SIZE", 1)), int(environment.get("LOCAL_RANK", 0))
     local_size = int(environment.get("LOCAL_WORLD_SIZE", size))
+    least_here = int(environment.get("LOCAL_WORLD_SIZE", local_rank + 1))  # other launchers than torchrun do not say
     world = World(
         rank=int(environment.get("RANK", 0)),
         size=size,
         local_rank=local_rank,
         nodes=max(1, size // local_size),
         restart=int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)),
-        device=_device(device, local_rank, local_size, typed_as),
+        device=_device(device, local_rank, least_here, typed_as),
     )
     if size == 1:
         yield world

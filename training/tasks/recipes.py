@@ -102,12 +102,12 @@ def taking_part(options: argparse.Namespace) -> Iterator[World]:
         RunFailedError: in the block, no memory is left, or another process is lost.
     """
     with ExitStack() as stack:
-        here = stack.enter_context(world.joined(options.device, typed_as="--device "))
-        if not here.is_first:
-            silence = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-            stack.enter_context(redirect_stdout(silence))
-            stack.enter_context(redirect_stderr(silence))
         try:
+            here = stack.enter_context(world.joined(options.device, typed_as="--device "))
+            if not here.is_first:
+                silence = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+                stack.enter_context(redirect_stdout(silence))
+                stack.enter_context(redirect_stderr(silence))
             yield here
         except UserError:
             raise

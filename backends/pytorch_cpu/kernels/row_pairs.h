@@ -5,16 +5,24 @@
 
 #if defined(__ARM_FEATURE_DOTPROD)
 #include <arm_neon.h>
+#if defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#endif
 
-// True if Linux says that this processor has the instructions that this file is compiled to.
+// True if this processor has the instructions that this file is compiled to, by Linux; macOS's compiler takes dotprod
+// for granted.
 inline bool has_row_pairs() {
-  const bool has_dots = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#if !defined(__linux__)
 #if defined(__ARM_FEATURE_MATMUL_INT8)
-  return has_dots && getauxval(AT_HWCAP2) & HWCAP2_I8MM;
+  return false;
 #else
-  return has_dots;
+  return true;
+#endif
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP && getauxval(AT_HWCAP2) & HWCAP2_I8MM;
+#else
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 #endif
 }
 

@@ -92,6 +92,19 @@ def test_int8_is_that_of_the_full_shapes(product: int8_product.Int8Product | Non
     assert np.abs(answers(narrow) - expected).mean() <= 0.02 * np.abs(expected).mean()
 
 
+@pytest.mark.parametrize("variant", [one for one in int8_product.VARIANTS if int8_product.load(one)])
+def test_a_width_that_is_no_pair_of_blocks(variant: str) -> None:
+    config = replace(CONFIG, hidden_size=96, num_attention_heads=3)
+    tensors = random_tensors(config, 1)
+    for layer in range(config.num_hidden_layers):
+        tensors[f"{config.layer_name(layer)}attention.output.dense.weight"][:, : config.head_size] = 0
+    narrowed, _ = narrowing.engine(round_to_nearest(config, tensors))
+    kernels = best(config.hidden_size, config.head_size)
+    ways = (int8_product.load(variant), None)
+    found, expected = (answers(packed_bert.from_engine(narrowed, kernels, product)) for product in ways)
+    assert np.abs(found - expected).mean() <= 0.02 * np.abs(expected).mean()
+
+
 @pytest.mark.parametrize(
     ("kind", "precision"),
     [

@@ -72,6 +72,15 @@ def test_packed_is_padded(kernels: CpuKernels, dtype: torch.dtype, product: Floa
     assert difference(answers(bert, batch), padded(batch)) < SLACK[dtype]
 
 
+@pytest.mark.parametrize("heads", [4, 8, 12, 16, 48])  # of 48, 24, 16, 12 and 4 channels
+def test_heads_of_any_size_in_float32(heads: int) -> None:
+    config = replace(SMALL, hidden_size=192, intermediate_size=128, num_attention_heads=heads)
+    tensors, batch = random_tensors(config, 1), random_batch([1, 5, 40], 1)
+    ways = (best(config.hidden_size, config.head_size), float_product.find()), (ReferenceKernels(), None)
+    found, plain = (answers(packed_bert.from_floats(config, tensors, torch.float32, *way), batch) for way in ways)
+    assert difference(found, plain) < SLACK[torch.float32]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("product", PRODUCTS.values(), ids=PRODUCTS)
