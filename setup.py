@@ -37,10 +37,10 @@ COMPILED = ["-O3", "-std=c++17", "-Wall", "-Wno-psabi"]
 OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 LIBRARIES = (  # folder, C++ file, the library's name without its instruction set, instruction sets, more flags
     (KERNELS, "kernels.cpp", "_", ("portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"), []),
-    (KERNELS, "products.cpp", "_products_", ("avx512vnni", "amx", "dotprod", "i8mm"), []),
+    (KERNELS, "products.cpp", "_products_", ("avx2", "avx512vnni", "amx", "dotprod", "i8mm"), []),
     (KERNELS, "float_products.cpp", "_float_product_", ("avx512",), []),
     (KERNELS, "int8_attention.cpp", "_int8_attention_", ("avx512vnni", "amx", "dotprod", "i8mm"), []),
-    (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", "avxvnni", "avx512vnni", "dotprod"), []),
+    (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", "avx2", "avxvnni", "avx512vnni", "dotprod"), []),
     (KERNELS, "mobilebert.cpp", "_mobilebert_", ("avx512vnni", "amx"), ["-mavx512vnni"]),
     (TRAINING, "training.cpp", "_", ("portable", "avx2", "avx512"), []),
     (TEXT, "text.cpp", "_text_", ("portable",), []),

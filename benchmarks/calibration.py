@@ -139,7 +139,7 @@ def measure(case: CalibrationCase) -> Iterator[tuple[str, Nearness]]:
     """fp32 and each way."""
     reference = infer(onnx_graph.build(case.config, case.tensors), case.trial)
     yield "fp32", compare(case, reference, reference)
-    dynamic = int8_graph.build_dynamic(case.config, case.tensors, onnxruntime_cpu_session.has_wide_products())
+    dynamic = int8_graph.build_dynamic(case.config, case.tensors)
     yield "int8-dynamic", compare(case, infer(dynamic, case.trial), reference)
     sites = observe(case.config, case.tensors, case.calibration, DEFAULT, machine_facts.cores())
     for way, settings in WAYS.items():
@@ -150,7 +150,7 @@ def measure(case: CalibrationCase) -> Iterator[tuple[str, Nearness]]:
 
 def infer_int8(model: QuantizedModel, trial: list[Batch]) -> list[Float32]:
     """Logits of each sample."""
-    return infer(int8_graph.build(model, onnxruntime_cpu_session.has_wide_products()), trial)
+    return infer(int8_graph.build(model), trial)
 
 
 def compare(case: CalibrationCase, found: list[Float32], reference: list[Float32]) -> Nearness:

@@ -7,6 +7,7 @@ is known, and the answers are empty.
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,11 @@ def name(root: Path = ROOT) -> str:
 def flags(root: Path = ROOT) -> frozenset[str]:
     """The processor's features under the kernel's names: "avx512_vnni", "amx_int8"; on ARM "bf16", "i8mm"."""
     return frozenset((_first(root, "flags") or _first(root, "features")).split())
+
+
+def adds_bytes_in_16_bits(machine: str = platform.machine(), root: Path = ROOT) -> bool:
+    """True on x86 without VNNI: libraries add two products of uint8 by int8 in 16 bits there, where they saturate."""
+    return machine.lower() in ("x86_64", "amd64") and not any("_vnni" in flag for flag in flags(root))
 
 
 def mhz(root: Path = ROOT) -> float | None:

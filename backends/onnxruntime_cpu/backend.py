@@ -57,16 +57,15 @@ class OnnxRuntimeBackend(Backend):
         from backends.onnxruntime_cpu import graph as onnx_graph
         from backends.onnxruntime_cpu import int8_graph
 
-        wide = session.has_wide_products()
         if self.options.precision == "int8":
             whole, directory = read_model_engine(model)
             engine, self._widths = narrowing.engine(whole)
-            opened = session.open_cached(directory, lambda: int8_graph.build(engine, wide), self.options)
+            opened = session.open_cached(directory, lambda: int8_graph.build(engine), self.options)
             return opened, engine.config.head
         weights = read_weights(model)
         tensors, self._widths = narrowing.floats(weights.config, weights.tensors)
         if self.options.precision == "int8-dynamic":
-            built = int8_graph.build_dynamic(weights.config, tensors, wide)
+            built = int8_graph.build_dynamic(weights.config, tensors)
         else:
             built = onnx_graph.build(weights.config, tensors)
         self._arrays = built[1]  # the session reads them in place

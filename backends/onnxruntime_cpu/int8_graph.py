@@ -2,9 +2,7 @@
 
 Every linear layer is one MatMulIntegerToFloat (uint8 by int8, then scales and bias) after a QuantizeLinear; with
 dynamic ranges it is one DynamicQuantizeMatMul. Attention, LayerNorm and GELU stay float, in ONNX Runtime's fused
-operators. Two things are folded: the balancing of attention's output into the value rows of the layer before it, and,
-where the processor adds products of uint8 and int8 in 16 bits, which can overflow, weights are stored as uint8 around
-128.
+operators. The balancing of attention's output is folded into the value rows of the layer before it.
 """
 
 from __future__ import annotations
@@ -35,8 +33,8 @@ from backends.quantization.int8_model import QuantizedLinear, QuantizedModel, ro
 from foundation.arrays import Float32
 
 
-def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
-    """The graph of a quantized model. `wide_products`: this processor multiplies uint8 by int8 without overflow."""
+def build(model: QuantizedModel) -> BuiltGraph:
+    """The graph of a quantized model."""
     graph = GraphBuilder()
     folded = implementation(_FOLDED, model.config, "backend onnxruntime")
 
@@ -46,10 +44,10 @@ def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
         def linear(name: str, source: str) -> str:
             out = f"layer{number}.{name}"
             quantized = _quantize(graph, linears[name], out, source)
-            weight, zero_point = _weight(graph, linears[name].weight, out, wide_products)
+            weight = graph.weight(f"{out}.weight", linears[name].weight.T)
             scales = (f"{out}.input_scale", _scale(graph, linears[name], out))
             bias = graph.weight(f"{out}.bias", linears[name].bias)
-            inputs = [quantized, weight, *scales, f"{out}.input_zero_point", zero_point, bias]
+            inputs = [quantized, weight, *scales, f"{out}.input_zero_point", "", bias]
             return graph.node("MatMulIntegerToFloat", inputs, out, domain=FUSED)
 
         return linear
@@ -57,7 +55,7 @@ def build(model: QuantizedModel, wide_products: bool) -> BuiltGraph:
     return _assemble(graph, model.config, model.tensors, layer)
 
 
-def build_dynamic(config: EncoderConfig, tensors: Tensors, wide_products: bool) -> BuiltGraph:
+def build_dynamic(config: EncoderConfig, tensors: Tensors) -> BuiltGraph:
     """The graph of a float model: weights are quantized here, the inputs of linear layers at run time, per tensor."""
     graph = GraphBuilder()
 
@@ -66,14 +64,8 @@ def build_dynamic(config: EncoderConfig, tensors: Tensors, wide_products: bool) 
             out = f"layer{number}.{name}"
             exact, bias = config.linear_weights(tensors, number, name)
             rounded, scale = round_weight(exact)
-            weight, zero_point = _weight(graph, rounded, out, wide_products)
-            inputs = [
-                source,
-                weight,
-                graph.weight(f"{out}.scale", scale),
-                zero_point,
-                graph.weight(f"{out}.bias", bias),
-            ]
+            weight = graph.weight(f"{out}.weight", rounded.T)
+            inputs = [source, weight, graph.weight(f"{out}.scale", scale), "", graph.weight(f"{out}.bias", bias)]
             return graph.node("DynamicQuantizeMatMul", inputs, out, domain=FUSED)
 
         return linear
@@ -178,11 +170,3 @@ def _quantize(graph: GraphBuilder, linear: QuantizedLinear, out: str, source: st
 
 def _scale(graph: GraphBuilder, linear: QuantizedLinear, out: str) -> str:
     return graph.weight(f"{out}.weight_scale", linear.weight_scale)
-
-
-def _weight(graph: GraphBuilder, weight: Array, out: str, wide_products: bool) -> tuple[str, str]:
-    """Names of the weight [K, N] and of its zero point ("" is 0)."""
-    if wide_products:
-        return graph.weight(f"{out}.weight", weight.T), ""
-    shifted = (weight.T.astype(np.int16) + 128).astype(np.uint8)
-    return graph.weight(f"{out}.weight", shifted), graph.weight(f"{out}.weight_zero_point", np.asarray(128, np.uint8))

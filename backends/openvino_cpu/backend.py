@@ -24,6 +24,7 @@ from backends.formats.onnx_io_names import OUTPUTS
 from backends.openvino_cpu import graph as openvino_cpu_graph
 from backends.openvino_cpu.quantizer import GRAPH, widths
 from backends.quantization.engine_store import built_for
+from foundation import cpu_info
 from foundation.arrays import Float32
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # the arithmetic of everything that is not int8
@@ -50,15 +51,19 @@ class OpenVinoBackend(Backend):
         graph = self._graph(model)
         self._calls = calls or GraphCalls.of_built(_head(graph))
         try:
-            self._request = self._core.compile_model(graph, "CPU", self._properties()).create_infer_request()
+            properties = self._properties(as_it_is)
+            self._request = self._core.compile_model(graph, "CPU", properties).create_infer_request()
         except RuntimeError as error:
             raise BackendError(
                 f"expected a graph that OpenVINO compiles, found {model.spec} ({_brief(error)}). "
                 f"Type: --backend onnxruntime."
             ) from error
 
-    def _properties(self) -> dict[str, Any]:
+    def _properties(self, as_it_is: bool) -> dict[str, Any]:
+        # A file's products of bytes may exceed 16 bits; an engine's do not.
+        saturates = as_it_is and cpu_info.adds_bytes_in_16_bits()
         return {
+            **({"LP_TRANSFORMS_MODE": False} if saturates else {}),  # they run in floating point
             "INFERENCE_PRECISION_HINT": _HINTS[self.options.precision],
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": self.options.threads,

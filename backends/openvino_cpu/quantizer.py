@@ -28,7 +28,7 @@ from backends.errors import BackendError
 from backends.formats.graph_calls import Feed, GraphCalls
 from backends.quantization import engine_store, int8_builder
 from backends.quantization.engine_store import JSON, About, EngineBuilder, Progress, sources
-from foundation import installation
+from foundation import cpu_info, installation
 from foundation.arrays import Int64
 from foundation.bounded_readers import SETTINGS_BYTES, UnreadableError, read_json
 from foundation.typed_json import decode
@@ -41,11 +41,17 @@ Reference = tuple[Feed, Int64]  # one sample and fp32's answer
 
 
 def _settings(_model: Model) -> dict[str, Any]:
-    """The libraries' versions are part of the key: they determine the engine."""
+    """The libraries' versions and the weights' bits are part of the key: they determine the engine."""
+    settings = {"least_agreement": MIN_AGREEMENT, "weight_bits": _weight_bits()}
     try:
-        return {name: metadata.version(name) for name in _DISTRIBUTIONS} | {"least_agreement": MIN_AGREEMENT}
+        return {name: metadata.version(name) for name in _DISTRIBUTIONS} | settings
     except metadata.PackageNotFoundError as error:
         raise _not_installed(str(error.name)) from error
+
+
+def _weight_bits() -> int:
+    """7 where products of bytes are added in 16 bits, which two of them by 8 bits exceed."""
+    return 7 if cpu_info.adds_bytes_in_16_bits() else 8
 
 
 def _not_installed(module: str) -> BackendError:
@@ -93,14 +99,17 @@ def quantize(graph: Any, samples: Sequence[Batch], *, controlled: bool) -> tuple
     references = [(feed, _answer(compiled, feed)) for feed in feeds]
     data = nncf.Dataset(references, lambda pair: pair[0])
     options = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(references)}
+    advanced = nncf.AdvancedQuantizationParameters()
+    if _weight_bits() == 7:
+        advanced.overflow_fix = nncf.OverflowFix.ENABLE
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for results, and NNCF prints progress bars
-        found = nncf.quantize(graph, data, **options)
+        found = nncf.quantize(graph, data, advanced_parameters=advanced, **options)
         agreement, _ = _agreement(_compile(found), references)
         if controlled and agreement < MIN_AGREEMENT:
             ranked = nncf.AdvancedAccuracyRestorerParameters(ranking_subset_size=min(_RANKED_SAMPLES, len(references)))
             found = nncf.quantize_with_accuracy_control(
                 graph, data, data, _agreement, max_drop=1 - MIN_AGREEMENT,
-                advanced_accuracy_restorer_parameters=ranked, **options,
+                advanced_quantization_parameters=advanced, advanced_accuracy_restorer_parameters=ranked, **options,
             )  # fmt: skip
             agreement, _ = _agreement(_compile(found), references)
     return found, agreement

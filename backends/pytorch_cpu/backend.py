@@ -16,7 +16,7 @@ from backends.bert.encoder import EncoderConfig
 from backends.bert.layer_widths import Widths
 from backends.bert.model import Model
 from backends.formats.base import Tensors
-from backends.pytorch_cpu import kernels, packed_bert, packed_mobilebert, product_trial, weight_zeros
+from backends.pytorch_cpu import kernels, onednn, packed_bert, packed_mobilebert, product_trial, weight_zeros
 from backends.pytorch_cpu.kernels import CpuKernels, chain, float_product, int8_product, sparse_product
 from backends.pytorch_cpu.linear import Int8SparseLinear, LinearLayer
 from backends.pytorch_cpu.weight_zeros import Zeros
@@ -52,7 +52,8 @@ def _bert(engine: QuantizedModel, best: CpuKernels) -> Run:
 
 
 def _mobilebert(engine: QuantizedModel, best: CpuKernels) -> Run:
-    return packed_mobilebert.from_engine(engine, best, sparse_product.find(), chain.find())
+    product = None if onednn.has_exact_int8() else int8_product.find()
+    return packed_mobilebert.from_engine(engine, best, sparse_product.find(), chain.find(), product)
 
 
 _PACKED = {  # by `model_type`

@@ -18,10 +18,11 @@ from torch.nn import functional as F
 from backends.base import Batch
 from backends.bert.heads import HEADS
 from backends.bert.mobilebert import MobileBertConfig
+from backends.pytorch_cpu import onednn
 from backends.pytorch_cpu.kernels import Encoding
 from backends.pytorch_cpu.kernels.base import Activation
 from backends.pytorch_cpu.kernels.chain import NARROW, RELU, STREAM, WIDE, Chain, ChainKernels, Step
-from backends.pytorch_cpu.linear import LinearLayer, as_tensor, has_bfloat16, input_encoding
+from backends.pytorch_cpu.linear import LinearLayer, as_tensor, input_encoding
 from backends.pytorch_cpu.mobilebert_embeddings import Embeddings, embeddings
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedLinear, QuantizedModel
@@ -85,7 +86,7 @@ def from_engine(engine: QuantizedModel, config: MobileBertConfig, kernels: Chain
     return ChainedMobileBert(
         config=config,
         kernels=kernels,
-        embeddings=embeddings(engine.tensors, torch.bfloat16 if has_bfloat16() else torch.float32),
+        embeddings=embeddings(engine.tensors, torch.bfloat16 if onednn.has_bfloat16() else torch.float32),
         first=input_encoding(layers[0]["bottleneck"]),
         first_chain=Chain(kernels, [_wide(layers[0]["bottleneck"])]),
         contexts=tuple(input_encoding(layer["attention_output"]) for layer in layers),

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from backends.pytorch_cpu import sparse_trial, weight_zeros
-from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, sparse_product
+from backends.pytorch_cpu import onednn, sparse_trial, weight_zeros
+from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, reference, sparse_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES, LINE_BYTES
 from backends.pytorch_cpu.kernels.float_product import IN_BLOCKS, FloatProduct, FloatWeights
 from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
@@ -49,7 +49,7 @@ class FloatLinear:
         self._to = output or self.input_encoding
         self._weight, self._bias = weight.to(dtype), bias.to(dtype)
         self._gelu = gelu
-        self._packed = _has_packed_products(dtype)
+        self._packed = onednn.packs(dtype)
         if self._packed:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight, _TYPICAL_TOKENS)
 
@@ -97,17 +97,6 @@ def float_linear(
     return FloatLinear(weight, bias, dtype, gelu, output)
 
 
-def _has_packed_products(dtype: torch.dtype) -> bool:
-    if not (torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
-        return False
-    return dtype == torch.float32 or has_bfloat16()
-
-
-def has_bfloat16() -> bool:
-    """True if oneDNN has bfloat16 products for this machine."""
-    return bool(torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 class Int8Linear:
     """In int8: bytes in; `output` is the encoding of y, a float type, or bytes, which have one scale after GELU."""
 
@@ -152,6 +141,24 @@ class Int8OwnLinear:
     def add(self, x: Tensor, stream: Tensor) -> None:
         """stream += y; bfloat16 [T, N] in blocks."""
         self._product.add(x, self._weights, stream)
+
+
+class Int8FloatLinear:
+    """As `Int8Linear`, by a product of the same integers in float32, whose sums are exact to 1e-6 of the largest: for
+    machines where oneDNN's are wrong, and sizes that our product does not take."""
+
+    def __init__(self, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
+        self.input_encoding, self.outputs = input_encoding(linear), len(linear.bias)
+        self._output, self._gelu = output, gelu
+        self._sums = FloatLinear(as_tensor(linear.weight), torch.zeros(self.outputs), torch.float32)
+        self._scale = as_tensor(linear.weight_scale * np.float32(linear.input_scale))
+        self._bias = as_tensor(linear.bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = self._sums(x.float() - self.input_encoding.zero_point) * self._scale + self._bias
+        to = self._output.empty(*y.shape)
+        reference.store(F.gelu(y) if self._gelu else y, to)
+        return to.values
 
 
 class Int8SparseLinear:
@@ -217,7 +224,7 @@ def between(ours: bool = False) -> Encoding:
 
     From signed bytes to bfloat16 oneDNN has reference loops alone: `ref_int8` under ONEDNN_VERBOSE=1, in version 3.7.1.
     """
-    half = has_bfloat16() and (ours or torch.uint8 == BYTES)
+    half = onednn.has_bfloat16() and (ours or torch.uint8 == BYTES)
     return Encoding(torch.bfloat16 if half else torch.float32)
 
 
@@ -257,6 +264,8 @@ def _dense_int8_linear(
     outputs, inputs = linear.weight.shape
     if product and product.fits(inputs, outputs):
         return Int8OwnLinear(product, linear, own_output, gelu)
+    if not onednn.has_exact_int8():
+        return Int8FloatLinear(linear, output, gelu)
     if gelu and not output.has_one_scale:
         return Int8GeluLinear(linear, output, kernels)
     return Int8Linear(linear, output, gelu)

@@ -19,13 +19,14 @@ from backends.base import Batch
 from backends.bert.heads import HEADS
 from backends.bert.mobilebert import MobileBertConfig
 from backends.formats.base import Tensors
-from backends.pytorch_cpu import chained_mobilebert
+from backends.pytorch_cpu import chained_mobilebert, onednn
 from backends.pytorch_cpu.chained_mobilebert import ChainedMobileBert
 from backends.pytorch_cpu.kernels import CpuKernels, Encoding
 from backends.pytorch_cpu.kernels.chain import ChainKernels
+from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.reference import store
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
-from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, has_bfloat16, int8_linear
+from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, int8_linear
 from backends.pytorch_cpu.mobilebert_embeddings import Embeddings, embeddings
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
@@ -131,21 +132,23 @@ def from_engine(
     kernels: CpuKernels,
     sparse: SparseProduct | None = None,
     chains: ChainKernels | None = None,
+    product: Int8Product | None = None,
 ) -> PackedMobileBert | ChainedMobileBert:
     """A model with products in int8, from a built engine; the embeddings' product is not among them.
 
     Args:
         sparse: a product that skips zeros, for those where it is faster than the dense one.
         chains: run all but the embeddings, if they take this model's sizes; zeros are not skipped then.
+        product: our dense product; without, they are oneDNN's.
     """
     config = engine.config
     assert isinstance(config, MobileBertConfig)
     if chains and chained_mobilebert.fits(chains, config):
         return chained_mobilebert.from_engine(engine, config, chains)
-    dtype = torch.bfloat16 if has_bfloat16() else torch.float32
+    dtype = torch.bfloat16 if onednn.has_bfloat16() else torch.float32
 
     def linear(layer: int, name: str) -> LinearLayer:
-        return int8_linear(engine.linear(layer, name), Encoding(dtype), kernels, sparse=sparse)
+        return int8_linear(engine.linear(layer, name), Encoding(dtype), kernels, product=product, sparse=sparse)
 
     return _assemble(config, engine.tensors, linear, dtype, kernels)
 

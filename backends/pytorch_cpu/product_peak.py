@@ -19,6 +19,7 @@ from functools import partial
 import torch
 
 from backends.bert.encoder import EncoderConfig
+from backends.pytorch_cpu import onednn
 from backends.pytorch_cpu.kernels import Encoding, float_product, int8_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
 from backends.pytorch_cpu.kernels.float_product import IN_BLOCKS, FloatProduct, FloatWeights
@@ -55,19 +56,24 @@ def library_floats(precision: str, m: int, k: int, n: int) -> Iterator[Call]:
     """PyTorch's product, and oneDNN's and MKL's with their own layouts of the weight."""
     x, weight, bias = (torch.randn(*shape).to(_DTYPES[precision]) for shape in ((m, k), (n, k), (n,)))
     yield lambda: torch.nn.functional.linear(x, weight, bias)
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight, m)
-    yield lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    if onednn.packs(_DTYPES[precision]):
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, m)
+        yield lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
     if precision == "fp32" and torch._C.has_mkl and hasattr(torch.ops.mkl, "_mkl_linear"):
         by_mkl = torch.ops.mkl._mkl_reorder_linear_weight(weight, m)
         yield lambda: torch.ops.mkl._mkl_linear(x, by_mkl, weight, bias, m)
 
 
 def onednn_int8(m: int, k: int, n: int) -> Iterator[Call]:
-    """oneDNN's products of bytes by int8, with each output type that the next operation may need."""
+    """oneDNN's products of bytes by int8, with each output type that the next operation may need; none if its sums are
+    wrong on this machine."""
+    if not onednn.has_exact_int8():
+        return
     x = torch.randint(0, 256, (m, k), dtype=torch.uint8).view(BYTES)
     packed = torch.ops.onednn.qlinear_prepack(torch.randint(-127, 128, (n, k), dtype=torch.int8), [m, k])
     scales, zeros, bias = torch.full((n,), 0.01), torch.zeros(n, dtype=torch.int32), torch.randn(n)
-    for dtype, scale, zero in ((BYTES, 0.05, 128 - BYTE_SHIFT), (torch.bfloat16, 1.0, 0), (torch.float32, 1.0, 0)):
+    halves = [(torch.bfloat16, 1.0, 0)] if onednn.has_bfloat16() else []
+    for dtype, scale, zero in ((BYTES, 0.05, 128 - BYTE_SHIFT), *halves, (torch.float32, 1.0, 0)):
         yield lambda dtype=dtype, scale=scale, zero=zero: torch.ops.onednn.qlinear_pointwise(  # type: ignore[misc]
             x, 0.02, 128 - BYTE_SHIFT, packed, scales, zeros, bias, scale, zero, dtype, "none", [], "none"
         )

@@ -6,7 +6,7 @@
 // x lies in blocks of 64 inputs, so that the rows of a block of sums are lines in a row. A panel of 32 outputs stays in
 // the first-level cache and is walked over all rows of x that the second level holds, while the next panel is fetched;
 // if it has more inputs than that cache holds, the sums are reloaded between its parts. An instruction set brings its
-// own block of sums (tile_blocks.h, vector_blocks.h, pair_blocks.h). The sums of a block are stored with those of the
+// own block of sums (tile_blocks.h, vector_blocks.h, word_blocks.h, pair_blocks.h). The sums of a block are stored with those of the
 // next one.
 #pragma once
 #include <omp.h>
@@ -20,8 +20,10 @@
 #include "tile_blocks.h"
 #elif defined(__ARM_FEATURE_DOTPROD)
 #include "pair_blocks.h"
-#else
+#elif defined(__AVX512VNNI__)
 #include "vector_blocks.h"
+#else
+#include "word_blocks.h"
 #endif
 
 constexpr int64_t kCachedBytes = 1 << 20;  // of x, that stay in the second-level cache next to panels

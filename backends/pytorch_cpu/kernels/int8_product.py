@@ -1,6 +1,7 @@
-"""The int8 matrix product in AMX tiles, AVX-512 vectors or ARM's, in C++; and its twin in PyTorch: tests compare them.
+"""The int8 matrix product in AMX tiles, AVX-512, AVX2 or ARM's vectors, in C++; and its twin in PyTorch.
 
 Where it runs, it replaces oneDNN's: GELU and the rounding to the next product's bytes are where the sums are stored.
+With AVX2 alone, oneDNN's sums are wrong (`onednn.has_exact_int8`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from foundation import native_library
 _OPERANDS = {  # outputs and inputs of the weight that one operand holds; the fastest first
     "amx": (16, 4),
     "avx512vnni": (16, 4),
+    "avx2": (8, 2),
     "i8mm": (2, 8),
     "dotprod": (2, 8),
 }

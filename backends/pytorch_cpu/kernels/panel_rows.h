@@ -33,8 +33,20 @@ inline void store_as_bytes(uint8_t* to, const Floats* x, bool flipped) {
 #else
 inline void store_as_bfloat16(uint8_t* to, const Floats* x) {
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; i++) store(to + 8 * i, demote_to_bfloat16(x[i]));
+  for (int i = 0; i < 32 / kWidth; i++) store(to + 2 * kWidth * i, demote_to_bfloat16(x[i]));
 }
+
+#if defined(__AVX2__)
+// `flipped`: the highest bit of each, which makes int8 of them.
+inline void store_as_bytes(uint8_t* to, const Floats* x, bool flipped) {
+  const auto rounded = [](Floats x) { return (__m256i)round_to_int32(minimum(x, broadcast(255.0f))); };
+  const __m256i first = _mm256_packus_epi32(rounded(x[0]), rounded(x[1]));  // four of each in turn
+  const __m256i second = _mm256_packus_epi32(rounded(x[2]), rounded(x[3]));
+  const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
+  const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order);
+  store(to, flipped ? _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80)) : bytes);
+}
+#else
 
 // `flipped`: the highest bit of each, which makes int8 of them.
 inline void store_as_bytes(uint8_t* to, const Floats* x, bool flipped) {
@@ -42,4 +54,5 @@ inline void store_as_bytes(uint8_t* to, const Floats* x, bool flipped) {
   vst1q_u8(to, round_to_bytes(x) ^ flips);
   vst1q_u8(to + 16, round_to_bytes(x + 4) ^ flips);
 }
+#endif
 #endif

@@ -36,6 +36,22 @@ inline int64_t run_vnni(int64_t rounds) {
 }
 #endif
 
+#if defined(__AVX2__)
+// Runs `rounds` times 12 products of 16 integers of 16 bits, which hides their latency; returns the operations done.
+inline int64_t run_words(int64_t rounds) {
+  constexpr int kChains = 12;
+  __m256i sums[kChains] = {}, x = _mm256_set1_epi16(1), w = x;
+  for (int64_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 12
+    for (int chain = 0; chain < kChains; chain++) {
+      sums[chain] = _mm256_add_epi32(sums[chain], _mm256_madd_epi16(x, w));
+      __asm__ volatile("" : "+x"(sums[chain]), "+x"(x), "+x"(w));  // or the compiler adds once and multiplies
+    }
+  }
+  return rounds * kChains * 16 * 2;
+}
+#endif
+
 #if defined(__ARM_FEATURE_DOTPROD)
 // Runs `rounds` times 16 products of 16 bytes, by smmla or by sdot; returns the operations done.
 inline int64_t run_rows(int64_t rounds) {

@@ -27,6 +27,8 @@ const char* built_from() { return BUILT_FROM; }
 int64_t peak_loop(int64_t rounds) { return run_tiles(rounds); }
 #elif defined(__ARM_FEATURE_DOTPROD)
 int64_t peak_loop(int64_t rounds) { return run_rows(rounds); }
+#elif !defined(__AVX512F__)
+int64_t peak_loop(int64_t rounds) { return run_words(rounds); }
 #endif
 
 int32_t runs_here() {
@@ -34,6 +36,8 @@ int32_t runs_here() {
   return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && has_tiles();
 #elif defined(__ARM_FEATURE_DOTPROD)
   return has_row_pairs();
+#elif !defined(__AVX512F__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
   return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

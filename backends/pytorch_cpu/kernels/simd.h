@@ -162,6 +162,8 @@ inline float promote_bfloat16(uint16_t from) {
 
 #if defined(__AVX512F__)
 inline Int32s round_to_int32(Floats x) { return (Int32s)_mm512_maskz_cvtps_epi32((__mmask16)0xffff, (__m512)x); }
+#elif defined(__AVX2__)
+inline Int32s round_to_int32(Floats x) { return (Int32s)_mm256_cvtps_epi32((__m256)x); }
 #elif defined(__ARM_FEATURE_DOTPROD)
 inline Int32s round_to_int32(Floats x) { return (Int32s)vcvtnq_s32_f32((float32x4_t)x); }
 

@@ -21,7 +21,7 @@ from backends.pytorch_cpu.kernels.base import Activation
 from foundation import native_library
 from foundation.arrays import Int64
 
-VARIANTS = ("avx512vnni", "avxvnni", "dotprod", "portable")  # fastest first
+VARIANTS = ("avx512vnni", "avxvnni", "avx2", "dotprod", "portable")  # fastest first
 BLOCK = 4  # inputs, or outputs
 _PANEL_BYTES = 32 << 10  # of a part of the inputs, which stays in a first-level cache of 48 KiB
 _LEAST_BLOCKS = 16  # of an output in a part, for which loading and storing its sums pays

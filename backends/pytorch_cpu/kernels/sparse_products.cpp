@@ -24,6 +24,8 @@ int32_t runs_here() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #elif defined(__AVXVNNI__)
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_avx_vnni();
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #elif defined(__ARM_FEATURE_DOTPROD)
   return has_row_pairs();
 #else

@@ -54,13 +54,16 @@ __attribute__((noinline)) void multiply_rows(const uint8_t* x, int64_t block_byt
     for (int half = 0; half < 2; half++) store(sums + r * kPanel + half * 16, found[r][half]);
 }
 
+// By the number of rows. Not in the template below: GCC makes static tables of templates one for all libraries of a
+// process, whatever their instructions.
+constexpr decltype(&multiply_rows<1>) kByRows[] = {
+    multiply_rows<1>, multiply_rows<2>, multiply_rows<3>, multiply_rows<4>, multiply_rows<5>, multiply_rows<6>,
+    multiply_rows<7>, multiply_rows<8>, multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
+
 // The same for `rows` rows, at most kBlockRows; the sums of the block before are stored first.
 template <class Pending>
 inline void multiply_block(const uint8_t* x, int64_t rows, int64_t block_bytes, const int8_t* panel, int64_t steps,
                            const int32_t* previous, int32_t* sums, Pending& pending, Fetch& next, Fetch y) {
-  static constexpr decltype(&multiply_rows<1>) kByRows[] = {
-      multiply_rows<1>, multiply_rows<2>, multiply_rows<3>, multiply_rows<4>,  multiply_rows<5>,  multiply_rows<6>,
-      multiply_rows<7>, multiply_rows<8>, multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
   pending.advance(kBlockRows);
   kByRows[rows - 1](x, block_bytes, panel, steps, previous, sums, next, y);
 }

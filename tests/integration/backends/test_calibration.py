@@ -17,7 +17,7 @@ from backends.formats.onnx_io_names import INPUTS
 from backends.onnxruntime_cpu.graph import build as build_fp32
 from backends.onnxruntime_cpu.graph_builder import BuiltGraph
 from backends.onnxruntime_cpu.int8_graph import build as build_int8
-from backends.onnxruntime_cpu.session import has_wide_products, open_built
+from backends.onnxruntime_cpu.session import open_built
 from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.packed_bert import from_engine
@@ -132,10 +132,10 @@ def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> No
         return float((answers(run, trial) == expected).all(1).mean())
 
     ours, naive = (quantize(GEOMETRY, tensors, sites, settings) for settings in (SETTINGS, NAIVE))
-    assert agreement(onnxruntime(build_int8(ours, has_wide_products()))) >= 0.99
+    assert agreement(onnxruntime(build_int8(ours))) >= 0.99
     kernels, product = best(GEOMETRY.hidden_size, GEOMETRY.head_size), int8_product.find()
     assert agreement(pytorch(ours, product, kernels)) >= 0.99
     if product and (library := native.load("avx512vnni")):
         assert agreement(pytorch(ours, None, native.NativeKernels("avx512vnni", library))) >= 0.99
-    assert agreement(onnxruntime(build_int8(naive, has_wide_products()))) < 0.97
+    assert agreement(onnxruntime(build_int8(naive))) < 0.97
     assert agreement(pytorch(naive, product, kernels)) < 0.97

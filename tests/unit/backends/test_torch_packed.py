@@ -15,13 +15,14 @@ from backends.base import Batch, Options
 from backends.bert import numpy_reference
 from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
-from backends.pytorch_cpu import packed_bert
+from backends.pytorch_cpu import onednn, packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
 from backends.pytorch_cpu.kernels import CpuKernels, Encoding, best, float_product, int8_product, sparse_product
+from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
 from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_product import VARIANTS, Int8Product
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
-from backends.pytorch_cpu.linear import FloatOwnLinear, Int8SparseLinear, LinearLayer, has_bfloat16
+from backends.pytorch_cpu.linear import FloatOwnLinear, Int8FloatLinear, Int8SparseLinear, LinearLayer
 from backends.quantization.int8_model import QuantizedModel, round_weight, write_engine
 from foundation.arrays import Float32
 
@@ -30,7 +31,7 @@ TENSORS = random_tensors(SMALL, 1)
 # Mean difference of logits, as a share of the logits' mean size: what rounding to 8 bits of mantissa, or to 8 bits in
 # all, leaves after three layers.
 SLACK = {torch.float32: 1e-5, torch.bfloat16: 0.03}
-TO_ATTENTION = Encoding(torch.bfloat16 if has_bfloat16() else torch.float32)
+TO_ATTENTION = Encoding(torch.bfloat16 if onednn.has_bfloat16() else torch.float32)
 PRODUCTS = {"onednn": None, **{one: found for one in VARIANTS if (found := int8_product.load(one))}}  # that run here
 INT8_SLACK = 0.05  # bfloat16 before attention changes some bytes by one
 
@@ -132,6 +133,23 @@ def test_sparse_products_give_the_answers_of_dense_ones(product: Int8Product | N
     if product:  # the same formula after the same sums
         np.testing.assert_array_equal(found, expected)
     assert difference(found, expected) < INT8_SLACK
+
+
+@pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
+@pytest.mark.parametrize("to_bytes", [False, True], ids=["float32", "bytes"])
+def test_a_product_in_float32_is_the_product_in_int8(gelu: bool, to_bytes: bool) -> None:
+    """For sizes that no exact product in int8 takes, on machines where oneDNN's is wrong."""
+    config = replace(SMALL, intermediate_size=150)
+    linear = round_to_nearest(config, random_tensors(config, 1)).linear(0, "ffn_inner")
+    x = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (37, SMALL.hidden_size), np.uint8)).view(BYTES)
+    output = Encoding(BYTES, torch.full((150,), 20.0), 128 - BYTE_SHIFT) if to_bytes else Encoding(torch.float32)
+    found, exact = Int8FloatLinear(linear, output, gelu)(x), output.empty(37, 150)
+    weight, scale = torch.from_numpy(linear.weight), torch.from_numpy(linear.weight_scale * linear.input_scale)
+    zero = (linear.input_zero_point - BYTE_SHIFT) * weight.double().sum(1)
+    offset = torch.from_numpy(linear.bias) - zero * scale.double()
+    int8_product.plain(x, weight, scale, offset, gelu, exact)
+    torch.testing.assert_close(found.double(), exact.values.double(), rtol=1e-5, atol=1.0 if to_bytes else 1e-5)
+    assert found.float().std() > 0.1
 
 
 def with_balanced_gelu(engine: QuantizedModel) -> QuantizedModel:

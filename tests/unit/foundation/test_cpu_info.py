@@ -39,6 +39,21 @@ def test_x86(root: Path) -> None:
     assert cpu_info.mhz(root) == 2600.5
 
 
+@pytest.mark.parametrize(
+    ("machine", "flags", "expected"),
+    [
+        ("x86_64", "fpu avx2", True),
+        ("AMD64", "avx512f", True),
+        ("x86_64", "avx2 avx_vnni", False),
+        ("x86_64", "avx512_vnni", False),
+        ("aarch64", "asimd", False),
+    ],
+)
+def test_where_libraries_add_bytes_in_16_bits(root: Path, machine: str, flags: str, expected: bool) -> None:
+    (root / "proc/cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert cpu_info.adds_bytes_in_16_bits(machine, root) is expected
+
+
 def test_arm(root: Path) -> None:
     (root / "proc/cpuinfo").write_text(ARM)
     assert (cpu_info.name(root), cpu_info.mhz(root)) == ("", None)

@@ -76,11 +76,12 @@ def engine(folder: Path) -> QuantizedModel:
 @torch.no_grad()
 def test_the_engine_of_the_checkpoint_computes_what_was_trained(tmp_path: Path, trained: Trained) -> None:
     assert has_ranges(find_model(str(written(tmp_path, trained))))
-    batch = random_batch([33, 50], seed=9)
+    batch = random_batch([33, 50, 5, 20, 9, 41, 12, 27], seed=9)
     expected = trained[0](packed(batch)).logits.numpy()
-    found = infer(engine(tmp_path), batch)
-    # A number next to the middle of two steps may round the other way; all others are equal.
-    assert np.abs(found - expected).mean() < 2e-3 * np.abs(expected).mean()
+    errors = np.abs(infer(engine(tmp_path), batch) - expected) / np.abs(expected).mean()
+    # A number next to the middle of two steps may round the other way, by which a whole sample differs a little.
+    greatest = [one.max() for one in np.split(errors, batch.cu_seqlens[1:-1])]
+    assert sum(one < 1e-5 for one in greatest) >= 4 and max(greatest) < 0.15
 
 
 def test_it_starts_from_calibration_and_learns_ranges(tmp_path: Path, trained: Trained) -> None:
