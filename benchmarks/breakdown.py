@@ -54,6 +54,7 @@ STREAMS = ("bf16", "fp32")
 OURS = {  # our own products of int8, and their variants; fp32 has vectors
     "tiles": "amx",
     "vectors": "avx512vnni",
+    "words": "avx2",
     "i8mm": "i8mm",
     "dotprod": "dotprod",
 }

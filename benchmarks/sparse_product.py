@@ -24,13 +24,14 @@ import torch
 from rich.table import Table
 
 from backends.formats.random_weights import BLOCKS
-from backends.pytorch_cpu import product_peak
+from backends.pytorch_cpu import onednn, product_peak
 from backends.pytorch_cpu.kernels import Encoding, sparse_product
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from foundation import freed_memory, installation, program, terminal
 
 Call = Callable[[], object]
-_OUTPUTS = {"uint8": torch.uint8, "bfloat16": torch.bfloat16}
+_BETWEEN = "bfloat16" if onednn.has_bfloat16() else "float32"  # products
+_OUTPUTS = {"uint8": torch.uint8, _BETWEEN: getattr(torch, _BETWEEN)}
 
 
 def sparse_call(
@@ -90,6 +91,8 @@ def _print(shape: tuple[int, int, int], shares: list[float], found: dict[str, fl
         cells = (f"{dense / found[f'{share}, {output}']:.2f}×" for share in shares)
         table.add_row(output, f"{dense * 1e3:.2f}", *cells)
     terminal.console().print(table)
+    if not onednn.has_exact_int8():
+        terminal.console().print("oneDNN's sums are wrong on this machine, which has no VNNI.")
 
 
 def main() -> None:
