@@ -36,6 +36,7 @@ class OpenVinoBackend(Backend):
     name = "openvino"
     entry = BACKENDS["openvino"]
     _widths: Widths | None = None  # of the layers, where structured pruning narrowed them
+    _in_floats: str | None = None  # what does not run in int8, and why
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -50,8 +51,12 @@ class OpenVinoBackend(Backend):
         calls = GraphCalls.of_file(model) if as_it_is else None
         graph = self._graph(model)
         self._calls = calls or GraphCalls.of_built(_head(graph))
+        if (
+            as_it_is and cpu_info.adds_bytes_in_16_bits() and _has_bytes(graph)
+        ):  # an engine's products do not exceed them
+            self._in_floats = "int8 products in floating point, without VNNI they would saturate"
         try:
-            properties = self._properties(as_it_is)
+            properties = self._properties(self._in_floats is not None)
             self._request = self._core.compile_model(graph, "CPU", properties).create_infer_request()
         except RuntimeError as error:
             raise BackendError(
@@ -59,11 +64,9 @@ class OpenVinoBackend(Backend):
                 f"Type: --backend onnxruntime."
             ) from error
 
-    def _properties(self, as_it_is: bool) -> dict[str, Any]:
-        # A file's products of bytes may exceed 16 bits; an engine's do not.
-        saturates = as_it_is and cpu_info.adds_bytes_in_16_bits()
+    def _properties(self, in_floats: bool) -> dict[str, Any]:
         return {
-            **({"LP_TRANSFORMS_MODE": False} if saturates else {}),  # they run in floating point
+            **({"LP_TRANSFORMS_MODE": False} if in_floats else {}),
             "INFERENCE_PRECISION_HINT": _HINTS[self.options.precision],
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": self.options.threads,
@@ -100,7 +103,7 @@ class OpenVinoBackend(Backend):
         return [found[name] for name in self._calls.signature.outputs]
 
     def remark(self) -> str | None:
-        return str(self._widths) if self._widths else None
+        return ", ".join(filter(None, (str(self._widths or ""), self._in_floats))) or None
 
     def work(self) -> EngineWork | None:
         return EngineWork.of(self._widths)
@@ -110,6 +113,13 @@ class OpenVinoBackend(Backend):
 
     def close(self) -> None:
         self._request = None
+
+
+def _has_bytes(graph: Any) -> bool:
+    """True if it quantizes anything: OpenVINO then multiplies bytes."""
+    operators = {one.get_type_name() for one in graph.get_ops()}
+    types = {one.get_element_type() for one in graph.get_ops() if one.get_type_name() == "Constant"}
+    return "FakeQuantize" in operators or bool(types & {ov.Type.i8, ov.Type.u8})
 
 
 def _head(graph: Any) -> str:
