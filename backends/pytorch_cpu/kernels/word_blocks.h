@@ -1,9 +1,9 @@
 // A block of sums in AVX2 vectors, for int8_product.h: 6 tokens × 32 outputs, by products of pairs of 16-bit integers.
 //
 // Before VNNI x86 multiplies bytes by adding two products in 16 bits, where they saturate (vpmaddubsw, which libraries
-// use there): the answers are wrong. Widened to 16 bits they are exact, and on AMD's Zen 3 no slower. A token's bytes are
-// widened once for the panel, the weight's as they are loaded. Two inputs of a token are broadcast to both vectors of
-// a half of the panel, so that 6 × 2 sums, the weight and two operands fill the 16 registers.
+// use there): the answers are wrong. Widened to 16 bits they are exact, and on AMD's Zen 3 no slower. A token's bytes
+// are widened once for the panel, the weight's as they are loaded. Two inputs of a token are broadcast to both vectors
+// of a half of the panel, so that 6 × 2 sums, the weight and two operands fill the 16 registers.
 #pragma once
 #include "panels.h"
 #include "simd.h"
@@ -25,8 +25,8 @@ inline const int32_t* sums_at(const int32_t* sums, int64_t row, int64_t channel)
 inline __m256i widened(const uint8_t* x) { return _mm256_cvtepu8_epi16(load<__m128i>(x)); }
 inline __m256i widened(const int8_t* x) { return _mm256_cvtepi8_epi16(load<__m128i>(x)); }
 
-// sums = previous, if any, + kCount rows of x, [steps][kCount][kDepth], by `steps` tiles of a half of a panel. A tile has
-// [64 / 2][2][8][2].
+// sums = previous, if any, + kCount rows of x, [steps][kCount][kDepth], by `steps` tiles of a half of a panel. A tile
+// has [64 / 2][2][8][2].
 template <int kCount>
 inline void multiply_half(const uint16_t* x, const int8_t* panel, int64_t steps, const int32_t* previous, int32_t* sums,
                           Fetch& next, Fetch& y) {
