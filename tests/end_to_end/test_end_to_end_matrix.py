@@ -34,7 +34,8 @@ def assert_whole(ended: Ended, scenario: str, mode: str, backend: str) -> dict[s
     has_files = backend != "fake" and not record["random_weights"]
     expected = ABOUT | MEASURED | ({"weight_types"} if has_files else set())
     expected |= set() if backend == "fake" else {"geometry", "operations"}
-    assert set(record) == expected | ({"accuracy_interval"} if mode == "accuracy" else set())
+    expected |= {"accuracy_interval"} if mode == "accuracy" else set()
+    assert set(record) - {"warnings"} == expected  # of other work on the cores, such as other tests
     assert record["submittable"] is False and "not submittable" in ended.out
     assert (record["config"]["scenario"], record["config"]["mode"]) == (scenario, mode)
     assert record["config"]["backend"] == backend
