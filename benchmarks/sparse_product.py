@@ -30,8 +30,12 @@ from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWei
 from foundation import freed_memory, installation, program, terminal
 
 Call = Callable[[], object]
-_BETWEEN = "bfloat16" if onednn.has_bfloat16() else "float32"  # products
-_OUTPUTS = {"uint8": torch.uint8, _BETWEEN: getattr(torch, _BETWEEN)}
+
+
+def outputs() -> dict[str, torch.dtype]:
+    """The types that the next operation may need."""
+    between = "bfloat16" if onednn.has_bfloat16() else "float32"  # asks oneDNN, which then reads its environment
+    return {"uint8": torch.uint8, between: getattr(torch, between)}
 
 
 def sparse_call(
@@ -53,7 +57,7 @@ def sparse_call(
 
 def dense_calls(m: int, k: int, n: int) -> dict[str, Call]:
     """oneDNN's product by output type."""
-    return dict(zip(_OUTPUTS, product_peak.onednn_int8(m, k, n), strict=False))
+    return dict(zip(outputs(), product_peak.onednn_int8(m, k, n), strict=False))
 
 
 def in_turns(calls: dict[str, Call], rounds: int) -> dict[str, float]:
@@ -76,7 +80,7 @@ def measure(
     calls = {f"dense, {name}": call for name, call in dense_calls(*shape).items()}
     for share in shares:
         calls |= {
-            f"{share}, {name}": sparse_call(product, shape, share, pattern, dtype) for name, dtype in _OUTPUTS.items()
+            f"{share}, {name}": sparse_call(product, shape, share, pattern, dtype) for name, dtype in outputs().items()
         }
     return in_turns(calls, rounds)
 
@@ -86,7 +90,7 @@ def _print(shape: tuple[int, int, int], shares: list[float], found: dict[str, fl
     table = Table(title=f"{m} tokens, {k} inputs, {n} outputs, 1 thread, {name}: CPU time, × oneDNN's dense product")
     for column in ("output", "dense, ms", *(f"{share:.0%} zeros" for share in shares)):
         table.add_column(column, justify="right")
-    for output in _OUTPUTS:
+    for output in outputs():
         dense = found[f"dense, {output}"]
         cells = (f"{dense / found[f'{share}, {output}']:.2f}×" for share in shares)
         table.add_row(output, f"{dense * 1e3:.2f}", *cells)

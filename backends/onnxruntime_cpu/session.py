@@ -84,7 +84,9 @@ def _options(chosen: Options) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = chosen.threads
     options.log_severity_level = 4
-    options.add_session_config_entry("session.x64quantprecision", "1")  # without VNNI, uint8 by int8 would saturate
+    options.add_session_config_entry(
+        "session.x64quantprecision", "1"
+    )  # without VNNI, bytes by int8 weights would saturate
     if chosen.fpmath_mode == "bf16":
         options.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     return options

@@ -22,7 +22,7 @@ from backends.formats import onnx_file
 from backends.formats.graph_calls import Feed, GraphCalls
 from backends.formats.onnx_io_names import OUTPUTS
 from backends.openvino_cpu import graph as openvino_cpu_graph
-from backends.openvino_cpu.quantizer import GRAPH, widths
+from backends.openvino_cpu.quantizer import GRAPH, fits_16_bits, widths
 from backends.quantization.engine_store import built_for
 from foundation import cpu_info
 from foundation.arrays import Float32
@@ -51,12 +51,11 @@ class OpenVinoBackend(Backend):
         calls = GraphCalls.of_file(model) if as_it_is else None
         graph = self._graph(model)
         self._calls = calls or GraphCalls.of_built(_head(graph))
-        if (
-            as_it_is and cpu_info.adds_bytes_in_16_bits() and _has_bytes(graph)
-        ):  # an engine's products do not exceed them
+        saturates = cpu_info.adds_bytes_in_16_bits() and (as_it_is or not self._fits_16_bits(model))
+        if saturates and any(one.get_type_name() == "FakeQuantize" for one in graph.get_ops()):
             self._in_floats = "int8 products in floating point, without VNNI they would saturate"
         try:
-            properties = self._properties(self._in_floats is not None)
+            properties = self._properties(saturates)
             self._request = self._core.compile_model(graph, "CPU", properties).create_infer_request()
         except RuntimeError as error:
             raise BackendError(
@@ -73,6 +72,9 @@ class OpenVinoBackend(Backend):
             "ENABLE_CPU_PINNING": False,  # the instance has pinned itself, and OpenVINO's threads inherit that
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # otherwise fp32 inputs of int8 weights are quantized too
         }
+
+    def _fits_16_bits(self, model: Model) -> bool:
+        return self.options.precision != "int8" or fits_16_bits(built_for(model))
 
     def _graph(self, model: Model) -> Any:
         if self.runs_as_graph(model):
@@ -113,13 +115,6 @@ class OpenVinoBackend(Backend):
 
     def close(self) -> None:
         self._request = None
-
-
-def _has_bytes(graph: Any) -> bool:
-    """True if it quantizes anything: OpenVINO then multiplies bytes."""
-    operators = {one.get_type_name() for one in graph.get_ops()}
-    types = {one.get_element_type() for one in graph.get_ops() if one.get_type_name() == "Constant"}
-    return "FakeQuantize" in operators or bool(types & {ov.Type.i8, ov.Type.u8})
 
 
 def _head(graph: Any) -> str:

@@ -36,17 +36,30 @@ from foundation.typed_json import decode
 GRAPH, WEIGHTS = "openvino.xml", "openvino.bin"
 MIN_AGREEMENT = 0.99  # share of the answers (first and last token) that must equal fp32's
 _RANKED_SAMPLES = 32  # samples by which accuracy control ranks the layers
+_BITS = "weight_bits"  # in engine.json
 _DISTRIBUTIONS = ("openvino", "nncf")
 Reference = tuple[Feed, Int64]  # one sample and fp32's answer
 
 
 def _settings(_model: Model) -> dict[str, Any]:
     """The libraries' versions and the weights' bits are part of the key: they determine the engine."""
-    settings = {"least_agreement": MIN_AGREEMENT, "weight_bits": _weight_bits()}
+    settings = {"least_agreement": MIN_AGREEMENT, _BITS: _weight_bits()}
     try:
         return {name: metadata.version(name) for name in _DISTRIBUTIONS} | settings
     except metadata.PackageNotFoundError as error:
         raise _not_installed(str(error.name)) from error
+
+
+def fits_16_bits(directory: Path) -> bool:
+    """True if no two products of bytes of the engine in `directory` exceed 16 bits together.
+
+    Raises:
+        BackendError: there is no complete engine.
+    """
+    try:
+        return bool(engine_store.read(directory)["settings"].get(_BITS, 8) < 8)
+    except UnreadableError as error:
+        raise engine_store.missing(directory, error) from error
 
 
 def _weight_bits() -> int:
@@ -78,7 +91,7 @@ def _build(
             ov.save_model(graph, str(temporary / GRAPH), compress_to_fp16=False)
         except RuntimeError as error:  # a full disk
             raise OSError(str(error)) from error
-        settings = {**about, "agreement_with_fp32": agreement}
+        settings = {**about, "agreement_with_fp32": agreement, _BITS: _weight_bits()}
         return {"settings": settings, "widths": narrowed and asdict(narrowed), "files": _sizes(temporary)}
 
     engine_store.write(directory, fill, is_complete)
@@ -98,10 +111,11 @@ def quantize(graph: Any, samples: Sequence[Batch], *, controlled: bool) -> tuple
     feeds = [calls.feed(sample) for sample in samples]
     references = [(feed, _answer(compiled, feed)) for feed in feeds]
     data = nncf.Dataset(references, lambda pair: pair[0])
-    options = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(references)}
+    options: dict[str, Any] = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(references)}
     advanced = nncf.AdvancedQuantizationParameters()
-    if _weight_bits() == 7:
+    if _weight_bits() < 8:  # and queries, keys and values have 8 bits
         advanced.overflow_fix = nncf.OverflowFix.ENABLE
+        options["ignored_scope"] = nncf.IgnoredScope(names=_without_weights(graph))
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for results, and NNCF prints progress bars
         found = nncf.quantize(graph, data, advanced_parameters=advanced, **options)
         agreement, _ = _agreement(_compile(found), references)
@@ -113,6 +127,17 @@ def quantize(graph: Any, samples: Sequence[Batch], *, controlled: bool) -> tuple
             )  # fmt: skip
             agreement, _ = _agreement(_compile(found), references)
     return found, agreement
+
+
+def _without_weights(graph: Any) -> list[str]:
+    """The names of a graph's products of two activations."""
+    products = (one for one in graph.get_ops() if one.get_type_name() == "MatMul")
+    return [one.get_friendly_name() for one in products if "Constant" not in _sources(one)]
+
+
+def _sources(operation: Any) -> set[str]:
+    """The types of the operations whose outputs it reads."""
+    return {port.get_source_output().get_node().get_type_name() for port in operation.inputs()}
 
 
 def _nncf() -> Any:

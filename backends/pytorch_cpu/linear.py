@@ -238,7 +238,8 @@ def int8_linear(
     sparse: SparseProduct | None = None,
     own_output: Encoding | None = None,
 ) -> LinearLayer:
-    """The layer by `sparse` where a trial finds it faster than the dense product: ours, else oneDNN's.
+    """The layer by `sparse` where a trial finds it faster than the dense product: ours, oneDNN's, or one in
+    float32.
 
     `own_output`: how our products store their output, if not as `output`, which is all that oneDNN can.
     """

@@ -10,7 +10,7 @@ from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
 
 
 def has_bfloat16() -> bool:
-    """True if it has bfloat16 products for this machine; without, it has reference loops alone, slow by thousands."""
+    """True if it has bfloat16 products for this machine, more than reference loops."""
     return bool(torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -27,6 +27,8 @@ def has_exact_int8() -> bool:
 
     On x86 without VNNI it adds two products in 16 bits, which saturate at 32,767 where two largest ones sum to 64,770.
     """
+    if not torch._C._has_mkldnn:
+        return False
     size, largest = 64, 255 - BYTE_SHIFT
     weight = torch.full((size, size), 127, dtype=torch.int8)
     factors = torch.ones(size), torch.zeros(size, dtype=torch.int32), torch.zeros(size)  # scale, zero point, bias

@@ -197,7 +197,7 @@ def from_engine(
 ) -> PackedBert:
     """A model with products in int8, from a built engine, whose layers may be narrow.
 
-    Without `product` they are oneDNN's, and `sparse` where that is faster.
+    Without `product` they are others (`linear.int8_linear`), and `sparse` where that is faster.
     """
     in_blocks = product is not None and product.fits(engine.config.hidden_size, engine.config.intermediate_size)
     to_attention = between(in_blocks)

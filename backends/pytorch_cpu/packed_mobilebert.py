@@ -139,7 +139,7 @@ def from_engine(
     Args:
         sparse: a product that skips zeros, for those where it is faster than the dense one.
         chains: run all but the embeddings, if they take this model's sizes; zeros are not skipped then.
-        product: our dense product; without, they are oneDNN's.
+        product: our dense product; without, they are others (`linear.int8_linear`).
     """
     config = engine.config
     assert isinstance(config, MobileBertConfig)

@@ -45,12 +45,16 @@ def products(config: EncoderConfig, tokens: int) -> list[Product]:
 
 def kernels(precision: str, product: Product) -> Iterator[Call]:
     """Every available way to compute one product."""
-    if precision != "int8" or onednn.has_exact_int8():
-        yield from LIBRARIES[precision](*product)
-    if precision == "int8":
-        yield from our_int8(*product, int8_product.find())
-    elif precision == "fp32":
+    if precision == "fp32" or (precision == "bf16" and not onednn.has_bfloat16()):  # as `linear.FloatLinear`
+        yield from library_floats("fp32", *product)
         yield from our_float(*product, float_product.find())
+        return
+    ours = list(our_int8(*product, int8_product.find())) if precision == "int8" else []
+    yield from ours
+    if precision == "bf16" or onednn.has_exact_int8():
+        yield from LIBRARIES[precision](*product)
+    elif not ours:  # as `linear.Int8FloatLinear`
+        yield from library_floats("fp32", *product)
 
 
 def library_floats(precision: str, m: int, k: int, n: int) -> Iterator[Call]:

@@ -1,7 +1,7 @@
 """The int8 matrix product in AMX tiles, AVX-512, AVX2 or ARM's vectors, in C++; and its twin in PyTorch.
 
 Where it runs, it replaces oneDNN's: GELU and the rounding to the next product's bytes are where the sums are stored.
-With AVX2 alone, oneDNN's sums are wrong (`onednn.has_exact_int8`).
+On x86 without VNNI, oneDNN's sums are wrong (`onednn.has_exact_int8`).
 """
 
 from __future__ import annotations

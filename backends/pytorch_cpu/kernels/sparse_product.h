@@ -36,7 +36,7 @@ inline Int32s dot(Int32s sums, Int32s x, int32_t weight) {
   return (Int32s)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)x, _mm256_set1_epi32(weight));
 #elif defined(__ARM_FEATURE_DOTPROD)
   return (Int32s)vdotq_s32((int32x4_t)sums, (int8x16_t)x, (int8x16_t)vdupq_n_s32(weight));
-#elif defined(__AVX2__)  // of two bytes at once, widened to 16 bits, in which alone the products do not saturate
+#elif defined(__AVX2__)  // each byte is widened to 16 bits, since products of bytes would saturate
   const __m256i bytes = (__m256i)x, weights = _mm256_set1_epi32(weight);
   const __m256i even = _mm256_madd_epi16(_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)),
                                          _mm256_srai_epi16(_mm256_slli_epi16(weights, 8), 8));

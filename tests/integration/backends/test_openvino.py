@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from backends.errors import BackendError
 from backends.openvino_cpu import graph as openvino_cpu_graph
 from backends.openvino_cpu.backend import check_bf16
 from backends.openvino_cpu.quantizer import GRAPH, WEIGHTS, is_complete, quantize
+from foundation import cpu_info
 
 LENGTHS = [1, 2, 40, 64, 65, 200, 384]
 SAMPLES = [random_batch([length], seed=length) for length in range(10, 90, 8)]
@@ -58,6 +61,21 @@ def test_int8_answers_do_not_depend_on_the_batch(engine: Path, model: Model) -> 
     loaded = backend(replace(model, engine=engine), "int8")
     both, one = random_batch([40, 200], seed=1), random_batch([40], seed=1)
     assert distance(loaded.infer(both)[:40], loaded.infer(one)) < 0.01
+
+
+def test_int8_products_do_not_saturate_wherever_the_engine_was_built(
+    engine: Path, model: Model, tmp_path: Path
+) -> None:
+    """Without VNNI an engine that was built with it runs in floating point, and int8 products are as exact."""
+    shutil.copytree(engine, tmp_path / "from-vnni")
+    about = json.loads((engine / "engine.json").read_text(encoding="utf-8"))
+    saturates = cpu_info.adds_bytes_in_16_bits()
+    assert about["settings"].pop("weight_bits") == (7 if saturates else 8)
+    (tmp_path / "from-vnni/engine.json").write_text(json.dumps(about), encoding="utf-8")
+    here, moved = (backend(replace(model, engine=one), "int8") for one in (engine, tmp_path / "from-vnni"))
+    assert here.remark() is None and ("floating point" in str(moved.remark())) is saturates
+    batch = random_batch(LENGTHS)
+    assert distance(here.infer(batch), moved.infer(batch)) < 0.03
 
 
 @pytest.mark.timeout(300)
