@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from foundation import steps
+
 Reading = dict[str, float]  # metric → value; the metrics are named where they are measured
 
 
@@ -58,7 +60,7 @@ def run_turns(
     on_reading: Callable[[int, Contestant, Reading | str], None],
     results: Results | None = None,
 ) -> Results:
-    """Run all turns, one after the other, until the end, Ctrl-C or SIGTERM.
+    """Run all turns, one after the other, until the end, Ctrl-C or SIGTERM, and say which is under way.
 
     A contestant that fails once has no more turns, and its error is reported instead of its figures. Any exception is
     its own: the others go on.
@@ -71,7 +73,9 @@ def run_turns(
         with terminable():
             for number, one in turn_order(contestants, rounds):
                 if one.key not in results.missing:
-                    on_reading(number, one, _turn(one, results))
+                    with steps.doing(f"round {number + 1}  {one.key}", sums_up=False):
+                        reading = _turn(one, results)
+                    on_reading(number, one, reading)
     except KeyboardInterrupt:  # report what was measured so far
         pass
     return results

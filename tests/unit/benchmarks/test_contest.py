@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_readings_are_kept_by_round_and_a_failure_leaves_an_error_and_no_figure(
     assert results.readings == {"good": [{"samples_per_s": 3}, {"samples_per_s": 1}, {"samples_per_s": 2}]}
     assert results.missing == {"breaks": "has nothing more to give"}
     assert told == [(0, "good"), (0, "breaks"), (1, "breaks"), (1, "good"), (2, "good")]
+
+
+def test_a_turn_that_takes_long_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def turn() -> Reading:
+        time.sleep(1.3)
+        return {"samples_per_s": 1}
+
+    run_turns([Contestant("slow", "", "fp32", turn), contestant("fast", [1])], 1, silent)
+    assert capsys.readouterr().err.splitlines() == ["round 1  slow"]
 
 
 @pytest.mark.parametrize(
