@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
+from products import poisoned
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,22 +25,8 @@ def product() -> FloatProduct:
     return found
 
 
-@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
-
-
 def random(*shape: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(shape).standard_normal(shape, np.float32))
-
-
-def poisoned(encoding: Encoding, tokens: int) -> Activation:
-    to = encoding.empty(tokens, OUTPUTS)
-    to.values.fill_(77)
-    return to
 
 
 @pytest.mark.usefixtures("threads")
@@ -50,7 +35,7 @@ def poisoned(encoding: Encoding, tokens: int) -> Activation:
 @pytest.mark.parametrize(("rows", "inputs"), [(1, 16), (7, 144), (45, 1040), (553, 1536)])
 def test_a_product_is_its_twin(product: FloatProduct, rows: int, inputs: int, encoding: Encoding, gelu: bool) -> None:
     weight, bias, x = random(OUTPUTS, inputs) / inputs**0.5, random(OUTPUTS), IN_BLOCKS.laid_out(random(rows, inputs))
-    found, exact = poisoned(encoding, rows), poisoned(BY_ROW, rows)
+    found, exact = poisoned(encoding, rows, OUTPUTS), poisoned(BY_ROW, rows, OUTPUTS)
     product(x, FloatWeights(product.panels(weight), bias), gelu, found)
     float_product.plain(x, weight, bias, gelu, exact)
     torch.testing.assert_close(by_row(found.values).flatten(1), exact.values, rtol=1e-6, atol=3e-6)

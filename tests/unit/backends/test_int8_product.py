@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
+from products import poisoned
 from torch import Tensor
 
 from backends.pytorch_cpu.kernels import Activation, Encoding, int8_product
@@ -28,14 +27,6 @@ def product(request: pytest.FixtureRequest) -> Int8Product:
     return found
 
 
-@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
-
-
 def random_weights(outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
     """A weight of all bytes but -128, a scale for outputs of a few units, an offset."""
     rng = np.random.default_rng(inputs)
@@ -43,12 +34,6 @@ def random_weights(outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
     scale = torch.from_numpy(rng.uniform(1, 2, outputs).astype(np.float32)) / (8000 * inputs**0.5)
     zero_point = weight.double().sum(1) * (128 - BYTE_SHIFT) * scale.double()
     return weight, scale, (torch.from_numpy(rng.standard_normal(outputs)) - zero_point).float()
-
-
-def poisoned(encoding: Encoding, tokens: int) -> Activation:
-    to = encoding.empty(tokens, OUTPUTS)
-    to.values.fill_(77)
-    return to
 
 
 @pytest.mark.usefixtures("threads")
@@ -62,7 +47,10 @@ def test_a_product_is_its_twin(
     weight, scale, offset = random_weights(OUTPUTS, inputs)
     x = IN_BLOCKS.empty(rows, inputs).values
     x[:] = torch.from_numpy(np.random.default_rng(rows).integers(0, 256, x.shape, dtype=np.uint8)).view(BYTES)
-    found, exact = poisoned(encoding._replace(in_blocks=in_blocks), rows), poisoned(FLOAT, rows)
+    found, exact = (
+        poisoned(encoding._replace(in_blocks=in_blocks), rows, OUTPUTS),
+        poisoned(FLOAT, rows, OUTPUTS),
+    )
     product(x, Int8Weights(product.panels(weight), scale, offset), gelu, found)
     int8_product.plain(x, weight, scale, offset, gelu, exact)
     error = GELU_ERROR * gelu + 2e-5

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from products import poisoned
 from torch import Tensor
 
 from backends.pytorch_cpu.kernels import (
@@ -37,12 +38,6 @@ def kernels(request: pytest.FixtureRequest) -> CpuKernels:
     if library is None:
         pytest.skip(f"{request.param} was not built, or this machine has not its instructions")
     return native.NativeKernels(request.param, library)
-
-
-def poisoned(encoding: Encoding, tokens: int, width: int) -> Activation:
-    to = encoding.empty(tokens, width)
-    to.values.fill_(77)
-    return to
 
 
 def encoding(dtype: torch.dtype, width: int, seed: int) -> Encoding:

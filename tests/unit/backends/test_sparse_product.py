@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -28,14 +26,6 @@ def product(request: pytest.FixtureRequest) -> SparseProduct:
     if found is None:
         pytest.skip(f"{request.param} was not built, or this machine lacks its instructions")
     return found
-
-
-@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=[False, True], ids=["of-inputs", "of-outputs"])
