@@ -7,6 +7,7 @@ that wait actively for each other's cores would cost twice the time. A command a
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ TOGETHER = tuple(f"test_end_to_end_{name}.py" for name in ("doctor", "gpu", "sub
 
 def pytest_configure(config: pytest.Config) -> None:
     take_share()
+    # A shell's background jobs ignore Ctrl-C, those of nohup a hang-up, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -86,7 +86,7 @@ class Command(AbstractContextManager["Command"]):
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
-                preexec_fn=lambda: _as_a_shell_starts_it(args),  # noqa: PLW1509 - no thread runs here
+                preexec_fn=lambda: _take_cores(args),  # noqa: PLW1509 - no thread runs here
             )
         self.pid = self._process.pid
 
@@ -168,9 +168,7 @@ class Case:
         return [*self.data, "--user-conf", str(self.user_conf), "--log-dir", "logs"]
 
 
-def _as_a_shell_starts_it(args: list[str]) -> None:
-    # A shell's background jobs ignore Ctrl-C, and so would their children.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _take_cores(args: list[str]) -> None:
     if "instances" in " ".join(args):  # several need a core each
         take_all()
 
