@@ -3,22 +3,11 @@
 // Outputs lie in the lanes. Four inputs of a token are broadcast to both vectors of the weight: 14 loads feed 24
 // products, few enough to cost nothing. The sums stay in registers for a whole panel.
 #pragma once
-#include "panels.h"
 #include "simd.h"
+#include "vector_rows.h"
 
 constexpr int64_t kBlockRows = 12;  // tokens of a block of sums
 constexpr int64_t kMostSteps = 8;   // tiles along the inputs of a panel that stays in the first-level cache
-
-inline void begin_products() {}
-inline void end_products() {}
-
-// The first row of a block of rows: all have about as many, since few would wait for each other's sums.
-inline int64_t first_row(int64_t block, int64_t blocks, int64_t rows) { return rows * block / blocks; }
-
-// A block's sums are [kBlockRows][kPanel].
-inline const int32_t* sums_at(const int32_t* sums, int64_t row, int64_t channel) {
-  return sums + row * kPanel + channel;
-}
 
 // sums = previous, if any, + kCount rows of x by `steps` tiles of a panel.
 template <int kCount>

@@ -5,22 +5,11 @@
 // are widened once for the panel, the weight's as they are loaded. Two inputs of a token are broadcast to both vectors
 // of a half of the panel, so that 6 × 2 sums, the weight and two operands fill the 16 registers.
 #pragma once
-#include "panels.h"
 #include "simd.h"
+#include "vector_rows.h"
 
 constexpr int64_t kBlockRows = 6;  // tokens of a block of sums
 constexpr int64_t kMostSteps = 8;  // tiles along the inputs of a panel that stays in the first-level cache
-
-inline void begin_products() {}
-inline void end_products() {}
-
-// The first row of a block of rows: all have about as many, since few would wait for each other's sums.
-inline int64_t first_row(int64_t block, int64_t blocks, int64_t rows) { return rows * block / blocks; }
-
-// A block's sums are [kBlockRows][kPanel].
-inline const int32_t* sums_at(const int32_t* sums, int64_t row, int64_t channel) {
-  return sums + row * kPanel + channel;
-}
 
 inline __m256i widened(const uint8_t* x) { return _mm256_cvtepu8_epi16(load<__m128i>(x)); }
 inline __m256i widened(const int8_t* x) { return _mm256_cvtepi8_epi16(load<__m128i>(x)); }

