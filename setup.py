@@ -35,15 +35,15 @@ BUILT = {"portable"} | OF_MACHINE.get(platform.machine(), set())
 BUILT |= OF_LINUX.get(platform.machine(), set()) if sys.platform == "linux" else set()
 COMPILED = ["-O3", "-std=c++17", "-Wall", "-Wno-psabi"]
 OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
-LIBRARIES = (  # folder, C++ file, the library's name without its instruction set, instruction sets, more flags
-    (KERNELS, "kernels.cpp", "_", ("portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"), []),
-    (KERNELS, "products.cpp", "_products_", ("avx2", "avx512vnni", "amx", "dotprod", "i8mm"), []),
-    (KERNELS, "float_products.cpp", "_float_product_", ("avx512",), []),
-    (KERNELS, "int8_attention.cpp", "_int8_attention_", ("avx512vnni", "amx", "dotprod", "i8mm"), []),
-    (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", "avx2", "avxvnni", "avx512vnni", "dotprod"), []),
-    (KERNELS, "mobilebert.cpp", "_mobilebert_", ("avx512vnni", "amx"), ["-mavx512vnni"]),
-    (TRAINING, "training.cpp", "_", ("portable", "avx2", "avx512"), []),
-    (TEXT, "text.cpp", "_text_", ("portable",), []),
+LIBRARIES = (  # folder, C++ file, the library's name without its instruction set, instruction sets
+    (KERNELS, "kernels.cpp", "_", ("portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx")),
+    (KERNELS, "products.cpp", "_products_", ("avx2", "avx512vnni", "amx", "dotprod", "i8mm")),
+    (KERNELS, "float_products.cpp", "_float_product_", ("avx512",)),
+    (KERNELS, "int8_attention.cpp", "_int8_attention_", ("avx512vnni", "amx", "dotprod", "i8mm")),
+    (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", "avx2", "avxvnni", "avx512vnni", "dotprod")),
+    (KERNELS, "mobilebert.cpp", "_mobilebert_", ("avx2", "avx512vnni", "amx")),
+    (TRAINING, "training.cpp", "_", ("portable", "avx2", "avx512")),
+    (TEXT, "text.cpp", "_text_", ("portable",)),
 )
 
 
@@ -58,7 +58,7 @@ def sources(path: Path) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def library(folder: str, file: str, name: str, instructions: str, more: list[str]) -> Extension:
+def library(folder: str, file: str, name: str, instructions: str) -> Extension:
     """One library, with the hashes of its sources compiled in; their names are relative to its folder."""
     read = sources(Path(folder) / file)
     hashes = {os.path.relpath(one, folder): hashlib.sha256(one.read_bytes()).hexdigest()[:16] for one in read}
@@ -68,7 +68,7 @@ def library(folder: str, file: str, name: str, instructions: str, more: list[str
         depends=[str(one) for one in read],
         include_dirs=[KERNELS],
         define_macros=[("BUILT_FROM", '"{}"'.format(" ".join(f"{one}={of}" for one, of in hashes.items())))],
-        extra_compile_args=[*COMPILED, *OPENMP, *FLAGS[instructions], *more],
+        extra_compile_args=[*COMPILED, *OPENMP, *FLAGS[instructions]],
         extra_link_args=OPENMP,
         language="c++",
         optional=True,
@@ -77,8 +77,8 @@ def library(folder: str, file: str, name: str, instructions: str, more: list[str
 
 setup(
     ext_modules=[
-        library(folder, file, name, instructions, more)
-        for folder, file, name, sets, more in LIBRARIES
+        library(folder, file, name, instructions)
+        for folder, file, name, sets in LIBRARIES
         for instructions in sets
         if instructions in BUILT
     ]

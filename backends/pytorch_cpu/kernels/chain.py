@@ -1,4 +1,4 @@
-"""Chains of small int8 products, in C++ for VNNI and AMX: what a product writes stays in the cache for the next one.
+"""Chains of small int8 products, in C++ for x86: what a product writes stays in the cache for the next one.
 
 `packed_mobilebert.py` computes the same with PyTorch's operators; a test compares the two.
 """
@@ -16,7 +16,12 @@ from backends.pytorch_cpu.kernels import native
 from backends.pytorch_cpu.kernels.base import Activation
 from foundation import native_library
 
-_VARIANTS = ("amx", "avx512vnni")  # fastest first
+_TILES = {  # of a panel: how many at a time, outputs, inputs, and how many inputs lie end to end; the fastest first
+    "amx": (2, 16, 64, 4),
+    "avx512vnni": (1, 64, 4, 4),
+    "avx2": (1, 16, 2, 2),
+}
+VARIANTS = tuple(_TILES)
 RELU, NARROW, STREAM, WIDE = range(4)  # StepKind of chain.h
 _HEAD_MULTIPLE = 32  # of attention's operands
 _INPUTS_MULTIPLE, _OUTPUTS_MULTIPLE = 64, 64
@@ -53,7 +58,6 @@ _POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
 _FUNCTIONS = {
     "runs_here": native_library.Function((), ctypes.c_int32),
     "rows_multiple": native_library.Function((), ctypes.c_int32),
-    "outputs_in_panel": native_library.Function((), ctypes.c_int32),
     "sut_chain": native_library.Function((_POINTER, _INT, _TokensStruct)),
     "sut_encode": native_library.Function((_POINTER, _INT, _INT, native.ActivationStruct)),
     "sut_wide_attention": native_library.Function(
@@ -102,11 +106,10 @@ class ChainKernels:
         return not size % _HEAD_MULTIPLE
 
     def panels(self, weight: Tensor) -> Tensor:
-        """int8 [N, K] as `multiply_unit` reads it."""
-        outputs, inputs = weight.shape
-        if self.library.outputs_in_panel() == 32:  # tiles: [N / 32, K / 64, 2, 16, 16, 4]
-            return weight.reshape(outputs // 32, 2, 16, inputs // 64, 16, 4).permute(0, 3, 1, 4, 2, 5).contiguous()
-        return weight.reshape(outputs // 64, 64, inputs // 4, 4).transpose(1, 2).contiguous()
+        """int8 [N, K] as `multiply_unit` reads it: [N / (t n), K / d, t, d / k, n, k], n outputs × d inputs a tile."""
+        (outputs, inputs), (t, n, d, k) = weight.shape, _TILES[self.name]
+        tiles = weight.reshape(outputs // (t * n), t, n, inputs // d, d // k, k)
+        return tiles.permute(0, 3, 1, 4, 2, 5).contiguous()
 
     def encode(self, x: Tensor, to: Activation) -> None:
         """`to` [T, N] = x, float32 [T, N]."""
@@ -122,7 +125,7 @@ class ChainKernels:
 
 def find() -> ChainKernels | None:
     """The first variant that was built and runs on this machine; None if there is none."""
-    return next((found for variant in _VARIANTS if (found := load(variant))), None)
+    return next((found for variant in VARIANTS if (found := load(variant))), None)
 
 
 @functools.cache

@@ -1,12 +1,14 @@
-// MobileBERT between and around its attention, as C functions on plain pointers; setup.py builds this file for VNNI and
-// for AMX. chain.py calls them; elsewhere packed_mobilebert.py runs the same with PyTorch's operators.
+// MobileBERT between and around its attention, as C functions on plain pointers; setup.py builds this file once per
+// instruction set of x86. chain.py calls them; elsewhere packed_mobilebert.py runs the same with PyTorch's operators.
 #include "attention.h"
 #include "chain.h"
 
 #if defined(__AMX_BF16__)
 typedef AmxArithmetic Bfloat16Input;
-#else
+#elif defined(__AVX512VNNI__)
 typedef Int16Arithmetic Bfloat16Input;
+#else
+typedef FloatArithmetic Bfloat16Input;
 #endif
 
 extern "C" {
@@ -16,15 +18,16 @@ const char* built_from() { return BUILT_FROM; }
 
 int32_t runs_here() {
 #if defined(__AMX_BF16__)
-  if (!(__builtin_cpu_supports("avx512bf16") && has_tiles())) return 0;
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && has_tiles();
+#elif defined(__AVX512VNNI__)
+  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni");
 }
 
 int32_t rows_multiple() { return kUnit; }
-int32_t outputs_in_panel() { return kPanel; }
 
 void sut_chain(const Step* steps, int64_t count, Tokens all) { run_chain(steps, count, all); }
 
@@ -47,7 +50,7 @@ void sut_wide_attention(const uint16_t* wide, int64_t wide_width, const int64_t*
       for (int64_t h = 0; h < heads; h++) {
         const uint16_t* q = wide + cu_seqlens[s] * wide_width + h * size;
         const int64_t length = cu_seqlens[s + 1] - cu_seqlens[s];
-        const HeadRows<uint16_t> from{q, q + width, q + 2 * width, wide_width};
+        const HeadRows<uint16_t> from{q, q + width, q + 2 * width, wide_width, HeadRows<uint16_t>::kLine};
         attend<Bfloat16Input>(Bfloat16Input::prepare(from, length, size), length, size, cu_seqlens[s], h * size, to);
       }
     }

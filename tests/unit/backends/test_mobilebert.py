@@ -22,6 +22,7 @@ from backends import BACKENDS, backend_class
 from backends.base import Batch, Options
 from backends.bert import numpy_reference
 from backends.bert.checkpoints import find_model, read_weights, with_signature
+from backends.bert.mobilebert import MobileBertConfig
 from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.pytorch_cpu import packed_mobilebert
@@ -48,10 +49,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return find_model(str(write_model(tmp_path_factory.mktemp("mobilebert"), TINY, TENSORS)))
 
 
+def calibrated(config: MobileBertConfig) -> QuantizedModel:
+    samples = [random_batch([length], seed=length, vocab_size=TINY.vocab_size) for length in (50, 200)]
+    return calibration.calibrate(config, TENSORS, samples, CalibrationSettings(rows=200), 1)
+
+
 @pytest.fixture(scope="module")
 def quantized() -> QuantizedModel:
-    samples = [random_batch([length], seed=length, vocab_size=TINY.vocab_size) for length in (50, 200)]
-    return calibration.calibrate(TINY, TENSORS, samples, CalibrationSettings(rows=200), 1)
+    return calibrated(TINY)
 
 
 def answers(backend: str, precision: str, model: Model, batch: Batch = BATCH) -> Float32:
@@ -82,7 +87,7 @@ def test_int8_of_onnxruntime_is_its_numpy_twin(model: Model, quantized: Quantize
     assert difference(answers("onnxruntime", "int8", built), numpy_reference.infer(quantized, BATCH)) < 0.01
 
 
-CHAINS = {"operators": None, "amx": chain.load("amx"), "avx512vnni": chain.load("avx512vnni")}
+CHAINS = {"operators": None, **{name: chain.load(name) for name in chain.VARIANTS}}
 
 
 @pytest.mark.parametrize("variant", CHAINS)
@@ -98,6 +103,17 @@ def test_int8_is_its_numpy_twin(quantized: QuantizedModel, variant: str, lengths
     twin, exact = numpy_reference.infer(quantized, batch), numpy_reference.infer_float(TINY, TENSORS, batch)
     assert difference(found, twin) < 0.02
     assert difference(found, exact) < 1.2 * difference(twin, exact) < 0.03
+
+
+@pytest.mark.parametrize("variant", CHAINS)
+@torch.inference_mode()
+def test_heads_wider_than_a_cache_line(variant: str) -> None:
+    if variant != "operators" and CHAINS[variant] is None:
+        pytest.skip(f"{variant} was not built, or does not run here")
+    engine = calibrated(replace(TINY, num_attention_heads=1))
+    kernels = best(TINY.hidden_size, engine.config.head_size)
+    found = packed_mobilebert.from_engine(engine, kernels, chains=CHAINS[variant])(BATCH).numpy()
+    assert difference(found, numpy_reference.infer(engine, BATCH)) < 0.02
 
 
 def test_sizes_that_the_chain_cannot_take_run_all_the_same() -> None:

@@ -14,7 +14,7 @@ from bad_server import Act, catalogue, serving
 from command import Command
 
 CONTENT = random.Random(6).randbytes(2_000_000)
-SLOWLY = Act(pause_s=0.02, piece=20_000)
+A_PART = Act(pause_s=60, piece=300_000)  # and silence for longer than the test
 
 
 def flags(folder: Path, text: str, cache: Path | None = None) -> list[str]:
@@ -30,7 +30,7 @@ def lies(folder: Path) -> Path:
 @pytest.mark.parametrize("number", (signal.SIGKILL, signal.SIGINT, signal.SIGTERM))
 def test_a_fetch_killed_in_mid_file_continues(tmp_path: Path, number: signal.Signals) -> None:
     side = lies(tmp_path).with_name("model.bin.part")
-    with serving(CONTENT, SLOWLY, Act()) as server:
+    with serving(CONTENT, A_PART, Act()) as server:
         line = flags(tmp_path, catalogue(CONTENT, server.url))
         with Command(tmp_path, "sut", line) as first:
             first.wait_until(lambda: side.is_file() and side.stat().st_size > 200_000)
@@ -51,12 +51,15 @@ def test_a_second_fetch_waits_and_finds_it_there(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     side = lies(tmp_path).with_name("model.bin.part")
-    with serving(CONTENT, SLOWLY) as server:
+    with serving(CONTENT, Act(pause_s=0.02, piece=20_000)) as server:
         line = flags(tmp_path, catalogue(CONTENT, server.url))
         with Command(tmp_path, "sut", line) as first:
             first.wait_until(side.is_file)
+            os.kill(first.pid, signal.SIGSTOP)
             with Command(other, "sut", line) as second:
-                assert f"waiting for process {first.pid}" in second.end().err
+                second.wait_until(lambda: f"waiting for process {first.pid}" in (other / "err.txt").read_text())
+                os.kill(first.pid, signal.SIGCONT)
+                assert second.end().code == 0
             assert first.end().code == 0
         assert len(server.asked) == 1
     assert lies(tmp_path).read_bytes() == CONTENT
