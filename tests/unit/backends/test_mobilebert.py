@@ -26,7 +26,9 @@ from backends.bert.mobilebert import MobileBertConfig
 from backends.bert.model import Model
 from backends.errors import BackendError
 from backends.pytorch_cpu import packed_mobilebert
-from backends.pytorch_cpu.kernels import best, chain
+from backends.pytorch_cpu.backend import Run
+from backends.pytorch_cpu.chained_mobilebert import ChainedMobileBert
+from backends.pytorch_cpu.kernels import CpuKernels, best, chain
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
 from backends.quantization.int8_model import QuantizedModel, write_engine
@@ -90,16 +92,23 @@ def test_int8_of_onnxruntime_is_its_numpy_twin(model: Model, quantized: Quantize
 CHAINS = {"operators": None, **{name: chain.load(name) for name in chain.VARIANTS}}
 
 
+def run(engine: QuantizedModel, kernels: CpuKernels, variant: str) -> Run:
+    chains = CHAINS[variant]
+    if variant != "operators" and chains is None:
+        pytest.skip(f"{variant} was not built, or does not run here")
+    found = packed_mobilebert.from_engine(engine, kernels, chains=chains)
+    assert isinstance(found, ChainedMobileBert if chains else packed_mobilebert.PackedMobileBert)
+    return found
+
+
 @pytest.mark.parametrize("variant", CHAINS)
 @pytest.mark.parametrize("lengths", [LENGTHS, [97, 1]], ids=str)
 @torch.inference_mode()
 def test_int8_is_its_numpy_twin(quantized: QuantizedModel, variant: str, lengths: list[int]) -> None:
     """bfloat16 before attention changes some bytes by one."""
-    if variant != "operators" and CHAINS[variant] is None:
-        pytest.skip(f"{variant} was not built, or does not run here")
     batch = random_batch(lengths, vocab_size=TINY.vocab_size)
     kernels = best(TINY.hidden_size, TINY.head_size)
-    found = packed_mobilebert.from_engine(quantized, kernels, chains=CHAINS[variant])(batch).numpy()
+    found = run(quantized, kernels, variant)(batch).numpy()
     twin, exact = numpy_reference.infer(quantized, batch), numpy_reference.infer_float(TINY, TENSORS, batch)
     assert difference(found, twin) < 0.02
     assert difference(found, exact) < 1.2 * difference(twin, exact) < 0.03
@@ -108,12 +117,25 @@ def test_int8_is_its_numpy_twin(quantized: QuantizedModel, variant: str, lengths
 @pytest.mark.parametrize("variant", CHAINS)
 @torch.inference_mode()
 def test_heads_wider_than_a_cache_line(variant: str) -> None:
-    if variant != "operators" and CHAINS[variant] is None:
-        pytest.skip(f"{variant} was not built, or does not run here")
     engine = calibrated(replace(TINY, num_attention_heads=1))
     kernels = best(TINY.hidden_size, engine.config.head_size)
-    found = packed_mobilebert.from_engine(engine, kernels, chains=CHAINS[variant])(BATCH).numpy()
+    found = run(engine, kernels, variant)(BATCH).numpy()
     assert difference(found, numpy_reference.infer(engine, BATCH)) < 0.02
+
+
+@pytest.mark.parametrize("variant", chain.VARIANTS)
+def test_the_largest_sums_of_a_chain_are_exact(variant: str) -> None:
+    """Two products of bytes do not fit in 16 bits."""
+    kernels = chain.load(variant)
+    if kernels is None:
+        pytest.skip(f"{variant} was not built, or does not run here")
+    weight = torch.tensor([127, -128], dtype=torch.int8).repeat(32)
+    scale, offset = 1 / (512 * weight.float().abs()), torch.zeros(64)
+    rows = kernels.rows_multiple
+    stream, wide = torch.zeros(rows, 64), torch.zeros(rows, 64, dtype=torch.bfloat16)
+    step = chain.Step(chain.WIDE, weight[:, None].repeat(1, 512), scale, offset)
+    chain.Chain(kernels, [step])(torch.full((rows, 512), 255, dtype=torch.uint8), stream, wide, 64)
+    torch.testing.assert_close(wide.float(), torch.tensor([255.0, -255.0]).repeat(rows, 32), rtol=0, atol=0)
 
 
 def test_sizes_that_the_chain_cannot_take_run_all_the_same() -> None:

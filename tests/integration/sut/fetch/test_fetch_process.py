@@ -14,7 +14,7 @@ from bad_server import Act, catalogue, serving
 from command import Command
 
 CONTENT = random.Random(6).randbytes(2_000_000)
-A_PART = Act(pause_s=60, piece=300_000)  # and silence for longer than the test
+A_PART = Act(pause_s=60, piece=300_000)  # then silence, for longer than --timeout-s
 
 
 def flags(folder: Path, text: str, cache: Path | None = None) -> list[str]:

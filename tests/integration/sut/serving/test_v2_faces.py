@@ -329,7 +329,7 @@ def test_the_client_has_a_deadline_of_its_own(protocol: str) -> None:
 
 
 def test_the_end_answers_what_is_under_way() -> None:
-    with served("fake:sleep_ms=150") as found, client(found.models["grpc"]) as backend:
+    with served("fake:sleep_ms=1000") as found, client(found.models["grpc"]) as backend:
         pending = backend.begin(batch(1))
         while found.service.is_idle:
             time.sleep(0.001)
@@ -349,7 +349,7 @@ def test_the_end_answers_what_is_under_way() -> None:
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_a_node_that_fails_says_why(protocol: str) -> None:
-    with served("fake:sleep_ms=200") as found, client(found.models[protocol]) as backend:
+    with served("fake:sleep_ms=1000") as found, client(found.models[protocol]) as backend:
         pending = backend.begin(batch(1))
         while found.service.is_idle:
             time.sleep(0.001)
