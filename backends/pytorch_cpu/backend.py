@@ -52,8 +52,9 @@ def _bert(engine: QuantizedModel, best: CpuKernels) -> Run:
 
 
 def _mobilebert(engine: QuantizedModel, best: CpuKernels) -> Run:
-    product = None if onednn.has_exact_int8() else int8_product.find()
-    return packed_mobilebert.from_engine(engine, best, sparse_product.find(), chain.find(), product)
+    sparse, product = sparse_product.find(), None if onednn.has_exact_int8() else int8_product.find()
+    chains = product_trial.chains(engine, best, chain.find(), sparse, product)
+    return packed_mobilebert.from_engine(engine, best, sparse, chains, product)
 
 
 _PACKED = {  # by `model_type`
@@ -86,7 +87,7 @@ class PyTorchBackend(Backend):
             engine, self._widths = narrowing.engine(read_engine(model.engine))
             packed, best = _architecture(engine.config)
             self._run, self._config = packed.from_engine(engine, best), engine.config
-            self._zeros = _zeros(engine)
+            self._zeros = weight_zeros.of_engine(engine)
         else:
             weights, dtype = read_weights(model), _DTYPES[self.options.precision]
             packed, best = _architecture(weights.config)
@@ -118,9 +119,3 @@ class PyTorchBackend(Backend):
     @torch.inference_mode()
     def infer(self, batch: Batch) -> Float32:
         return self._run(batch).numpy()
-
-
-def _zeros(engine: QuantizedModel) -> Zeros:
-    """The zeros in the weights of all layers."""
-    layers, names = range(engine.config.num_hidden_layers), engine.config.linears()
-    return weight_zeros.of_all(weight_zeros.of(engine.linear(layer, name).weight) for layer in layers for name in names)

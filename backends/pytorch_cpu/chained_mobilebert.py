@@ -1,4 +1,4 @@
-"""MobileBERT in int8 on x86: a layer is its attention, and one chain of the products up to the next.
+"""MobileBERT in int8 on x86 from AVX2 on: a layer is its attention, and one chain of the products up to the next.
 
 A chain begins with the context and ends with the next layer's queries, keys, values and residual. The NoNorms' weights
 are in the products' scales.

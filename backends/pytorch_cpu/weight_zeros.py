@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from backends.quantization.int8_model import QuantizedModel
+
 _BLOCK = 4
 _EVERY = 8  # of the groups of outputs, one of these is counted: enough for a share
 _IN_BLOCKS = 0.9  # of the zeros, for a pattern; rounding to int8 adds a few single ones
@@ -65,3 +67,9 @@ def of_all(zeros: Iterable[Zeros]) -> Zeros:
     total = sum(one.weights for one in found)
     shares = ("share", "along_inputs", "along_outputs")
     return Zeros(total, *(sum(getattr(one, name) * one.weights for one in found) / max(total, 1) for name in shares))
+
+
+def of_engine(engine: QuantizedModel) -> Zeros:
+    """The zeros in the weights of all layers."""
+    layers, names = range(engine.config.num_hidden_layers), engine.config.linears()
+    return of_all(of(engine.linear(layer, name).weight) for layer in layers for name in names)

@@ -3,13 +3,13 @@
 // stored. For models with many narrow products, as MobileBERT, passes over memory would take longer than multiplying.
 //
 // Weights lie in panels of kPanel outputs. A product multiplies kUnit rows by a panel at a time, in AMX tiles, in VNNI's
-// vectors, or in AVX2's by products of 16-bit integers, as word_blocks.h does and says why. It stores int32 sums that
-// the epilogue reads back from the first-level cache.
+// vectors, or in AVX2's (word_products.h). It stores int32 sums that the epilogue reads back from the first-level cache.
 #pragma once
 #include <algorithm>
 
 #include "activation.h"
 #include "tiles.h"
+#include "word_products.h"
 
 enum StepKind : int32_t {
   kRelu = 0,      // bytes = round(relu(y) + zero point)
@@ -92,35 +92,16 @@ inline void end_products() {}
 #else
 constexpr int64_t kUnit = 6, kPanel = 32;
 
-inline __m256i widened(const uint8_t* x) { return _mm256_cvtepu8_epi16(load<__m128i>(x)); }
-inline __m256i widened(const int8_t* x) { return _mm256_cvtepi8_epi16(load<__m128i>(x)); }
-
-// kUnit rows by 16 outputs; weight: [inputs / 2][16][2].
-inline void multiply_half(const uint16_t* x, int64_t inputs, const int8_t* weight, int32_t* to) {
-  __m256i sums[kUnit][2] = {};
-#pragma GCC unroll 1
-  for (int64_t k = 0; k < inputs; k += 2, weight += 32) {
-    const __m256i first = widened(weight), second = widened(weight + 16);
-#pragma GCC unroll 8
-    for (int r = 0; r < kUnit; r++) {
-      int32_t two;
-      memcpy(&two, x + r * inputs + k, sizeof two);
-      const __m256i row = _mm256_set1_epi32(two);
-      sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_madd_epi16(row, first));
-      sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_madd_epi16(row, second));
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < kUnit; r++)
-    for (int i = 0; i < 2; i++) store(to + r * kPanel + i * 8, sums[r][i]);
-}
-
 // Panels: [outputs / 32][2][inputs / 2][16][2].
 inline void multiply_unit(const uint8_t* x, int64_t inputs, const int8_t* panel, int32_t* to) {
   static thread_local Scratch<uint16_t> scratch;
   uint16_t* words = scratch.reserve(kUnit * inputs);
   for (int64_t i = 0; i < kUnit * inputs; i += 16) store(words + i, widened(x + i));
-  for (int64_t half = 0; half < 2; half++) multiply_half(words, inputs, panel + half * 16 * inputs, to + half * 16);
+  for (int64_t half = 0; half < 2; half++) {
+    __m256i sums[kUnit][2] = {};
+    add_products<kUnit>(words, inputs, panel + half * 16 * inputs, inputs, sums);
+    store_sums<kUnit>(sums, to + half * 16, kPanel);
+  }
 }
 inline void begin_products() {}
 inline void end_products() {}

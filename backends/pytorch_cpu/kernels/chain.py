@@ -1,4 +1,4 @@
-"""Chains of small int8 products, in C++ for x86: what a product writes stays in the cache for the next one.
+"""Chains of small int8 products, in C++ for x86 from AVX2 on: what one writes stays in the cache for the next.
 
 `packed_mobilebert.py` computes the same with PyTorch's operators; a test compares the two.
 """

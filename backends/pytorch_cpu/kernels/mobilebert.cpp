@@ -1,5 +1,5 @@
 // MobileBERT between and around its attention, as C functions on plain pointers; setup.py builds this file once per
-// instruction set of x86. chain.py calls them; elsewhere packed_mobilebert.py runs the same with PyTorch's operators.
+// instruction set of x86, from AVX2 on. chain.py calls them; packed_mobilebert.py has the same with PyTorch's operators.
 #include "attention.h"
 #include "chain.h"
 

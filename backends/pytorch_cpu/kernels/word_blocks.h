@@ -1,21 +1,14 @@
-// A block of sums in AVX2 vectors, for int8_product.h: 6 tokens × 32 outputs, by products of pairs of 16-bit integers.
-//
-// Before VNNI x86 multiplies bytes by adding two products in 16 bits, where they saturate (vpmaddubsw, which libraries
-// use there): the answers are wrong. Widened to 16 bits they are exact, and on AMD's Zen 3 no slower. A token's bytes
-// are widened once for the panel, the weight's as they are loaded. Two inputs of a token are broadcast to both vectors
-// of a half of the panel, so that 6 × 2 sums, the weight and two operands fill the 16 registers.
+// A block of sums in AVX2 vectors, for int8_product.h: 6 tokens × 32 outputs, by word_products.h. A token's bytes are
+// widened once for the panel.
 #pragma once
-#include "simd.h"
 #include "vector_rows.h"
+#include "word_products.h"
 
 constexpr int64_t kBlockRows = 6;  // tokens of a block of sums
 constexpr int64_t kMostSteps = 8;  // tiles along the inputs of a panel that stays in the first-level cache
 
-inline __m256i widened(const uint8_t* x) { return _mm256_cvtepu8_epi16(load<__m128i>(x)); }
-inline __m256i widened(const int8_t* x) { return _mm256_cvtepi8_epi16(load<__m128i>(x)); }
-
 // sums = previous, if any, + kCount rows of x, [steps][kCount][kDepth], by `steps` tiles of a half of a panel. A tile
-// has [64 / 2][2][8][2].
+// has [64 / 2][16][2].
 template <int kCount>
 inline void multiply_half(const uint16_t* x, const int8_t* panel, int64_t steps, const int32_t* previous, int32_t* sums,
                           Fetch& next, Fetch& y) {
@@ -28,24 +21,9 @@ inline void multiply_half(const uint16_t* x, const int8_t* panel, int64_t steps,
   for (; steps > 0; steps--, x += kCount * kDepth, panel += 2 * kTileBytes) {
     next.advance();
     y.advance();
-#pragma GCC unroll 1
-    for (int k = 0; k < kDepth; k += 2) {
-      const __m256i first = widened(panel + k * 16), second = widened(panel + k * 16 + 16);
-#pragma GCC unroll 6
-      for (int r = 0; r < kCount; r++) {
-        int32_t two;
-        memcpy(&two, x + r * kDepth + k, sizeof two);
-        const __m256i row = _mm256_set1_epi32(two);
-        found[r][0] = _mm256_add_epi32(found[r][0], _mm256_madd_epi16(row, first));
-        found[r][1] = _mm256_add_epi32(found[r][1], _mm256_madd_epi16(row, second));
-      }
-#pragma GCC unroll 6
-      for (int r = 0; r < kCount; r++) __asm__("" : "+x"(found[r][0]), "+x"(found[r][1]));
-    }
+    add_products<kCount>(x, kDepth, panel, kDepth, found);
   }
-#pragma GCC unroll 6
-  for (int r = 0; r < kCount; r++)
-    for (int i = 0; i < 2; i++) store(sums + r * kPanel + i * 8, found[r][i]);
+  store_sums<kCount>(found, sums, kPanel);
 }
 
 template <int kCount>
