@@ -53,7 +53,7 @@ def _bert(engine: QuantizedModel, best: CpuKernels) -> Run:
 
 def _mobilebert(engine: QuantizedModel, best: CpuKernels) -> Run:
     sparse, product = sparse_product.find(), None if onednn.has_exact_int8() else int8_product.find()
-    chains = product_trial.chains(engine, best, chain.find(), sparse, product)
+    chains = product_trial.chosen_chains(engine, best, chain.find(), sparse, product)
     return packed_mobilebert.from_engine(engine, best, sparse, chains, product)
 
 

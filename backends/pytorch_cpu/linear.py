@@ -245,12 +245,11 @@ def int8_linear(
     """
     outputs, inputs = linear.weight.shape
     zeros = weight_zeros.of(linear.weight)
-    blocks = max(zeros.along_inputs, zeros.along_outputs)
     dense = partial(_dense_int8_linear, linear, output, own_output or output, kernels, gelu, product)
-    if sparse is None or blocks < sparse_trial.LEAST:
+    if sparse is None or zeros.blocks < sparse_trial.LEAST:
         return dense()
     skipping = partial(Int8SparseLinear, sparse, linear, own_output or output, gelu, zeros.of_outputs)
-    twentieths = round(20 * blocks)
+    twentieths = round(20 * zeros.blocks)
     case = sparse_trial.Case(outputs, inputs, twentieths, zeros.of_outputs, output.dtype, gelu, torch.get_num_threads())
     return skipping() if sparse_trial.is_faster(case, skipping, dense) else dense()
 

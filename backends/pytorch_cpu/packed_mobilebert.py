@@ -2,7 +2,7 @@
 
 Both residual streams, 512 wide around a layer and 128 wide inside of its bottleneck, stay float32 in every precision.
 PyTorch's operators do what stands between the products, attention excepted. On x86 from AVX2 on, int8 runs in
-`chained_mobilebert`, unless skipping zeros is faster (`product_trial.py`); this is its twin.
+`chained_mobilebert` where sizes fit and a trial finds nothing faster (`product_trial.py`). This is its twin.
 """
 
 from __future__ import annotations

@@ -34,6 +34,11 @@ class Zeros:
         return self.share >= PRUNED
 
     @property
+    def blocks(self) -> float:
+        """The share of zero blocks, of inputs or of outputs: whichever are more."""
+        return max(self.along_inputs, self.along_outputs)
+
+    @property
     def of_outputs(self) -> bool:
         """Whether more blocks of outputs are zero than of inputs."""
         return self.along_outputs > self.along_inputs

@@ -20,11 +20,11 @@ TINY = MobileBertConfig(
 )
 
 
-def random_tensors(seed: int) -> Tensors:
+def random_tensors(seed: int, config: MobileBertConfig = TINY) -> Tensors:
     """Without a norm, weights must keep the size of what they multiply: their sigma falls with the root of inputs."""
     rng = np.random.default_rng(seed)
     found: Tensors = {}
-    for name, shape in TINY.shapes().items():
+    for name, shape in config.shapes().items():
         sigma = 0.1 if len(shape) == 1 else 1.0 if "_embeddings." in name else 0.6 * shape[1] ** -0.5
         found[name] = (rng.standard_normal(shape) * sigma + name.endswith("LayerNorm.weight")).astype(np.float32)
     return found

@@ -1,6 +1,6 @@
 """Chains of small int8 products, in C++ for x86 from AVX2 on: what one writes stays in the cache for the next.
 
-`packed_mobilebert.py` computes the same with PyTorch's operators; a test compares the two.
+`packed_mobilebert.py` computes the same with PyTorch's operators; tests hold both to the reference in numpy.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ def good() -> bytes:
 def read_request(connection: socket.socket) -> None:
     """All of it: closing a connection with bytes unread resets it, and the answer may be lost."""
     with connection.makefile("rb") as lines:
-        headers = dict(line.lower().split(b": ", 1) for line in iter(lines.readline, b"\r\n") if b": " in line)
+        headers = dict(
+            line.lower().split(b": ", 1) for line in iter(lambda: lines.readline().strip(), b"") if b": " in line
+        )
         lines.read(int(headers.get(b"content-length", 0)))
 
 
