@@ -21,12 +21,12 @@ from backends.bert.mobilebert import MobileBertConfig
 from backends.formats.base import Tensors
 from backends.pytorch_cpu import chained_mobilebert, onednn
 from backends.pytorch_cpu.chained_mobilebert import ChainedMobileBert
-from backends.pytorch_cpu.kernels import CpuKernels, Encoding
+from backends.pytorch_cpu.kernels import CpuKernels
 from backends.pytorch_cpu.kernels.chain import ChainKernels
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.reference import store
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct
-from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, int8_linear
+from backends.pytorch_cpu.linear import FloatLinear, LinearLayer, as_tensor, between, int8_linear
 from backends.pytorch_cpu.mobilebert_embeddings import Embeddings, embeddings
 from backends.quantization.engine_tensors import Arrays
 from backends.quantization.int8_model import QuantizedModel
@@ -148,7 +148,7 @@ def from_engine(
     dtype = torch.bfloat16 if onednn.has_bfloat16() else torch.float32
 
     def linear(layer: int, name: str) -> LinearLayer:
-        return int8_linear(engine.linear(layer, name), Encoding(dtype), kernels, product=product, sparse=sparse)
+        return int8_linear(engine.linear(layer, name), between(), kernels, product=product, sparse=sparse)
 
     return _assemble(config, engine.tensors, linear, dtype, kernels)
 

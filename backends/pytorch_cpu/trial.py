@@ -1,4 +1,4 @@
-"""Which of two calls is faster on this machine: a trial of milliseconds."""
+"""Which of two calls is faster on this machine, by a trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials of the first layer: our int8 product or oneDNN's, MobileBERT's chains or its products one by one."""
+"""Trials of the first layers: our int8 product or oneDNN's, MobileBERT's chains or its products one by one."""
 
 from __future__ import annotations
 
