@@ -17,12 +17,13 @@ from qsl import squad_halves
 from qsl.data_file import DataFile
 from qsl.squad import SquadDataSet
 from sut.errors import RunFailedError
+from sut.machine import facts
 
 FINE_TUNED = "fine-tuned"
 HALVES = tuple(Path(name).stem for name in squad_halves.NAMES)
 # One evaluation, at the end: the weights that score best on the questions to measure would flatter fp32 alone.
 _COMMON = ("--batch", "16", "--evaluations", "1")
-_FINE_TUNING = ("--epochs", "10", "--rate", "1e-4", "--precision", "bf16")
+_FINE_TUNING = ("--epochs", "10", "--rate", "1e-4")
 _TAUGHT = ("--spans", "0", "--relations", "0", "--states", "1", "--dropout", "0")  # by the fine-tuned model alone
 
 
@@ -93,7 +94,9 @@ def made(
             if trained_on.stem not in halves:
                 continue
             fold = Fold(at / f"trained-on-{trained_on.stem}", trained_on, tested_on)
-            _trained(fold, "training.finetune", ("--model", model, *_FINE_TUNING), seed, threads)
+            _trained(
+                fold, "training.finetune", ("--model", model, *_FINE_TUNING, "--precision", _fastest()), seed, threads
+            )
             yield fold
             for name in recipes:
                 recipe = RECIPES[name]
@@ -101,6 +104,11 @@ def made(
                 models = [word for flag in recipe.models for word in (flag, fold.model)]
                 _trained(one, recipe.module, (*models, *recipe.flags), seed, threads)
                 yield one
+
+
+def _fastest() -> str:
+    """Of the precisions that are good enough to fine-tune in."""
+    return "bf16" if facts.has_fast_bf16() else "fp32"
 
 
 def _trained(fold: Fold, module: str, flags: Sequence[str | Path], seed: int, threads: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from foundation import cpu_info
 from sut.machine import facts
 from training.loop.events import Division, Hyperparameters, RunBegan
-from training.loop.plan import Plan
+from training.loop.plan import Plan, Precision
 from training.loop.world import World
 
 
@@ -52,6 +52,7 @@ def run_began(
         versions=facts.versions(),
         started_s=started_s,
         folder=folder,
+        remark=_remark(plan.precision, world),
     )
 
 
@@ -63,6 +64,12 @@ def started_s() -> float:
         return booted_s + ticks / 100
     except (OSError, ValueError, IndexError, AttributeError):  # no Linux
         return time.time()
+
+
+def _remark(precision: Precision, world: World) -> str | None:
+    if precision == "fp32" or world.device.type != "cpu" or (precision == "bf16" and facts.has_fast_bf16()):
+        return None
+    return f"{device_name(world)} does not multiply {precision} itself, so fp32 is many times as fast"
 
 
 def device_name(world: World) -> str:

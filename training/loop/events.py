@@ -60,6 +60,7 @@ class RunBegan(Event):
         started_s: when the process started, in seconds since 1970.
         target: of the first value of an evaluation; None: the run has none.
         evaluation_samples: between two evaluations.
+        remark: what a person should know of this machine before a long run, in one line.
     """
 
     task: str
@@ -82,6 +83,7 @@ class RunBegan(Event):
     versions: Mapping[str, str]
     started_s: float
     folder: Path
+    remark: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

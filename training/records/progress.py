@@ -231,7 +231,7 @@ class _Speed:
 
 
 def opening(event: events.RunBegan) -> str:
-    """The run in three lines."""
+    """The run in three lines, and a remark on the machine if there is one."""
     known = event.hyperparameters
     goal = "" if event.target is None else f", or a score of {event.target:g}"
     accumulated = f" in {known.gradient_accumulation_steps} parts" * (known.gradient_accumulation_steps > 1)
@@ -243,5 +243,6 @@ def opening(event: events.RunBegan) -> str:
             f"{count(known.global_batch_size, 'sample')} a step{accumulated}, {known.optimizer}, lr "
             f"{known.learning_rate:g}, warm-up {count(known.warmup_steps, 'step')}",
             f"to {count(event.max_steps, 'step')}{goal}; an evaluation every {every}",
+            *filter(None, [event.remark]),
         ]
     )

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 import training_events as made
 from rich.console import Console
+from torch.optim import Adam
 
 from sut.errors import UsageError
+from sut.machine import facts
 from training import report
+from training.loop import announce
 from training.loop.events import EvaluationBegan, EvaluationDone, Resumed
+from training.loop.plan import Plan, Precision
+from training.loop.world import ALONE
 from training.records import plot
 from training.records.listening import Listening, listening
-from training.records.progress import ProgressLine, ProgressNow, line
+from training.records.progress import ProgressLine, ProgressNow, line, opening
 from training.records.record_writer import RecordWriter
 
 SMALL = ProgressNow(
@@ -61,6 +66,22 @@ def shown(terminal: bool, columns: int = 80) -> str:
     with ProgressLine(console=console, now_s=lambda: float(next(clock))) as progress:
         made.send(happened, progress)
     return stream.getvalue()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_the_opening_says_where_a_processor_lacks_the_precision(precision: Precision, tmp_path: Path) -> None:
+    plan = Plan(
+        seed=1,
+        max_steps=9,
+        make_optimizer=lambda network: Adam(network.parameters()),
+        learning_rate=float,
+        precision=precision,
+    )
+    began = announce.run_began("task", plan, ALONE, tmp_path, settings={}, hyperparameters=made.LAMB, started_s=0.0)
+    has = precision == "fp32" or (precision == "bf16" and facts.has_fast_bf16())
+    remarks = [one for one in opening(began).splitlines() if one.endswith("so fp32 is many times as fast")]
+    assert len(remarks) == (not has)
+    assert all(f"does not multiply {precision} itself" in one for one in remarks)
 
 
 def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
