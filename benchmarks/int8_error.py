@@ -29,7 +29,6 @@ from backends.formats.base import Tensors
 from backends.quantization.calibration import CalibrationSettings, calibrate
 from backends.quantization.int8_model import QuantizedLinear, QuantizedModel
 from benchmarks.real_weights import __main__ as real_weights
-from benchmarks.real_weights import folds
 from benchmarks.real_weights.folds import Fold
 from foundation import program, terminal
 from foundation.arrays import Float32
@@ -148,10 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _options(argv)
     try:
-        made = folds.made(
-            options.model, options.dataset, options.seeds, options.halves, options.folder, options.threads
-        )
-        fold = next(made)
+        fold = next(real_weights.made_of(options))
         rows = list(measure(_case(fold, options), options.layers))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

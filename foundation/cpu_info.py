@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path("/")
 _LSCPU_TIMEOUT_S = 10.0
+_BF16 = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
 
 
 def name(root: Path = ROOT) -> str:
@@ -29,6 +30,12 @@ def flags(root: Path = ROOT) -> frozenset[str]:
 def adds_bytes_in_16_bits(machine: str = platform.machine(), root: Path = ROOT) -> bool:
     """True on x86 without VNNI: libraries add two products of uint8 by int8 in 16 bits there, where they saturate."""
     return machine.lower() in ("x86_64", "amd64") and not any("_vnni" in flag for flag in flags(root))
+
+
+def multiplies_bf16(root: Path = ROOT) -> bool | None:
+    """Whether it has matrix instructions for bfloat16 (AMX's or AVX-512's on x86, or ARM's); None if unknown."""
+    known = flags(root)
+    return not known.isdisjoint(_BF16) if known else None
 
 
 def mhz(root: Path = ROOT) -> float | None:

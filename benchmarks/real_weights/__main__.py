@@ -5,7 +5,7 @@ Weights that were trained on text have outlier channels and small margins, which
 nothing about the model: it has seen a few hundred questions. Exit code 1: an int8 of this package keeps less than
 --least. `make test-real-weights` brings a model; the questions are yours.
 
-    python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json    # 15 minutes on 2 cores for each seed
+    python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json  # 15 minutes a seed, 2 cores with bfloat16
     python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json --halves first    # one model, half as long
     python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json --seeds 1 2 3 --folder runs/real-weights
     python -m benchmarks.real_weights --model DIR --dataset dev-v1.1.json --recipes qat pruned
@@ -16,17 +16,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from rich.table import Table
 
 from benchmarks.real_weights import answers, compared, folds
 from benchmarks.real_weights.answers import Answers
 from benchmarks.real_weights.compared import Kept
 from benchmarks.real_weights.folds import FINE_TUNED, Fold
-from foundation import program, terminal
+from foundation import cpu_info, program, terminal
 from foundation.errors import INVALID, VALID, UserError
 from qsl import feature_cache
 from sut.machine import facts as machine_facts
@@ -58,9 +59,7 @@ def _measured(options: argparse.Namespace) -> dict[Measured, list[Answers]]:
     engines = (REFERENCE, *CALIBRATED, *OTHERS, *((SLOW,) if options.openvino else ()))
     found: dict[Measured, list[Answers]] = {(FINE_TUNED, *engine): [] for engine in engines}
     found |= {(recipe, *engine): [] for recipe in options.recipes for engine in (REFERENCE, *CALIBRATED)}
-    for fold in folds.made(
-        options.model, options.dataset, options.seeds, options.halves, options.folder, options.threads, options.recipes
-    ):
+    for fold in made_of(options, options.recipes):
         for of in [one for one in found if one[0] == fold.made_by]:
             _, backend, precision = of
             if one := _answers(fold, (backend, precision), options):
@@ -87,7 +86,8 @@ def _show(kept: dict[Measured, Kept], options: argparse.Namespace) -> None:
         table.add_row(*of, *one.row)
     terminal.console().print(table)
     engines = [[*of, asdict(one)] for of, one in kept.items()]
-    print(json.dumps({"seeds": options.seeds, "halves": options.halves, "engines": engines}))
+    models = {"seeds": options.seeds, "halves": options.halves, "fine_tuned_in": options.fine_tune_in}
+    print(json.dumps(models | {"engines": engines}))
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -110,7 +110,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that say which models are measured."""
+    """The flags that say which models are measured; `made_of` makes them."""
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a pre-trained BERT")
     parser.add_argument("--dataset", type=Path, required=True, metavar="FILE", help="SQuAD v1.1, with answers")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="each gives two models (default: 1)")
@@ -122,6 +122,30 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cache-dir", type=Path, default=feature_cache.DEFAULT_CACHE_DIR)
     parser.add_argument("--threads", type=int, default=machine_facts.cores(), help="(default: all cores)")
+    parser.add_argument(
+        "--fine-tune-in",
+        choices=("bf16", "fp32"),
+        default=_fast_precision(),
+        help="precision of the fine-tuning; fp32 is usually faster on a CPU without bfloat16 (default: %(default)s)",
+    )
+
+
+def made_of(options: argparse.Namespace, recipes: Sequence[str] = ()) -> Iterator[Fold]:
+    """The models that the flags ask for, as they are trained."""
+    return folds.made(
+        options.model,
+        options.dataset,
+        options.seeds,
+        options.halves,
+        options.folder,
+        options.threads,
+        recipes,
+        options.fine_tune_in,
+    )
+
+
+def _fast_precision() -> str:
+    return "fp32" if cpu_info.multiplies_bf16() is False and not torch.cuda.is_available() else "bf16"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from qsl import squad_halves
 from qsl.data_file import DataFile
 from qsl.squad import SquadDataSet
 from sut.errors import RunFailedError
-from sut.machine import facts
 
 FINE_TUNED = "fine-tuned"
 HALVES = tuple(Path(name).stem for name in squad_halves.NAMES)
@@ -75,6 +74,7 @@ def made(
     folder: Path,
     threads: int,
     recipes: Sequence[str] = (),
+    precision: str = "fp32",
 ) -> Iterator[Fold]:
     """The models of each seed, as they are trained.
 
@@ -82,6 +82,7 @@ def made(
         model: a pre-trained BERT in Hugging Face's form.
         dataset: a SQuAD v1.1 file with answers.
         halves: those to train on, of HALVES.
+        precision: to fine-tune in; the recipes train in fp32.
         recipes: of RECIPES; each makes another model from each one that is fine-tuned.
 
     Raises:
@@ -94,9 +95,8 @@ def made(
             if trained_on.stem not in halves:
                 continue
             fold = Fold(at / f"trained-on-{trained_on.stem}", trained_on, tested_on)
-            _trained(
-                fold, "training.finetune", ("--model", model, *_FINE_TUNING, "--precision", _fastest()), seed, threads
-            )
+            tuning = ("--model", model, *_FINE_TUNING, "--precision", precision)
+            _trained(fold, "training.finetune", tuning, seed, threads)
             yield fold
             for name in recipes:
                 recipe = RECIPES[name]
@@ -104,11 +104,6 @@ def made(
                 models = [word for flag in recipe.models for word in (flag, fold.model)]
                 _trained(one, recipe.module, (*models, *recipe.flags), seed, threads)
                 yield one
-
-
-def _fastest() -> str:
-    """Of the precisions that are good enough to fine-tune in."""
-    return "bf16" if facts.has_fast_bf16() else "fp32"
 
 
 def _trained(fold: Fold, module: str, flags: Sequence[str | Path], seed: int, threads: int) -> None:

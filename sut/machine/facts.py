@@ -23,7 +23,6 @@ _CORE = (
     "safetensors",
 )
 
-_BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 # Variables that affect threads, memory and kernels; listed by name, so that no other ones get into a record.
 _VARIABLES = ("LD_PRELOAD", "LRU_CACHE_CAPACITY", "MALLOC_CONF", "THP_MEM_ALLOC_ENABLE")
 _PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "TORCH_MKLDNN_", "TORCHINDUCTOR_")
@@ -115,11 +114,6 @@ def environment() -> dict[str, str]:
     """Environment variables that affect threads, memory and kernels."""
     chosen = (name for name in os.environ if name in _VARIABLES or name.startswith(_PREFIXES))
     return {name: os.environ[name] for name in sorted(chosen)}
-
-
-def has_fast_bf16() -> bool:
-    """Whether the processor has bfloat16 matrix instructions (AMX or AVX-512 on x86, or ARM's); False if unknown."""
-    return not cpu_info.flags().isdisjoint(_BF16_FLAGS)
 
 
 def _memory_bytes() -> int | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from backends import BACKENDS
 from backends.entry import FP16
-from sut.machine import facts as machine_facts
+from foundation import cpu_info
 from sut.settings.settings import RunConfig
 
 
@@ -23,7 +23,7 @@ def _best(backend: str) -> str:
     halves = BACKENDS[backend].halves
     if FP16 in halves:
         return FP16
-    return "bf16" if "bf16" in halves and machine_facts.has_fast_bf16() else "fp32"
+    return "bf16" if "bf16" in halves and cpu_info.multiplies_bf16() else "fp32"
 
 
 def notices(asked: RunConfig) -> tuple[str, ...]:

@@ -67,9 +67,9 @@ def started_s() -> float:
 
 
 def _remark(precision: Precision, world: World) -> str | None:
-    if precision != "bf16" or world.device.type != "cpu" or facts.has_fast_bf16():
+    if precision != "bf16" or world.device.type != "cpu" or cpu_info.multiplies_bf16() is not False:
         return None
-    return f"{device_name(world)} does not multiply {precision} itself; --precision fp32 is faster"
+    return f"{device_name(world)} has no bfloat16 instructions: fp32 is usually faster"
 
 
 def device_name(world: World) -> str:

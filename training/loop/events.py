@@ -60,7 +60,7 @@ class RunBegan(Event):
         started_s: when the process started, in seconds since 1970.
         target: of the first value of an evaluation; None: the run has none.
         evaluation_samples: between two evaluations.
-        remark: what a person should know of this machine before a long run, in one line.
+        remark: a line on this machine to read before a long run; None: there is nothing to say.
     """
 
     task: str

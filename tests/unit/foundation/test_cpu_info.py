@@ -54,6 +54,23 @@ def test_where_libraries_add_bytes_in_16_bits(root: Path, machine: str, flags: s
     assert cpu_info.adds_bytes_in_16_bits(machine, root) is expected
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags: fpu avx2", False),
+        ("flags: avx512f avx512_vnni", False),
+        ("flags: avx512f avx512_bf16", True),
+        ("flags: amx_tile amx_bf16", True),
+        ("Features: asimd i8mm bf16", True),
+        ("Features: asimd", False),
+        ("", None),
+    ],
+)
+def test_whether_it_multiplies_bfloat16(root: Path, line: str, expected: bool | None) -> None:
+    (root / "proc/cpuinfo").write_text(f"{line}\n")
+    assert cpu_info.multiplies_bf16(root) is expected
+
+
 def test_arm(root: Path) -> None:
     (root / "proc/cpuinfo").write_text(ARM)
     assert (cpu_info.name(root), cpu_info.mhz(root)) == ("", None)

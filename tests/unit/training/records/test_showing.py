@@ -10,8 +10,8 @@ import training_events as made
 from rich.console import Console
 from torch.optim import Adam
 
+from foundation import cpu_info
 from sut.errors import UsageError
-from sut.machine import facts
 from training import report
 from training.loop import announce
 from training.loop.events import EvaluationBegan, EvaluationDone, Resumed
@@ -78,8 +78,13 @@ def test_the_opening_says_where_a_processor_lacks_bfloat16(precision: Precision,
         precision=precision,
     )
     began = announce.run_began("task", plan, ALONE, tmp_path, settings={}, hyperparameters=made.LAMB, started_s=0.0)
-    lacks = precision == "bf16" and not facts.has_fast_bf16()
-    assert opening(began).endswith("does not multiply bf16 itself; --precision fp32 is faster") == lacks
+    lacks = precision == "bf16" and cpu_info.multiplies_bf16() is False
+    assert opening(began).endswith("has no bfloat16 instructions: fp32 is usually faster") == lacks
+
+
+def test_a_remark_on_the_machine_is_the_openings_last_line() -> None:
+    lines = opening(made.began(remark="slow here")).splitlines()
+    assert lines == [*opening(made.began()).splitlines(), "slow here"]
 
 
 def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
