@@ -89,7 +89,7 @@ def made(
         DatasetError, RunFailedError: a file cannot be used, or a training failed.
     """
     for seed in seeds:
-        at = folder / f"seed-{seed}"
+        at = folder / f"{precision}-seed-{seed}"
         both = squad_halves.write(dataset, seed, at)
         for trained_on, tested_on in (both, both[::-1]):
             if trained_on.stem not in halves:

@@ -32,6 +32,7 @@ def run_began(
         settings: the configuration by name, as plain values.
         started_s: when the process started, in seconds since 1970.
     """
+    is_cpu = world.device.type == "cpu"
     return RunBegan(
         task=task,
         settings=settings,
@@ -52,7 +53,7 @@ def run_began(
         versions=facts.versions(),
         started_s=started_s,
         folder=folder,
-        remark=_remark(plan.precision, world),
+        remark=remark(device_name(world), plan.precision, cpu_info.multiplies_bf16()) if is_cpu else None,
     )
 
 
@@ -66,10 +67,11 @@ def started_s() -> float:
         return time.time()
 
 
-def _remark(precision: Precision, world: World) -> str | None:
-    if precision != "bf16" or world.device.type != "cpu" or cpu_info.multiplies_bf16() is not False:
+def remark(processor: str, precision: Precision, multiplies_bf16: bool | None) -> str | None:
+    """What to know of a processor before a long run; None: nothing, or it is unknown."""
+    if precision != "bf16" or multiplies_bf16 is not False:
         return None
-    return f"{device_name(world)} has no bfloat16 instructions: fp32 is usually faster"
+    return f"{processor} has no bfloat16 instructions: fp32 is usually faster"
 
 
 def device_name(world: World) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from paths import ASSETS
 
+from benchmarks.real_weights import __main__ as real_weights
 from benchmarks.real_weights import answers, compared, folds
 from benchmarks.real_weights.folds import Fold
 from foundation.arrays import Float32
@@ -57,8 +59,8 @@ def test_batches_have_each_sample_once(data: SquadDataSet) -> None:
 def test_models_that_are_there_are_not_trained_again(tmp_path: Path) -> None:
     demo.write(tmp_path / "dev.json", "dev", questions=8)
     for half in folds.HALVES:
-        shutil.copytree(MODEL, tmp_path / "seed-3" / f"trained-on-{half}")
-    shutil.copytree(MODEL, tmp_path / "seed-3" / "trained-on-second-pruned")
+        shutil.copytree(MODEL, tmp_path / "fp32-seed-3" / f"trained-on-{half}")
+    shutil.copytree(MODEL, tmp_path / "fp32-seed-3" / "trained-on-second-pruned")
     made = [
         [(one.trained_on.name, one.made_by) for one in folds.made(MODEL, file, [3], halves, tmp_path, 1, recipes)]
         for file in [tmp_path / "dev.json"]
@@ -68,6 +70,19 @@ def test_models_that_are_there_are_not_trained_again(tmp_path: Path) -> None:
         [("first.json", "fine-tuned"), ("second.json", "fine-tuned")],
         [("second.json", "fine-tuned"), ("second.json", "pruned")],
     ]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_models_of_two_precisions_do_not_mix(tmp_path: Path, precision: str) -> None:
+    demo.write(tmp_path / "dev.json", "dev", questions=8)
+    for one in ("bf16", "fp32"):
+        shutil.copytree(MODEL, tmp_path / f"{one}-seed-3" / "trained-on-first")
+    parser = argparse.ArgumentParser()
+    real_weights.add_flags(parser)
+    files = ["--model", str(MODEL), "--dataset", str(tmp_path / "dev.json"), "--folder", str(tmp_path)]
+    options = parser.parse_args([*files, "--seeds=3", "--halves=first", f"--fine-tune-in={precision}"])
+    found = [one.model.relative_to(tmp_path).parts[0] for one in real_weights.made_of(options)]
+    assert found == [f"{precision}-seed-3"]
 
 
 @pytest.mark.parametrize(("commit", "kept"), [("abc", True), ("abc-dirty", False)])

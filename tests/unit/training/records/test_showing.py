@@ -68,18 +68,27 @@ def shown(terminal: bool, columns: int = 80) -> str:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_opening_says_where_a_processor_lacks_bfloat16(precision: Precision, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("precision", "multiplies_bf16", "said"),
+    [("bf16", False, True), ("bf16", True, False), ("bf16", None, False), ("fp32", False, False)],
+)
+def test_a_processor_without_bfloat16_is_remarked(
+    precision: Precision, multiplies_bf16: bool | None, said: bool
+) -> None:
+    remark = announce.remark("A CPU", precision, multiplies_bf16)
+    assert remark == ("A CPU has no bfloat16 instructions: fp32 is usually faster" if said else None)
+
+
+def test_a_run_begins_with_the_remark_on_its_processor(tmp_path: Path) -> None:
     plan = Plan(
         seed=1,
         max_steps=9,
         make_optimizer=lambda network: Adam(network.parameters()),
         learning_rate=float,
-        precision=precision,
+        precision="bf16",
     )
     began = announce.run_began("task", plan, ALONE, tmp_path, settings={}, hyperparameters=made.LAMB, started_s=0.0)
-    lacks = precision == "bf16" and cpu_info.multiplies_bf16() is False
-    assert opening(began).endswith("has no bfloat16 instructions: fp32 is usually faster") == lacks
+    assert began.remark == announce.remark(announce.device_name(ALONE), "bf16", cpu_info.multiplies_bf16())
 
 
 def test_a_remark_on_the_machine_is_the_openings_last_line() -> None:
