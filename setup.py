@@ -20,6 +20,7 @@ AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
 FLAGS = {
     "portable": [],
     "avx2": ["-mavx2", "-mfma"],
+    "avx2bounded": ["-mavx2", "-mfma", "-DBOUNDED_GROUPS"],
     "avxvnni": ["-mavx2", "-mfma", "-mavxvnni"],
     "avx512": AVX512,
     "avx512vnni": [*AVX512, "-mavx512vnni"],
@@ -28,7 +29,8 @@ FLAGS = {
     "dotprod": ["-march=armv8.2-a+dotprod"],
     "i8mm": ["-march=armv8.2-a+dotprod+i8mm"],
 }
-OF_X86 = {"avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16"}
+AVX2 = ("avx2", "avx2bounded")  # any int8 weights; those with bounded groups (backends/quantization/bounded_groups.py)
+OF_X86 = {*AVX2, "avxvnni", "avx512", "avx512vnni", "avx512bf16"}
 OF_MACHINE = {"x86_64": OF_X86, "AMD64": OF_X86}
 OF_LINUX = {"x86_64": {"amx"}, "aarch64": {"dotprod", "i8mm"}}  # which it must grant, or say that they are there
 BUILT = {"portable"} | OF_MACHINE.get(platform.machine(), set())
@@ -37,11 +39,11 @@ COMPILED = ["-O3", "-std=c++17", "-Wall", "-Wno-psabi"]
 OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 LIBRARIES = (  # folder, C++ file, the library's name without its instruction set, instruction sets
     (KERNELS, "kernels.cpp", "_", ("portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx")),
-    (KERNELS, "products.cpp", "_products_", ("avx2", "avx512vnni", "amx", "dotprod", "i8mm")),
+    (KERNELS, "products.cpp", "_products_", (*AVX2, "avx512vnni", "amx", "dotprod", "i8mm")),
     (KERNELS, "float_products.cpp", "_float_product_", ("avx512",)),
     (KERNELS, "int8_attention.cpp", "_int8_attention_", ("avx512vnni", "amx", "dotprod", "i8mm")),
-    (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", "avx2", "avxvnni", "avx512vnni", "dotprod")),
-    (KERNELS, "mobilebert.cpp", "_mobilebert_", ("avx2", "avx512vnni", "amx")),
+    (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", *AVX2, "avxvnni", "avx512vnni", "dotprod")),
+    (KERNELS, "mobilebert.cpp", "_mobilebert_", (*AVX2, "avx512vnni", "amx")),
     (TRAINING, "training.cpp", "_", ("portable", "avx2", "avx512")),
     (TEXT, "text.cpp", "_text_", ("portable",)),
 )

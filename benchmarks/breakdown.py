@@ -35,7 +35,7 @@ from backends.bert.checkpoints import find_model, read_tensors
 from backends.bert.config import BertConfig
 from backends.bert.model import Model
 from backends.pytorch_cpu import packed_bert
-from backends.pytorch_cpu.kernels import CpuKernels, best, float_product, int8_product, native, sparse_product
+from backends.pytorch_cpu.kernels import CpuKernels, best, bounded, float_product, int8_product, native, sparse_product
 from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
@@ -54,6 +54,7 @@ STREAMS = ("bf16", "fp32")
 OURS = {  # our own products of int8, and their variants; fp32 has vectors
     "tiles": "amx",
     "vectors": "avx512vnni",
+    "bytes": "avx2bounded",
     "words": "avx2",
     "i8mm": "i8mm",
     "dotprod": "dotprod",
@@ -123,13 +124,17 @@ def _load(variant: Variant) -> PackedBert:
     tensors = read_tensors(Model(model.spec, config, None))
     if variant.precision != "int8":
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[variant.precision]
-        ours = variant.product if isinstance(variant.product, FloatProduct) else None
-        return packed_bert.from_floats(config, tensors, dtype, variant.kernels, ours)
+        own = variant.product if isinstance(variant.product, FloatProduct) else None
+        return packed_bert.from_floats(config, tensors, dtype, variant.kernels, own)
     samples = [_batch(config, [length]) for length in LENGTHS]
-    settings = CalibrationSettings(int8_attention=variant.attention == "int8", compensated=False)
+    ours = variant.product if isinstance(variant.product, Int8Product) else None
+    settings = CalibrationSettings(
+        int8_attention=variant.attention == "int8",
+        compensated=False,
+        bounded=ours is not None and ours.variant in bounded.VARIANTS.values(),
+    )
     engine = calibration.calibrate(config, tensors, samples, settings, torch.get_num_threads())
-    tiles = variant.product if isinstance(variant.product, Int8Product) else None
-    bert = packed_bert.from_engine(engine, variant.kernels, tiles, sparse_product.find())
+    bert = packed_bert.from_engine(engine, variant.kernels, ours, sparse_product.find())
     return bert if variant.stream == "bf16" else replace(bert, stream=None)
 
 
@@ -146,11 +151,16 @@ def kernels_named(name: str | None) -> CpuKernels:
     return native.NativeKernels(name, library)
 
 
+def _fastest_int8() -> Int8Product | None:
+    found = int8_product.find()
+    return found and (found.of_bounded or found)
+
+
 def product_named(name: str | None, precision: str = "int8") -> Int8Product | FloatProduct | None:
     """The precision's product called so in `OURS`, or the fastest that runs here; None: oneDNN's."""
     if name == "onednn" or precision == "bf16":
         return None
-    find = float_product.find if precision == "fp32" else int8_product.find
+    find = float_product.find if precision == "fp32" else _fastest_int8
     if name is None:
         return find()
     found = int8_product.load(OURS[name]) if precision == "int8" else find() if name == "vectors" else None

@@ -42,6 +42,7 @@ _LIBRARIES = {  # with a loop of this instruction
     "int8": {
         "tiles": "_products_amx",
         "vpdpbusd": "_avx512vnni",
+        "vpmaddubsw": "_products_avx2bounded",
         "vpmaddwd": "_products_avx2",
         "smmla": "_products_i8mm",
         "sdot": "_products_dotprod",

@@ -25,11 +25,12 @@ from rich.table import Table
 
 from backends.formats.random_weights import BLOCKS
 from backends.pytorch_cpu import onednn, product_peak
-from backends.pytorch_cpu.kernels import Encoding, sparse_product
+from backends.pytorch_cpu.kernels import Encoding, bounded, sparse_product
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
 from foundation import freed_memory, installation, program, terminal
 
 Call = Callable[[], object]
+VARIANTS = (*sparse_product.VARIANTS, *bounded.VARIANTS.values())
 
 
 def outputs() -> dict[str, torch.dtype]:
@@ -38,13 +39,20 @@ def outputs() -> dict[str, torch.dtype]:
     return {"uint8": torch.uint8, between: getattr(torch, between)}
 
 
+def fastest(pattern: str) -> SparseProduct | None:
+    """What runs here and takes blocks of this pattern."""
+    found = sparse_product.find()
+    return (found.of_bounded if found and pattern == "block4" else None) or found
+
+
 def sparse_call(
     product: SparseProduct, shape: tuple[int, int, int], zeros: float, pattern: str, dtype: torch.dtype
 ) -> Call:
     """The sparse product of a random weight with this share of zero blocks."""
     m, k, n = shape
     rng = np.random.default_rng(k)
-    weight = rng.integers(-127, 128, (n, k), dtype=np.int8)
+    largest = bounded.largest(product.name)
+    weight = rng.integers(-largest, largest + 1, (n, k), dtype=np.int8)
     rows, columns = BLOCKS[pattern]
     gone = rng.random((n // rows, k // columns)) < zeros
     weight[gone.repeat(rows, 0).repeat(columns, 1)] = 0
@@ -109,13 +117,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--core", type=int, default=0, help="to which this process is pinned (default: 0)")
     parser.add_argument("--vnni", action="store_true", help="oneDNN without AMX")
-    parser.add_argument("--kernels", choices=sparse_product.VARIANTS, help="(default: the fastest that run here)")
+    parser.add_argument("--kernels", choices=VARIANTS, help="(default: the fastest that run here)")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.core})
     if options.vnni:
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # oneDNN reads it at its first product
-    product = sparse_product.load(options.kernels) if options.kernels else sparse_product.find()
+    product = sparse_product.load(options.kernels) if options.kernels else fastest(options.pattern)
     if product is None:
         todo = installation.build_again()
         raise SystemExit(f"expected the sparse product, found it not built for this machine. Type: {todo}")

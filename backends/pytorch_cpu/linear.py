@@ -131,8 +131,9 @@ class Int8OwnLinear:
 
     def __init__(self, product: Int8Product, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
         self.input_encoding, self.outputs = input_encoding(linear)._replace(in_blocks=True), len(linear.bias)
-        self._product, self._output, self._gelu = product, output, gelu
-        self._weights = Int8Weights(product.panels(as_tensor(linear.weight)), *_scale_and_offset(linear))
+        weight = as_tensor(linear.weight)
+        self._product, self._output, self._gelu = product.for_weight(weight), output, gelu
+        self._weights = Int8Weights(self._product.panels(weight), *_scale_and_offset(linear))
 
     def __call__(self, x: Tensor) -> Tensor:
         to = self._output.empty(x.shape[1], self.outputs)
@@ -178,8 +179,8 @@ class Int8SparseLinear:
         of_outputs: bool = False,
     ) -> None:
         self.input_encoding, self.outputs = input_encoding(linear), len(linear.bias)
-        self._product, self._output, self._gelu = product, output, gelu
-        self._weights = SparseWeights(product.layout(linear.weight, of_outputs), *_scale_and_offset(linear))
+        self._product, self._output, self._gelu = product.for_weight(linear.weight, of_outputs), output, gelu
+        self._weights = SparseWeights(self._product.layout(linear.weight, of_outputs), *_scale_and_offset(linear))
         self.skipped = linear.weight.size - sparse_product.kept(linear.weight, of_outputs)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 
 from backends.bert.encoder import EncoderConfig
 from backends.pytorch_cpu import onednn
-from backends.pytorch_cpu.kernels import Encoding, float_product, int8_product
+from backends.pytorch_cpu.kernels import Encoding, bounded, float_product, int8_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
 from backends.pytorch_cpu.kernels.float_product import IN_BLOCKS, FloatProduct, FloatWeights
 from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
@@ -49,7 +49,9 @@ def kernels(precision: str, product: Product) -> Iterator[Call]:
         yield from library_floats("fp32", *product)
         yield from our_float(*product, float_product.find())
         return
-    ours = list(our_int8(*product, int8_product.find())) if precision == "int8" else []
+    ours: list[Call] = []
+    if precision == "int8" and (found := int8_product.find()):
+        ours = [call for one in (found, found.of_bounded) for call in our_int8(*product, one)]
     yield from ours
     if precision == "bf16" or onednn.has_exact_int8():
         yield from LIBRARIES[precision](*product)
@@ -87,7 +89,8 @@ def our_int8(m: int, k: int, n: int, product: Int8Product | None) -> Iterator[Ca
     if product is None or not product.fits(k, n):
         return
     x = Encoding(BYTES, in_blocks=True).empty(m, k).values.random_(0, 128)
-    panels = product.panels(torch.randint(-127, 128, (n, k), dtype=torch.int8))
+    largest = bounded.largest(product.variant)
+    panels = product.panels(torch.randint(-largest, largest + 1, (n, k), dtype=torch.int8))
     weights = Int8Weights(panels, torch.full((n,), 2e-4), torch.randn(n))
     for output in (Encoding(BYTES, torch.full((n,), 20.0), 128 - BYTE_SHIFT, True), Encoding(torch.bfloat16)):
         to = output.empty(m, n)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backends.quantization.bounded_groups import Room
 from foundation.arrays import Float32, Int64
 
 _DAMPING = 0.05  # of the mean squared input, added to each input's: samples are few, and an input may always be 0
@@ -22,18 +23,20 @@ _GROUP = 2048  # inputs of a group at most
 _BLOCK = 64  # inputs between two updates of all that follow
 
 
-def compensated(weight: Float32, scale: Float32, inputs: Float32) -> npt.NDArray[np.int8]:
+def compensated(weight: Float32, scale: Float32, inputs: Float32, bounded: bool = False) -> npt.NDArray[np.int8]:
     """The steps of each weight, int8 [N, K], -127 to 127.
 
     Args:
         weight: float32 [N, K].
         scale: of a step, float32 [N].
         inputs: samples of what the weight is multiplied by, float32 [R, K].
+        bounded: whether groups of steps are to be (`bounded_groups`).
     """
     steps = np.empty(weight.shape, np.int8)
+    room = Room(*weight.shape[::-1]) if bounded else None
     for group in _groups(inputs):
         left = np.ascontiguousarray((weight[:, group] / scale[:, None]).T)  # [G, N], in steps
-        steps[:, group] = _round(left, _factor(inputs[:, group])).T
+        steps[:, group] = _round(left, _factor(inputs[:, group]), group, room).T
     return steps
 
 
@@ -44,8 +47,8 @@ def _groups(inputs: Float32) -> list[Int64]:
     return [order[first::count] for first in range(count)]
 
 
-def _round(left: Float32, factor: Float32) -> npt.NDArray[Any]:
-    """The steps of a group's weights [G, N]; `left` is what is still to be rounded, with errors taken up.
+def _round(left: Float32, factor: Float32, inputs: Int64, room: Room | None) -> npt.NDArray[Any]:
+    """The steps of the weights [G, N] of these inputs; `left` is what is still to be rounded, with errors taken up.
 
     A weight of 0 stays one: pruned models have products that skip them.
     """
@@ -54,7 +57,8 @@ def _round(left: Float32, factor: Float32) -> npt.NDArray[Any]:
         stop = min(start + _BLOCK, len(left))
         errors = np.empty((stop - start, left.shape[1]), np.float32)  # in units of the factor's rows
         for row in range(start, stop):
-            steps[row] = np.clip(np.rint(left[row]), -127, 127) * kept[row]
+            rounded = np.clip(np.rint(left[row]), -127, 127) * kept[row]
+            steps[row] = room.taken(inputs[row], rounded) if room else rounded
             errors[row - start] = (left[row] - steps[row]) / factor[row, row]
             left[row:stop] -= np.outer(factor[row, row:stop], errors[row - start])
         left[stop:] -= factor[start:stop, stop:].T @ errors

@@ -18,11 +18,13 @@ from backends.quantization import calibration, int8_model, qat_ranges
 from backends.quantization.calibration import CalibrationSettings
 from backends.quantization.engine_store import About, EngineBuilder, Progress, sources
 from backends.quantization.int8_model import QuantizedModel
+from foundation import cpu_info
 
 
 def settings(model: Model) -> dict[str, Any]:
     """Random weights are for speed alone: compensating their rounding would take minutes of a build for nothing."""
-    return asdict(CalibrationSettings(compensated=not model.is_random))
+    bounded = cpu_info.adds_bytes_in_16_bits()
+    return asdict(CalibrationSettings(compensated=not model.is_random, bounded=bounded))
 
 
 def _build(
@@ -59,6 +61,7 @@ MODEL_BY = (
 )
 _QUANTIZATION = (
     "attention_ranges",
+    "bounded_groups",
     "calibration",
     "compensated_rounding",
     "qat_ranges",

@@ -1,13 +1,17 @@
-"""What tests of matrix products and kernels share: outputs that hold something else before, and numbers of threads."""
+"""What tests of matrix products and kernels share: outputs that hold something else before, weights, threads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from backends.pytorch_cpu.kernels import Activation, Encoding
+from backends.quantization import bounded_groups
+from backends.quantization.int8_model import round_weight
 
 
 def poisoned(encoding: Encoding, tokens: int, width: int) -> Activation:
@@ -15,6 +19,13 @@ def poisoned(encoding: Encoding, tokens: int, width: int) -> Activation:
     to = encoding.empty(tokens, width)
     to.values.fill_(77)
     return to
+
+
+def bounded_steps(rng: np.random.Generator, outputs: int, inputs: int) -> npt.NDArray[np.int8]:
+    """Steps of a random weight with bounded groups, int8 [N, K], some of which are at their bounds."""
+    weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
+    scale = np.maximum(bounded_groups.least_scale(weight), np.abs(weight).max(1) / 127)
+    return round_weight(weight, scale)[0]
 
 
 @pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])

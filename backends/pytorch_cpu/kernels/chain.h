@@ -3,13 +3,17 @@
 // stored. For models with many narrow products, as MobileBERT, passes over memory would take longer than multiplying.
 //
 // Weights lie in panels of kPanel outputs. A product multiplies kUnit rows by a panel at a time, in AMX tiles, in VNNI's
-// vectors, or in AVX2's (word_products.h). It stores int32 sums that the epilogue reads back from the first-level cache.
+// vectors, or in AVX2's (word_products.h, byte_products.h). It stores int32 sums that the epilogue reads back from the first-level cache.
 #pragma once
 #include <algorithm>
 
 #include "activation.h"
 #include "tiles.h"
+#if defined(BOUNDED_GROUPS)
+#include "byte_products.h"
+#else
 #include "word_products.h"
+#endif
 
 enum StepKind : int32_t {
   kRelu = 0,      // bytes = round(relu(y) + zero point)
@@ -85,6 +89,22 @@ inline void multiply_unit(const uint8_t* x, int64_t inputs, const int8_t* panel,
   for (int r = 0; r < kUnit; r++) {
 #pragma GCC unroll 4
     for (int c = 0; c < kVectors; c++) store(to + r * kPanel + c * kWidth, sums[r][c]);
+  }
+}
+inline void begin_products() {}
+inline void end_products() {}
+#elif defined(BOUNDED_GROUPS)
+constexpr int64_t kUnit = 6, kPanel = 32;
+
+// Panels: [outputs / 32][2][inputs / 4][16][4].
+inline void multiply_unit(const uint8_t* x, int64_t inputs, const int8_t* panel, int32_t* to) {
+  constexpr int64_t kRows = kUnit / 2;  // whose sums stay in registers
+  for (int64_t half = 0; half < 2; half++) {
+    for (int64_t row = 0; row < kUnit; row += kRows) {
+      __m256i sums[kRows][2] = {};
+      add_products<kRows>(x + row * inputs, inputs, panel + half * 16 * inputs, inputs, sums);
+      store_sums<kRows>(sums, to + row * kPanel + half * 16, kPanel);
+    }
   }
 }
 inline void begin_products() {}

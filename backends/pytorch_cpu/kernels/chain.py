@@ -12,16 +12,17 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels import native
+from backends.pytorch_cpu.kernels import bounded, native
 from backends.pytorch_cpu.kernels.base import Activation
 from foundation import native_library
 
 _TILES = {  # of a panel: how many at a time, outputs, inputs, and how many inputs lie end to end; the fastest first
     "amx": (2, 16, 64, 4),
     "avx512vnni": (1, 64, 4, 4),
+    "avx2bounded": (1, 16, 4, 4),
     "avx2": (1, 16, 2, 2),
 }
-VARIANTS = tuple(_TILES)
+VARIANTS = tuple(one for one in _TILES if one not in bounded.VARIANTS.values())  # that take any weight
 RELU, NARROW, STREAM, WIDE = range(4)  # StepKind of chain.h
 _HEAD_MULTIPLE = 32  # of attention's operands
 _INPUTS_MULTIPLE, _OUTPUTS_MULTIPLE = 64, 64
@@ -70,6 +71,7 @@ class Chain:
     """Steps as the library reads them; it keeps their tensors alive."""
 
     def __init__(self, kernels: ChainKernels, steps: Sequence[Step]) -> None:
+        kernels = kernels.for_weights([one.weight for one in steps])
         self._library = kernels.library
         self._tensors = [(kernels.panels(one.weight), *one[2:6]) for one in steps]
         self._steps = (_StepStruct * len(steps))()
@@ -105,8 +107,18 @@ class ChainKernels:
         """True if attention takes heads of this size."""
         return not size % _HEAD_MULTIPLE
 
+    def for_weights(self, weights: Sequence[Tensor]) -> ChainKernels:
+        """The faster of these for all weights, int8 [N, K]: itself, or one that takes bounded groups alone."""
+        faster = bounded.find(self.name, load)
+        return faster if faster and bounded.takes(*weights) else self
+
     def panels(self, weight: Tensor) -> Tensor:
-        """int8 [N, K] as `multiply_unit` reads it: [N / (t n), K / d, t, d / k, n, k], n outputs × d inputs a tile."""
+        """int8 [N, K] as `multiply_unit` reads it: [N / (t n), K / d, t, d / k, n, k], n outputs × d inputs a tile.
+
+        Raises:
+            ValueError: this library takes bounded groups alone, and these are not.
+        """
+        bounded.check(self.name, weight)
         (outputs, inputs), (t, n, d, k) = weight.shape, _TILES[self.name]
         tiles = weight.reshape(outputs // (t * n), t, n, inputs // d, d // k, k)
         return tiles.permute(0, 3, 1, 4, 2, 5).contiguous()

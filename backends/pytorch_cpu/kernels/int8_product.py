@@ -1,7 +1,8 @@
 """The int8 matrix product in AMX tiles, AVX-512, AVX2 or ARM's vectors, in C++; and its twin in PyTorch.
 
 Where it runs, it replaces oneDNN's: GELU and the rounding to the next product's bytes are where the sums are stored.
-On x86 without VNNI, oneDNN's sums are wrong (`onednn.has_exact_int8`).
+On x86 without VNNI, oneDNN's sums are wrong (`onednn.has_exact_int8`). Of weights with bounded groups, AVX2 has a
+faster product.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional as F
 
-from backends.pytorch_cpu.kernels import base, native, reference, residual_stream
+from backends.pytorch_cpu.kernels import base, bounded, native, reference, residual_stream
 from backends.pytorch_cpu.kernels.base import Activation, Encoding
 from foundation import native_library
 
 _OPERANDS = {  # outputs and inputs of the weight that one operand holds; the fastest first
     "amx": (16, 4),
     "avx512vnni": (16, 4),
+    "avx2bounded": (16, 4),
     "avx2": (8, 2),
     "i8mm": (2, 8),
     "dotprod": (2, 8),
 }
-VARIANTS = tuple(_OPERANDS)
+VARIANTS = tuple(one for one in _OPERANDS if one not in bounded.VARIANTS.values())  # that take any weight
 _X = (native.ActivationStruct, *[ctypes.c_int64] * 3)  # x, then rows, K and N
 _IN_BLOCKS = Encoding(base.BYTES, in_blocks=True)
 _FUNCTIONS = {
@@ -57,8 +59,23 @@ class Int8Product:
         """True if panels divide both sizes."""
         return not (inputs % self.library.inputs_multiple() or outputs % self.library.outputs_multiple())
 
+    @property
+    def of_bounded(self) -> Int8Product | None:
+        """A faster one for weights with bounded groups alone, which takes the same inputs; None if there is none."""
+        return bounded.find(self.variant, load)
+
+    def for_weight(self, weight: Tensor) -> Int8Product:
+        """The faster of these for int8 [N, K]."""
+        faster = self.of_bounded
+        return faster if faster and bounded.takes(weight) else self
+
     def panels(self, weight: Tensor) -> Tensor:
-        """int8 [N, K] as the product reads it: [N / 32, K / 64, 2, 64 / k, 16 / n, n, k], operands of n × k."""
+        """int8 [N, K] as the product reads it: [N / 32, K / 64, 2, 64 / k, 16 / n, n, k], operands of n × k.
+
+        Raises:
+            ValueError: this product takes bounded groups alone, and these are not.
+        """
+        bounded.check(self.variant, weight)
         (outputs, inputs), (n, k) = weight.shape, _OPERANDS[self.variant]
         halves = weight.reshape(outputs // 32, 2, 16 // n, n, inputs // 64, 64 // k, k)
         return halves.permute(0, 4, 1, 5, 2, 3, 6).contiguous()

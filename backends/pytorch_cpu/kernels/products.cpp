@@ -27,6 +27,8 @@ const char* built_from() { return BUILT_FROM; }
 int64_t peak_loop(int64_t rounds) { return run_tiles(rounds); }
 #elif defined(__ARM_FEATURE_DOTPROD)
 int64_t peak_loop(int64_t rounds) { return run_rows(rounds); }
+#elif defined(BOUNDED_GROUPS)
+int64_t peak_loop(int64_t rounds) { return run_bytes(rounds); }
 #elif !defined(__AVX512F__)
 int64_t peak_loop(int64_t rounds) { return run_words(rounds); }
 #endif

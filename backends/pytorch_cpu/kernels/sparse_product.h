@@ -12,6 +12,9 @@
 #include <algorithm>
 
 #include "activation.h"
+#if defined(BOUNDED_GROUPS)
+#include "byte_products.h"
+#endif
 #include "gelu.h"
 
 // Outputs are divided into chunks, which are stored at once, inputs into parts. In each, a form's groups of outputs are
@@ -36,6 +39,8 @@ inline Int32s dot(Int32s sums, Int32s x, int32_t weight) {
   return (Int32s)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)x, _mm256_set1_epi32(weight));
 #elif defined(__ARM_FEATURE_DOTPROD)
   return (Int32s)vdotq_s32((int32x4_t)sums, (int8x16_t)x, (int8x16_t)vdupq_n_s32(weight));
+#elif defined(BOUNDED_GROUPS)
+  return (Int32s)add_words((__m256i)sums, multiply_bytes((__m256i)x, _mm256_set1_epi32(weight)));
 #elif defined(__AVX2__)  // each byte is widened to 16 bits, since products of bytes would saturate
   const __m256i bytes = (__m256i)x, weights = _mm256_set1_epi32(weight);
   const __m256i even = _mm256_madd_epi16(_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels import native
+from backends.pytorch_cpu.kernels import bounded, native
 from backends.pytorch_cpu.kernels.base import Activation
 from foundation import native_library
 from foundation.arrays import Int64
@@ -68,8 +68,26 @@ class SparseProduct:
     def __init__(self, name: str, library: ctypes.CDLL) -> None:
         self.name, self._library = name, library
 
+    @property
+    def of_bounded(self) -> SparseProduct | None:
+        """A faster one for blocks of inputs with bounded groups; None if there is none.
+
+        It takes no blocks of outputs, in which inputs meet others than those of their groups.
+        """
+        return bounded.find(self.name, load)
+
+    def for_weight(self, weight: npt.NDArray[np.int8], of_outputs: bool = False) -> SparseProduct:
+        """The faster of these for int8 [N, K]."""
+        faster = None if of_outputs else self.of_bounded
+        return faster if faster and bounded.takes(torch.from_numpy(weight)) else self
+
     def layout(self, weight: npt.NDArray[np.int8], of_outputs: bool = False) -> SparseLayout:
-        """int8 [N, K] as the product reads it, in blocks of inputs or of outputs."""
+        """int8 [N, K] as the product reads it, in blocks of inputs or of outputs.
+
+        Raises:
+            ValueError: this product takes blocks of inputs with bounded groups alone, and these are not.
+        """
+        bounded.check(self.name, torch.from_numpy(weight), of_outputs)
         tokens = self._library.panel_tokens(of_outputs)
         chunk = min(_CHUNK if torch.get_num_threads() == 1 else _SHARED_CHUNK, -(-len(weight) // _SPAN) * _SPAN)
         if of_outputs:

@@ -1,4 +1,4 @@
-// What the blocks of sums in x86's vectors share: vector_blocks.h, word_blocks.h.
+// What the blocks of sums in x86's vectors share: vector_blocks.h, word_blocks.h, byte_blocks.h.
 #pragma once
 #include "panels.h"
 

@@ -13,11 +13,7 @@ template <int kCount>
 inline void multiply_half(const uint16_t* x, const int8_t* panel, int64_t steps, const int32_t* previous, int32_t* sums,
                           Fetch& next, Fetch& y) {
   __m256i found[kCount][2] = {};
-  if (previous) {
-#pragma GCC unroll 6
-    for (int r = 0; r < kCount; r++)
-      for (int i = 0; i < 2; i++) found[r][i] = load<__m256i>(sums_at(previous, r, i * 8));
-  }
+  if (previous) load_sums<kCount>(previous, kPanel, found);
   for (; steps > 0; steps--, x += kCount * kDepth, panel += 2 * kTileBytes) {
     next.advance();
     y.advance();

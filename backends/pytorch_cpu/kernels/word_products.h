@@ -5,7 +5,7 @@
 // widened before, the weight's bytes as they are loaded. Two inputs of a row are broadcast to both vectors of 16
 // outputs, so that 6 × 2 sums, the weight and two operands fill the 16 registers.
 #pragma once
-#include "simd.h"
+#include "half_rows.h"
 
 inline __m256i widened(const uint8_t* x) { return _mm256_cvtepu8_epi16(load<__m128i>(x)); }
 inline __m256i widened(const int8_t* x) { return _mm256_cvtepi8_epi16(load<__m128i>(x)); }
@@ -27,11 +27,4 @@ inline void add_products(const uint16_t* x, int64_t stride, const int8_t* weight
       sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_madd_epi16(row, second));
     }
   }
-}
-
-template <int kCount>
-inline void store_sums(const __m256i (&sums)[kCount][2], int32_t* to, int64_t stride) {
-#pragma GCC unroll 6
-  for (int r = 0; r < kCount; r++)
-    for (int i = 0; i < 2; i++) store(to + r * stride + i * 8, sums[r][i]);
 }

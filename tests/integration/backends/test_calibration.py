@@ -21,6 +21,7 @@ from backends.onnxruntime_cpu.session import open_built
 from backends.pytorch_cpu.kernels import CpuKernels, best, int8_product, native
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
 from backends.pytorch_cpu.packed_bert import from_engine
+from backends.quantization.bounded_groups import is_bounded
 from backends.quantization.calibration import RANGES, CalibrationSettings, calibrate, observe, quantize
 from backends.quantization.int8_model import QuantizedModel
 from benchmarks import outlier_model
@@ -66,6 +67,33 @@ def test_every_calibration_stays_near_the_float_model(
     assert np.abs(infer(model, batch) - expected).mean() < 0.1 * np.abs(expected).mean()
     for layer in range(SMALL.num_hidden_layers):
         assert model.linear(layer, "qkv").weight.min() >= -127
+
+
+@pytest.mark.parametrize("compensated", [False, True])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_bounded_groups_stay_near_the_float_model(
+    tensors: dict[str, np.ndarray], samples: list[Batch], compensated: bool, per_channel: bool
+) -> None:
+    free = replace(SETTINGS, compensated=compensated, per_channel=per_channel)
+    models = [calibrate(SMALL, tensors, samples, one, 1) for one in (replace(free, bounded=True), free)]
+    places = [(layer, name) for layer in range(SMALL.num_hidden_layers) for name in SMALL.linears()]
+    assert [all(is_bounded(model.linear(*place).weight) for place in places) for model in models] == [True, False]
+    batch = random_batch([40, 70], seed=99)
+    expected = infer_float(SMALL, tensors, batch)
+    errors = [np.abs(infer(model, batch) - expected).mean() for model in models]
+    assert errors[0] < 2 * errors[1] < 0.1 * np.abs(expected).mean()
+
+
+def test_a_weight_whose_bounds_would_cost_answers_has_none(
+    tensors: dict[str, np.ndarray], samples: list[Batch]
+) -> None:
+    """Four inputs of a group have weights that are larger than all others."""
+    name = "bert.encoder.layer.0.intermediate.dense.weight"
+    large = tensors[name].copy()
+    large[:, [0, 1, 4, 5]] = 6 * np.abs(large).max()
+    model = calibrate(SMALL, tensors | {name: large}, samples, replace(SETTINGS, bounded=True), 1)
+    found = {name: is_bounded(model.linear(0, name).weight) for name in SMALL.linears()}
+    assert found == {"qkv": True, "attention_output": True, "ffn_inner": False, "ffn_output": True}
 
 
 def test_the_same_samples_give_the_same_model(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
@@ -131,10 +159,12 @@ def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> No
     def agreement(run: Run) -> float:
         return float((answers(run, trial) == expected).all(1).mean())
 
-    ours, naive = (quantize(GEOMETRY, tensors, sites, settings) for settings in (SETTINGS, NAIVE))
+    settings = (SETTINGS, replace(SETTINGS, bounded=True), NAIVE)
+    ours, in_bounds, naive = (quantize(GEOMETRY, tensors, sites, one) for one in settings)
     assert agreement(onnxruntime(build_int8(ours))) >= 0.99
     kernels, product = best(GEOMETRY.hidden_size, GEOMETRY.head_size), int8_product.find()
     assert agreement(pytorch(ours, product, kernels)) >= 0.99
+    assert agreement(pytorch(in_bounds, product, kernels)) >= 0.99
     if product and (library := native.load("avx512vnni")):
         assert agreement(pytorch(ours, None, native.NativeKernels("avx512vnni", library))) >= 0.99
     assert agreement(onnxruntime(build_int8(naive))) < 0.97

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from products import poisoned
+from products import bounded_steps, poisoned
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels import Activation, Encoding, int8_product
+from backends.pytorch_cpu.kernels import Activation, Encoding, bounded, int8_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES, by_row
 from backends.pytorch_cpu.kernels.int8_product import VARIANTS, Int8Product, Int8Weights
 
@@ -19,7 +20,7 @@ IN_BLOCKS = Encoding(BYTES, in_blocks=True)
 GELU_ERROR = 2e-4  # of the polynomial
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(params=[*VARIANTS, *bounded.VARIANTS.values()])
 def product(request: pytest.FixtureRequest) -> Int8Product:
     found = int8_product.load(request.param)
     if found is None:
@@ -27,13 +28,18 @@ def product(request: pytest.FixtureRequest) -> Int8Product:
     return found
 
 
-def random_weights(outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A weight of all bytes but -128, a scale for outputs of a few units, an offset."""
+def random_weights(outputs: int, inputs: int, variant: str) -> tuple[Tensor, Tensor, Tensor]:
+    """A weight of all bytes but -128 that the variant takes, a scale for outputs of a few units, an offset."""
     rng = np.random.default_rng(inputs)
-    weight = torch.from_numpy(rng.integers(-127, 128, (outputs, inputs), dtype=np.int8))
+    bytes_of = bounded_steps if variant in bounded.VARIANTS.values() else any_steps
+    weight = torch.from_numpy(bytes_of(rng, outputs, inputs))
     scale = torch.from_numpy(rng.uniform(1, 2, outputs).astype(np.float32)) / (8000 * inputs**0.5)
     zero_point = weight.double().sum(1) * (128 - BYTE_SHIFT) * scale.double()
     return weight, scale, (torch.from_numpy(rng.standard_normal(outputs)) - zero_point).float()
+
+
+def any_steps(rng: np.random.Generator, outputs: int, inputs: int) -> npt.NDArray[np.int8]:
+    return rng.integers(-127, 128, (outputs, inputs), dtype=np.int8)
 
 
 @pytest.mark.usefixtures("threads")
@@ -44,7 +50,7 @@ def random_weights(outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
 def test_a_product_is_its_twin(
     product: Int8Product, rows: int, inputs: int, encoding: Encoding, in_blocks: bool, gelu: bool
 ) -> None:
-    weight, scale, offset = random_weights(OUTPUTS, inputs)
+    weight, scale, offset = random_weights(OUTPUTS, inputs, product.variant)
     x = IN_BLOCKS.empty(rows, inputs).values
     x[:] = torch.from_numpy(np.random.default_rng(rows).integers(0, 256, x.shape, dtype=np.uint8)).view(BYTES)
     found, exact = (
@@ -78,12 +84,32 @@ def test_nothing_is_written_beyond_the_last_row(product: Int8Product) -> None:
     assert (memory[:13] == 64).all() and (memory[13:] == 77).all()
 
 
-def test_the_largest_sums_are_exact(product: Int8Product) -> None:
-    largest, weight = 255 - BYTE_SHIFT, torch.full((32, 4096), -127, dtype=torch.int8)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_sums_are_exact(product: Int8Product, sign: int) -> None:
+    largest, steps = 255 - BYTE_SHIFT, torch.full((8,), 127, dtype=torch.int8)
+    if product.variant in bounded.VARIANTS.values():
+        steps = torch.tensor([127, 1, 64, 0, 0, 0, 64, 0], dtype=torch.int8)
+    weight = (sign * steps).repeat(32, 512)
     x = IN_BLOCKS.empty(33, 4096).values.fill_(largest)
     found = FLOAT.empty(33, 32)
     product(x, Int8Weights(product.panels(weight), torch.ones(32), torch.zeros(32)), False, found)
-    assert set(found.values.flatten().tolist()) == {-127.0 * 4096 * largest}
+    assert set(found.values.flatten().tolist()) == {float(sign * steps.sum() * 512 * largest)}
+
+
+@pytest.mark.parametrize("variant", bounded.VARIANTS)
+def test_a_weight_gets_the_faster_product_only_if_its_sums_are_right_there(variant: str) -> None:
+    product = int8_product.load(variant)
+    faster = product and product.of_bounded
+    if product is None or faster is None:
+        pytest.skip(f"not built, or this machine has no {variant}")
+    within = torch.full((32, 64), 32, dtype=torch.int8)
+    beyond = within.clone()
+    beyond[31, 63] = 33
+    assert product.for_weight(within).variant == bounded.VARIANTS[variant]
+    assert product.for_weight(beyond) is product
+    faster.panels(within)
+    with pytest.raises(ValueError, match=r"bounded groups for avx2bounded"):
+        faster.panels(beyond)
 
 
 def test_sizes_that_panels_do_not_divide_are_left_to_onednn(product: Int8Product) -> None:

@@ -28,7 +28,8 @@ from backends.errors import BackendError
 from backends.pytorch_cpu import packed_mobilebert
 from backends.pytorch_cpu.backend import Run
 from backends.pytorch_cpu.chained_mobilebert import ChainedMobileBert
-from backends.pytorch_cpu.kernels import CpuKernels, best, chain
+from backends.pytorch_cpu.kernels import CpuKernels, best, bounded, chain
+from backends.pytorch_cpu.linear import as_tensor
 from backends.quantization import calibration
 from backends.quantization.calibration import CalibrationSettings
 from backends.quantization.int8_model import QuantizedModel, write_engine
@@ -51,9 +52,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return find_model(str(write_model(tmp_path_factory.mktemp("mobilebert"), TINY, TENSORS)))
 
 
-def calibrated(config: MobileBertConfig) -> QuantizedModel:
+def calibrated(config: MobileBertConfig, in_bounds: bool = False) -> QuantizedModel:
+    settings = CalibrationSettings(rows=200, bounded=in_bounds)
     samples = [random_batch([length], seed=length, vocab_size=TINY.vocab_size) for length in (50, 200)]
-    return calibration.calibrate(config, TENSORS, samples, CalibrationSettings(rows=200), 1)
+    return calibration.calibrate(config, TENSORS, samples, settings, 1)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,20 @@ def test_int8_is_its_numpy_twin(quantized: QuantizedModel, variant: str, lengths
     assert difference(found, exact) < 1.2 * difference(twin, exact) < 0.03
 
 
+@pytest.mark.parametrize("variant", bounded.VARIANTS)
+@torch.inference_mode()
+def test_bounded_weights_give_the_same_answers_by_a_faster_chain(variant: str) -> None:
+    engine, kernels = calibrated(TINY, in_bounds=True), chain.load(variant)
+    if kernels is None:
+        pytest.skip(f"{variant} was not built, or does not run here")
+    weights = [as_tensor(engine.linear(layer, name).weight) for layer in range(2) for name in TINY.linears()]
+    assert kernels.for_weights(weights).name == bounded.VARIANTS[variant]
+    assert kernels.for_weights([*weights, torch.full((64, 64), 33, dtype=torch.int8)]) is kernels
+    found = run(engine, best(TINY.hidden_size, TINY.head_size), variant)(BATCH).numpy()
+    assert difference(found, numpy_reference.infer(engine, BATCH)) < 0.02
+    assert difference(found, EXACT) < 0.03
+
+
 @pytest.mark.parametrize("variant", CHAINS)
 @torch.inference_mode()
 def test_heads_wider_than_a_cache_line(variant: str) -> None:
@@ -123,17 +139,21 @@ def test_heads_wider_than_a_cache_line(variant: str) -> None:
     assert difference(found, numpy_reference.infer(engine, BATCH)) < 0.02
 
 
+LARGEST = {"of two products, which 16 bits do not hold": [1] * 8, "of bounded groups": [1, 0, 0, 1, 0, 0, 0, 0]}
+
+
 @pytest.mark.parametrize("variant", chain.VARIANTS)
-def test_the_largest_sums_of_a_chain_are_exact(variant: str) -> None:
-    """Two products of bytes do not fit in 16 bits."""
+@pytest.mark.parametrize("pattern", LARGEST.values(), ids=LARGEST)
+def test_the_largest_sums_of_a_chain_are_exact(variant: str, pattern: list[int]) -> None:
     kernels = chain.load(variant)
     if kernels is None:
         pytest.skip(f"{variant} was not built, or does not run here")
-    weight = torch.tensor([127, -128], dtype=torch.int8).repeat(32)
-    scale, offset = 1 / (512 * weight.float().abs()), torch.zeros(64)
+    steps = torch.tensor([127, -128], dtype=torch.int8).repeat(32)
+    weight = steps[:, None] * torch.tensor(pattern, dtype=torch.int8).repeat(64)
+    scale, offset = 1 / (64 * sum(pattern) * steps.float().abs()), torch.zeros(64)
     rows = kernels.rows_multiple
     stream, wide = torch.zeros(rows, 64), torch.zeros(rows, 64, dtype=torch.bfloat16)
-    step = chain.Step(chain.WIDE, weight[:, None].repeat(1, 512), scale, offset)
+    step = chain.Step(chain.WIDE, weight, scale, offset)
     chain.Chain(kernels, [step])(torch.full((rows, 512), 255, dtype=torch.uint8), stream, wide, 64)
     torch.testing.assert_close(wide.float(), torch.tensor([255.0, -255.0]).repeat(rows, 32), rtol=0, atol=0)
 

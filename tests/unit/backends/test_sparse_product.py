@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from products import bounded_steps
 from torch import Tensor
 
-from backends.pytorch_cpu.kernels import Activation, Encoding, int8_product, sparse_product
+from backends.pytorch_cpu.kernels import Activation, Encoding, bounded, int8_product, sparse_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
 from backends.pytorch_cpu.kernels.int8_product import Int8Weights
 from backends.pytorch_cpu.kernels.sparse_product import SparseProduct, SparseWeights
@@ -20,7 +21,7 @@ BFLOAT16, FLOAT = Encoding(torch.bfloat16), Encoding(torch.float32)
 GELU_ERROR = 2e-4  # of the polynomial
 
 
-@pytest.fixture(params=sparse_product.VARIANTS)
+@pytest.fixture(params=[*sparse_product.VARIANTS, *bounded.VARIANTS.values()])
 def product(request: pytest.FixtureRequest) -> SparseProduct:
     found = sparse_product.load(request.param)
     if found is None:
@@ -29,14 +30,24 @@ def product(request: pytest.FixtureRequest) -> SparseProduct:
 
 
 @pytest.fixture(params=[False, True], ids=["of-inputs", "of-outputs"])
-def of_outputs(request: pytest.FixtureRequest) -> bool:
+def of_outputs(request: pytest.FixtureRequest, product: SparseProduct) -> bool:
+    if request.param and takes_bounded_alone(product):
+        pytest.skip(f"{product.name} takes no blocks of outputs")
     return bool(request.param)
 
 
-def random_weights(outputs: int, inputs: int, zeros: float, of_outputs: bool) -> tuple[Tensor, Tensor, Tensor]:
+def takes_bounded_alone(product: SparseProduct) -> bool:
+    return product.name in bounded.VARIANTS.values()
+
+
+def random_weights(
+    outputs: int, inputs: int, zeros: float, of_outputs: bool, in_bounds: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """A weight of all bytes but -128 with this share of zero blocks, a scale for outputs of a few units, an offset."""
     rng = np.random.default_rng(inputs)
     weight = rng.integers(-127, 128, (outputs, inputs), dtype=np.int8)
+    if in_bounds:
+        weight = bounded_steps(rng, outputs, inputs)
     rows, columns = (4, 1) if of_outputs else (1, 4)
     blocks = rng.random((-(-outputs // rows), -(-inputs // columns))) < zeros
     weight[blocks.repeat(rows, 0).repeat(columns, 1)[:outputs, :inputs]] = 0
@@ -81,7 +92,8 @@ SHAPES = [(1, 64, 32), (63, 130, 17), (64, 256, 128), (65, 1030, 129), (193, 204
 def test_the_product_is_its_twin(
     product: SparseProduct, of_outputs: bool, tokens: int, inputs: int, outputs: int, encoding: Encoding, gelu: bool
 ) -> None:
-    parameters, x = random_weights(outputs, inputs, 0.8, of_outputs), random_input(tokens, inputs)
+    in_bounds = takes_bounded_alone(product)
+    parameters, x = random_weights(outputs, inputs, 0.8, of_outputs, in_bounds), random_input(tokens, inputs)
     found, exact = poisoned(encoding, tokens, outputs), poisoned(FLOAT, tokens, outputs)
     run(product, x, parameters, of_outputs, gelu, found)
     int8_product.plain(x, *parameters, gelu, exact)
@@ -102,7 +114,7 @@ def test_the_product_is_its_twin(
 def test_any_share_of_zeros_gives_the_same_sums(
     product: SparseProduct, of_outputs: bool, threads: int, zeros: float, inputs: int
 ) -> None:
-    weight, *_ = random_weights(300, inputs, zeros, of_outputs)
+    weight, *_ = random_weights(300, inputs, zeros, of_outputs, takes_bounded_alone(product))
     x, found = random_input(97, inputs), poisoned(FLOAT, 97, 300)
     run(product, x, (weight, torch.ones(300), torch.zeros(300)), of_outputs, False, found)
     assert torch.equal(found.values, (x.int() @ weight.int().T).float())
@@ -114,7 +126,8 @@ def test_any_share_of_zeros_gives_the_same_sums(
 def test_panels_hand_on_what_rows_do(
     product: SparseProduct, threads: int, tokens: int, channels: int, gelu: bool
 ) -> None:
-    first, second = (random_weights(*shape, 0.8, of_outputs=False) for shape in ((channels, 130), (17, channels)))
+    shapes, in_bounds = ((channels, 130), (17, channels)), takes_bounded_alone(product)
+    first, second = (random_weights(*shape, 0.8, of_outputs=False, in_bounds=in_bounds) for shape in shapes)
     rows = Encoding(BYTES, torch.linspace(2, 4, channels), 30 - BYTE_SHIFT)
     answers = []
     for encoding in (rows, rows._replace(panel_tokens=product.panel_tokens)):
@@ -128,11 +141,25 @@ def test_panels_hand_on_what_rows_do(
 
 
 def test_the_largest_sums_are_exact(product: SparseProduct, of_outputs: bool) -> None:
-    largest, weight = 255 - BYTE_SHIFT, torch.full((32, 4096), -127, dtype=torch.int8)
+    pair = [-127, -1] if takes_bounded_alone(product) else [-127, -127]
+    largest, weight = 255 - BYTE_SHIFT, torch.tensor([*pair, *pair, 0, 0, 0, 0], dtype=torch.int8).repeat(32, 512)
     x = torch.full((5, 4096), largest, dtype=BYTES)
     found = poisoned(FLOAT, 5, 32)
     run(product, x, (weight, torch.ones(32), torch.zeros(32)), of_outputs, False, found)
-    assert set(found.values.flatten().tolist()) == {-127.0 * 4096 * largest}
+    assert set(found.values.flatten().tolist()) == {float(sum(pair) * 1024 * largest)}
+
+
+@pytest.mark.parametrize("variant", bounded.VARIANTS)
+def test_a_weight_gets_the_faster_product_only_if_its_sums_are_right_there(variant: str) -> None:
+    product, faster = sparse_product.load(variant), sparse_product.load(bounded.VARIANTS[variant])
+    if product is None or faster is None:
+        pytest.skip(f"not built, or this machine has no {variant}")
+    within, beyond = np.full((64, 64), 32, np.int8), np.full((64, 64), 33, np.int8)
+    assert product.for_weight(within) is faster and product.for_weight(beyond) is product
+    assert product.for_weight(within, of_outputs=True) is product
+    for weight, of_outputs in ((beyond, False), (within, True)):
+        with pytest.raises(ValueError, match=r"bounded groups for avx2bounded"):
+            faster.layout(weight, of_outputs)
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])
