@@ -131,7 +131,7 @@ def _load(variant: Variant) -> PackedBert:
     settings = CalibrationSettings(
         int8_attention=variant.attention == "int8",
         compensated=False,
-        bounded=ours is not None and ours.variant in bounded.VARIANTS.values(),
+        bounded=ours is not None and bounded.is_bounded(ours.variant),
     )
     engine = calibration.calibrate(config, tensors, samples, settings, torch.get_num_threads())
     bert = packed_bert.from_engine(engine, variant.kernels, ours, sparse_product.find())

@@ -58,6 +58,7 @@ WAYS = {
     "percentile 99.99, best alpha": replace(NEAREST, ranges="percentile"),
     "least error, best alpha": NEAREST,
     "least error, best alpha, compensated (default)": DEFAULT,
+    "the same with bounded groups (default without VNNI)": replace(DEFAULT, bounded=True),
 }
 
 

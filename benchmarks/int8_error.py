@@ -6,6 +6,7 @@ token, to show what that would gain. Errors are relative to the deviation of fp3
 
     python -m benchmarks.int8_error --model DIR --dataset dev-v1.1.json --samples 64
     python -m benchmarks.int8_error --model DIR --dataset dev-v1.1.json --layers      # each layer alone, too
+    python -m benchmarks.int8_error --model DIR --dataset dev-v1.1.json --bounded     # as on x86 without VNNI
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _case(fold: Fold, options: argparse.Namespace) -> Case:
     tensors, cache_dir = read_tensors(model), options.cache_dir.expanduser()
     data = fold.data(cache_dir)
     calibration = _samples(data.sibling(fold.trained_on).features, None)
-    settings = replace(CalibrationSettings(), compensated=not options.nearest)
+    settings = replace(CalibrationSettings(), compensated=not options.nearest, bounded=options.bounded)
     quantized = calibrate(config, tensors, calibration, settings, options.threads)
     tried = _samples(data.features, options.samples)
     together = Batch.of([(one.input_ids, one.token_type_ids) for one in tried])
@@ -169,6 +170,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     real_weights.add_flags(parser)
     parser.add_argument("--samples", type=int, default=64, help="to try (default: %(default)s)")
     parser.add_argument("--layers", action="store_true", help="each layer alone, too")
+    parser.add_argument("--bounded", action="store_true", help="weights with bounded groups, as without VNNI")
     parser.add_argument("--nearest", action="store_true", help="weights rounded to nearest, without compensation")
     return parser.parse_args(argv)
 

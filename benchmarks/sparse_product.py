@@ -119,6 +119,8 @@ def main() -> None:
     parser.add_argument("--vnni", action="store_true", help="oneDNN without AMX")
     parser.add_argument("--kernels", choices=VARIANTS, help="(default: the fastest that run here)")
     options = parser.parse_args()
+    if options.kernels and bounded.is_bounded(options.kernels) and options.pattern != "block4":
+        parser.error(f"argument --kernels: expected kernels for {options.pattern}, found {options.kernels}")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.core})
     if options.vnni:

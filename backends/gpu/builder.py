@@ -129,7 +129,7 @@ _LINEARS = {INT8: _int8, FP8: _fp8}
 
 
 def _settings(model: Model) -> dict[str, Any]:
-    return {**int8_builder.settings(model), "fp8_room": _HEADROOM}
+    return {**int8_builder.settings(model), "bounded": False, "fp8_room": _HEADROOM}  # whatever the host is
 
 
 BUILDER = EngineBuilder(

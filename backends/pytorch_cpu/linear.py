@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.pytorch_cpu import onednn, sparse_trial, weight_zeros
-from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, reference, sparse_product
+from backends.pytorch_cpu.kernels import Activation, CpuKernels, Encoding, bounded, reference, sparse_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES, LINE_BYTES
 from backends.pytorch_cpu.kernels.float_product import IN_BLOCKS, FloatProduct, FloatWeights
 from backends.pytorch_cpu.kernels.int8_product import Int8Product, Int8Weights
@@ -131,9 +131,9 @@ class Int8OwnLinear:
 
     def __init__(self, product: Int8Product, linear: QuantizedLinear, output: Encoding, gelu: bool = False) -> None:
         self.input_encoding, self.outputs = input_encoding(linear)._replace(in_blocks=True), len(linear.bias)
-        weight = as_tensor(linear.weight)
-        self._product, self._output, self._gelu = product.for_weight(weight), output, gelu
-        self._weights = Int8Weights(self._product.panels(weight), *_scale_and_offset(linear))
+        self._output, self._gelu = output, gelu
+        self._product, panels = product.laid_out(as_tensor(linear.weight))
+        self._weights = Int8Weights(panels, *_scale_and_offset(linear))
 
     def __call__(self, x: Tensor) -> Tensor:
         to = self._output.empty(x.shape[1], self.outputs)
@@ -179,8 +179,9 @@ class Int8SparseLinear:
         of_outputs: bool = False,
     ) -> None:
         self.input_encoding, self.outputs = input_encoding(linear), len(linear.bias)
-        self._product, self._output, self._gelu = product.for_weight(linear.weight, of_outputs), output, gelu
-        self._weights = SparseWeights(self._product.layout(linear.weight, of_outputs), *_scale_and_offset(linear))
+        self._output, self._gelu = output, gelu
+        self._product, layout = product.laid_out(linear.weight, of_outputs)
+        self._weights = SparseWeights(layout, *_scale_and_offset(linear))
         self.skipped = linear.weight.size - sparse_product.kept(linear.weight, of_outputs)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -251,7 +252,9 @@ def int8_linear(
         return dense()
     skipping = partial(Int8SparseLinear, sparse, linear, own_output or output, gelu, zeros.of_outputs)
     twentieths = round(20 * zeros.blocks)
-    case = sparse_trial.Case(outputs, inputs, twentieths, zeros.of_outputs, output.dtype, gelu, torch.get_num_threads())
+    in_bounds = sparse.of_bounded is not None and bounded.takes(as_tensor(linear.weight))
+    what = twentieths, zeros.of_outputs, in_bounds
+    case = sparse_trial.Case(outputs, inputs, *what, output.dtype, gelu, torch.get_num_threads())
     return skipping() if sparse_trial.is_faster(case, skipping, dense) else dense()
 
 

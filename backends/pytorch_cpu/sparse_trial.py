@@ -32,6 +32,7 @@ class Case(NamedTuple):
     inputs: int
     twentieths: int  # zero blocks
     of_outputs: bool  # what the blocks are
+    bounded: bool  # the weight's groups, for which products may be faster
     dtype: torch.dtype  # of the output
     gelu: bool
     threads: int

@@ -31,21 +31,24 @@ def is_bounded(weight: npt.NDArray[np.int8]) -> bool:
     """True if all groups of int8 [N, K] are."""
     bits: npt.NDArray[np.uint8] = np.minimum(weight, 0).view(np.uint8)
     signs = np.maximum(weight, 0).view(np.uint8), np.negative(bits)  # of -128, too, the magnitude
-    return all(int(_sums(one, np.uint16).max(initial=0)) <= MOST for one in signs)
+    return all(int(_sums(one, np.uint16).max()) <= MOST for one in signs)
 
 
 def least_scale(weight: Float32) -> Float32:
-    """The smallest scale of a step, float32 [N], with which [N, K], rounded to nearest, is bounded."""
-    signs = (_sums(np.maximum(one, 0), np.float32).max(1, initial=0) for one in (weight, -weight))
+    """A scale of a step, float32 [N], with which [N, K] is sure to be bounded, rounded to nearest; all are 127 at most.
+
+    It is the smallest for which that follows from the groups' sums.
+    """
+    signs = (_sums(np.maximum(one, 0), np.float32).max(1) for one in (weight, -weight))
     found: Float32 = np.maximum(*signs) / np.float32(MOST - _ROUNDED_UP)
     return found
 
 
 def _sums(magnitudes: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """Of each group of [N, K], [N, K / 4]; two of `magnitudes` are added in their own type."""
+    """Of each group of [N, K], [N, K / 4], in `dtype`."""
     padded = np.pad(magnitudes, ((0, 0), (0, -magnitudes.shape[1] % _EIGHT)))
-    pairs = (padded[:, 0::2] + padded[:, 1::2]).reshape(len(padded), -1, 2, 2)
-    sums: npt.NDArray[Any] = np.add(pairs[:, :, 0], pairs[:, :, 1], dtype=dtype)
+    pairs = np.add(padded[:, 0::2], padded[:, 1::2], dtype=dtype).reshape(len(padded), -1, 2, 2)
+    sums: npt.NDArray[Any] = pairs[:, :, 0] + pairs[:, :, 1]
     return sums.reshape(len(padded), -1)
 
 

@@ -6,7 +6,8 @@ sample of whole rows. Rows and not a histogram, because balancing changes the va
 Balancing (SmoothQuant, arXiv:2211.10438) divides an input channel by s and multiplies its weights by s, with
 s = max|x|^alpha / max|w|^(1 - alpha) of that channel: outliers move from the activations, which share one scale, into
 the weights. Alpha is chosen for each linear layer by the error of its output on the sampled rows. Then the weights are
-rounded once more, so that their errors compensate each other on these rows.
+rounded once more, so that their errors compensate each other on these rows. For x86 without VNNI the weights' steps are
+larger, so that groups of them are bounded.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Interval = tuple[float, float]
 _BATCH_TOKENS = 512
 _BINS = 2048
 _MOST_THREADS = 16  # each holds a product's samples, 100 MB for BERT-Large
-_MOST_ERROR = 3.0  # squared, of a weight with bounded groups over that of one without
+_MOST_ERROR = 3.0  # squared, of a layer with bounded groups over that of one without, both rounded to nearest
 _SHRINK = np.linspace(1.0, 0.02, 50)  # factors by which a range is narrowed in the search
 
 
@@ -46,7 +47,7 @@ class CalibrationSettings:
     per_channel: bool = True  # True: one weight scale per output channel; False: one per tensor
     int8_attention: bool = True  # ranges of queries, keys and values too, for engines that can attend in int8
     compensated: bool = True  # rounding errors of a weight compensate each other; False: each is rounded to nearest
-    bounded: bool = False  # groups of weights, for processors that are faster so, where that costs next to no accuracy
+    bounded: bool = False  # groups of weights (`bounded_groups`), where that adds less than _MOST_ERROR to the error
     rows: int = 2048  # number of tokens to sample
     seed: int = 0  # selects the tokens
 
@@ -170,18 +171,21 @@ def _quantize_linear(
     alphas = settings.alphas if balanced else (0.0,)
     tried = (_rounded(weight, bias, observed, _smooth(weight, observed, alpha), settings) for alpha in alphas)
     best = min(tried, key=lambda one: _squared_error(one, weight, observed.rows))
-    if settings.bounded and not _costs_little(best, weight, bias, observed, settings):
+    if settings.bounded and not _may_be_bounded(best, weight, bias, observed, settings):
         return _quantize_linear(weight, bias, observed, replace(settings, bounded=False), balanced)
     return _compensated(best, weight, observed, settings.bounded) if settings.compensated else best
 
 
-def _costs_little(
-    bounded: QuantizedLinear, weight: Float32, bias: Float32, observed: ObservedInput, settings: CalibrationSettings
+def _may_be_bounded(
+    within: QuantizedLinear, weight: Float32, bias: Float32, observed: ObservedInput, settings: CalibrationSettings
 ) -> bool:
-    """Whether the error is about that of the same weight without bounds."""
-    free = _rounded(weight, bias, observed, bounded.input_smooth, replace(settings, bounded=False))
-    error, least = (_squared_error(one, weight, observed.rows) for one in (bounded, free))
-    return error <= _MOST_ERROR * least
+    """Whether bounds, those of `within`, cost little, and are still there when the engine is loaded.
+
+    Inputs that structured pruning made zero are then gone (`backends/narrowing.py`), and others are groups.
+    """
+    free = _rounded(weight, bias, observed, within.input_smooth, replace(settings, bounded=False))
+    error, least = (_squared_error(one, weight, observed.rows) for one in (within, free))
+    return bool(weight.any(0).all()) and error <= _MOST_ERROR * least
 
 
 def _compensated(linear: QuantizedLinear, weight: Float32, observed: ObservedInput, bounded: bool) -> QuantizedLinear:
@@ -224,9 +228,7 @@ def _rounded(
 
 def _round_weight(weight: Float32, settings: CalibrationSettings) -> tuple[npt.NDArray[np.int8], Float32]:
     """int8 [N, K] and its scales [N]."""
-    least = np.abs(weight).max(1) / 127
-    if settings.bounded:
-        least = np.maximum(least, bounded_groups.least_scale(weight))
+    least = bounded_groups.least_scale(weight) if settings.bounded else np.abs(weight).max(1) / 127
     scale = least if settings.per_channel else np.full(len(weight), least.max())
     return round_weight(weight, np.maximum(scale, 1e-12).astype(np.float32))
 

@@ -24,8 +24,7 @@ def poisoned(encoding: Encoding, tokens: int, width: int) -> Activation:
 def bounded_steps(rng: np.random.Generator, outputs: int, inputs: int) -> npt.NDArray[np.int8]:
     """Steps of a random weight with bounded groups, int8 [N, K], some of which are at their bounds."""
     weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
-    scale = np.maximum(bounded_groups.least_scale(weight), np.abs(weight).max(1) / 127)
-    return round_weight(weight, scale)[0]
+    return round_weight(weight, bounded_groups.least_scale(weight))[0]
 
 
 @pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])

@@ -2,8 +2,7 @@
 // (backends/quantization/bounded_groups.py), for byte_blocks.h and chain.h.
 //
 // vpmaddubsw multiplies bytes, and adds two products in 16 bits. Of such weights four stay within them, so that two of
-// its results are added before they are widened: ten instructions for 64 products, where word_products.h has eight for
-// half as many.
+// its results are added before they are widened: five instructions for 64 products, where word_products.h has eight.
 #pragma once
 #include "half_rows.h"
 

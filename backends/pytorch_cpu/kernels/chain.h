@@ -2,8 +2,9 @@
 // one, and what stands between two products (scales, residual sums, relu, rounding to bytes) is done where its sums are
 // stored. For models with many narrow products, as MobileBERT, passes over memory would take longer than multiplying.
 //
-// Weights lie in panels of kPanel outputs. A product multiplies kUnit rows by a panel at a time, in AMX tiles, in VNNI's
-// vectors, or in AVX2's (word_products.h, byte_products.h). It stores int32 sums that the epilogue reads back from the first-level cache.
+// Weights lie in panels of kPanel outputs. A product multiplies kUnit rows by a panel at a time, in AMX tiles, in
+// VNNI's vectors, or in AVX2's (word_products.h, byte_products.h). It stores int32 sums that the epilogue reads back from
+// the first-level cache.
 #pragma once
 #include <algorithm>
 

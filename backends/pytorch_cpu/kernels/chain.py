@@ -22,7 +22,7 @@ _TILES = {  # of a panel: how many at a time, outputs, inputs, and how many inpu
     "avx2bounded": (1, 16, 4, 4),
     "avx2": (1, 16, 2, 2),
 }
-VARIANTS = tuple(one for one in _TILES if one not in bounded.VARIANTS.values())  # that take any weight
+VARIANTS = bounded.others(_TILES)
 RELU, NARROW, STREAM, WIDE = range(4)  # StepKind of chain.h
 _HEAD_MULTIPLE = 32  # of attention's operands
 _INPUTS_MULTIPLE, _OUTPUTS_MULTIPLE = 64, 64
@@ -71,9 +71,9 @@ class Chain:
     """Steps as the library reads them; it keeps their tensors alive."""
 
     def __init__(self, kernels: ChainKernels, steps: Sequence[Step]) -> None:
-        kernels = kernels.for_weights([one.weight for one in steps])
+        kernels, panels = kernels.laid_out([one.weight for one in steps])
         self._library = kernels.library
-        self._tensors = [(kernels.panels(one.weight), *one[2:6]) for one in steps]
+        self._tensors = [(weight, *one[2:6]) for weight, one in zip(panels, steps, strict=True)]
         self._steps = (_StepStruct * len(steps))()
         for struct, step, tensors in zip(self._steps, steps, self._tensors, strict=True):
             pointers = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
@@ -107,18 +107,14 @@ class ChainKernels:
         """True if attention takes heads of this size."""
         return not size % _HEAD_MULTIPLE
 
-    def for_weights(self, weights: Sequence[Tensor]) -> ChainKernels:
-        """The faster of these for all weights, int8 [N, K]: itself, or one that takes bounded groups alone."""
+    def laid_out(self, weights: Sequence[Tensor]) -> tuple[ChainKernels, list[Tensor]]:
+        """These kernels, or faster ones if all weights, int8 [N, K], have bounded groups; and the weights' panels."""
         faster = bounded.find(self.name, load)
-        return faster if faster and bounded.takes(*weights) else self
+        kernels = faster if faster and bounded.takes(*weights) else self
+        return kernels, [kernels._panels(weight) for weight in weights]
 
-    def panels(self, weight: Tensor) -> Tensor:
-        """int8 [N, K] as `multiply_unit` reads it: [N / (t n), K / d, t, d / k, n, k], n outputs × d inputs a tile.
-
-        Raises:
-            ValueError: this library takes bounded groups alone, and these are not.
-        """
-        bounded.check(self.name, weight)
+    def _panels(self, weight: Tensor) -> Tensor:
+        """int8 [N, K] as `multiply_unit` reads it: [N / (t n), K / d, t, d / k, n, k], n outputs × d inputs a tile."""
         (outputs, inputs), (t, n, d, k) = weight.shape, _TILES[self.name]
         tiles = weight.reshape(outputs // (t * n), t, n, inputs // d, d // k, k)
         return tiles.permute(0, 3, 1, 4, 2, 5).contiguous()

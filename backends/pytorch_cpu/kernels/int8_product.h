@@ -6,8 +6,7 @@
 // x lies in blocks of 64 inputs, so that the rows of a block of sums are lines in a row. A panel of 32 outputs stays in
 // the first-level cache and is walked over all rows of x that the second level holds, while the next panel is fetched;
 // if it has more inputs than that cache holds, the sums are reloaded between its parts. An instruction set brings its
-// own block of sums (tile_blocks.h, vector_blocks.h, word_blocks.h, byte_blocks.h, pair_blocks.h). The sums of a block are stored with
-// those of the next one.
+// own block of sums (*_blocks.h). The sums of a block are stored with those of the next one.
 #pragma once
 #include <omp.h>
 

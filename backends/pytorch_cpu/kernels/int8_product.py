@@ -26,7 +26,7 @@ _OPERANDS = {  # outputs and inputs of the weight that one operand holds; the fa
     "i8mm": (2, 8),
     "dotprod": (2, 8),
 }
-VARIANTS = tuple(one for one in _OPERANDS if one not in bounded.VARIANTS.values())  # that take any weight
+VARIANTS = bounded.others(_OPERANDS)
 _X = (native.ActivationStruct, *[ctypes.c_int64] * 3)  # x, then rows, K and N
 _IN_BLOCKS = Encoding(base.BYTES, in_blocks=True)
 _FUNCTIONS = {
@@ -64,10 +64,11 @@ class Int8Product:
         """A faster one for weights with bounded groups alone, which takes the same inputs; None if there is none."""
         return bounded.find(self.variant, load)
 
-    def for_weight(self, weight: Tensor) -> Int8Product:
-        """The faster of these for int8 [N, K]."""
+    def laid_out(self, weight: Tensor) -> tuple[Int8Product, Tensor]:
+        """The faster of these for int8 [N, K], and its panels."""
         faster = self.of_bounded
-        return faster if faster and bounded.takes(weight) else self
+        product = faster if faster and bounded.takes(weight) else self
+        return product, product._panels(weight)
 
     def panels(self, weight: Tensor) -> Tensor:
         """int8 [N, K] as the product reads it: [N / 32, K / 64, 2, 64 / k, 16 / n, n, k], operands of n × k.
@@ -76,6 +77,9 @@ class Int8Product:
             ValueError: this product takes bounded groups alone, and these are not.
         """
         bounded.check(self.variant, weight)
+        return self._panels(weight)
+
+    def _panels(self, weight: Tensor) -> Tensor:
         (outputs, inputs), (n, k) = weight.shape, _OPERANDS[self.variant]
         halves = weight.reshape(outputs // 32, 2, 16 // n, n, inputs // 64, 64 // k, k)
         return halves.permute(0, 4, 1, 5, 2, 3, 6).contiguous()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from backends.pytorch_cpu.kernels import bounded, native
 from backends.pytorch_cpu.kernels.base import Activation
+from backends.quantization import bounded_groups
 from foundation import native_library
 from foundation.arrays import Int64
 
@@ -76,10 +77,11 @@ class SparseProduct:
         """
         return bounded.find(self.name, load)
 
-    def for_weight(self, weight: npt.NDArray[np.int8], of_outputs: bool = False) -> SparseProduct:
-        """The faster of these for int8 [N, K]."""
+    def laid_out(self, weight: npt.NDArray[np.int8], of_outputs: bool = False) -> tuple[SparseProduct, SparseLayout]:
+        """The faster of these for int8 [N, K], and its layout."""
         faster = None if of_outputs else self.of_bounded
-        return faster if faster and bounded.takes(torch.from_numpy(weight)) else self
+        product = faster if faster and bounded_groups.is_bounded(weight) else self
+        return product, product._layout(weight, of_outputs)
 
     def layout(self, weight: npt.NDArray[np.int8], of_outputs: bool = False) -> SparseLayout:
         """int8 [N, K] as the product reads it, in blocks of inputs or of outputs.
@@ -87,7 +89,12 @@ class SparseProduct:
         Raises:
             ValueError: this product takes blocks of inputs with bounded groups alone, and these are not.
         """
-        bounded.check(self.name, torch.from_numpy(weight), of_outputs)
+        bounded.check(self.name, torch.from_numpy(weight))
+        if of_outputs and bounded.is_bounded(self.name):
+            raise ValueError(f"expected blocks of inputs for {self.name}, found blocks of outputs.")
+        return self._layout(weight, of_outputs)
+
+    def _layout(self, weight: npt.NDArray[np.int8], of_outputs: bool) -> SparseLayout:
         tokens = self._library.panel_tokens(of_outputs)
         chunk = min(_CHUNK if torch.get_num_threads() == 1 else _SHARED_CHUNK, -(-len(weight) // _SPAN) * _SPAN)
         if of_outputs:

@@ -96,6 +96,16 @@ def test_a_weight_whose_bounds_would_cost_answers_has_none(
     assert found == {"qkv": True, "attention_output": True, "ffn_inner": False, "ffn_output": True}
 
 
+def test_a_weight_without_some_inputs_has_no_bounds(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
+    """A narrowed layer has other groups."""
+    name = "bert.encoder.layer.0.output.dense.weight"
+    pruned = tensors[name].copy()
+    pruned[:, 3::7] = 0
+    model = calibrate(SMALL, tensors | {name: pruned}, samples, replace(SETTINGS, bounded=True), 1)
+    found = {name: is_bounded(model.linear(0, name).weight) for name in SMALL.linears()}
+    assert found == {"qkv": True, "attention_output": True, "ffn_inner": True, "ffn_output": False}
+
+
 def test_the_same_samples_give_the_same_model(tensors: dict[str, np.ndarray], samples: list[Batch]) -> None:
     first, second = (calibrate(SMALL, tensors, samples, SETTINGS, 1) for _ in range(2))
     for name, tensor in first.tensors.items():
@@ -164,6 +174,8 @@ def test_calibration_keeps_answers_that_naive_rounding_of_outliers_loses() -> No
     assert agreement(onnxruntime(build_int8(ours))) >= 0.99
     kernels, product = best(GEOMETRY.hidden_size, GEOMETRY.head_size), int8_product.find()
     assert agreement(pytorch(ours, product, kernels)) >= 0.99
+    places = [(layer, name) for layer in range(GEOMETRY.num_hidden_layers) for name in GEOMETRY.linears()]
+    assert all(is_bounded(in_bounds.linear(*place).weight) for place in places)
     assert agreement(pytorch(in_bounds, product, kernels)) >= 0.99
     if product and (library := native.load("avx512vnni")):
         assert agreement(pytorch(ours, None, native.NativeKernels("avx512vnni", library))) >= 0.99

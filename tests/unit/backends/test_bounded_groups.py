@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from backends.quantization import bounded_groups
+from backends.quantization import bounded_groups, compensated_rounding
 from backends.quantization.bounded_groups import Room, is_bounded, least_scale
 from backends.quantization.compensated_rounding import compensated
 
@@ -24,25 +24,29 @@ def test_a_group_is_what_the_kernels_add() -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_one_step_too_many_is_found_wherever_it_is(group: list[int], sign: int) -> None:
     weight = np.zeros((3, 16), np.int8)
-    for steps in ([127, 1, 0, 0], [1, 0, 0, 127], [32, 32, 32, 32], [0, 64, 64, 0]):
+    for steps in ([126, 2, 0, 0], [1, 0, 1, 126], [32, 32, 32, 32], [0, 64, 64, 0]):
         weight[1, group] = sign * np.array(steps)
         assert is_bounded(weight)
         for one in group:
-            weight[1, one] += sign * (0 if abs(int(weight[1, one])) == 127 else 1)
-        assert not is_bounded(weight)
+            larger = weight.copy()
+            larger[1, one] += sign
+            assert not is_bounded(larger)
 
 
 def test_signs_have_bounds_of_their_own_and_the_smallest_byte_is_within() -> None:
     assert is_bounded(np.array([[100, -100, 5, -9, 28, -28, 123, -119]], np.int8))
     assert is_bounded(np.array([[-128, 127, 0, 0, 0, 1]], np.int8))
     assert not is_bounded(np.array([[-128, 127, 0, 0, -1]], np.int8))
+    for one in ([-128, -128], [0, 0, 0, 0, -128, -128], [-128, 0, 0, 0, -128], [-128] * 8):
+        assert not is_bounded(np.array([one], np.int8))
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("inputs", [1, 8, 61, 64])
 def test_rounded_to_nearest_with_the_least_scale_it_is_bounded(seed: int, inputs: int) -> None:
     weight = np.random.default_rng(seed).standard_t(3, (200, inputs)).astype(np.float32)
-    scale = np.maximum(least_scale(weight), np.abs(weight).max(1) / 127)
+    scale = least_scale(weight)
+    assert (np.abs(weight) <= 127 * scale[:, None]).all()
     steps = np.rint(weight / scale[:, None]).astype(np.int8)
     assert is_bounded(steps)
     if inputs > 8:
@@ -62,13 +66,17 @@ def test_room_is_what_a_group_has_left() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_errors_compensate_each_other_within_the_bounds(seed: int) -> None:
+@pytest.mark.parametrize("together", [2048, 40], ids=["all-inputs", "in-three-parts"])
+def test_errors_compensate_each_other_within_the_bounds(
+    seed: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compensated_rounding, "_GROUP", together)
     rng = np.random.default_rng(seed)
     weight = rng.standard_normal((40, 100)).astype(np.float32)
     inputs = (rng.standard_normal((500, 100)) @ (rng.standard_normal((100, 100)) * 0.1 + np.eye(100))).astype(
         np.float32
     )
-    scale = np.maximum(least_scale(weight), np.abs(weight).max(1) / 127)
+    scale = least_scale(weight)
     steps, nearest = compensated(weight, scale, inputs, bounded=True), np.rint(weight / scale[:, None])
     errors = [np.linalg.norm(inputs @ (one * scale[:, None] - weight).T) for one in (steps, nearest)]
     assert is_bounded(steps) and errors[0] < errors[1]
@@ -77,7 +85,12 @@ def test_errors_compensate_each_other_within_the_bounds(seed: int) -> None:
     assert is_bounded(compensated(weight, finer, inputs, bounded=True))
 
 
-def test_no_bytes_take_a_bounded_group_out_of_16_bits() -> None:
-    for steps in ([127, 1, -127, -1], [64, 64, -128, 0], [-32, -32, -32, -32], [128 - 2, 1, 1, -128]):
-        sums = [np.dot(steps, x) for x in product((0, 255), repeat=4)]
-        assert min(sums) >= -(2**15) and max(sums) < 2**15
+STEPS = ([127, 1, -127, -1], [64, 64, -128, 0], [-32, -32, -32, -32], [127, 2, 0, 0], [-65, -65, 0, 0])
+
+
+@pytest.mark.parametrize("steps", STEPS, ids=str)
+def test_a_group_is_bounded_if_no_bytes_take_its_sum_out_of_16_bits(steps: list[int]) -> None:
+    weight = np.zeros((1, 8), np.int8)
+    weight[0, GROUPS[0]] = steps
+    sums = [np.dot(steps, x) for x in product((0, 255), repeat=4)]
+    assert is_bounded(weight) == (min(sums) >= -(2**15) and max(sums) < 2**15)

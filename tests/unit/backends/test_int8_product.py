@@ -31,7 +31,7 @@ def product(request: pytest.FixtureRequest) -> Int8Product:
 def random_weights(outputs: int, inputs: int, variant: str) -> tuple[Tensor, Tensor, Tensor]:
     """A weight of all bytes but -128 that the variant takes, a scale for outputs of a few units, an offset."""
     rng = np.random.default_rng(inputs)
-    bytes_of = bounded_steps if variant in bounded.VARIANTS.values() else any_steps
+    bytes_of = bounded_steps if bounded.is_bounded(variant) else any_steps
     weight = torch.from_numpy(bytes_of(rng, outputs, inputs))
     scale = torch.from_numpy(rng.uniform(1, 2, outputs).astype(np.float32)) / (8000 * inputs**0.5)
     zero_point = weight.double().sum(1) * (128 - BYTE_SHIFT) * scale.double()
@@ -87,7 +87,7 @@ def test_nothing_is_written_beyond_the_last_row(product: Int8Product) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_largest_sums_are_exact(product: Int8Product, sign: int) -> None:
     largest, steps = 255 - BYTE_SHIFT, torch.full((8,), 127, dtype=torch.int8)
-    if product.variant in bounded.VARIANTS.values():
+    if bounded.is_bounded(product.variant):
         steps = torch.tensor([127, 1, 64, 0, 0, 0, 64, 0], dtype=torch.int8)
     weight = (sign * steps).repeat(32, 512)
     x = IN_BLOCKS.empty(33, 4096).values.fill_(largest)
@@ -98,18 +98,19 @@ def test_the_largest_sums_are_exact(product: Int8Product, sign: int) -> None:
 
 @pytest.mark.parametrize("variant", bounded.VARIANTS)
 def test_a_weight_gets_the_faster_product_only_if_its_sums_are_right_there(variant: str) -> None:
-    product = int8_product.load(variant)
-    faster = product and product.of_bounded
+    product, faster = int8_product.load(variant), int8_product.load(bounded.VARIANTS[variant])
     if product is None or faster is None:
         pytest.skip(f"not built, or this machine has no {variant}")
     within = torch.full((32, 64), 32, dtype=torch.int8)
     beyond = within.clone()
     beyond[31, 63] = 33
-    assert product.for_weight(within).variant == bounded.VARIANTS[variant]
-    assert product.for_weight(beyond) is product
-    faster.panels(within)
-    with pytest.raises(ValueError, match=r"bounded groups for avx2bounded"):
-        faster.panels(beyond)
+    smallest = torch.full((32, 64), -128, dtype=torch.int8)
+    for weight, expected in ((within, faster), (beyond, product), (smallest, product)):
+        chosen, panels = product.laid_out(weight)
+        assert chosen is expected and torch.equal(panels, expected.panels(weight))
+    for weight in (beyond, smallest):
+        with pytest.raises(ValueError, match=r"bounded groups for avx2bounded"):
+            faster.panels(weight)
 
 
 def test_sizes_that_panels_do_not_divide_are_left_to_onednn(product: Int8Product) -> None:

@@ -123,8 +123,9 @@ def test_bounded_weights_give_the_same_answers_by_a_faster_chain(variant: str) -
     if kernels is None:
         pytest.skip(f"{variant} was not built, or does not run here")
     weights = [as_tensor(engine.linear(layer, name).weight) for layer in range(2) for name in TINY.linears()]
-    assert kernels.for_weights(weights).name == bounded.VARIANTS[variant]
-    assert kernels.for_weights([*weights, torch.full((64, 64), 33, dtype=torch.int8)]) is kernels
+    assert kernels.laid_out(weights)[0].name == bounded.VARIANTS[variant]
+    for beyond in (33, -128):
+        assert kernels.laid_out([*weights, torch.full((64, 64), beyond, dtype=torch.int8)])[0] is kernels
     found = run(engine, best(TINY.hidden_size, TINY.head_size), variant)(BATCH).numpy()
     assert difference(found, numpy_reference.infer(engine, BATCH)) < 0.02
     assert difference(found, EXACT) < 0.03

@@ -37,7 +37,7 @@ def of_outputs(request: pytest.FixtureRequest, product: SparseProduct) -> bool:
 
 
 def takes_bounded_alone(product: SparseProduct) -> bool:
-    return product.name in bounded.VARIANTS.values()
+    return bounded.is_bounded(product.name)
 
 
 def random_weights(
@@ -155,11 +155,12 @@ def test_a_weight_gets_the_faster_product_only_if_its_sums_are_right_there(varia
     if product is None or faster is None:
         pytest.skip(f"not built, or this machine has no {variant}")
     within, beyond = np.full((64, 64), 32, np.int8), np.full((64, 64), 33, np.int8)
-    assert product.for_weight(within) is faster and product.for_weight(beyond) is product
-    assert product.for_weight(within, of_outputs=True) is product
-    for weight, of_outputs in ((beyond, False), (within, True)):
-        with pytest.raises(ValueError, match=r"bounded groups for avx2bounded"):
-            faster.layout(weight, of_outputs)
+    assert product.laid_out(within)[0] is faster and product.laid_out(beyond)[0] is product
+    assert product.laid_out(within, of_outputs=True)[0] is product
+    with pytest.raises(ValueError, match=r"bounded groups for avx2bounded"):
+        faster.layout(beyond)
+    with pytest.raises(ValueError, match=r"blocks of inputs for avx2bounded"):
+        faster.layout(within, of_outputs=True)
 
 
 @pytest.mark.parametrize("gelu", [False, True], ids=["linear", "gelu"])

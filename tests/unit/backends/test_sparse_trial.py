@@ -31,7 +31,7 @@ class Layer:
 def test_the_sparse_product_runs_where_it_is_clearly_faster(
     sparse: int, dense: int, faster: bool, threads: int
 ) -> None:
-    case, made = Case(sparse, dense, 16, False, torch.uint8, False, threads), []
+    case, made = Case(sparse, dense, 16, False, False, torch.uint8, False, threads), []
 
     def make(squares: int) -> Layer:
         made.append(squares)

@@ -24,6 +24,7 @@ from backends.gpu.gemm_variants import build_variant, variants
 from backends.gpu.kernels import TWIN
 from backends.gpu.runtime import Work
 from backends.gpu.weights import FLOATS, Product
+from foundation import cpu_info
 
 SAMPLES = [random_batch([length], seed=length) for length in range(10, 60, 8)]
 CPU = torch.device("cpu")
@@ -34,6 +35,16 @@ def built(request: pytest.FixtureRequest, model: Model, tmp_path_factory: pytest
     directory = tmp_path_factory.mktemp("engines") / str(request.param)
     engine_builder("gpu").build(directory, model, SAMPLES, {"precision": request.param}, 1, lambda *_: None)
     return directory
+
+
+def test_an_engine_does_not_depend_on_the_hosts_processor(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CPUs without VNNI weights have bounded groups, for the instructions of those."""
+    found = []
+    for adds_in_16_bits in (False, True):
+        monkeypatch.setattr(cpu_info, "adds_bytes_in_16_bits", lambda it_does=adds_in_16_bits: it_does)
+        assert engine_builder("pytorch").settings(model)["bounded"] is adds_in_16_bits
+        found.append(engine_builder("gpu").settings(model))
+    assert found[0] == found[1]
 
 
 def test_folding_int8_does_not_change_the_outputs() -> None:
