@@ -227,7 +227,8 @@ def between(ours: bool = False) -> Encoding:
 
     From signed bytes to bfloat16 oneDNN has reference loops alone: `ref_int8` under ONEDNN_VERBOSE=1, in version 3.7.1.
     """
-    half = onednn.has_bfloat16() and (ours or torch.uint8 == BYTES)
+    of_x86 = torch.uint8 == BYTES
+    half = (ours or of_x86) and (onednn.has_bfloat16() or (ours and of_x86))
     return Encoding(torch.bfloat16 if half else torch.float32)
 
 

@@ -30,6 +30,7 @@ from backends.pytorch_cpu.kernels import (
     int8_attention,
     residual_stream,
 )
+from backends.pytorch_cpu.kernels.base import LINE_BYTES
 from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_attention import Int8Attention, QkvScales
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
@@ -177,16 +178,17 @@ def from_floats(
         weight, bias = map(as_tensor, config.linear_weights(tensors, layer, name))
         has_gelu = name == "ffn_inner"
         output = linear(layer, "ffn_output").input_encoding if has_gelu else None
-        if name == "qkv" and not _in_whole_blocks(config.head_size):
+        if name == "qkv" and not _in_whole_blocks(config.head_size, torch.float32):
             output = Encoding(torch.float32)
         return float_linear(weight, bias, dtype, has_gelu, product, output)
 
     return _assemble(config, tensors, linear, kernels)
 
 
-def _in_whole_blocks(head_size: int) -> bool:
-    """Whether each head of a float32 array in blocks of 16 channels begins a block, or lies within one."""
-    return not head_size % 16 or not 16 % head_size
+def _in_whole_blocks(head_size: int, dtype: torch.dtype) -> bool:
+    """Whether each head of an array in blocks of channels begins a block, or lies within one."""
+    channels = LINE_BYTES // dtype.itemsize
+    return not head_size % channels or not channels % head_size
 
 
 def from_engine(
@@ -200,7 +202,7 @@ def from_engine(
     Without `product` they are others (`linear.int8_linear`), and `sparse` where that is faster.
     """
     in_blocks = product is not None and product.fits(engine.config.hidden_size, engine.config.intermediate_size)
-    to_attention = between(in_blocks)
+    to_attention, head_size = between(in_blocks), engine.config.head_size
     to_norm = to_attention._replace(in_blocks=in_blocks)
 
     @functools.cache
@@ -228,7 +230,10 @@ def from_engine(
             shifted = replace(found, bias=found.bias - reader.scales.shift.numpy())
             blocks = reader.encoding._replace(in_blocks=True)  # a head's rows lie end to end: it is read faster
             return int8_linear(shifted, reader.encoding, kernels, False, product, sparse, blocks)
-        return int8_linear(found, to_attention if name == "qkv" else to_norm, kernels, False, product, sparse)
+        if name == "qkv":
+            own_output = to_attention._replace(in_blocks=in_blocks and _in_whole_blocks(head_size, to_attention.dtype))
+            return int8_linear(found, to_attention, kernels, False, product, sparse, own_output)
+        return int8_linear(found, to_norm, kernels, False, product, sparse)
 
     bert = _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels, attention)
     added = (one for layer in bert.layers for one in (layer.attention_output, layer.ffn_output))

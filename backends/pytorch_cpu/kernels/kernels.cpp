@@ -10,7 +10,7 @@
 typedef AmxArithmetic Bfloat16Input;
 #elif defined(__AVX512BF16__)
 typedef Bfloat16Arithmetic Bfloat16Input;
-#elif defined(__AVX512VNNI__)
+#elif defined(__AVX512VNNI__) || (defined(__AVX2__) && !defined(__AVX512F__))
 typedef Int16Arithmetic Bfloat16Input;
 #else
 typedef FloatArithmetic Bfloat16Input;

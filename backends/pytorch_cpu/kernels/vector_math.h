@@ -89,9 +89,9 @@ struct Bfloat16Arithmetic : VectorArithmetic<Bfloat16Arithmetic, uint32_t, 2> {
 };
 #endif
 
-#if defined(__AVX512VNNI__)
-// int16 operands with int32 accumulators, for processors that multiply int16 pairs (VNNI) faster than bfloat16 pairs:
-// Intel's before AMX. Queries, keys and values of a head are scaled by their largest magnitude, so that no accumulator
+#if defined(__AVX512VNNI__) || (defined(__AVX2__) && !defined(__AVX512F__))
+// int16 operands with int32 accumulators, for processors that multiply int16 pairs faster than bfloat16 pairs: Intel's
+// with VNNI and without AMX, and those with AVX2 alone. Queries, keys and values of a head are scaled by their largest magnitude, so that no accumulator
 // can overflow.
 struct Int16Arithmetic : VectorArithmetic<Int16Arithmetic, uint32_t, 2> {
   typedef Int32s Accumulator;
@@ -99,7 +99,11 @@ struct Int16Arithmetic : VectorArithmetic<Int16Arithmetic, uint32_t, 2> {
   static constexpr float kLargestSum = 2147483000.0f;  // just below 2^31
 
   static Int32s mul_add(Int32s sum, const Operand* scalar, const Operand* vec) {
+#if defined(__AVX512VNNI__)
     return (Int32s)_mm512_dpwssd_epi32((__m512i)sum, _mm512_set1_epi32(*scalar), load<__m512i>(vec));
+#else
+    return sum + (Int32s)_mm256_madd_epi16(_mm256_set1_epi32(*scalar), load<__m256i>(vec));
+#endif
   }
   static void store_weights(Operand* to, Floats weights) { store((uint16_t*)to, round_to_int16(weights)); }
 

@@ -15,14 +15,14 @@ from backends.base import Batch, Options
 from backends.bert import numpy_reference
 from backends.bert.model import Model
 from backends.bert.torch_module import BertForQuestionAnswering
-from backends.pytorch_cpu import onednn, packed_bert
+from backends.pytorch_cpu import packed_bert
 from backends.pytorch_cpu.backend import PyTorchBackend
 from backends.pytorch_cpu.kernels import CpuKernels, Encoding, best, float_product, int8_product, sparse_product
 from backends.pytorch_cpu.kernels.base import BYTE_SHIFT, BYTES
 from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_product import VARIANTS, Int8Product
 from backends.pytorch_cpu.kernels.reference import ReferenceKernels
-from backends.pytorch_cpu.linear import FloatOwnLinear, Int8FloatLinear, Int8SparseLinear, LinearLayer
+from backends.pytorch_cpu.linear import FloatOwnLinear, Int8FloatLinear, Int8SparseLinear, LinearLayer, between
 from backends.quantization.int8_model import QuantizedModel, round_weight, write_engine
 from foundation.arrays import Float32
 
@@ -31,7 +31,6 @@ TENSORS = random_tensors(SMALL, 1)
 # Mean difference of logits, as a share of the logits' mean size: what rounding to 8 bits of mantissa, or to 8 bits in
 # all, leaves after three layers.
 SLACK = {torch.float32: 1e-5, torch.bfloat16: 0.03}
-TO_ATTENTION = Encoding(torch.bfloat16 if onednn.has_bfloat16() else torch.float32)
 PRODUCTS = {"onednn": None, **{one: found for one in VARIANTS if (found := int8_product.load(one))}}  # that run here
 INT8_SLACK = 0.05  # bfloat16 before attention changes some bytes by one
 
@@ -98,14 +97,16 @@ def test_int8_is_its_numpy_twin(kernels: CpuKernels, product: Int8Product | None
     assert difference(found, exact) < 1.2 * difference(twin, exact)  # not further from the exact result than the twin
 
 
-def made_sparse(bert: packed_bert.PackedBert, engine: QuantizedModel, of_outputs: bool) -> packed_bert.PackedBert:
-    """The same model with every product sparse, whatever is faster here."""
+def made_sparse(
+    bert: packed_bert.PackedBert, engine: QuantizedModel, of_outputs: bool, rest: Encoding
+) -> packed_bert.PackedBert:
+    """The same model with every product sparse, whatever is faster here; outputs that no product reads as `rest`."""
     product = sparse_product.find()
     if product is None:
         pytest.skip("not built: dense products run instead")
 
     def sparse(number: int, name: str, reader: LinearLayer | None) -> Int8SparseLinear:
-        output = reader.input_encoding if reader else TO_ATTENTION
+        output = reader.input_encoding if reader else rest
         return Int8SparseLinear(product, engine.linear(number, name), output, reader is not None, of_outputs)
 
     layers = []
@@ -127,7 +128,7 @@ def test_sparse_products_give_the_answers_of_dense_ones(product: Int8Product | N
     engine, batch = round_to_nearest(config, pruned), random_batch(LENGTHS, 1)
     dense = packed_bert.from_engine(engine, best(SMALL.hidden_size, SMALL.head_size), product)
     dense = replace(dense, stream=None)  # sparse products add to none
-    sparse = made_sparse(dense, engine, of_outputs)
+    sparse = made_sparse(dense, engine, of_outputs, between(ours=product is not None))
     assert {type(one) for one in sparse.products} == {Int8SparseLinear}
     expected, found = answers(dense, batch), answers(sparse, batch)
     if product:  # the same formula after the same sums
