@@ -40,7 +40,7 @@ OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 LIBRARIES = (  # folder, C++ file, the library's name without its instruction set, instruction sets
     (KERNELS, "kernels.cpp", "_", ("portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx")),
     (KERNELS, "products.cpp", "_products_", (*AVX2, "avx512vnni", "amx", "dotprod", "i8mm")),
-    (KERNELS, "float_products.cpp", "_float_product_", ("avx512",)),
+    (KERNELS, "float_products.cpp", "_float_product_", ("avx2", "avx512")),
     (KERNELS, "int8_attention.cpp", "_int8_attention_", ("avx512vnni", "amx", "dotprod", "i8mm")),
     (KERNELS, "sparse_products.cpp", "_sparse_", ("portable", *AVX2, "avxvnni", "avx512vnni", "dotprod")),
     (KERNELS, "mobilebert.cpp", "_mobilebert_", (*AVX2, "avx512vnni", "amx")),

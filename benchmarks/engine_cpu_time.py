@@ -47,7 +47,7 @@ _LIBRARIES = {  # with a loop of this instruction
         "smmla": "_products_i8mm",
         "sdot": "_products_dotprod",
     },
-    "fp32": {"vfmadd": "_float_product_avx512"},
+    "fp32": {"vfmadd of 512 bits": "_float_product_avx512", "vfmadd of 256 bits": "_float_product_avx2"},
 }
 
 

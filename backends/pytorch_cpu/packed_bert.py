@@ -202,8 +202,9 @@ def from_engine(
     Without `product` they are others (`linear.int8_linear`), and `sparse` where that is faster.
     """
     in_blocks = product is not None and product.fits(engine.config.hidden_size, engine.config.intermediate_size)
-    to_attention, head_size = between(in_blocks), engine.config.head_size
-    to_norm = to_attention._replace(in_blocks=in_blocks)
+    own, others, head_size = between(in_blocks), between(), engine.config.head_size
+    to_attention = own._replace(in_blocks=in_blocks and _in_whole_blocks(head_size, own.dtype))
+    to_norm = own._replace(in_blocks=in_blocks)
 
     @functools.cache
     def attention(layer: int) -> Int8Attention | None:
@@ -230,10 +231,8 @@ def from_engine(
             shifted = replace(found, bias=found.bias - reader.scales.shift.numpy())
             blocks = reader.encoding._replace(in_blocks=True)  # a head's rows lie end to end: it is read faster
             return int8_linear(shifted, reader.encoding, kernels, False, product, sparse, blocks)
-        if name == "qkv":
-            own_output = to_attention._replace(in_blocks=in_blocks and _in_whole_blocks(head_size, to_attention.dtype))
-            return int8_linear(found, to_attention, kernels, False, product, sparse, own_output)
-        return int8_linear(found, to_norm, kernels, False, product, sparse)
+        own_output = to_attention if name == "qkv" else to_norm
+        return int8_linear(found, others, kernels, False, product, sparse, own_output)
 
     bert = _assemble(require_bert(engine.config, "a packed BERT"), engine.tensors, linear, kernels, attention)
     added = (one for layer in bert.layers for one in (layer.attention_output, layer.ffn_output))

@@ -79,22 +79,23 @@ inline Floats max_of(const float* from, int64_t count, Floats first) {
 }
 
 // weights = 2^(factor (scores - max) + kLog2WeightScale), stored as operands; returns their sum. `mask` is added to the
-// last vector of scores that holds a key; weights of columns from `length` on are zero.
+// exponents of the last vector that holds a key, not to its scores: of a head without queries, the factor is about zero.
+// Columns from `length` to that vector's end repeat a key, which leaves the maximum; later weights are zero.
 template <class Arithmetic>
 inline float softmax(const float* scores, int64_t length, int64_t padded, Floats mask, float factor,
                      typename Arithmetic::Operand* weights) {
   const int64_t last = (length - 1) / kWidth * kWidth;
-  const Floats last_scores = load_floats(scores + last) + mask;
+  const Floats last_scores = load_floats(scores + last);
   const float offset =
       reduce_max(max_of(scores, last / kWidth, last_scores)) * factor - Arithmetic::kLog2WeightScale;
   Floats total{};
-  const auto store_weight = [&](int64_t i, Floats score) {
-    const Floats weight = exp2(score * factor - offset);
+  const auto store_weight = [&](int64_t i, Floats exponent) {
+    const Floats weight = exp2(exponent);
     total += weight;
     Arithmetic::store_weights(weights + i / Arithmetic::kStep, weight);
   };
-  for (int64_t i = 0; i < last; i += kWidth) store_weight(i, load_floats(scores + i));
-  store_weight(last, last_scores);
+  for (int64_t i = 0; i < last; i += kWidth) store_weight(i, load_floats(scores + i) * factor - offset);
+  store_weight(last, last_scores * factor - offset + mask);
   for (int64_t i = last + kWidth; i < padded; i += kWidth)
     Arithmetic::store_weights(weights + i / Arithmetic::kStep, Floats{});
   return reduce_sum(total);

@@ -3,8 +3,8 @@
 // stored. For models with many narrow products, as MobileBERT, passes over memory would take longer than multiplying.
 //
 // Weights lie in panels of kPanel outputs. A product multiplies kUnit rows by a panel at a time, in AMX tiles, in
-// VNNI's vectors, or in AVX2's (word_products.h, byte_products.h). It stores int32 sums that the epilogue reads back from
-// the first-level cache.
+// VNNI's vectors, or in AVX2's (word_products.h, byte_products.h). It stores int32 sums that the epilogue reads back
+// from the first-level cache.
 #pragma once
 #include <algorithm>
 

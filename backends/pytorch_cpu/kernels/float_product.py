@@ -1,4 +1,4 @@
-"""The float32 matrix product in AVX-512 vectors, in C++; and its twin in PyTorch, which tests hold it to.
+"""The float32 matrix product in AVX-512 or AVX2 vectors, in C++; and its twin in PyTorch, which tests hold it to.
 
 Where it runs, it replaces oneDNN's: it reads and writes activations in blocks of channels, and GELU is where the sums
 are stored.
@@ -18,6 +18,7 @@ from backends.pytorch_cpu.kernels import base, native, reference
 from backends.pytorch_cpu.kernels.base import Activation, Encoding
 from foundation import native_library
 
+VARIANTS = ("avx512", "avx2")  # fastest first
 IN_BLOCKS = Encoding(torch.float32, in_blocks=True)  # how x is stored
 _X = (native.ActivationStruct, *[ctypes.c_int64] * 3)  # x, then rows, K and N
 _FUNCTIONS = {
@@ -38,7 +39,7 @@ class FloatWeights(NamedTuple):
 
 
 class FloatProduct:
-    """The product; `library` is what setup.py built of float_products.cpp."""
+    """The product in one instruction set; `library` is what setup.py built of float_products.cpp."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
@@ -50,7 +51,7 @@ class FloatProduct:
         )
 
     def panels(self, weight: Tensor) -> Tensor:
-        """float32 [N, K] as the product reads it: [N / 64, K / 16, 4, 16 inputs, 16 outputs]."""
+        """float32 [N, K] as the product reads it: [N / p, K / 16, p / 16, 16 inputs, 16 outputs]; panels of p."""
         outputs, inputs = weight.shape
         line, panel = self.library.inputs_multiple(), self.library.outputs_multiple()
         shape = outputs // panel, panel // line, line, inputs // line, line
@@ -67,8 +68,14 @@ class FloatProduct:
 
 @functools.cache
 def find() -> FloatProduct | None:
-    """The product; None if it was not built, is broken, or does not run on this machine."""
-    library = native_library.load("backends.pytorch_cpu.kernels._float_product_avx512", _FUNCTIONS)
+    """The fastest variant that was built and runs on this machine; None if there is none."""
+    return next(filter(None, map(load, VARIANTS)), None)
+
+
+@functools.cache
+def load(variant: str) -> FloatProduct | None:
+    """The product of one instruction set; None if it was not built, is broken, or does not run on this machine."""
+    library = native_library.load(f"backends.pytorch_cpu.kernels._float_product_{variant}", _FUNCTIONS)
     return None if library is None else FloatProduct(library)
 
 

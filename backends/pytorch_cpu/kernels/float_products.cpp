@@ -1,4 +1,4 @@
-// The float32 product of our own, as C functions on plain pointers; setup.py builds this file for AVX-512;
+// The float32 product of our own, as C functions on plain pointers; setup.py builds this file once per instruction set;
 // float_product.py calls them.
 #include "float_product.h"
 #include "peak.h"
@@ -11,8 +11,12 @@ const char* built_from() { return BUILT_FROM; }
 int64_t peak_loop(int64_t rounds) { return run_floats(rounds); }
 
 int32_t runs_here() {
+#if defined(__AVX512F__)
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
 }
 
 // Outputs of a panel and inputs of its steps, which must divide a weight's.

@@ -5,17 +5,6 @@
 #include "norm.h"
 #include "peak.h"
 
-// The arithmetic for bfloat16 inputs.
-#if defined(__AMX_BF16__)
-typedef AmxArithmetic Bfloat16Input;
-#elif defined(__AVX512BF16__)
-typedef Bfloat16Arithmetic Bfloat16Input;
-#elif defined(__AVX512VNNI__) || (defined(__AVX2__) && !defined(__AVX512F__))
-typedef Int16Arithmetic Bfloat16Input;
-#else
-typedef FloatArithmetic Bfloat16Input;
-#endif
-
 #if defined(__AVX512F__)
 static bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -32,9 +21,10 @@ const char* built_from() { return BUILT_FROM; }
 int64_t peak_loop(int64_t rounds) { return run_vnni(rounds); }
 #endif
 
-// Hidden sizes must be multiples of width_multiple(), head sizes of head_multiple().
+// Hidden sizes must be multiples of width_multiple(), head sizes of head_multiple(). AVX2, for which no other variant
+// stands in, takes heads that are no multiple of two vectors, in floats.
 int32_t width_multiple() { return kWidth; }
-int32_t head_multiple() { return kWidth * Bfloat16Input::kStep; }
+int32_t head_multiple() { return kWidth * (kWidth == 16 ? Bfloat16Input::kStep : 1); }
 
 // True if this machine has every instruction that the library was built with, and they are worth using: Intel's cores
 // multiply bfloat16 vectors more slowly than floats (155 and 259 GFLOP/s on two cores of an Emerald Rapids).
@@ -76,6 +66,8 @@ void sut_attention(Activation qkv, const int64_t* cu_seqlens, int64_t samples, i
                    Activation to) {
   if (qkv.type == kFloat)
     attention<FloatArithmetic, float>(qkv, cu_seqlens, samples, heads, size, to);
+  else if (size % (kWidth * Bfloat16Input::kStep))
+    attention<FloatArithmetic, uint16_t>(qkv, cu_seqlens, samples, heads, size, to);
   else
     attention<Bfloat16Input, uint16_t>(qkv, cu_seqlens, samples, heads, size, to);
 }

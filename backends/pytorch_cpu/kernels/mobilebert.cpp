@@ -3,14 +3,6 @@
 #include "attention.h"
 #include "chain.h"
 
-#if defined(__AMX_BF16__)
-typedef AmxArithmetic Bfloat16Input;
-#elif defined(__AVX512VNNI__)
-typedef Int16Arithmetic Bfloat16Input;
-#else
-typedef FloatArithmetic Bfloat16Input;
-#endif
-
 extern "C" {
 
 // The sources that it was made of, by setup.py; foundation/native_library.py checks them.

@@ -7,8 +7,8 @@
 #include "simd.h"
 #include "tiles.h"
 
-#if defined(__AVX512F__)
-// Runs `rounds` times 12 products of 16 floats, which hides their latency; returns the operations done.
+#if defined(__AVX2__)
+// Runs `rounds` times 12 products of a vector of floats, which hides their latency; returns the operations done.
 inline int64_t run_floats(int64_t rounds) {
   constexpr int kChains = 12;
   Floats sums[kChains] = {}, x = broadcast(1.0f), w = x;

@@ -188,7 +188,7 @@ inline Uint8s round_to_uint8(Floats x) {
 #if defined(__AVX512F__)
   const __m128i bytes = _mm512_maskz_cvtepi32_epi8((__mmask16)0xffff, (__m512i)round_to_byte(x));
   return load<Uint8s>(&bytes);
-#elif defined(__AVX2__)  // of a conversion GCC makes one instruction for each lane
+#elif defined(__AVX2__)  // of a conversion GCC makes instructions for each lane
   const __m256i words = _mm256_packus_epi32((__m256i)round_to_int32(minimum(x, broadcast(255.0f))), __m256i{});
   const __m256i bytes = _mm256_packus_epi16(words, words);  // four in each half
   const __m128i joined = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));

@@ -91,8 +91,8 @@ struct Bfloat16Arithmetic : VectorArithmetic<Bfloat16Arithmetic, uint32_t, 2> {
 
 #if defined(__AVX512VNNI__) || (defined(__AVX2__) && !defined(__AVX512F__))
 // int16 operands with int32 accumulators, for processors that multiply int16 pairs faster than bfloat16 pairs: Intel's
-// with VNNI and without AMX, and those with AVX2 alone. Queries, keys and values of a head are scaled by their largest magnitude, so that no accumulator
-// can overflow.
+// with VNNI and without AMX, and those with AVX2 alone. Queries, keys and values of a head are scaled by their largest
+// magnitude, so that no accumulator can overflow; values have eight bits left at 2,000 tokens.
 struct Int16Arithmetic : VectorArithmetic<Int16Arithmetic, uint32_t, 2> {
   typedef Int32s Accumulator;
   static constexpr float kLog2WeightScale = 12;
@@ -188,4 +188,15 @@ struct AmxArithmetic : Bfloat16Arithmetic {
     }
   }
 };
+#endif
+
+// The arithmetic for bfloat16 inputs.
+#if defined(__AMX_BF16__)
+typedef AmxArithmetic Bfloat16Input;
+#elif defined(__AVX512BF16__)
+typedef Bfloat16Arithmetic Bfloat16Input;
+#elif defined(__AVX512VNNI__) || (defined(__AVX2__) && !defined(__AVX512F__))
+typedef Int16Arithmetic Bfloat16Input;
+#else
+typedef FloatArithmetic Bfloat16Input;
 #endif

@@ -17,11 +17,11 @@ OUTPUTS = 192
 BY_ROW = Encoding(torch.float32)
 
 
-@pytest.fixture
-def product() -> FloatProduct:
-    found = float_product.find()
+@pytest.fixture(params=float_product.VARIANTS)
+def product(request: pytest.FixtureRequest) -> FloatProduct:
+    found = float_product.load(request.param)
     if found is None:
-        pytest.skip("not built, or this machine has no AVX-512")
+        pytest.skip(f"not built, or this machine has no {request.param}")
     return found
 
 

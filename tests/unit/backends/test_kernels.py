@@ -102,6 +102,34 @@ def test_attention_accepts_zeros_and_tiny_values(kernels: CpuKernels, dtype: tor
 
 
 @pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+@pytest.mark.parametrize(("query", "key"), [(0, 0), (0, 1), (1, 0), (1e-25, 1), (1e-22, 1e-22)])
+@pytest.mark.parametrize("length", [1, 33, 65])
+def test_a_head_that_looks_at_nothing_takes_the_mean_of_its_values(
+    kernels: CpuKernels, dtype: torch.dtype, query: float, key: float, length: int
+) -> None:
+    qkv = (random(length, 3 * 64, seed=6) * torch.tensor([query, key, 1.0]).repeat_interleave(64)).to(dtype)
+    to = poisoned(Encoding(FLOAT), length, 64)
+    kernels.attention(qkv, torch.tensor([0, length]), 1, to)
+    check(to, qkv[:, 128:].double().mean(0).expand(length, 64), 1e-2)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
+@pytest.mark.parametrize(("heads", "size"), [(4, 8), (2, 16), (2, 24), (3, 32), (2, 64), (2, 96), (2, 128)])
+def test_blocks_of_channels_are_rows(kernels: CpuKernels, dtype: torch.dtype, heads: int, size: int) -> None:
+    channels = 64 // dtype.itemsize
+    if isinstance(kernels, native.NativeKernels) and size % kernels.library.head_multiple():
+        pytest.skip(f"{kernels.name} takes no heads of {size}")
+    if 3 * heads * size % channels or (size % channels and channels % size):
+        pytest.skip("heads do not begin blocks, nor lie within one")
+    qkv, to = random(65, 3 * heads * size, seed=7).to(dtype), []
+    for in_blocks in (False, True):
+        to.append(poisoned(Encoding(FLOAT), 65, heads * size))
+        kernels.attention(Encoding(dtype, in_blocks=in_blocks).laid_out(qkv), torch.tensor([0, 33, 65]), heads, to[-1])
+    check(to[0], exact_attention(qkv, [33, 32], heads), 1e-2)
+    assert torch.equal(to[0].values, to[1].values)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT, BFLOAT16], ids=str)
 def test_samples_longer_than_any_of_squads_do_not_overflow(kernels: CpuKernels, dtype: torch.dtype) -> None:
     qkv = torch.ones(2000, 3 * 64).to(dtype) * 3
     qkv[:, 128:] *= random(2000, 64, seed=5).abs().to(dtype)
