@@ -225,10 +225,12 @@ class Int8GeluLinear:
 def between(ours: bool = False) -> Encoding:
     """How an int8 product's output, oneDNN's or `ours`, is stored where no product reads it.
 
+    Ours stores bfloat16 on any x86, and on ARM where oneDNN multiplies it; oneDNN on x86 where it multiplies it.
     From signed bytes to bfloat16 oneDNN has reference loops alone: `ref_int8` under ONEDNN_VERBOSE=1, in version 3.7.1.
     """
     of_x86 = torch.uint8 == BYTES
-    half = (ours or of_x86) and (onednn.has_bfloat16() or (ours and of_x86))
+    has_bfloat16 = onednn.has_bfloat16()
+    half = (of_x86 or has_bfloat16) if ours else (of_x86 and has_bfloat16)
     return Encoding(torch.bfloat16 if half else torch.float32)
 
 

@@ -1,7 +1,7 @@
 // The float32 matrix product: y = f(x · weightᵀ + bias), x [tokens, inputs], weight [outputs, inputs], f nothing or GELU.
 //
 // A block of 6 tokens × 64 outputs has its sums in 24 registers of AVX-512; 10 loads feed 24 products. In AVX2's, 6 × 16
-// outputs have 12; 8 loads feed 12 products. A panel of so many outputs by a part of the inputs stays in the first-level cache and is walked over all rows of x that the second level holds, by a
+// outputs have 12; 8 loads feed 12 products. A panel of these outputs by a part of the inputs stays in the first-level cache and is walked over all rows of x that the second level holds, by a
 // slab of inputs, while the next panel is fetched. Between parts, sums wait in y itself, so nothing is copied at the
 // end. x lies in blocks of channels: the rows of a block of sums are lines in a row.
 #pragma once
