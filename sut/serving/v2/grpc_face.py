@@ -16,7 +16,7 @@ from sut.errors import UsageError
 from sut.nodes.addresses import Address
 from sut.nodes.credentials import Credentials
 from sut.serving.v2.errors import STATUSES, RequestError
-from sut.serving.v2.service import MOST_BYTES, InferenceService
+from sut.serving.v2.service import GRACE_S, MOST_BYTES, InferenceService
 from sut.serving.v2.tokens import check_token
 
 _OPTIONS = (
@@ -25,7 +25,6 @@ _OPTIONS = (
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.so_reuseport", 0),
 )
-_GRACE_S = 0.5  # for answers that are on their way
 _MOST_CALLS = 2048  # of which those for an answer are fewer
 _OPEN = ("ServerLive", "ServerReady", "ModelReady")  # without a token: they say nothing that a probe may not know
 Call = Callable[[Any], Awaitable[Any]]
@@ -56,7 +55,7 @@ class GrpcFace:
         await self._server.start()
 
     async def stop(self) -> None:
-        await self._server.stop(_GRACE_S)
+        await self._server.stop(GRACE_S)
 
     def _handler(self, name: str, call: Call) -> Any:
         async def behaviour(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:

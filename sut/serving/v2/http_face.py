@@ -20,7 +20,7 @@ from foundation.typed_json import encode
 from sut.nodes.credentials import Credentials
 from sut.serving.v2.errors import STATUSES, RequestError
 from sut.serving.v2.metrics import CONTENT_TYPE
-from sut.serving.v2.service import MOST_BYTES, InferenceService
+from sut.serving.v2.service import GRACE_S, MOST_BYTES, InferenceService
 from sut.serving.v2.tokens import check_token
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class HttpFace:
             application.router.add_post(f"{path}/infer", self._infer)
         _LOG.addFilter(_is_ours)
         self._runner = web.AppRunner(
-            application, access_log=None, logger=_LOG, handle_signals=False, shutdown_timeout=0.5
+            application, access_log=None, logger=_LOG, handle_signals=False, shutdown_timeout=GRACE_S
         )
 
     async def start(self) -> None:
@@ -134,7 +134,8 @@ async def _read(request: web.Request) -> InferRequest:
     if (request.content_length or 0) > MOST_BYTES:  # before any of it is taken
         raise RequestError("large", f"expected a body of up to {MOST_BYTES} bytes, found {request.content_length}")
     try:
-        content = await asyncio.wait_for(request.read(), _BODY_S)
+        async with asyncio.timeout(_BODY_S):  # Python 3.11's wait_for may swallow that the task is cancelled
+            content = await request.read()
         return http_forms.read_request(content, None if header is None else int(header))
     except TimeoutError:
         raise RequestError("late", f"expected the whole body within {_BODY_S:g} s") from None

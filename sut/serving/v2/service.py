@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from sut.serving.v2.metrics import Metrics
 from sut.serving.v2.samples import MODEL, VERSION
 
 MOST_BYTES = 16 << 20  # of a request
+GRACE_S = 1.0  # at the end, for answers that are on their way
 _MOST_REQUESTS, _MOST_TOKENS = 1024, 1 << 22  # under way
 
 
@@ -45,13 +47,14 @@ class InferenceService:
         self.metrics = Metrics()
         self.is_ready = True
         self._core, self._head, self._packed, self._patience_s = core, head, packed, patience_s
-        self._tokens = self._requests = 0
-        self._waiting: set[asyncio.Future[Float32]] = set()
+        self._tokens = 0
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._end: RequestError | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is under way."""
-        return self._requests == 0
+        return not self._under_way
 
     def check_model(self, name: str, version: str) -> None:
         """Raises RequestError for another model than this one."""
@@ -61,21 +64,32 @@ class InferenceService:
 
     @contextmanager
     def under_way(self, face: str) -> Iterator[None]:
-        """Around a request, before its body is read. Raises RequestError if it has to be refused."""
+        """Around a request, before its body is read. Raises RequestError if it has to be refused.
+
+        A request is one task: a connection of HTTP has one at a time, and gRPC makes one for each.
+        """
         start_s, outcome = time.perf_counter(), "failed"
-        self._requests += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
         try:
             if not self.is_ready:
                 raise RequestError("ending", "the node is ending")
-            if self._requests > _MOST_REQUESTS:
+            if len(self._under_way) > _MOST_REQUESTS:
                 raise RequestError("busy", f"expected up to {_MOST_REQUESTS} requests at a time, found more")
             yield
             outcome = "answered"
         except RequestError as error:
             outcome = error.kind
             raise
+        except asyncio.CancelledError:
+            if self._end is None:
+                raise  # its client is gone
+            outcome = self._end.kind
+            task.uncancel()
+            raise self._end from None
         finally:
-            self._requests -= 1
+            self._under_way.discard(task)
             self.metrics.request(face, outcome, time.perf_counter() - start_s)
 
     async def infer(self, request: InferRequest) -> InferResponse:
@@ -108,20 +122,18 @@ class InferenceService:
                 submit(Request(part, partial(gathered.put, number)))
         except RefusedRequestError as error:
             raise RequestError("invalid", str(error)) from error
-        self._waiting.add(gathered.rows)
         try:
-            return await asyncio.wait_for(gathered.rows, self._patience_s)
+            async with asyncio.timeout(self._patience_s):
+                return await gathered.rows
         except TimeoutError:
             raise RequestError("late", f"no answer within {self._patience_s:g} s") from None
-        finally:
-            self._waiting.discard(gathered.rows)
 
     def end(self, reason: str) -> None:
-        """Refuse all requests from now on, those under way included."""
+        """Refuse all requests from now on, those under way included, whether their bodies are there or not."""
         self.is_ready = False
-        for rows in self._waiting:
-            if not rows.done():
-                rows.set_exception(RequestError("ending", f"the node is ending: {reason}"))
+        self._end = RequestError("ending", f"the node is ending: {reason}")
+        for task in self._under_way:
+            task.cancel()
 
 
 class _Gathered:

@@ -358,6 +358,20 @@ def test_a_node_that_fails_says_why(protocol: str) -> None:
             pending.answers()
 
 
+def test_a_node_that_fails_says_why_to_a_request_whose_body_is_not_there_yet() -> None:
+    body = json.dumps({"inputs": [ids(ROW)]}).encode()
+    header = f"POST /v2/models/bert/infer HTTP/1.1\r\nHost: node\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with served() as found, socket.create_connection(("127.0.0.1", found.http), timeout=20) as connection:
+        connection.sendall(header + body[:-5])
+        while found.service.is_idle:
+            time.sleep(0.001)
+        found.faces.close("an instance hangs")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        content = json.loads(answer.read())
+    assert (answer.status, content) == (503, {"error": "the node is ending: an instance hangs"})
+
+
 def test_metrics_count_what_was_answered() -> None:
     with served() as found:
         found.infer({"inputs": [ids([5, 6, 7], [5, 6, 0]), ids([1, 1, 1], [1, 1, 0], name="attention_mask")]})
