@@ -21,7 +21,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,34 +190,42 @@ def _lengths(max_batch_tokens: int) -> list[int]:
     return [int(length) for length in np.interp(where, np.arange(len(LENGTHS)), LENGTHS)]
 
 
-@torch.inference_mode()
-def measure(variant: Variant, max_batch_tokens: int, repeat: int) -> dict[str, Any]:
-    """Median ms of one layer for the batch, by part."""
-    times: Times = Counter()
-    bert = _timed(_load(variant), times)
-    freed_memory.keep()
-    batch = _batch(bert.config, _lengths(max_batch_tokens))
-    rounds: list[dict[str, float]] = []
-    for _ in range(repeat + 1):
+class TimedEngine:
+    """An engine of a few layers that has run a batch of about `max_batch_tokens` tokens once."""
+
+    def __init__(self, variant: Variant, max_batch_tokens: int) -> None:
+        self._times: Times = Counter()
+        self._bert = bert = _timed(_load(variant), self._times)
+        freed_memory.keep()
+        self._batch = batch = _batch(bert.config, _lengths(max_batch_tokens))
+        self.facts: dict[str, Any] = {
+            "precision": variant.precision,
+            "kernels": bert.kernels.name,
+            "products": _name_of(variant.product),
+            "attention": "int8" if bert.layers[0].attention else variant.kernels.name,
+            "stream": "bf16" if bert.stream else "fp32",
+            "zeros": variant.zeros,
+            "tokens": batch.tokens,
+            "samples": len(batch),
+            "squares": int((batch.lengths**2).sum()),  # sum of the squared lengths of the samples
+        }
+        self.layer_ms()
+
+    @torch.inference_mode()
+    def layer_ms(self) -> dict[str, float]:
+        """ms of one layer for the batch, by part."""
+        times = self._times
         times.clear()
         start_s, wall_start_s = _now_s(), time.perf_counter()
-        bert(batch)
+        self._bert(self._batch)
         whole_s, wall_s = _now_s() - start_s, time.perf_counter() - wall_start_s
-        rounds.append({**times, "rest": whole_s - sum(times.values()), "all": whole_s, "all, wall time": wall_s})
-    parts = [*PRODUCTS, *KERNELS, "rest", "all", "all, wall time"]
-    ms = {part: statistics.median(r[part] for r in rounds[1:]) / LAYERS * 1e3 for part in parts}
-    return {
-        "precision": variant.precision,
-        "kernels": bert.kernels.name,
-        "products": _name_of(variant.product),
-        "attention": "int8" if bert.layers[0].attention else variant.kernels.name,
-        "stream": "bf16" if bert.stream else "fp32",
-        "zeros": variant.zeros,
-        "tokens": batch.tokens,
-        "samples": len(batch),
-        "squares": int((batch.lengths**2).sum()),  # sum of the squared lengths of the samples
-        "ms": ms,
-    }
+        found = {**times, "rest": whole_s - sum(times.values()), "all": whole_s, "all, wall time": wall_s}
+        return {part: found[part] / LAYERS * 1e3 for part in (*PRODUCTS, *KERNELS, "rest", "all", "all, wall time")}
+
+
+def medians(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each key."""
+    return {name: statistics.median(one[name] for one in turns) for name in turns[0]} if turns else {}
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -257,7 +265,8 @@ def main() -> None:
         stream=options.stream,
         zeros=options.zeros,
     )
-    found = measure(variant, options.max_batch_tokens, options.repeat)
+    engine = TimedEngine(variant, options.max_batch_tokens)
+    found = {**engine.facts, "ms": medians([engine.layer_ms() for _ in range(options.repeat)])}
     _print(found)
     print(json.dumps(found))
 

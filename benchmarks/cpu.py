@@ -185,7 +185,8 @@ def main() -> None:
             f"{time.perf_counter() - start_s:5.0f} s  round {number + 1}  {one.key}: {cpu_report.reading_text(reading)}"
         )
 
-    results = run_turns(chosen, rounds, on_reading)
+    # Ratios are of one precision: their terms are measured within the same minutes.
+    results = run_turns(sorted(chosen, key=lambda one: one.precision), rounds, on_reading)
     tokens = sum(inputs.tokens.values()) / len(inputs.tokens)
     without = ("AMX",) if options.without_amx else ()
     report = cpu_report.CpuReport(chosen, results, inputs.geometry, tokens, without, options.cpu_time)

@@ -10,18 +10,21 @@
 A layer of BERT-Large's geometry, random weights, is related to three limits, all by the CPU time of this one pinned
 thread: the products of the same shapes by libraries (oneDNN, and in fp32 MKL) and by our own, each alone with its best
 output type, and a loop of the instruction itself on registers. Clock rates and shared caches still depend on the
-neighbours, so everything is measured in turn, and medians of `--rounds` are reported. The last line is JSON.
+neighbours, and change within a minute: the engine's batch, each product and each loop take turns, once each, and a
+share is the median of those of the turns. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import json
 import os
 import statistics
 import sys
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,9 +35,9 @@ from backends.bert.checkpoints import find_model
 from backends.pytorch_cpu import onednn, product_peak
 from backends.pytorch_cpu.kernels.float_product import FloatProduct
 from backends.pytorch_cpu.kernels.int8_product import Int8Product
-from backends.pytorch_cpu.product_peak import Calls
+from backends.pytorch_cpu.product_peak import Call, Calls
 from benchmarks import breakdown
-from benchmarks.breakdown import Variant
+from benchmarks.breakdown import TimedEngine, Variant, medians
 from foundation import freed_memory, native_library, program, terminal
 
 _LOOPS = 200_000  # of the instruction, about 5 ms
@@ -51,27 +54,83 @@ _LIBRARIES = {  # with a loop of this instruction
 }
 
 
-def instruction_peak(name: str) -> float | None:
-    """GOP/s of a library's loop on registers; None if it was not built."""
+@functools.cache
+def _loop(name: str) -> Callable[[], int] | None:
+    """A library's loop on registers, which returns its operations; None if it was not built or does not run here."""
     functions = {
         "runs_here": native_library.Function((), ctypes.c_int32),
         "peak_loop": native_library.Function((ctypes.c_int64,), ctypes.c_int64),
     }
     library = native_library.load(f"backends.pytorch_cpu.kernels.{name}", functions)
-    if library is None:
-        return None
-    operations = library.peak_loop(_LOOPS)
-    return float(operations / product_peak.seconds(lambda: library.peak_loop(_LOOPS), time.thread_time) / 1e9)
+    return None if library is None else partial(library.peak_loop, _LOOPS)
 
 
-def isolated_ms(tokens: int, calls: Calls) -> dict[str, float]:
-    """CPU time of each product alone, without GELU, by the fastest of `calls` for its shape (M, K, N)."""
-    config = find_model("random:bert-large").config
-    assert config is not None
-    shapes = zip(breakdown.PRODUCTS, product_peak.products(config, tokens), strict=True)
+def _cpu_ms(call: Call) -> float:
+    start_s = time.thread_time()
+    call()
+    return (time.thread_time() - start_s) * 1e3
+
+
+class Isolated:
+    """The products of a layer, each alone and without GELU, by several ways to compute each."""
+
+    def __init__(self, tokens: int, ways: Calls) -> None:
+        config = find_model("random:bert-large").config
+        assert config is not None
+        shapes = zip(breakdown.PRODUCTS, product_peak.products(config, tokens), strict=True)
+        self._calls = {name: list(ways(*shape)) for name, shape in shapes}
+        self._turns: list[dict[str, list[float]]] = []
+        self.take_turn()  # which is not counted
+        self._turns.clear()
+
+    def take_turn(self) -> None:
+        """Compute each product in each way once."""
+        self._turns.append({name: [_cpu_ms(call) for call in calls] for name, calls in self._calls.items()})
+
+    def ms(self) -> list[dict[str, float]]:
+        """CPU time of each product by its fastest way, for each turn."""
+        fastest = {
+            name: min(range(len(calls)), key=lambda way: statistics.median(turn[name][way] for turn in self._turns))
+            for name, calls in self._calls.items()
+            if calls
+        }
+        return [{name: turn[name][way] for name, way in fastest.items()} for turn in self._turns]
+
+
+def measure(variant: Variant, max_batch_tokens: int, rounds: int, repeat: int) -> dict[str, Any]:
+    """Medians of a layer's parts and of its limits, in ms of CPU time, and of its shares of them.
+
+    Args:
+        rounds, repeat: engines, and turns of each, of everything that is measured.
+    """
+    layers: list[dict[str, float]] = []
+    alone: dict[str, list[dict[str, float]]] = {"libraries": [], "ours": []}
+    loops: dict[str, list[float]] = {}  # GOP/s
+    facts: dict[str, Any] = {}
+    for _ in range(rounds):
+        engine = TimedEngine(variant, max_batch_tokens)
+        facts, ways = engine.facts, {"libraries": product_peak.LIBRARIES[variant.precision]}
+        if variant.product:
+            ways["ours"] = _ours(variant.product)
+        isolated = {name: Isolated(facts["tokens"], calls) for name, calls in ways.items()}
+        for _ in range(repeat):
+            layers.append(engine.layer_ms())
+            for one in isolated.values():
+                one.take_turn()
+            for instruction, name in _LIBRARIES[variant.precision].items():
+                if loop := _loop(name):
+                    loops.setdefault(instruction, []).append(loop() / _cpu_ms(loop) / 1e6)
+        for name, one in isolated.items():
+            alone[name] += one.ms()
+    found = {
+        name: facts[name] for name in ("precision", "kernels", "products", "attention", "stream", "tokens", "samples")
+    }
     return {
-        name: min(product_peak.seconds(call, time.thread_time) for call in calls(*shape)) * 1e3
-        for name, shape in shapes
+        **found,
+        "engine_ms": medians(layers),
+        **{f"{name}_ms": medians(turns) for name, turns in alone.items()},
+        "peak_gops": {name: statistics.median(rates) for name, rates in loops.items()},
+        "share_of": _shares(facts["tokens"], [one["all"] for one in layers], alone, loops),
     }
 
 
@@ -81,46 +140,25 @@ def _ours(product: Int8Product | FloatProduct) -> Calls:
     return partial(product_peak.our_int8, product=product)
 
 
-def measure(variant: Variant, tokens: int, rounds: int, repeat: int) -> dict[str, Any]:
-    """Medians over `rounds` of a layer's parts and of its limits, in ms of CPU time."""
-    engines, libraries, ours = [], [], []
-    peaks: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        engines.append(breakdown.measure(variant, tokens, repeat))
-        libraries.append(isolated_ms(engines[-1]["tokens"], product_peak.LIBRARIES[variant.precision]))
-        if variant.product:
-            ours.append(isolated_ms(engines[-1]["tokens"], _ours(variant.product)))
-        for instruction, name in _LIBRARIES[variant.precision].items():
-            if (found := instruction_peak(name)) is not None:
-                peaks.setdefault(instruction, []).append(found)
-    first = engines[0]
-    return {
-        **{
-            name: first[name]
-            for name in ("precision", "kernels", "products", "attention", "stream", "tokens", "samples")
-        },
-        "engine_ms": _medians([one["ms"] for one in engines]),
-        "libraries_ms": _medians(libraries),
-        "ours_ms": _medians(ours),
-        "peak_gops": {name: statistics.median(found) for name, found in peaks.items()},
-    }
-
-
-def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]} if rounds else {}
-
-
-def with_shares(found: dict[str, Any]) -> dict[str, Any]:
-    """`found` and the layer's shares of its limits: the time that a limit alone would take over the layer's time."""
-    layer_ms = found["engine_ms"]["all"]
-    operations = 2 * 12 * 1024**2 * found["tokens"]  # of the four products
-    loops = {f"loop of {name}": operations / rate / 1e6 for name, rate in found["peak_gops"].items()}
+def _shares(
+    tokens: int,
+    layer_ms: list[float],
+    alone: Mapping[str, list[dict[str, float]]],
+    loops: Mapping[str, list[float]],
+) -> dict[str, float]:
+    """The time that a limit alone would take over the layer's time of the same turn, the median of the turns."""
+    operations = 2 * 12 * 1024**2 * tokens  # of the four products
     limits = {
-        "isolated products, libraries": sum(found["libraries_ms"].values()),
-        "isolated products, ours": sum(found["ours_ms"].values()),
-        **{name: ms for name, ms in loops.items() if ms < layer_ms},  # what a better instruction exceeds is no limit
+        **{f"isolated products, {name}": [sum(turn.values()) for turn in turns] for name, turns in alone.items()},
+        **{f"loop of {name}": [operations / rate / 1e6 for rate in rates] for name, rates in loops.items()},
     }
-    return {**found, "share_of": {name: ms / layer_ms for name, ms in limits.items() if ms}}
+    shares = {
+        name: statistics.median(ms / layer for ms, layer in zip(turns, layer_ms, strict=True))
+        for name, turns in limits.items()
+        if turns
+    }
+    # A layer that is faster than a loop runs a better instruction.
+    return {name: share for name, share in shares.items() if share < 1 or not name.startswith("loop")}
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -145,8 +183,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine_cpu_time", description="The engine's limits.")
     parser.add_argument("--precision", choices=_LIBRARIES, default="int8", help="(default: %(default)s)")
     parser.add_argument("--max-batch-tokens", type=int, default=1536)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeat", type=int, default=9, help="batches a round")
+    parser.add_argument("--rounds", type=int, default=3, help="engines (default: %(default)s)")
+    parser.add_argument("--repeat", type=int, default=9, help="turns of each engine (default: %(default)s)")
     parser.add_argument("--core", type=int, default=0, help="to which this process is pinned (default: 0)")
     parser.add_argument("--vnni", action="store_true", help="products and kernels without AMX")
     parser.add_argument("--products", choices=(*breakdown.OURS, "onednn"), help="(default: the fastest that run here)")
@@ -170,7 +208,7 @@ def main() -> None:
         stream=options.stream,
     )
     with torch.inference_mode():
-        found = with_shares(measure(variant, options.max_batch_tokens, options.rounds, options.repeat))
+        found = measure(variant, options.max_batch_tokens, options.rounds, options.repeat)
     _print(found)
     print(json.dumps(found))
 

@@ -94,7 +94,14 @@ inline float softmax(const float* scores, int64_t length, int64_t padded, Floats
     total += weight;
     Arithmetic::store_weights(weights + i / Arithmetic::kStep, weight);
   };
-  for (int64_t i = 0; i < last; i += kWidth) store_weight(i, load_floats(scores + i) * factor - offset);
+  int64_t i = 0;
+  for (; i + 2 * kWidth <= last; i += 2 * kWidth) {
+    const Floats first = exp2(load_floats(scores + i) * factor - offset);
+    const Floats second = exp2(load_floats(scores + i + kWidth) * factor - offset);
+    total += first + second;
+    Arithmetic::store_two(weights + i / Arithmetic::kStep, first, second);
+  }
+  if (i < last) store_weight(i, load_floats(scores + i) * factor - offset);
   store_weight(last, last_scores * factor - offset + mask);
   for (int64_t i = last + kWidth; i < padded; i += kWidth)
     Arithmetic::store_weights(weights + i / Arithmetic::kStep, Floats{});

@@ -201,6 +201,17 @@ inline Uint8s round_to_uint8(Floats x) {
 // x, which must fit in 16 bits, rounded to nearest even.
 inline Uint16s round_to_int16(Floats x) { return __builtin_convertvector((Uint32s)(x + kRounder), Uint16s); }
 
+// Both so, one after the other.
+inline void store_as_int16(uint16_t* to, Floats first, Floats second) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  const __m256i words = _mm256_packs_epi32((__m256i)round_to_int32(first), (__m256i)round_to_int32(second));
+  store(to, _mm256_permute4x64_epi64(words, 0xd8));  // four of each in turn
+#else
+  store(to, round_to_int16(first));
+  store(to + kWidth, round_to_int16(second));
+#endif
+}
+
 inline int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
 // Memory that is kept between calls and only grows. It is aligned to a cache line, so that no vector straddles two.

@@ -61,6 +61,12 @@ struct VectorArithmetic {
     return rows;
   }
 
+  // Stores two vectors of softmax weights as operands, one after the other.
+  static void store_two(Operand* to, Floats first, Floats second) {
+    Arithmetic::store_weights(to, first);
+    Arithmetic::store_weights(to + kWidth / kStep, second);
+  }
+
   // kRows rows by any number of columns that is a multiple of the vector width.
   static void matmul(const Operand* left, int64_t left_stride, const Operand* right, int64_t right_stride,
                      int64_t steps, int64_t columns, float* to, int64_t to_stride) {
@@ -106,6 +112,7 @@ struct Int16Arithmetic : VectorArithmetic<Int16Arithmetic, uint32_t, 2> {
 #endif
   }
   static void store_weights(Operand* to, Floats weights) { store((uint16_t*)to, round_to_int16(weights)); }
+  static void store_two(Operand* to, Floats first, Floats second) { store_as_int16((uint16_t*)to, first, second); }
 
   static HeadRows<uint16_t> prepare(HeadRows<uint16_t> from, int64_t length, int64_t size) {
     static thread_local Scratch<uint16_t> scratch;
@@ -123,18 +130,21 @@ struct Int16Arithmetic : VectorArithmetic<Int16Arithmetic, uint32_t, 2> {
                         int64_t size, float limit) {
     typedef uint16_t Magnitudes __attribute__((vector_size(2 * kWidth * 2)));
     Magnitudes top{};  // without their sign, floats are ordered as their bits are
-    for (int64_t t = 0; t < length; t++) {
-      for (int64_t d = 0; d < size; d += 2 * kWidth) {
-        const Magnitudes magnitudes = load<Magnitudes>(rows.at(first, t, d)) & 0x7fff;
+    for (int64_t d = 0; d < size; d += 2 * kWidth) {
+      const uint16_t* row = rows.at(first, 0, d);
+      for (int64_t t = 0; t < length; t++, row += rows.row_stride) {
+        const Magnitudes magnitudes = load<Magnitudes>(row) & 0x7fff;
         top = top > magnitudes ? top : magnitudes;
       }
     }
     uint16_t bits = 0x0da2;  // 1e-30: a lower bound, so that limit / largest stays finite
     for (int i = 0; i < 2 * kWidth; i++) bits = std::max(bits, top[i]);
     const float largest = promote_bfloat16(bits), factor = limit / largest;
-    for (int64_t t = 0; t < length; t++)
-      for (int64_t d = 0; d < size; d += kWidth)
-        store(to + t * size + d, round_to_int16(load_floats(rows.at(first, t, d)) * factor));
+    for (int64_t d = 0; d < size; d += 2 * kWidth) {
+      const uint16_t* row = rows.at(first, 0, d);
+      for (int64_t t = 0; t < length; t++, row += rows.row_stride)
+        store_as_int16(to + t * size + d, load_floats(row) * factor, load_floats(row + kWidth) * factor);
+    }
     return largest / limit;
   }
 };
