@@ -185,7 +185,7 @@ def main() -> None:
             f"{time.perf_counter() - start_s:5.0f} s  round {number + 1}  {one.key}: {cpu_report.reading_text(reading)}"
         )
 
-    # Ratios are of one precision: their terms are measured within the same minutes.
+    # Nearly all ratios are within a precision: their terms are measured within the same minutes.
     results = run_turns(sorted(chosen, key=lambda one: one.precision), rounds, on_reading)
     tokens = sum(inputs.tokens.values()) / len(inputs.tokens)
     without = ("AMX",) if options.without_amx else ()

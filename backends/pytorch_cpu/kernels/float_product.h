@@ -1,9 +1,10 @@
 // The float32 matrix product: y = f(x · weightᵀ + bias), x [tokens, inputs], weight [outputs, inputs], f nothing or GELU.
 //
-// A block of 6 tokens × 64 outputs has its sums in 24 registers of AVX-512; 10 loads feed 24 products. In AVX2's, 6 × 16
-// outputs have 12; 8 loads feed 12 products. A panel of these outputs by a part of the inputs stays in the first-level cache and is walked over all rows of x that the second level holds, by a
-// slab of inputs, while the next panel is fetched. Between parts, sums wait in y itself, so nothing is copied at the
-// end. x lies in blocks of channels: the rows of a block of sums are lines in a row.
+// A block of 6 tokens × 64 outputs has its sums in 24 registers of AVX-512; 10 loads feed 24 products. Of AVX2, 6 × 16
+// have theirs in 12; 8 loads feed 12 products. A panel of these outputs by a part of the inputs stays in the first-level
+// cache and is walked over all rows of x that the second level holds, by a slab of inputs, while the next panel is
+// fetched. Between parts, sums wait in y itself, so nothing is copied at the end. x lies in blocks of channels: the rows
+// of a block of sums are lines in a row.
 #pragma once
 #include <omp.h>
 
@@ -12,14 +13,19 @@
 #include "activation.h"
 #include "gelu.h"
 
-constexpr int64_t kLine = 16;                  // floats of a cache line, and inputs of a step
-constexpr int64_t kLines = kWidth == 16 ? 4 : 1;  // of outputs of a panel
-constexpr int64_t kPanel = kLines * kLine;        // outputs
-constexpr int64_t kVectors = kPanel / kWidth;     // of outputs
-constexpr int64_t kBlockRows = 6;              // tokens of a block of sums
+constexpr int64_t kLine = 16;                          // floats of a cache line, and inputs of a step
+constexpr int64_t kLines = kWidth == 16 ? 4 : 1;       // of outputs of a panel
+constexpr int64_t kPanel = kLines * kLine;             // outputs
+constexpr int64_t kVectors = kPanel / kWidth;          // of outputs
+constexpr int64_t kBlockRows = 6;                      // tokens of a block of sums
 constexpr int64_t kPartSteps = kWidth == 16 ? 8 : 16;  // of a panel that stays in the first-level cache
-constexpr int64_t kSlabSteps = 32;             // of x that stays in the second-level cache next to panels
-constexpr int64_t kCachedBytes = 1 << 20;      // of that x
+constexpr int64_t kSlabSteps = 32;                     // of x that stays in the second-level cache next to panels
+constexpr int64_t kCachedBytes = 1 << 20;              // of that x
+
+// Where a vector of outputs lies in lines, each `line_stride` after the one before.
+inline int64_t in_lines(int64_t vector, int64_t line_stride) {
+  return vector * kWidth / kLine * line_stride + vector * kWidth % kLine;
+}
 
 struct FloatWeights {
   const float* panels;  // [outputs / kPanel][inputs / kLine][kLines][kLine inputs][kLine outputs]
@@ -43,7 +49,7 @@ struct Sums {
   int64_t row_stride, line_stride;
 
   inline float* at(int64_t row, int64_t vector) const {
-    return first + row * row_stride + vector * kWidth / kLine * line_stride + vector * kWidth % kLine;
+    return first + row * row_stride + in_lines(vector, line_stride);
   }
 };
 
@@ -62,7 +68,7 @@ __attribute__((noinline)) void multiply_rows(const float* x, int64_t block_strid
     for (int64_t k = 0; k < kLine; k++) {
       Floats column[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; v++) column[v] = load_floats(panel + v * kWidth / kLine * kLine * kLine + k * kLine + v * kWidth % kLine);
+      for (int v = 0; v < kVectors; v++) column[v] = load_floats(panel + k * kLine + in_lines(v, kLine * kLine));
 #pragma GCC unroll 6
       for (int r = 0; r < kCount; r++) {
         const Floats row = broadcast(x[r * kLine + k]);

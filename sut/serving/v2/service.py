@@ -49,7 +49,7 @@ class InferenceService:
         self._core, self._head, self._packed, self._patience_s = core, head, packed, patience_s
         self._tokens = 0
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._end: RequestError | None = None
+        self._end: str | None = None  # what requests are told once it has come
 
     @property
     def is_idle(self) -> bool:
@@ -85,9 +85,9 @@ class InferenceService:
         except asyncio.CancelledError:
             if self._end is None:
                 raise  # its client is gone
-            outcome = self._end.kind
+            outcome = "ending"
             task.uncancel()
-            raise self._end from None
+            raise RequestError("ending", self._end) from None
         finally:
             self._under_way.discard(task)
             self.metrics.request(face, outcome, time.perf_counter() - start_s)
@@ -131,7 +131,7 @@ class InferenceService:
     def end(self, reason: str) -> None:
         """Refuse all requests from now on, those under way included, whether their bodies are there or not."""
         self.is_ready = False
-        self._end = RequestError("ending", f"the node is ending: {reason}")
+        self._end = f"the node is ending: {reason}"
         for task in self._under_way:
             task.cancel()
 
